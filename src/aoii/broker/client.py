@@ -1,0 +1,336 @@
+"""The only file that imports the MQTT library: a connection that repairs itself and tells its owner what happened.
+
+Callbacks of the library only hand over; they never wait and never raise (an exception there kills the network thread while it
+still looks connected). Each connection is a new library client with a new *generation*: nothing that the library queued in memory
+survives a reconnect, because the outbox is the only queue, and an acknowledgement that belongs to an older connection is refused,
+because the broker has given its message id to another message since.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from aoii.settings import Mqtt
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S = 10  # a frozen broker is noticed after two of these
+CONNECT_TIMEOUT_S = 5.0
+BACKOFF_FIRST_S = 0.25
+BACKOFF_LAST_S = 15.0
+SUCCESS = 0
+NO_MATCHING_SUBSCRIBERS = 16
+
+
+@dataclass(frozen=True)
+class Message:
+    """What arrived, with the connection generation that `acknowledge` needs."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    mid: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """The end of one publish: `reason` 0 is success, 16 success without a subscriber, 128 and more a refusal; None: the connection ended first."""
+
+    token: object
+    reason: int | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the broker took the message."""
+        return self.reason is not None and self.reason < 128
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A topic filter with the QoS that must be granted."""
+
+    topic: str
+    qos: int
+
+
+class Client:
+    """One MQTT 5 connection, kept up for ever with jittered back-off.
+
+    Args:
+        mqtt: Host, port and login.
+        client_id: Stable for a persistent session.
+        subscriptions: Subscribed at every connect; less than the wanted QoS is reported as not ready.
+        on_message: Called in the network thread with every message; must return at once.
+        on_published: Called in the network thread when a publish has ended; must return at once.
+        on_state: Called in the network thread with True when connected and subscribed, False when that ended.
+        session_expiry_s: Seconds for which the broker keeps the session; 0 makes it end with the connection.
+        receive_maximum: Bound on unacknowledged QoS 1 messages towards us.
+        manual_ack: The owner acknowledges each message itself.
+    """
+
+    def __init__(
+        self,
+        mqtt: Mqtt,
+        client_id: str,
+        *,
+        subscriptions: Sequence[Subscription] = (),
+        on_message: Callable[[Message], None] | None = None,
+        on_published: Callable[[Published], None] | None = None,
+        on_state: Callable[[bool], None] | None = None,
+        session_expiry_s: int = 0,
+        receive_maximum: int = 500,
+        manual_ack: bool = False,
+    ) -> None:
+        self._mqtt = mqtt
+        self._client_id = client_id
+        self._subscriptions = tuple(subscriptions)
+        self._on_message = on_message
+        self._on_published = on_published
+        self._on_state = on_state
+        self._session_expiry_s = session_expiry_s
+        self._receive_maximum = receive_maximum
+        self._manual_ack = manual_ack
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._library: paho.Client | None = None  # the live connection; None between connections
+        self._generation = 0
+        self._tokens: dict[int, object] = {}
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
+        self.refusal: str | None = None  # why we are connected and still not ready, for doctor and health
+        self.reconnects = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Connected, and every subscription granted at its QoS."""
+        return self._ready.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the network thread still runs."""
+        return self._thread.is_alive()
+
+    @property
+    def generation(self) -> int:
+        """Number of the present connection; rises at each connect."""
+        return self._generation
+
+    def start(self) -> None:
+        """Begin connecting in the background; the broker need not be up."""
+        self._thread.start()
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until ready; False when it did not come in time."""
+        return self._ready.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Disconnect and end the network thread."""
+        self._stopping.set()
+        library = self._library
+        if library is not None:
+            library.disconnect()
+        if self._thread.is_alive():
+            self._thread.join(CONNECT_TIMEOUT_S + 1)
+
+    def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
+        """Hand a message to the connection; False when there is none (nothing is queued then).
+
+        A QoS 1 publish ends in `on_published` with `token`, always: with the broker's reason code, or None when the connection
+        ended first. A QoS 0 publish is over when this returns.
+        """
+        library = self._library
+        if library is None or not self._ready.is_set():
+            return False
+        with self._lock:  # the PUBACK must not overtake the token; callbacks only take this lock briefly
+            info = library.publish(topic, payload, qos)
+            if info.rc != paho.MQTT_ERR_SUCCESS:
+                return False
+            if qos:
+                self._tokens[info.mid] = token
+        return True
+
+    def acknowledge(self, message: Message) -> bool:
+        """Acknowledge a message; False when its connection is gone (the broker delivers it again)."""
+        with self._lock:
+            if message.generation != self._generation or self._library is None:
+                return False
+            return self._library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
+
+    def reconnect(self) -> None:
+        """Drop the present connection; the network thread makes a new one."""
+        library = self._library
+        if library is not None:
+            library.disconnect()
+
+    def _keep_connected(self) -> None:
+        delay_s = BACKOFF_FIRST_S
+        while not self._stopping.is_set():
+            was_ready = self._run_connection()
+            delay_s = BACKOFF_FIRST_S if was_ready else min(2 * delay_s, BACKOFF_LAST_S)
+            self.reconnects += 1
+            self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+
+    def _run_connection(self) -> bool:
+        """One connection from CONNECT to its end; whether it ever was ready."""
+        library = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            protocol=paho.MQTTv5,
+            manual_ack=self._manual_ack,
+            reconnect_on_failure=False,
+        )
+        library.connect_timeout = CONNECT_TIMEOUT_S
+        library.max_inflight_messages_set(self._receive_maximum)
+        if self._mqtt.username is not None:
+            library.username_pw_set(self._mqtt.username, self._mqtt.password)
+        self._generation += 1
+        connection = _Connection(self, library, self._generation)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library lacks the annotation
+        properties.ReceiveMaximum = self._receive_maximum
+        properties.SessionExpiryInterval = self._session_expiry_s
+        try:
+            library.connect(
+                self._mqtt.host,
+                self._mqtt.port,
+                keepalive=KEEPALIVE_S,
+                clean_start=self._session_expiry_s == 0,
+                properties=properties,
+            )
+            library.loop_forever(retry_first_connection=False)
+        except (OSError, ValueError) as error:
+            log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
+        finally:
+            connection.end()
+        return connection.was_ready
+
+    # What a connection reports; runs in the network thread.
+
+    def _connected(self, library: paho.Client) -> None:
+        # Before SUBACK: a persistent session delivers right away, and those messages can be acknowledged.
+        with self._lock:
+            self._library = library
+
+    def _granted(self) -> None:
+        self.refusal = None
+        self._ready.set()
+        log.info("broker connected", extra={"event": "broker_connected", "generation": self._generation})
+        if self._on_state is not None:
+            self._on_state(True)
+
+    def _closed(self, was_ready: bool, reason: str) -> None:
+        self._ready.clear()
+        with self._lock:
+            self._library = None
+            tokens, self._tokens = list(self._tokens.values()), {}
+        if self._on_published is not None:
+            for token in tokens:
+                self._on_published(Published(token, None))
+        if was_ready:
+            level = logging.INFO if self._stopping.is_set() else logging.WARNING
+            log.log(level, "broker connection ended", extra={"event": "broker_ended", "reason": reason})
+            if self._on_state is not None:
+                self._on_state(False)
+
+    def _finished(self, mid: int, reason: int) -> None:
+        with self._lock:
+            token = self._tokens.pop(mid, None)
+        if token is not None and self._on_published is not None:
+            self._on_published(Published(token, reason))
+
+    def _received(self, message: Message) -> None:
+        if self._on_message is not None:
+            self._on_message(message)
+
+
+class _Connection:
+    """The library's callbacks for one connection."""
+
+    def __init__(self, owner: Client, library: paho.Client, generation: int) -> None:
+        self._owner = owner
+        self._library = library
+        self._generation = generation
+        self._reason = "connection refused"
+        self.was_ready = False
+        self._wanted: dict[int, tuple[Subscription, ...]] = {}
+        library.on_connect = self._connected
+        library.on_subscribe = self._subscribed
+        library.on_message = self._message
+        library.on_publish = self._published
+        library.on_disconnect = self._disconnected
+
+    def end(self) -> None:
+        self._owner._closed(self.was_ready, self._reason)
+
+    def _connected(
+        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
+    ) -> None:
+        if reason.is_failure:
+            self._refuse(f"the broker refused the connection: {reason}")
+            return
+        self._owner._connected(library)
+        wanted = self._owner._subscriptions
+        if not wanted:
+            self._ready()
+            return
+        result, mid = library.subscribe([(item.topic, SubscribeOptions(qos=item.qos)) for item in wanted])
+        if result == paho.MQTT_ERR_SUCCESS and mid is not None:
+            self._wanted[mid] = wanted
+
+    def _subscribed(
+        self, library: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
+    ) -> None:
+        wanted = self._wanted.pop(mid, ())
+        short = [
+            item for item, reason in zip(wanted, reasons, strict=False) if reason.is_failure or reason.value < item.qos
+        ]
+        if short:
+            topics = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
+            self._refuse(f"the broker did not grant {topics}; check its ACL and max_qos")
+            return
+        self._ready()
+
+    def _ready(self) -> None:
+        self.was_ready = True
+        self._owner._granted()
+
+    def _refuse(self, reason: str) -> None:
+        if self._owner.refusal != reason:
+            log.error("broker refuses us", extra={"event": "broker_refuses", "reason": reason})
+        self._owner.refusal = self._reason = reason
+        self._library.disconnect()
+
+    def _message(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        self._owner._received(
+            Message(message.topic, bytes(message.payload), message.qos, message.mid, self._generation)
+        )
+
+    def _published(
+        self, library: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object
+    ) -> None:
+        self._owner._finished(mid, reason.value)
+
+    def _disconnected(
+        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
+    ) -> None:
+        if self.was_ready or self._reason == "connection refused":
+            self._reason = str(reason)
+
+
+def wait_for_broker(mqtt: Mqtt, timeout_s: float) -> bool:
+    """Whether the broker answers a CONNECT within `timeout_s` seconds; for the doctor and for tests."""
+    client = Client(mqtt, f"aoii-probe-{time.monotonic_ns()}")
+    client.start()
+    ready = client.wait_ready(timeout_s)
+    client.stop()
+    return ready

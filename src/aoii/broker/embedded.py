@@ -1,0 +1,51 @@
+"""The broker that `make run` starts: iotcore (rumqttd) as a child process, on loopback only.
+
+For the demo and for first steps; an installation uses Mosquitto. Its queue is in memory: a broker that is killed forgets, and
+the delivery chain does not mind. Pitfalls measured: its default listens on every interface, its MQTT 5 listener exists only by
+TOML, and a small segment log loses acknowledged data silently.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PAYLOAD_LIMIT_BYTES = 20480
+CONFIG = """\
+id = 0
+
+[router]
+id = 0
+max_connections = 200
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+
+[v5.1]
+name = "v5"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+    [v5.1.connections]
+    connection_timeout_ms = 60000
+    max_payload_size = {limit}
+    max_inflight_count = 500
+    dynamic_filters = true
+"""
+
+
+def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the broker on 127.0.0.1:`port`; it ends when its standard input closes, so it never outlives its parent.
+
+    Args:
+        port: A free TCP port.
+        folder: Where its configuration is written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "broker.toml"
+    config.write_text(CONFIG.format(port=port, limit=PAYLOAD_LIMIT_BYTES), encoding="utf-8")
+    options = json.dumps({"config_path": str(config)})
+    return subprocess.Popen(
+        [sys.executable, "-c", "from iotcore._serve import main; main()", options],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )

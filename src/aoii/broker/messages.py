@@ -1,0 +1,289 @@
+"""Topics and payloads that gateway and server agree on.
+
+Everything that nodes say goes to one topic as JSON with the keys of the reference system; our own keys stand beside them and an
+old reader ignores them. The commit acknowledgement comes back on a topic of each gateway. Pure: values in, bytes out, and bytes
+in, a value or one `PeerError` out.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from aoii.core.errors import PeerError
+
+READINGS_TOPIC = "aoii/readings"
+PAYLOAD_LIMIT_BYTES = 4096  # an RX is about 500 bytes; anything near this is not ours
+ACK_ITEMS_LIMIT = 500  # items in one commit acknowledgement: about 15 kB, under the embedded broker's limit of 20 kB
+
+Kind = Literal["event", "heartbeat", "backfill", "legacy"]
+Status = Literal["stored", "duplicate", "parked"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes an accepted reading one row: the node's name, its epoch and its event counter."""
+
+    node: str
+    epoch: int
+    counter: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An `RX`: a reading that a gateway heard, and what it believed before.
+
+    Attributes:
+        identity: None in a message of the reference system's own gateway.
+        gateway: Who heard it; None as above.
+        kind: Why the node sent it.
+        timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
+        time_n: Local time of day, 0..1.
+        actual_t, actual_h: The reading, °C and %RH.
+        pred_t, pred_h: What the gateway believed before it heard the reading, °C and %RH.
+        total_tx: Readings that this gateway has heard since its outbox began.
+        transmission_delay_ms: Gateway clock minus node clock, for nodes that send theirs.
+        event_unix_ms: When the node sampled, Unix milliseconds; None as above.
+        clock_synced: Whether the gateway's clock was believed when `event_unix_ms` was computed.
+    """
+
+    identity: Identity | None
+    gateway: str | None
+    kind: Kind
+    timestamp: str
+    time_n: float
+    actual_t: float
+    actual_h: float
+    pred_t: float
+    pred_h: float
+    total_tx: int
+    transmission_delay_ms: int | None
+    event_unix_ms: int | None
+    clock_synced: bool
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits over what the node said, the same whichever gateway heard it.
+
+        The same identity with another digest is not a repetition but a fault, and goes to the dead letters.
+        """
+        who = self.identity
+        said = f"{who.node}|{who.epoch}|{who.counter}|" if who else "||"
+        said += f"{round(self.actual_t * 100)}|{round(self.actual_h * 100)}"
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An `EST`: what the gateway believes of one node now, °C and %RH. Lost estimates are replaced by the next."""
+
+    gateway: str | None
+    node: str | None
+    timestamp: str
+    time_n: float
+    pred_t: float
+    pred_h: float
+    total_tx: int
+    unix_ms: int | None
+
+
+def is_important(error_t: float, error_h: float, beta_t: float, beta_h: float) -> bool:
+    """Whether an error is at or over a threshold (QoS 1), compared in integer hundredths so that 0.5 is 0.5."""
+    return round(abs(error_t) * 100) >= round(beta_t * 100) or round(abs(error_h) * 100) >= round(beta_h * 100)
+
+
+def encode_reading(reading: Reading, qos: int) -> bytes:
+    """JSON of an `RX` with the reference system's keys first; `error_*` are absolute here, signed in the database."""
+    who = reading.identity
+    payload = {
+        "event": "RX",
+        "timestamp": reading.timestamp,
+        "time_n": round(reading.time_n, 6),
+        "actual_t": reading.actual_t,
+        "actual_h": reading.actual_h,
+        "pred_t": reading.pred_t,
+        "pred_h": reading.pred_h,
+        "error_t": round(abs(reading.actual_t - reading.pred_t), 6),
+        "error_h": round(abs(reading.actual_h - reading.pred_h), 6),
+        "total_tx": reading.total_tx,
+    }
+    if reading.transmission_delay_ms is not None:
+        payload["transmission_delay_ms"] = reading.transmission_delay_ms
+    payload |= {"v": 1, "gateway": reading.gateway, "kind": reading.kind, "qos": qos}
+    if who is not None:
+        payload |= {"node": who.node, "epoch": who.epoch, "counter": who.counter}
+    payload |= {"event_unix_ms": reading.event_unix_ms, "clock_synced": reading.clock_synced}
+    return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+
+
+def encode_estimate(estimate: Estimate) -> bytes:
+    """JSON of an `EST`: the actual and error fields are null, as in the reference system."""
+    payload = {
+        "event": "EST",
+        "timestamp": estimate.timestamp,
+        "time_n": round(estimate.time_n, 6),
+        "actual_t": None,
+        "actual_h": None,
+        "pred_t": estimate.pred_t,
+        "pred_h": estimate.pred_h,
+        "error_t": None,
+        "error_h": None,
+        "total_tx": estimate.total_tx,
+        "v": 1,
+        "gateway": estimate.gateway,
+        "node": estimate.node,
+        "unix_ms": estimate.unix_ms,
+        "qos": 0,
+    }
+    return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+
+
+def decode_message(payload: bytes) -> Reading | Estimate:
+    """Read what came on `aoii/readings`, from our gateway or from the reference system's.
+
+    Raises:
+        PeerError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event` (neither RX nor
+            EST) or `range` (a number that is not finite, or that no such reading can have).
+    """
+    if len(payload) > PAYLOAD_LIMIT_BYTES:
+        raise PeerError("size", f"payload of {len(payload)} bytes; at most {PAYLOAD_LIMIT_BYTES} are read")
+    fields = _object(payload)
+    event = fields.get("event")
+    if event == "RX":
+        return _reading(fields)
+    if event == "EST":
+        return Estimate(
+            gateway=_name(fields, "gateway"),
+            node=_name(fields, "node"),
+            timestamp=_text(fields, "timestamp"),
+            time_n=_number(fields, "time_n", 0, 1),
+            pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
+            pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
+            total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
+            unix_ms=_whole_or_none(fields, "unix_ms", 0, 2**53),
+        )
+    raise PeerError("event", "event is neither RX nor EST")
+
+
+# Wider than any sensor's range: a prediction may overshoot, and a reading that the node flagged is still a reading.
+TEMPERATURE_RANGE = (-400.0, 1000.0)
+HUMIDITY_RANGE = (-400.0, 1000.0)
+
+
+def _reading(fields: dict[str, object]) -> Reading:
+    kind = fields.get("kind", "legacy")
+    if kind not in KINDS:
+        raise PeerError("shape", f"kind is not one of {', '.join(KINDS)}")
+    node = _name(fields, "node")
+    identity = None
+    if node is not None:
+        identity = Identity(node, _whole(fields, "epoch", 0, 2**63 - 1), _whole(fields, "counter", 0, 2**63 - 1))
+    return Reading(
+        identity=identity,
+        gateway=_name(fields, "gateway"),
+        kind=kind,
+        timestamp=_text(fields, "timestamp"),
+        time_n=_number(fields, "time_n", 0, 1),
+        actual_t=_number(fields, "actual_t", *TEMPERATURE_RANGE),
+        actual_h=_number(fields, "actual_h", *HUMIDITY_RANGE),
+        pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
+        pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
+        total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
+        transmission_delay_ms=_whole_or_none(fields, "transmission_delay_ms", -(2**31), 2**31),
+        event_unix_ms=_whole_or_none(fields, "event_unix_ms", 0, 2**53),
+        clock_synced=bool(fields.get("clock_synced", False)),
+    )
+
+
+def ack_topic(gateway: str) -> str:
+    """Topic on which the server tells `gateway` what the database has."""
+    return f"aoii/ack/{gateway}"
+
+
+@dataclass(frozen=True)
+class Committed:
+    """One item of a commit acknowledgement: this identity is in the database, or parked where a person can see it."""
+
+    identity: Identity
+    status: Status
+
+
+def encode_commit_ack(items: list[Committed]) -> bytes:
+    """JSON `{"v": 1, "items": [[node, epoch, counter, status], …]}`; at most `ACK_ITEMS_LIMIT` items."""
+    rows = [[item.identity.node, item.identity.epoch, item.identity.counter, item.status] for item in items]
+    return json.dumps({"v": 1, "items": rows}, separators=(",", ":")).encode()
+
+
+def decode_commit_ack(payload: bytes) -> list[Committed]:
+    """Read a commit acknowledgement.
+
+    Raises:
+        PeerError: With reason `size`, `encoding`, `json` or `shape`; nothing of it may be believed then.
+    """
+    if len(payload) > 64 * ACK_ITEMS_LIMIT * 4:
+        raise PeerError("size", f"commit acknowledgement of {len(payload)} bytes")
+    fields = _object(payload)
+    items = fields.get("items")
+    if fields.get("v") != 1 or not isinstance(items, list):
+        raise PeerError("shape", "not a commit acknowledgement of version 1")
+    committed = []
+    for item in items:
+        match item:
+            case [str(node), int(epoch), int(counter), ("stored" | "duplicate" | "parked") as status]:
+                committed.append(Committed(Identity(node, epoch, counter), status))
+            case _:
+                raise PeerError("shape", "an item is not [node, epoch, counter, status]")
+    return committed
+
+
+def _object(payload: bytes) -> dict[str, object]:
+    try:
+        fields = json.loads(payload.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise PeerError("encoding", "payload is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise PeerError("json", "payload is not JSON") from error
+    if not isinstance(fields, dict):
+        raise PeerError("shape", "payload is not a JSON object")
+    return fields
+
+
+def _text(fields: dict[str, object], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or len(value) > 64:
+        raise PeerError("shape", f"{name} is not a short text")
+    return value
+
+
+def _name(fields: dict[str, object], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable():
+        raise PeerError("shape", f"{name} is not a name of 1 to 128 printable characters")
+    return value
+
+
+def _number(fields: dict[str, object], name: str, low: float, high: float) -> float:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PeerError("shape", f"{name} is not a number")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise PeerError("range", f"{name} is outside {low:g}..{high:g}")
+    return float(value)
+
+
+def _whole(fields: dict[str, object], name: str, low: int, high: int) -> int:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PeerError("shape", f"{name} is not a whole number")
+    if not low <= value <= high:
+        raise PeerError("range", f"{name} is outside {low}..{high}")
+    return value
+
+
+def _whole_or_none(fields: dict[str, object], name: str, low: int, high: int) -> int | None:
+    return None if fields.get(name) is None else _whole(fields, name, low, high)

@@ -1,0 +1,58 @@
+"""Time as a value that can be handed in: the wall clock, and the elapsed time of the nodes' world.
+
+Deciding code never reads a clock. The wiring files own one `Clock` and pass `unix_ms` and `elapsed_ms` down. Deadlines for
+sockets, disks and child processes do not belong here: they are real seconds, from `time.monotonic()`.
+
+The demo runs recordings faster than they happened. All its processes then share one simulated clock, given by three numbers
+in the settings: at the machine's monotonic instant `origin_s` the simulated wall clock showed `start_unix_s`, and it runs
+`speed` times as fast. CLOCK_MONOTONIC is common to all processes of one machine on Linux, so they agree without talking.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A real clock by default (`speed` 1, no start), a simulated one when `start_unix_s` is given.
+
+    Attributes:
+        speed: Simulated seconds in one real second, > 0.
+        start_unix_s: Unix time shown at `origin_s`; None reads the machine's wall clock.
+        origin_s: Value of `time.monotonic()` at which the simulation began.
+    """
+
+    speed: float = 1.0
+    start_unix_s: float | None = None
+    origin_s: float = 0.0
+
+    def unix_ms(self) -> int:
+        """Wall clock, milliseconds since 1970 (UTC); may jump when it is the machine's."""
+        if self.start_unix_s is None:
+            return time.time_ns() // 1_000_000
+        return int(1000 * (self.start_unix_s + (time.monotonic() - self.origin_s) * self.speed))
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds of the nodes' world since an arbitrary instant; never jumps, for intervals only."""
+        return int(1000 * (time.monotonic() - self.origin_s) * self.speed)
+
+    def real_s(self, simulated_s: float) -> float:
+        """Real seconds that `simulated_s` seconds of the nodes' world take."""
+        return simulated_s / self.speed
+
+
+def local_text(unix_ms: int) -> str:
+    """`unix_ms` as local time `YYYY-MM-DD HH:MM:SS`, the form of the MQTT payload and the CSV file."""
+    return datetime.fromtimestamp(unix_ms / 1000).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - local on purpose
+
+
+def day_fraction(unix_ms: int) -> float:
+    """Local time of day as a fraction 0..1, the `time_n` of the reference system."""
+    at = datetime.fromtimestamp(unix_ms / 1000)  # noqa: DTZ006 - local on purpose
+    return (at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6) / 86400
+
+
+def utc(unix_ms: int) -> datetime:
+    """`unix_ms` as a naive UTC datetime with milliseconds, the form of `event_time` in the database."""
+    return datetime.fromtimestamp(unix_ms // 1000, UTC).replace(tzinfo=None, microsecond=unix_ms % 1000 * 1000)

@@ -1,0 +1,126 @@
+"""Every metric of every station, once: name with its unit, meaning, labels with bounded sets of values.
+
+`CATALOGUE` makes `docs/reference/metrics.md` (`python -m aoii.monitoring.metrics`), and a test holds the page to it. The gauges of
+the reference system keep their names; they are read from the database by the web page (`web/`).
+"""
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.metrics import MetricWrapperBase
+
+from aoii import __version__
+
+REGISTRY = CollectorRegistry()
+CATALOGUE: list[tuple[str, str, str, str]] = []  # exported name, type, labels, meaning
+
+
+def _note(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
+    CATALOGUE.append((name, kind, ", ".join(labels), meaning))
+
+
+def counter(name: str, meaning: str, *labels: str) -> Counter:
+    """A counter; `name` without `_total`, which is added."""
+    _note(f"{name}_total", "counter", labels, meaning)
+    return Counter(name, meaning, labels, registry=REGISTRY)
+
+
+def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    """A gauge."""
+    _note(name, "gauge", labels, meaning)
+    return Gauge(name, meaning, labels, registry=REGISTRY)
+
+
+def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    """A histogram with these upper bounds."""
+    _note(name, "histogram", labels, meaning)
+    return Histogram(name, meaning, labels, buckets=buckets, registry=REGISTRY)
+
+
+def value(metric: MetricWrapperBase, **labels: str) -> float:
+    """Present value of a counter or gauge, for health and for tests."""
+    metrics = (metric.labels(**labels) if labels else metric).collect()
+    return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
+
+
+BUILD = Info("aoii_build", "Version of aoii that runs here.", registry=REGISTRY)
+BUILD.info({"version": __version__})
+_note("aoii_build_info", "info", ("version",), "Version of aoii that runs here.")
+
+# --- gateway: serial side -------------------------------------------------------------------------------------------------------
+PACKETS = counter(
+    "aoii_gateway_packets",
+    "Packets taken from the radio, by kind: event, heartbeat, backfill, legacy, repeated, time.",
+    "kind",
+)
+REJECTED = counter("aoii_gateway_rejected", "Frames and lines refused, by reason.", "reason")
+REPLIES_LATE = counter(
+    "aoii_gateway_replies_late", "Replies not sent because more than 0.9 s had passed; the reading was kept."
+)
+SERIAL_OPENS = counter("aoii_gateway_serial_opens", "Times a serial port was opened.")
+SERIAL_UP = gauge("aoii_gateway_serial_up", "1 while the port is open, by port.", "port")
+# --- gateway: broker side -------------------------------------------------------------------------------------------------------
+PUBLISHES = counter(
+    "aoii_gateway_publishes",
+    "Publishes by event (RX, EST), QoS and result (sent, refused, failed).",
+    "event",
+    "qos",
+    "result",
+)
+RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
+BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+OUTBOX_EVENTS = gauge("aoii_outbox_events", "Accepted readings that wait for their commit acknowledgement.")
+OUTBOX_OLDEST_S = gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
+OUTBOX_BYTES = gauge("aoii_outbox_bytes", "Size of the outbox file.")
+OUTBOX_FULL = counter("aoii_outbox_full", "Readings not accepted because the outbox was full or could not be written.")
+COMMIT_ACKS = counter("aoii_commit_acks", "Items of commit acknowledgements received, by status.", "status")
+COMMIT_ACK_SECONDS = histogram(
+    "aoii_commit_ack_seconds",
+    "Time from acceptance to the commit acknowledgement.",
+    (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+# --- server ---------------------------------------------------------------------------------------------------------------------
+MESSAGES = counter("aoii_messages_received", "Messages from the broker, by event (RX, EST, bad).", "event")
+MESSAGES_REJECTED = counter("aoii_messages_rejected", "Payloads that are not messages, by reason.", "reason")
+ROWS = counter("aoii_rows", "Readings by outcome: stored, duplicate, parked, mismatch.", "outcome")
+INSERT_RETRIES = counter("aoii_insert_retries", "Inserts tried again after the database failed.")
+BATCH_ROWS = histogram("aoii_batch_rows", "Readings in one database transaction.", (1, 2, 5, 10, 25, 50, 100, 250, 500))
+BATCH_SECONDS = histogram(
+    "aoii_batch_seconds",
+    "Time of one database transaction.",
+    (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
+DEAD_LETTERS = gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reason")
+DEAD_LETTERS_DROPPED = counter(
+    "aoii_dead_letters_dropped", "Malformed payloads dropped from the full ring, oldest first."
+)
+DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
+# --- CSV subscriber and log reader ----------------------------------------------------------------------------------------------
+CSV_ROWS = counter("aoii_csv_rows", "Rows appended to the CSV file, by event.", "event")
+LOG_LINES = counter("aoii_edge_log_lines", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome")
+
+
+def reference_page() -> str:
+    """The text of `docs/reference/metrics.md`."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated by `python -m aoii.monitoring.metrics`; do not edit.",
+        "Each station serves its own on its status port; the web page serves the reference system's gauges on `/metrics`.",
+        "",
+        "| Metric | Type | Labels | Meaning |",
+        "|---|---|---|---|",
+    ]
+    return (
+        "\n".join(
+            lines + [f"| `{name}` | {kind} | {labels} | {meaning} |" for name, kind, labels, meaning in CATALOGUE]
+        )
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    page = Path("docs/reference/metrics.md")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(reference_page(), encoding="utf-8")
+    print(f"wrote {page}")

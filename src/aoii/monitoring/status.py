@@ -1,0 +1,58 @@
+"""The status port of a station: `/metrics`, `/healthz` (alive: it makes progress) and `/readyz` (it can do its work), on loopback."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from aoii.core.errors import WorldError
+from aoii.monitoring.metrics import REGISTRY
+
+Check = Callable[[], Mapping[str, bool]]
+
+
+def serve(port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
+    """Serve the status page in the background; None when `port` is 0.
+
+    Args:
+        port: Loopback port.
+        alive: Names what must make progress, and whether it does.
+        ready: Names what must be there for work, and whether it is.
+
+    Raises:
+        WorldError: The port is taken.
+    """
+    if port == 0:
+        return None
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+            elif self.path in ("/healthz", "/readyz"):
+                checks = dict(alive() if self.path == "/healthz" else ready())
+                body = json.dumps({"ok": all(checks.values()), "checks": checks}).encode()
+                self._answer(200 if all(checks.values()) else 503, "application/json", body)
+            else:
+                self._answer(404, "text/plain", b"/metrics, /healthz or /readyz\n")
+
+        def _answer(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Scrapes are not news."""
+
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise WorldError(f"status port {port} cannot be used ({error}); set another one, or 0 for none") from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    return server

@@ -1,0 +1,501 @@
+"""Settings: the one `.env` (or the environment) read once into frozen values, every fault reported at once.
+
+`CATALOGUE` is the only list of settings. It makes `.env.example` and `docs/reference/settings.md` (`python -m aoii.settings`),
+and tests hold both to it. The environment wins over the file, so that a service manager can override one value. Each station
+takes only its own part of `Settings`. Settings of the older installation keep their names and defaults; only an unset
+`MYSQL_HOST` means SQLite here.
+"""
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from dotenv import dotenv_values
+
+from aoii.clock import Clock
+from aoii.core.errors import SettingsError
+
+T = TypeVar("T")
+
+ENV_FILE = ".env"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the catalogue: its name, its default as it would stand in `.env` (None: unset), and what it means."""
+
+    name: str
+    default: str | None
+    help: str
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of settings that belong to one station or peer."""
+
+    title: str
+    settings: tuple[Setting, ...]
+
+
+CATALOGUE = (
+    Section(
+        "Files",
+        (Setting("AOII_DATA_DIR", "data", "Folder for everything that a station writes."),),
+    ),
+    Section(
+        "Database",
+        (
+            Setting("MYSQL_HOST", None, "MySQL or MariaDB host. Unset: SQLite in AOII_DATA_DIR/aoii.db."),
+            Setting("MYSQL_PORT", "3306", "Port of the database."),
+            Setting("MYSQL_USER", "root", "Database user."),
+            Setting("MYSQL_PASSWORD", "", "Password of MYSQL_USER.", secret=True),
+            Setting("MYSQL_DATABASE", "aoii", "Schema that holds `readings` and `edge_log`."),
+        ),
+    ),
+    Section(
+        "MQTT broker",
+        (
+            Setting("MQTT_BROKER", "localhost", "Host of the broker."),
+            Setting("MQTT_PORT", "1883", "Port of the broker."),
+            Setting("MQTT_USERNAME", None, "User name for the broker; unset: anonymous."),
+            Setting("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.", secret=True),
+        ),
+    ),
+    Section(
+        "Gateway",
+        (
+            Setting("GATEWAY_ID", "gateway", "Name of this gateway, stable for ever; give each of several its own."),
+            Setting("SERIAL_PORT", "/dev/ttyUSB0", "LoRa receiver; several ports are separated by commas."),
+            Setting("BETA_TEMP", "0.5", "Temperature error, °C, from which an RX is published at QoS 1."),
+            Setting("BETA_HUM", "3.0", "Humidity error, %RH, from which an RX is published at QoS 1."),
+            Setting("SAMPLE_PERIOD_S", "60", "Seconds between two samples of a node."),
+            Setting(
+                "HEARTBEAT_S", "3600", "A node that had nothing to correct reports after this many seconds; 0: never."
+            ),
+            Setting(
+                "NODE_KEYS_FILE",
+                None,
+                "Keys of our own nodes, one `node epoch key` a line. Default: AOII_DATA_DIR/node_keys.",
+            ),
+            Setting(
+                "MIRROR_WEIGHTS",
+                None,
+                "The older installation's gateway.py, read for the weights of its MLP (never executed). "
+                "Unset: the picture of an old node is its last reading.",
+            ),
+            Setting(
+                "OUTBOX_MAX_MB",
+                "256",
+                "Size at which the outbox is full and the radio gets no acknowledgement any more.",
+            ),
+            Setting("GATEWAY_STATUS_PORT", "5011", "Loopback port of the gateway's /metrics and /healthz; 0: none."),
+        ),
+    ),
+    Section(
+        "Server",
+        (
+            Setting("INSERT_MAX_RETRIES", "5", "Retries of a failed insert before the rows go to the dead letters."),
+            Setting("INSERT_BASE_DELAY", "1.0", "Seconds before the first retry; each later one waits twice as long."),
+            Setting(
+                "DEAD_LETTER_MAX_MB",
+                "256",
+                "Size at which the dead letters are full and the server stops acknowledging.",
+            ),
+            Setting("SERVER_STATUS_PORT", "5012", "Loopback port of the server's /metrics and /healthz; 0: none."),
+            Setting("CSV_FILE", None, "File of `aoii csv`. Default: AOII_DATA_DIR/experiment_log_online.csv."),
+            Setting("CSV_STATUS_PORT", "5013", "Loopback port of the CSV subscriber's /metrics and /healthz; 0: none."),
+            Setting(
+                "EDGE_LOG_PORT",
+                None,
+                "Serial port with a node's USB log, for `aoii edgelog`; several are separated by commas.",
+            ),
+            Setting(
+                "EDGE_LOG_STATUS_PORT", "5014", "Loopback port of the log reader's /metrics and /healthz; 0: none."
+            ),
+        ),
+    ),
+    Section(
+        "Web page",
+        (
+            Setting("PORT", "5001", "Port of the web page and of /metrics."),
+            Setting(
+                "WEB_HOST", "127.0.0.1", "Address that the web page listens on; loopback unless you say otherwise."
+            ),
+        ),
+    ),
+    Section(
+        "Simulated nodes (`aoii edge`)",
+        (
+            Setting(
+                "EDGE_RECORDING", None, "CSV or CSV.gz that the nodes replay. Unset: the shipped NOAA SURFRAD day."
+            ),
+            Setting("EDGE_NODES", "3", "Number of simulated nodes, 1 to 1000."),
+            Setting(
+                "EDGE_LOSS", "0", "Probability that the simulated radio loses a packet, in each direction, 0 to 1."
+            ),
+            Setting("EDGE_SEED", "1", "Seed of the simulated radio."),
+            Setting("EDGE_DURATION_S", "0", "Real seconds after which the nodes stop; 0: at the end of the recording."),
+            Setting(
+                "EDGE_RECEIVER_LINK",
+                None,
+                "Where the simulated receiver's port appears. Default: AOII_DATA_DIR/run/receiver.",
+            ),
+            Setting("EDGE_LOG_LINK", None, "Where the nodes' USB log appears. Default: AOII_DATA_DIR/run/edge_log."),
+        ),
+    ),
+    Section(
+        "Logs and clock",
+        (
+            Setting("LOG_LEVEL", "info", "debug, info, warning or error."),
+            Setting("LOG_FORMAT", "human", "human or json."),
+            Setting("CLOCK_SPEED", "1", "For demo and tests: the nodes' world runs this many times as fast."),
+            Setting(
+                "CLOCK_START_UNIX_S",
+                None,
+                "For demo and tests: Unix time at which the simulated clock starts. Unset: real clock.",
+            ),
+            Setting(
+                "CLOCK_ORIGIN_S", "0", "For demo and tests: monotonic instant at which the simulated clock started."
+            ),
+        ),
+    ),
+)
+
+BY_NAME = {setting.name: setting for section in CATALOGUE for setting in section.settings}
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where rows go: SQLite at `sqlite_path`, or MySQL/MariaDB when `host` is set."""
+
+    sqlite_path: Path
+    host: str | None
+    port: int
+    user: str
+    password: str = field(repr=False)
+    name: str
+
+
+@dataclass(frozen=True)
+class Mqtt:
+    """How to reach the broker."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the gateway needs beside the broker; thresholds in °C and %RH."""
+
+    gateway_id: str
+    serial_ports: tuple[str, ...]
+    beta_temp: float
+    beta_hum: float
+    sample_period_s: int
+    heartbeat_s: int
+    node_keys_file: Path
+    mirror_weights: Path | None
+    outbox_path: Path
+    outbox_max_mb: int
+    status_port: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the server needs beside broker and database; also for the CSV subscriber and the log reader."""
+
+    insert_max_retries: int
+    insert_base_delay_s: float
+    dead_letter_path: Path
+    dead_letter_max_mb: int
+    status_port: int
+    csv_file: Path
+    csv_status_port: int
+    edge_log_ports: tuple[str, ...]
+    edge_log_status_port: int
+
+
+@dataclass(frozen=True)
+class Web:
+    """Where the web page listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The simulated nodes and their radio."""
+
+    recording: Path | None
+    nodes: int
+    loss: float
+    seed: int
+    duration_s: float
+    receiver_link: Path
+    log_link: Path
+
+
+@dataclass(frozen=True)
+class Logs:
+    """How much is logged, and in which form."""
+
+    level: str
+    json: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything, checked. `warnings` names keys of `.env` that look like misspelt settings."""
+
+    data_dir: Path
+    database: Database
+    mqtt: Mqtt
+    gateway: Gateway
+    server: Server
+    web: Web
+    edge: Edge
+    logs: Logs
+    clock: Clock
+    warnings: tuple[str, ...]
+
+
+class _Reader:
+    """Parses values by name and collects faults, so that one run reports them all."""
+
+    def __init__(self, values: Mapping[str, str], origins: Mapping[str, str]) -> None:
+        self._values = values
+        self._origins = origins
+        self.faults: list[str] = []
+
+    def is_set(self, name: str) -> bool:
+        return name in self._values
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(name, BY_NAME[name].default)
+
+    def fault(self, name: str, remedy: str) -> None:
+        shown = "set" if BY_NAME[name].secret else f'"{self.text(name)}"'
+        self.faults.append(f"{self._origins.get(name, 'default')}: {name} is {shown}; {remedy}")
+
+    def _parsed(self, name: str, parse: Callable[[str], T], accept: Callable[[T], bool], remedy: str) -> T:
+        text = self.text(name) or ""
+        try:
+            value = parse(text.strip())
+            if accept(value):
+                return value
+        except ValueError:
+            pass
+        self.fault(name, remedy)
+        return parse(BY_NAME[name].default or "0")
+
+    def whole(self, name: str, low: int, high: int, example: int) -> int:
+        remedy = f"use a whole number from {low} to {high}, such as {example}"
+        return self._parsed(name, int, lambda value: low <= value <= high, remedy)
+
+    def number(self, name: str, low: float, high: float, example: float) -> float:
+        remedy = f"use a number from {low:g} to {high:g}, such as {example:g}"
+        return self._parsed(name, float, lambda value: math.isfinite(value) and low <= value <= high, remedy)
+
+    def choice(self, name: str, options: tuple[str, ...]) -> str:
+        return self._parsed(name, str, lambda value: value in options, f"use one of {', '.join(options)}")
+
+    def host(self, name: str) -> str:
+        remedy = "use a host name or an address such as 127.0.0.1"
+        return self._parsed(name, str, lambda value: bool(re.fullmatch(r"[\w.:%-]+", value, re.ASCII)), remedy)
+
+    def name(self, name: str) -> str:
+        remedy = "use 1 to 64 letters, digits, dots, dashes or underscores"
+        return self._parsed(name, str, lambda value: bool(re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII)), remedy)
+
+    def ports(self, name: str) -> tuple[str, ...]:
+        """Serial ports, separated by commas; an empty value is an empty tuple."""
+        ports = tuple(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
+        if len(set(ports)) != len(ports):
+            self.fault(name, "name each port once")
+        return ports
+
+    def path(self, name: str, default: Path) -> Path:
+        text = self.text(name)
+        return Path(text).expanduser() if text else default
+
+    def existing_file(self, name: str) -> Path | None:
+        text = self.text(name)
+        if not text:
+            return None
+        path = Path(text).expanduser()
+        if not path.is_file():
+            self.fault(name, "no such file; correct the path or remove the line")
+        return path
+
+
+def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """Read all settings from `.env` and the environment, which wins.
+
+    Args:
+        environ: The environment; `os.environ` by default.
+        env_file: The file; by default `.env` in the working directory, which need not exist.
+
+    Raises:
+        SettingsError: One or more settings are wrong; it lists all of them, each with its remedy.
+    """
+    environ = os.environ if environ is None else environ
+    path = Path(ENV_FILE) if env_file is None else env_file
+    if env_file is not None and not path.is_file():
+        raise SettingsError([f"{path}: no such file; give the path of an .env file"])
+    try:
+        filed = {key: value for key, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            [f"{path}: cannot be read ({error}); make it a UTF-8 text file that you may read"]
+        ) from error
+    values = {name: filed[name] for name in BY_NAME if name in filed}
+    origins = dict.fromkeys(values, str(path))
+    for name in BY_NAME:
+        if name in environ:
+            values[name], origins[name] = environ[name], "environment"
+    reader = _Reader(values, origins)
+    settings = _settings(reader, _misspelt(filed, str(path)))
+    if reader.faults:
+        raise SettingsError(reader.faults)
+    return settings
+
+
+def _misspelt(filed: Mapping[str, str], origin: str) -> tuple[str, ...]:
+    found = []
+    for name in filed:
+        near = [] if name in BY_NAME else difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85)
+        if near:
+            found.append(f"{origin}: {name} is not a setting and is ignored; did you mean {near[0]}?")
+    return tuple(found)
+
+
+def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
+    data = read.path("AOII_DATA_DIR", Path("data"))
+    host = read.text("MYSQL_HOST") or None
+    if host is None:
+        for name in ("MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE"):
+            if read.is_set(name):
+                read.fault(
+                    name, "set MYSQL_HOST as well (127.0.0.1 for this machine), or remove this line to use SQLite"
+                )
+    elif read.host("MYSQL_HOST") != host:
+        host = None
+    if read.text("MQTT_PASSWORD") and not read.text("MQTT_USERNAME"):
+        read.fault("MQTT_PASSWORD", "set MQTT_USERNAME as well, or remove this line")
+    serial_ports = read.ports("SERIAL_PORT")
+    if not serial_ports:
+        read.fault("SERIAL_PORT", "name at least one port, such as /dev/ttyUSB0")
+    return Settings(
+        data_dir=data,
+        database=Database(
+            sqlite_path=data / "aoii.db",
+            host=host,
+            port=read.whole("MYSQL_PORT", 1, 65535, 3306),
+            user=read.text("MYSQL_USER") or "",
+            password=read.text("MYSQL_PASSWORD") or "",
+            name=read.name("MYSQL_DATABASE"),
+        ),
+        mqtt=Mqtt(
+            host=read.host("MQTT_BROKER"),
+            port=read.whole("MQTT_PORT", 1, 65535, 1883),
+            username=read.text("MQTT_USERNAME") or None,
+            password=read.text("MQTT_PASSWORD") or None,
+        ),
+        gateway=Gateway(
+            gateway_id=read.name("GATEWAY_ID"),
+            serial_ports=serial_ports,
+            beta_temp=read.number("BETA_TEMP", 0.01, 50, 0.5),
+            beta_hum=read.number("BETA_HUM", 0.01, 100, 3.0),
+            sample_period_s=read.whole("SAMPLE_PERIOD_S", 1, 3600, 60),
+            heartbeat_s=read.whole("HEARTBEAT_S", 0, 65535, 3600),
+            node_keys_file=read.path("NODE_KEYS_FILE", data / "node_keys"),
+            mirror_weights=read.existing_file("MIRROR_WEIGHTS"),
+            outbox_path=data / "outbox.db",
+            outbox_max_mb=read.whole("OUTBOX_MAX_MB", 1, 65536, 256),
+            status_port=read.whole("GATEWAY_STATUS_PORT", 0, 65535, 5011),
+        ),
+        server=Server(
+            insert_max_retries=read.whole("INSERT_MAX_RETRIES", 0, 20, 5),
+            insert_base_delay_s=read.number("INSERT_BASE_DELAY", 0.001, 60, 1.0),
+            dead_letter_path=data / "dead_letters.db",
+            dead_letter_max_mb=read.whole("DEAD_LETTER_MAX_MB", 1, 65536, 256),
+            status_port=read.whole("SERVER_STATUS_PORT", 0, 65535, 5012),
+            csv_file=read.path("CSV_FILE", data / "experiment_log_online.csv"),
+            csv_status_port=read.whole("CSV_STATUS_PORT", 0, 65535, 5013),
+            edge_log_ports=read.ports("EDGE_LOG_PORT"),
+            edge_log_status_port=read.whole("EDGE_LOG_STATUS_PORT", 0, 65535, 5014),
+        ),
+        web=Web(host=read.host("WEB_HOST"), port=read.whole("PORT", 1, 65535, 5001)),
+        edge=Edge(
+            recording=read.existing_file("EDGE_RECORDING"),
+            nodes=read.whole("EDGE_NODES", 1, 1000, 3),
+            loss=read.number("EDGE_LOSS", 0, 1, 0.1),
+            seed=read.whole("EDGE_SEED", 0, 2**31 - 1, 1),
+            duration_s=read.number("EDGE_DURATION_S", 0, 1e9, 30),
+            receiver_link=read.path("EDGE_RECEIVER_LINK", data / "run" / "receiver"),
+            log_link=read.path("EDGE_LOG_LINK", data / "run" / "edge_log"),
+        ),
+        logs=Logs(
+            level=read.choice("LOG_LEVEL", ("debug", "info", "warning", "error")),
+            json=read.choice("LOG_FORMAT", ("human", "json")) == "json",
+        ),
+        clock=Clock(
+            speed=read.number("CLOCK_SPEED", 0.001, 3600, 60),
+            start_unix_s=read.number("CLOCK_START_UNIX_S", 0, 2**32 - 1, 1451606400)
+            if read.is_set("CLOCK_START_UNIX_S")
+            else None,
+            origin_s=read.number("CLOCK_ORIGIN_S", 0, 1e12, 0),
+        ),
+        warnings=warnings,
+    )
+
+
+def env_example() -> str:
+    """The text of `.env.example`: every setting with its default, commented out."""
+    lines = [
+        "# Settings of aoii. Copy this file to .env and change what differs. The environment wins over the file.",
+        "",
+    ]
+    for section in CATALOGUE:
+        lines.append(f"# --- {section.title} ---")
+        for setting in section.settings:
+            lines += [f"# {setting.help}", f"#{setting.name}={setting.default or ''}"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def reference_page() -> str:
+    """The text of `docs/reference/settings.md`."""
+    lines = [
+        "# Settings",
+        "",
+        "Generated by `python -m aoii.settings`; do not edit.",
+        "One `.env` in the working directory of a station holds everything; a variable of the environment with the same name wins.",
+        "All faults are reported together, each with its remedy.",
+        "",
+    ]
+    for section in CATALOGUE:
+        lines += [f"## {section.title}", "", "| Setting | Default | Meaning |", "|---|---|---|"]
+        for setting in section.settings:
+            default = "unset" if setting.default is None else f"`{setting.default}`" if setting.default else "empty"
+            lines.append(f"| `{setting.name}` | {default} | {setting.help} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    Path(".env.example").write_text(env_example(), encoding="utf-8")
+    page = Path("docs/reference/settings.md")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(reference_page(), encoding="utf-8")
+    print(f"wrote .env.example and {page}")

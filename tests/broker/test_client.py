@@ -1,0 +1,129 @@
+"""The MQTT connection against a real Mosquitto and the real embedded broker."""
+
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aoii.broker import embedded
+from aoii.broker.client import Client, Message, Published, Subscription, wait_for_broker
+from aoii.settings import Mqtt
+from servers import Mosquitto, free_port, until
+
+TOPIC = "aoii/readings"
+
+
+@pytest.fixture(params=["mosquitto", "embedded"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mqtt]:
+    if request.param == "mosquitto":
+        with Mosquitto(tmp_path / "mosquitto") as server:
+            yield Mqtt("127.0.0.1", server.port, None, None)
+        return
+    port = free_port()
+    process = embedded.start(port, tmp_path / "embedded")
+    yield Mqtt("127.0.0.1", port, None, None)
+    process.kill()
+    process.wait()
+
+
+def consumer(broker: Mqtt, got: "queue.Queue[Message]") -> Client:
+    client = Client(
+        broker,
+        "consumer",
+        subscriptions=[Subscription(TOPIC, 1)],
+        on_message=got.put,
+        session_expiry_s=3600,
+        manual_ack=True,
+    )
+    client.start()
+    assert client.wait_ready(10)
+    return client
+
+
+def test_what_was_not_acknowledged_comes_again_after_a_reconnect(broker: Mqtt) -> None:
+    got: queue.Queue[Message] = queue.Queue()
+    done: queue.Queue[Published] = queue.Queue()
+    first = consumer(broker, got)
+    sender = Client(broker, "sender", on_published=done.put)
+    sender.start()
+    assert sender.wait_ready(10)
+    for number in range(4):
+        assert sender.publish(TOPIC, b"%d" % number, 1, number)
+    assert [done.get(timeout=5).accepted for _ in range(4)] == [True] * 4
+    held = [got.get(timeout=5) for _ in range(4)]
+    assert first.acknowledge(held[0])
+    assert first.acknowledge(held[1])
+    first.stop()
+
+    second = consumer(broker, got)
+
+    assert [got.get(timeout=5).payload for _ in range(2)] == [b"2", b"3"]
+    second.stop()
+    sender.stop()
+
+
+def test_an_acknowledgement_of_an_older_connection_is_refused(broker: Mqtt) -> None:
+    got: queue.Queue[Message] = queue.Queue()
+    client = consumer(broker, got)
+    sender = Client(broker, "sender")
+    sender.start()
+    assert sender.wait_ready(10)
+    assert sender.publish(TOPIC, b"old", 1)
+    held = got.get(timeout=5)
+    client.reconnect()
+    again = got.get(timeout=10)
+
+    assert not client.acknowledge(held)
+    assert client.acknowledge(again)
+    client.stop()
+    sender.stop()
+
+
+def test_without_a_broker_a_publish_is_refused_and_nothing_is_queued(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as server:
+        port = server.port
+    got: queue.Queue[Message] = queue.Queue()
+    broker = Mqtt("127.0.0.1", port, None, None)
+    sender = Client(broker, "sender")
+    sender.start()
+    assert not sender.publish(TOPIC, b"lost", 1)
+
+    with Mosquitto(tmp_path, port):
+        receiver = consumer(broker, got)
+        assert sender.wait_ready(30)
+        assert sender.publish(TOPIC, b"kept", 1)
+        assert got.get(timeout=5).payload == b"kept"
+    sender.stop()
+    receiver.stop()
+
+
+def test_a_publish_under_way_when_the_broker_dies_ends_without_a_reason(tmp_path: Path) -> None:
+    done: queue.Queue[Published] = queue.Queue()
+    with Mosquitto(tmp_path) as server:
+        sender = Client(Mqtt("127.0.0.1", server.port, None, None), "sender", on_published=done.put)
+        sender.start()
+        assert sender.wait_ready(10)
+        server.freeze()
+        assert sender.publish(TOPIC, b"?", 1, "token")
+        server.kill()
+
+        assert done.get(timeout=10) == Published("token", None)
+        until(lambda: not sender.is_ready)
+    sender.stop()
+
+
+def test_a_subscription_that_is_not_granted_is_a_refusal_that_says_what_to_do(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, extra="max_qos 0") as server:
+        client = Client(Mqtt("127.0.0.1", server.port, None, None), "c", subscriptions=[Subscription(TOPIC, 1)])
+        client.start()
+
+        until(lambda: client.refusal is not None)
+        assert "aoii/readings at QoS 1" in str(client.refusal)
+        assert not client.is_ready
+        client.stop()
+
+
+def test_a_probe_tells_whether_a_broker_answers(mosquitto: Mosquitto) -> None:
+    assert wait_for_broker(Mqtt("127.0.0.1", mosquitto.port, None, None), 10)
+    assert not wait_for_broker(Mqtt("127.0.0.1", free_port(), None, None), 0.3)

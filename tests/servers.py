@@ -1,0 +1,180 @@
+"""Real servers for tests: each on a free loopback port in a temporary folder, started and ended by the test itself."""
+
+import contextlib
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+AS_ROOT = os.geteuid() == 0
+START_TIMEOUT_S = 30.0
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(truth: Callable[[], object], timeout_s: float = 15.0, what: str = "") -> None:
+    """Wait until `truth()` holds; fail with its name when it does not come in time."""
+    deadline = time.monotonic() + timeout_s
+    while not truth():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not come within {timeout_s:g} s: {what or truth}")
+        time.sleep(0.02)
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on the loopback port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+class Server:
+    """A child process that listens on `port`; as a context manager it is started and ended."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> list[str]:
+        """The command line of the server."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        with (self.folder / "server.log").open("ab") as output:
+            process = subprocess.Popen(self.command(), stdout=output, stderr=output, start_new_session=True)
+        self.process = process
+        until(lambda: accepts(self.port) or process.poll() is not None, START_TIMEOUT_S, self.command()[0])
+        if process.poll() is not None:
+            raise AssertionError((self.folder / "server.log").read_text(errors="replace")[-2000:])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this process and no other."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone, so that the port is free again."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its connections and says nothing."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+class Mosquitto(Server):
+    """A private Mosquitto; `extra` lines go into its configuration."""
+
+    def __init__(self, folder: Path, port: int | None = None, extra: str = "") -> None:
+        super().__init__(folder, port)
+        self.extra = extra
+
+    def command(self) -> list[str]:
+        """Write the configuration; the command that reads it."""
+        lines = [f"listener {self.port} 127.0.0.1", "max_queued_messages 100000"]
+        if "allow_anonymous" not in self.extra:
+            lines.append("allow_anonymous true")
+        if "persistence" not in self.extra:
+            lines += ["persistence true", f"persistence_location {self.folder}/", "autosave_interval 1"]
+        if AS_ROOT:
+            lines.append("user root")
+        config = self.folder / "mosquitto.conf"
+        config.write_text("\n".join([*lines, self.extra, ""]))
+        return [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(config)]
+
+
+class MariaDB(Server):
+    """A private MariaDB with an empty schema `aoii`, user root without a password, on loopback only."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        super().__init__(folder, port)
+        self._user = ["--user=mysql"] if AS_ROOT else []
+        if not (folder / "data").exists():
+            if AS_ROOT:
+                shutil.chown(folder, "mysql")
+                for parent in folder.parents:  # the temporary folder is private to root; the server's user must pass
+                    if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+                        parent.chmod(parent.stat().st_mode | 0o011)
+            subprocess.run(
+                ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data",
+                 "--auth-root-authentication-method=normal", "--skip-test-db", *self._user],
+                check=True, capture_output=True,
+            )  # fmt: skip
+
+    def command(self) -> list[str]:
+        """The command line; the socket lies in /tmp because its path may not be long."""
+        return [
+            shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.folder}/data",
+            f"--socket=/tmp/aoii-{self.port}.sock", f"--pid-file={self.folder}/pid", f"--port={self.port}",
+            "--bind-address=127.0.0.1", "--skip-name-resolve", *self._user,
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        """Start it and make sure that the schema exists."""
+        super().start()
+        self.execute("CREATE DATABASE IF NOT EXISTS aoii")
+
+    def execute(self, *statements: str, database: str | None = None) -> list[tuple[object, ...]]:
+        """Run statements with the database's own client library; rows of the last one."""
+        import pymysql
+
+        with (
+            pymysql.connect(
+                host="127.0.0.1", port=self.port, user="root", database=database, autocommit=True, connect_timeout=10
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def new_schema(self) -> str:
+        """Create an empty schema of its own for one test; its name."""
+        name = f"aoii_{time.monotonic_ns()}"
+        self.execute(f"CREATE DATABASE {name}")
+        return name
+
+
+@contextlib.contextmanager
+def pty_port(link: Path) -> Iterator[int]:
+    """A pseudo-terminal whose far end is the serial port `link`; the file descriptor of our end."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    link.symlink_to(os.ttyname(theirs))
+    try:
+        yield ours
+    finally:
+        link.unlink(missing_ok=True)
+        os.close(ours)
+        os.close(theirs)
