@@ -1,3 +1,3 @@
-"""aoii: sensor nodes that send only when the gateway's picture is wrong, and lose nothing on the way to the database."""
+"""aoii: sensor nodes that send only when the gateway's picture is wrong, and nothing lost on the way to SQL."""
 
 __version__ = "0.1.0"

@@ -1,11 +1,12 @@
 """Time as a value that can be handed in: the wall clock, and the elapsed time of the nodes' world.
 
-Deciding code never reads a clock. The wiring files own one `Clock` and pass `unix_ms` and `elapsed_ms` down. Deadlines for
-sockets, disks and child processes do not belong here: they are real seconds, from `time.monotonic()`.
+Deciding code never reads a clock. The wiring files own one `Clock` and pass `unix_ms` and `elapsed_ms` down.
+Deadlines for sockets, disks and child processes do not belong here: they are real seconds, from `time.monotonic()`.
 
-The demo runs recordings faster than they happened. All its processes then share one simulated clock, given by three numbers
-in the settings: at the machine's monotonic instant `origin_s` the simulated wall clock showed `start_unix_s`, and it runs
-`speed` times as fast. CLOCK_MONOTONIC is common to all processes of one machine on Linux, so they agree without talking.
+The demo runs recordings faster than they happened. All its processes then share one simulated clock, given by three
+numbers in the settings: at the machine's monotonic instant `origin_s` the simulated wall clock showed `start_unix_s`,
+and it runs `speed` times as fast. CLOCK_MONOTONIC is common to all processes of one machine on Linux, so they agree
+without talking.
 """
 
 import time

@@ -1,9 +1,9 @@
 """The only file that imports the MQTT library: a connection that repairs itself and tells its owner what happened.
 
-Callbacks of the library only hand over; they never wait and never raise (an exception there kills the network thread while it
-still looks connected). Each connection is a new library client with a new *generation*: nothing that the library queued in memory
-survives a reconnect, because the outbox is the only queue, and an acknowledgement that belongs to an older connection is refused,
-because the broker has given its message id to another message since.
+Callbacks of the library only hand over; they never wait and never raise (an exception there kills the network thread
+while it still looks connected). Each connection is a new library client with a new *generation*: nothing that the
+library queued in memory survives a reconnect, because the outbox is the only queue, and an acknowledgement that
+belongs to an older connection is refused, because the broker has given its message id to another message since.
 """
 
 import logging
@@ -45,7 +45,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Published:
-    """The end of one publish: `reason` 0 is success, 16 success without a subscriber, 128 and more a refusal; None: the connection ended first."""
+    """The end of one publish.
+
+    `reason` is MQTT's: 0 success, 16 success without a subscriber, 128 and more a refusal; None: the connection ended
+    first, and nobody knows.
+    """
 
     token: object
     reason: int | None
@@ -146,8 +150,8 @@ class Client:
     def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
         """Hand a message to the connection; False when there is none (nothing is queued then).
 
-        A QoS 1 publish ends in `on_published` with `token`, always: with the broker's reason code, or None when the connection
-        ended first. A QoS 0 publish is over when this returns.
+        A QoS 1 publish ends in `on_published` with `token`, always: with the broker's reason code, or None when the
+        connection ended first. A QoS 0 publish is over when this returns.
         """
         library = self._library
         if library is None or not self._ready.is_set():

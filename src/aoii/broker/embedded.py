@@ -1,8 +1,8 @@
 """The broker that `make run` starts: iotcore (rumqttd) as a child process, on loopback only.
 
-For the demo and for first steps; an installation uses Mosquitto. Its queue is in memory: a broker that is killed forgets, and
-the delivery chain does not mind. Pitfalls measured: its default listens on every interface, its MQTT 5 listener exists only by
-TOML, and a small segment log loses acknowledged data silently.
+For the demo and for first steps; an installation uses Mosquitto. Its queue is in memory: a broker that is killed
+forgets, and the delivery chain does not mind. Pitfalls measured: its default listens on every interface, its MQTT 5
+listener exists only by TOML, and a small segment log loses acknowledged data silently.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Topics and payloads that gateway and server agree on.
 
-Everything that nodes say goes to one topic as JSON with the keys of the reference system; our own keys stand beside them and an
-old reader ignores them. The commit acknowledgement comes back on a topic of each gateway. Pure: values in, bytes out, and bytes
-in, a value or one `PeerError` out.
+Everything that nodes say goes to one topic as JSON with the keys of the reference system; our own keys stand beside
+them and an old reader ignores them. The commit acknowledgement comes back on a topic of each gateway. Pure: values
+in, bytes out, and bytes in, a value or one `PeerError` out.
 """
 
 import hashlib
@@ -145,8 +145,8 @@ def decode_message(payload: bytes) -> Reading | Estimate:
     """Read what came on `aoii/readings`, from our gateway or from the reference system's.
 
     Raises:
-        PeerError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event` (neither RX nor
-            EST) or `range` (a number that is not finite, or that no such reading can have).
+        PeerError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
+            (neither RX nor EST) or `range` (a number that is not finite, or that no such reading can have).
     """
     if len(payload) > PAYLOAD_LIMIT_BYTES:
         raise PeerError("size", f"payload of {len(payload)} bytes; at most {PAYLOAD_LIMIT_BYTES} are read")

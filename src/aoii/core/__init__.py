@@ -1,0 +1,1 @@
+"""The part that node and host share: pure, and the same source on MicroPython and CPython."""

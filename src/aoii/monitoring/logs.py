@@ -1,7 +1,7 @@
 """Logs: constant sentences with fields, for a person or as one JSON object a line.
 
-A message that comes in a storm is said once a second for each (sentence, level); what was withheld is counted and told with the
-next one that passes.
+A message that comes in a storm is said once a second for each (sentence, level); what was withheld is counted and
+told with the next one that passes.
 """
 
 import json
@@ -79,7 +79,8 @@ class HumanFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, with a traceback below it if there is one."""
         fields = " ".join(f"{name}={value}" for name, value in fields_of(record).items() if name != "event")
-        line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.levelname:7} {self._station}: {record.getMessage()}"
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{at} {record.levelname:7} {self._station}: {record.getMessage()}"
         line += f" ({fields})" if fields else ""
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

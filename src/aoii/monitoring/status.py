@@ -1,4 +1,7 @@
-"""The status port of a station: `/metrics`, `/healthz` (alive: it makes progress) and `/readyz` (it can do its work), on loopback."""
+"""The status port of a station, on loopback.
+
+`/metrics` for Prometheus, `/healthz` (alive: it makes progress) and `/readyz` (it can do its work).
+"""
 
 import json
 import threading
@@ -46,7 +49,7 @@ def serve(port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Scrapes are not news."""
 
     try:
