@@ -1,0 +1,272 @@
+"""The command line: `aoii STATION`, each configured by `.env` or the environment; a station is imported when asked for.
+
+Exit codes: 0 done, 1 the work failed, 2 somebody has to correct a setting, a file or the command line.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aoii import __version__, settings
+from aoii.core.errors import AoiiError, InputError
+from aoii.monitoring import logs
+
+PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when that one does
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+Run = Callable[[settings.Settings], int]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except AoiiError as error:
+        print(f"aoii {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="aoii",
+        description="Sensor nodes that send only when the gateway's picture is wrong; nothing lost on the way to SQL.",
+        epilog="Every station reads its settings from .env in the working directory; the environment wins. "
+        "See .env.example and docs/reference/settings.md.",
+    )
+    parser.add_argument("--version", action="version", version=f"aoii {__version__}")
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="read this file instead of .env")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    for name, run, text in STATIONS:
+        commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.").set_defaults(run=_station(name, run))
+    _add_export(commands)
+    doctor = commands.add_parser(
+        "doctor",
+        help="check settings, serial port, broker, database, clock and disk, and say what to fix",
+        description="Check settings, serial port, broker, database, clock and disk, and say what to fix. Exit code 1 if anything failed.",
+    )
+    doctor.set_defaults(run=_doctor)
+    lab = commands.add_parser(
+        "lab",
+        help="replay recordings through policies, pre-train, compute airtime, write the report",
+        description="For researchers: what the node's learning is worth, measured on recordings.",
+    )
+    _add_lab(lab)
+    return parser
+
+
+def _gateway(values: settings.Settings) -> int:
+    from aoii.gateway import gateway
+
+    return gateway.run(values)
+
+
+def _server(values: settings.Settings) -> int:
+    from aoii.server import mqtt_to_mysql
+
+    return mqtt_to_mysql.run(values)
+
+
+def _csv(values: settings.Settings) -> int:
+    from aoii.server import mqtt_to_csv
+
+    return mqtt_to_csv.run(values)
+
+
+def _edgelog(values: settings.Settings) -> int:
+    from aoii.server import edge_log
+
+    return edge_log.run(values)
+
+
+def _web(values: settings.Settings) -> int:
+    from aoii.web import app
+
+    return app.run(values)
+
+
+def _edge(values: settings.Settings) -> int:
+    from aoii.edge import app
+
+    return app.run(values)
+
+
+STATIONS: tuple[tuple[str, Run, str], ...] = (
+    ("edge", _edge, "simulated nodes that replay a recording through a simulated radio and receiver"),
+    ("gateway", _gateway, "the gateway: LoRa receiver on a serial port in, MQTT out"),
+    ("server", _server, "the server: MQTT in, database out, commit acknowledgements back"),
+    ("csv", _csv, "the CSV subscriber: every message as a line of CSV_FILE"),
+    ("edgelog", _edgelog, "the log reader: a node's USB log on EDGE_LOG_PORT into the table edge_log"),
+    ("web", _web, "the web page, its API and /metrics on PORT"),
+)
+
+
+def _load(options: argparse.Namespace, station: str) -> settings.Settings:
+    values = settings.load(env_file=options.env_file)
+    logs.configure(station, values.logs)
+    for warning in values.warnings:
+        print(f"aoii {station}: {warning}", file=sys.stderr)
+    return values
+
+
+def _station(name: str, run: Run) -> Callable[[argparse.Namespace], int]:
+    def start(options: argparse.Namespace) -> int:
+        _end_with_parent()
+        return run(_load(options, name))
+
+    return start
+
+
+def _end_with_parent() -> None:
+    """Under a demo: have the kernel end this process when the demo dies, however it dies (Linux)."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before the call above
+        raise SystemExit(1)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="the whole system on this machine: nodes, radio, gateway, broker, server and web page",
+        description="Simulated nodes replay a recording over pseudo-terminals through the real gateway, broker, server and "
+        "web page. An embedded broker is started unless MQTT_BROKER is set; SQLite is used unless MYSQL_HOST is set. "
+        "Ends with a summary that is counted independently of the stations.",
+        epilog="Example: aoii demo --nodes 5 --loss 0.1 --speed 600",
+    )
+    add = demo.add_argument
+    add("--duration", type=_number(1, 1e7), metavar="S", help="real seconds (default: length of the recording / speed)")
+    add("--speed", type=_number(0.1, 3600), default=120.0, metavar="X", help="times real time (default: %(default)g)")
+    add("--nodes", type=_whole(1, 1000), default=3, metavar="N", help="each starts at another hour (default: %(default)s)")
+    add("--loss", type=_number(0, 1), default=0.0, metavar="P", help="probability that a packet is lost, either way (default: 0)")
+    add("--recording", type=Path, metavar="FILE", help="CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)")
+    add("--seed", type=_whole(0, 2**31 - 1), default=1, metavar="N", help="seed of the simulated radio (default: %(default)s)")
+    add("--headless", action="store_true", help="no live display here; the web page is served all the same")
+    add("--json", type=Path, metavar="FILE", help="write the summary's figures here")
+    add("--broker-absent", type=_number(0, 3600), default=0.0, metavar="S", help="start the broker this many seconds late")
+    add("--unplug", type=_number(0, 3600), default=0.0, metavar="S", help="unplug the receiver for this long in the middle")
+    demo.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from aoii import demo
+
+    plan = demo.Options(
+        duration_s=options.duration,
+        speed=options.speed,
+        nodes=options.nodes,
+        loss=options.loss,
+        recording=options.recording,
+        seed=options.seed,
+        headless=options.headless,
+        json_file=options.json,
+        broker_absent_s=options.broker_absent,
+        unplug_s=options.unplug,
+    )
+    return demo.run(_load(options, "demo"), plan, options.env_file)
+
+
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser(
+        "export",
+        help="readings of the database to CSV or Parquet, by time and node",
+        description="Write readings to CSV or Parquet. The export is complete: it reads the database, not the broker.",
+        epilog="Example: aoii export --node 7 --start 2026-01-01 --end 2026-02-01 --out january.parquet",
+    )
+    export.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: standard output, CSV only)")
+    export.add_argument("--format", choices=("csv", "parquet"), help="default: by the ending of FILE, else csv")
+    export.add_argument("--node", metavar="NAME", help="only this node")
+    export.add_argument("--start", type=_instant, metavar="TIME", help="from this instant on, ISO 8601, UTC unless it says otherwise")
+    export.add_argument("--end", type=_instant, metavar="TIME", help="up to, not including, this instant")
+    export.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from aoii.server import export
+
+    form = options.format or ("parquet" if options.out is not None and options.out.suffix == ".parquet" else "csv")
+    if form == "parquet" and options.out is None:
+        raise InputError("Parquet cannot go to standard output; give --out FILE")
+    values = _load(options, "export")
+    rows = export.export(values, options.node, options.start, options.end, options.out, form)
+    print(f"{rows} rows written to {options.out or 'standard output'}", file=sys.stderr)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from aoii import doctor
+
+    return doctor.run(options.env_file)
+
+
+def _add_lab(parser: argparse.ArgumentParser) -> None:
+    from aoii.lab import cli
+
+    cli.configure(parser)
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    """An argument type: a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if low <= (value := float(text)) <= high:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if low <= (value := int(text)) <= high:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+
+    return parse
+
+
+def _instant(text: str) -> datetime:
+    """An ISO 8601 instant as naive UTC, the form of `event_time`."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a time such as 2026-01-31 or 2026-01-31T12:00:00+09:00") from error
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
+
+
+def reference_page() -> str:
+    """The text of `docs/reference/cli.md`."""
+    os.environ["COLUMNS"] = "100"  # argparse wraps by the terminal; the page must not
+    lines = ["# Commands", "", "Generated by `python -m aoii.cli`; do not edit.", ""]
+    lines += _help_of(build_parser(), 2)
+    return "\n".join(lines)
+
+
+def _help_of(parser: argparse.ArgumentParser, depth: int) -> list[str]:
+    lines = [f"{'#' * depth} {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", ""]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                lines += _help_of(child, min(depth + 1, 4))
+    return lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

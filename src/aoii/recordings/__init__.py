@@ -1,0 +1,120 @@
+"""Recordings: CSV or CSV.gz with `timestamp[,node],temperature,humidity`, read strictly; a gap stays a gap.
+
+The shipped one is a winter day of the NOAA SURFRAD station San Luis Valley (public domain), one reading a minute.
+"""
+
+import csv
+import gzip
+import io
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aoii.core.errors import InputError
+
+SHIPPED = Path(__file__).parent / "surfrad_slv_20160101_1min.csv.gz"
+COLUMNS = ("timestamp", "temperature", "humidity")
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one node measured, in order of time.
+
+    Attributes:
+        node: Name in the file; empty when the file has no node column.
+        start_unix_s: Unix time of the first row; a timestamp without a zone is UTC.
+        interval_s: Median interval between rows, s.
+        slots: Position of each row in units of `interval_s` from the first; strictly rising, a jump is a gap.
+        temperature_c: Readings in 0.01 °C.
+        humidity_c: Readings in 0.01 %RH.
+    """
+
+    node: str
+    start_unix_s: float
+    interval_s: float
+    slots: tuple[int, ...]
+    temperature_c: tuple[int, ...]
+    humidity_c: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def span_s(self) -> float:
+        """From the first row to one interval after the last, s."""
+        return (self.slots[-1] + 1) * self.interval_s
+
+
+def load(path: Path | None = None) -> list[Series]:
+    """All series of a recording, in the order in which their nodes appear; the shipped one by default.
+
+    Raises:
+        InputError: The file cannot be read, or a row is malformed; names the file, the line and what to do.
+    """
+    path = SHIPPED if path is None else path
+    rows: dict[str, list[tuple[float, int, int]]] = {}
+    for line, row in _rows(path):
+        node, at, temperature_c, humidity_c = _parse(path, line, row)
+        rows.setdefault(node, []).append((at, temperature_c, humidity_c))
+    if not rows:
+        raise InputError(f"{path}: has no rows; give a recording with at least two")
+    return [_series(path, node, sorted(readings)) for node, readings in rows.items()]
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
+    reader = csv.DictReader(io.StringIO(text))
+    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; the first line must be timestamp[,node],temperature,humidity")
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: is not CSV ({error}); correct or remove the line") from error
+
+
+def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int, int]:
+    try:
+        at = datetime.fromisoformat(row["timestamp"])
+        temperature, humidity = float(row["temperature"]), float(row["humidity"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}:{line}: {error}; correct or remove the line") from error
+    if not (math.isfinite(temperature) and math.isfinite(humidity)):
+        raise InputError(f"{path}:{line}: a reading is not a finite number; correct or remove the line")
+    if not (-327 < temperature < 327 and -1 < humidity < 327):
+        raise InputError(f"{path}:{line}: no sensor reads {temperature:g} °C, {humidity:g} %RH; correct or remove the line")
+    instant = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return row.get("node") or "", instant, round(temperature * 100), round(humidity * 100)
+
+
+def _series(path: Path, node: str, readings: list[tuple[float, int, int]]) -> Series:
+    if len(readings) < 2:
+        raise InputError(f"{path}: node {node or '(unnamed)'} has one row only; a series needs at least two")
+    instants = [at for at, _, _ in readings]
+    interval_s = statistics.median(b - a for a, b in zip(instants, instants[1:], strict=False))
+    if interval_s <= 0:
+        raise InputError(f"{path}: node {node or '(unnamed)'} repeats its timestamps; give one row for each sample")
+    slots: list[int] = []
+    kept: list[tuple[int, int]] = []
+    for at, temperature_c, humidity_c in readings:
+        slot = round((at - instants[0]) / interval_s)
+        if slots and slot <= slots[-1]:
+            slot = slots[-1] + 1  # jitter of the logger's clock: the row is a sample of its own
+        slots.append(slot)
+        kept.append((temperature_c, humidity_c))
+    return Series(
+        node=node,
+        start_unix_s=instants[0],
+        interval_s=interval_s,
+        slots=tuple(slots),
+        temperature_c=tuple(t for t, _ in kept),
+        humidity_c=tuple(h for _, h in kept),
+    )
