@@ -1,0 +1,43 @@
+# The front door. `make help` says what there is.
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+unexport PYTHONPATH PYTHONHOME
+.DEFAULT_GOAL := help
+.PHONY: run test lint bench faults lock clean help
+
+run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
+	@scripts/set-up run
+	@exec .venv/bin/aoii demo $(ARGS)
+
+test: ## install what the tests need, then lint and test everything (ARGS="tests/server -x")
+	@scripts/install-test-servers
+	@scripts/set-up test
+	@$(MAKE) --no-print-directory lint
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: ## check style, format and types
+	@scripts/set-up test
+	@.venv/bin/python -m ruff check
+	@.venv/bin/python -m ruff format --check
+	@.venv/bin/python -m mypy
+
+bench: ## run the benchmarks
+	@scripts/set-up test
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; .venv/bin/python "$$bench" $(ARGS) || exit; done
+
+faults: ## kill, freeze and cut off parts and count what is lost: the tests marked `faults` (TRIALS=3 SEED=7 SCENARIOS="broker or kill" OUT=faults.xml)
+	@scripts/install-test-servers
+	@scripts/set-up test
+	@scripts/faults
+
+lock: ## resolve the dependencies of pyproject.toml anew into requirements/*.txt (ARGS=--upgrade takes newer versions)
+	@scripts/lock $(ARGS)
+
+clean: ## remove what these targets made: .venv, caches, build output. Your data/ and .env stay
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
+
+help:
+	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
+	@sed -n 's/^\([a-z]*\): ## /  \1|/p' Makefile | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
