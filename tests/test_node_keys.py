@@ -1,0 +1,90 @@
+"""The key file: what is written is read, and every fault names its line without showing a key."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoii import node_keys
+from aoii.core.errors import InputError
+from aoii.node_keys import NodeKey
+
+DIGITS = "00112233445566778899aabbccddeeff"
+
+
+def key_file(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
+    file = path / "node_keys"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    file.chmod(mode)
+    return file
+
+
+def test_what_was_written_is_read_and_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    keys = {7: NodeKey(1, bytes(range(16))), 65535: NodeKey(65535, b"\xff" * 16), 0: NodeKey(0, bytes(16))}
+    file = tmp_path / "new" / "node_keys"
+
+    node_keys.write(file, keys)
+
+    assert node_keys.load(file) == keys
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_comments_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    file = key_file(tmp_path, f"# all nodes\n\n  7 2 {DIGITS}  # in the cellar\n")
+
+    keys = node_keys.load(file)
+
+    assert keys == {7: NodeKey(2, bytes.fromhex(DIGITS))}
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])
+def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    file = key_file(tmp_path, f"7 1 {DIGITS}\n", mode)
+
+    with pytest.raises(InputError, match="chmod 600"):
+        node_keys.load(file)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"7 {DIGITS}", f"x 1 {DIGITS}", f"7 1 {DIGITS}00", f"70000 1 {DIGITS}", f"7 70000 {DIGITS}", f"-7 1 {DIGITS}"],
+)
+def test_a_wrong_line_is_named_and_its_key_is_not_shown(tmp_path: Path, line: str) -> None:
+    file = key_file(tmp_path, f"# first\n{line}\n")
+
+    with pytest.raises(InputError, match=rf"^{re.escape(str(file))}:2: ") as caught:
+        node_keys.load(file)
+
+    assert DIGITS[:8] not in str(caught.value)
+
+
+def test_a_node_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    file = key_file(tmp_path, f"7 1 {DIGITS}\n7 2 {DIGITS}\n")
+
+    with pytest.raises(InputError, match=":2: node 7 stands here twice"):
+        node_keys.load(file)
+
+
+def test_a_missing_file_is_said_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent: cannot be read"):
+        node_keys.load(tmp_path / "absent")
+
+
+def test_a_key_is_not_shown_by_repr() -> None:
+    assert DIGITS not in repr(NodeKey(1, bytes.fromhex(DIGITS)))
+    assert "\\x11" not in repr(NodeKey(1, bytes.fromhex(DIGITS)))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_keys_or_one_input_error(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
+    file = key_file(tmp_path_factory.getbasetemp(), text)
+
+    try:
+        keys = node_keys.load(file)
+    except InputError:
+        return
+
+    assert all(len(key.key) == node_keys.KEY_BYTES for key in keys.values())
