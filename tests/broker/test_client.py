@@ -127,3 +127,19 @@ def test_a_subscription_that_is_not_granted_is_a_refusal_that_says_what_to_do(tm
 def test_a_probe_tells_whether_a_broker_answers(mosquitto: Mosquitto) -> None:
     assert wait_for_broker(Mqtt("127.0.0.1", mosquitto.port, None, None), 10)
     assert not wait_for_broker(Mqtt("127.0.0.1", free_port(), None, None), 0.3)
+
+
+def test_only_the_ends_of_qos_1_publishes_are_reported_however_the_two_are_mixed(mosquitto: Mosquitto) -> None:
+    done: queue.Queue[Published] = queue.Queue()
+    sender = Client(Mqtt("127.0.0.1", mosquitto.port, None, None), "mixed", on_published=done.put)
+    sender.start()
+    assert sender.wait_ready(10)
+
+    for number in range(3000):
+        while not sender.publish(TOPIC, b"x", number % 2, number):
+            pass
+
+    ended = [done.get(timeout=10).token for _ in range(1500)]
+    assert sorted(ended, key=str) == sorted(range(1, 3000, 2), key=str)
+    assert done.empty()
+    sender.stop()

@@ -28,8 +28,7 @@ KEEPALIVE_S = 10  # a frozen broker is noticed after two of these
 CONNECT_TIMEOUT_S = 5.0
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 15.0
-SUCCESS = 0
-NO_MATCHING_SUBSCRIBERS = 16
+UNREPORTED = object()  # token of a QoS 0 publish: the library tells its end too, and nobody waits for it
 
 
 @dataclass(frozen=True)
@@ -105,11 +104,12 @@ class Client:
         self._session_expiry_s = session_expiry_s
         self._receive_maximum = receive_maximum
         self._manual_ack = manual_ack
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never held around a call of the library: it has locks of its own
         self._stopping = threading.Event()
         self._library: paho.Client | None = None  # the live connection; None between connections
         self._generation = 0
-        self._tokens: dict[int, object] = {}
+        self._tokens: dict[int, object] = {}  # publishes under way, by message id
+        self._early: dict[int, int] = {}  # those that ended before `publish` had the message id
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
         self.refusal: str | None = None  # why we are connected and still not ready, for doctor and health
@@ -156,20 +156,28 @@ class Client:
         library = self._library
         if library is None or not self._ready.is_set():
             return False
-        with self._lock:  # the PUBACK must not overtake the token; callbacks only take this lock briefly
-            info = library.publish(topic, payload, qos)
-            if info.rc != paho.MQTT_ERR_SUCCESS:
-                return False
-            if qos:
-                self._tokens[info.mid] = token
+        info = library.publish(topic, payload, qos)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            return False
+        ticket = token if qos else UNREPORTED
+        with self._lock:
+            if library is not self._library:
+                return False  # the connection ended meanwhile, and with it whatever it had queued
+            if info.mid not in self._early:
+                self._tokens[info.mid] = ticket
+                return True
+            reason = self._early.pop(info.mid)  # its end has overtaken us
+        self._report(ticket, reason)
         return True
 
     def acknowledge(self, message: Message) -> bool:
         """Acknowledge a message; False when its connection is gone (the broker delivers it again)."""
         with self._lock:
-            if message.generation != self._generation or self._library is None:
+            library = self._library
+            if library is None or message.generation != self._generation:
                 return False
-            return self._library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
+        # If the connection ends right here, this goes to its dead client and nowhere else.
+        return library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
 
     def reconnect(self) -> None:
         """Drop the present connection; the network thread makes a new one."""
@@ -237,9 +245,9 @@ class Client:
         with self._lock:
             self._library = None
             tokens, self._tokens = list(self._tokens.values()), {}
-        if self._on_published is not None:
-            for token in tokens:
-                self._on_published(Published(token, None))
+            self._early.clear()
+        for token in tokens:
+            self._report(token, None)
         if was_ready:
             level = logging.INFO if self._stopping.is_set() else logging.WARNING
             log.log(level, "broker connection ended", extra={"event": "broker_ended", "reason": reason})
@@ -248,8 +256,14 @@ class Client:
 
     def _finished(self, mid: int, reason: int) -> None:
         with self._lock:
-            token = self._tokens.pop(mid, None)
-        if token is not None and self._on_published is not None:
+            if mid not in self._tokens:
+                self._early[mid] = reason
+                return
+            token = self._tokens.pop(mid)
+        self._report(token, reason)
+
+    def _report(self, token: object, reason: int | None) -> None:
+        if token is not UNREPORTED and self._on_published is not None:
             self._on_published(Published(token, reason))
 
     def _received(self, message: Message) -> None:

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 PAYLOAD_LIMIT_BYTES = 20480
 CONFIG = """\
@@ -33,12 +34,13 @@ next_connection_delay_ms = 1
 """
 
 
-def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
+def start(port: int, folder: Path, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     """Start the broker on 127.0.0.1:`port`; it ends when its standard input closes, so it never outlives its parent.
 
     Args:
         port: A free TCP port.
         folder: Where its configuration is written.
+        output: File for what it prints; by default where we print.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "broker.toml"
@@ -47,5 +49,7 @@ def start(port: int, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", "from iotcore._serve import main; main()", options],
         stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
         start_new_session=True,
     )

@@ -1,0 +1,180 @@
+"""Payloads: the reference system's keys, strict reading, and no exception but a `PeerError` for any bytes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoii.broker import messages
+from aoii.broker.messages import Committed, Estimate, Identity, Reading
+from aoii.core.errors import PeerError
+
+REFERENCE_KEYS = [
+    "event", "timestamp", "time_n", "actual_t", "actual_h", "pred_t", "pred_h", "error_t", "error_h", "total_tx",
+]  # fmt: skip
+OLD_RX: dict[str, Any] = {
+    "event": "RX",
+    "timestamp": "2026-02-25 12:52:34",
+    "time_n": 0.536505,
+    "actual_t": 24.23,
+    "actual_h": 25.6,
+    "pred_t": 24.9,
+    "pred_h": 26.1,
+    "error_t": 0.67,
+    "error_h": 0.5,
+    "total_tx": 12,
+    "transmission_delay_ms": 832,
+}
+
+REASONS = {"size", "encoding", "json", "shape", "event", "range"}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*REFERENCE_KEYS, "node"]), inner),
+)
+finite = st.floats(-40, 99, allow_nan=False).map(lambda value: round(value, 2))
+identities = st.builds(Identity, st.text("abc/0123", min_size=1), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+readings = st.builds(
+    Reading,
+    identity=identities,
+    gateway=st.just("gw"),
+    kind=st.sampled_from(messages.KINDS),
+    timestamp=st.just("2026-02-25 12:52:34"),
+    time_n=st.floats(0, 1).map(lambda value: round(value, 6)),
+    actual_t=finite,
+    actual_h=finite,
+    pred_t=finite,
+    pred_h=finite,
+    total_tx=st.integers(0, 2**31),
+    transmission_delay_ms=st.none() | st.integers(-600_000, 600_000),
+    event_unix_ms=st.integers(0, 2**45),
+    clock_synced=st.booleans(),
+)
+
+
+def reason(payload: bytes) -> str:
+    with pytest.raises(PeerError) as caught:
+        messages.decode_message(payload)
+    return caught.value.reason
+
+
+@given(readings, st.sampled_from([0, 1]))
+def test_a_reading_survives_the_wire(reading: Reading, qos: int) -> None:
+    assert messages.decode_message(messages.encode_reading(reading, qos)) == reading
+
+
+@given(readings)
+def test_a_reading_has_the_keys_of_the_reference_system_first(reading: Reading) -> None:
+    fields = json.loads(messages.encode_reading(reading, 1))
+
+    assert list(fields)[:10] == REFERENCE_KEYS
+    assert fields["error_t"] >= 0
+    assert ("transmission_delay_ms" in fields) == (reading.transmission_delay_ms is not None)
+
+
+def test_an_estimate_has_null_for_what_was_not_measured_and_survives_the_wire() -> None:
+    estimate = Estimate("gw", "7", "2026-02-25 12:53:00", 0.5368, 24.2, 25.5, 12, 1_772_000_000_000)
+
+    payload = messages.encode_estimate(estimate)
+
+    assert [json.loads(payload)[key] for key in ("actual_t", "actual_h", "error_t", "error_h")] == [None] * 4
+    assert messages.decode_message(payload) == estimate
+
+
+def test_a_message_of_the_reference_gateway_is_read() -> None:
+    reading = messages.decode_message(json.dumps(OLD_RX).encode())
+
+    assert isinstance(reading, Reading)
+    assert (reading.identity, reading.kind, reading.transmission_delay_ms) == (None, "legacy", 832)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"x" * 1_000_000, "size"),
+        (b"\xff\xfe", "encoding"),
+        (b'{"event":', "json"),
+        (b"[" * 3000, "json"),
+        (b"[1, 2]", "shape"),
+        (b"{}", "event"),
+        (json.dumps(OLD_RX | {"event": "TX"}).encode(), "event"),
+        (json.dumps(OLD_RX | {"actual_t": "warm"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"actual_t": True}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"actual_t": None}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"actual_t": float("nan")}).encode(), "range"),
+        (json.dumps(OLD_RX | {"pred_h": float("inf")}).encode(), "range"),
+        (json.dumps(OLD_RX | {"actual_t": 1e9}).encode(), "range"),
+        (json.dumps(OLD_RX | {"total_tx": -1}).encode(), "range"),
+        (json.dumps(OLD_RX | {"node": "7"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"node": "", "epoch": 1, "counter": 1}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 2**64}).encode(), "range"),
+        (json.dumps(OLD_RX | {"kind": "party"}).encode(), "shape"),
+    ],
+)
+def test_a_bad_payload_has_one_reason(payload: bytes, expected: str) -> None:
+    assert reason(payload) == expected
+
+
+@given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_a_message_or_a_peer_error(payload: bytes) -> None:
+    for decode in (messages.decode_message, messages.decode_commit_ack):
+        try:
+            decode(payload)
+        except PeerError as error:
+            assert error.reason in REASONS  # noqa: PT017 - either outcome is right
+
+
+def test_the_digest_is_of_what_the_node_said_and_not_of_who_heard_it() -> None:
+    reading = messages.decode_message(json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 5}).encode())
+    other = messages.decode_message(
+        json.dumps(
+            OLD_RX | {"node": "7", "epoch": 1, "counter": 5, "gateway": "gw2", "pred_t": 1.0, "total_tx": 3}
+        ).encode()
+    )
+    changed = messages.decode_message(
+        json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 5, "actual_t": 24.24}).encode()
+    )
+    assert isinstance(reading, Reading)
+    assert isinstance(other, Reading)
+    assert isinstance(changed, Reading)
+
+    assert reading.digest() == other.digest()
+    assert reading.digest() != changed.digest()
+
+
+@given(st.lists(st.builds(Committed, identities, st.sampled_from(messages.STATUSES)), max_size=20))
+def test_a_commit_acknowledgement_survives_the_wire(items: list[Committed]) -> None:
+    assert messages.decode_commit_ack(messages.encode_commit_ack(items)) == items
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"v":2,"items":[]}', b'{"v":1}', b'{"v":1,"items":[["7",1,2,"lost"]]}', b'{"v":1,"items":[["7",1]]}']
+)
+def test_a_commit_acknowledgement_of_another_shape_is_refused_whole(payload: bytes) -> None:
+    with pytest.raises(PeerError):
+        messages.decode_commit_ack(payload)
+
+
+def test_a_full_commit_acknowledgement_fits_the_embedded_broker() -> None:
+    from aoii.broker.embedded import PAYLOAD_LIMIT_BYTES
+
+    longest = Committed(Identity("7", 65535, 2**32 - 1), "duplicate")
+
+    assert len(messages.encode_commit_ack([longest] * messages.ACK_ITEMS_LIMIT)) < PAYLOAD_LIMIT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("error_t", "error_h", "important"),
+    [
+        (0.49, 2.99, False),
+        (0.5, 0.0, True),
+        (-0.5, 0.0, True),
+        (24.7 - 24.2, 0.0, True),
+        (0.0, 3.0, True),
+        (0.0, -2.99, False),
+    ],
+)
+def test_importance_is_decided_in_hundredths(error_t: float, error_h: float, important: bool) -> None:
+    assert messages.is_important(error_t, error_h, 0.5, 3.0) is important

@@ -1,0 +1,162 @@
+"""Settings: everything the older installation had, every fault at once, and no secret anywhere."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoii import settings
+from aoii.core.errors import SettingsError
+
+REFERENCE_DEFAULTS = {
+    "MYSQL_PORT": "3306",
+    "MYSQL_USER": "root",
+    "MYSQL_PASSWORD": "",
+    "MYSQL_DATABASE": "aoii",
+    "MQTT_BROKER": "localhost",
+    "MQTT_PORT": "1883",
+    "SERIAL_PORT": "/dev/ttyUSB0",
+    "PORT": "5001",
+    "BETA_TEMP": "0.5",
+    "BETA_HUM": "3.0",
+    "INSERT_MAX_RETRIES": "5",
+    "INSERT_BASE_DELAY": "1.0",
+}
+
+
+def faults(values: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(values, None)
+    return caught.value.faults
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_names_and_defaults_of_the_reference_system_hold() -> None:
+    assert {name: settings.BY_NAME[name].default for name in REFERENCE_DEFAULTS} == REFERENCE_DEFAULTS
+
+
+def test_an_unset_host_means_sqlite_in_the_data_folder() -> None:
+    values = settings.load({"AOII_DATA_DIR": "/srv/aoii"})
+
+    assert values.database.host is None
+    assert values.database.sqlite_path == Path("/srv/aoii/aoii.db")
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    Path(".env").write_text("MQTT_PORT=1884\nMQTT_BROKER=file\n")
+
+    values = settings.load({"MQTT_BROKER": "environment"})
+
+    assert (values.mqtt.host, values.mqtt.port) == ("environment", 1884)
+    assert {"MQTT_BROKER", "MQTT_PORT"} <= values.given
+
+
+def test_a_fault_names_its_source_the_value_and_the_remedy() -> None:
+    Path(".env").write_text('MQTT_PORT="fast"\n')
+
+    assert faults({}) == ('.env: MQTT_PORT is "fast"; use a whole number from 1 to 65535, such as 1883',)
+
+
+def test_all_faults_are_reported_together() -> None:
+    found = faults({"MQTT_PORT": "0", "BETA_TEMP": "nan", "LOG_FORMAT": "xml", "GATEWAY_ID": "a b", "SERIAL_PORT": ","})
+
+    assert [fault.split()[1] for fault in found] == [
+        "SERIAL_PORT",
+        "MQTT_PORT",
+        "GATEWAY_ID",
+        "BETA_TEMP",
+        "LOG_FORMAT",
+    ]
+
+
+@pytest.mark.parametrize("name", ["MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE"])
+def test_another_mysql_setting_without_the_host_is_a_fault(name: str) -> None:
+    (fault,) = faults({name: "3307"})
+
+    assert "set MYSQL_HOST as well" in fault
+
+
+WRONG = {
+    "MYSQL_HOST": "two words",
+    "MQTT_BROKER": "",
+    "MQTT_PORT": "65536",
+    "MQTT_PASSWORD": "without-a-user",
+    "GATEWAY_ID": "",
+    "SERIAL_PORT": "/dev/a,/dev/a",
+    "BETA_TEMP": "0",
+    "BETA_HUM": "-1",
+    "SAMPLE_PERIOD_S": "0",
+    "HEARTBEAT_S": "70000",
+    "MIRROR_WEIGHTS": "no-such-file.py",
+    "OUTBOX_MAX_MB": "0",
+    "GATEWAY_STATUS_PORT": "-1",
+    "INSERT_MAX_RETRIES": "many",
+    "INSERT_BASE_DELAY": "inf",
+    "DEAD_LETTER_MAX_MB": "0",
+    "SERVER_STATUS_PORT": "http",
+    "CSV_STATUS_PORT": "1.5",
+    "EDGE_LOG_STATUS_PORT": "99999",
+    "PORT": "0",
+    "WEB_HOST": "",
+    "EDGE_RECORDING": "no-such-file.csv",
+    "EDGE_NODES": "0",
+    "EDGE_LOSS": "1.1",
+    "EDGE_SEED": "-1",
+    "EDGE_DURATION_S": "-5",
+    "LOG_LEVEL": "loud",
+    "LOG_FORMAT": "xml",
+    "CLOCK_SPEED": "0",
+    "CLOCK_START_UNIX_S": "yesterday",
+    "CLOCK_ORIGIN_S": "-1",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_wrong_setting_is_one_fault_with_a_remedy(name: str) -> None:
+    (fault,) = faults({name: WRONG[name]})
+
+    what, _, remedy = fault.partition("; ")
+    assert name in what
+    assert remedy
+
+
+def test_a_secret_appears_in_no_repr_and_in_no_fault() -> None:
+    values = settings.load(
+        {"MYSQL_HOST": "db", "MYSQL_PASSWORD": "hunter2", "MQTT_USERNAME": "u", "MQTT_PASSWORD": "hunter2"}
+    )
+
+    assert "hunter2" not in repr(values)
+    assert not any("hunter2" in fault for fault in faults({"MYSQL_PASSWORD": "hunter2", "MQTT_PASSWORD": "hunter2"}))
+
+
+def test_a_misspelt_name_in_the_file_is_a_warning() -> None:
+    Path(".env").write_text("MQTT_BORKER=x\nHOME_ASSISTANT=y\n")
+
+    (warning,) = settings.load({}).warnings
+
+    assert "did you mean MQTT_BROKER?" in warning
+
+
+def test_a_file_that_was_asked_for_and_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such file"):
+        settings.load({}, tmp_path / "other.env")
+
+
+def test_a_file_that_is_not_text_is_a_fault() -> None:
+    Path(".env").write_bytes(b"PORT=\xff\xfe\n")
+
+    with pytest.raises(SettingsError, match="UTF-8"):
+        settings.load({})
+
+
+@given(st.dictionaries(st.sampled_from(sorted(settings.BY_NAME)), st.text(max_size=20), max_size=8))
+def test_any_text_in_any_setting_gives_settings_or_faults(values: dict[str, str]) -> None:
+    try:
+        settings.load(values)
+    except SettingsError as error:
+        assert error.faults  # noqa: PT017 - either outcome is right
