@@ -30,3 +30,7 @@ class PeerError(AoiiError):
 
 class WorldError(AoiiError):
     """The world refused: a port, a broker, a database or a disk. Trying again later may help."""
+
+
+class ProgramError(AoiiError):
+    """Our own mistake: code asked for something that it must never ask for. Nothing was changed; report it."""
