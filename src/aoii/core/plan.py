@@ -1,0 +1,118 @@
+"""What a packet makes the gateway believe: the reading it carries, and how the estimate moves on from there.
+
+Node and gateway evaluate the same plan and must get the same number on different machines, so everything here is an
+integer: temperatures and humidities in hundredths (`_c`), the plan in fractions of the thresholds, the damped trend
+in a fixed-point table. It refuses to know where plans come from (`learner`) and when they are sent (`trigger`).
+"""
+
+from array import array
+from collections import namedtuple
+
+DAMPED = 1  # damping code: each further step of the trend is 0.98 of the one before; code 0 has no trend at all
+
+UNIT = 65536  # fixed point of GROWTH; 98 * 50 * UNIT stays below 2**30, a small integer on every board
+
+
+def _growth() -> list[int]:
+    """G(k) = sum of 0.98**i for i < k in units of 1/UNIT, rounded down at each step, until it stops growing."""
+    table = [0]
+    value = UNIT
+    while value != table[-1]:
+        table.append(value)
+        value = UNIT + value * 98 // 100
+    return table
+
+
+GROWTH = array("i", _growth())  # 2.2 kB; computed once, because threads of the gateway share it
+LAST = len(GROWTH) - 1  # from this step on the trend has come to rest, at almost 50 first steps
+
+
+class Plan(namedtuple("Plan", ("level_t", "slope_t", "level_h", "slope_h", "damping"))):
+    """How the estimate moves on from the reading.
+
+    Attributes:
+        level_t, level_h: Step away from the reading at once, in 1/16 of the threshold, -128..127.
+        slope_t, slope_h: First step of the trend, in 1/128 of the threshold a sample, -128..127.
+        damping: 0 (the slopes count for nothing) or DAMPED.
+    """
+
+    __slots__ = ()
+    level_t: int
+    slope_t: int
+    level_h: int
+    slope_h: int
+    damping: int
+
+
+HOLD = Plan(0, 0, 0, 0, 0)
+
+
+def estimate(reading_c: int, level: int, slope: int, damping: int, epsilon_c: int, steps: int) -> int:
+    """What is believed `steps` samples after the reading, in hundredths.
+
+    est(k) = reading + level * epsilon / 16 + slope * epsilon / 128 * G(k), rounded to the nearest, halves up.
+
+    Args:
+        reading_c: The reading that the packet carried, hundredths.
+        level: -128..127, in epsilon / 16.
+        slope: -128..127, in epsilon / 128 a sample.
+        damping: 0 or DAMPED.
+        epsilon_c: Threshold that was in force at the node when it made the plan, hundredths.
+        steps: Samples since the packet's sample, 0 at the sample itself; may be as large as it likes.
+
+    Source: docs/reference/wire-format.md, "The plan".
+    """
+    if damping == 0 or slope == 0:
+        return reading_c + ((level * epsilon_c + 8) >> 4) if level else reading_c
+    growth = GROWTH[min(steps, LAST)]
+    return reading_c + (epsilon_c * (level * (8 * UNIT) + slope * growth) + 64 * UNIT) // (128 * UNIT)
+
+
+def estimate_pair(
+    temperature_c: int, humidity_c: int, plan: Plan, epsilon_t_c: int, epsilon_h_c: int, steps: int
+) -> tuple[int, int]:
+    """Both quantities `steps` samples after the reading, in hundredths: (temperature, humidity)."""
+    damping = plan.damping
+    return (
+        estimate(temperature_c, plan.level_t, plan.slope_t, damping, epsilon_t_c, steps),
+        estimate(humidity_c, plan.level_h, plan.slope_h, damping, epsilon_h_c, steps),
+    )
+
+
+def steps_between(elapsed_ms: int, period_s: int) -> int:
+    """Whole sampling steps in `elapsed_ms`, rounded to the nearest, never below 0.
+
+    Both ends count steps by elapsed time, never by samples: a sample that was not taken still moves the estimate on.
+    """
+    period_ms = period_s * 1000
+    return max(0, (elapsed_ms + period_ms // 2) // period_ms)
+
+
+class Picture(
+    namedtuple(
+        "Picture", ("temperature_c", "humidity_c", "plan", "epsilon_t_c", "epsilon_h_c", "period_s", "sampled_ms")
+    )
+):
+    """What one packet made the gateway believe of a node; the same on both ends, but for the clock of `sampled_ms`.
+
+    Attributes:
+        temperature_c, humidity_c: The reading, hundredths.
+        plan: The packet's plan.
+        epsilon_t_c, epsilon_h_c, period_s: Thresholds (hundredths) and period in force at the node when it made
+            the packet; later settings do not change this picture.
+        sampled_ms: When the reading was taken, on the clock of whoever holds the picture.
+    """
+
+    __slots__ = ()
+    temperature_c: int
+    humidity_c: int
+    plan: Plan
+    epsilon_t_c: int
+    epsilon_h_c: int
+    period_s: int
+    sampled_ms: int
+
+    def at(self, now_ms: int) -> tuple[int, int]:
+        """The estimate at `now_ms` on the clock of `sampled_ms`: (temperature, humidity), hundredths."""
+        steps = steps_between(now_ms - self.sampled_ms, self.period_s)
+        return estimate_pair(self.temperature_c, self.humidity_c, self.plan, self.epsilon_t_c, self.epsilon_h_c, steps)
