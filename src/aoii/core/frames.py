@@ -1,0 +1,333 @@
+"""The radio frames: what a node says, what the gateway answers, and who is believed.
+
+Every frame ends in six bytes of HMAC-SHA256 under the node's own key; the direction is part of what is authenticated,
+so an acknowledgement can never pass for an uplink. A frame that does not fit is a `Rejected` value with a reason from
+a fixed set, never an exception. It refuses to remember anything: epochs and replays are judged by whoever holds the
+node's state.
+
+Byte by byte: docs/reference/wire-format.md.
+"""
+
+import hashlib
+import struct
+from collections import namedtuple
+
+from .errors import ProgramError
+from .plan import DAMPED, Plan
+
+MYPY = False  # for type checkers only: MicroPython has no collections.abc
+if MYPY:
+    from collections.abc import Callable
+
+VERSION = 1
+UPLINK_BYTES = 32  # on air; 250 ms at SF9, and the limit that the budget of a node is planned with
+ACK_BYTES = 22
+ACK_WITH_SETTINGS_BYTES = 30
+KEY_BYTES = 16
+MAC_BYTES = 6  # a forger who sends a frame a second for a year succeeds with probability 1e-7
+
+EVENT = 1  # the gateway's picture is wrong
+HEARTBEAT = 2  # nothing to correct, but alive
+BACKFILL = 4  # an older reading, for the database only: it never changes the gateway's picture
+SENSOR_FAULT = 8
+LOW_BATTERY = 16
+KIND = EVENT | HEARTBEAT | BACKFILL  # exactly one of the three is set
+KIND_NAMES = {EVENT: "event", HEARTBEAT: "heartbeat", BACKFILL: "backfill"}
+
+AGE_LIMIT_S = 0xFFFFFF  # 194 days; an older sample is given this age
+
+REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "plan", "flags", "range", "replay")
+
+_UPLINK = "<BHHIIHBhHbbbbBB"
+_ACK = "<BHHIIHB"
+_SETTINGS = "<HHHH"
+
+
+class Uplink(
+    namedtuple(
+        "Uplink",
+        (
+            "node",
+            "epoch",
+            "frame",
+            "counter",
+            "age_s",
+            "temperature_c",
+            "humidity_c",
+            "plan",
+            "flags",
+            "generation",
+            "battery",
+        ),
+    )
+):
+    """What a node says in one frame.
+
+    Attributes:
+        node, epoch: Who; 0..65535. Provisioning raises the epoch when the node's counters start again.
+        frame: Rises with every distinct frame, 0..2**32-1; a retransmission is the same frame byte for byte.
+        counter: Identity of the reading, 0..2**32-1; its content never changes.
+        age_s: Seconds from the sample to the frame's first transmission, 0..AGE_LIMIT_S.
+        temperature_c: 0.01 °C, -32768..32767.
+        humidity_c: 0.01 %RH, 0..65535.
+        plan: How the estimate moves on from the reading.
+        flags: One of EVENT, HEARTBEAT, BACKFILL, with SENSOR_FAULT and LOW_BATTERY where they hold.
+        generation: Which settings were in force at the node, 0..7; 0: those it was provisioned with.
+        battery: 20 mV steps above 1.0 V, 0..255; 0: unknown.
+    """
+
+    __slots__ = ()
+    node: int
+    epoch: int
+    frame: int
+    counter: int
+    age_s: int
+    temperature_c: int
+    humidity_c: int
+    plan: Plan
+    flags: int
+    generation: int
+    battery: int
+
+    @property
+    def kind(self) -> str:
+        """`event`, `heartbeat` or `backfill`."""
+        return KIND_NAMES[self.flags & KIND]
+
+
+class NodeSettings(namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"))):
+    """What an operator may change in a node.
+
+    Attributes:
+        beta_t_c, beta_h_c: Thresholds, hundredths of °C and %RH, 1..65535.
+        period_s: Seconds between two samples, 1..65535.
+        heartbeat_s: A node that had nothing to correct for this long reports, 0..65535; 0: never.
+    """
+
+    __slots__ = ()
+    beta_t_c: int
+    beta_h_c: int
+    period_s: int
+    heartbeat_s: int
+
+
+class Ack(namedtuple("Ack", ("node", "epoch", "frame", "unix_s", "unix_ms", "generation", "settings"))):
+    """What the gateway answers once the reading is safe.
+
+    Attributes:
+        node, epoch, frame: The frame that is acknowledged. unix_s, unix_ms: The gateway's clock when it made this
+        answer, seconds and 0..999 ms; unix_s 0: it has no time. generation: Generation of the settings that the
+        gateway wants, 0..255; the node reports it back modulo 8. settings: Those settings when the node does not have
+        them yet, else None.
+    """
+
+    __slots__ = ()
+    node: int
+    epoch: int
+    frame: int
+    unix_s: int
+    unix_ms: int
+    generation: int
+    settings: NodeSettings | None
+
+
+class Rejected(namedtuple("Rejected", ("reason", "detail"))):
+    """A frame that is not believed. `reason` is one of REASONS, fit for a metric label; `detail` is for a person."""
+
+    __slots__ = ()
+    reason: str
+    detail: str
+
+
+def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
+    """The 32 bytes of a node's frame.
+
+    Raises:
+        ProgramError: A field does not fit, or the key is not KEY_BYTES long.
+    """
+    plan = uplink.plan
+    age = uplink.age_s
+    _fits("node", uplink.node, 0, 0xFFFF)
+    _fits("epoch", uplink.epoch, 0, 0xFFFF)
+    _fits("frame", uplink.frame, 0, 0xFFFFFFFF)
+    _fits("counter", uplink.counter, 0, 0xFFFFFFFF)
+    _fits("age_s", age, 0, AGE_LIMIT_S)
+    _fits("temperature_c", uplink.temperature_c, -0x8000, 0x7FFF)
+    _fits("humidity_c", uplink.humidity_c, 0, 0xFFFF)
+    for name, value in (("level_t", plan.level_t), ("slope_t", plan.slope_t), ("level_h", plan.level_h)):
+        _fits(name, value, -128, 127)
+    _fits("slope_h", plan.slope_h, -128, 127)
+    _fits("damping", plan.damping, 0, DAMPED)
+    _fits("generation", uplink.generation, 0, 7)
+    _fits("battery", uplink.battery, 0, 255)
+    if (uplink.flags & KIND) not in KIND_NAMES or uplink.flags >> 5:
+        raise ProgramError("flags are %d; set exactly one kind, and nothing above LOW_BATTERY" % uplink.flags)
+    body = struct.pack(
+        _UPLINK,
+        VERSION << 4 | plan.damping,
+        uplink.node,
+        uplink.epoch,
+        uplink.frame,
+        uplink.counter,
+        age & 0xFFFF,
+        age >> 16,
+        uplink.temperature_c,
+        uplink.humidity_c,
+        plan.level_t,
+        plan.slope_t,
+        plan.level_h,
+        plan.slope_h,
+        uplink.flags | uplink.generation << 5,
+        uplink.battery,
+    )
+    return body + _mac(b"U", body, key)
+
+
+def decode_uplink(data: bytes, key_of: "Callable[[int], bytes | None]") -> Uplink | Rejected:
+    """Read what came over the radio.
+
+    Args:
+        data: Any bytes.
+        key_of: The key of a node number, None for a stranger.
+    """
+    if len(data) != UPLINK_BYTES:
+        return Rejected("length", "%d bytes; a frame has %d" % (len(data), UPLINK_BYTES))
+    if data[0] >> 4 != VERSION:
+        return Rejected("version", "version %d; this gateway reads %d" % (data[0] >> 4, VERSION))
+    node = data[1] | data[2] << 8
+    key = key_of(node)
+    if key is None:
+        return Rejected("unknown_node", "node %d has no key here" % node)
+    body = data[:-MAC_BYTES]
+    if not _same(_mac(b"U", body, key), data[-MAC_BYTES:]):
+        return Rejected("mac", "node %d: the frame was damaged or made without the node's key" % node)
+    return _uplink(body)
+
+
+def node_of(data: bytes) -> int | None:
+    """The node number that a frame claims, not authenticated; None when it is too short to claim one."""
+    return data[1] | data[2] << 8 if len(data) >= 3 else None
+
+
+def encode_ack(ack: Ack, key: bytes) -> bytes:
+    """The 22 bytes of an acknowledgement, 30 with settings.
+
+    Raises:
+        ProgramError: A field does not fit, or the key is not KEY_BYTES long.
+    """
+    _fits("node", ack.node, 0, 0xFFFF)
+    _fits("epoch", ack.epoch, 0, 0xFFFF)
+    _fits("frame", ack.frame, 0, 0xFFFFFFFF)
+    _fits("unix_s", ack.unix_s, 0, 0xFFFFFFFF)
+    _fits("unix_ms", ack.unix_ms, 0, 999)
+    _fits("generation", ack.generation, 0, 255)
+    first = VERSION << 4 | 1
+    body = struct.pack(_ACK, first, ack.node, ack.epoch, ack.frame, ack.unix_s, ack.unix_ms, ack.generation)
+    settings = ack.settings
+    if settings is not None:
+        fault = settings_fault(settings)
+        if fault:
+            raise ProgramError(fault)
+        body += struct.pack(_SETTINGS, settings.beta_t_c, settings.beta_h_c, settings.period_s, settings.heartbeat_s)
+    return body + _mac(b"D", body, key)
+
+
+def decode_ack(data: bytes, node: int, epoch: int, key: bytes) -> Ack | Rejected:
+    """Read what came over the radio, on node `node` of epoch `epoch`."""
+    if len(data) != ACK_BYTES and len(data) != ACK_WITH_SETTINGS_BYTES:
+        return Rejected("length", "%d bytes; an acknowledgement has %d or %d" % (len(data), 22, 30))
+    if data[0] != VERSION << 4 | 1:
+        return Rejected("version", "first byte %d" % data[0])
+    if data[1] | data[2] << 8 != node:
+        return Rejected("node", "for node %d" % (data[1] | data[2] << 8))
+    body = data[:-MAC_BYTES]
+    if not _same(_mac(b"D", body, key), data[-MAC_BYTES:]):
+        return Rejected("mac", "the acknowledgement was damaged or made without the node's key")
+    ack = _ack(body)
+    if isinstance(ack, Ack) and ack.epoch != epoch:
+        return Rejected("epoch", "for epoch %d; this is %d" % (ack.epoch, epoch))
+    return ack
+
+
+def _uplink(body: bytes) -> Uplink | Rejected:
+    """The fields of an authenticated frame."""
+    (
+        first,
+        node,
+        epoch,
+        frame,
+        counter,
+        age_low,
+        age_high,
+        temperature_c,
+        humidity_c,
+        level_t,
+        slope_t,
+        level_h,
+        slope_h,
+        flags,
+        battery,
+    ) = struct.unpack(_UPLINK, body)
+    if first & 15 > DAMPED:
+        return Rejected("plan", "node %d: damping code %d is not known here" % (node, first & 15))
+    if (flags & KIND) not in KIND_NAMES:
+        return Rejected("flags", "node %d: flags %d name no single kind" % (node, flags))
+    return Uplink(
+        node,
+        epoch,
+        frame,
+        counter,
+        age_low | age_high << 16,
+        temperature_c,
+        humidity_c,
+        Plan(level_t, slope_t, level_h, slope_h, first & 15),
+        flags & 31,
+        flags >> 5,
+        battery,
+    )
+
+
+def _ack(body: bytes) -> Ack | Rejected:
+    """The fields of an authenticated acknowledgement."""
+    _, node, epoch, frame, unix_s, unix_ms, generation = struct.unpack(_ACK, body[:16])
+    settings = None
+    if len(body) > 16:
+        settings = NodeSettings(*struct.unpack(_SETTINGS, body[16:]))
+    fault = settings_fault(settings) if settings is not None else ""
+    if unix_ms > 999:
+        fault = "%d ms in a second" % unix_ms
+    if fault:
+        return Rejected("range", fault)
+    return Ack(node, epoch, frame, unix_s, unix_ms, generation, settings)
+
+
+def settings_fault(settings: NodeSettings) -> str:
+    """What is wrong with settings for a node, in words; empty when nothing is."""
+    lowest = NodeSettings(1, 1, 1, 0)
+    for name, value, low in zip(("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"), settings, lowest):
+        if not low <= value <= 0xFFFF:
+            return "%s is %d; use %d to 65535" % (name, value, low)
+    return ""
+
+
+def _fits(name: str, value: int, low: int, high: int) -> None:
+    # struct of MicroPython cuts a number that is too large without a word
+    if not low <= value <= high:
+        raise ProgramError("%s is %d; it must be %d to %d to fit into a frame" % (name, value, low, high))
+
+
+def _mac(direction: bytes, body: bytes, key: bytes) -> bytes:
+    """The first MAC_BYTES of HMAC-SHA256 (RFC 2104); MicroPython has no hmac module."""
+    if len(key) != KEY_BYTES:
+        raise ProgramError("a key has %d bytes; provision the node with %d" % (len(key), KEY_BYTES))
+    padded = key + bytes(64 - KEY_BYTES)
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + direction + body).digest()
+    return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + inner).digest()[:MAC_BYTES]
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Whether two codes are equal, in a time that does not tell where they differ."""
+    difference = len(one) ^ len(other)
+    for left, right in zip(one, other):
+        difference |= left ^ right
+    return difference == 0
