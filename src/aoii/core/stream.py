@@ -1,0 +1,176 @@
+"""The receiver's USB port: text lines of the old firmware and binary frames of our own, in one stream of bytes.
+
+Text lines end in a newline and hold no zero byte. A binary frame is `00 COBS(type, content, CRC-32) 00`.
+`Reader.feed` gives the same list for the same bytes however they are cut into chunks, and finds its way back after
+any noise: what cannot be read is one `Damaged` note, never an exception. It refuses to know what a line or a frame
+means.
+
+Source: S. Cheshire, M. Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM ToN 7(2), 1999;
+docs/reference/wire-format.md.
+"""
+
+import struct
+from binascii import crc32
+from collections import namedtuple
+
+from .errors import ProgramError
+
+LINE_LIMIT = 256  # bytes without the newline; the longest line of the old receiver has 40
+FRAME_LIMIT = 96  # encoded bytes between the zeros; an uplink has 40
+
+UPLINK = b"U"  # receiver to gateway: rssi int8, snr int8, radio frame
+DOWNLINK = b"D"  # gateway to receiver: radio frame
+
+REASONS = ("encoding", "long", "cut", "cobs", "crc")
+
+
+class Line(namedtuple("Line", ("text",))):
+    """One line of text without its end; empty lines are not reported."""
+
+    __slots__ = ()
+    text: str
+
+
+class Frame(namedtuple("Frame", ("type", "content"))):
+    """One whole binary frame: its type, one byte, and what it carries."""
+
+    __slots__ = ()
+    type: bytes
+    content: bytes
+
+
+class Damaged(namedtuple("Damaged", ("reason",))):
+    """Bytes that were neither. `reason` is one of REASONS, fit for a metric label."""
+
+    __slots__ = ()
+    reason: str
+
+
+def encode_usb(kind: bytes, content: bytes) -> bytes:
+    """One binary frame as it goes over the USB port, with both its zeros.
+
+    Args:
+        kind: UPLINK or DOWNLINK.
+        content: At most 89 bytes; the first is no printable character, so that no reader takes the frame for a line.
+
+    Raises:
+        ProgramError: The frame would be longer than FRAME_LIMIT.
+    """
+    body = kind + content
+    if len(body) > FRAME_LIMIT - 6:
+        raise ProgramError("a frame of %d bytes; %d fit" % (len(body), FRAME_LIMIT - 6))
+    return b"\0" + _stuff(body + struct.pack("<I", crc32(body))) + b"\0"
+
+
+def encode_heard(rssi_dbm: int, snr_db: int, data: bytes) -> bytes:
+    """What the receiver passes on of a radio frame that it heard; strength and ratio are clamped to a byte each."""
+    strength = max(-128, min(-1, rssi_dbm))
+    return encode_usb(UPLINK, struct.pack("<bb", strength, max(-128, min(127, snr_db))) + data)
+
+
+def heard(content: bytes) -> tuple[int, int, bytes]:
+    """The content of an UPLINK frame as (rssi in dBm, snr in dB, radio frame); empty content gives (0, 0, empty)."""
+    if len(content) < 2:
+        return 0, 0, b""
+    rssi_dbm, snr_db = struct.unpack("<bb", content[:2])
+    return rssi_dbm, snr_db, content[2:]
+
+
+def _stuff(data: bytes) -> bytes:
+    """COBS: each run of bytes without a zero, headed by its length plus one; `data` is shorter than 254 bytes."""
+    return b"".join(bytes((len(run) + 1,)) + run for run in data.split(b"\0"))
+
+
+def _unstuff(data: bytes) -> bytes | None:
+    """The inverse of `_stuff`, None when the lengths do not fit; `data` holds no zero."""
+    runs = []
+    at = 0
+    while at < len(data):
+        end = at + data[at]
+        if end > len(data):
+            return None
+        runs.append(data[at + 1 : end])
+        at = end
+    return b"\0".join(runs)
+
+
+# Where the reader stands. In TEXT every newline ends a line. After a zero (OPEN) a frame may follow, whose bytes may
+# contain a newline; a line may follow as well, because a boot or a bad cable puts single zeros into text: there a
+# newline ends a line only when everything before it is plain text and not empty.
+TEXT = "text"
+OPEN = "open"
+SKIP = "skip"  # too long: everything up to the next newline or zero is thrown away
+
+
+class Reader:
+    """Cuts the stream into lines and frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._state = TEXT
+        self._limit = LINE_LIMIT
+        self._plain = True  # everything in the buffer is printable ASCII
+
+    def feed(self, chunk: bytes) -> "list[Line | Frame | Damaged]":
+        """What became whole with these bytes, in order."""
+        found = []
+        for byte in chunk:
+            note = self._take(byte)
+            if note is not None:
+                found.append(note)
+        return found
+
+    def _take(self, byte: int) -> "Line | Frame | Damaged | None":
+        if byte == 0:
+            return self._zero()
+        if byte == 10 and (self._state != OPEN or (self._plain and self._buffer)):
+            return self._newline()
+        if self._state == SKIP:
+            return None
+        if len(self._buffer) == self._limit:
+            self._begin(SKIP)
+            return Damaged("long")
+        self._buffer.append(byte)
+        if not 32 <= byte < 127 and byte not in (9, 13):
+            self._plain = False
+        return None
+
+    def _newline(self) -> "Line | Damaged | None":
+        content = bytes(self._buffer)
+        skipping = self._state == SKIP
+        self._begin(TEXT)
+        if skipping:
+            return None
+        try:
+            text = content.decode().rstrip("\r")
+        except UnicodeError:
+            return Damaged("encoding")
+        return Line(text) if text else None
+
+    def _zero(self) -> "Frame | Damaged | None":
+        content = bytes(self._buffer)
+        state = self._state
+        self._begin(OPEN)
+        if not content:
+            return None
+        found = _frame(content)
+        if isinstance(found, Frame):
+            self._begin(TEXT)
+            return found
+        return Damaged("cut") if state == TEXT else found
+
+    def _begin(self, state: str) -> None:
+        self._state = state
+        self._limit = FRAME_LIMIT if state == OPEN else LINE_LIMIT
+        self._plain = True
+        self._buffer = bytearray()
+
+
+def _frame(encoded: bytes) -> Frame | Damaged:
+    data = _unstuff(encoded)
+    if data is None or len(data) < 5:
+        return Damaged("cobs")
+    body = data[:-4]
+    if struct.unpack("<I", data[-4:])[0] != crc32(body):
+        return Damaged("crc")
+    return Frame(body[:1], body[1:])
