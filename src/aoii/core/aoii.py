@@ -1,0 +1,64 @@
+"""Age of Incorrect Information, defined once: how long the gateway's picture of a node has been wrong.
+
+AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the picture was right (Maatouk, Kriouile, Assaad,
+Ephremides, IEEE/ACM ToN 2020, arXiv 1907.06604), taken at the node's sample instants. Lab, demo and metrics all use
+this meter. It refuses to judge right and wrong itself: that is `trigger.is_wrong`.
+"""
+
+
+class AoiiMeter:
+    """Counts the instants of one node; memory grows with the distinct ages seen, not with the instants.
+
+    Attributes:
+        instants: Sample instants observed.
+        wrong: Of these, at how many the picture was wrong.
+        wrong_s: Seconds for which it was wrong: each wrong instant stands for its sampling interval.
+        aoii_s: The age at the last instant, seconds; 0 when the picture was right.
+    """
+
+    def __init__(self) -> None:
+        self.instants = 0
+        self.wrong = 0
+        self.wrong_s = 0
+        self.aoii_s = 0
+        self._ages: dict[int, int] = {}  # age in seconds: number of instants
+
+    def observe(self, wrong: bool, interval_s: int) -> int:
+        """Count one sample instant, `interval_s` seconds after the one before; return the age now, seconds."""
+        self.instants += 1
+        if wrong:
+            self.wrong += 1
+            self.wrong_s += interval_s
+            self.aoii_s += interval_s
+        else:
+            self.aoii_s = 0
+        self._ages[self.aoii_s] = self._ages.get(self.aoii_s, 0) + 1
+        return self.aoii_s
+
+    def add(self, other: "AoiiMeter") -> None:
+        """Count another node's instants as well; `aoii_s` becomes the larger of the two."""
+        self.instants += other.instants
+        self.wrong += other.wrong
+        self.wrong_s += other.wrong_s
+        self.aoii_s = max(self.aoii_s, other.aoii_s)
+        for age_s, count in other._ages.items():
+            self._ages[age_s] = self._ages.get(age_s, 0) + count
+
+    def mean_s(self) -> float:
+        """Mean age over the instants, seconds; 0 before the first."""
+        if not self.instants:
+            return 0.0
+        return sum(age_s * count for age_s, count in self._ages.items()) / self.instants
+
+    def percentile_s(self, percent: int) -> int:
+        """The age that `percent` (1..100) of a hundred instants do not exceed, by nearest rank; 0 before the first."""
+        rank = -(-self.instants * percent // 100)
+        for age_s in sorted(self._ages):
+            rank -= self._ages[age_s]
+            if rank <= 0:
+                return age_s
+        return 0
+
+    def p99_s(self) -> int:
+        """The 99th percentile, seconds."""
+        return self.percentile_s(99)
