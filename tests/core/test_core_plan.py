@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.core.plan import DAMPED, GROWTH, HOLD, LAST, Picture, Plan, estimate, steps_between
+from aoii.core.plan import DAMPED, GROWTH, HOLD, LAST, NodeSettings, Picture, Plan, estimate, steps_between
 
 BYTE = st.integers(-128, 127)
 
@@ -57,7 +57,7 @@ def test_steps_are_counted_to_the_nearest_sample(steps: int, period_s: int) -> N
 
 def test_a_picture_is_evaluated_on_the_clock_of_its_holder() -> None:
     plan = Plan(16, 0, -16, 0, 0)
-    picture = Picture(2000, 5000, plan, epsilon_t_c=50, epsilon_h_c=300, period_s=60, sampled_ms=1000)
+    picture = Picture(2000, 5000, plan, NodeSettings(50, 300, 60, 0), sampled_ms=1000)
 
     assert picture.at(1000) == (2050, 4700)
     assert picture._replace(plan=HOLD).at(10**9) == (2000, 5000)

@@ -14,6 +14,7 @@ from collections import namedtuple
 
 from .errors import ProgramError
 from .plan import DAMPED, Plan
+from .plan import NodeSettings as NodeSettings  # noqa: PLC0414 - given on: it is part of what goes over the air
 
 MYPY = False  # for type checkers only: MicroPython has no collections.abc
 if MYPY:
@@ -93,22 +94,6 @@ class Uplink(
     def kind(self) -> str:
         """`event`, `heartbeat` or `backfill`."""
         return KIND_NAMES[self.flags & KIND]
-
-
-class NodeSettings(namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"))):
-    """What an operator may change in a node.
-
-    Attributes:
-        beta_t_c, beta_h_c: Thresholds, hundredths of °C and %RH, 1..65535.
-        period_s: Seconds between two samples, 1..65535.
-        heartbeat_s: A node that had nothing to correct for this long reports, 0..65535; 0: never.
-    """
-
-    __slots__ = ()
-    beta_t_c: int
-    beta_h_c: int
-    period_s: int
-    heartbeat_s: int
 
 
 class Ack(namedtuple("Ack", ("node", "epoch", "frame", "unix_s", "unix_ms", "generation", "settings"))):

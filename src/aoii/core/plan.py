@@ -88,18 +88,29 @@ def steps_between(elapsed_ms: int, period_s: int) -> int:
     return max(0, (elapsed_ms + period_ms // 2) // period_ms)
 
 
-class Picture(
-    namedtuple(
-        "Picture", ("temperature_c", "humidity_c", "plan", "epsilon_t_c", "epsilon_h_c", "period_s", "sampled_ms")
-    )
-):
+class NodeSettings(namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"))):
+    """What an operator may change in a node.
+
+    Attributes:
+        beta_t_c, beta_h_c: Thresholds, hundredths of °C and %RH, 1..65535.
+        period_s: Seconds between two samples, 1..65535.
+        heartbeat_s: A node that had nothing to correct for this long reports, 0..65535; 0: never.
+    """
+
+    __slots__ = ()
+    beta_t_c: int
+    beta_h_c: int
+    period_s: int
+    heartbeat_s: int
+
+
+class Picture(namedtuple("Picture", ("temperature_c", "humidity_c", "plan", "settings", "sampled_ms"))):
     """What one packet made the gateway believe of a node; the same on both ends, but for the clock of `sampled_ms`.
 
     Attributes:
         temperature_c, humidity_c: The reading, hundredths.
         plan: The packet's plan.
-        epsilon_t_c, epsilon_h_c, period_s: Thresholds (hundredths) and period in force at the node when it made
-            the packet; later settings do not change this picture.
+        settings: Those in force at the node when it made the packet; later ones do not change this picture.
         sampled_ms: When the reading was taken, on the clock of whoever holds the picture.
     """
 
@@ -107,12 +118,13 @@ class Picture(
     temperature_c: int
     humidity_c: int
     plan: Plan
-    epsilon_t_c: int
-    epsilon_h_c: int
-    period_s: int
+    settings: NodeSettings
     sampled_ms: int
 
     def at(self, now_ms: int) -> tuple[int, int]:
         """The estimate at `now_ms` on the clock of `sampled_ms`: (temperature, humidity), hundredths."""
-        steps = steps_between(now_ms - self.sampled_ms, self.period_s)
-        return estimate_pair(self.temperature_c, self.humidity_c, self.plan, self.epsilon_t_c, self.epsilon_h_c, steps)
+        settings = self.settings
+        steps = steps_between(now_ms - self.sampled_ms, settings.period_s)
+        return estimate_pair(
+            self.temperature_c, self.humidity_c, self.plan, settings.beta_t_c, settings.beta_h_c, steps
+        )
