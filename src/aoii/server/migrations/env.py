@@ -1,0 +1,6 @@
+"""Alembic's entry point: runs the versions on the connection that `server/db.py` holds, under its lock."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+context.run_migrations()

@@ -1,0 +1,35 @@
+"""The tables of the reference system, as it made them."""
+
+import sqlalchemy as sa
+
+from aoii.server.migrations import steps
+
+revision = "0001"
+down_revision = None
+
+
+def _measured() -> list[sa.Column[float]]:
+    names = ("actual_temp", "actual_humidity", "pred_temp", "pred_humidity", "error_temp", "error_humidity")
+    return [sa.Column(name, sa.Double(), nullable=False) for name in names]
+
+
+def upgrade() -> None:
+    """Create `readings` and `edge_log`, or complete what is there."""
+    steps.create_table(
+        "readings",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+        sa.Column("created_at", steps.datetime(6), nullable=False),
+        *_measured(),
+        sa.Column("transmission_delay_ms", sa.Integer(), nullable=True),
+    )
+    steps.create_table(
+        "edge_log",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+        sa.Column("created_at", steps.datetime(6), nullable=False),
+        *_measured(),
+        sa.Column("triggered", sa.SmallInteger(), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("inference_time_us", sa.Integer(), nullable=True),
+        sa.Column("free_heap", sa.Integer(), nullable=True),
+        sa.Column("total_heap", sa.Integer(), nullable=True),
+    )

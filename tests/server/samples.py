@@ -1,0 +1,36 @@
+"""Readings, rows and places of databases, for the tests of the server station."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from aoii.broker.messages import Identity, Reading
+from aoii.settings import Database as DatabaseSettings
+from servers import MariaDB
+
+BASE = Reading(
+    identity=Identity("7", 1, 1),
+    gateway="gateway",
+    kind="event",
+    timestamp="2016-01-01 10:00:00",
+    time_n=0.416667,
+    actual_t=21.5,
+    actual_h=40.25,
+    pred_t=20.75,
+    pred_h=43.5,
+    total_tx=1,
+    transmission_delay_ms=None,
+    event_unix_ms=1_451_606_400_123,
+    clock_synced=True,
+)
+
+
+def a_reading(counter: int = 1, node: str = "7", **changes: object) -> Reading:
+    return replace(BASE, identity=Identity(node, 1, counter), **changes)  # type: ignore[arg-type]  # by name
+
+
+def sqlite_at(path: Path) -> DatabaseSettings:
+    return DatabaseSettings(path, None, 3306, "root", "", "aoii")
+
+
+def mysql_at(server: MariaDB, schema: str) -> DatabaseSettings:
+    return DatabaseSettings(Path("unused.db"), "127.0.0.1", server.port, "root", "", schema)
