@@ -40,4 +40,4 @@ clean: ## remove what these targets made: .venv, caches, build output. Your data
 
 help:
 	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
-	@sed -n 's/^\([a-z]*\): ## /  \1|/p' Makefile | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
