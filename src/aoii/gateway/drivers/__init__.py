@@ -1,0 +1,1 @@
+"""The gateway's hands: the serial port and the file that holds the outbox."""
