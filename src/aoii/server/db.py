@@ -1,4 +1,4 @@
-"""The database: SQLite by default, MySQL or MariaDB with the same code; the only file that imports SQLAlchemy.
+"""The database: SQLite by default, MySQL or MariaDB with the same code; only this and migrations/ know SQLAlchemy.
 
 One transaction for each batch, and an exact answer for each row. The usual batch is one multi-row statement that
 either stores everything or shows by its count that some identities are known; only then are those looked up. Nothing
@@ -23,15 +23,24 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from aoii.broker.messages import Identity, Reading
 from aoii.clock import utc
-from aoii.core.errors import PeerError, WorldError
+from aoii.server.database_errors import BadRow, DatabaseAway, translated
 from aoii.settings import Database as DatabaseSettings
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+__all__ = [
+    "BadRow",
+    "Database",
+    "DatabaseAway",
+    "EdgeLogRow",
+    "NodeSummary",
+    "Outcome",
+    "ReadingRow",
+    "Stats",
+    "open_database",
+]
 
 Outcome = Literal["stored", "duplicate", "mismatch"]
-AwayReason = Literal["conflict", "unreachable", "refused", "full", "read_only", "schema", "other"]
 
 CONNECT_TIMEOUT_S = 5
 IO_TIMEOUT_S = 10  # with a connect timeout alone, a frozen database hangs its client for ever
@@ -40,26 +49,6 @@ MIGRATION_TIMEOUT_S = 3600  # an index over millions of rows takes minutes
 MIGRATION_LOCK_S = 60
 PAGE_ROWS = 2000  # rows of one read of a stream; no transaction stays open between two reads
 ROUNDS_LIMIT = 5  # times that other writers may come between our look and our insert
-
-
-class DatabaseAway(WorldError):  # noqa: N818 - a state, named like one
-    """The database does not take or give rows now; nothing of the transaction was kept, or its fate is not known.
-
-    Attributes:
-        reason: `conflict` (a lock or a deadlock: replay at once), `unreachable`, `refused` (login, too many
-            connections, shutting down), `full`, `read_only`, `schema` (a table or column is missing) or `other`.
-    """
-
-    def __init__(self, reason: AwayReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class BadRow(PeerError):  # noqa: N818 - the name of its reason
-    """At least one row of the batch can never be stored; nothing of the batch was."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__("bad_row", detail)
 
 
 @dataclass(frozen=True)
@@ -209,6 +198,26 @@ class Database:
     def close(self) -> None:
         """Close all connections that are not in use."""
         self._engine.dispose()
+
+    def migrate(self) -> None:
+        """Bring the tables to the present revision; a database of the reference system is taken over with its rows.
+
+        Any number of stations may call this at the same moment; one works and the others wait for it.
+
+        Raises:
+            DatabaseAway: It could not be done now; what was done stays, and calling again goes on from there.
+        """
+        from aoii.server.migrations import upgrade  # Alembic takes 0.2 s to import
+
+        with self._migration() as connection:
+            try:
+                before, after = upgrade(connection)
+            except LookupError as error:
+                raise DatabaseAway(
+                    "schema", f"database {self.place}: a newer aoii made its tables ({error}); install that version"
+                ) from error
+        if before != after:
+            log.info("database migrated", extra={"event": "database_migrated", "from": before, "to": after})
 
     def ping(self, write: bool = False) -> None:
         """Make sure that the database answers and has our tables, and with `write` that it would take a row.
@@ -420,45 +429,10 @@ class Database:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> DatabaseAway | BadRow:
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        if isinstance(cause, OverflowError) or _code(cause) in _DATA_CODES[self._engine.dialect.name]:
-            return BadRow(str(cause))
-        reason = _AWAY_CODES[self._engine.dialect.name].get(_code(cause), "other")
         if isinstance(error, sa.exc.TimeoutError):
-            reason = "conflict"  # all connections of the pool are in use
-        if self._is_sqlite and "no such" in str(cause):
-            reason = "schema"
-        return DatabaseAway(reason, f"database {self.place}: {cause}; {_REMEDY[reason]}")
-
-    def migrate(self) -> None:
-        """Bring the tables to the present revision; a database of the reference system is taken over with its rows.
-
-        Any number of stations may call this at the same moment; one works and the others wait for it.
-
-        Raises:
-            DatabaseAway: It could not be done now; what was done stays, and calling again goes on from there.
-        """
-        from alembic import command
-        from alembic.config import Config
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
-        from alembic.util import CommandError
-
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        head = ScriptDirectory.from_config(config).get_current_head()
-        try:
-            with self._migration() as connection:
-                before = MigrationContext.configure(connection).get_current_revision()
-                if before != head:
-                    config.attributes["connection"] = connection
-                    command.upgrade(config, "head")
-                    log.info("database migrated", extra={"event": "database_migrated", "from": before, "to": head})
-        except CommandError as error:
-            raise DatabaseAway(
-                "schema", f"database {self.place}: {error}; a newer aoii made its tables, install that version"
-            ) from error
+            return DatabaseAway("conflict", f"database {self.place}: all connections of the pool are in use; try again")
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        return translated(cause, self._engine.dialect.name, self.place)
 
     @contextlib.contextmanager
     def _migration(self) -> Iterator[sa.Connection]:
@@ -528,51 +502,6 @@ def open_database(settings: DatabaseSettings, migrate: bool = False) -> Database
     if migrate:
         database.migrate()
     return database
-
-
-_REMEDY: dict[AwayReason, str] = {
-    "conflict": "another writer held it",
-    "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",
-    "refused": "check MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE and the user's rights",
-    "full": "make room on its disk",
-    "read_only": "make it writable",
-    "schema": "start `aoii server`, which makes the tables",
-    "other": "see the database's own log",
-}
-
-# Codes of MySQL's and MariaDB's errors, and SQLite's primary result codes.
-_AWAY_CODES: dict[str, dict[int, AwayReason]] = {
-    "mysql": {
-        **dict.fromkeys(
-            (1205, 1213), "conflict"
-        ),  # 1205 rolls back one statement only; the transaction is dropped by us
-        **dict.fromkeys((0, 2002, 2003, 2006, 2013, 2014, 2055, 4031), "unreachable"),
-        **dict.fromkeys((1040, 1044, 1045, 1049, 1053, 1142, 1143, 1203, 1226, 1698, 3118), "refused"),
-        **dict.fromkeys((1021, 1041, 1114), "full"),
-        **dict.fromkeys((1036, 1290, 1792, 1836), "read_only"),
-        **dict.fromkeys((1054, 1136, 1146, 1364), "schema"),
-    },
-    "sqlite": {
-        **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "conflict"),
-        **dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR), "unreachable"),
-        **dict.fromkeys((sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH), "refused"),
-        sqlite3.SQLITE_FULL: "full",
-        sqlite3.SQLITE_READONLY: "read_only",
-    },
-}
-# Only what speaks about the values of one row: everything else may be right tomorrow with the same row.
-_DATA_CODES = {
-    "mysql": frozenset({1048, 1264, 1265, 1292, 1366, 1406, 1452, 1644, 1690, 3819, 4025}),
-    "sqlite": frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}),
-}
-
-
-def _code(error: BaseException) -> int:
-    """The engine's number of an error; -1 when it has none."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", -1) & 0xFF  # extended codes carry the primary one in the low byte
-    number = error.args[0] if error.args else -1
-    return number if isinstance(number, int) else -1
 
 
 def _sqlite_engine(path: Path, create: bool, lock_timeout_s: float) -> sa.Engine:

@@ -1,0 +1,94 @@
+"""What the engines' errors mean: the world's fault, to be waited for, or the row's own, for ever.
+
+SQLite says it with result codes, MySQL and MariaDB with error numbers. What no table here knows is the world's fault: a
+row must not go to the dead letters, from where only a person brings it back, because an operator renamed a table.
+"""
+
+import sqlite3
+from typing import Literal
+
+from aoii.core.errors import PeerError, WorldError
+
+AwayReason = Literal["conflict", "unreachable", "refused", "full", "read_only", "schema", "other"]
+
+
+class DatabaseAway(WorldError):  # noqa: N818 - a state, named like one
+    """The database does not take or give rows now; nothing of the transaction was kept, or its fate is not known.
+
+    Attributes:
+        reason: `conflict` (a lock or a deadlock: replay at once), `unreachable`, `refused` (login, too many
+            connections, shutting down), `full`, `read_only`, `schema` (a table or column is missing) or `other`.
+    """
+
+    def __init__(self, reason: AwayReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadRow(PeerError):  # noqa: N818 - the name of its reason
+    """At least one row of the batch can never be stored; nothing of the batch was."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("bad_row", detail)
+
+
+def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway | BadRow:
+    """The error of ours that says what the driver's error `cause` means.
+
+    Args:
+        cause: The driver's own error, whose message is quoted (it holds no password).
+        dialect: `sqlite` or `mysql`.
+        place: Which database, for the message.
+    """
+    code = _code(cause)
+    if isinstance(cause, OverflowError) or code in _DATA_CODES[dialect]:
+        return BadRow(str(cause))
+    reason = _AWAY_CODES[dialect].get(code, "other")
+    if dialect == "sqlite" and "no such" in str(cause):
+        reason = "schema"  # its code is only "error"
+    return DatabaseAway(reason, f"database {place}: {cause}; {_REMEDY[reason]}")
+
+
+_REMEDY: dict[AwayReason, str] = {
+    "conflict": "another writer held it",
+    "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",
+    "refused": "check MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE and the user's rights",
+    "full": "make room on its disk",
+    "read_only": "make it writable",
+    "schema": "start `aoii server`, which makes the tables",
+    "other": "see the database's own log",
+}
+
+# Codes of MySQL's and MariaDB's errors, and SQLite's primary result codes.
+_AWAY_CODES: dict[str, dict[int, AwayReason]] = {
+    "mysql": {
+        **dict.fromkeys(
+            (1205, 1213), "conflict"
+        ),  # 1205 rolls back one statement only; the transaction is dropped by us
+        **dict.fromkeys((0, 2002, 2003, 2006, 2013, 2014, 2055, 4031), "unreachable"),
+        **dict.fromkeys((1040, 1044, 1045, 1049, 1053, 1142, 1143, 1203, 1226, 1698, 3118), "refused"),
+        **dict.fromkeys((1021, 1041, 1114), "full"),
+        **dict.fromkeys((1036, 1290, 1792, 1836), "read_only"),
+        **dict.fromkeys((1054, 1136, 1146, 1364), "schema"),
+    },
+    "sqlite": {
+        **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "conflict"),
+        **dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR), "unreachable"),
+        **dict.fromkeys((sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH), "refused"),
+        sqlite3.SQLITE_FULL: "full",
+        sqlite3.SQLITE_READONLY: "read_only",
+    },
+}
+# Only what speaks about the values of one row: everything else may be right tomorrow with the same row.
+_DATA_CODES = {
+    "mysql": frozenset({1048, 1264, 1265, 1292, 1366, 1406, 1452, 1644, 1690, 3819, 4025}),
+    "sqlite": frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}),
+}
+
+
+def _code(error: BaseException) -> int:
+    """The engine's number of an error; -1 when it has none."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", -1) & 0xFF  # extended codes carry the primary one in the low byte
+    number = error.args[0] if error.args else -1
+    return number if isinstance(number, int) else -1

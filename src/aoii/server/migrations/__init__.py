@@ -1,0 +1,32 @@
+"""The history of our tables as Alembic versions; `server/db.py` runs it, under its lock."""
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+
+def upgrade(connection: Connection) -> tuple[str | None, str | None]:
+    """Bring the tables to the newest version; the version before (None: no tables of ours) and after.
+
+    Args:
+        connection: Inside a transaction of the caller's, who commits. MySQL commits each step by itself all the same.
+
+    Raises:
+        LookupError: The tables have a version that this code does not know.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    before = MigrationContext.configure(connection).get_current_revision()
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise LookupError(str(error)) from error
+    return before, ScriptDirectory.from_config(config).get_current_head()
