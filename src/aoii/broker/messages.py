@@ -7,7 +7,7 @@ in, bytes out, and bytes in, a value or one `PeerError` out.
 
 import hashlib
 import json
-import math
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -156,14 +156,14 @@ def decode_message(payload: bytes) -> Reading | Estimate:
         return _reading(fields)
     if event == "EST":
         return Estimate(
-            gateway=_name(fields, "gateway"),
+            gateway=_gateway_id(fields),
             node=_name(fields, "node"),
             timestamp=_text(fields, "timestamp"),
             time_n=_number(fields, "time_n", 0, 1),
             pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
             pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
             total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
-            unix_ms=_whole_or_none(fields, "unix_ms", 0, 2**53),
+            unix_ms=_whole_or_none(fields, "unix_ms", 0, YEAR_9999_MS),
         )
     raise PeerError("event", "event is neither RX nor EST")
 
@@ -171,6 +171,7 @@ def decode_message(payload: bytes) -> Reading | Estimate:
 # Wider than any sensor's range: a prediction may overshoot, and a reading that the node flagged is still a reading.
 TEMPERATURE_RANGE = (-400.0, 1000.0)
 HUMIDITY_RANGE = (-400.0, 1000.0)
+YEAR_9999_MS = 253_402_300_799_999  # the last millisecond that a DATETIME can hold
 
 
 def _reading(fields: dict[str, object]) -> Reading:
@@ -183,7 +184,7 @@ def _reading(fields: dict[str, object]) -> Reading:
         identity = Identity(node, _whole(fields, "epoch", 0, 2**63 - 1), _whole(fields, "counter", 0, 2**63 - 1))
     return Reading(
         identity=identity,
-        gateway=_name(fields, "gateway"),
+        gateway=_gateway_id(fields),
         kind=kind,
         timestamp=_text(fields, "timestamp"),
         time_n=_number(fields, "time_n", 0, 1),
@@ -192,8 +193,8 @@ def _reading(fields: dict[str, object]) -> Reading:
         pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
         pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
         total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
-        transmission_delay_ms=_whole_or_none(fields, "transmission_delay_ms", -(2**31), 2**31),
-        event_unix_ms=_whole_or_none(fields, "event_unix_ms", 0, 2**53),
+        transmission_delay_ms=_whole_or_none(fields, "transmission_delay_ms", -(2**31), 2**31 - 1),
+        event_unix_ms=_whole_or_none(fields, "event_unix_ms", 0, YEAR_9999_MS),
         clock_synced=bool(fields.get("clock_synced", False)),
     )
 
@@ -253,8 +254,8 @@ def _object(payload: bytes) -> dict[str, object]:
 
 def _text(fields: dict[str, object], name: str) -> str:
     value = fields.get(name)
-    if not isinstance(value, str) or len(value) > 64:
-        raise PeerError("shape", f"{name} is not a short text")
+    if not isinstance(value, str) or len(value) > 64 or not value.isprintable():
+        raise PeerError("shape", f"{name} is not a short printable text")
     return value
 
 
@@ -262,8 +263,17 @@ def _name(fields: dict[str, object], name: str) -> str | None:
     value = fields.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable():
-        raise PeerError("shape", f"{name} is not a name of 1 to 128 printable characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable() or value != value.strip():
+        raise PeerError("shape", f"{name} is not a name of 1 to 128 printable characters without blanks around it")
+    return value
+
+
+def _gateway_id(fields: dict[str, object]) -> str | None:
+    value = fields.get("gateway")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII):  # it becomes part of a topic
+        raise PeerError("shape", "gateway is not a GATEWAY_ID")
     return value
 
 
@@ -271,7 +281,7 @@ def _number(fields: dict[str, object], name: str, low: float, high: float) -> fl
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PeerError("shape", f"{name} is not a number")
-    if not math.isfinite(value) or not low <= value <= high:
+    if not low <= value <= high:  # false for NaN too
         raise PeerError("range", f"{name} is outside {low:g}..{high:g}")
     return float(value)
 
