@@ -1,9 +1,11 @@
 """The MQTT connection against a real Mosquitto and the real embedded broker."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 
 from aoii.broker import embedded
@@ -143,3 +145,25 @@ def test_only_the_ends_of_qos_1_publishes_are_reported_however_the_two_are_mixed
     assert sorted(ended, key=str) == sorted(range(1, 3000, 2), key=str)
     assert done.empty()
     sender.stop()
+
+
+def test_only_the_network_thread_writes_to_the_socket(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    writers: set[str] = set()
+    send = paho.Client._sock_send
+
+    def recorded(library: paho.Client, data: bytes) -> int:
+        writers.add(threading.current_thread().name)
+        return send(library, data)
+
+    monkeypatch.setattr(paho.Client, "_sock_send", recorded)
+    done: queue.Queue[Published] = queue.Queue()
+    client = Client(Mqtt("127.0.0.1", mosquitto.port, None, None), "writer", on_published=done.put)
+    client.start()
+    assert client.wait_ready(10)
+
+    for number in range(20):
+        assert client.publish(TOPIC, b"", 1, number)
+    assert [done.get(timeout=5).accepted for _ in range(20)] == [True] * 20
+    client.stop()
+
+    assert writers == {"mqtt-writer"}

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10  # a frozen broker is noticed after two of these
 CONNECT_TIMEOUT_S = 5.0
+LOOP_S = 1.0  # how long the network thread sleeps when there is nothing to do; whoever publishes wakes it
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 15.0
 UNREPORTED = object()  # token of a QoS 0 publish: the library tells its end too, and nobody waits for it
@@ -203,6 +204,7 @@ class Client:
             reconnect_on_failure=False,
         )
         library.connect_timeout = CONNECT_TIMEOUT_S
+        library.on_socket_register_write = _left_to_the_network_thread
         library.max_inflight_messages_set(self._receive_maximum)
         if self._mqtt.username is not None:
             library.username_pw_set(self._mqtt.username, self._mqtt.password)
@@ -219,7 +221,8 @@ class Client:
                 clean_start=self._session_expiry_s == 0,
                 properties=properties,
             )
-            library.loop_forever(retry_first_connection=False)
+            while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
+                pass
         except (OSError, ValueError) as error:
             log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
@@ -269,6 +272,10 @@ class Client:
     def _received(self, message: Message) -> None:
         if self._on_message is not None:
             self._on_message(message)
+
+
+def _left_to_the_network_thread(library: paho.Client, userdata: object, socket: object) -> None:
+    """Without this, `publish` and `ack` write from the thread that calls them, and two half-written packets mix."""
 
 
 class _Connection:
