@@ -1,0 +1,184 @@
+"""Which accepted reading is published when: what waits, what is in flight, and what comes first.
+
+The file (`drivers/outbox_db`) holds every accepted reading until its commit acknowledgement; this policy holds in
+memory only a window of them, so a backlog of a million costs no more than one of a thousand. Newest first, for the
+picture that people look at, and the backlog in order, in turn, so that neither starves the other. Whatever is in flight
+without a commit acknowledgement is published again on a deadline, for ever. It refuses to drop anything, to touch the
+file and to read a clock.
+
+A reading is in one of four places: *file only* (its sequence number is above the cursor), *fresh* (just accepted),
+*backlog* (fetched from the file, in order), *in flight* (published, not settled). It leaves by `settled`, from wherever
+it is.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+WINDOW = 500  # readings published and not yet settled; a broker's default queue for an offline subscriber holds 1,000
+FIRST_DEADLINE_MS = 5_000
+LAST_DEADLINE_MS = 300_000
+STALL_MS = 10_000  # two first deadlines without any commit acknowledgement: somebody was away
+
+Key = tuple[str, int, int]  # node, epoch, counter
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An accepted reading as it lies in the file.
+
+    Attributes:
+        seq: Order of acceptance, > 0, never used twice in one file.
+        key: Its identity.
+        qos: MQTT quality of service, by the thresholds.
+        payload: The `RX` as it is published.
+        accepted_ms: Unix milliseconds of the machine's clock when it was accepted; for ages on gauges, never for order.
+    """
+
+    seq: int
+    key: Key
+    qos: int
+    payload: bytes
+    accepted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The rows that the policy wants from the file: those above `after`, in order, at most `limit`."""
+
+    after: int
+    limit: int
+
+
+@dataclass(slots=True)
+class _Flight:
+    item: Item
+    due_ms: int
+    wait_ms: int  # between the latest publish and due_ms, before jitter
+
+
+class Outbox:
+    """The policy of one gateway; the file may already hold a backlog, which it finds by fetching.
+
+    Args:
+        jitter: Gives numbers 0..1, for spreading deadlines.
+        window: Bound on readings in flight.
+    """
+
+    def __init__(self, jitter: Callable[[], float], window: int = WINDOW) -> None:
+        self._jitter = jitter
+        self._window = window
+        self._fresh: dict[Key, Item] = {}  # newest last
+        self._backlog: dict[Key, Item] = {}  # oldest first
+        self._flights: dict[Key, _Flight] = {}
+        self._cursor = 0  # everything up to here is fresh, backlog, in flight or settled
+        self._complete = False  # so is everything above the cursor
+        self._fetching: Fetch | None = None
+        self._is_online = False
+        self._is_turn_of_fresh = True
+        self._progress_ms = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Number of readings published and not settled."""
+        return len(self._flights)
+
+    def connected(self, now_ms: int) -> None:
+        """The broker can be reached; what was in flight is published again soon, unless it is settled first."""
+        self._is_online = True
+        self._progress_ms = now_ms
+        self._hurry(now_ms)
+
+    def disconnected(self) -> None:
+        """Nothing is published until `connected`."""
+        self._is_online = False
+
+    def accepted(self, item: Item) -> None:
+        """A reading was committed to the file just now."""
+        if item.key in self._flights or item.key in self._backlog:
+            return
+        self._fresh[item.key] = item
+        if len(self._fresh) > self._window:
+            oldest = next(iter(self._fresh))
+            self._leave_in_file(self._fresh.pop(oldest).seq)
+
+    def settled(self, keys: Iterable[Key], now_ms: int) -> None:
+        """The database has these readings, and they are gone from the file; unknown keys are ignored."""
+        for key in keys:
+            self._flights.pop(key, None)
+            self._fresh.pop(key, None)
+            self._backlog.pop(key, None)
+        if now_ms - self._progress_ms >= STALL_MS:  # they are back: do not sit out deadlines of minutes
+            self._hurry(now_ms)
+        self._progress_ms = now_ms
+
+    def wanted(self) -> Fetch | None:
+        """Rows to fetch from the file, to be answered by `fetched` or `not_fetched`; None when there is no need."""
+        room = len(self._flights) < self._window and 2 * len(self._backlog) < self._window
+        if self._complete or self._fetching is not None or not (self._is_online and room):
+            return None
+        self._fetching = Fetch(self._cursor, self._window)
+        return self._fetching
+
+    def fetched(self, items: Sequence[Item], last_seq: int, is_all: bool) -> None:
+        """The answer to `wanted`.
+
+        Args:
+            items: The rows.
+            last_seq: Sequence number up to which the file was read.
+            is_all: Nothing lies above `last_seq`.
+        """
+        fetch, self._fetching = self._fetching, None
+        if fetch is None or self._cursor < fetch.after:  # the cursor went back meanwhile: fetch again from there
+            return
+        self._cursor = max(self._cursor, last_seq)
+        self._complete = is_all
+        for item in items:
+            if item.key not in self._flights and item.key not in self._fresh:
+                self._backlog[item.key] = item
+
+    def not_fetched(self) -> None:
+        """The file could not be read; `wanted` will ask again."""
+        self._fetching = None
+
+    def due(self, now_ms: int) -> list[Item]:
+        """What to publish now; each counts as in flight from here on, whether or not publishing succeeds."""
+        if not self._is_online:
+            return []
+        late = [flight for flight in self._flights.values() if flight.due_ms <= now_ms]
+        late.sort(key=lambda flight: flight.due_ms)
+        for flight in late:
+            self._launch(flight.item, now_ms, min(2 * flight.wait_ms, LAST_DEADLINE_MS))
+        items = [flight.item for flight in late]
+        while len(self._flights) < self._window and (self._fresh or self._backlog):
+            item = self._next()
+            self._launch(item, now_ms, FIRST_DEADLINE_MS)
+            items.append(item)
+        return items
+
+    def deadline_ms(self) -> int | None:
+        """When `due` has something next if nothing else happens; None: never."""
+        if not self._is_online:
+            return None
+        return min((flight.due_ms for flight in self._flights.values()), default=None)
+
+    def _next(self) -> Item:
+        from_fresh = bool(self._fresh) and (self._is_turn_of_fresh or not self._backlog)
+        self._is_turn_of_fresh = not from_fresh
+        if from_fresh:
+            return self._fresh.popitem()[1]
+        return self._backlog.pop(next(iter(self._backlog)))
+
+    def _launch(self, item: Item, now_ms: int, wait_ms: int) -> None:
+        self._flights[item.key] = _Flight(item, now_ms + self._spread(wait_ms), wait_ms)
+
+    def _hurry(self, now_ms: int) -> None:
+        for flight in self._flights.values():
+            flight.wait_ms = FIRST_DEADLINE_MS
+            flight.due_ms = min(flight.due_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
+
+    def _spread(self, wait_ms: int) -> int:
+        return int(wait_ms * (0.75 + 0.25 * self._jitter()))
+
+    def _leave_in_file(self, seq: int) -> None:
+        self._cursor = min(self._cursor, seq - 1)
+        self._complete = False

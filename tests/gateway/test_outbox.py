@@ -1,0 +1,290 @@
+"""The outbox policy: order, window, deadlines, and a model in which nothing accepted is ever forgotten."""
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from aoii.gateway.outbox import FIRST_DEADLINE_MS, LAST_DEADLINE_MS, STALL_MS, Fetch, Item, Outbox
+
+WINDOW = 4
+
+
+def item(seq: int) -> Item:
+    return Item(seq, ("7", 1, seq), 1, b"payload", 0)
+
+
+def items(*seqs: int) -> list[Item]:
+    return [item(seq) for seq in seqs]
+
+
+def seqs(found: list[Item]) -> list[int]:
+    return [one.seq for one in found]
+
+
+def online(window: int = WINDOW) -> Outbox:
+    outbox = Outbox(lambda: 1.0, window)
+    outbox.connected(0)
+    return outbox
+
+
+def test_nothing_is_due_before_the_broker_is_there() -> None:
+    outbox = Outbox(lambda: 1.0)
+    outbox.accepted(item(1))
+
+    assert outbox.due(0) == []
+    assert outbox.wanted() is None
+    assert outbox.deadline_ms() is None
+    outbox.connected(0)
+    assert seqs(outbox.due(0)) == [1]
+
+
+def test_a_live_reading_goes_first_and_then_in_turn_with_the_backlog() -> None:
+    outbox = online(window=6)
+    assert outbox.wanted() == Fetch(0, 6)
+    outbox.fetched(items(1, 2, 3), 3, is_all=True)
+    for seq in (10, 11):
+        outbox.accepted(item(seq))
+
+    assert seqs(outbox.due(0)) == [11, 1, 10, 2, 3]
+
+
+def test_no_more_than_the_window_is_in_flight_until_something_is_settled() -> None:
+    outbox = online()
+    outbox.accepted(item(1))
+    assert len(outbox.due(0)) == 1
+    for seq in range(2, 6):
+        outbox.accepted(item(seq))
+
+    assert len(outbox.due(0)) == WINDOW - 1
+    assert outbox.due(1) == []
+    outbox.settled([("7", 1, 1), ("7", 1, 99)], 2)
+    assert seqs(outbox.due(2)) == [2]
+
+
+def test_without_a_commit_acknowledgement_a_reading_is_published_again_ever_more_seldom() -> None:
+    outbox = online()
+    outbox.accepted(item(1))
+    published: list[int] = []
+    now_ms = 0
+
+    while len(published) < 12:
+        if outbox.due(now_ms):
+            published.append(now_ms)
+        deadline_ms = outbox.deadline_ms()
+        assert deadline_ms is not None
+        now_ms = deadline_ms
+
+    gaps = [after - before for before, after in pairwise(published)]
+    assert gaps[:7] == [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000]
+    assert set(gaps[7:]) == {LAST_DEADLINE_MS}
+
+
+def test_deadlines_are_spread() -> None:
+    chance = random.Random(1)
+    outbox = Outbox(chance.random, 100)
+    outbox.connected(0)
+    for seq in range(1, 101):
+        outbox.accepted(item(seq))
+    outbox.due(0)
+
+    again = [now_ms for now_ms in range(0, FIRST_DEADLINE_MS + 1, 50) for _ in outbox.due(now_ms)]
+
+    assert len(again) == 100
+    assert 0.75 * FIRST_DEADLINE_MS <= min(again) < max(again) <= FIRST_DEADLINE_MS + 50
+    assert len(set(again)) > 10
+
+
+def test_after_a_reconnect_what_was_in_flight_does_not_sit_out_its_old_deadline() -> None:
+    outbox = online()
+    outbox.accepted(item(1))
+    for now_ms in (0, 5_000, 15_000, 35_000):
+        outbox.due(now_ms)
+    outbox.disconnected()
+
+    assert outbox.due(10**9) == []
+    outbox.connected(40_000)
+    assert outbox.due(40_000) == []
+    assert seqs(outbox.due(40_000 + FIRST_DEADLINE_MS)) == [1]
+
+
+def test_the_first_commit_acknowledgement_after_a_stall_brings_the_others_forward() -> None:
+    outbox = online()
+    for seq in (1, 2):
+        outbox.accepted(item(seq))
+    for now_ms in (0, 5_000, 15_000, 35_000, 75_000):
+        assert len(outbox.due(now_ms)) == 2
+
+    outbox.settled([("7", 1, 1)], 75_000 + STALL_MS)
+
+    assert seqs(outbox.due(75_000 + STALL_MS + FIRST_DEADLINE_MS)) == [2]
+
+
+def test_a_backlog_is_fetched_piece_by_piece_and_in_order() -> None:
+    outbox = online()
+    published: list[int] = []
+    file = list(range(1, 12))
+    for _ in range(20):
+        fetch = outbox.wanted()
+        if fetch is not None:
+            part = [seq for seq in file if seq > fetch.after][: fetch.limit]
+            outbox.fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit)
+        due = outbox.due(0)
+        published += seqs(due)
+        outbox.settled([one.key for one in due], 0)
+
+    assert published == file
+    assert outbox.wanted() is None
+
+
+def test_a_live_reading_that_found_no_room_in_memory_is_fetched_from_the_file_later() -> None:
+    outbox = online()
+    assert outbox.wanted() is not None
+    outbox.fetched([], 0, is_all=True)
+    for seq in range(1, 2 * WINDOW + 2):
+        outbox.accepted(item(seq))
+    outbox.settled([one.key for one in outbox.due(0)], 0)
+
+    fetch = outbox.wanted()
+
+    assert fetch is not None
+    assert fetch.after == 0
+
+
+def test_a_fetch_under_way_does_not_pass_over_a_reading_that_went_back_to_the_file() -> None:
+    outbox = online()
+    for seq in range(1, WINDOW + 1):
+        outbox.accepted(item(seq))
+    assert outbox.wanted() == Fetch(0, WINDOW)
+    outbox.fetched(items(*range(1, WINDOW + 1)), WINDOW, is_all=False)
+    assert outbox.wanted() == Fetch(WINDOW, WINDOW)
+    outbox.accepted(item(WINDOW + 1))  # no room: reading 1 goes back
+
+    outbox.fetched(items(WINDOW + 1), WINDOW + 1, is_all=True)
+
+    assert outbox.wanted() == Fetch(0, WINDOW)
+
+
+def test_a_fetch_that_failed_is_wanted_again() -> None:
+    outbox = online()
+    assert outbox.wanted() is not None
+    assert outbox.wanted() is None
+
+    outbox.not_fetched()
+
+    assert outbox.wanted() is not None
+
+
+class World(RuleBasedStateMachine):
+    """The policy with a file that works through its orders one by one, and a network that loses and repeats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outbox = online()
+        self.now_ms = 0
+        self.seq = 0
+        self.file: dict[int, Item] = {}
+        self.orders: list[Callable[[], None]] = []  # what the file has been asked and not done
+        self.air: list[Item] = []
+        self.is_online = True
+
+    @rule(count=st.integers(1, 2 * WINDOW), is_late=st.booleans())
+    def nodes_send(self, count: int, is_late: bool) -> None:
+        self.orders += [self._insert] * count
+        if not is_late:
+            self.the_file_works(len(self.orders))
+            self.the_policy_publishes(is_late=False)
+
+    def _insert(self) -> None:
+        self.seq += 1
+        self.file[self.seq] = item(self.seq)
+        self.outbox.accepted(item(self.seq))
+
+    @rule()
+    def the_policy_fetches(self) -> None:
+        fetch = self.outbox.wanted()
+        if fetch is not None:
+            self.orders.append(lambda: self._fetch(fetch))
+
+    def _fetch(self, fetch: Fetch) -> None:
+        part = [seq for seq in sorted(self.file) if seq > fetch.after][: fetch.limit]
+        self.outbox.fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit)
+
+    @rule(count=st.integers(1, 10))
+    def the_file_works(self, count: int) -> None:
+        for order in self.orders[:count]:
+            order()
+        del self.orders[:count]
+
+    @rule()
+    def a_fetch_fails(self) -> None:
+        self.outbox.not_fetched()
+
+    @rule(is_late=st.booleans())
+    def the_policy_publishes(self, is_late: bool) -> None:
+        self.the_policy_fetches()
+        if not is_late:
+            self.the_file_works(len(self.orders))
+        due = self.outbox.due(self.now_ms)
+        assert self.is_online or not due
+        self.air += due
+
+    @rule(chance=st.randoms(use_true_random=False))
+    def the_server_commits_some_in_any_order(self, chance: random.Random) -> None:
+        chance.shuffle(self.air)
+        done = self.air[: chance.randrange(len(self.air) + 1)]
+        self.orders.append(lambda: self._settle(done))
+
+    def _settle(self, done: list[Item]) -> None:
+        for one in done:
+            self.file.pop(one.seq, None)
+        self.outbox.settled([one.key for one in done], self.now_ms)
+
+    @rule()
+    def the_network_loses_everything(self) -> None:
+        self.air.clear()
+
+    @rule(wait_ms=st.integers(1, 400_000))
+    def time_passes(self, wait_ms: int) -> None:
+        self.now_ms += wait_ms
+
+    @rule()
+    def the_broker_comes(self) -> None:
+        self.is_online = True
+        self.outbox.connected(self.now_ms)
+
+    @rule()
+    def the_broker_goes(self) -> None:
+        self.is_online = False
+        self.outbox.disconnected()
+
+    @rule()
+    def the_gateway_is_killed_and_starts_again(self) -> None:
+        self.orders.clear()
+        self.is_online = True
+        self.outbox = online()
+        self.outbox.connected(self.now_ms)
+
+    @invariant()
+    def the_window_holds(self) -> None:
+        assert self.outbox.in_flight <= WINDOW
+
+    def teardown(self) -> None:
+        """Heal everything: whatever is in the file must be published, and then the file is empty."""
+        self.air.clear()
+        self.the_file_works(len(self.orders))
+        self.the_broker_comes()
+        for _ in range(2 * (len(self.file) + 2)):
+            self.the_policy_publishes(is_late=False)
+            self._settle(self.air)
+            self.air = []
+            self.now_ms += LAST_DEADLINE_MS
+        assert not self.file
+        assert self.outbox.in_flight == 0
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
