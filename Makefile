@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 unexport PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench faults lock clean help
+.PHONY: run test lint bench faults docs lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -30,6 +30,12 @@ faults: ## kill, freeze and cut off parts and count what is lost: the tests mark
 	@scripts/install-test-servers
 	@scripts/set-up test
 	@scripts/faults
+
+docs: ## write the pages that are made from the code: .env.example and docs/reference
+	@scripts/set-up test
+	@.venv/bin/python -m aoii.settings
+	@.venv/bin/python -m aoii.monitoring.metrics
+	@.venv/bin/python -c 'from pathlib import Path; from aoii import cli; Path("docs/reference/cli.md").write_text(cli.reference_page())'
 
 lock: ## resolve the dependencies of pyproject.toml anew into requirements/*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS)

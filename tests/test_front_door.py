@@ -93,7 +93,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was set up to run, by a user whose settings would send packages elsewhere; its tests leave it so."""
+    """A project that is set up to run, by a user whose settings send packages elsewhere; its tests leave it so."""
     project = Project(tmp_path_factory.mktemp("made"))
     done = project.set_up("run", PYTHONPATH="/nowhere", PYTHONHOME="/nowhere", PIP_USER="1", PIP_TARGET="/nowhere")
     assert done.returncode == 0, done.stderr
