@@ -1,0 +1,161 @@
+"""The file of dead letters: durable, unique, capped."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aoii.broker.messages import Identity, decode_message
+from aoii.core.errors import WorldError
+from aoii.server import dead_letter
+from aoii.server.dead_letter import DeadLetters, DeadLettersFull
+from server.samples import a_reading
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> Iterator[DeadLetters]:
+    letters = DeadLetters(tmp_path / "dead_letters.db", 1)
+    yield letters
+    letters.close()
+
+
+def fill(letters: DeadLetters) -> int:
+    """Park until there is no room; how many were kept."""
+    for start in range(0, 100_000, 50):
+        try:
+            letters.park([a_reading(counter) for counter in range(start, start + 50)], "database_away", "")
+        except DeadLettersFull:
+            return start
+    raise AssertionError("there is no cap")
+
+
+def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
+    reading = a_reading(5, node="gw/ttyUSB0", transmission_delay_ms=12)
+
+    letters.park([reading], "database_away", "connection refused")
+
+    (letter,) = letters.waiting(10)
+    assert decode_message(letter.payload) == reading
+    assert (letter.node, letter.epoch, letter.counter, letter.digest) == ("gw/ttyUSB0", 1, 5, reading.digest())
+    assert (letter.reason, letter.detail, letter.attempts) == ("database_away", "connection refused", 1)
+    assert letter.first_unix_ms == letter.last_unix_ms > 1_600_000_000_000
+
+
+def test_parking_twice_makes_one_letter_with_the_latest_reason(letters: DeadLetters) -> None:
+    letters.park([a_reading(1), a_reading(2)], "database_away", "away")
+
+    letters.park([a_reading(1)], "bad_row", "too hot")
+
+    first, second = letters.letters(10)
+    assert (first.counter, first.reason, first.detail, first.attempts) == (1, "bad_row", "too hot", 2)
+    assert (second.counter, second.reason, second.attempts) == (2, "database_away", 1)
+    assert [letter.counter for letter in letters.waiting(10)] == [2]
+
+
+def test_the_same_identity_with_another_content_is_another_letter(letters: DeadLetters) -> None:
+    letters.park([a_reading(1), a_reading(1, actual_t=30.0)], "mismatch", "")
+
+    assert letters.counts()["mismatch"] == 2
+    assert list(letters.identities()) == [("7", 1, 1)] * 2
+
+
+def test_readings_without_identity_are_letters_of_their_own(letters: DeadLetters) -> None:
+    nobody = replace(a_reading(), identity=None)
+
+    letters.park([nobody, nobody, a_reading(3)], "database_away", "")
+
+    assert letters.counts()["database_away"] == 3
+    assert list(letters.identities()) == [("7", 1, 3)]
+
+
+def test_letters_are_removed_and_changed_by_number(letters: DeadLetters) -> None:
+    letters.park([a_reading(counter) for counter in range(4)], "database_away", "")
+    ids = [letter.id for letter in letters.letters(10)]
+
+    letters.remove(ids[:2])
+    letters.change_reason(ids[2:3], "mismatch", "other content")
+
+    assert letters.counts() == {"database_away": 1, "bad_row": 0, "mismatch": 1, "malformed": 0}
+    assert [letter.counter for letter in letters.letters(10, reason="mismatch")] == [2]
+    assert [letter.counter for letter in letters.letters(10, after_id=ids[2])] == [3]
+
+
+def test_at_the_cap_nothing_more_is_taken_and_nothing_is_lost(letters: DeadLetters, tmp_path: Path) -> None:
+    kept = fill(letters)
+
+    assert kept > 500
+    assert sorted(counter for _, _, counter in letters.identities()) == list(range(kept))
+    assert not letters.has_room()
+    assert (tmp_path / "dead_letters.db").stat().st_size <= 2**20
+
+
+def test_room_that_is_made_can_be_used_again(letters: DeadLetters) -> None:
+    kept = fill(letters)
+
+    letters.remove(letter.id for letter in letters.letters(kept))
+
+    assert letters.has_room()
+    assert fill(letters) == kept
+
+
+def test_malformed_payloads_are_a_ring(letters: DeadLetters) -> None:
+    limit = 2**20 // 4096 // 4
+
+    assert letters.park_malformed([(b"%d" % number, "json: no JSON") for number in range(limit)]) == 0
+    assert letters.park_malformed([(b"new", "json: no JSON"), (b"newer", "json: no JSON")]) == 2
+    assert letters.park_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)]) == limit + 5
+
+    kept = letters.letters(1000)
+    assert [letter.payload for letter in kept] == [b"%d" % number for number in range(5, limit + 5)]
+    assert list(letters.identities()) == []
+
+
+def test_a_huge_payload_is_cut_and_a_full_file_drops_the_malformed_first(letters: DeadLetters) -> None:
+    letters.park_malformed([(b"x" * 1_000_000, "size: too long")])
+
+    assert len(letters.letters(1)[0].payload) == dead_letter.PAGE_BYTES
+
+    fill(letters)
+    assert letters.park_malformed([(b"y" * 5000, "size: too long")] * 100) == 100
+
+
+def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "dead_letters.db"
+    script = (
+        "import os, pathlib, sys; from server.samples import a_reading; from aoii.server.dead_letter import DeadLetters; "
+        "DeadLetters(pathlib.Path(sys.argv[1]), 1).park([a_reading(9)], 'database_away', ''); os.kill(os.getpid(), 9)"
+    )
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+
+    ended = subprocess.run([sys.executable, "-c", script, str(path)], env=environ, check=False)
+
+    assert ended.returncode == -9
+
+    assert list(DeadLetters(path, 1).identities()) == [("7", 1, 9)]
+
+
+def test_a_file_that_is_no_database_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "dead_letters.db"
+    path.write_bytes(b"not a database at all" * 500)
+
+    with pytest.raises(WorldError, match="move it away"):
+        DeadLetters(path, 1)
+
+
+def test_a_lock_of_somebody_else_is_the_worlds_fault(letters: DeadLetters, tmp_path: Path) -> None:
+    letters._connection.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(tmp_path / "dead_letters.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(WorldError, match="locked"):
+        letters.park([a_reading(1)], "bad_row", "")
+    other.execute("ROLLBACK")
+    other.close()
+
+    letters.park([a_reading(1)], "bad_row", "")
+    assert a_reading(1).identity == Identity(*next(letters.identities()))
