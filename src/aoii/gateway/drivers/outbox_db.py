@@ -1,0 +1,367 @@
+"""The store: one thread, one SQLite file, many requests in one commit.
+
+A request is a function that gets a `Transaction` and decides and writes in it. It runs in the store's thread in a
+savepoint of its own, and its future ends only after the commit that holds it (`synchronous=FULL`: on the disk). One
+that fails leaves nothing behind and does not touch its neighbours. Requests must be repeatable: when a commit fails,
+each is run again alone. The file is the only truth about a node: its state is read in the transaction that changes it.
+"""
+
+import fcntl
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Generic, TypeVar
+
+from aoii.core.errors import PeerError, WorldError
+from aoii.gateway.drivers.outbox_file import (
+    EVENT_COLUMNS,
+    OutboxBrokenError,
+    Recovery,
+    event_checksum,
+    is_damage,
+    open_file,
+    state_checksum,
+)
+from aoii.gateway.outbox import Fetch, Item, Key
+
+__all__ = ["OutboxBrokenError", "OutboxFullError", "Recovery", "Stats", "Store", "Transaction"]
+
+T = TypeVar("T")
+
+GROUP_LIMIT = 256  # requests in one commit; one fsync costs as much as about twenty of them
+QUEUE_LIMIT = 1000  # requests that wait; whoever submits more waits itself
+IDLE_S = 1.0
+
+
+class OutboxFullError(WorldError):
+    """There is no room for this reading, under the cap or on the disk; nothing of it was kept."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How the file is.
+
+    Attributes:
+        events: Readings in it.
+        oldest_ms: When the oldest of them was accepted, Unix milliseconds; None when there is none.
+        used_bytes: What rows occupy.
+        limit_bytes: What they may.
+        is_writable: The latest write succeeded.
+    """
+
+    events: int = 0
+    oldest_ms: int | None = None
+    used_bytes: int = 0
+    limit_bytes: int = 1
+    is_writable: bool = False
+
+
+class Transaction:
+    """What a request may do; valid only while it runs."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.events_added = 0
+        self.corrupt_found = 0
+
+    def state(self, node: str) -> bytes | None:
+        """The node's state as it was kept last; None for a stranger, or when it fails its checksum."""
+        row = self._connection.execute("SELECT state, checksum FROM nodes WHERE node = ?", (node,)).fetchone()
+        return row[0] if row is not None and state_checksum(node, row[0]) == row[1] else None
+
+    def states(self) -> list[tuple[str, bytes]]:
+        """Name and state of every node, as by `state`."""
+        rows = self._connection.execute("SELECT node, state, checksum FROM nodes ORDER BY node")
+        return [(node, state) for node, state, checksum in rows if state_checksum(node, state) == checksum]
+
+    def keep_state(self, node: str, state: bytes) -> None:
+        """Replace the node's state."""
+        self._connection.execute(
+            "INSERT INTO nodes VALUES (?, ?, ?) "
+            "ON CONFLICT (node) DO UPDATE SET state = excluded.state, checksum = excluded.checksum",
+            (node, state, state_checksum(node, state)),
+        )
+
+    def old_epoch(self) -> int:
+        """The epoch of all old-firmware nodes as long as this file lives."""
+        return self._meta("SELECT value FROM meta WHERE name = 'old_epoch'")
+
+    def total_tx(self) -> int:
+        """Readings accepted since this file began."""
+        return self._meta("SELECT value FROM meta WHERE name = 'total_tx'")
+
+    def count_reading(self) -> int:
+        """Count one more; the new `total_tx`."""
+        return self._meta("UPDATE meta SET value = value + 1 WHERE name = 'total_tx' RETURNING value")
+
+    def insert(self, key: Key, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
+        """Add a reading; None when the very same one is already there.
+
+        Raises:
+            PeerError: With reason `conflict`: the same identity is there with another content.
+        """
+        row = self._connection.execute(
+            "SELECT digest FROM events WHERE node = ? AND epoch = ? AND counter = ?", key
+        ).fetchone()
+        if row is not None:
+            if row[0] != digest:
+                raise PeerError("conflict", f"node {key[0]}: event {key[2]} of epoch {key[1]} with two contents")
+            return None
+        values = (*key, digest, qos, payload, now_ms, event_checksum(*key, digest, qos, payload, now_ms))
+        cursor = self._connection.execute(
+            "INSERT INTO events (node, epoch, counter, digest, qos, payload, accepted_ms, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        self.events_added += 1
+        return Item(cursor.lastrowid or 0, key, qos, payload, now_ms)
+
+    def delete(self, keys: Iterable[Key]) -> list[int]:
+        """Forget readings that the database has; when those that were here had been accepted, Unix milliseconds."""
+        accepted_ms: list[int] = []
+        for key in keys:
+            rows = self._connection.execute(
+                "DELETE FROM events WHERE node = ? AND epoch = ? AND counter = ? RETURNING accepted_ms", key
+            ).fetchall()
+            accepted_ms += [row[0] for row in rows]
+        self.events_added -= len(accepted_ms)
+        return accepted_ms
+
+    def fetch(self, fetch: Fetch) -> tuple[list[Item], int, bool]:
+        """The rows asked for, the sequence number up to which the file was read, and whether nothing lies above.
+
+        A row that fails its checksum is moved to the table `corrupt` and is not among them.
+        """
+        rows = self._connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - our own constant
+            (fetch.after, fetch.limit),
+        ).fetchall()
+        items = []
+        for seq, node, epoch, counter, digest, qos, payload, accepted_ms, checksum in rows:
+            if checksum == event_checksum(node, epoch, counter, digest, qos, payload, accepted_ms):
+                items.append(Item(seq, (node, epoch, counter), qos, payload, accepted_ms))
+            else:
+                self._set_aside(seq)
+        return items, rows[-1][0] if rows else fetch.after, len(rows) < fetch.limit
+
+    def _set_aside(self, seq: int) -> None:
+        self._connection.execute(
+            "INSERT INTO corrupt SELECT NULL, seq, node, epoch, counter, payload, ? FROM events WHERE seq = ?",
+            (time.time_ns() // 1_000_000, seq),
+        )
+        self._connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
+        self.events_added -= 1
+        self.corrupt_found += 1
+
+    def _meta(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchall()[0][0])
+
+
+class _Request(Generic[T]):
+    def __init__(self, work: Callable[[Transaction], T]) -> None:
+        self._work = work
+        self.future: Future[T] = Future()
+        self._value: T | None = None
+        self._error: Exception | None = None
+        self.events_added = 0
+        self.corrupt_found = 0
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Do the work in a savepoint; an error undoes it alone.
+
+        Raises:
+            sqlite3.Error: The error ended the whole transaction, or the file is damaged.
+        """
+        transaction = Transaction(connection)
+        self._value, self._error = None, None
+        self.events_added = self.corrupt_found = 0
+        connection.execute("SAVEPOINT request")
+        try:
+            self._value = self._work(transaction)
+            self.events_added, self.corrupt_found = transaction.events_added, transaction.corrupt_found
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and (is_damage(error) or not connection.in_transaction):
+                raise
+            connection.execute("ROLLBACK TO request")
+            self._error = translated(error)
+        connection.execute("RELEASE request")
+
+    def complete(self) -> None:
+        if self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            self.future.set_result(self._value)  # type: ignore[arg-type]  # set by run, or T is None
+
+
+class Store:
+    """The outbox file and its thread.
+
+    Args:
+        path: The file; the folder is made.
+        max_bytes: Cap of its size.
+        group: Requests in one commit; 1 for the benchmark's comparison.
+
+    Raises:
+        OutboxBrokenError: The file cannot be opened, or another gateway uses it.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, group: int = GROUP_LIMIT) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._group = group
+        self._queue: queue.Queue[_Request[object] | None] = queue.Queue(QUEUE_LIMIT)
+        self._closing = threading.Event()
+        self._measured_s = 0.0
+        self.beat_s = time.monotonic()
+        self.corrupt_found = 0  # rows set aside while running
+        self.recoveries: list[Recovery] = []
+        self.stats = Stats()
+        self._lock_file = self._lock()
+        self._events = 0
+        self._connection = self._open()
+        self._is_writable = True
+        self._measure()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def submit(self, work: Callable[[Transaction], T]) -> "Future[T]":
+        """Have `work` done in the next commit.
+
+        The future ends after the commit, in the store's thread, in the order of submission; its callbacks must not
+        wait. It ends with `OutboxFullError`, `OutboxBrokenError` or whatever `work` raised when nothing of it was kept.
+        """
+        request = _Request(work)
+        if self._closing.is_set():
+            request.future.set_exception(OutboxBrokenError("the outbox is closed"))
+        else:
+            self._queue.put(request)  # type: ignore[arg-type]  # the queue does not look at the result's type
+        return request.future
+
+    def close(self) -> None:
+        """Finish what was submitted, and close the file."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._queue.put(None)
+        self._thread.join()
+        self._lock_file.close()
+
+    def _lock(self) -> IO[bytes]:
+        path = self._path.with_name(self._path.name + ".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutboxBrokenError(
+                f"{self._path}: another gateway uses this outbox; stop it, or give each its own AOII_DATA_DIR"
+            ) from error
+        except OSError as error:
+            raise OutboxBrokenError(f"{path}: cannot be written ({error}); check the folder and its rights") from error
+        return file
+
+    def _open(self) -> sqlite3.Connection:
+        connection, recovery = open_file(self._path, self._max_bytes)
+        if recovery is not None:
+            self.recoveries.append(recovery)
+        self._events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+        return connection
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            batch, last = self._collect()
+            self.beat_s = time.monotonic()
+            if batch:
+                self._commit(batch)
+            if not batch or self.beat_s - self._measured_s > IDLE_S:
+                self._measure()
+        self._connection.close()
+        while not self._queue.empty():
+            request = self._queue.get_nowait()
+            if request is not None:
+                request.future.set_exception(OutboxBrokenError("the outbox is closed"))
+
+    def _collect(self) -> tuple[list[_Request[object]], bool]:
+        """What waits, at most one group; and whether that was the last."""
+        batch: list[_Request[object]] = []
+        try:
+            request = self._queue.get(timeout=IDLE_S)
+            while request is not None:
+                batch.append(request)
+                if len(batch) == self._group:
+                    return batch, False
+                request = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[_Request[object]]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for request in batch:
+                request.run(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(error)
+            if len(batch) > 1:
+                for request in batch:
+                    self._commit([request])
+            else:
+                self._is_writable = False
+                batch[0].future.set_exception(translated(error))
+            return
+        self._is_writable = True
+        for request in batch:
+            self._events += request.events_added
+            self.corrupt_found += request.corrupt_found
+            request.complete()
+
+    def _undo(self, error: sqlite3.Error) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # SQLite has rolled back by itself
+        if is_damage(error):
+            try:
+                self._connection.close()
+                self._connection = self._open()
+            except (sqlite3.Error, OutboxBrokenError):
+                pass  # the next commit fails and says why
+
+    def _measure(self) -> None:
+        self._measured_s = time.monotonic()
+        try:
+            if not self._is_writable:
+                self._connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
+                self._is_writable = True
+            pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
+            free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+            limit = self._connection.execute("PRAGMA max_page_count").fetchone()[0]
+            size = self._connection.execute("PRAGMA page_size").fetchone()[0]
+            row = self._connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
+        except sqlite3.Error:
+            self.stats = Stats(self._events, self.stats.oldest_ms, self.stats.used_bytes, self.stats.limit_bytes, False)
+            return
+        oldest_ms = row[0] if row else None
+        self.stats = Stats(self._events, oldest_ms, (pages - free) * size, limit * size, self._is_writable)
+
+
+def translated(error: Exception) -> Exception:
+    """SQLite's errors as ours, others as they are."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return OutboxFullError("the outbox is full; see why the server does not acknowledge, or raise OUTBOX_MAX_MB")
+    return OutboxBrokenError(f"the outbox cannot be used ({error}); check the disk")

@@ -1,0 +1,273 @@
+"""The store: durable before its future ends, one failure at a time, capped, and salvaged when the file is damaged."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from aoii.core.errors import PeerError
+from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
+from aoii.gateway.drivers.outbox_file import PAGE_BYTES
+from aoii.gateway.outbox import Fetch, Item, Key
+from servers import until
+
+MEGABYTE = 1 << 20
+ALL = Fetch(0, 1_000_000)
+
+
+def key(counter: int) -> Key:
+    return ("7", 1, counter)
+
+
+def add(store: Store, counter: int, payload: bytes = b"payload", digest: str = "d") -> "Future[Item | None]":
+    return store.submit(lambda transaction: transaction.insert(key(counter), digest, 1, payload, 1000 + counter))
+
+
+def counters(store: Store) -> list[int]:
+    items, _, _ = store.submit(lambda transaction: transaction.fetch(ALL)).result()
+    return [item.key[2] for item in items]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "outbox.db"
+
+
+@contextlib.contextmanager
+def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[Store]:
+    store = Store(path, max_bytes)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with opened(path) as store:
+        yield store
+
+
+@contextlib.contextmanager
+def held(store: Store) -> Iterator[None]:
+    """Keep the store's thread busy, so that what is submitted meanwhile goes into one commit."""
+    gate = threading.Event()
+    store.submit(lambda _: gate.wait(10))
+    yield
+    gate.set()
+
+
+def test_when_the_future_ends_the_reading_is_in_the_file(store: Store, path: Path) -> None:
+    seen: list[int] = []
+
+    def look(_: "Future[Item | None]") -> None:
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            seen.append(other.execute("SELECT count(*) FROM events").fetchone()[0])
+
+    future = add(store, 1)
+    future.add_done_callback(look)
+    until(lambda: seen)
+
+    assert seen == [1]
+    item = future.result()
+    assert item is not None
+    assert (item.seq, item.key, item.payload) == (1, key(1), b"payload")
+
+
+def test_everything_is_there_after_closing_and_opening_again(path: Path) -> None:
+    with opened(path) as store:
+        futures = [add(store, counter) for counter in range(10)]
+        store.submit(lambda transaction: transaction.keep_state("7", b"state"))
+        epoch = store.submit(Transaction.old_epoch).result()
+        assert [store.submit(Transaction.count_reading).result() for _ in range(2)] == [1, 2]
+    assert all(future.done() for future in futures)
+
+    with opened(path) as store:
+        assert counters(store) == list(range(10))
+        assert store.submit(Transaction.states).result() == [("7", b"state")]
+        assert store.submit(Transaction.old_epoch).result() == epoch
+        assert store.submit(Transaction.total_tx).result() == 2
+        assert store.stats.events == 10
+        assert store.stats.oldest_ms == 1000
+
+
+def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(store: Store) -> None:
+    def half(transaction: Transaction) -> None:
+        transaction.keep_state("7", b"half")
+        transaction.insert(key(2), "d", 1, b"", 0)
+        raise ZeroDivisionError
+
+    with held(store):
+        before, failing, after = add(store, 1), store.submit(half), add(store, 3)
+
+    assert before.result() is not None
+    with pytest.raises(ZeroDivisionError):
+        failing.result()
+    assert after.result() is not None
+    assert counters(store) == [1, 3]
+    assert store.submit(lambda transaction: transaction.state("7")).result() is None
+    until(lambda: store.stats.events == 2)
+
+
+def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refused(store: Store) -> None:
+    add(store, 1).result()
+
+    assert add(store, 1).result() is None
+    with pytest.raises(PeerError) as caught:
+        add(store, 1, digest="other").result()
+    assert caught.value.reason == "conflict"
+    assert counters(store) == [1]
+
+
+def test_a_sequence_number_is_never_used_twice(store: Store) -> None:
+    add(store, 1).result()
+    assert store.submit(lambda transaction: transaction.delete([key(1), key(2)])).result() == [1001]
+
+    again = add(store, 1).result()
+
+    assert again is not None
+    assert again.seq == 2
+
+
+def test_a_full_file_takes_no_more_readings_but_lets_go_of_them(path: Path) -> None:
+    with opened(path, MEGABYTE) as store:
+        accepted = 0
+        while (error := add(store, accepted, bytes(1000)).exception()) is None:
+            accepted += 1
+        assert accepted > 500
+        assert isinstance(error, OutboxFullError)
+        assert "OUTBOX_MAX_MB" in str(error)
+        until(lambda: store.stats.used_bytes > 0.9 * store.stats.limit_bytes)
+
+        assert store.submit(lambda transaction: transaction.delete(map(key, range(100)))).result() != []
+        assert add(store, accepted, bytes(1000)).result() is not None
+        assert counters(store) == list(range(100, accepted + 1))
+    assert path.stat().st_size <= MEGABYTE
+
+
+def test_a_full_file_refuses_only_what_does_not_fit(path: Path) -> None:
+    with opened(path, MEGABYTE) as store:
+        with held(store):
+            futures = [add(store, counter, bytes(300_000)) for counter in range(5)] + [add(store, 9, b"small")]
+
+        refused = [isinstance(future.exception(), OutboxFullError) for future in futures]
+
+        assert refused == [False, False, False, True, True, False]
+        assert counters(store) == [0, 1, 2, 9]
+
+
+def test_a_second_gateway_on_the_same_file_is_refused(store: Store, path: Path) -> None:
+    with pytest.raises(OutboxBrokenError, match="another gateway"):
+        Store(path, MEGABYTE)
+
+
+def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
+    with opened(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+    with pytest.raises(OutboxBrokenError, match="newer"):
+        Store(path, MEGABYTE)
+
+    assert [file.name for file in path.parent.iterdir() if "corrupt" in file.name] == []
+
+
+def test_what_is_submitted_after_closing_fails(path: Path) -> None:
+    with opened(path) as store:
+        pass
+
+    with pytest.raises(OutboxBrokenError):
+        add(store, 1).result()
+
+
+def filled(path: Path, count: int) -> None:
+    with opened(path) as store, held(store):
+        for counter in range(1, count + 1):
+            add(store, counter, b"reading %06d" % counter + bytes(400))
+            store.submit(Transaction.count_reading)
+        store.submit(lambda transaction: transaction.keep_state("7", b"state"))
+
+
+def test_a_file_that_is_no_database_is_kept_and_a_new_one_begun(path: Path) -> None:
+    filled(path, 5)
+    path.write_bytes(b"garbage" + path.read_bytes()[7:])
+
+    with opened(path) as store:
+        recovery = store.recoveries[0]
+        assert counters(store) == []
+        assert add(store, 1).result() is not None
+
+    assert (recovery.salvaged, recovery.is_lost_exact) == (0, False)
+    assert recovery.lost >= 1
+    assert recovery.kept_as.read_bytes().startswith(b"garbage")
+
+
+def test_rows_beside_a_broken_page_are_salvaged_and_the_broken_ones_counted(path: Path) -> None:
+    filled(path, 400)
+    with opened(path) as store:
+        epoch = store.submit(Transaction.old_epoch).result()
+    content = bytearray(path.read_bytes())
+    page = content.index(b"reading 000200") // PAGE_BYTES
+    content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+
+    with opened(path) as store:
+        recovery = store.recoveries[0]
+        kept = counters(store)
+        total_tx = store.submit(Transaction.total_tx).result()
+        state = store.submit(lambda transaction: transaction.state("7")).result()
+        new_epoch = store.submit(Transaction.old_epoch).result()
+        following = add(store, 401).result()
+
+    assert recovery.salvaged == len(kept) > 380
+    assert (recovery.lost, recovery.is_lost_exact) == (400 - len(kept), True)
+    assert 200 not in kept
+    assert (state, total_tx) == (b"state", 400)
+    assert new_epoch != epoch
+    assert following is not None
+    assert following.seq == 401
+
+
+def test_a_flipped_bit_in_a_row_is_found_and_the_row_set_aside(path: Path) -> None:
+    filled(path, 5)
+    path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
+
+    with opened(path) as store:
+        assert store.recoveries == []
+        assert counters(store) == [1, 2, 4, 5]
+        assert store.corrupt_found == 1
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT node, epoch, counter FROM corrupt").fetchall() == [("7", 1, 3)]
+
+
+@pytest.mark.parametrize("is_wal_left", [False, True])
+def test_a_recovery_that_was_killed_half_way_is_finished_by_the_next_start(path: Path, is_wal_left: bool) -> None:
+    filled(path, 3)
+    path.rename(path.with_name("outbox.db.salvaged"))
+    if is_wal_left:
+        path.with_name("outbox.db-wal").write_bytes(b"of the damaged file")
+
+    with opened(path) as store:
+        assert counters(store) == [1, 2, 3]
+        assert store.recoveries == []
+
+
+def test_damage_that_appears_while_running_is_healed_without_a_restart(path: Path) -> None:
+    filled(path, 50)
+    with opened(path) as store:
+        counters(store)
+        add(store, 51).result()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as file:
+            file.write(b"garbage")
+
+        until(lambda: add(store, 52).exception() is None and store.recoveries)
+
+        assert counters(store) == [52]
