@@ -1,0 +1,97 @@
+"""When the gateway's picture is wrong, and when a node speaks: a threshold on the age of incorrect information.
+
+It also judges the sensor, because a reading that is not one must neither be sent nor learned from. It refuses to know
+how packets get through (`link`) and what they promise (`plan`).
+
+Source: the optimal policy over an unreliable channel is a threshold on AoII (Chen, Ephremides, arXiv 2101.08908).
+"""
+
+from collections import namedtuple
+
+from .plan import HOLD, NodeSettings, Plan
+
+SKIP = "SKIP"  # the words of the older firmware's log
+EVENT = "SEND & TRAIN"
+HEARTBEAT = "HEARTBEAT"
+
+OK = ""
+ABSENT = "absent"  # the sensor did not answer
+RANGE = "range"  # it answered what it cannot measure
+STUCK = "stuck"  # it gives the same numbers for ever
+
+# Five times the longest run of equal pairs in 75,000 samples of 28 sensors (36, an office at night).
+STUCK_SAMPLES = 180
+
+
+class Limits(namedtuple("Limits", ("low_t_c", "high_t_c", "low_h_c", "high_h_c"))):
+    """What a sensor can measure, hundredths, both ends included."""
+
+    __slots__ = ()
+    low_t_c: int
+    high_t_c: int
+    low_h_c: int
+    high_h_c: int
+
+
+AHT20 = Limits(-4000, 8500, 0, 10000)  # Aosong AHT20 data sheet, table 1: -40..85 °C, 0..100 %RH
+
+
+def is_wrong(temperature_c: int, humidity_c: int, estimate_c: tuple[int, int], settings: NodeSettings) -> bool:
+    """Whether reading and estimate (temperature, humidity) differ by a threshold or more, all in hundredths."""
+    return (
+        abs(temperature_c - estimate_c[0]) >= settings.beta_t_c or abs(humidity_c - estimate_c[1]) >= settings.beta_h_c
+    )
+
+
+class Sensor:
+    """Judges one reading after the other."""
+
+    def __init__(self, limits: Limits = AHT20) -> None:
+        self._limits = limits
+        self._last = (0, 0)
+        self._same = 0
+
+    def judge(self, temperature_c: int | None, humidity_c: int | None) -> str:
+        """OK, or what is wrong: ABSENT, RANGE or STUCK."""
+        if temperature_c is None or humidity_c is None:
+            return ABSENT
+        limits = self._limits
+        if not (limits.low_t_c <= temperature_c <= limits.high_t_c and limits.low_h_c <= humidity_c <= limits.high_h_c):
+            return RANGE
+        reading = (temperature_c, humidity_c)
+        self._same = self._same + 1 if reading == self._last else 1
+        self._last = reading
+        return STUCK if self._same >= STUCK_SAMPLES else OK
+
+
+class Trigger:
+    """Counts the instants at which the picture is wrong and says when to speak.
+
+    Args:
+        tau: Age from which a wrong picture is corrected, in samples, at least 1.
+    """
+
+    def __init__(self, tau: int = 1) -> None:
+        self._tau = tau
+        self.age = 0  # samples for which the gateway's picture has been wrong
+
+    def decide(self, wrong: bool, heartbeat_due: bool) -> str:
+        """EVENT, HEARTBEAT or SKIP, once for each sample."""
+        self.age = self.age + 1 if wrong else 0
+        if self.age >= self._tau:
+            return EVENT
+        return HEARTBEAT if heartbeat_due and not wrong else SKIP
+
+
+class Hold:
+    """The predictor that learns nothing: the estimate is the last reading, so the node sends on delta."""
+
+    def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
+        """Take the next valid sample."""
+
+    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
+        """No trend and no step."""
+        return HOLD
+
+    def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
+        """Thresholds mean nothing to it."""
