@@ -1,0 +1,211 @@
+"""What a node must not forget when the power goes: which numbers it may have used, and readings not yet delivered.
+
+Everything lies in slots of SLOT_BYTES: two for the numbers, the rest a ring of readings. The driver below (`Store` in
+`shapes`) only reads and writes slots, in flash, in RTC memory or in RAM; every record carries a CRC, so a slot whose
+writing was cut short counts as empty. It refuses to know when a reading is sent.
+"""
+
+import struct
+from binascii import crc32
+from collections import namedtuple
+
+from .errors import ProgramError, WorldError
+
+MYPY = False
+if MYPY:
+    from .shapes import Store
+
+SLOT_BYTES = 24
+NUMBER_SLOTS = 2  # written in turn, so that the older record survives a power cut in the newer one's write
+BLOCK = 64  # numbers reserved at once: a node that sends 400 frames a day writes 6 times, flash lasts 100,000
+
+_NUMBERS = "<BHHII"  # mark, node, epoch, first frame number and first event counter not yet reserved
+_READING = "<BHIhHIB"  # mark, epoch, counter, temperature, humidity, Unix second of the sample (0: unknown), flags
+_NUMBERS_MARK = 0x4E
+_READING_MARK = 0x52
+_FREE = b"\0" * SLOT_BYTES
+
+
+class RamStore:
+    """Slots that only last as long as the object: for tests and simulation."""
+
+    def __init__(self, slots: int = NUMBER_SLOTS + 64) -> None:
+        self.slots = slots
+        self._records: dict[int, bytes] = {}
+
+    def read(self, slot: int) -> bytes:
+        """What was written last; empty when nothing ever was."""
+        return self._records.get(slot, b"")
+
+    def write(self, slot: int, record: bytes) -> None:
+        """Keep `record`."""
+        self._records[slot] = record
+
+
+def _seal(record: bytes) -> bytes:
+    return record + struct.pack("<I", crc32(record))
+
+
+def _unseal(stored: bytes, form: str, mark: int) -> tuple[int, ...] | None:
+    """The fields of a record after its mark, None when the slot holds no whole record of this kind."""
+    size = struct.calcsize(form)
+    record = stored[:size]
+    if len(stored) < size + 4 or record[0] != mark or stored[size : size + 4] != struct.pack("<I", crc32(record)):
+        return None
+    return struct.unpack(form, record)[1:]
+
+
+class Numbers:
+    """Frame numbers and event counters that never repeat within an epoch, whenever the power goes.
+
+    They are reserved in blocks: written to the store before the first of a block is used. After a restart the rest of
+    the block is skipped.
+
+    Raises:
+        WorldError: Both number records are damaged, which no power cut does: numbers might repeat.
+    """
+
+    def __init__(self, store: "Store", node: int, epoch: int) -> None:
+        self._store = store
+        self._node = node
+        self._epoch = epoch
+        self._slot = 0  # where the next record goes: never over the newest
+        self._frame = self._counter = 1  # 0 is no number, so that a peer may start with it
+        blank = 0
+        for slot in range(NUMBER_SLOTS):
+            stored = store.read(slot)
+            fields = _unseal(stored, _NUMBERS, _NUMBERS_MARK)
+            if fields is None:
+                blank += stored == b"\xff" * len(stored) or stored == bytes(len(stored))
+                continue
+            blank = NUMBER_SLOTS
+            if fields[:2] == (node, epoch) and fields[2] > self._frame:
+                self._frame, self._counter = fields[2:]
+                self._slot = 1 - slot
+        if not blank:
+            raise WorldError(
+                "node %d: both records of its numbers are damaged; provision it again, with an epoch above %d"
+                % (node, epoch)
+            )
+        self._frame_limit, self._counter_limit = self._frame, self._counter
+
+    def next_frame(self) -> int:
+        """A frame number larger than any before."""
+        if self._frame == self._frame_limit:
+            self._reserve()
+        self._frame += 1
+        return self._frame - 1
+
+    def next_counter(self) -> int:
+        """An event counter larger than any before."""
+        if self._counter == self._counter_limit:
+            self._reserve()
+        self._counter += 1
+        return self._counter - 1
+
+    def _reserve(self) -> None:
+        frame_limit, counter_limit = self._frame + BLOCK, self._counter + BLOCK
+        record = struct.pack(_NUMBERS, _NUMBERS_MARK, self._node, self._epoch, frame_limit, counter_limit)
+        self._store.write(self._slot, _seal(record))
+        self._slot = 1 - self._slot
+        self._frame_limit, self._counter_limit = frame_limit, counter_limit
+
+
+class Stored(namedtuple("Stored", ("counter", "temperature_c", "humidity_c", "unix_s", "flags"))):
+    """A reading that waits in the backlog. `unix_s` is when it was taken, 0 when the node had no time."""
+
+    __slots__ = ()
+    counter: int
+    temperature_c: int
+    humidity_c: int
+    unix_s: int
+    flags: int
+
+
+class Backlog:
+    """Readings not yet delivered, oldest first, in a ring that survives the power; when full the oldest makes room.
+
+    Attributes:
+        dropped: Readings that had to make room, or that the flash lost.
+    """
+
+    def __init__(self, store: "Store", epoch: int) -> None:
+        if store.slots <= NUMBER_SLOTS:
+            raise ProgramError("a store of %d slots has no room for readings" % store.slots)
+        self._store = store
+        self._epoch = epoch
+        self.dropped = 0
+        self._slots: dict[int, int] = {}  # counter: slot; a board's dict has no order, so the oldest is the lowest
+        self._ticks: dict[int, int] = {}  # counter: node's tick of the sample, for those taken since the restart
+        for slot in range(NUMBER_SLOTS, store.slots):
+            stored = self._stored(slot)
+            if stored is not None:
+                self._slots[stored.counter] = slot
+        self._next = NUMBER_SLOTS
+        if self._slots:
+            self._next = self._after(self._slots[max(self._slots)])
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def oldest(self) -> Stored | None:
+        """The reading with the lowest counter, None when there is none; it stays until `remove`."""
+        while self._slots:
+            counter = min(self._slots)
+            stored = self._stored(self._slots[counter])
+            if stored is not None:
+                return stored
+            self._drop(counter)  # the flash lost it since
+        return None
+
+    def tick_ms(self, counter: int) -> int | None:
+        """The node's tick when this reading was taken, None when that was before the restart."""
+        return self._ticks.get(counter)
+
+    def put(self, stored: Stored, tick_ms: int) -> None:
+        """Keep one more reading, newer than all others, taken at this tick."""
+        taken = list(self._slots.values())
+        if len(taken) == self._store.slots - NUMBER_SLOTS:
+            counter = min(self._slots)
+            self._next = self._slots[counter]
+            self._drop(counter)
+        else:
+            while self._next in taken:
+                self._next = self._after(self._next)
+        record = struct.pack(
+            _READING,
+            _READING_MARK,
+            self._epoch,
+            stored.counter,
+            stored.temperature_c,
+            stored.humidity_c,
+            stored.unix_s,
+            stored.flags,
+        )
+        self._store.write(self._next, _seal(record))
+        self._slots[stored.counter] = self._next
+        self._ticks[stored.counter] = tick_ms
+        self._next = self._after(self._next)
+
+    def remove(self, counter: int) -> bool:
+        """Forget a delivered reading; whether it was here."""
+        slot = self._slots.pop(counter, None)
+        if slot is None:
+            return False
+        self._ticks.pop(counter, None)
+        self._store.write(slot, _FREE)
+        return True
+
+    def _drop(self, counter: int) -> None:
+        del self._slots[counter]
+        self._ticks.pop(counter, None)
+        self.dropped += 1
+
+    def _stored(self, slot: int) -> Stored | None:
+        fields = _unseal(self._store.read(slot), _READING, _READING_MARK)
+        if fields is None or fields[0] != self._epoch:
+            return None
+        return Stored(*fields[1:])
+
+    def _after(self, slot: int) -> int:
+        return slot + 1 if slot + 1 < self._store.slots else NUMBER_SLOTS
