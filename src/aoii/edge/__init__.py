@@ -1,0 +1,1 @@
+"""The sensor node: what it decides, and the simulated world around it."""

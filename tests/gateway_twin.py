@@ -1,0 +1,62 @@
+"""The other end of the radio link, as small as it can be: what any gateway must do for both ends to agree."""
+
+from aoii.core import frames
+from aoii.core.frames import Ack, NodeSettings, Rejected
+from aoii.core.plan import Picture
+
+UNIX_S = 1_451_606_400  # the world's clock at its instant 0
+WINDOW = 64  # frame numbers below the newest that may still arrive
+
+
+class GatewayTwin:
+    """Believes the newest frame of one node, keeps every reading once, answers what is authentic.
+
+    Attributes:
+        picture: What it believes, on the world's clock.
+        readings: Every accepted reading by its event counter, in order of acceptance.
+        repeated: Frames that had been accepted before.
+    """
+
+    def __init__(self, key: bytes, settings: NodeSettings, generation: int = 1, epoch: int = 1) -> None:
+        self._key = key
+        self._epoch = epoch
+        self.settings = settings
+        self.generation = generation
+        self._told = {0: settings}  # what each generation means; 0: as provisioned
+        self._newest = 0
+        self._seen: set[int] = set()
+        self.picture: Picture | None = None
+        self.readings: dict[int, tuple[int, int]] = {}
+        self.sampled_ms: dict[int, int] = {}
+        self.repeated = 0
+
+    def hear(self, data: bytes, now_ms: int) -> bytes | None:
+        """Accept or refuse one frame; the answer."""
+        uplink = frames.decode_uplink(data, lambda node: self._key)
+        if isinstance(uplink, Rejected) or uplink.epoch != self._epoch or uplink.frame <= self._newest - WINDOW:
+            return None
+        if uplink.frame in self._seen:
+            self.repeated += 1
+        else:
+            self._seen.add(uplink.frame)
+            reading = (uplink.temperature_c, uplink.humidity_c)
+            assert self.readings.setdefault(uplink.counter, reading) == reading, (
+                "a counter came back with other content"
+            )
+            self.sampled_ms.setdefault(uplink.counter, now_ms - 1000 * uplink.age_s)
+            if uplink.frame > self._newest:
+                self._newest = uplink.frame
+                if not uplink.flags & frames.BACKFILL:
+                    told = self._told[uplink.generation]
+                    self.picture = Picture(*reading, uplink.plan, told, now_ms - 1000 * uplink.age_s)
+        self._told[self.generation] = self.settings
+        ack = Ack(
+            uplink.node,
+            uplink.epoch,
+            uplink.frame,
+            UNIX_S + now_ms // 1000,
+            now_ms % 1000,
+            self.generation,
+            None if uplink.generation == self.generation else self.settings,
+        )
+        return frames.encode_ack(ack, self._key)
