@@ -1,0 +1,73 @@
+"""Accepted readings a second: many in one commit against one transaction each, on the same disk in the same run.
+
+Run: .venv/bin/python benchmarks/bench_outbox.py [--count N] [--folder DIR] [--json FILE]
+
+Each accepted reading is what the gateway does for a frame: read the node's state, insert the event, replace the state
+and count it, all durable (`synchronous=FULL`) before the acknowledgement. Compare the ratio, not the rates: the disk
+decides those.
+"""
+
+import argparse
+import functools
+import json
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from aoii.gateway.drivers.outbox_db import GROUP_LIMIT, Store, Transaction
+from aoii.gateway.outbox import Item
+
+NODES = 50
+PAYLOAD = b"x" * 480  # an RX in JSON
+STATE = b"s" * 1200  # picture, settings and replay window of a node
+
+
+def accept(number: int, transaction: Transaction) -> Item | None:
+    node = str(number % NODES)
+    transaction.state(node)
+    transaction.count_reading()
+    transaction.keep_state(node, STATE)
+    return transaction.insert((node, 1, number), "0123456789abcdef", 1, PAYLOAD, 0)
+
+
+def rate(folder: Path, group: int, count: int) -> float:
+    """Readings accepted a second with at most `group` of them in one commit."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        store = Store(Path(place) / "outbox.db", 1 << 30, group)
+        began_s = time.perf_counter()
+        futures = [store.submit(functools.partial(accept, number)) for number in range(count)]
+        for future in futures:
+            future.result()
+        elapsed_s = time.perf_counter() - began_s
+        store.close()
+    return count / elapsed_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=5000, help="readings in one measurement")
+    parser.add_argument("--runs", type=int, default=3, help="measurements of each kind, taken in turn")
+    parser.add_argument("--folder", type=Path, help="where the file lies; by default the folder for temporary files")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    options = parser.parse_args()
+    grouped, single = [], []
+    for _ in range(options.runs):
+        grouped.append(rate(options.folder, GROUP_LIMIT, options.count))
+        single.append(rate(options.folder, 1, options.count))
+    result = {
+        "sqlite": sqlite3.sqlite_version,
+        "readings": options.count,
+        "group_commit_per_s": round(statistics.median(grouped)),
+        "one_transaction_each_per_s": round(statistics.median(single)),
+        "ratio": round(statistics.median(grouped) / statistics.median(single), 2),
+    }
+    for name, value in result.items():
+        print(f"{name:28}{value}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
