@@ -49,12 +49,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_demo(commands)
     for name, run, text in STATIONS:
-        commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.").set_defaults(run=_station(name, run))
+        commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.").set_defaults(
+            run=_station(name, run)
+        )
     _add_export(commands)
     doctor = commands.add_parser(
         "doctor",
         help="check settings, serial port, broker, database, clock and disk, and say what to fix",
-        description="Check settings, serial port, broker, database, clock and disk, and say what to fix. Exit code 1 if anything failed.",
+        description="Check settings, serial port, broker, database, clock and disk, and say what to fix. "
+        "The exit code is 1 if anything failed.",
     )
     doctor.set_defaults(run=_doctor)
     lab = commands.add_parser(
@@ -142,22 +145,57 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     demo = commands.add_parser(
         "demo",
         help="the whole system on this machine: nodes, radio, gateway, broker, server and web page",
-        description="Simulated nodes replay a recording over pseudo-terminals through the real gateway, broker, server and "
-        "web page. An embedded broker is started unless MQTT_BROKER is set; SQLite is used unless MYSQL_HOST is set. "
+        description="Simulated nodes replay a recording over pseudo-terminals through the real gateway, broker, server "
+        "and web page. An embedded broker is started unless MQTT_BROKER is set; SQLite is used unless MYSQL_HOST is set. "
         "Ends with a summary that is counted independently of the stations.",
         epilog="Example: aoii demo --nodes 5 --loss 0.1 --speed 600",
     )
     add = demo.add_argument
     add("--duration", type=_number(1, 1e7), metavar="S", help="real seconds (default: length of the recording / speed)")
     add("--speed", type=_number(0.1, 3600), default=120.0, metavar="X", help="times real time (default: %(default)g)")
-    add("--nodes", type=_whole(1, 1000), default=3, metavar="N", help="each starts at another hour (default: %(default)s)")
-    add("--loss", type=_number(0, 1), default=0.0, metavar="P", help="probability that a packet is lost, either way (default: 0)")
-    add("--recording", type=Path, metavar="FILE", help="CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)")
-    add("--seed", type=_whole(0, 2**31 - 1), default=1, metavar="N", help="seed of the simulated radio (default: %(default)s)")
+    add(
+        "--nodes",
+        type=_whole(1, 1000),
+        default=3,
+        metavar="N",
+        help="each starts at another hour (default: %(default)s)",
+    )
+    add(
+        "--loss",
+        type=_number(0, 1),
+        default=0.0,
+        metavar="P",
+        help="probability that a packet is lost, either way (default: 0)",
+    )
+    add(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)",
+    )
+    add(
+        "--seed",
+        type=_whole(0, 2**31 - 1),
+        default=1,
+        metavar="N",
+        help="seed of the simulated radio (default: %(default)s)",
+    )
     add("--headless", action="store_true", help="no live display here; the web page is served all the same")
     add("--json", type=Path, metavar="FILE", help="write the summary's figures here")
-    add("--broker-absent", type=_number(0, 3600), default=0.0, metavar="S", help="start the broker this many seconds late")
-    add("--unplug", type=_number(0, 3600), default=0.0, metavar="S", help="unplug the receiver for this long in the middle")
+    add(
+        "--broker-absent",
+        type=_number(0, 3600),
+        default=0.0,
+        metavar="S",
+        help="start the broker this many seconds late",
+    )
+    add(
+        "--unplug",
+        type=_number(0, 3600),
+        default=0.0,
+        metavar="S",
+        help="unplug the receiver for this long in the middle",
+    )
     demo.set_defaults(run=_demo)
 
 
@@ -189,7 +227,9 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     export.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: standard output, CSV only)")
     export.add_argument("--format", choices=("csv", "parquet"), help="default: by the ending of FILE, else csv")
     export.add_argument("--node", metavar="NAME", help="only this node")
-    export.add_argument("--start", type=_instant, metavar="TIME", help="from this instant on, ISO 8601, UTC unless it says otherwise")
+    export.add_argument(
+        "--start", type=_instant, metavar="TIME", help="from this instant on, ISO 8601, UTC unless it says otherwise"
+    )
     export.add_argument("--end", type=_instant, metavar="TIME", help="up to, not including, this instant")
     export.set_defaults(run=_export)
 
@@ -247,7 +287,9 @@ def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is not a time such as 2026-01-31 or 2026-01-31T12:00:00+09:00") from error
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a time such as 2026-01-31 or 2026-01-31T12:00:00+09:00"
+        ) from error
     return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
 
 

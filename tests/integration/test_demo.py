@@ -1,0 +1,187 @@
+"""The whole system: real processes from node to database, counted by what the radio was told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers import MariaDB, Mosquitto, free_port, until
+
+SUMMARY_KEYS = [
+    "samples", "events", "heartbeats", "retries", "periodic", "minutes_wrong", "aoii_mean_s", "aoii_p99_s",
+    "accepted", "stored", "missing", "duplicates", "dead_letters",
+]  # fmt: skip
+
+
+class Demo:
+    """`aoii demo --headless` in a folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._json = folder / "out.json"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MYSQL_", "MQTT_"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "aoii.cli", "demo", "--headless", "--json", str(self._json), *arguments],
+            cwd=folder,
+            env=environment | {"PORT": str(self.port)} | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self, timeout_s: float = 100) -> tuple[str, dict[str, Any]]:
+        """What it printed and its figures; fails unless it ended by itself with exit code 0."""
+        output, _ = self.process.communicate(timeout=timeout_s)
+        assert self.process.returncode == 0, output
+        return output, json.loads(self._json.read_text())
+
+    def page(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return bytes(answer.read())
+
+    def serves(self) -> bool:
+        try:
+            return bool(json.loads(self.page("/api/stats"))["total"])
+        except OSError:
+            return False
+
+    def station_pids(self) -> list[int]:
+        """All processes that have this one as their parent."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+
+def assert_complete(figures: dict[str, Any]) -> None:
+    assert list(figures) == SUMMARY_KEYS
+    assert figures["accepted"] > 0
+    assert figures["stored"] == figures["accepted"]
+    assert (figures["missing"], figures["duplicates"], figures["dead_letters"]) == (0, 0, 0)
+
+
+def test_the_demo_ends_by_itself_with_nothing_missing_and_nothing_twice(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--duration", "8", "--speed", "600")
+
+    until(demo.serves, 30, "the page shows stored readings")
+    output, figures = demo.finish()
+
+    assert_complete(figures)
+    assert figures["samples"] == pytest.approx(3 * 80, abs=6)
+    assert figures["minutes_wrong"] == 0
+    assert "packets sent" in output
+    csv = (tmp_path / "data/demo/experiment_log_online.csv").read_text().splitlines()
+    assert sum(",RX," in line for line in csv) >= figures["stored"]
+
+
+def test_a_lossy_radio_loses_packets_and_no_accepted_reading(tmp_path: Path) -> None:
+    _, figures = Demo(tmp_path, "--duration", "8", "--speed", "600", "--loss", "0.3", "--nodes", "5").finish()
+
+    assert_complete(figures)
+    assert figures["retries"] > 0
+
+
+def test_the_same_demo_on_a_real_broker_and_database(tmp_path: Path, mariadb: MariaDB, mosquitto: Mosquitto) -> None:
+    schema = mariadb.new_schema()
+
+    _, figures = Demo(
+        tmp_path,
+        *("--duration", "8", "--speed", "600"),
+        MQTT_BROKER="127.0.0.1",
+        MQTT_PORT=str(mosquitto.port),
+        MYSQL_HOST="127.0.0.1",
+        MYSQL_PORT=str(mariadb.port),
+        MYSQL_DATABASE=schema,
+    ).finish()
+
+    assert_complete(figures)
+    assert mariadb.execute("SELECT COUNT(*) FROM readings", database=schema) == [(figures["stored"],)]
+    assert mariadb.execute("SELECT COUNT(*) > 0 FROM edge_log", database=schema) == [(1,)]
+
+
+@pytest.mark.faults
+def test_a_late_broker_and_an_unplugged_receiver_cost_nothing_and_the_summary_says_so(tmp_path: Path) -> None:
+    output, figures = Demo(
+        tmp_path, "--duration", "16", "--speed", "300", "--broker-absent", "6", "--unplug", "4"
+    ).finish()
+
+    assert_complete(figures)
+    assert "broker was absent for the first 6 s" in output
+    assert "receiver was unplugged for 4 s" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_everything_in_order_with_a_summary(tmp_path: Path, number: signal.Signals) -> None:
+    demo = Demo(tmp_path, "--speed", "600")
+    until(demo.serves, 30)
+    pids = demo.station_pids()
+    assert len(pids) == 7
+
+    demo.process.send_signal(number)
+    output, figures = demo.finish(60)
+
+    assert_complete(figures)
+    assert "samples" in output
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_no_station_outlives_a_demo_that_was_killed(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--speed", "600")
+    until(demo.serves, 30)
+    pids = demo.station_pids()
+
+    demo.process.kill()
+    demo.process.wait()
+
+    until(lambda: not any(_runs(pid) for pid in pids), 20, "all stations have ended")
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is alive; one that nobody waited for is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_station_that_dies_ends_the_demo_with_the_end_of_its_log(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--speed", "600")
+    until(demo.serves, 30)
+    server = next(pid for pid in demo.station_pids() if b"server" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+    os.kill(server, signal.SIGKILL)
+    output, _ = demo.process.communicate(timeout=60)
+
+    assert demo.process.returncode == 2
+    assert "station server ended" in output
+
+
+def test_a_taken_page_port_is_said_before_anything_starts(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        demo = Demo(tmp_path, PORT=str(taken.getsockname()[1]))
+        output, _ = demo.process.communicate(timeout=30)
+
+    assert demo.process.returncode == 2
+    assert "set PORT to a free one" in output
+
+
+def test_a_folder_with_other_files_is_never_emptied(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "precious.txt").write_text("mine")
+
+    demo = Demo(tmp_path)
+    output, _ = demo.process.communicate(timeout=30)
+
+    assert demo.process.returncode == 2
+    assert "holds files that no demo made" in output
+    assert (folder / "precious.txt").read_text() == "mine"

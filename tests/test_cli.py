@@ -1,0 +1,72 @@
+"""The command line: help that teaches, errors that say what to do, and no station imported before its time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aoii import __version__, cli
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aoii.cli", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"aoii {__version__}\n"
+
+
+@pytest.mark.parametrize("station", ["edge", "gateway", "server", "csv", "edgelog", "web", "demo", "export"])
+def test_every_wrong_setting_is_reported_at_once_with_its_remedy(station: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MQTT_PORT=fast\nBETA_TEMP=hot\n")
+
+    result = run(station, cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert 'MQTT_PORT is "fast"; use a whole number' in result.stderr
+    assert 'BETA_TEMP is "hot"; use a number' in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demo", "--nodes", "0"], "'0' is not a whole number from 1 to 1000"),
+        (["demo", "--loss", "nan"], "'nan' is not a number from 0 to 1"),
+        (["demo", "--duration", "-1"], "not a number from"),
+        (["demo", "--recording", "nothing.csv"], "nothing.csv: cannot be read"),
+        (["export", "--start", "yesterday"], "is not a time such as"),
+        (["export", "--format", "parquet"], "give --out FILE"),
+        (["nonsense"], "invalid choice"),
+        ([], "required"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong(arguments: list[str], said: str, tmp_path: Path) -> None:
+    result = run(*arguments, cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_imports_no_station(tmp_path: Path) -> None:
+    code = "import sys; from aoii import cli; cli.build_parser(); print([m for m in sys.modules if m in "
+    code += "('paho.mqtt.client', 'sqlalchemy', 'serial', 'starlette', 'numpy', 'pyarrow', 'rich')])"
+
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_command_explains_itself() -> None:
+    page = cli.reference_page()
+
+    for command in ("demo", "edge", "gateway", "server", "csv", "edgelog", "web", "export", "doctor", "lab"):
+        assert f"### aoii {command}" in page

@@ -1,0 +1,88 @@
+"""The doctor: each fault is found by name, with what to do about it."""
+
+from pathlib import Path
+
+import pytest
+
+from aoii import doctor, node_keys
+from aoii.doctor import Finding
+from servers import MariaDB, Mosquitto, free_port
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "BROKER_WAIT_S", 2.0)
+
+
+def examine(**settings: str) -> dict[str, Finding]:
+    Path(".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return {finding.subject: finding for finding in doctor.examine(None)}
+
+
+def test_a_healthy_installation_has_no_remedies(
+    tmp_path: Path, mosquitto: Mosquitto, mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "port").touch()
+    (tmp_path / "data").mkdir()
+    node_keys.write(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
+    schema = mariadb.new_schema()
+    from aoii import settings
+    from aoii.server.db import open_database
+
+    values = {
+        "SERIAL_PORT": str(tmp_path / "port"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
+        "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema,
+    }  # fmt: skip
+    open_database(settings.load(values).database, migrate=True).close()
+
+    found = examine(**values)
+
+    assert {subject: finding.remedy for subject, finding in found.items()} == dict.fromkeys(found)
+    assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database"} == found.keys()
+    assert doctor.run(None) == 0
+    assert "FAIL" not in capsys.readouterr().out
+
+
+def test_every_wrong_setting_is_a_finding() -> None:
+    Path(".env").write_text("MQTT_PORT=fast\nBETA_TEMP=hot\n")
+
+    found = list(doctor.examine(None))
+
+    assert [finding.remedy is not None for finding in found] == [True, True]
+    assert doctor.run(None) == 1
+
+
+def test_a_missing_serial_port_is_found() -> None:
+    assert "plug the receiver in" in str(examine(MQTT_PORT=str(free_port()))["serial port"].remedy)
+
+
+def test_an_absent_broker_is_found() -> None:
+    assert "start the broker" in str(examine(MQTT_PORT=str(free_port()))["broker"].remedy)
+
+
+def test_a_broker_that_refuses_us_is_found_with_its_word(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker", extra="allow_anonymous false") as server:
+        finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(server.port))["broker"]
+
+    assert "Not authorized" in finding.state
+    assert "MQTT_USERNAME" in str(finding.remedy)
+
+
+def test_an_absent_database_is_found() -> None:
+    finding = examine(MYSQL_HOST="127.0.0.1", MYSQL_PORT=str(free_port()), MQTT_PORT=str(free_port()))["database"]
+
+    assert finding.remedy
+
+
+def test_readable_node_keys_are_found(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("7 1 " + "0" * 32 + "\n")
+    (tmp_path / "keys").chmod(0o644)
+
+    assert "chmod 600" in str(examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"])
+
+
+def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aoii.doctor.time.time", lambda: 1000.0)
+
+    assert "set the clock" in str(examine(MQTT_PORT=str(free_port()))["clock"].remedy)
