@@ -1,0 +1,385 @@
+"""The node's learning: every sample improves its forecast of the next 16 samples, from which it makes a packet's plan.
+
+Both quantities are forecast by recursive least squares from the same features, in units of their thresholds, so that
+one prior fits all sensors. Two gateways are simulated beside it, one with our plans and one that only holds the
+reading: where holding is cheaper, we hold. It refuses to decide when to send (`trigger`) and what plans mean (`plan`).
+
+Safe for years: readings are integers, features and targets are bounded, forgetting stops while the covariance is large,
+and a window whose covariance rounding has spoilt begins anew. State is single precision, because the board's is.
+
+Source: docs/explanation/learning.md, which has the equations that are named here.
+"""
+
+import math
+import struct
+from array import array
+
+from . import prior
+from .plan import DAMPED, HOLD, Plan, estimate_pair
+
+LAGS = (1, 2, 3, 5)  # eq. 1: differences to the readings so many samples ago
+MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: and to exponential means of these weights
+OWN = len(LAGS) + len(MEANS)  # features of one quantity
+FEATURES = 2 * OWN + 3  # with a constant and the time of day
+LIMIT = 32.0  # a feature counts no more thresholds than this
+
+ENDS = (1, 2, 4, 8, 16)  # eq. 2: windows 1, 2, 3-4, 5-8 and 9-16 samples ahead: their last sample
+SPANS = (1, 1, 2, 4, 8)  # and how many samples they are long
+WINDOWS = len(ENDS)
+REACH = ENDS[-1]
+CLIP = 8.0  # eq. 2: a target counts no more thresholds than this
+
+FORGET = 0.998  # eq. 3: half of the weight lies in the last 350 samples
+START = 0.03  # eq. 3: the covariance begins here on its diagonal
+STOP = 50.0 * FEATURES  # eq. 3: nothing is forgotten while the trace is larger
+BROKEN = 1e30  # eq. 3: a product that rounding has spoilt
+PACKED = FEATURES * (FEATURES + 1) // 2  # a symmetric matrix, row by row up to its diagonal
+
+HORIZON = 9  # eq. 4: the plan is fitted to so many samples ahead
+LEVEL = 15  # eq. 4: at most so many sixteenths of the threshold away from the reading
+GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4: course of the damped trend
+SUM_G = sum(GROWTH)
+SUM_GG = sum([g * g for g in GROWTH])
+
+GAIN_STEP = 0.05  # eq. 5
+GAIN_LOW, GAIN_HIGH = 0.3, 1.5
+DISCOUNT = 0.999  # eq. 6: packets long ago count less
+HANDICAP = 6.0  # eq. 6: so many packets our plans are given in advance
+
+DAY_MS = 86_400_000
+FORMAT = 1
+HEADER = "<BHHBBHbbbbBiiii"
+
+
+class Learner:
+    """Learns how two quantities move and makes the plan of the next packet.
+
+    Args:
+        epsilon_t_c, epsilon_h_c: Thresholds, hundredths, at least 1.
+        weights: What it believes in the beginning, as `prior.WEIGHTS`.
+    """
+
+    def __init__(
+        self, epsilon_t_c: int, epsilon_h_c: int, weights: tuple[tuple[int, ...], ...] = prior.WEIGHTS
+    ) -> None:
+        self._prior = weights
+        self.retune(epsilon_t_c, epsilon_h_c)
+
+    def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
+        """Begin anew with other thresholds: everything learned is in units of them."""
+        self.epsilon_t_c = epsilon_t_c
+        self.epsilon_h_c = epsilon_h_c
+        self._covariance = array("f", bytes(4 * WINDOWS * PACKED))
+        for window in range(WINDOWS):
+            self._restart(window)
+        self._weights = array("f", _unpack(self._prior))
+        self._features = array("f", bytes(4 * REACH * FEATURES))  # of the last REACH samples, a ring
+        self._at = 0  # where in the ring the newest are
+        self._means = array("f", bytes(4 * 2 * len(MEANS)))
+        self._past_t = array("i", [0] * (REACH + 1))  # readings, newest first
+        self._past_h = array("i", [0] * (REACH + 1))
+        self._seen = 0  # samples without a gap, up to REACH + 1
+        self._plan = HOLD  # what the simulated gateway with our plans holds
+        self._plan_reading = (0, 0)
+        self._plan_steps = 0
+        self._hold_reading = (0, 0)  # what the one that only holds holds
+        self._costs = array("f", [0.0, HANDICAP])  # of our plans, of holding
+        self._gains = array("f", [1.0, 1.0])
+
+    def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
+        """Learn from the next valid sample.
+
+        Args:
+            temperature_c: The reading, hundredths of °C.
+            humidity_c: The reading, hundredths of %RH.
+            steps: Sampling intervals since the sample before, at least 1.
+            day_ms: Milliseconds since midnight UTC, None while the node does not know the time.
+        """
+        if not self._seen:
+            steps = REACH + 1  # the first sample stands as alone as one after a long gap
+        self._remember(temperature_c, humidity_c, steps)
+        self._learn()
+        self._describe(temperature_c, humidity_c, steps, day_ms)
+        self._simulate(temperature_c, humidity_c, steps)
+
+    def plan(self, error_t_c: int = 0, error_h_c: int = 0) -> Plan:
+        """The plan of the packet that is about to carry the sample observed last: ours, or HOLD where that was cheaper.
+
+        Args:
+            error_t_c: Reading minus estimate. Not used: the simulation knows what it tells, and without loss.
+            error_h_c: Likewise.
+        """
+        return HOLD if self._costs[1] < self._costs[0] else self._fit()
+
+    def dump(self) -> bytes:
+        """Everything, for a node that sleeps: 7.0 kB in the byte order of the machine."""
+        head = struct.pack(
+            HEADER,
+            FORMAT,
+            self.epsilon_t_c,
+            self.epsilon_h_c,
+            self._at,
+            self._seen,
+            min(self._plan_steps, 65535),
+            *(tuple(self._plan) + self._plan_reading + self._hold_reading),
+        )
+        return head + b"".join([bytes(part) for part in self._arrays()])
+
+    def load(self, state: bytes) -> bool:
+        """Go on from a `dump`; False, and nothing changed, when it is none or was made with other thresholds."""
+        arrays = self._arrays()
+        at = struct.calcsize(HEADER)
+        if len(state) != at + 4 * sum([len(part) for part in arrays]):
+            return False
+        head = struct.unpack(HEADER, state[:at])
+        if head[:3] != (FORMAT, self.epsilon_t_c, self.epsilon_h_c):
+            return False
+        self._at, self._seen, self._plan_steps = head[3:6]
+        self._plan = Plan(head[6], head[7], head[8], head[9], head[10])
+        self._plan_reading = head[11:13]
+        self._hold_reading = head[13:15]
+        for part in arrays:
+            code = "i" if part is self._past_t or part is self._past_h else "f"
+            stored = array(code, state[at : at + 4 * len(part)])
+            for i in range(len(part)):
+                part[i] = stored[i]
+            at += 4 * len(part)
+        return True
+
+    def _arrays(self) -> "list[array[float] | array[int]]":
+        return [
+            self._covariance,
+            self._weights,
+            self._features,
+            self._means,
+            self._costs,
+            self._gains,
+            self._past_t,
+            self._past_h,
+        ]
+
+    # What happened
+
+    def _remember(self, temperature_c: int, humidity_c: int, steps: int) -> None:
+        self._seen = 1 if steps > 1 else min(self._seen + 1, REACH + 1)
+        for past, now in ((self._past_t, temperature_c), (self._past_h, humidity_c)):
+            for i in range(REACH, 0, -1):
+                past[i] = now if steps > 1 else past[i - 1]  # lags do not reach across a gap
+            past[0] = now
+
+    def _describe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
+        """Eq. 1: put the features of this sample into the ring, over the oldest."""
+        self._at = (self._at + 1) % REACH
+        into, base = self._features, self._at * FEATURES
+        for quantity in range(2):
+            now = humidity_c if quantity else temperature_c
+            past = self._past_h if quantity else self._past_t
+            unit = self.epsilon_h_c if quantity else self.epsilon_t_c
+            for lag in LAGS:
+                into[base] = _bounded((now - past[lag]) / unit, LIMIT)
+                base += 1
+            means, first = self._means, quantity * len(MEANS)
+            for i in range(len(MEANS)):
+                if steps > REACH:
+                    means[first + i] = now
+                else:
+                    for _ in range(steps):  # a short gap: as if this reading had been there all the time
+                        means[first + i] += MEANS[i] * (now - means[first + i])
+                into[base] = _bounded((now - means[first + i]) / unit, LIMIT)
+                base += 1
+        day = 0.0 if day_ms is None else 2.0 * math.pi * day_ms / DAY_MS
+        into[base] = 0.1
+        into[base + 1] = 0.0 if day_ms is None else 0.1 * math.sin(day)
+        into[base + 2] = 0.0 if day_ms is None else 0.1 * math.cos(day)
+
+    # What is learned from it
+
+    def _learn(self) -> None:
+        """Let every window learn whose end has come, from the features of its beginning (eq. 2)."""
+        for window in range(WINDOWS):
+            if self._seen > ENDS[window]:
+                self._adapt(window, (self._target(window, 0), self._target(window, 1)))
+
+    def _target(self, window: int, quantity: int) -> float:
+        """Eq. 2: mean of the window minus the reading from which it was seen, in thresholds."""
+        past = self._past_h if quantity else self._past_t
+        span = SPANS[window]
+        unit = span * (self.epsilon_h_c if quantity else self.epsilon_t_c)
+        return _bounded((sum(past[:span]) - span * past[ENDS[window]]) / unit, CLIP)
+
+    def _begin(self, window: int) -> int:
+        """Where in the ring the features lie that were seen before the window."""
+        return (self._at + 1 - ENDS[window]) % REACH * FEATURES
+
+    def _adapt(self, window: int, targets: tuple[float, float]) -> None:
+        """Eq. 3: one step of recursive least squares, the covariance shared by both quantities."""
+        begin = self._begin(window)
+        x = self._features[begin : begin + FEATURES]
+        gain, trace = self._times(window, x)
+        spread = 0.0
+        for i in range(FEATURES):
+            spread += x[i] * gain[i]
+        if not (0.0 <= spread < BROKEN and 0.0 < trace < BROKEN):
+            self._restart(window)
+            return
+        root = 1.0 / math.sqrt(spread + FORGET / importance(x))
+        for i in range(FEATURES):
+            gain[i] *= root
+        w = self._weights
+        for quantity in range(2):
+            first = (2 * window + quantity) * FEATURES
+            error = targets[quantity]
+            for i in range(FEATURES):
+                error -= w[first + i] * x[i]
+            error *= root
+            for i in range(FEATURES):
+                w[first + i] += gain[i] * error
+        self._narrow(window, gain, 1.0 / FORGET if trace < STOP else 1.0)
+
+    def _times(self, window: int, x: "array[float]") -> tuple[list[float], float]:
+        """The covariance times a vector, and its trace."""
+        p = self._covariance
+        product = [0.0] * FEATURES
+        trace = 0.0
+        k = window * PACKED
+        for i in range(FEATURES):
+            xi = x[i]
+            row = 0.0
+            for j in range(i):
+                pij = p[k]
+                row += pij * x[j]
+                product[j] += pij * xi
+                k += 1
+            product[i] = row + p[k] * xi
+            trace += p[k]
+            k += 1
+        return product, trace
+
+    def _narrow(self, window: int, gain: list[float], grow: float) -> None:
+        """Take from the covariance what has been learned, and let it grow by what is forgotten."""
+        p = self._covariance
+        k = window * PACKED
+        for i in range(FEATURES):
+            gi = gain[i]
+            for j in range(i + 1):
+                p[k] = (p[k] - gi * gain[j]) * grow
+                k += 1
+
+    def _restart(self, window: int) -> None:
+        p = self._covariance
+        k = window * PACKED
+        for i in range(FEATURES):
+            for j in range(i + 1):
+                p[k] = START if i == j else 0.0
+                k += 1
+
+    # What comes of it
+
+    def _forecast(self, quantity: int) -> list[float]:
+        """Eq. 3: how far the mean of each window lies from the reading, in thresholds."""
+        x = self._features[self._at * FEATURES : (self._at + 1) * FEATURES]
+        w = self._weights
+        ahead = []
+        for window in range(WINDOWS):
+            first = (2 * window + quantity) * FEATURES
+            mean = 0.0
+            for i in range(FEATURES):
+                mean += w[first + i] * x[i]
+            ahead.append(mean)
+        return ahead
+
+    def _fit(self) -> Plan:
+        """Eq. 4: the damped trend that is nearest to the forecast, rounded to what a packet carries."""
+        level_t, slope_t = fit_course(self._forecast(0), self._gains[0], self.epsilon_t_c)
+        level_h, slope_h = fit_course(self._forecast(1), self._gains[1], self.epsilon_h_c)
+        return Plan(level_t, slope_t, level_h, slope_h, DAMPED)
+
+    def _simulate(self, temperature_c: int, humidity_c: int, steps: int) -> None:
+        """Eq. 6: what this sample costs our plans and what it costs holding; eq. 5 where our plan was left."""
+        reading = (temperature_c, humidity_c)
+        epsilon = (self.epsilon_t_c, self.epsilon_h_c)
+        if steps > REACH:  # nobody knows what would have been sent in between
+            self._hold_reading = reading
+            self._replan(reading)
+            return
+        costs = self._costs
+        costs[0] *= DISCOUNT
+        costs[1] *= DISCOUNT
+        hold, plan = self._hold_reading, self._plan
+        if abs(reading[0] - hold[0]) >= epsilon[0] or abs(reading[1] - hold[1]) >= epsilon[1]:
+            costs[1] += 1.0
+            self._hold_reading = reading
+        self._plan_steps += steps
+        believed = estimate_pair(
+            self._plan_reading[0], self._plan_reading[1], plan, epsilon[0], epsilon[1], self._plan_steps
+        )
+        left = False
+        for quantity in range(2):
+            error = reading[quantity] - believed[quantity]
+            if abs(error) >= epsilon[quantity]:
+                left = True
+                self._turn(quantity, error * (plan.slope_h if quantity else plan.slope_t))
+        if left:
+            costs[0] += 1.0
+            self._replan(reading)
+
+    def _turn(self, quantity: int, ahead: int) -> None:
+        """Eq. 5: a band that was left in front of the trend asks for more of it, one left behind it for less."""
+        if ahead:
+            gain = self._gains[quantity] + (GAIN_STEP if ahead > 0 else -GAIN_STEP)
+            self._gains[quantity] = min(max(gain, GAIN_LOW), GAIN_HIGH)
+
+    def _replan(self, reading: tuple[int, int]) -> None:
+        self._plan = self._fit()
+        self._plan_reading = reading
+        self._plan_steps = 0
+
+
+def fit_course(ahead: list[float], gain: float, epsilon_c: int) -> tuple[int, int]:
+    """Eq. 4: level in 1/16 and slope in 1/128 of the threshold of the damped trend nearest to a forecast.
+
+    Args:
+        ahead: Distance of each window's mean from the reading, thresholds.
+        gain: Multiplies the slope.
+        epsilon_c: Threshold, hundredths: the rounded level must leave the estimate within it.
+    """
+    course = (
+        ahead[0],
+        ahead[1],
+        ahead[1] + (ahead[2] - ahead[1]) * 2.0 / 3.0,  # between the centres 2 and 3.5
+        ahead[2] + (ahead[3] - ahead[2]) / 6.0,  # 3.5 and 6.5
+        ahead[2] + (ahead[3] - ahead[2]) / 2.0,
+        ahead[2] + (ahead[3] - ahead[2]) * 5.0 / 6.0,
+        ahead[3] + (ahead[4] - ahead[3]) / 12.0,  # 6.5 and 12.5
+        ahead[3] + (ahead[4] - ahead[3]) / 4.0,
+        ahead[3] + (ahead[4] - ahead[3]) * 5.0 / 12.0,
+    )
+    sum_y = 0.0
+    sum_gy = 0.0
+    for k in range(HORIZON):
+        sum_y += course[k]
+        sum_gy += GROWTH[k] * course[k]
+    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), 0.95)
+    slope = (sum_gy - level * SUM_G) / SUM_GG  # the best for this level, clipped or not
+    most = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
+    return int(_bounded(round(16.0 * level), most)), int(_bounded(round(128.0 * gain * slope), 127))
+
+
+def importance(x: "array[float]") -> float:
+    """Eq. 3: a sample weighs more while readings move away from their mean over ten samples."""
+    moved = max(abs(x[len(LAGS) + 2]), abs(x[OWN + len(LAGS) + 2]))
+    return min(1.0, 0.1 + moved * moved)
+
+
+def _bounded(value: float, limit: float) -> float:
+    return min(max(value, -limit), limit)
+
+
+def _unpack(weights: tuple[tuple[int, ...], ...]) -> list[float]:
+    """A prior, which speaks of the own and the other quantity, for both; it has no constant and no time of day."""
+    flat: list[float] = []
+    for row in weights:
+        own = [value / prior.UNIT for value in row[:OWN]]
+        other = [value / prior.UNIT for value in row[OWN:]]
+        flat += own + other + [0.0] * 3 + other + own + [0.0] * 3
+    return flat
