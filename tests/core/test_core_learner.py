@@ -3,33 +3,34 @@
 import math
 import random
 from array import array
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aoii import recordings
-from aoii.core import learner
+from aoii.core import prior
 from aoii.core.learner import FEATURES, PACKED, WINDOWS, Learner, fit_course
 from aoii.core.plan import HOLD, Plan, estimate_pair
 
 Sample = tuple[int, int, int, int | None]
 
 
-def day(samples: int = 1440) -> list[Sample]:
+def day(samples: int = 1440) -> Sequence[Sample]:
     (series,) = recordings.load()
     pairs = zip(series.temperature_c, series.humidity_c, strict=True)
     return [(t, h, 1, 60_000 * minute) for minute, (t, h) in enumerate(pairs)][:samples]
 
 
-def fed(samples: list[Sample], node: Learner | None = None) -> Learner:
+def fed(samples: Sequence[Sample], node: Learner | None = None) -> Learner:
     node = node or Learner(50, 300)
     for sample in samples:
         node.observe(*sample)
     return node
 
 
-def packets(samples: list[Sample], node: Learner, epsilon_t_c: int = 50, epsilon_h_c: int = 300) -> int:
+def packets(samples: Sequence[Sample], node: Learner, epsilon_t_c: int = 50, epsilon_h_c: int = 300) -> int:
     """How many packets keep the picture right."""
     sent, steps, picture = 0, 0, None
     for t, h, passed, at in samples:
@@ -85,7 +86,7 @@ def test_where_plans_cost_more_than_holding_it_holds() -> None:
     for _ in range(4000):
         t += walk.choice((-20, 20))
         samples.append((t, 4000, 1, None))
-    wrong_way = tuple(tuple(-12 * value for value in row) for row in learner.prior.WEIGHTS)
+    wrong_way = tuple(tuple(-12 * value for value in row) for row in prior.WEIGHTS)
 
     sent = packets(samples, Learner(50, 300, wrong_way))
 
@@ -106,7 +107,7 @@ def test_where_plans_cost_more_than_holding_it_holds() -> None:
         pytest.param([(-760, 5270, 3, None), (-700, 5300, 2, None)] * 300, id="never two in a row"),
     ],
 )
-def test_it_recovers(disturbance: list[Sample]) -> None:
+def test_it_recovers(disturbance: Sequence[Sample]) -> None:
     node = fed(day(700))
 
     fed(disturbance, node)
@@ -156,7 +157,7 @@ def test_a_spoilt_covariance_begins_anew() -> None:
     st.integers(1, 1000),
 )
 def test_any_readings_leave_it_sound_and_the_estimate_right_at_the_packet(
-    samples: list[Sample], epsilon_t_c: int, epsilon_h_c: int
+    samples: Sequence[Sample], epsilon_t_c: int, epsilon_h_c: int
 ) -> None:
     node = Learner(epsilon_t_c, epsilon_h_c)
 
