@@ -35,6 +35,18 @@ def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
     assert series.slots == (0, 1, 2, 7, 8)
 
 
+def test_a_logger_whose_clock_drifts_has_no_gaps(tmp_path: Path) -> None:
+    rows = [
+        f"2026-01-01T{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02},20,40\n"
+        for s in (60 * k + k // 3 for k in range(400))
+    ]
+
+    (series,) = recordings.load(write(tmp_path, HEADER + "".join(rows)))
+
+    assert series.slots == tuple(range(400))
+    assert series.timestamps[3] == "2026-01-01T00:03:01"
+
+
 def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
     text = "timestamp,node,temperature,humidity\n"
     text += "".join(f"2026-01-01T00:0{minute}:00+00:00,{node},{minute}.5,40\n" for minute in (2, 0, 1) for node in "ab")

@@ -27,7 +27,8 @@ class Series:
         node: Name in the file; empty when the file has no node column.
         start_unix_s: Unix time of the first row; a timestamp without a zone is UTC.
         interval_s: Median interval between rows, s.
-        slots: Position of each row in units of `interval_s` from the first; strictly rising, a jump is a gap.
+        slots: Position of each row in sampling intervals from the first; strictly rising, a jump is a gap.
+        timestamps: As they stand in the file.
         temperature_c: Readings in 0.01 °C.
         humidity_c: Readings in 0.01 %RH.
     """
@@ -36,6 +37,7 @@ class Series:
     start_unix_s: float
     interval_s: float
     slots: tuple[int, ...]
+    timestamps: tuple[str, ...]
     temperature_c: tuple[int, ...]
     humidity_c: tuple[int, ...]
 
@@ -55,10 +57,10 @@ def load(path: Path | None = None) -> list[Series]:
         InputError: The file cannot be read, or a row is malformed; names the file, the line and what to do.
     """
     path = SHIPPED if path is None else path
-    rows: dict[str, list[tuple[float, int, int]]] = {}
+    rows: dict[str, list[tuple[float, int, int, str]]] = {}
     for line, row in _rows(path):
         node, at, temperature_c, humidity_c = _parse(path, line, row)
-        rows.setdefault(node, []).append((at, temperature_c, humidity_c))
+        rows.setdefault(node, []).append((at, temperature_c, humidity_c, row["timestamp"]))
     if not rows:
         raise InputError(f"{path}: has no rows; give a recording with at least two")
     return [_series(path, node, sorted(readings)) for node, readings in rows.items()]
@@ -73,7 +75,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(text))
     lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if lacking:
-        raise InputError(f"{path}: lacks {', '.join(lacking)}; the first line must be timestamp[,node],temperature,humidity")
+        raise InputError(
+            f"{path}: lacks {', '.join(lacking)}; the first line must be timestamp[,node],temperature,humidity"
+        )
     try:
         for row in reader:
             yield reader.line_num, row
@@ -90,31 +94,30 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int,
     if not (math.isfinite(temperature) and math.isfinite(humidity)):
         raise InputError(f"{path}:{line}: a reading is not a finite number; correct or remove the line")
     if not (-327 < temperature < 327 and -1 < humidity < 327):
-        raise InputError(f"{path}:{line}: no sensor reads {temperature:g} °C, {humidity:g} %RH; correct or remove the line")
+        raise InputError(
+            f"{path}:{line}: no sensor reads {temperature:g} °C, {humidity:g} %RH; correct or remove the line"
+        )
     instant = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     return row.get("node") or "", instant, round(temperature * 100), round(humidity * 100)
 
 
-def _series(path: Path, node: str, readings: list[tuple[float, int, int]]) -> Series:
+def _series(path: Path, node: str, readings: list[tuple[float, int, int, str]]) -> Series:
     if len(readings) < 2:
         raise InputError(f"{path}: node {node or '(unnamed)'} has one row only; a series needs at least two")
-    instants = [at for at, _, _ in readings]
-    interval_s = statistics.median(b - a for a, b in zip(instants, instants[1:], strict=False))
+    instants = [at for at, *_ in readings]
+    intervals = [b - a for a, b in zip(instants, instants[1:], strict=False)]
+    interval_s = statistics.median(intervals)
     if interval_s <= 0:
         raise InputError(f"{path}: node {node or '(unnamed)'} repeats its timestamps; give one row for each sample")
-    slots: list[int] = []
-    kept: list[tuple[int, int]] = []
-    for at, temperature_c, humidity_c in readings:
-        slot = round((at - instants[0]) / interval_s)
-        if slots and slot <= slots[-1]:
-            slot = slots[-1] + 1  # jitter of the logger's clock: the row is a sample of its own
-        slots.append(slot)
-        kept.append((temperature_c, humidity_c))
+    slots = [0]
+    for passed_s in intervals:  # from row to row: the logger's clock may drift, and each row is a sample of its own
+        slots.append(slots[-1] + max(1, round(passed_s / interval_s)))
     return Series(
         node=node,
         start_unix_s=instants[0],
         interval_s=interval_s,
         slots=tuple(slots),
-        temperature_c=tuple(t for t, _ in kept),
-        humidity_c=tuple(h for _, h in kept),
+        timestamps=tuple(text for *_, text in readings),
+        temperature_c=tuple(t for _, t, _, _ in readings),
+        humidity_c=tuple(h for _, _, h, _ in readings),
     )
