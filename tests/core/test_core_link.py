@@ -1,0 +1,408 @@
+"""The node's end of the radio link: the table, and what it does on a wire that behaves badly."""
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoii.core import frames, link
+from aoii.core.errors import ProgramError
+from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
+from aoii.core.link import (
+    ACK,
+    DUE,
+    IDLE,
+    READY,
+    RULES,
+    SPENT,
+    STRAY,
+    SUBMIT,
+    TIMING,
+    WAITING,
+    Budget,
+    Link,
+    Send,
+    Tick,
+)
+from aoii.core.plan import HOLD, Plan
+from aoii.core.store import NUMBER_SLOTS, RamStore
+
+KEY = bytes(range(16))
+SETTINGS = NodeSettings(50, 300, 60, 0)
+PLAN = Plan(1, 2, 3, 4, 1)
+FRESH_MS = 60 * link.FRESH_SHARE
+
+
+def make(store: RamStore | None = None, **timing: int) -> Link:
+    return Link(7, 1, KEY, SETTINGS, store or RamStore(), random.Random(3).random, TIMING._replace(**timing))
+
+
+def say(machine: Link, now_ms: int, temperature_c: int = 2000, kind: int = frames.EVENT) -> list[Send]:
+    machine.submit(kind, temperature_c, 5000, PLAN, 0, 0, now_ms, now_ms)
+    return machine.due(now_ms)
+
+
+def read(send: Send) -> Uplink:
+    uplink = frames.decode_uplink(send.data, lambda node: KEY)
+    assert isinstance(uplink, Uplink)
+    return uplink
+
+
+def answer(send: Send, unix_s: int = 1_451_606_400, settings: NodeSettings | None = None) -> bytes:
+    uplink = read(send)
+    return frames.encode_ack(Ack(7, 1, uplink.frame, unix_s, 250, 3, settings), KEY)
+
+
+def next_sends(machine: Link) -> tuple[int, list[Send]]:
+    """Let the timers run until something is sent."""
+    while True:
+        deadline_ms = machine.deadline_ms()
+        assert deadline_ms is not None
+        sends = machine.due(deadline_ms)
+        if sends:
+            return deadline_ms, sends
+
+
+def test_every_state_and_event_is_in_the_table_or_cannot_be() -> None:
+    missing = {
+        (state, event)
+        for state in (IDLE, READY, WAITING)
+        for event in (SUBMIT, DUE, SPENT, ACK, STRAY)
+        if (state, event) not in RULES
+    }
+
+    assert missing == {(IDLE, SPENT), (IDLE, ACK), (WAITING, SPENT)}
+    assert {action for _, action in RULES.values()} == link.MEANINGS.keys()
+
+
+def test_an_event_that_the_table_lacks_is_an_error_and_changes_nothing() -> None:
+    machine = make()
+
+    with pytest.raises(ProgramError, match="ack while idle"):
+        machine._move(ACK)
+
+    assert machine.state == IDLE
+
+
+def test_a_packet_is_sent_at_once_and_an_acknowledgement_settles_it() -> None:
+    machine = make()
+
+    sends = say(machine, 0)
+    settled = machine.receive(answer(sends[0]), 500)
+
+    assert [send.kind for send in sends] == ["event"]
+    assert settled is not None
+    assert not isinstance(settled, Rejected)
+    assert (settled.picture.plan, machine.state, machine.offered) == (PLAN, IDLE, None)
+    assert machine.deadline_ms() is None
+
+
+def test_a_silent_gateway_gets_the_same_bytes_again() -> None:
+    machine = make()
+    first = say(machine, 0)
+
+    at_ms, again = next_sends(machine)
+
+    assert again == [Send(first[0].data, "retry")]
+    assert TIMING.ack_window_ms + TIMING.backoff_ms // 2 <= at_ms <= TIMING.ack_window_ms + TIMING.backoff_ms
+
+
+def test_stale_bytes_become_a_new_frame_of_the_same_reading_with_its_true_age() -> None:
+    machine = make()
+    first = read(say(machine, 0)[0])
+    sent = [next_sends(machine) for _ in range(6)]
+
+    for at_ms, sends in sent:
+        uplink = read(sends[0])
+        assert sends[0].kind == "retry"
+        assert uplink.counter == first.counter
+        if at_ms <= FRESH_MS:
+            assert (uplink.frame, uplink.age_s) == (first.frame, 0)
+        else:
+            assert uplink.frame > first.frame
+            assert 0 <= at_ms - uplink.age_s * 1000 + 500 <= FRESH_MS + 500
+    assert any(at_ms > FRESH_MS for at_ms, _ in sent)
+
+
+def test_an_acknowledgement_of_any_frame_of_the_reading_settles_it() -> None:
+    machine = make()
+    first = say(machine, 0)
+    while read(next_sends(machine)[1][0]).frame == read(first[0]).frame:
+        pass
+
+    machine.receive(answer(first[0]), 10**6)
+
+    assert machine.state == IDLE
+
+
+def test_pauses_double_up_to_the_limit_with_jitter_below() -> None:
+    machine = make(duty_permille=1000)
+    say(machine, 0)
+    times = [0] + [next_sends(machine)[0] for _ in range(14)]
+
+    pauses = [after - before - TIMING.ack_window_ms for before, after in pairwise(times)]
+
+    for number, pause_ms in enumerate(pauses):
+        longest_ms = min(TIMING.backoff_limit_ms, TIMING.backoff_ms << number)
+        assert longest_ms // 2 <= pause_ms <= longest_ms
+    assert pauses[-1] >= TIMING.backoff_limit_ms // 2
+
+
+def test_a_newer_reading_goes_at_once_and_the_older_one_follows_as_backfill() -> None:
+    machine = make()
+    old = read(say(machine, 0)[0])
+
+    new = say(machine, 60_000, 2100)
+    machine.receive(answer(new[0]), 60_500)
+    at_ms, late = next_sends(machine)
+
+    assert (new[0].kind, read(new[0]).counter) == ("event", old.counter + 1)
+    assert late[0].kind == "backfill"
+    uplink = read(late[0])
+    assert (uplink.counter, uplink.temperature_c, uplink.kind) == (old.counter, old.temperature_c, "backfill")
+    assert uplink.plan == HOLD
+    assert uplink.frame > read(new[0]).frame
+    assert uplink.age_s == round(at_ms / 1000)
+    machine.receive(answer(late[0]), at_ms + 500)
+    assert len(machine.backlog) == 0
+    assert machine.deadline_ms() is None
+
+
+def test_backlog_is_delivered_oldest_first() -> None:
+    machine = make()
+    for minute in range(4):
+        newest = say(machine, minute * 60_000, 2000 + minute)
+    machine.receive(answer(newest[0]), 180_500)
+
+    delivered = []
+    while machine.deadline_ms() is not None:
+        at_ms, sends = next_sends(machine)
+        delivered.append(read(sends[0]).temperature_c)
+        machine.receive(answer(sends[0]), at_ms + 500)
+
+    assert delivered == [2000, 2001, 2002]
+
+
+def test_backfill_gives_way_to_a_newer_reading_and_comes_back() -> None:
+    machine = make()
+    say(machine, 0, 2000)
+    machine.receive(answer(say(machine, 60_000, 2100)[0]), 60_500)
+    next_sends(machine)
+
+    event = say(machine, 120_000, 2200)
+    machine.receive(answer(event[0]), 120_500)
+    at_ms, again = next_sends(machine)
+
+    assert event[0].kind == "event"
+    assert (again[0].kind, read(again[0]).temperature_c) == ("backfill", 2000)
+    assert at_ms - 120_500 <= TIMING.backlog_pause_ms
+
+
+def test_a_superseded_heartbeat_has_nothing_to_deliver() -> None:
+    machine = make()
+    say(machine, 0, kind=frames.HEARTBEAT)
+
+    say(machine, 60_000)
+
+    assert len(machine.backlog) == 0
+
+
+def test_a_late_acknowledgement_of_what_was_set_aside_takes_it_out_of_the_backlog() -> None:
+    machine = make()
+    old = say(machine, 0)
+    say(machine, 60_000)
+
+    settled = machine.receive(answer(old[0]), 60_100)
+
+    assert settled is None
+    assert len(machine.backlog) == 0
+    assert machine.state == WAITING
+    assert machine.unix_offset_ms is None
+
+
+def test_a_repeated_acknowledgement_is_ignored() -> None:
+    machine = make()
+    data = answer(say(machine, 0)[0])
+    machine.receive(data, 500)
+
+    assert machine.receive(data, 600) is None
+    assert machine.state == IDLE
+
+
+def test_an_acknowledgement_before_anything_was_sent_settles_nothing() -> None:
+    machine = make(airtime_ms=10**9)
+    machine.submit(frames.EVENT, 2000, 5000, PLAN, 0, 0, 0, 0)
+
+    for frame in (0, 1):
+        assert machine.receive(frames.encode_ack(Ack(7, 1, frame, 1, 0, 0, None), KEY), 0) is None
+
+    assert machine.state == READY
+
+
+@given(st.binary(max_size=40))
+def test_noise_is_counted_and_ignored(data: bytes) -> None:
+    machine = make()
+    say(machine, 0)
+
+    assert isinstance(machine.receive(data, 100), Rejected)
+    assert (machine.rejected, machine.state) == (1, WAITING)
+
+
+def test_time_and_settings_come_with_the_acknowledgement() -> None:
+    machine = make()
+    other = NodeSettings(20, 100, 30, 600)
+
+    machine.receive(answer(say(machine, 5000)[0], unix_s=1000, settings=other), 6000)
+
+    assert machine.unix_offset_ms == 1_000_250 - 6000
+    assert (machine.settings, machine.generation, machine.heard_ms) == (other, 3, 6000)
+
+
+def test_a_waiting_packet_keeps_the_settings_that_it_was_made_with() -> None:
+    machine = make()
+    machine.receive(answer(say(machine, 0)[0], settings=NodeSettings(20, 100, 60, 0)), 500)
+
+    uplink = read(say(machine, 60_000)[0])
+
+    assert uplink.generation == 3
+    assert machine.offered is not None
+    assert machine.offered.settings.beta_t_c == 20
+
+
+def test_a_gateway_without_time_gives_none() -> None:
+    machine = make()
+
+    machine.receive(answer(say(machine, 0)[0], unix_s=0), 500)
+
+    assert machine.unix_offset_ms is None
+
+
+def test_an_acknowledgement_that_was_held_back_does_not_set_the_clock() -> None:
+    machine = make()
+    sends = say(machine, 0)
+    machine.due(TIMING.ack_window_ms)
+
+    machine.receive(answer(sends[0]), TIMING.ack_window_ms + 100)
+
+    assert (machine.state, machine.unix_offset_ms) == (IDLE, None)
+
+
+def test_backlog_from_before_a_restart_keeps_its_time_when_the_node_had_one() -> None:
+    store = RamStore()
+    machine = make(store)
+    machine.receive(answer(say(machine, 0)[0], unix_s=10_000), 250)
+    say(machine, 60_000, 2100)
+    say(machine, 120_000, 2200)  # 2100 is set aside; then the power goes
+    machine = make(store)
+    machine.receive(answer(say(machine, 0, 2300)[0], unix_s=20_000), 250)
+
+    at_ms, sends = next_sends(machine)
+
+    sampled_unix_s = 20_000 + at_ms / 1000 - read(sends[0]).age_s
+    assert read(sends[0]).temperature_c == 2100
+    assert abs(sampled_unix_s - 10_060) <= 1
+
+
+def test_backlog_whose_time_nobody_knows_says_so() -> None:
+    store = RamStore()
+    machine = make(store)
+    say(machine, 0, 2100)
+    say(machine, 60_000, 2200)
+    machine = make(store)
+    machine.receive(answer(say(machine, 0, 2300)[0]), 250)
+
+    _, sends = next_sends(machine)
+
+    assert read(sends[0]).age_s == frames.AGE_LIMIT_S
+
+
+def test_backlog_of_the_node_waits_for_the_first_contact() -> None:
+    store = RamStore()
+    machine = make(store)
+    say(machine, 0)
+    say(machine, 60_000)
+
+    assert make(store).deadline_ms() is None
+
+
+def test_when_the_flash_lost_the_backlog_the_link_rests() -> None:
+    store = RamStore()
+    machine = make(store)
+    say(machine, 0)
+    machine.receive(answer(say(machine, 60_000)[0]), 60_500)
+    store.write(NUMBER_SLOTS, b"")
+
+    sends = machine.due(10**6)
+
+    assert (sends, machine.state, machine.deadline_ms(), machine.backlog.dropped) == ([], IDLE, None, 1)
+
+
+def test_the_duty_cycle_defers_a_packet_and_a_newer_one_takes_its_place() -> None:
+    machine = make(airtime_ms=18_000)
+    assert say(machine, 0) != []  # half an hour's allowance at 1 % is 18 s: all of it
+
+    assert say(machine, 60_000, 2100) == []
+    assert machine.state == READY
+    at_ms, sends = next_sends(machine)
+
+    assert at_ms == 3_600_000
+    assert read(sends[0]).temperature_c == 2100
+
+
+@given(st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 2000)), max_size=80))
+def test_no_hour_holds_more_than_its_allowance(duty_permille: int, packets: list[tuple[int, int]]) -> None:
+    budget = Budget(duty_permille)
+    now_ms = 0
+    sent = []
+    for pause_ms, airtime_ms in packets:
+        now_ms += pause_ms
+        if 1000 * airtime_ms <= 1_800_000 * duty_permille:
+            now_ms = budget.ready_ms(airtime_ms, now_ms)
+            budget.spend(airtime_ms, now_ms)
+            sent.append((now_ms, airtime_ms))
+
+    for start_ms, _ in sent:
+        used_ms = sum(airtime_ms for at_ms, airtime_ms in sent if start_ms <= at_ms < start_ms + 3_600_000)
+        assert used_ms <= 3600 * duty_permille
+
+
+def test_a_failing_flash_stops_the_packet_and_the_link_tries_again() -> None:
+    class Broken(RamStore):
+        broken = False
+
+        def write(self, slot: int, record: bytes) -> None:
+            if self.broken:
+                raise OSError
+            super().write(slot, record)
+
+    store = Broken()
+    machine = make(store)
+    store.broken = True
+    with pytest.raises(OSError):  # noqa: PT011 - the driver's own
+        say(machine, 0)
+
+    store.broken = False
+
+    assert len(say(machine, 1000)) == 1
+
+
+@given(st.integers(0, 2**33), st.lists(st.integers(0, 2**31 - 1), max_size=20))
+def test_a_wrapping_tick_counts_on(start_ms: int, passed: list[int]) -> None:
+    tick, wrapped = Tick(), Tick()
+    assert tick.unwrapped(start_ms) == start_ms
+    wrapped.unwrapped(start_ms % 2**32)
+
+    at_ms = start_ms
+    for passed_ms in passed:
+        at_ms += passed_ms
+        assert tick.unwrapped(at_ms) == at_ms
+        assert wrapped.unwrapped(at_ms % 2**32) == at_ms - start_ms + start_ms % 2**32
+
+
+def test_a_tick_that_steps_back_stands_still() -> None:
+    tick = Tick()
+    tick.unwrapped(1000)
+
+    assert tick.unwrapped(999) == 1000
