@@ -82,7 +82,12 @@ COMMIT_ACK_SECONDS = histogram(
 # --- server -----------------------------------------------------------------------------------------------------------
 MESSAGES = counter("aoii_messages_received", "Messages from the broker, by event (RX, EST, bad).", "event")
 MESSAGES_REJECTED = counter("aoii_messages_rejected", "Payloads that are not messages, by reason.", "reason")
-ROWS = counter("aoii_rows", "Readings by outcome: stored, duplicate, parked, mismatch.", "outcome")
+INBOX_OVERRUNS = counter(
+    "aoii_inbox_overruns",
+    "Messages left because the inbox was full, by QoS; those at QoS 1 are delivered again after a reconnect.",
+    "qos",
+)
+ROWS = counter("aoii_rows", "Readings by outcome: stored, duplicate, parked, mismatch, bad_row.", "outcome")
 INSERT_RETRIES = counter("aoii_insert_retries", "Inserts tried again after the database failed.")
 BATCH_ROWS = histogram("aoii_batch_rows", "Readings in one database transaction.", (1, 2, 5, 10, 25, 50, 100, 250, 500))
 BATCH_SECONDS = histogram(
@@ -98,6 +103,27 @@ DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
 CSV_ROWS = counter("aoii_csv_rows", "Rows appended to the CSV file, by event.", "event")
 LOG_LINES = counter("aoii_edge_log_lines", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome")
+# --- web page: outside REGISTRY, so that no other station answers with the page's gauges at 0 -----
+REFERENCE_GAUGES = {
+    "aoii_readings_total": "Readings in the database (a gauge, as in the reference system).",
+    "aoii_mae_temp": "Mean absolute error of the gateway's belief when a reading arrived, °C, over all readings.",
+    "aoii_mae_humidity": "Mean absolute error of the gateway's belief when a reading arrived, %RH, over all readings.",
+    "aoii_avg_temp_celsius": "Mean temperature over all readings.",
+    "aoii_avg_humidity_percent": "Mean relative humidity over all readings.",
+    "aoii_last_received_timestamp_seconds": "Unix time at which the last reading was inserted.",
+}
+for _name, _meaning in REFERENCE_GAUGES.items():
+    _note(_name, "gauge", (), f"{_meaning} Web page only; while the database is away, as last read.")
+
+
+def _web_gauge(name: str, meaning: str) -> Gauge:
+    _note(name, "gauge", (), meaning)
+    return Gauge(name, meaning, registry=None)
+
+
+WEB_DATABASE_UP = _web_gauge("aoii_web_database_up", "1 while the web page can read the database.")
+WEB_BROKER_UP = _web_gauge("aoii_web_broker_up", "1 while the web page hears the gateway's estimates from the broker.")
+WEB_STREAMS = _web_gauge("aoii_web_streams", "Pages that are open, by their event streams.")
 
 
 def reference_page() -> str:

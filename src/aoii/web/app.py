@@ -1,0 +1,102 @@
+"""The web station, wired: database and broker in, the page, its API and `/metrics` out."""
+
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from aoii.core.errors import InputError, WorldError
+from aoii.settings import Settings
+from aoii.settings import Web as WebSettings
+from aoii.web import api
+from aoii.web.headers import SecurityHeaders
+from aoii.web.live import Live
+from aoii.web.source import Source
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+SHUTDOWN_S = 3  # for requests that are being answered; streams end by themselves within one look
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        WorldError: The port is taken or the address is not of this machine.
+    """
+    with _listen(settings.web) as listener:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=SHUTDOWN_S
+        )
+        server = _Server(config, app.state.live)
+        log.info("web page is served", extra={"event": "web_up", "host": settings.web.host, "port": settings.web.port})
+        server.run(sockets=[listener])
+    return 0
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application; it follows database and broker from its start to its end."""
+    source = Source(settings.database)
+    live = Live(settings, source)
+    answers = api.Answers(source, live)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        live.start()
+        yield
+        live.stop()
+        source.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", _page),
+            *answers.routes(),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={InputError: api.refused, WorldError: api.away, HTTPException: api.not_served},
+        lifespan=lifespan,
+    )
+    app.state.live = live
+    return app
+
+
+def _page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html")
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams at the signal; the library would wait for them, and then die of the signal, not return."""
+
+    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+        super().__init__(config)
+        self._live = live
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT."""
+        self._live.stopping.set()
+        self.should_exit = True
+
+
+def _listen(web: WebSettings) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        where = f"{web.host}:{web.port}"
+        raise WorldError(f"cannot listen on {where} ({error.strerror}); set PORT or WEB_HOST to a free one") from error

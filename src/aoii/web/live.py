@@ -1,0 +1,304 @@
+"""What keeps the live view up to date: one thread that polls the database, and a QoS 0 subscription to the broker.
+
+The work does not grow with the number of open pages: rows are read once, by id, and a page asks for what it has not
+seen (`Follower`). The broker is needed for what is in no table: the gateway's estimates. Without it, or without the
+database, the other half goes on and the page says what is missing.
+"""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TypeVar
+
+from aoii.broker.client import Client, Message, Subscription
+from aoii.broker.messages import READINGS_TOPIC, decode_message
+from aoii.core.errors import PeerError, WorldError
+from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
+from aoii.settings import Settings
+from aoii.web.fleet import Fleet, News, Rules, Summary
+from aoii.web.source import Source
+
+Row = TypeVar("Row")
+
+POLL_S = 0.25
+RETRY_S = 1.0  # between two tries while the database is away
+PAGE_ROWS = 1000  # rows read, and held under the lock, at once: about 10 ms
+BACKFILL_ROWS = 50_000  # newest rows of each table that a page shows when it opens; a day of 30 nodes with logs
+REREAD_S = 5.0  # two servers commit ids out of order: the newest rows are read again this often
+REREAD_ROWS = 200
+STOP_S = 2.0
+CARD_SPAN_S = 86400
+SPANS_S = (3600, 21600, 86400)  # what a page may ask for
+SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
+SUMMARY_IDLE_S = 10.0  # of a node that did not: its silence is judged again
+NODES_PER_CARD_SECOND = 25  # a hundred cards are refreshed every 5 s, so that summaries cost a twentieth of a core
+NOTHING = News([], [], [])
+
+
+class Live:
+    """The live view and what feeds it."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._clock = settings.clock
+        self._source = source
+        self.rules = Rules(
+            settings.gateway.beta_temp,
+            settings.gateway.beta_hum,
+            settings.gateway.sample_period_s,
+            settings.gateway.heartbeat_s,
+        )
+        self.lock = threading.Lock()
+        self.fleet = Fleet(self.rules)  # another object after the database was replaced: followers begin again
+        self.stopping = threading.Event()
+        self._opening = 0  # which of the source's databases the ids below belong to; 0: none yet
+        self._last_reading_id = 0
+        self._last_log_id = 0
+        self._reread_at = 0.0
+        self._summaries: dict[tuple[str, int], tuple[float, int, Summary]] = {}
+        self._poller = threading.Thread(target=self._follow_database, name="poller", daemon=True)
+        self._broker = Client(
+            settings.mqtt,
+            f"aoii-web-{secrets.token_hex(4)}",  # two pages on one broker must not push each other out
+            subscriptions=[Subscription(READINGS_TOPIC, 0)],
+            on_message=self._heard,
+        )
+
+    @property
+    def database_away(self) -> str | None:
+        """Why the database cannot be read; None when it can."""
+        return self._source.away
+
+    @property
+    def broker_up(self) -> bool:
+        """Whether estimates are coming in."""
+        return self._broker.is_ready
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether both threads still run."""
+        return self._poller.is_alive() and self._broker.is_alive
+
+    @property
+    def simulated(self) -> bool:
+        """Whether event time comes from a simulated clock."""
+        return self._clock.start_unix_s is not None
+
+    @property
+    def speed(self) -> float:
+        """Event seconds in one real second."""
+        return self._clock.speed
+
+    def now_ms(self) -> int:
+        """The nodes' wall clock, Unix ms."""
+        return self._clock.unix_ms()
+
+    def start(self) -> None:
+        """Begin to follow database and broker; neither need be up."""
+        self._poller.start()
+        self._broker.start()
+
+    def stop(self) -> None:
+        """Stop following; a database that does not answer is not waited for."""
+        self.stopping.set()
+        self._broker.stop()
+        self._poller.join(STOP_S)
+
+    def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
+        """The node's summary, at most `max_age_s` old if it changed; the same object while it is kept.
+
+        None: there is no such node.
+        """
+        with self.lock:
+            fleet = self.fleet
+            if name not in fleet:
+                return None
+            now = time.monotonic()
+            made_at, version, kept = self._summaries.get((name, span_s), (-SUMMARY_IDLE_S, -1, None))
+            age_s = now - made_at
+            changed = bool(fleet.changed(name, version))
+            if kept is None or age_s > SUMMARY_IDLE_S or (changed and age_s > max_age_s):
+                version, kept = fleet.version, fleet.summary(name, span_s, self.now_ms())
+                self._summaries[name, span_s] = (now, version, kept)
+            return kept
+
+    def cards(self) -> list[Summary]:
+        """The summary of every node over the last day."""
+        with self.lock:
+            names = self.fleet.names()
+        max_age_s = max(SUMMARY_MAX_AGE_S, len(names) / NODES_PER_CARD_SECOND)
+        found = (self.summary(name, CARD_SPAN_S, max_age_s) for name in names)
+        return [summary for summary in found if summary is not None]
+
+    def _heard(self, message: Message) -> None:
+        """A message from the broker; runs in the network thread and must not raise."""
+        try:
+            told = decode_message(message.payload)
+        except PeerError:
+            return  # the server counts it and keeps it where a person can see it
+        qos = json.loads(message.payload).get("qos")
+        with self.lock:
+            self.fleet.heard(told, qos if qos in (0, 1) else None)
+
+    def _follow_database(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                self._poll()
+            except WorldError:
+                self.stopping.wait(RETRY_S)
+            else:
+                self.stopping.wait(POLL_S)
+
+    def _poll(self) -> None:
+        was_away = self._source.away is not None
+        newest = self._source.read(lambda database: database.recent(1), trying=True)
+        replaced = self._opening != self._source.openings
+        if replaced or (was_away and (newest[-1].id if newest else 0) < self._last_reading_id):  # an older copy
+            self._begin()
+        if time.monotonic() - self._reread_at > REREAD_S:
+            self._reread_at = time.monotonic()
+            self._last_reading_id = max(0, self._last_reading_id - REREAD_ROWS)
+        self._take_readings()
+        self._take_logs()
+
+    def _begin(self) -> None:
+        """Decide from which rows on to read."""
+
+        def ask(database: Database) -> tuple[list[NodeSummary], list[ReadingRow], list[EdgeLogRow]]:
+            return database.nodes(), database.recent(1), database.recent_edge_log(1)
+
+        nodes, readings, logs = self._source.read(ask, trying=True)
+        with self.lock:
+            if self._opening:  # what is held came from another database
+                self.fleet = Fleet(self.rules)
+                self._summaries.clear()
+            self._opening = self._source.openings
+            for node in nodes:
+                self.fleet.known(node)
+        self._last_reading_id = max(0, readings[-1].id - BACKFILL_ROWS) if readings else 0
+        self._last_log_id = max(0, (logs[-1].id or 0) - BACKFILL_ROWS) if logs else 0
+
+    def _take_readings(self) -> None:
+        full = True
+        while full and not self.stopping.is_set():
+            rows = self._page(Database.readings_after, self._last_reading_id)
+            with self.lock:
+                for row in rows:
+                    self.fleet.stored(row)
+            full = len(rows) == PAGE_ROWS
+            self._last_reading_id = rows[-1].id if rows else self._last_reading_id
+
+    def _take_logs(self) -> None:
+        full = True
+        while full and not self.stopping.is_set():
+            rows = self._page(Database.edge_log_after, self._last_log_id)
+            with self.lock:
+                for row in rows:
+                    self.fleet.logged(row)
+            full = len(rows) == PAGE_ROWS
+            self._last_log_id = (rows[-1].id if rows else None) or self._last_log_id
+
+    def _page(self, ask: Callable[[Database, int, int], list[Row]], after: int) -> list[Row]:
+        return self._source.read(lambda database: ask(database, after, PAGE_ROWS), trying=True)
+
+
+class Follower:
+    """One open page: which node and span it shows, what it has seen, and what is new for it.
+
+    Args:
+        live: The live view.
+        node: The node that the page shows; None or an unknown one: the first.
+        span_s: Seconds of event time that it shows.
+    """
+
+    def __init__(self, live: Live, node: str | None, span_s: int) -> None:
+        self._live = live
+        self._wanted = node
+        self._node: str | None = None
+        self._span_s = span_s
+        self._fleet: Fleet | None = None
+        self._version = -1
+        self._sent: dict[str, Summary] = {}
+        self._summary: Summary | None = None
+        self._told_at = 0.0
+
+    def look(self) -> tuple[str, dict[str, object]] | None:
+        """The next event for the page: `snapshot` or `news` and its content; None when nothing is new."""
+        with self._live.lock:
+            fleet = self._live.fleet
+            node = self._choice(fleet)
+            news = None
+            if fleet is self._fleet and node == self._node:
+                news = fleet.news(node, self._version) if node is not None else NOTHING
+            begins = news is None
+            if news is None:
+                news = fleet.points(node, self._span_s) if node is not None else NOTHING
+                self._fleet, self._node, self._summary = fleet, node, None
+                self._sent.clear()
+            self._version = fleet.version
+        due = time.monotonic() - self._told_at > SUMMARY_MAX_AGE_S
+        if not begins and not due and not any(news):
+            return None
+        content: dict[str, object] = {}
+        if begins:
+            content |= self._frame()
+        if begins or due:
+            self._told_at = time.monotonic()
+            content |= self._state() | self._summaries()
+        for name, points in news._asdict().items():
+            if points or begins:
+                content[name] = [_short(point) for point in points]
+        return ("snapshot" if begins else "news"), content
+
+    def _choice(self, fleet: Fleet) -> str | None:
+        """The node to show now: the wanted one as soon as it is known, else the one that is shown, else the first."""
+        if self._wanted in fleet:
+            return self._wanted
+        names = fleet.names()
+        return self._node if self._node in fleet else names[0] if names else None
+
+    def _frame(self) -> dict[str, object]:
+        """What does not change while the page is open."""
+        rules = self._live.rules
+        return {
+            "node": self._node,
+            "span_s": self._span_s,
+            "beta_temp": rules.beta_temp,
+            "beta_hum": rules.beta_hum,
+            "period_s": rules.period_s,
+            "simulated": self._live.simulated,
+            "speed": self._live.speed,
+        }
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "now_ms": self._live.now_ms(),
+            "database_away": self._live.database_away,
+            "broker_up": self._live.broker_up,
+        }
+
+    def _summaries(self) -> dict[str, object]:
+        content: dict[str, object] = {}
+        new = [card for card in self._live.cards() if self._sent.get(card.node) is not card]
+        self._sent |= {card.node: card for card in new}
+        if new:
+            content["nodes"] = [_card(card) for card in new]
+        summary = self._live.summary(self._node, self._span_s) if self._node is not None else None
+        if summary is not None and summary is not self._summary:
+            self._summary = summary
+            content["summary"] = asdict(summary)
+        return content
+
+
+def _short(point: tuple[object, ...]) -> list[object]:
+    """A point as JSON: numbers in hundredths are enough for a line."""
+    return [round(value, 2) if isinstance(value, float) else value for value in point if not isinstance(value, tuple)]
+
+
+def _card(summary: Summary) -> dict[str, object]:
+    """What a card shows; the chart's own details stay away."""
+    content = asdict(summary)
+    del content["wrong_spans"]
+    return content

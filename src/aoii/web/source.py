@@ -1,0 +1,103 @@
+"""The database as the page reads it: opened when it can be, and asked by one thread only while it is away.
+
+While the database is away the poller alone keeps trying. Everybody else is told so at once instead of waiting for a
+time-out of their own: a frozen database must not freeze the page.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from aoii.core.errors import WorldError
+from aoii.server.db import Database, Stats, open_database
+from aoii.settings import Database as DatabaseSettings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STATS_MAX_AGE_S = 1.0  # totals read every row: ten pages and a scraper ask together, the database answers once
+
+
+class Source:
+    """Answers questions about the database, or raises `WorldError` with what to do."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._database: Database | None = None
+        self._opening = threading.Lock()
+        self._counting = threading.Lock()
+        self._stats: tuple[float, Stats] | None = None
+        self._file: tuple[int, int] | None = None
+        self.away: str | None = None
+        self.openings = 0  # rises when another database stands in the place of the one before
+
+    @property
+    def last_stats(self) -> Stats | None:
+        """The totals as they were last read; None before the first time."""
+        return self._stats[1] if self._stats else None
+
+    def read(self, ask: Callable[[Database], T], *, trying: bool = False) -> T:
+        """The answer of `ask`.
+
+        Args:
+            ask: Reads something.
+            trying: Ask also while the database is away; for the poller.
+
+        Raises:
+            WorldError: The database is away.
+        """
+        if self.away is not None and not trying:
+            raise WorldError(self.away)
+        try:
+            answer = ask(self._open())
+        except WorldError as error:
+            if self.away != str(error):
+                log.warning("database cannot be read", extra={"event": "database_away", "reason": str(error)})
+            self.away = str(error)
+            raise
+        if self.away is not None:
+            log.info("database is read", extra={"event": "database_read"})
+            self.away = None
+        return answer
+
+    def stats(self) -> Stats:
+        """Totals over all readings, at most `STATS_MAX_AGE_S` old.
+
+        Raises:
+            WorldError: The database is away.
+        """
+        with self._counting:
+            if self._stats is None or self.away is not None or time.monotonic() - self._stats[0] > STATS_MAX_AGE_S:
+                self._stats = (time.monotonic(), self.read(Database.stats))
+            return self._stats[1]
+
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        with self._opening:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _open(self) -> Database:
+        with self._opening:
+            file = self._present_file()
+            if self._database is not None and file != self._file:
+                self._database.close()  # or its pool would read a file that was deleted, for ever
+                self._database = None
+            if self._database is None:
+                self._database, self._file = open_database(self._settings), file
+                self.openings += 1
+            return self._database
+
+    def _present_file(self) -> tuple[int, int] | None:
+        """Which file SQLite's path leads to now; None for none, and for a database server."""
+        if self._settings.host is not None:
+            return None
+        try:
+            found = self._settings.sqlite_path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

@@ -1,0 +1,228 @@
+"""The web station as a process: its stream of events, a database that is replaced, and its end."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aoii import settings
+from aoii.broker.client import Client
+from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
+from aoii.server.db import Database, open_database
+from aoii.settings import Settings
+from servers import Mosquitto, until
+from web.recorded import minutes, packets_of, store
+from web.station import WebStation
+
+STORY = list(minutes("7", count=600))
+
+
+class Stream:
+    """Reads the events of one page."""
+
+    def __init__(self, station: WebStation, **wants: object) -> None:
+        self._client = httpx.Client(timeout=20)
+        query = "&".join(f"{name}={value}" for name, value in wants.items())
+        self._answer = self._client.send(
+            self._client.build_request("GET", f"{station.url}/events?{query}"), stream=True
+        )
+        assert self._answer.status_code == 200
+        self._lines = self._answer.iter_lines()
+
+    def next(self) -> tuple[str, dict[str, object]]:
+        """The next event and its content."""
+        name = ""
+        for line in self._lines:
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                return name, json.loads(line.removeprefix("data: "))
+        raise EOFError
+
+    def news(self, key: str) -> object:
+        """The next content that has `key`."""
+        while True:
+            _, content = self.next()
+            if content.get(key):
+                return content[key]
+
+    def drain(self) -> None:
+        """Read to the end; raises when the answer is cut off."""
+        for _ in self._lines:
+            pass
+
+    def close(self) -> None:
+        """Leave the page."""
+        self._client.close()
+
+
+@pytest.fixture
+def station(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[WebStation]:
+    station = WebStation(tmp_path, MQTT_PORT=mosquitto.port)
+    open_database(settings_of(station).database, migrate=True).close()
+    with station:
+        yield station
+
+
+def settings_of(station: WebStation) -> Settings:
+    return settings.load({name: str(value) for name, value in station.values.items()})
+
+
+def database_of(station: WebStation) -> Database:
+    return open_database(settings_of(station).database)
+
+
+def filled(station: WebStation) -> None:
+    """Store the story and wait until the page knows it."""
+    database = database_of(station)
+    store(database, STORY)
+    database.close()
+
+    def known() -> bool:
+        (node,) = httpx.get(f"{station.url}/api/nodes").json()
+        return bool(node["last_day"] and node["last_day"]["aoii"]["instants"] == len(STORY))
+
+    until(known)
+
+
+def test_a_page_first_gets_what_is_stored_and_then_what_comes(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, node="7", span=86400)
+
+    name, snapshot = stream.next()
+    assert name == "snapshot"
+    assert (snapshot["node"], snapshot["beta_temp"], snapshot["beta_hum"]) == ("7", 0.5, 3.0)
+    assert len(snapshot["packets"]) == packets_of(STORY)  # type: ignore[arg-type]  # JSON
+    assert len(snapshot["samples"]) == len(STORY)  # type: ignore[arg-type]  # JSON
+    assert snapshot["nodes"][0]["node"] == "7"  # type: ignore[index]  # JSON
+
+    more = list(minutes("7", count=620))[600:]
+    database = database_of(station)
+    store(database, more)
+    samples = stream.news("samples")
+    assert samples == [
+        [snapshot["samples"][-1][0] + (n + 1) * 60_000, m.log.actual_temp, m.log.actual_humidity,  # type: ignore[index]  # JSON
+         m.log.pred_temp, m.log.pred_humidity, m.log.triggered]
+        for n, m in enumerate(more)
+    ]  # fmt: skip
+    database.close()
+    stream.close()
+
+
+def test_estimates_come_from_the_broker_and_packets_need_no_database(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, node="7", span=3600)
+    stream.next()
+    until(lambda: httpx.get(f"{station.url}/healthz").json()["checks"]["broker"])
+    sender = Client(settings_of(station).mqtt, "sender")
+    sender.start()
+    assert sender.wait_ready(10)
+    later = list(minutes("7", count=1440))[600:]
+    reading = next(minute.reading for minute in later if minute.reading is not None)
+
+    sender.publish(READINGS_TOPIC, b"not JSON", 0)
+    sender.publish(READINGS_TOPIC, encode_estimate(later[0].estimate), 0)
+    beliefs = stream.news("beliefs")
+    sender.publish(READINGS_TOPIC, encode_reading(reading, 1), 1)
+    packets = stream.news("packets")
+
+    assert beliefs == [[later[0].estimate.unix_ms, later[0].estimate.pred_t, later[0].estimate.pred_h]]
+    assert packets == [
+        [reading.event_unix_ms, reading.actual_t, reading.actual_h, reading.pred_t, reading.pred_h, reading.kind, 1]
+    ]
+    sender.stop()
+    stream.close()
+
+
+def test_a_page_that_wants_a_node_gets_it_as_soon_as_it_is_known(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, node="12")
+    assert stream.next()[1]["node"] == "7"
+
+    database = database_of(station)
+    store(database, list(minutes("12", count=5)))
+
+    name, content = stream.next()
+    while name != "snapshot":
+        name, content = stream.next()
+    assert content["node"] == "12"
+    database.close()
+    stream.close()
+
+
+def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, node="7")
+    stream.next()
+    sender = Client(settings_of(station).mqtt, "sender")
+    sender.start()
+    assert sender.wait_ready(10)
+    until(lambda: httpx.get(f"{station.url}/healthz").json()["checks"]["broker"])
+
+    for minute in STORY:
+        sender.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)
+    arrived, times = 0, []
+    while arrived < len(STORY):
+        beliefs = stream.news("beliefs")
+        assert isinstance(beliefs, list)
+        arrived += len(beliefs)
+        times.append(time.monotonic())
+
+    assert len(times) <= 2 + (times[-1] - times[0]) / 0.25
+    sender.stop()
+    stream.close()
+
+
+def test_a_database_that_is_replaced_is_shown_from_its_beginning(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, node="7")
+    stream.next()
+
+    for file in station.data_dir.glob("aoii.db*"):
+        file.unlink()
+    database = open_database(settings_of(station).database, migrate=True)
+    store(database, list(minutes("8", count=30)))
+
+    until(lambda: [node["node"] for node in nodes(station)] == ["8"])
+    name, content = stream.next()
+    while name != "snapshot" or content["node"] != "8":
+        name, content = stream.next()
+    database.close()
+    stream.close()
+
+
+def nodes(station: WebStation) -> list[dict[str, object]]:
+    answer = httpx.get(f"{station.url}/api/nodes")
+    found: list[dict[str, object]] = answer.json() if answer.status_code == 200 else []
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_a_signal_within_three_seconds_though_pages_are_open(
+    station: WebStation, number: signal.Signals
+) -> None:
+    streams = [Stream(station) for _ in range(3)]
+    for stream in streams:
+        stream.next()
+    assert station.process is not None
+
+    station.signal(number)
+
+    assert station.process.wait(3) == 0
+    for stream in streams:
+        stream.drain()
+        stream.close()
+    log = (station.folder / "server.log").read_text()
+    assert "Traceback" not in log
+    assert "ERROR" not in log
+
+
+def test_a_port_that_is_taken_is_said_with_the_remedy(station: WebStation, tmp_path: Path) -> None:
+    second = WebStation(tmp_path / "second", **station.values)
+
+    with pytest.raises(AssertionError, match=r"cannot listen on .*; set PORT or WEB_HOST to a free one"):
+        second.start()
