@@ -6,6 +6,7 @@ The shipped one is a winter day of the NOAA SURFRAD station San Luis Valley (pub
 import csv
 import gzip
 import io
+import itertools
 import math
 import statistics
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def _series(path: Path, node: str, readings: list[tuple[float, int, int, str]]) 
     if len(readings) < 2:
         raise InputError(f"{path}: node {node or '(unnamed)'} has one row only; a series needs at least two")
     instants = [at for at, *_ in readings]
-    intervals = [b - a for a, b in zip(instants, instants[1:], strict=False)]
+    intervals = [b - a for a, b in itertools.pairwise(instants)]
     interval_s = statistics.median(intervals)
     if interval_s <= 0:
         raise InputError(f"{path}: node {node or '(unnamed)'} repeats its timestamps; give one row for each sample")
