@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_db import GROUP_LIMIT, Store, Transaction
 from aoii.gateway.outbox import Item
 
@@ -29,7 +30,7 @@ def accept(number: int, transaction: Transaction) -> Item | None:
     transaction.state(node)
     transaction.count_reading()
     transaction.keep_state(node, STATE)
-    return transaction.insert((node, 1, number), "0123456789abcdef", 1, PAYLOAD, 0)
+    return transaction.insert(Identity(node, 1, number), "0123456789abcdef", 1, PAYLOAD, 0)
 
 
 def rate(folder: Path, group: int, count: int) -> float:

@@ -8,13 +8,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from aoii.broker.messages import Identity
 from aoii.gateway.outbox import FIRST_DEADLINE_MS, LAST_DEADLINE_MS, STALL_MS, Fetch, Item, Outbox
 
 WINDOW = 4
 
 
+def who(counter: int) -> Identity:
+    return Identity("7", 1, counter)
+
+
 def item(seq: int) -> Item:
-    return Item(seq, ("7", 1, seq), 1, b"payload", 0)
+    return Item(seq, who(seq), 1, b"payload", 0)
 
 
 def items(*seqs: int) -> list[Item]:
@@ -61,7 +66,7 @@ def test_no_more_than_the_window_is_in_flight_until_something_is_settled() -> No
 
     assert len(outbox.due(0)) == WINDOW - 1
     assert outbox.due(1) == []
-    outbox.settled([("7", 1, 1), ("7", 1, 99)], 2)
+    outbox.settled([who(1), who(99)], 2)
     assert seqs(outbox.due(2)) == [2]
 
 
@@ -118,7 +123,7 @@ def test_the_first_commit_acknowledgement_after_a_stall_brings_the_others_forwar
     for now_ms in (0, 5_000, 15_000, 35_000, 75_000):
         assert len(outbox.due(now_ms)) == 2
 
-    outbox.settled([("7", 1, 1)], 75_000 + STALL_MS)
+    outbox.settled([who(1)], 75_000 + STALL_MS)
 
     assert seqs(outbox.due(75_000 + STALL_MS + FIRST_DEADLINE_MS)) == [2]
 
@@ -134,7 +139,7 @@ def test_a_backlog_is_fetched_piece_by_piece_and_in_order() -> None:
             outbox.fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit)
         due = outbox.due(0)
         published += seqs(due)
-        outbox.settled([one.key for one in due], 0)
+        outbox.settled([one.identity for one in due], 0)
 
     assert published == file
     assert outbox.wanted() is None
@@ -146,7 +151,7 @@ def test_a_live_reading_that_found_no_room_in_memory_is_fetched_from_the_file_la
     outbox.fetched([], 0, is_all=True)
     for seq in range(1, 2 * WINDOW + 2):
         outbox.accepted(item(seq))
-    outbox.settled([one.key for one in outbox.due(0)], 0)
+    outbox.settled([one.identity for one in outbox.due(0)], 0)
 
     fetch = outbox.wanted()
 
@@ -241,7 +246,7 @@ class World(RuleBasedStateMachine):
     def _settle(self, done: list[Item]) -> None:
         for one in done:
             self.file.pop(one.seq, None)
-        self.outbox.settled([one.key for one in done], self.now_ms)
+        self.outbox.settled([one.identity for one in done], self.now_ms)
 
     @rule()
     def the_network_loses_everything(self) -> None:

@@ -9,27 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from aoii.broker.messages import Identity
 from aoii.core.errors import PeerError
 from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
 from aoii.gateway.drivers.outbox_file import PAGE_BYTES
-from aoii.gateway.outbox import Fetch, Item, Key
+from aoii.gateway.outbox import Fetch, Item
 from servers import until
 
 MEGABYTE = 1 << 20
 ALL = Fetch(0, 1_000_000)
 
 
-def key(counter: int) -> Key:
-    return ("7", 1, counter)
+def who(counter: int) -> Identity:
+    return Identity("7", 1, counter)
 
 
 def add(store: Store, counter: int, payload: bytes = b"payload", digest: str = "d") -> "Future[Item | None]":
-    return store.submit(lambda transaction: transaction.insert(key(counter), digest, 1, payload, 1000 + counter))
+    return store.submit(lambda transaction: transaction.insert(who(counter), digest, 1, payload, 1000 + counter))
 
 
 def counters(store: Store) -> list[int]:
     items, _, _ = store.submit(lambda transaction: transaction.fetch(ALL)).result()
-    return [item.key[2] for item in items]
+    return [item.identity.counter for item in items]
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_when_the_future_ends_the_reading_is_in_the_file(store: Store, path: Pat
     assert seen == [1]
     item = future.result()
     assert item is not None
-    assert (item.seq, item.key, item.payload) == (1, key(1), b"payload")
+    assert (item.seq, item.identity, item.payload) == (1, who(1), b"payload")
 
 
 def test_everything_is_there_after_closing_and_opening_again(path: Path) -> None:
@@ -98,7 +99,7 @@ def test_everything_is_there_after_closing_and_opening_again(path: Path) -> None
 def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(store: Store) -> None:
     def half(transaction: Transaction) -> None:
         transaction.keep_state("7", b"half")
-        transaction.insert(key(2), "d", 1, b"", 0)
+        transaction.insert(who(2), "d", 1, b"", 0)
         raise ZeroDivisionError
 
     with held(store):
@@ -125,7 +126,7 @@ def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refuse
 
 def test_a_sequence_number_is_never_used_twice(store: Store) -> None:
     add(store, 1).result()
-    assert store.submit(lambda transaction: transaction.delete([key(1), key(2)])).result() == [1001]
+    assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1001]
 
     again = add(store, 1).result()
 
@@ -143,7 +144,7 @@ def test_a_full_file_takes_no_more_readings_but_lets_go_of_them(path: Path) -> N
         assert "OUTBOX_MAX_MB" in str(error)
         until(lambda: store.stats.used_bytes > 0.9 * store.stats.limit_bytes)
 
-        assert store.submit(lambda transaction: transaction.delete(map(key, range(100)))).result() != []
+        assert store.submit(lambda transaction: transaction.delete(map(who, range(100)))).result() != []
         assert add(store, accepted, bytes(1000)).result() is not None
         assert counters(store) == list(range(100, accepted + 1))
     assert path.stat().st_size <= MEGABYTE

@@ -14,12 +14,12 @@ it is.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from aoii.broker.messages import Identity
+
 WINDOW = 500  # readings published and not yet settled; a broker's default queue for an offline subscriber holds 1,000
 FIRST_DEADLINE_MS = 5_000
 LAST_DEADLINE_MS = 300_000
 STALL_MS = 10_000  # two first deadlines without any commit acknowledgement: somebody was away
-
-Key = tuple[str, int, int]  # node, epoch, counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Item:
 
     Attributes:
         seq: Order of acceptance, > 0, never used twice in one file.
-        key: Its identity.
+        identity: Node, epoch and counter.
         qos: MQTT quality of service, by the thresholds.
         payload: The `RX` as it is published.
         accepted_ms: Unix milliseconds of the machine's clock when it was accepted; for ages on gauges, never for order.
     """
 
     seq: int
-    key: Key
+    identity: Identity
     qos: int
     payload: bytes
     accepted_ms: int
@@ -67,9 +67,9 @@ class Outbox:
     def __init__(self, jitter: Callable[[], float], window: int = WINDOW) -> None:
         self._jitter = jitter
         self._window = window
-        self._fresh: dict[Key, Item] = {}  # newest last
-        self._backlog: dict[Key, Item] = {}  # oldest first
-        self._flights: dict[Key, _Flight] = {}
+        self._fresh: dict[Identity, Item] = {}  # newest last
+        self._backlog: dict[Identity, Item] = {}  # oldest first
+        self._flights: dict[Identity, _Flight] = {}
         self._cursor = 0  # everything up to here is fresh, backlog, in flight or settled
         self._complete = False  # so is everything above the cursor
         self._fetching: Fetch | None = None
@@ -94,19 +94,19 @@ class Outbox:
 
     def accepted(self, item: Item) -> None:
         """A reading was committed to the file just now."""
-        if item.key in self._flights or item.key in self._backlog:
+        if item.identity in self._flights or item.identity in self._backlog:
             return
-        self._fresh[item.key] = item
+        self._fresh[item.identity] = item
         if len(self._fresh) > self._window:
             oldest = next(iter(self._fresh))
             self._leave_in_file(self._fresh.pop(oldest).seq)
 
-    def settled(self, keys: Iterable[Key], now_ms: int) -> None:
-        """The database has these readings, and they are gone from the file; unknown keys are ignored."""
-        for key in keys:
-            self._flights.pop(key, None)
-            self._fresh.pop(key, None)
-            self._backlog.pop(key, None)
+    def settled(self, identities: Iterable[Identity], now_ms: int) -> None:
+        """The database has these readings, and they are gone from the file; unknown ones are ignored."""
+        for identity in identities:
+            self._flights.pop(identity, None)
+            self._fresh.pop(identity, None)
+            self._backlog.pop(identity, None)
         if now_ms - self._progress_ms >= STALL_MS:  # they are back: do not sit out deadlines of minutes
             self._hurry(now_ms)
         self._progress_ms = now_ms
@@ -133,8 +133,8 @@ class Outbox:
         self._cursor = max(self._cursor, last_seq)
         self._complete = is_all
         for item in items:
-            if item.key not in self._flights and item.key not in self._fresh:
-                self._backlog[item.key] = item
+            if item.identity not in self._flights and item.identity not in self._fresh:
+                self._backlog[item.identity] = item
 
     def not_fetched(self) -> None:
         """The file could not be read; `wanted` will ask again."""
@@ -169,7 +169,7 @@ class Outbox:
         return self._backlog.pop(next(iter(self._backlog)))
 
     def _launch(self, item: Item, now_ms: int, wait_ms: int) -> None:
-        self._flights[item.key] = _Flight(item, now_ms + self._spread(wait_ms), wait_ms)
+        self._flights[item.identity] = _Flight(item, now_ms + self._spread(wait_ms), wait_ms)
 
     def _hurry(self, now_ms: int) -> None:
         for flight in self._flights.values():

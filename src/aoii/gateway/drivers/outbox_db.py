@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
+from aoii.broker.messages import Identity
 from aoii.core.errors import PeerError, WorldError
 from aoii.gateway.drivers.outbox_file import (
     EVENT_COLUMNS,
@@ -27,7 +28,7 @@ from aoii.gateway.drivers.outbox_file import (
     open_file,
     state_checksum,
 )
-from aoii.gateway.outbox import Fetch, Item, Key
+from aoii.gateway.outbox import Fetch, Item
 
 __all__ = ["OutboxBrokenError", "OutboxFullError", "Recovery", "Stats", "Store", "Transaction"]
 
@@ -99,18 +100,21 @@ class Transaction:
         """Count one more; the new `total_tx`."""
         return self._meta("UPDATE meta SET value = value + 1 WHERE name = 'total_tx' RETURNING value")
 
-    def insert(self, key: Key, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
+    def insert(self, who: Identity, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
         """Add a reading; None when the very same one is already there.
 
         Raises:
             PeerError: With reason `conflict`: the same identity is there with another content.
         """
+        key = (who.node, who.epoch, who.counter)
         row = self._connection.execute(
             "SELECT digest FROM events WHERE node = ? AND epoch = ? AND counter = ?", key
         ).fetchone()
         if row is not None:
             if row[0] != digest:
-                raise PeerError("conflict", f"node {key[0]}: event {key[2]} of epoch {key[1]} with two contents")
+                raise PeerError(
+                    "conflict", f"node {who.node}: event {who.counter} of epoch {who.epoch} with two contents"
+                )
             return None
         values = (*key, digest, qos, payload, now_ms, event_checksum(*key, digest, qos, payload, now_ms))
         cursor = self._connection.execute(
@@ -119,14 +123,15 @@ class Transaction:
             values,
         )
         self.events_added += 1
-        return Item(cursor.lastrowid or 0, key, qos, payload, now_ms)
+        return Item(cursor.lastrowid or 0, who, qos, payload, now_ms)
 
-    def delete(self, keys: Iterable[Key]) -> list[int]:
+    def delete(self, identities: Iterable[Identity]) -> list[int]:
         """Forget readings that the database has; when those that were here had been accepted, Unix milliseconds."""
         accepted_ms: list[int] = []
-        for key in keys:
+        for who in identities:
             rows = self._connection.execute(
-                "DELETE FROM events WHERE node = ? AND epoch = ? AND counter = ? RETURNING accepted_ms", key
+                "DELETE FROM events WHERE node = ? AND epoch = ? AND counter = ? RETURNING accepted_ms",
+                (who.node, who.epoch, who.counter),
             ).fetchall()
             accepted_ms += [row[0] for row in rows]
         self.events_added -= len(accepted_ms)
@@ -144,7 +149,7 @@ class Transaction:
         items = []
         for seq, node, epoch, counter, digest, qos, payload, accepted_ms, checksum in rows:
             if checksum == event_checksum(node, epoch, counter, digest, qos, payload, accepted_ms):
-                items.append(Item(seq, (node, epoch, counter), qos, payload, accepted_ms))
+                items.append(Item(seq, Identity(node, epoch, counter), qos, payload, accepted_ms))
             else:
                 self._set_aside(seq)
         return items, rows[-1][0] if rows else fetch.after, len(rows) < fetch.limit
