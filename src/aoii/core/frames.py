@@ -146,7 +146,7 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
     _fits("generation", uplink.generation, 0, 7)
     _fits("battery", uplink.battery, 0, 255)
     if (uplink.flags & KIND) not in KIND_NAMES or uplink.flags >> 5:
-        raise ProgramError("flags are %d; set exactly one kind, and nothing above LOW_BATTERY" % uplink.flags)
+        raise ProgramError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
     body = struct.pack(
         _UPLINK,
         VERSION << 4 | plan.damping,
@@ -176,16 +176,16 @@ def decode_uplink(data: bytes, key_of: "Callable[[int], bytes | None]") -> Uplin
         key_of: The key of a node number, None for a stranger.
     """
     if len(data) != UPLINK_BYTES:
-        return Rejected("length", "%d bytes; a frame has %d" % (len(data), UPLINK_BYTES))
+        return Rejected("length", f"{len(data)} bytes; a frame has {UPLINK_BYTES}")
     if data[0] >> 4 != VERSION:
-        return Rejected("version", "version %d; this gateway reads %d" % (data[0] >> 4, VERSION))
+        return Rejected("version", f"version {data[0] >> 4}; this gateway reads {VERSION}")
     node = data[1] | data[2] << 8
     key = key_of(node)
     if key is None:
-        return Rejected("unknown_node", "node %d has no key here" % node)
+        return Rejected("unknown_node", f"node {node} has no key here")
     body = data[:-MAC_BYTES]
     if not _same(_mac(b"U", body, key), data[-MAC_BYTES:]):
-        return Rejected("mac", "node %d: the frame was damaged or made without the node's key" % node)
+        return Rejected("mac", f"node {node}: the frame was damaged or made without the node's key")
     return _uplink(body)
 
 
@@ -220,17 +220,18 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
 def decode_ack(data: bytes, node: int, epoch: int, key: bytes) -> Ack | Rejected:
     """Read what came over the radio, on node `node` of epoch `epoch`."""
     if len(data) != ACK_BYTES and len(data) != ACK_WITH_SETTINGS_BYTES:
-        return Rejected("length", "%d bytes; an acknowledgement has %d or %d" % (len(data), 22, 30))
+        sizes = f"{ACK_BYTES} or {ACK_WITH_SETTINGS_BYTES}"
+        return Rejected("length", f"{len(data)} bytes; an acknowledgement has {sizes}")
     if data[0] != VERSION << 4 | 1:
-        return Rejected("version", "first byte %d" % data[0])
+        return Rejected("version", f"first byte {data[0]}")
     if data[1] | data[2] << 8 != node:
-        return Rejected("node", "for node %d" % (data[1] | data[2] << 8))
+        return Rejected("node", f"for node {data[1] | data[2] << 8}")
     body = data[:-MAC_BYTES]
     if not _same(_mac(b"D", body, key), data[-MAC_BYTES:]):
         return Rejected("mac", "the acknowledgement was damaged or made without the node's key")
     ack = _ack(body)
     if isinstance(ack, Ack) and ack.epoch != epoch:
-        return Rejected("epoch", "for epoch %d; this is %d" % (ack.epoch, epoch))
+        return Rejected("epoch", f"for epoch {ack.epoch}; this is {epoch}")
     return ack
 
 
@@ -254,9 +255,9 @@ def _uplink(body: bytes) -> Uplink | Rejected:
         battery,
     ) = struct.unpack(_UPLINK, body)
     if first & 15 > DAMPED:
-        return Rejected("plan", "node %d: damping code %d is not known here" % (node, first & 15))
+        return Rejected("plan", f"node {node}: damping code {first & 15} is not known here")
     if (flags & KIND) not in KIND_NAMES:
-        return Rejected("flags", "node %d: flags %d name no single kind" % (node, flags))
+        return Rejected("flags", f"node {node}: flags {flags} name no single kind")
     return Uplink(
         node,
         epoch,
@@ -280,7 +281,7 @@ def _ack(body: bytes) -> Ack | Rejected:
         settings = NodeSettings(*struct.unpack(_SETTINGS, body[16:]))
     fault = settings_fault(settings) if settings is not None else ""
     if unix_ms > 999:
-        fault = "%d ms in a second" % unix_ms
+        fault = f"{unix_ms} ms in a second"
     if fault:
         return Rejected("range", fault)
     return Ack(node, epoch, frame, unix_s, unix_ms, generation, settings)
@@ -291,20 +292,20 @@ def settings_fault(settings: NodeSettings) -> str:
     lowest = NodeSettings(1, 1, 1, 0)
     for name, value, low in zip(("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"), settings, lowest):
         if not low <= value <= 0xFFFF:
-            return "%s is %d; use %d to 65535" % (name, value, low)
+            return f"{name} is {value}; use {low} to 65535"
     return ""
 
 
 def _fits(name: str, value: int, low: int, high: int) -> None:
     # struct of MicroPython cuts a number that is too large without a word
     if not low <= value <= high:
-        raise ProgramError("%s is %d; it must be %d to %d to fit into a frame" % (name, value, low, high))
+        raise ProgramError(f"{name} is {value}; it must be {low} to {high} to fit into a frame")
 
 
 def _mac(direction: bytes, body: bytes, key: bytes) -> bytes:
     """The first MAC_BYTES of HMAC-SHA256 (RFC 2104); MicroPython has no hmac module."""
     if len(key) != KEY_BYTES:
-        raise ProgramError("a key has %d bytes; provision the node with %d" % (len(key), KEY_BYTES))
+        raise ProgramError(f"a key has {len(key)} bytes; provision the node with {KEY_BYTES}")
     padded = key + bytes(64 - KEY_BYTES)
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + direction + body).digest()
     return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + inner).digest()[:MAC_BYTES]

@@ -343,7 +343,7 @@ class Link:
         """
         rule = RULES.get((self.state, event))
         if rule is None:
-            raise ProgramError("link: %s while %s" % (event, self.state))
+            raise ProgramError(f"link: {event} while {self.state}")
         self.state, action = rule
         return action
 

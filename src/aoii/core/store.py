@@ -84,8 +84,7 @@ class Numbers:
                 self._slot = 1 - slot
         if not blank:
             raise WorldError(
-                "node %d: both records of its numbers are damaged; provision it again, with an epoch above %d"
-                % (node, epoch)
+                f"node {node}: both records of its numbers are damaged; provision it again, with an epoch above {epoch}"
             )
         self._frame_limit, self._counter_limit = self._frame, self._counter
 
@@ -131,7 +130,7 @@ class Backlog:
 
     def __init__(self, store: "Store", epoch: int) -> None:
         if store.slots <= NUMBER_SLOTS:
-            raise ProgramError("a store of %d slots has no room for readings" % store.slots)
+            raise ProgramError(f"a store of {store.slots} slots has no room for readings")
         self._store = store
         self._epoch = epoch
         self.dropped = 0

@@ -58,7 +58,7 @@ def encode_usb(kind: bytes, content: bytes) -> bytes:
     """
     body = kind + content
     if len(body) > FRAME_LIMIT - 6:
-        raise ProgramError("a frame of %d bytes; %d fit" % (len(body), FRAME_LIMIT - 6))
+        raise ProgramError(f"a frame of {len(body)} bytes; {FRAME_LIMIT - 6} fit")
     return b"\0" + _stuff(body + struct.pack("<I", crc32(body))) + b"\0"
 
 
