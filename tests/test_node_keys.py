@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aoii import node_keys
 from aoii.core.errors import InputError
-from aoii.node_keys import NodeKey
+from aoii.node_keys import KeyRing, NodeKey
 
 DIGITS = "00112233445566778899aabbccddeeff"
 
@@ -76,6 +76,41 @@ def test_a_missing_file_is_said_with_its_path(tmp_path: Path) -> None:
 def test_a_key_is_not_shown_by_repr() -> None:
     assert DIGITS not in repr(NodeKey(1, bytes.fromhex(DIGITS)))
     assert "\\x11" not in repr(NodeKey(1, bytes.fromhex(DIGITS)))
+
+
+def test_a_ring_reads_the_file_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "node_keys"
+    ring = KeyRing(file)
+    assert ring.get(7) is None
+
+    node_keys.write(file, {7: NodeKey(1, bytes(16))})
+    first = ring.get(7)
+    node_keys.write(file, {7: NodeKey(2, bytes(16)), 8: NodeKey(1, bytes(16))})
+
+    assert first == NodeKey(1, bytes(16))
+    assert ring.get(7) == NodeKey(2, bytes(16))
+    assert ring.get(9) is None
+    file.unlink()
+    assert ring.get(7) is None
+
+
+def test_a_ring_keeps_the_old_keys_when_the_file_turns_bad_and_takes_the_next_good_one(tmp_path: Path) -> None:
+    file = tmp_path / "node_keys"
+    node_keys.write(file, {7: NodeKey(1, bytes(16))})
+    ring = KeyRing(file)
+
+    file.write_text("7 two\n")
+    kept = ring.get(7)
+    file.chmod(0o644)
+
+    assert kept == ring.get(7) == NodeKey(1, bytes(16))
+    node_keys.write(file, {7: NodeKey(3, bytes(16))})
+    assert ring.get(7) == NodeKey(3, bytes(16))
+
+
+def test_a_ring_does_not_begin_with_a_bad_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        KeyRing(key_file(tmp_path, "7 two\n"))
 
 
 @given(st.binary(max_size=200))

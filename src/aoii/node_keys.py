@@ -3,6 +3,7 @@
 Host only. It refuses a file that others may read, and it never shows a key: not in an error, not in a `repr`.
 """
 
+import logging
 import os
 import re
 import stat
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aoii.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 KEY_BYTES = 16
 NODE_LIMIT = EPOCH_LIMIT = 0xFFFF  # both are u16 on the radio
@@ -73,6 +76,42 @@ def write(path: Path, keys: Mapping[int, NodeKey]) -> None:
             raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and its rights") from error
+
+
+class KeyRing:
+    """The keys as the file has them now: read again whenever it changes, kept as they were when it turns bad.
+
+    Args:
+        path: The file; while it does not exist nobody has a key.
+
+    Raises:
+        InputError: The file is there and cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._version = self._look()
+        self._keys = load(path) if self._version is not None else {}
+
+    def get(self, node: int) -> NodeKey | None:
+        """The node's key, None for a stranger."""
+        version = self._look()
+        if version != self._version:
+            self._version = version
+            try:
+                self._keys = load(self._path) if version is not None else {}
+                log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
+            except InputError as error:
+                log.error("new node keys refused, the old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
+        return self._keys.get(node)
+
+    def _look(self) -> tuple[int, int, int, int] | None:
+        """What changes when the file does."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
 
 
 def _parse(path: Path, text: str) -> dict[int, NodeKey]:
