@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aoii.broker.messages import Identity, Reading
+from aoii.server.dead_letter import DeadLetters, DeadLettersFull
 from aoii.settings import Database as DatabaseSettings
 from servers import MariaDB
 
@@ -34,3 +35,13 @@ def sqlite_at(path: Path) -> DatabaseSettings:
 
 def mysql_at(server: MariaDB, schema: str) -> DatabaseSettings:
     return DatabaseSettings(Path("unused.db"), "127.0.0.1", server.port, "root", "", schema)
+
+
+def fill(letters: DeadLetters, node: str = "7") -> int:
+    """Park until there is no room; how many were kept."""
+    for counter in range(100_000):
+        try:
+            letters.park([a_reading(counter, node=node)], "database_away", "")
+        except DeadLettersFull:
+            return counter
+    raise AssertionError("there is no cap")

@@ -13,8 +13,8 @@ import pytest
 from aoii.broker.messages import Identity, decode_message
 from aoii.core.errors import WorldError
 from aoii.server import dead_letter
-from aoii.server.dead_letter import DeadLetters, DeadLettersFull
-from server.samples import a_reading
+from aoii.server.dead_letter import DeadLetters
+from server.samples import a_reading, fill
 
 
 @pytest.fixture
@@ -22,16 +22,6 @@ def letters(tmp_path: Path) -> Iterator[DeadLetters]:
     letters = DeadLetters(tmp_path / "dead_letters.db", 1)
     yield letters
     letters.close()
-
-
-def fill(letters: DeadLetters) -> int:
-    """Park until there is no room; how many were kept."""
-    for start in range(0, 100_000, 50):
-        try:
-            letters.park([a_reading(counter) for counter in range(start, start + 50)], "database_away", "")
-        except DeadLettersFull:
-            return start
-    raise AssertionError("there is no cap")
 
 
 def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
@@ -127,7 +117,8 @@ def test_a_huge_payload_is_cut_and_a_full_file_drops_the_malformed_first(letters
 def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "dead_letters.db"
     script = (
-        "import os, pathlib, sys; from server.samples import a_reading; from aoii.server.dead_letter import DeadLetters; "
+        "import os, pathlib, sys; from server.samples import a_reading; "
+        "from aoii.server.dead_letter import DeadLetters; "
         "DeadLetters(pathlib.Path(sys.argv[1]), 1).park([a_reading(9)], 'database_away', ''); os.kill(os.getpid(), 9)"
     )
     environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}

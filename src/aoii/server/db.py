@@ -207,7 +207,8 @@ class Database:
         Raises:
             DatabaseAway: It could not be done now; what was done stays, and calling again goes on from there.
         """
-        from aoii.server.migrations import upgrade  # Alembic takes 0.2 s to import
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells its plugins when it is imported
+        from aoii.server.migrations import upgrade  # it takes 0.2 s to import
 
         with self._migration() as connection:
             try:
@@ -426,7 +427,10 @@ class Database:
             ):
                 yield connection
         except (SQLAlchemyError, OSError, OverflowError) as error:
-            raise self._translated(error) from error
+            ours = self._translated(error)
+            if isinstance(ours, DatabaseAway) and ours.reason == "refused":
+                self._engine.dispose()  # a connection keeps the rights that it began with, even after a GRANT
+            raise ours from error
 
     def _translated(self, error: Exception) -> DatabaseAway | BadRow:
         if isinstance(error, sa.exc.TimeoutError):

@@ -1,6 +1,5 @@
 """The history of our tables as Alembic versions; `server/db.py` runs it, under its lock."""
 
-import logging
 from pathlib import Path
 
 from alembic import command
@@ -20,7 +19,6 @@ def upgrade(connection: Connection) -> tuple[str | None, str | None]:
     Raises:
         LookupError: The tables have a version that this code does not know.
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,0 +1,88 @@
+"""Asks the database at intervals whether it would take a row; in a thread of its own, so that nobody else waits for it.
+
+It also brings the tables up to date, as soon as the database can be reached for the first time.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from aoii.core.errors import WorldError
+from aoii.monitoring import metrics
+from aoii.server.db import Database
+
+log = logging.getLogger(__name__)
+
+HEALTHY_PROBE_S = 10.0
+
+
+class DatabaseWatch:
+    """Whether the database is up, as last heard.
+
+    Args:
+        database: Need not be reachable, and need not have tables.
+        probe_s: Seconds between two probes while it is away.
+        on_answer: Called in the watch's thread after every probe that got through; must return at once.
+    """
+
+    def __init__(self, database: Database, probe_s: float, on_answer: Callable[[], None]) -> None:
+        self._database = database
+        self._probe_s = probe_s
+        self._on_answer = on_answer
+        self._migrated = False
+        self._ending = False
+        self._told = False  # that it is away; an answer does not end that, a full table answers, too
+        self._wake = threading.Event()
+        self._answered = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="database-watch", daemon=True)
+        self.is_up = False
+
+    def start(self) -> None:
+        """Begin asking."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more; does not wait for a probe under way."""
+        self._ending = True
+        self._wake.set()
+
+    def wait_answer(self, timeout_s: float) -> bool:
+        """Wait for the first answer; whether it came."""
+        return self._answered.wait(timeout_s)
+
+    def report_away(self, reason: str) -> None:
+        """An insert failed: from now on ask every `probe_s`, until it answers."""
+        self._down(reason)
+        self._wake.set()
+
+    def report_back(self) -> None:
+        """An insert succeeded after it had been away, or for the first time."""
+        log.info("database takes rows", extra={"event": "database_back"})
+        self._told = False
+
+    def _run(self) -> None:
+        while not self._ending:
+            self._probe()
+            while self._wake.wait(HEALTHY_PROBE_S if self.is_up else self._probe_s) and not self._ending:
+                self._wake.clear()  # by a report: it has only just failed, so wait again
+
+    def _probe(self) -> None:
+        try:
+            if not self._migrated:
+                self._database.migrate()
+                self._migrated = True
+            self._database.ping(write=True)
+        except WorldError as error:
+            self._down(str(error))
+            return
+        self.is_up = True
+        metrics.DATABASE_UP.set(1)
+        self._answered.set()
+        self._on_answer()
+
+    def _down(self, reason: str) -> None:
+        if not self._told:
+            log.error("database away", extra={"event": "database_away", "reason": reason})
+        self._told = True
+        self.is_up = False
+        metrics.DATABASE_UP.set(0)

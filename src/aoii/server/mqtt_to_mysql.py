@@ -1,0 +1,499 @@
+"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways.
+
+    network thread -> Inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
+
+A message is acknowledged when its reading is durable, in the database or in the dead letters, and never before. While
+it is neither, the ingest thread holds it and takes nothing more: the broker keeps the rest. A process that is killed at
+any instruction loses nothing: what was not acknowledged comes again, and its identity makes a second insert harmless.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aoii.broker.client import Client, Message, Subscription
+from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
+from aoii.core.errors import WorldError
+from aoii.monitoring import metrics, status
+from aoii.server import ingest, stopping
+from aoii.server.database_watch import DatabaseWatch
+from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
+from aoii.server.dead_letter import DeadLetter, DeadLetters, Reason
+from aoii.server.inbox import Inbox
+from aoii.server.ingest import Circuit, Fate, Malformed
+from aoii.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = "aoii-server"  # names the session at the broker: one server at a time
+SESSION_EXPIRY_S = 7 * 86400  # a server may be away for a weekend
+RECEIVE_MAXIMUM = 500
+BATCH_LIMIT = 500
+IDLE_S = 0.2
+CONFLICT_REPLAYS = 3  # a deadlock or a lock: the whole batch again at once, which usually succeeds
+PROBE_DELAYS = 5  # an absent database is asked every 5 x INSERT_BASE_DELAY seconds
+HOLD_S = 0.5  # between two tries when the dead letters are full
+HOUSEKEEPING_S = 1.0
+MISMATCH = "the same identity is stored with another content"
+ALIVE_S = 60.0  # longer than any single call to a frozen database
+STOP_S = 8.0  # of the 10 s that a graceful stop may take
+
+Pause = Callable[[float], bool]
+"""Waits for so many seconds; True, at once, when the station is stopping."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of rows, in their order, None: not durable; and `away`, why the database was given up, if it was."""
+
+    fates: list[Fate | None]
+    away: str | None
+
+
+def insert_reading_with_retry(
+    database: Database,
+    dead_letters: DeadLetters,
+    rows: Sequence[Reading],
+    *,
+    tries: int,
+    base_delay_s: float,
+    pause: Pause,
+) -> Settled:
+    """Store readings, however often it takes; park those that the database cannot have.
+
+    After a failure it waits `base_delay_s`, then twice as long, and so on. Rows that never fit are found by halving the
+    batch and parked as `bad_row`, rows whose identity is known with another content as `mismatch`; when all tries have
+    failed the rest is parked as `database_away`.
+
+    Args:
+        database: Where they belong.
+        dead_letters: Where they go otherwise.
+        rows: One reading or a whole batch.
+        tries: Inserts until parking; 0 parks at once.
+        base_delay_s: Seconds before the second try.
+        pause: How to wait; ends the tries when it returns True.
+
+    Returns:
+        The fates. A row without one is neither stored nor parked, because we are stopping or because the dead letters
+        did not take it: it must not be acknowledged, and may be handed in again.
+    """
+    fates: list[Fate | None] = [None] * len(rows)
+    details: dict[int, str] = {}
+    away = None if tries else "known to be away"
+    for number in range(tries):
+        if number:
+            metrics.INSERT_RETRIES.inc()
+            if pause(base_delay_s * 2 ** (number - 1)):
+                away = None
+                break
+        try:
+            _insert(database, rows, fates, details)
+        except DatabaseAway as error:
+            away = str(error)
+            log.warning("insert failed", extra={"event": "insert_failed", "try": number + 1, "reason": away})
+        else:
+            away = None
+            break
+    if away is not None:
+        fates = [fate or "parked" for fate in fates]
+    _park(dead_letters, rows, fates, details, away or "")
+    return Settled(fates, away)
+
+
+def _insert(database: Database, rows: Sequence[Reading], fates: list[Fate | None], details: dict[int, str]) -> None:
+    """Insert the rows that have no fate and give them one; `details` tells about bad rows. Raises DatabaseAway."""
+    pending = [[index for index, fate in enumerate(fates) if fate is None]]
+    while pending:
+        part = pending.pop()
+        try:
+            outcomes = _insert_part(database, [rows[index] for index in part])
+        except BadRow as error:
+            if len(part) > 1:
+                middle = len(part) // 2
+                pending += [part[middle:], part[:middle]]
+            else:
+                fates[part[0]] = "bad_row"
+                details[part[0]] = str(error)
+            continue
+        for index, outcome in zip(part, outcomes, strict=True):
+            fates[index] = outcome
+
+
+def _insert_part(database: Database, rows: Sequence[Reading]) -> list[Outcome]:
+    """One transaction, tried again at once after a deadlock or a lock (1205 alone would keep half a batch)."""
+    for replay in range(1 + CONFLICT_REPLAYS):
+        try:
+            with metrics.BATCH_SECONDS.time():
+                outcomes = database.insert_readings(rows)
+        except DatabaseAway as error:
+            if error.reason != "conflict" or replay == CONFLICT_REPLAYS:
+                raise
+        else:
+            metrics.BATCH_ROWS.observe(len(rows))
+            return outcomes
+    raise AssertionError("the last replay returns or raises")
+
+
+def _park(
+    dead_letters: DeadLetters,
+    rows: Sequence[Reading],
+    fates: list[Fate | None],
+    details: dict[int, str],
+    away: str,
+) -> None:
+    """Park the rows whose fate needs it; a row that the dead letters do not take has no fate."""
+    groups: list[tuple[list[int], Reason, str]] = [
+        ([index for index, fate in enumerate(fates) if fate == "parked"], "database_away", away),
+        ([index for index, fate in enumerate(fates) if fate == "mismatch"], "mismatch", MISMATCH),
+        *(([index], "bad_row", detail) for index, detail in details.items()),
+    ]
+    for indexes, reason, detail in groups:
+        if not indexes:
+            continue
+        try:
+            dead_letters.park([rows[index] for index in indexes], reason, detail)
+        except WorldError as error:
+            _log_refusal(error)
+            for index in indexes:
+                fates[index] = None
+            continue
+        if reason != "database_away":
+            log.warning("reading parked", extra={"event": "reading_parked", "reason": reason, "detail": detail})
+
+
+@dataclass
+class Job:
+    """A message, what it is, and whether it may be acknowledged; an estimate may be at once, it is in no table."""
+
+    message: Message
+    content: Reading | Estimate | Malformed
+
+    def __post_init__(self) -> None:
+        self.done = isinstance(self.content, Estimate)
+
+
+class Ingest:
+    """The thread between inbox and database.
+
+    Args:
+        database: Need not be reachable.
+        dead_letters: The file of this server.
+        client: Where to acknowledge and to publish commit acknowledgements.
+        inbox: Where the network thread puts messages.
+        max_retries: Retries of a failed insert.
+        base_delay_s: Seconds before the first.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        dead_letters: DeadLetters,
+        client: Client,
+        inbox: Inbox,
+        *,
+        max_retries: int,
+        base_delay_s: float,
+    ) -> None:
+        self._database = database
+        self._dead_letters = dead_letters
+        self._client = client
+        self._inbox = inbox
+        self._base_delay_s = base_delay_s
+        self._circuit = Circuit(max_retries)
+        self._answered = threading.Event()
+        self._stopping = threading.Event()
+        self._progress_s = time.monotonic()
+        self._housekeeping_s = 0.0
+        self._has_room = True
+        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
+
+    def start(self) -> None:
+        """Begin working."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Finish the batch in hand and take no more; False when that took longer than `timeout_s`."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs and got somewhere within the last minute."""
+        return self._thread.is_alive() and time.monotonic() - self._progress_s < ALIVE_S
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread is gone, which must not happen before `stop`."""
+        return not self._thread.is_alive()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the dead letters are below their cap."""
+        return self._has_room
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:  # a fault of ours: the process ends, and what was not acknowledged comes again
+            log.exception("ingest ended by an error", extra={"event": "ingest_error"})
+
+    def _work(self) -> None:
+        replaying = True
+        while not self._stopping.is_set():
+            batch = self._inbox.take(BATCH_LIMIT, 0 if replaying else IDLE_S)
+            self._keep_house()
+            if batch:
+                self._handle([Job(message, ingest.read(message.payload)) for message in batch])
+            replaying = self._replay()  # one batch of each in turn: neither starves the other
+            if self._inbox.overrun():
+                log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
+                self._client.reconnect()
+
+    def _handle(self, jobs: list[Job]) -> None:
+        """Make every message durable, then acknowledge it; gives up only when stopping."""
+        _count(jobs)
+        acknowledged = 0
+        while True:
+            self._park_malformed([job for job in jobs if not job.done and isinstance(job.content, Malformed)])
+            settled = self._settle([job for job in jobs if not job.done and isinstance(job.content, Reading)])
+            while acknowledged < len(jobs) and jobs[acknowledged].done:  # in order
+                if jobs[acknowledged].message.qos:
+                    self._client.acknowledge(jobs[acknowledged].message)
+                acknowledged += 1
+            for gateway, items in ingest.commit_acks(settled):
+                # Without a connection it is dropped: the gateway publishes again, and the duplicate is told again.
+                self._client.publish(ack_topic(gateway), encode_commit_ack(items), 1)
+            if acknowledged == len(jobs) or self._pause(HOLD_S):
+                return
+            self._replay()  # what is replayed makes room
+
+    def _park_malformed(self, jobs: list[Job]) -> None:
+        payloads = [(job.content.payload, str(job.content)) for job in jobs if isinstance(job.content, Malformed)]
+        if not payloads:
+            return
+        try:
+            dropped = self._dead_letters.park_malformed(payloads)
+        except WorldError as error:
+            _log_refusal(error)
+            return
+        metrics.DEAD_LETTERS_DROPPED.inc(dropped)
+        for job in jobs:
+            job.done = True
+
+    def _settle(self, jobs: list[Job]) -> list[tuple[Reading, Fate]]:
+        """Make readings durable; those that are, with their fates."""
+        rows = [job.content for job in jobs if isinstance(job.content, Reading)]
+        if not rows:
+            return []
+        self._hear_the_watch()
+        tries = self._circuit.tries()
+        settled = insert_reading_with_retry(
+            self._database,
+            self._dead_letters,
+            rows,
+            tries=tries,
+            base_delay_s=self._base_delay_s,
+            pause=self._pause,
+        )
+        if tries and (settled.away or not self._stopping.is_set()):
+            self._judge(settled.away)
+        told = []
+        for job, row, fate in zip(jobs, rows, settled.fates, strict=True):
+            if fate is not None:
+                job.done = True
+                metrics.ROWS.labels(outcome=fate).inc()
+                told.append((row, fate))
+        return told
+
+    def _replay(self) -> bool:
+        """Store one batch of what was parked while the database was away; whether there may be more."""
+        self._hear_the_watch()
+        if not self._circuit.tries():
+            return False
+        try:
+            letters = self._dead_letters.waiting(BATCH_LIMIT)
+            if letters:
+                self._replay_letters(letters)
+        except DatabaseAway as error:
+            self._judge(str(error))
+            return False
+        except WorldError as error:
+            _log_refusal(error)
+            return False
+        return bool(letters)
+
+    def _replay_letters(self, letters: list[DeadLetter]) -> None:
+        rows = []
+        for letter in letters:
+            row = ingest.read(letter.payload)
+            if not isinstance(row, Reading):
+                raise WorldError(f"dead letter {letter.id} is damaged ({row}); drop it by hand")
+            rows.append(row)
+        fates: list[Fate | None] = [None] * len(rows)
+        details: dict[int, str] = {}
+        _insert(self._database, rows, fates, details)
+        self._judge(None)
+        self._dead_letters.remove(
+            letter.id for letter, fate in zip(letters, fates, strict=True) if fate in ("stored", "duplicate")
+        )
+        mismatched = [letter.id for letter, fate in zip(letters, fates, strict=True) if fate == "mismatch"]
+        self._dead_letters.change_reason(mismatched, "mismatch", MISMATCH)
+        for index, detail in details.items():
+            self._dead_letters.change_reason([letters[index].id], "bad_row", detail)
+        for fate in fates:
+            if fate is not None:
+                metrics.ROWS.labels(outcome=fate).inc()
+        log.info("parked readings replayed", extra={"event": "replayed", "readings": len(letters)})
+
+    def _hear_the_watch(self) -> None:
+        if self._answered.is_set():
+            self._answered.clear()
+            self._circuit.handle(ingest.ANSWERED)
+
+    def _judge(self, away: str | None) -> None:
+        """Tell circuit and watch how an insert ended."""
+        changed = self._circuit.handle(ingest.FAILED if away else ingest.STORED)
+        if away:
+            self.watch.report_away(away)
+        elif changed:
+            self.watch.report_back()
+
+    def _pause(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            self._progress_s = time.monotonic()
+            if self._stopping.wait(min(left_s, HOUSEKEEPING_S)):
+                return True
+        return self._stopping.is_set()
+
+    def _keep_house(self) -> None:
+        self._progress_s = now = time.monotonic()
+        if now < self._housekeeping_s:
+            return
+        self._housekeeping_s = now + HOUSEKEEPING_S
+        try:
+            for reason, count in self._dead_letters.counts().items():
+                metrics.DEAD_LETTERS.labels(reason=reason).set(count)
+            self._has_room = self._dead_letters.has_room()
+        except WorldError as error:
+            _log_refusal(error)
+            self._has_room = False
+
+
+def _count(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        match job.content:
+            case Reading():
+                metrics.MESSAGES.labels(event="RX").inc()
+            case Estimate():
+                metrics.MESSAGES.labels(event="EST").inc()
+            case Malformed(reason=reason, detail=detail):
+                metrics.MESSAGES.labels(event="bad").inc()
+                metrics.MESSAGES_REJECTED.labels(reason=reason).inc()
+                log.warning("payload refused", extra={"event": "payload_refused", "reason": reason, "detail": detail})
+
+
+def _log_refusal(error: WorldError) -> None:
+    log.error("dead letters refuse", extra={"event": "dead_letters_refuse", "reason": str(error)})
+
+
+class Server:
+    """The station: everything that runs, started and stopped together."""
+
+    def __init__(self, settings: Settings) -> None:
+        server = settings.server
+        self._max_wait_s = server.insert_base_delay_s * (2**server.insert_max_retries - 1)
+        self._dead_letters = DeadLetters(server.dead_letter_path, server.dead_letter_max_mb)
+        self._database = Database(settings.database, create=True)
+        self._inbox = Inbox()
+        self._client = Client(
+            settings.mqtt,
+            CLIENT_ID,
+            subscriptions=[Subscription(READINGS_TOPIC, 1)],
+            on_message=self._inbox.put,
+            on_state=_note_state,
+            session_expiry_s=SESSION_EXPIRY_S,
+            receive_maximum=RECEIVE_MAXIMUM,
+            manual_ack=True,
+        )
+        self._ingest = Ingest(
+            self._database,
+            self._dead_letters,
+            self._client,
+            self._inbox,
+            max_retries=server.insert_max_retries,
+            base_delay_s=server.insert_base_delay_s,
+        )
+        self._listening = False
+        self._page = status.serve(server.status_port, self.alive, self.ready)
+
+    def start(self, stop: threading.Event) -> None:
+        """Begin; waits for the database's first answer as long as a batch would, then takes messages without it."""
+        self._ingest.watch.start()
+        self._ingest.start()
+        deadline = time.monotonic() + self._max_wait_s
+        while not self._ingest.watch.wait_answer(IDLE_S) and time.monotonic() < deadline and not stop.is_set():
+            pass
+        if not stop.is_set():
+            self._client.start()
+            self._listening = True
+
+    def stop(self) -> bool:
+        """Finish the batch in hand, acknowledge it and end; False when that took too long."""
+        done = self._ingest.stop(STOP_S)
+        self._ingest.watch.stop()
+        if self._listening:
+            self._client.stop()
+        if self._page is not None:
+            self._page.shutdown()
+            self._page.server_close()
+        if done:
+            self._dead_letters.close()
+            self._database.close()
+        return done
+
+    def alive(self) -> dict[str, bool]:
+        """What must make progress."""
+        return {"ingest": self._ingest.is_alive, "network": self._client.is_alive or not self._listening}
+
+    def ready(self) -> dict[str, bool]:
+        """What must be there for work."""
+        return {
+            "broker": self._client.is_ready,
+            "database": self._ingest.watch.is_up,
+            "dead_letters": self._ingest.has_room,
+        }
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a thread has ended by itself, which is a fault of ours."""
+        return self._ingest.has_ended or (self._listening and not self._client.is_alive)
+
+
+def _note_state(is_ready: bool) -> None:
+    metrics.BROKER_UP.set(is_ready)
+    if not is_ready:
+        metrics.RECONNECTS.inc()
+
+
+def run(settings: Settings) -> int:
+    """Run the server until SIGTERM or SIGINT; its exit code.
+
+    Raises:
+        WorldError: The dead letters cannot be opened, or the status port is taken.
+    """
+    stop = stopping.on_signals()
+    server = Server(settings)
+    server.start(stop)
+    while not stop.wait(IDLE_S):
+        if server.has_failed:
+            log.error("a thread of the server has ended", extra={"event": "thread_ended"})
+            server.stop()
+            return 1
+    if not server.stop():
+        log.warning("stopped in a batch", extra={"event": "stopped_in_batch"})  # it comes again
+    return 0

@@ -1,0 +1,106 @@
+"""What the server decides: what a payload is, what is told to whom, when to park."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoii.broker.embedded import PAYLOAD_LIMIT_BYTES
+from aoii.broker.messages import ACK_ITEMS_LIMIT, Committed, Estimate, Reading, encode_commit_ack, encode_reading
+from aoii.core.errors import ProgramError
+from aoii.server import ingest
+from aoii.server.ingest import Circuit, Malformed
+from server.samples import a_reading
+
+READING = json.loads(encode_reading(a_reading(), 1))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner), max_leaves=5)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_as_something(payload: bytes) -> None:
+    assert isinstance(ingest.read(payload), Reading | Estimate | Malformed)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(READING)), JSON))
+def test_any_change_of_a_message_is_read_as_something(changes: dict[str, object]) -> None:
+    payload = json.dumps(READING | changes).encode()
+
+    content = ingest.read(payload)
+
+    assert isinstance(content, Reading | Malformed)
+    if isinstance(content, Reading):  # then it has all that a row needs
+        assert ingest.read(encode_reading(content, 1)) == content
+
+
+def test_a_malformed_payload_keeps_its_bytes_and_its_reason() -> None:
+    assert ingest.read(b"\xff") == Malformed(b"\xff", "encoding", "payload is not UTF-8")
+
+
+def test_each_gateway_is_told_about_its_own_readings() -> None:
+    ours, theirs = a_reading(1), a_reading(2, gateway="b")
+    nobodys = replace(a_reading(3), identity=None, gateway=None)
+
+    acks = ingest.commit_acks(
+        [(ours, "stored"), (theirs, "duplicate"), (nobodys, "stored"), (a_reading(4), "mismatch"),
+         (a_reading(5), "bad_row"), (a_reading(6), "parked")]
+    )  # fmt: skip
+
+    told = {gateway: [(item.identity.counter, item.status) for item in items] for gateway, items in acks}
+    assert told == {"gateway": [(1, "stored"), (4, "parked"), (5, "parked"), (6, "parked")], "b": [(2, "duplicate")]}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.text("가a\U0001f321", min_size=1, max_size=128)), max_size=700)
+)
+def test_no_acknowledgement_is_over_the_limits_and_nothing_is_left_out(who: list[tuple[str, str]]) -> None:
+    settled: list[tuple[Reading, ingest.Fate]] = [
+        (a_reading(counter, node=node, gateway=gateway), "stored") for counter, (gateway, node) in enumerate(who)
+    ]
+
+    acks = ingest.commit_acks(settled)
+
+    told: list[tuple[str, Committed]] = [(gateway, item) for gateway, items in acks for item in items]
+    for gateway in ("a", "b"):
+        counters = [item.identity.counter for told_gateway, item in told if told_gateway == gateway]
+        assert counters == [counter for counter, (name, _) in enumerate(who) if name == gateway]
+    for _, items in acks:
+        assert 1 <= len(items) <= ACK_ITEMS_LIMIT
+        assert len(encode_commit_ack(items)) <= PAYLOAD_LIMIT_BYTES
+
+
+def test_the_circuit_parks_at_once_while_the_database_is_away_and_tries_once_when_it_answers() -> None:
+    circuit = Circuit(max_retries=5)
+    assert circuit.tries() == 0  # before the first answer
+
+    steps = [
+        (ingest.ANSWERED, 1),
+        (ingest.STORED, 6),
+        (ingest.ANSWERED, 6),
+        (ingest.STORED, 6),
+        (ingest.FAILED, 0),
+        (ingest.ANSWERED, 1),
+        (ingest.ANSWERED, 1),
+        (ingest.FAILED, 0),  # a full table answers and takes nothing
+        (ingest.ANSWERED, 1),
+        (ingest.STORED, 6),
+    ]
+
+    for event, tries in steps:
+        circuit.handle(event)
+        assert circuit.tries() == tries
+
+
+def test_the_circuit_tells_changes_from_repetitions() -> None:
+    circuit = Circuit(max_retries=0)
+
+    assert [circuit.handle(event) for event in (ingest.ANSWERED, ingest.ANSWERED, ingest.STORED, ingest.STORED)] == [
+        True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_an_insert_while_the_circuit_is_open_is_an_error_of_ours() -> None:
+    with pytest.raises(ProgramError):
+        Circuit(max_retries=5).handle(ingest.STORED)
