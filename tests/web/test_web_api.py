@@ -2,6 +2,8 @@
 
 import re
 import statistics
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -214,23 +216,62 @@ def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(lo
         assert client.get("/api/stats").json()["total"] == len(READINGS)
 
 
-def test_only_the_poller_waits_for_a_database_that_is_away(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_poller_waits_for_a_database_that_is_away(load: Load) -> None:
     asked = []
 
     def ask(database: Database) -> None:
         asked.append(database)
         raise WorldError("frozen")
 
-    read = Source(load().database).read
+    told = Source(load().database)
 
     with pytest.raises(WorldError):
-        read(ask)
+        told.read(ask)
     with pytest.raises(WorldError, match="frozen"):
-        read(ask)
+        told.read(ask)
     with pytest.raises(WorldError):
-        read(ask, trying=True)
+        told.try_read(ask)
 
     assert len(asked) == 2
+
+
+def test_a_database_that_hangs_keeps_nobody_waiting_and_nobody_from_ending(load: Load, database: Database) -> None:
+    hang = threading.Event()
+    asked = Source(load().database)
+
+    with pytest.raises(WorldError, match="has not answered"):
+        asked.read(lambda _: hang.wait(30), patience_s=0.2)
+    threading.Timer(0.2, asked.stop).start()
+    began = time.monotonic()
+    with pytest.raises(WorldError, match="being stopped"):
+        asked.read(lambda _: hang.wait(30))
+
+    assert time.monotonic() - began < 5
+    hang.set()
+
+
+def test_questions_beyond_the_limit_are_refused_and_the_places_come_back(
+    load: Load, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "QUESTIONS_LIMIT", 1)
+    hang = threading.Event()
+    asked = Source(load().database)
+    with pytest.raises(WorldError):
+        asked.read(lambda _: hang.wait(30), patience_s=0.1)
+
+    with pytest.raises(WorldError, match="wait for the database already"):
+        asked.read(Database.ping)
+    hang.set()
+
+    until(lambda: answers(asked))
+
+
+def answers(asked: Source) -> bool:
+    try:
+        asked.read(Database.ping)
+    except WorldError:
+        return False
+    return True
 
 
 def test_ten_pages_that_ask_for_totals_cost_one_query(

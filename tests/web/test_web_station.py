@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
 from aoii.server.db import Database, open_database
 from aoii.settings import Settings
-from servers import Mosquitto, until
+from servers import MariaDB, Mosquitto, free_port, until
 from web.recorded import minutes, packets_of, store
 from web.station import WebStation
 
@@ -219,6 +220,28 @@ def test_it_ends_at_a_signal_within_three_seconds_though_pages_are_open(
     log = (station.folder / "server.log").read_text()
     assert "Traceback" not in log
     assert "ERROR" not in log
+
+
+def test_it_ends_though_the_database_is_frozen_and_somebody_waits_for_it(tmp_path: Path, mariadb: MariaDB) -> None:
+    values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": mariadb.port, "MYSQL_DATABASE": mariadb.new_schema()}
+    station = WebStation(tmp_path, MQTT_PORT=free_port(), **values)
+    open_database(settings_of(station).database, migrate=True).close()
+    with station:
+        until(lambda: httpx.get(f"{station.url}/api/stats").status_code == 200)
+        assert station.process is not None
+        mariadb.freeze()
+        try:
+            with ThreadPoolExecutor() as pool:
+                waiting = pool.submit(httpx.get, f"{station.url}/api/recent", timeout=30)
+                with pytest.raises(TimeoutError):
+                    waiting.result(0.5)
+
+                station.signal(signal.SIGTERM)
+
+                assert station.process.wait(5) == 0
+                assert waiting.result(5).status_code == 503
+        finally:
+            mariadb.thaw()
 
 
 def test_a_port_that_is_taken_is_said_with_the_remedy(station: WebStation, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 STREAMS_LIMIT = 64  # open pages; each costs a look four times a second
 LOOK_S = 0.25
 SEND_TIMEOUT_S = 30.0  # a page that does not read is let go, and comes back by itself
+HEALTH_PATIENCE_S = 3.0  # a probe that waits longer gives up itself
 END_S = 1.0  # `_follow` ends by itself; cut off, the page would see a broken answer
 RETRY_AFTER_S = 5
 
@@ -128,7 +129,7 @@ class Answers:
         """200 while the page works; 503 and the reason when the database cannot be read. The broker is told of only."""
         reason = None
         try:
-            self._source.read(Database.ping)
+            self._source.read(Database.ping, HEALTH_PATIENCE_S)
         except WorldError as error:
             reason = str(error)
         if not self._live.is_alive:

@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT."""
-        self._live.stopping.set()
+        self._live.say_stop()
         self.should_exit = True
 
 

@@ -102,9 +102,14 @@ class Live:
 
     def stop(self) -> None:
         """Stop following; a database that does not answer is not waited for."""
-        self.stopping.set()
+        self.say_stop()
         self._broker.stop()
         self._poller.join(STOP_S)
+
+    def say_stop(self) -> None:
+        """Let the streams and whoever waits for the database end; returns at once, fit for a signal handler."""
+        self.stopping.set()
+        self._source.stop()
 
     def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
         """The node's summary, at most `max_age_s` old if it changed; the same object while it is kept.
@@ -153,7 +158,7 @@ class Live:
 
     def _poll(self) -> None:
         was_away = self._source.away is not None
-        newest = self._source.read(lambda database: database.recent(1), trying=True)
+        newest = self._source.try_read(lambda database: database.recent(1))
         replaced = self._opening != self._source.openings
         if replaced or (was_away and (newest[-1].id if newest else 0) < self._last_reading_id):  # an older copy
             self._begin()
@@ -169,7 +174,7 @@ class Live:
         def ask(database: Database) -> tuple[list[NodeSummary], list[ReadingRow], list[EdgeLogRow]]:
             return database.nodes(), database.recent(1), database.recent_edge_log(1)
 
-        nodes, readings, logs = self._source.read(ask, trying=True)
+        nodes, readings, logs = self._source.try_read(ask)
         with self.lock:
             if self._opening:  # what is held came from another database
                 self.fleet = Fleet(self.rules)
@@ -201,7 +206,7 @@ class Live:
             self._last_log_id = (rows[-1].id if rows else None) or self._last_log_id
 
     def _page(self, ask: Callable[[Database, int, int], list[Row]], after: int) -> list[Row]:
-        return self._source.read(lambda database: ask(database, after, PAGE_ROWS), trying=True)
+        return self._source.try_read(lambda database: ask(database, after, PAGE_ROWS))
 
 
 class Follower:

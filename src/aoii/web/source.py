@@ -1,13 +1,15 @@
 """The database as the page reads it: opened when it can be, and asked by one thread only while it is away.
 
 While the database is away the poller alone keeps trying. Everybody else is told so at once instead of waiting for a
-time-out of their own: a frozen database must not freeze the page.
+time-out of their own: a frozen database must not freeze the page. Nor may it keep the station from ending: a question
+is asked in a thread that may be left behind.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 from aoii.core.errors import WorldError
@@ -19,38 +21,42 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 STATS_MAX_AGE_S = 1.0  # totals read every row: ten pages and a scraper ask together, the database answers once
+PATIENCE_S = 30.0  # beyond every time-out of the database itself
+WAKE_S = 0.1  # how often a waiting question looks whether the station ends
+QUESTIONS_LIMIT = 16  # at once
 
 
 class Source:
-    """Answers questions about the database, or raises `WorldError` with what to do."""
+    """Answers questions about the database, or raises `WorldError` with what to do.
+
+    Attributes:
+        away: Why the database cannot be read; None when it can.
+        openings: Rises when another database stands in the place of the one before.
+    """
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._database: Database | None = None
+        self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
         self._counting = threading.Lock()
         self._stats: tuple[float, Stats] | None = None
-        self._file: tuple[int, int] | None = None
+        self._places = threading.Semaphore(QUESTIONS_LIMIT)
+        self._stopping = threading.Event()
         self.away: str | None = None
-        self.openings = 0  # rises when another database stands in the place of the one before
+        self.openings = 0
 
     @property
     def last_stats(self) -> Stats | None:
         """The totals as they were last read; None before the first time."""
         return self._stats[1] if self._stats else None
 
-    def read(self, ask: Callable[[Database], T], *, trying: bool = False) -> T:
-        """The answer of `ask`.
-
-        Args:
-            ask: Reads something.
-            trying: Ask also while the database is away; for the poller.
+    def try_read(self, ask: Callable[[Database], T]) -> T:
+        """The answer of `ask`, asked in this thread and also while the database is away; for the poller.
 
         Raises:
             WorldError: The database is away.
         """
-        if self.away is not None and not trying:
-            raise WorldError(self.away)
         try:
             answer = ask(self._open())
         except WorldError as error:
@@ -63,16 +69,52 @@ class Source:
             self.away = None
         return answer
 
+    def read(self, ask: Callable[[Database], T], patience_s: float = PATIENCE_S) -> T:
+        """The answer of `ask`, within `patience_s` seconds.
+
+        Raises:
+            WorldError: The database is away or slow, too many ask at once, or the station ends.
+        """
+        if self.away is not None:
+            raise WorldError(self.away)
+        if not self._places.acquire(blocking=False):
+            raise WorldError(f"{QUESTIONS_LIMIT} requests wait for the database already; ask again in a few seconds")
+        answer: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(self.try_read(ask))
+            except BaseException as error:  # whatever it is, it belongs to who asked
+                answer.set_exception(error)
+            finally:
+                self._places.release()
+
+        threading.Thread(target=work, name="question", daemon=True).start()
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if self._stopping.is_set():
+                raise WorldError("the web page is being stopped; ask again when it has started")
+            try:
+                return answer.result(WAKE_S)
+            except TimeoutError:
+                continue
+        raise WorldError(f"the database has not answered within {patience_s:g} s; see its own log")
+
     def stats(self) -> Stats:
         """Totals over all readings, at most `STATS_MAX_AGE_S` old.
 
         Raises:
-            WorldError: The database is away.
+            WorldError: As for `read`.
         """
         with self._counting:
-            if self._stats is None or self.away is not None or time.monotonic() - self._stats[0] > STATS_MAX_AGE_S:
+            fresh = self._stats is not None and time.monotonic() - self._stats[0] < STATS_MAX_AGE_S
+            if self._stats is None or self.away is not None or not fresh:
                 self._stats = (time.monotonic(), self.read(Database.stats))
             return self._stats[1]
+
+    def stop(self) -> None:
+        """Let nobody wait any longer; may be called by a signal handler."""
+        self._stopping.set()
 
     def close(self) -> None:
         """Close the database, if it was opened."""

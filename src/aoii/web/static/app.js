@@ -291,6 +291,7 @@ function showCards() {
   $("layout").classList.toggle("single", names.length === 1);
   const silent = names.filter((name) => state.cards.get(name).state === "silent").length;
   setText($("fleet-count"), voice.words.nodeCount(voice.whole(names.length), silent));
+  $("fleet-count").classList.toggle("alarm", silent > 0);
 }
 
 function newCard(name) {

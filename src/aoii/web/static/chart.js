@@ -2,7 +2,7 @@
 
 const uPlot = window.uPlot;
 const AXIS_FONT_PX = 12;
-const DOT_PX = [3, 9]; // smallest and largest; many dots get smaller, or they would hide the lines
+const DOT_PX = [3, 8]; // smallest and largest; many dots get smaller, or they would hide the lines
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -49,7 +49,7 @@ export class Chart {
   sizeDots() {
     const dots = this.data[5].reduce((count, value) => count + (value === undefined ? 0 : 1), 1);
     const [least, most] = DOT_PX;
-    const size = Math.min(most, Math.max(least, (0.85 * this.host.clientWidth) / dots));
+    const size = Math.min(most, Math.max(least, (0.65 * this.host.clientWidth) / dots));
     for (const series of this.plot.series.slice(5)) series.points.size = size;
   }
 
