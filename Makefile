@@ -33,9 +33,7 @@ faults: ## kill, freeze and cut off parts and count what is lost: the tests mark
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test
-	@.venv/bin/python -m aoii.settings
-	@.venv/bin/python -m aoii.monitoring.metrics
-	@.venv/bin/python -c 'from pathlib import Path; from aoii import cli; Path("docs/reference/cli.md").write_text(cli.reference_page())'
+	@.venv/bin/python -m aoii.reference
 
 lock: ## resolve the dependencies of pyproject.toml anew into requirements/*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS)

@@ -42,21 +42,25 @@ PLACES = (
     Place("core/shapes.py", "core"),  # for type checkers only: no board ever imports it
     Place("core/*", "core", standard=BOARD),
     Place("edge/node.py", "core", standard=BOARD),
+    Place("edge/radio.py", "core", standard=PURE),
     Place("broker/messages.py", "core", standard=PURE),
-    Place("gateway/bridge.py", "core broker.messages gateway.legacy gateway.mirror", standard=PURE),
-    Place("gateway/legacy.py", "core broker.messages gateway.mirror", standard=PURE),
+    Place("gateway/events.py", "core broker.messages", standard=PURE),
+    Place("gateway/bridge.py", "core broker.messages gateway.events", standard=PURE),
+    Place("gateway/legacy.py", "core broker.messages gateway.events gateway.mirror", standard=PURE),
     Place("gateway/mirror.py", "core", standard=PURE),
+    Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
+    Place("web/fleet.py", "core broker.messages server.db", standard=PURE),  # of server.db only what a row looks like
     # drivers: one library each
     Place("broker/client.py", "core settings", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
     Place("edge/drivers/*", "core edge"),
-    Place("edge/radio.py", "core"),
     Place("gateway/drivers/serial_port.py", "core gateway", "serial"),
     Place("gateway/drivers/*", "core gateway broker.messages"),
     Place("server/db.py", "core broker.messages clock settings server", "sqlalchemy alembic pymysql"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letter.py", "core broker.messages"),
+    Place("server/log_port.py", "core settings", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
     Place("edge/*", "core edge clock monitoring node_keys recordings settings"),
@@ -77,7 +81,8 @@ PLACES = (
     Place("broker/*", "core"),
     # the front: may import everything, lazily
     Place("doctor.py", "core broker server settings node_keys clock"),
-    Place("demo.py", "core broker server settings node_keys clock recordings", "rich"),
+    Place("demo.py", "core broker server settings node_keys clock recordings cli", "rich"),
+    Place("reference.py", "cli settings monitoring"),
     Place("cli.py", "core monitoring settings demo doctor edge.app gateway.gateway server web.app lab.cli"),
     Place("__init__.py"),
     Place("__main__.py", "cli"),
