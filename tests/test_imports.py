@@ -61,6 +61,7 @@ PLACES = (
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letter.py", "core broker.messages"),
     Place("server/log_port.py", "core settings", "serial"),
+    Place("server/log_port.py", "core", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
     Place("edge/*", "core edge clock monitoring node_keys recordings settings"),

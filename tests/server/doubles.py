@@ -1,4 +1,4 @@
-"""Stand-ins for the server's neighbours that behave: a gateway that publishes again, and the server as a process."""
+"""Stand-ins for the server's neighbours that behave: a gateway that publishes again, and a station as a process."""
 
 import os
 import signal
@@ -93,19 +93,27 @@ def running(values: settings.Settings, wait_for: Sequence[str] = ("broker", "dat
         assert server.stop()
 
 
-class ServerProcess:
-    """The server as a process of its own, configured by environment only."""
+STATUS_PORTS = {
+    "mqtt_to_mysql": "SERVER_STATUS_PORT",
+    "mqtt_to_csv": "CSV_STATUS_PORT",
+    "edge_log": "EDGE_LOG_STATUS_PORT",
+}
 
-    def __init__(self, environ: Mapping[str, str], log: Path, status_port: int | None = None) -> None:
+
+class StationProcess:
+    """A station as a process of its own, configured by environment only; `station` is its module."""
+
+    def __init__(self, station: str, environ: Mapping[str, str], log: Path, status_port: int | None = None) -> None:
         self.status_port = status_port or free_port()
-        self.environ = {"PATH": os.environ["PATH"], **environ, "SERVER_STATUS_PORT": str(self.status_port)}
+        self.environ = {"PATH": os.environ["PATH"], **environ, STATUS_PORTS[station]: str(self.status_port)}
+        self._station = station
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = (
             "import sys; from aoii import settings; "
-            "from aoii.monitoring import logs; from aoii.server import mqtt_to_mysql as station; "
+            f"from aoii.monitoring import logs; from aoii.server import {self._station} as station; "
             "values = settings.load(); logs.configure('server', values.logs); sys.exit(station.run(values))"
         )
         with self._log.open("ab") as output:

@@ -14,7 +14,7 @@ from aoii.server import db, ingest
 from aoii.server.db import open_database
 from aoii.server.dead_letter import DeadLetters
 from aoii.settings import Mqtt, Settings
-from server.doubles import Gateway, ServerProcess, running
+from server.doubles import Gateway, StationProcess, running
 from server.samples import a_reading, fill
 from servers import MariaDB, Mosquitto, until
 
@@ -305,20 +305,20 @@ def broker(tmp_path: Path) -> Iterator[Mqtt]:
 
 
 @pytest.fixture
-def process(data_dir: Path, tmp_path: Path, broker: Mqtt, mariadb: MariaDB) -> Iterator[ServerProcess]:
+def process(data_dir: Path, tmp_path: Path, broker: Mqtt, mariadb: MariaDB) -> Iterator[StationProcess]:
     """A server process on MariaDB, with quick retries."""
     environ = {
         "AOII_DATA_DIR": str(data_dir), "MQTT_BROKER": broker.host, "MQTT_PORT": str(broker.port),
         "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": mariadb.new_schema(),
         "INSERT_BASE_DELAY": "0.05",
     }  # fmt: skip
-    process = ServerProcess(environ, tmp_path / "server.log")
+    process = StationProcess("mqtt_to_mysql", environ, tmp_path / "server.log")
     yield process
     process.kill()
 
 
 def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(
-    process: ServerProcess, broker: Mqtt, mariadb: MariaDB
+    process: StationProcess, broker: Mqtt, mariadb: MariaDB
 ) -> None:
     readings = [a_reading(counter) for counter in range(2000)]
     process.start()
@@ -341,7 +341,7 @@ def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(
 
 
 def test_sigterm_in_the_middle_of_a_wait_ends_it_at_once_and_the_batch_comes_again(
-    process: ServerProcess, broker: Mqtt, tmp_path: Path
+    process: StationProcess, broker: Mqtt, tmp_path: Path
 ) -> None:
     own = MariaDB(tmp_path / "own")
     process.environ |= {"MYSQL_PORT": str(own.port), "MYSQL_DATABASE": "aoii", "INSERT_BASE_DELAY": "30"}
@@ -366,7 +366,7 @@ def test_sigterm_in_the_middle_of_a_wait_ends_it_at_once_and_the_batch_comes_aga
             process.terminate()
 
 
-def test_the_status_page_answers_while_the_server_runs(process: ServerProcess) -> None:
+def test_the_status_page_answers_while_the_server_runs(process: StationProcess) -> None:
     process.start()
     until(process.is_ready)
 
@@ -378,10 +378,10 @@ def test_the_status_page_answers_while_the_server_runs(process: ServerProcess) -
     assert process.answer("/healthz") is None
 
 
-def test_a_status_port_that_is_taken_is_said_and_not_survived(process: ServerProcess, tmp_path: Path) -> None:
+def test_a_status_port_that_is_taken_is_said_and_not_survived(process: StationProcess, tmp_path: Path) -> None:
     process.start()
     until(process.is_ready)
-    second = ServerProcess(process.environ, tmp_path / "second.log", process.status_port)
+    second = StationProcess("mqtt_to_mysql", process.environ, tmp_path / "second.log", process.status_port)
 
     second.start()
 

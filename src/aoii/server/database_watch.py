@@ -25,7 +25,7 @@ class DatabaseWatch:
         on_answer: Called in the watch's thread after every probe that got through; must return at once.
     """
 
-    def __init__(self, database: Database, probe_s: float, on_answer: Callable[[], None]) -> None:
+    def __init__(self, database: Database, probe_s: float, on_answer: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._probe_s = probe_s
         self._on_answer = on_answer
@@ -56,8 +56,9 @@ class DatabaseWatch:
         self._wake.set()
 
     def report_back(self) -> None:
-        """An insert succeeded after it had been away, or for the first time."""
-        log.info("database takes rows", extra={"event": "database_back"})
+        """An insert succeeded; said once after it had been away."""
+        if self._told:
+            log.info("database takes rows again", extra={"event": "database_back"})
         self._told = False
 
     def _run(self) -> None:
@@ -77,6 +78,8 @@ class DatabaseWatch:
             return
         self.is_up = True
         metrics.DATABASE_UP.set(1)
+        if not self._answered.is_set():
+            log.info("database ready", extra={"event": "database_ready"})
         self._answered.set()
         self._on_answer()
 
