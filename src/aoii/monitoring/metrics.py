@@ -73,7 +73,16 @@ OUTBOX_EVENTS = gauge("aoii_outbox_events", "Accepted readings that wait for the
 OUTBOX_OLDEST_S = gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
 OUTBOX_BYTES = gauge("aoii_outbox_bytes", "Size of the outbox file.")
 OUTBOX_FULL = counter("aoii_outbox_full", "Readings not accepted because the outbox was full or could not be written.")
-COMMIT_ACKS = counter("aoii_commit_acks", "Items of commit acknowledgements received, by status.", "status")
+OUTBOX_DAMAGED = counter(
+    "aoii_outbox_damaged",
+    "Readings of a damaged outbox file, by outcome: salvaged, corrupt (listed in the file's table `corrupt`), lost.",
+    "outcome",
+)
+COMMIT_ACKS = counter(
+    "aoii_commit_acks",
+    "Items of commit acknowledgements received, by status; dropped and bad count whole messages.",
+    "status",
+)
 COMMIT_ACK_SECONDS = histogram(
     "aoii_commit_ack_seconds",
     "Time from acceptance to the commit acknowledgement.",
@@ -102,6 +111,8 @@ DEAD_LETTERS_DROPPED = counter(
 DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
 CSV_ROWS = counter("aoii_csv_rows", "Rows appended to the CSV file, by event.", "event")
+CSV_DUPLICATES = counter("aoii_csv_duplicates", "Messages delivered again and not written to the CSV file again.")
+CSV_TORN = counter("aoii_csv_torn_lines", "Torn last lines cut off from the CSV file.")
 LOG_LINES = counter("aoii_edge_log_lines", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome")
 # --- web page: outside REGISTRY, so that no other station answers with the page's gauges at 0 -----
 REFERENCE_GAUGES = {

@@ -239,13 +239,16 @@ class Store:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def submit(self, work: Callable[[Transaction], T]) -> "Future[T]":
+    def submit(self, work: Callable[[Transaction], T], *done: "Callable[[Future[T]], None]") -> "Future[T]":
         """Have `work` done in the next commit.
 
-        The future ends after the commit, in the store's thread, in the order of submission; its callbacks must not
-        wait. It ends with `OutboxFullError`, `OutboxBrokenError` or whatever `work` raised when nothing of it was kept.
+        The future ends after the commit, and `done` is called then in the store's thread, in the order of submission;
+        it must not wait. (A callback added later may run out of this order.) The future ends with `OutboxFullError`,
+        `OutboxBrokenError` or whatever `work` raised when nothing of it was kept.
         """
         request = _Request(work)
+        for callback in done:
+            request.future.add_done_callback(callback)
         if self._closing.is_set():
             request.future.set_exception(OutboxBrokenError("the outbox is closed"))
         else:

@@ -13,6 +13,7 @@ import select
 import termios
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -51,6 +52,8 @@ class SerialPort:
         self._on_missed = on_missed
         self._answers: deque[tuple[bytes, float]] = deque(maxlen=ANSWER_LIMIT)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for end in (self._wake_read, self._wake_write):  # not in `stop`: an answer may still come, to a number reused
+            weakref.finalize(self, os.close, end)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"serial-{path}", daemon=True)
         self.is_open = False
@@ -69,9 +72,8 @@ class SerialPort:
         """Close the port and end the thread."""
         self._stopping.set()
         self._wake()
-        self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        if self._thread.is_alive():
+            self._thread.join()
 
     def answer(self, data: bytes, before_s: float = math.inf) -> None:
         """Have `data` written, unless the monotonic second `before_s` has passed; never waits."""

@@ -1,0 +1,210 @@
+"""`aoii gateway`: wires serial ports, ledger, outbox and broker, and keeps the clock of the estimates.
+
+Threads: one for each port (reads, authenticates, answers), the store's (judges and commits), the publisher's, the
+broker connection's, and the clock's, which publishes an estimate of every known node each minute. A frame or a line is
+read, authenticated, judged and committed in one transaction, answered, and published, in this order. The answer waits
+for the commit, and nothing else waits for anything.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import ThreadingHTTPServer
+
+from aoii.broker.messages import READINGS_TOPIC, encode_estimate
+from aoii.gateway import legacy, weights
+from aoii.gateway.drivers.outbox_db import Store
+from aoii.gateway.ledger import Ledger
+from aoii.gateway.publisher import Publisher
+from aoii.gateway.receiver import Receiver
+from aoii.monitoring import metrics, status
+from aoii.node_keys import KeyRing
+from aoii.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ESTIMATE_EVERY_MS = 60_000  # of the nodes' world, as in the reference system
+RECONNECT_WAIT_S = 2.0  # a connection to a broker that is up takes 0.05 s
+TICK_S = 1.0
+PROGRESS_S = 30.0  # a thread that did not turn for so long hangs
+FULL_SHARE = 0.9  # of the outbox; above, somebody has to look
+
+
+class Gateway:
+    """The station, from `start` to `stop`.
+
+    Raises:
+        AoiiError: Weights, keys or outbox cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        own = settings.gateway
+        self._clock = settings.clock
+        self._status_port = own.status_port
+        model = weights.load(own.mirror_weights) if own.mirror_weights is not None else None
+        keys = KeyRing(own.node_keys_file)
+        self._store = Store(own.outbox_path, own.outbox_max_mb << 20)
+        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._store)
+        self.ledger = Ledger(own, settings.clock, model, self._store, self.publisher.accepted)
+        self._ports = [
+            Receiver(path, legacy.node_name(own.gateway_id, path), self.ledger, keys).port for path in own.serial_ports
+        ]
+        self._stopping = threading.Event()
+        self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
+        self._beat_s = time.monotonic()
+        self._status: ThreadingHTTPServer | None = None
+        self._recoveries_told = self._corrupt_told = 0
+
+    def start(self) -> None:
+        """Begin; neither ports nor broker need be there.
+
+        Raises:
+            WorldError: The status port is taken.
+        """
+        self._status = status.serve(self._status_port, self.alive, self.ready)
+        self._observe()
+        self.publisher.start()
+        self._clock_thread.start()
+        for port in self._ports:
+            port.start()
+        log.info("gateway started", extra={"event": "started", "ports": len(self._ports)})
+
+    def stop(self) -> None:
+        """Take no more readings, disconnect, and close the outbox; nothing that was answered is lost."""
+        self._stopping.set()
+        for port in self._ports:
+            port.stop()
+        if self._clock_thread.is_alive():
+            self._clock_thread.join()
+        self.publisher.stop()
+        self._store.close()
+        if self._status is not None:
+            self._status.shutdown()
+            self._status.server_close()
+
+    def alive(self) -> Mapping[str, bool]:
+        """Whether each thread makes progress."""
+        now_s = time.monotonic()
+        return {name: is_alive and now_s - beat_s < PROGRESS_S for name, is_alive, beat_s in self._threads()}
+
+    def ready(self) -> Mapping[str, bool]:
+        """Whether everything is there that readings need on their way."""
+        stats = self._store.stats
+        return {
+            "broker": self.publisher.client.is_ready,
+            "outbox": stats.is_writable and stats.used_bytes < FULL_SHARE * stats.limit_bytes,
+            "serial": any(port.is_open for port in self._ports),
+        }
+
+    def dead(self) -> list[str]:
+        """The threads that have ended though nobody asked them to."""
+        return [name for name, is_alive, _ in self._threads() if not is_alive]
+
+    def _threads(self) -> Iterator[tuple[str, bool, float]]:
+        """Name, whether it runs, and when it turned last, monotonic seconds."""
+        for port in self._ports:
+            yield f"serial {port.path}", port.is_alive, port.beat_s
+        yield "outbox", self._store.is_alive, self._store.beat_s
+        yield "publisher", self.publisher.is_alive, self.publisher.beat_s
+        yield "clock", self._clock_thread.is_alive(), self._beat_s
+        yield "broker", self.publisher.client.is_alive, time.monotonic()
+
+    # The clock's thread.
+
+    def _run_clock(self) -> None:
+        due_ms = self._clock.elapsed_ms() + ESTIMATE_EVERY_MS
+        observed_s = 0.0
+        while True:
+            wait_s = self._clock.real_s((due_ms - self._clock.elapsed_ms()) / 1000)
+            if self._stopping.wait(min(max(wait_s, 0.0), TICK_S)):
+                return
+            self._beat_s = time.monotonic()
+            if self._beat_s - observed_s >= TICK_S / 2:
+                observed_s = self._beat_s
+                self._observe()
+            late_ms = self._clock.elapsed_ms() - due_ms
+            if late_ms >= 0:
+                due_ms += ESTIMATE_EVERY_MS * (late_ms // ESTIMATE_EVERY_MS + 1)  # a missed minute is not made up for
+                self._publish_estimates()
+
+    def _publish_estimates(self) -> None:
+        payloads = [encode_estimate(estimate) for estimate in self.ledger.estimates()]
+        for number, payload in enumerate(payloads):
+            if not self._mqtt_publish(payload):  # the others would wait for the same connection
+                metrics.PUBLISHES.labels(event="EST", qos="0", result="failed").inc(len(payloads) - number - 1)
+                return
+
+    def _mqtt_publish(self, payload: bytes) -> bool:
+        """Publish at QoS 0, once more after a reconnect when that fails; whether the connection took it."""
+        client = self.publisher.client
+        is_taken = client.publish(READINGS_TOPIC, payload, 0)
+        if not is_taken and self._reconnected():
+            is_taken = client.publish(READINGS_TOPIC, payload, 0)
+        if not is_taken:
+            log.warning("estimate not published", extra={"event": "publish_failed"})
+        metrics.PUBLISHES.labels(event="EST", qos="0", result="sent" if is_taken else "failed").inc()
+        return is_taken
+
+    def _reconnected(self) -> bool:
+        """Have a connection that is not the one that has just failed; False when none comes in time."""
+        client = self.publisher.client
+        failed = client.generation if client.is_ready else 0
+        client.reconnect()
+        deadline_s = time.monotonic() + RECONNECT_WAIT_S
+        while not (client.is_ready and client.generation != failed):
+            if time.monotonic() > deadline_s or self._stopping.wait(0.02):
+                return False
+        return True
+
+    def _observe(self) -> None:
+        """Bring the gauges up to date, and say what became of a damaged file."""
+        stats = self._store.stats
+        metrics.OUTBOX_EVENTS.set(stats.events)
+        metrics.OUTBOX_BYTES.set(stats.used_bytes)
+        metrics.OUTBOX_OLDEST_S.set(0 if stats.oldest_ms is None else max(0, time.time() - stats.oldest_ms / 1000))
+        corrupt = self._store.corrupt_found - self._corrupt_told
+        if corrupt:
+            self._corrupt_told += corrupt
+            metrics.OUTBOX_DAMAGED.labels(outcome="corrupt").inc(corrupt)
+            log.error("readings failed their checksum", extra={"event": "outbox_corrupt", "readings": corrupt})
+        for recovery in self._store.recoveries[self._recoveries_told :]:
+            self._recoveries_told += 1
+            fields = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
+            for outcome, readings in fields.items():
+                metrics.OUTBOX_DAMAGED.labels(outcome=outcome).inc(readings)
+            log.error(
+                "outbox file was damaged, and a new one begun",
+                extra=fields
+                | {
+                    "event": "outbox_damaged",
+                    "is_lost_exact": recovery.is_lost_exact,
+                    "pictures_lost": recovery.states_lost,
+                    "kept_as": str(recovery.kept_as),
+                },
+            )
+
+
+def run(settings: Settings) -> int:
+    """Run the gateway until SIGTERM or SIGINT; the exit code: 0, or 1 when a thread of it died.
+
+    Raises:
+        AoiiError: It cannot start.
+    """
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # for this thread's sigtimedwait alone
+    try:
+        gateway = Gateway(settings)
+        try:
+            gateway.start()
+            while signal.sigtimedwait(numbers, TICK_S) is None:
+                if dead := gateway.dead():
+                    log.error("a thread died", extra={"event": "thread_died", "threads": dead})
+                    return 1
+            log.info("gateway stops", extra={"event": "stopping"})
+        finally:
+            gateway.stop()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return 0
