@@ -103,8 +103,9 @@ def test_a_line_that_a_zero_cut_is_one_damage() -> None:
     assert read(b"Receiv\0" + b"Received: 1,2\n") == [Damaged("cut"), Line("Received: 1,2")]
 
 
-def test_a_line_that_is_not_utf8_is_one_damage() -> None:
-    assert read(b"Re\xffceived\nReceived: 1,2\n") == [Damaged("encoding"), Line("Received: 1,2")]
+@pytest.mark.parametrize("before", [b"", b"Received: 3,4\n", HEARD])
+def test_a_line_that_is_not_utf8_is_one_damage(before: bytes) -> None:
+    assert read(before + b"Re\xffceived\nReceived: 1,2\n")[-2:] == [Damaged("encoding"), Line("Received: 1,2")]
 
 
 @pytest.mark.parametrize("size", [257, 1_000_000])

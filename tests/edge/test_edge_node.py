@@ -269,6 +269,19 @@ def test_a_sensor_that_keeps_failing_is_reported_once_with_the_last_reading_at_i
     assert node.is_settled
 
 
+def test_a_failing_sensor_does_not_push_aside_what_waits() -> None:
+    node, gateway = settled_node()
+    event = node.sample(PERIOD_MS, 21.0, 50.0)
+
+    later = [send for minute in range(2, 20) for send in node.sample(minute * PERIOD_MS, None, None)]
+
+    assert {read([send]).counter for send in later} == {read(event).counter}
+    assert {send.kind for send in later} == {"retry"}
+    deliver(node, gateway, later[-1:], 19 * PERIOD_MS)
+    assert node.picture is not None
+    assert node.picture.temperature_c == 2100
+
+
 def test_a_sensor_that_recovered_clears_its_flag() -> None:
     node, _ = settled_node()
     node.sample(PERIOD_MS, None, None)
