@@ -105,12 +105,11 @@ class Timing(
 
 # The gateway answers within 0.9 s, and packet and answer take 247 and 206 ms at SF9, 125 kHz, 4/5 (Semtech AN1200.13);
 # 1 % is the duty cycle of the EU868 default channels. Pauses: three tries fit into the first 10 s of a minute, and an
-# unreachable gateway costs 12 packets an hour, a twelfth of the duty cycle.
+# unreachable gateway costs 16 packets an hour for an unchanging reading, a ninth of the duty cycle.
 TIMING = Timing(2000, 2000, 300_000, 5000, 247, 10)
 
 FRESH_SHARE = 400  # thousandths of a sampling period for which the bytes of a frame, with the age in them, stay true
 DOUBLINGS = 16  # 2 s doubled 16 times is above any limit
-
 
 NO_FRAMES = (1, 0)  # an empty range of frame numbers
 
