@@ -124,6 +124,8 @@ def test_a_file_that_is_not_finished_leaves_the_old_one_alone(
 def test_faults_say_what_to_do(values: Settings, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name a file"):
         export.export(values, None, None, None, None, "parquet")
+    with pytest.raises(InputError, match="use csv or parquet"):
+        export.export(values, None, None, None, None, "xlsx")
     with pytest.raises(DatabaseAway):
         export.export(values, None, None, None, tmp_path / "x.csv", "csv")
     open_database(values.database, migrate=True).close()

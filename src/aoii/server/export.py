@@ -12,13 +12,12 @@ from dataclasses import astuple, fields
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from aoii.core.errors import InputError
 from aoii.server.db import ReadingRow, open_database
 from aoii.settings import Settings
 
-Format = Literal["csv", "parquet"]
 Progress = Callable[[int], None]
 
 COLUMNS = tuple(field.name for field in fields(ReadingRow))
@@ -32,7 +31,7 @@ def export(
     start: datetime | None,
     end: datetime | None,
     out: Path | None,
-    format: Format,  # noqa: A002 - the word of the command line
+    format: str,  # noqa: A002 - the word of the command line
     progress: Progress = lambda rows: None,
 ) -> int:
     """Write readings; the number of rows written.
@@ -43,13 +42,15 @@ def export(
         start: First instant, by event time, else by time of insert; without zone it is UTC.
         end: First instant after the last one.
         out: The file, replaced when the export is whole; None: standard output.
-        format: CSV with a header, `event_time` in UTC; or Parquet in row groups.
+        format: `csv`, with a header and `event_time` in UTC; or `parquet`, in row groups.
         progress: Called now and then with the number of rows so far.
 
     Raises:
-        InputError: The file cannot be written, or Parquet was asked for standard output.
+        InputError: Another format, a file that cannot be written, or Parquet for standard output.
         DatabaseAway: The database cannot be read.
     """
+    if format not in ("csv", "parquet"):
+        raise InputError(f"no export to {format}; use csv or parquet")
     if format == "parquet" and out is None:
         raise InputError("Parquet cannot go to standard output; name a file")
     with contextlib.closing(open_database(settings.database)) as database:

@@ -17,7 +17,7 @@ from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import WorldError
 from aoii.monitoring import metrics, status
-from aoii.server import ingest, stopping
+from aoii.server import ingest, reception, stopping
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
 from aoii.server.dead_letter import DeadLetter, DeadLetters, Reason
@@ -247,7 +247,7 @@ class Ingest:
             batch = self._inbox.take(BATCH_LIMIT, 0 if replaying else IDLE_S)
             self._keep_house()
             if batch:
-                self._handle([Job(message, ingest.read(message.payload)) for message in batch])
+                self._handle([Job(message, reception.receive(message)) for message in batch])
             replaying = self._replay()  # one batch of each in turn: neither starves the other
             if self._inbox.overrun():
                 log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
@@ -255,7 +255,6 @@ class Ingest:
 
     def _handle(self, jobs: list[Job]) -> None:
         """Make every message durable, then acknowledge it; gives up only when stopping."""
-        _count(jobs)
         acknowledged = 0
         while True:
             self._park_malformed([job for job in jobs if not job.done and isinstance(job.content, Malformed)])
@@ -384,19 +383,6 @@ class Ingest:
             self._has_room = False
 
 
-def _count(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        match job.content:
-            case Reading():
-                metrics.MESSAGES.labels(event="RX").inc()
-            case Estimate():
-                metrics.MESSAGES.labels(event="EST").inc()
-            case Malformed(reason=reason, detail=detail):
-                metrics.MESSAGES.labels(event="bad").inc()
-                metrics.MESSAGES_REJECTED.labels(reason=reason).inc()
-                log.warning("payload refused", extra={"event": "payload_refused", "reason": reason, "detail": detail})
-
-
 def _log_refusal(error: WorldError) -> None:
     log.error("dead letters refuse", extra={"event": "dead_letters_refuse", "reason": str(error)})
 
@@ -415,7 +401,7 @@ class Server:
             CLIENT_ID,
             subscriptions=[Subscription(READINGS_TOPIC, 1)],
             on_message=self._inbox.put,
-            on_state=_note_state,
+            on_state=reception.note_state,
             session_expiry_s=SESSION_EXPIRY_S,
             receive_maximum=RECEIVE_MAXIMUM,
             manual_ack=True,
@@ -472,12 +458,6 @@ class Server:
     def has_failed(self) -> bool:
         """Whether a thread has ended by itself, which is a fault of ours."""
         return self._ingest.has_ended or (self._listening and not self._client.is_alive)
-
-
-def _note_state(is_ready: bool) -> None:
-    metrics.BROKER_UP.set(is_ready)
-    if not is_ready:
-        metrics.RECONNECTS.inc()
 
 
 def run(settings: Settings) -> int:

@@ -1,0 +1,173 @@
+"""The CSV subscriber, wired: every message becomes a line with the columns of the reference system.
+
+    network thread -> Inbox -> this station's thread -> file, fsync -> PUBACK in order
+
+It is a view: a reading that a broker forgets is published again by its gateway only until the database has it, so that
+the file may miss it. `aoii export` is complete.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from aoii.broker.client import Client, Message, Subscription
+from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
+from aoii.core.errors import AoiiError
+from aoii.monitoring import metrics, status
+from aoii.server import reception, stopping
+from aoii.server.csv_file import CsvFile, CsvRow
+from aoii.server.inbox import Inbox
+from aoii.server.ingest import Malformed
+from aoii.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = "aoii-csv"
+SESSION_EXPIRY_S = 7 * 86400
+JOURNAL_NAME = "csv_journal.db"
+BATCH_LIMIT = 500
+IDLE_S = 0.2
+RETRY_S = 1.0
+ALIVE_S = 60.0
+STOP_S = 8.0
+
+
+def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
+    """The line of a message. Errors are absolute in this file; what an estimate lacks is empty.
+
+    The key is the identity; a message of the reference system's gateway has none, there it is the payload itself, whose
+    time, count and values do not come twice.
+    """
+    if isinstance(content, Estimate):
+        fields = (content.timestamp, content.time_n, "EST", "", "", content.pred_t, content.pred_h, "", "",
+                  content.total_tx, "")  # fmt: skip
+        return CsvRow(None, fields)
+    who = content.identity
+    key = f"{who.epoch}:{who.counter}:{who.node}" if who else hashlib.sha256(payload).hexdigest()
+    fields_of_reading = (
+        content.timestamp,
+        content.time_n,
+        "RX",
+        content.actual_t,
+        content.actual_h,
+        content.pred_t,
+        content.pred_h,
+        round(abs(content.actual_t - content.pred_t), 6),
+        round(abs(content.actual_h - content.pred_h), 6),
+        content.total_tx,
+        "" if content.transmission_delay_ms is None else content.transmission_delay_ms,
+    )
+    return CsvRow(key, fields_of_reading)
+
+
+class CsvSubscriber:
+    """The station: subscriber and file."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME)
+        self._inbox = Inbox()
+        self._client = Client(
+            settings.mqtt,
+            CLIENT_ID,
+            subscriptions=[Subscription(READINGS_TOPIC, 1)],
+            on_message=self._inbox.put,
+            on_state=reception.note_state,
+            session_expiry_s=SESSION_EXPIRY_S,
+            manual_ack=True,
+        )
+        self._stopping = threading.Event()
+        self._is_writable = True
+        self._progress_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
+        self._page = status.serve(settings.server.csv_status_port, self.alive, self.ready)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+        self._client.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, acknowledge it and end."""
+        self._stopping.set()
+        self._thread.join(STOP_S)
+        self._client.stop()
+        if self._page is not None:
+            self._page.shutdown()
+            self._page.server_close()
+        if not self._thread.is_alive():
+            self._file.close()
+
+    def alive(self) -> dict[str, bool]:
+        """What must make progress."""
+        moves = time.monotonic() - self._progress_s < ALIVE_S
+        return {"writer": self._thread.is_alive() and moves, "network": self._client.is_alive}
+
+    def ready(self) -> dict[str, bool]:
+        """What must be there for work."""
+        return {"broker": self._client.is_ready, "file": self._is_writable}
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a thread has ended by itself, which is a fault of ours."""
+        return not (self._thread.is_alive() and self._client.is_alive)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._progress_s = time.monotonic()
+                batch = self._inbox.take(BATCH_LIMIT, IDLE_S)
+                if batch and self._write(batch):
+                    for message in batch:
+                        if message.qos:
+                            self._client.acknowledge(message)
+                if self._inbox.overrun():
+                    log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
+                    self._client.reconnect()
+        except Exception:  # a fault of ours: the process ends, and what was not acknowledged comes again
+            log.exception("CSV subscriber ended by an error", extra={"event": "csv_error"})
+
+    def _write(self, batch: Sequence[Message]) -> bool:
+        """Append a batch, however often it takes; False when we stopped before it was in the file."""
+        contents = [(reception.receive(message), message.payload) for message in batch]
+        rows = [to_row(content, payload) for content, payload in contents if not isinstance(content, Malformed)]
+        while True:
+            try:
+                written = self._file.append(rows)
+            except AoiiError as error:
+                self._set_writable(False, str(error))
+                self._progress_s = time.monotonic()
+                if self._stopping.wait(RETRY_S):
+                    return False
+            else:
+                self._set_writable(True, "")
+                for row in written:
+                    metrics.CSV_ROWS.labels(event=str(row.fields[2])).inc()
+                return True
+
+    def _set_writable(self, is_writable: bool, reason: str) -> None:
+        if self._is_writable and not is_writable:
+            log.error("CSV file not written", extra={"event": "csv_not_written", "reason": reason})
+        if is_writable and not self._is_writable:
+            log.info("CSV file written again", extra={"event": "csv_written"})
+        self._is_writable = is_writable
+
+
+def run(settings: Settings) -> int:
+    """Run the CSV subscriber until SIGTERM or SIGINT; its exit code.
+
+    Raises:
+        InputError: CSV_FILE has other columns.
+        WorldError: CSV_FILE cannot be opened, or the status port is taken.
+    """
+    stop = stopping.on_signals()
+    subscriber = CsvSubscriber(settings)
+    subscriber.start()
+    while not stop.wait(IDLE_S):
+        if subscriber.has_failed:
+            log.error("a thread of the CSV subscriber has ended", extra={"event": "thread_ended"})
+            subscriber.stop()
+            return 1
+    subscriber.stop()
+    return 0
