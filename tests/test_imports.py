@@ -50,7 +50,13 @@ PLACES = (
     Place("gateway/mirror.py", "core", standard=PURE),
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
-    Place("web/fleet.py", "core broker.messages server.db", standard=PURE),  # of server.db only what a row looks like
+    Place("web/points.py", "broker.messages", standard=PURE),
+    Place("web/rightness.py", "core web.points", standard=PURE),
+    Place(
+        "web/fleet.py",
+        "core broker.messages server.db web.points web.rightness",  # of server.db only what a row looks like
+        standard=PURE,
+    ),
     # drivers: one library each
     Place("broker/client.py", "core settings", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),

@@ -107,7 +107,7 @@ def test_a_page_first_gets_what_is_stored_and_then_what_comes(station: WebStatio
     samples = stream.news("samples")
     assert samples == [
         [snapshot["samples"][-1][0] + (n + 1) * 60_000, m.log.actual_temp, m.log.actual_humidity,  # type: ignore[index]  # JSON
-         m.log.pred_temp, m.log.pred_humidity, m.log.triggered]
+         m.log.pred_temp, m.log.pred_humidity]
         for n, m in enumerate(more)
     ]  # fmt: skip
     database.close()

@@ -15,81 +15,23 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
-from aoii.broker.messages import Estimate, Reading, is_important
+from aoii.broker.messages import Estimate, Reading
 from aoii.core.aoii import AoiiMeter
 from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.web import rightness
+from aoii.web.points import Belief, Key, Packet, Rules, Sample, event_ms
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
 NODE_LIMIT = 100  # nodes in the live view; more would make it slow before it made it useful
 SPARK_POINTS = 40  # points of the small line on a node's card
 WRONG_SPANS_LIMIT = 200  # spans of being wrong that are told for one chart
-SILENCE_ALLOWANCE_S = 600  # the alert that operators have: nothing received for 600 s
-SILENCE_WITHOUT_HEARTBEAT_S = 86400.0  # without heartbeats a steady node may be quiet for long
 UNNAMED = "(unnamed)"  # rows and messages of the reference system carry no node
 FROM_A_ROW = -1  # stands for the epoch in the key of a row without identity
 
 State = Literal["ok", "silent"]
-Key = tuple[int, int]
-
-
-class Timed(Protocol):
-    """Anything with an event time, Unix ms."""
-
-    @property
-    def at_ms(self) -> int:
-        """Event time, Unix ms."""
-
-
-P = TypeVar("P", bound=Timed)
-
-
-class Sample(NamedTuple):
-    """One line of a node's own log: what it measured, what it knew the gateway to believe, whether it sent. °C, %RH."""
-
-    at_ms: int
-    temp: float
-    hum: float
-    pred_temp: float
-    pred_hum: float
-    sent: bool
-
-
-class Belief(NamedTuple):
-    """What the gateway believed at an instant, from its own `EST`. °C and %RH."""
-
-    at_ms: int
-    temp: float
-    hum: float
-
-
-class Packet(NamedTuple):
-    """A reading that reached the gateway, and what it believed just before. °C and %RH."""
-
-    at_ms: int
-    temp: float
-    hum: float
-    pred_temp: float
-    pred_hum: float
-    kind: str
-    qos: int
-    key: Key
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The settings that give points their meaning: thresholds in °C and %RH, times in seconds."""
-
-    beta_temp: float
-    beta_hum: float
-    period_s: int
-    heartbeat_s: int
-
-    @property
-    def silent_after_s(self) -> float:
-        """Without a packet for this long a node is called silent: one heartbeat and ten minutes."""
-        return (self.heartbeat_s or SILENCE_WITHOUT_HEARTBEAT_S) + SILENCE_ALLOWANCE_S
+P = TypeVar("P", Sample, Belief, Packet)
 
 
 @dataclass(frozen=True)
@@ -120,6 +62,8 @@ class Summary:
         packets, periodic: Readings that arrived, and what one packet every period would have been.
         heartbeats: Those of the packets that only said that all is well.
         qos0, qos1: The packets by QoS; estimates: `EST` messages heard, all at QoS 0.
+        logged: Whether the node's own log is known.
+        aoii: None while no packet is known.
         wrong_spans: `[start, end]` in Unix ms of the latest times at which the gateway was wrong.
         spark: The temperature in a few points, °C.
     """
@@ -138,6 +82,7 @@ class Summary:
     qos0: int
     qos1: int
     estimates: int
+    logged: bool
     aoii: Aoii | None
     wrong_spans: list[tuple[int, int]]
     spark: list[float]
@@ -167,7 +112,7 @@ class Track(Generic[P]):
 
     def add(self, point: P, version: int) -> P | None:
         """Take a point; the one that gave way, if any."""
-        insort(self._points, point, key=_at_ms)
+        insort(self._points, point, key=event_ms)
         self._arrivals.append((version, point))
         if len(self._arrivals) > self._limit:
             self._forgotten = self._arrivals.popleft()[0]
@@ -175,8 +120,8 @@ class Track(Generic[P]):
 
     def between(self, start_ms: int, end_ms: int) -> list[P]:
         """Points of the span, both ends included."""
-        first = bisect_left(self._points, start_ms, key=_at_ms)
-        return self._points[first : bisect_right(self._points, end_ms, key=_at_ms)]
+        first = bisect_left(self._points, start_ms, key=event_ms)
+        return self._points[first : bisect_right(self._points, end_ms, key=event_ms)]
 
     def since(self, version: int) -> list[P] | None:
         """What arrived after `version`, in order of arrival; None when that is no longer known."""
@@ -189,10 +134,6 @@ class Track(Generic[P]):
             new.append(point)
         new.reverse()
         return new
-
-
-def _at_ms(point: Timed) -> int:
-    return point.at_ms
 
 
 class News(NamedTuple):
@@ -278,7 +219,15 @@ class Fleet:
         node = self._touch(row.node, None)
         if node is None or at_ms is None:
             return
-        sample = Sample(at_ms, row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.triggered)
+        sample = Sample(
+            at_ms,
+            row.actual_temp,
+            row.actual_humidity,
+            row.pred_temp,
+            row.pred_humidity,
+            row.triggered,
+            row.status == "HEARTBEAT",
+        )
         node.samples.add(sample, self.version)
 
     def known(self, summary: NodeSummary) -> None:
@@ -324,13 +273,32 @@ class Fleet:
         start_ms, end_ms = node.start_ms(), node.end_ms()
         if start_ms is None or end_ms is None:
             return Summary(
-                name, node.gateway, state, None, None, node.last_packet_ms, None, None, 0, 0, 0, 0, 0, 0, None, [], []
+                name,
+                node.gateway,
+                state,
+                None,
+                None,
+                node.last_packet_ms,
+                None,
+                None,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                False,
+                None,
+                [],
+                [],
             )
         start_ms = max(start_ms, end_ms - round(span_s * 1000) + 1)
         samples = node.samples.between(start_ms, end_ms)
         packets = node.packets.between(start_ms, end_ms)
-        latest = max((last for last in (node.beliefs.last, node.packets.last) if last), key=_at_ms, default=None)
-        aoii, wrong_spans = self._aoii(samples, packets, start_ms, end_ms)
+        latest = max((last for last in (node.beliefs.last, node.packets.last) if last), key=event_ms, default=None)
+        aoii, wrong_spans = None, list[tuple[int, int]]()
+        if node.last_packet_ms is not None:  # a log alone does not tell what arrived
+            aoii, wrong_spans = self._aoii(samples, packets, start_ms, end_ms)
         return Summary(
             node=name,
             gateway=node.gateway,
@@ -346,6 +314,7 @@ class Fleet:
             qos0=sum(packet.qos == 0 for packet in packets),
             qos1=sum(packet.qos != 0 for packet in packets),
             estimates=len(node.beliefs.between(start_ms, end_ms)),
+            logged=bool(samples),
             aoii=aoii,
             wrong_spans=wrong_spans,
             spark=_spark(samples or packets),
@@ -353,32 +322,23 @@ class Fleet:
 
     def _aoii(
         self, samples: list[Sample], packets: list[Packet], start_ms: int, end_ms: int
-    ) -> tuple[Aoii | None, list[tuple[int, int]]]:
-        period_ms = 1000 * self.rules.period_s
+    ) -> tuple[Aoii, list[tuple[int, int]]]:
         if samples:
-            arrived = _delivered(samples, packets, 2 * period_ms)
-            wrong_at = [
-                not told and self._qos(sample.temp - sample.pred_temp, sample.hum - sample.pred_hum) == 1
-                for sample, told in zip(samples, arrived, strict=True)
-            ]
-            instants = [sample.at_ms for sample in samples]
+            instants = list(rightness.from_log(samples, packets, self.rules))
         else:
-            # A reading that was sent late is the one proof in the packets that the gateway was wrong before.
-            missed = [packet for packet in packets if packet.kind == "backfill" and packet.qos]
-            late = {(packet.at_ms - start_ms) // period_ms for packet in missed}
-            instants = [start_ms + step * period_ms for step in range(self._instants(start_ms, end_ms))]
-            wrong_at = [step in late for step in range(len(instants))]
+            count = self._instants(start_ms, end_ms)
+            instants = list(rightness.from_packets(packets, start_ms, count, self.rules))
         meter = AoiiMeter()
-        for wrong in wrong_at:
-            meter.observe(wrong, self.rules.period_s)
+        period_ms = 1000 * self.rules.period_s
         spans: list[tuple[int, int]] = []
-        for at_ms, wrong in zip(instants, wrong_at, strict=True):
-            if wrong and spans and at_ms - spans[-1][1] < period_ms // 2:
-                spans[-1] = (spans[-1][0], at_ms + period_ms)
+        for at, wrong in instants:
+            meter.observe(wrong, self.rules.period_s)
+            if wrong and spans and at - spans[-1][1] < period_ms // 2:
+                spans[-1] = (spans[-1][0], at + period_ms)
             elif wrong:
-                spans.append((at_ms, at_ms + period_ms))
+                spans.append((at, at + period_ms))
         basis: Literal["log", "bound"] = "log" if samples else "bound"
-        aoii = Aoii(basis, meter.mean_s(), meter.p99_s(), sum(wrong_at), len(wrong_at))
+        aoii = Aoii(basis, meter.mean_s(), meter.p99_s(), meter.wrong, meter.instants)
         return aoii, spans[-WRONG_SPANS_LIMIT:]
 
     def _instants(self, start_ms: int, end_ms: int) -> int:
@@ -386,7 +346,7 @@ class Fleet:
         return (end_ms - start_ms) // (1000 * self.rules.period_s) + 1
 
     def _qos(self, error_temp: float, error_hum: float) -> int:
-        return int(is_important(error_temp, error_hum, self.rules.beta_temp, self.rules.beta_hum))
+        return int(self.rules.is_wrong(error_temp, error_hum))
 
     def _packet(self, name: str | None, gateway: str | None, packet: Packet) -> None:
         node = self._touch(name, gateway)
@@ -412,29 +372,6 @@ class Fleet:
         node.version = self.version
         node.gateway = gateway or node.gateway
         return node
-
-
-def _delivered(samples: list[Sample], packets: list[Packet], reach_ms: int) -> list[bool]:
-    """For each sample, whether a packet brought it: the nearest one that was sent with the same reading, in hundredths.
-
-    The time alone does not tell: the gateway computes it from the age in whole seconds, and in a demo at 600 times real
-    time a few milliseconds on the way are seconds of event time.
-    """
-    told = [False] * len(samples)
-    for packet in packets:
-        reading = _hundredths(packet)
-        near = range(
-            bisect_left(samples, packet.at_ms - reach_ms, key=_at_ms),
-            bisect_right(samples, packet.at_ms + reach_ms, key=_at_ms),
-        )
-        same = [n for n in near if samples[n].sent and not told[n] and _hundredths(samples[n]) == reading]
-        if same:
-            told[min(same, key=lambda index: abs(samples[index].at_ms - packet.at_ms))] = True
-    return told
-
-
-def _hundredths(point: Sample | Packet) -> tuple[int, int]:
-    return round(point.temp * 100), round(point.hum * 100)
 
 
 def _spark(points: Iterable[Sample | Packet]) -> list[float]:

@@ -18,7 +18,9 @@ from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import PeerError, WorldError
 from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
-from aoii.web.fleet import Fleet, News, Rules, Summary
+from aoii.web import rightness
+from aoii.web.fleet import Fleet, News, Summary
+from aoii.web.points import Rules
 from aoii.web.source import Source
 
 Row = TypeVar("Row")
@@ -49,6 +51,7 @@ class Live:
             settings.gateway.beta_hum,
             settings.gateway.sample_period_s,
             settings.gateway.heartbeat_s,
+            settings.clock.speed,
         )
         self.lock = threading.Lock()
         self.fleet = Fleet(self.rules)  # another object after the database was replaced: followers begin again
@@ -275,6 +278,7 @@ class Follower:
             "period_s": rules.period_s,
             "simulated": self._live.simulated,
             "speed": self._live.speed,
+            "coarse": rightness.is_coarse(rules),
         }
 
     def _state(self) -> dict[str, object]:
@@ -299,7 +303,9 @@ class Follower:
 
 def _short(point: tuple[object, ...]) -> list[object]:
     """A point as JSON: numbers in hundredths are enough for a line."""
-    return [round(value, 2) if isinstance(value, float) else value for value in point if not isinstance(value, tuple)]
+    return [
+        round(value, 2) if isinstance(value, float) else value for value in point if not isinstance(value, tuple | bool)
+    ]
 
 
 def _card(summary: Summary) -> dict[str, object]:

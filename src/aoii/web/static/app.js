@@ -238,9 +238,10 @@ function showSummary() {
   const last = summary.last_packet_ms;
   setText($("last"), last === null ? words.never : voice.ago(Math.max(0, (state.nowMs - last) / 1000)));
   setText($("last-more"), last === null ? "" : voice.full(last));
-  setText($("source-note"), summary.aoii?.basis === "log" ? words.fromLog : words.fromPackets);
+  const coarse = state.frame.coarse && summary.logged ? ` ${words.coarse}` : "";
+  setText($("source-note"), (summary.logged ? words.fromLog : words.fromPackets) + coarse);
   $("legend").querySelector(".wrong").hidden = summary.wrong_spans.length === 0;
-  $("legend").querySelector(".actual").hidden = summary.aoii?.basis !== "log";
+  $("legend").querySelector(".actual").hidden = !summary.logged;
 }
 
 function showPicture(aoii) {
@@ -254,9 +255,9 @@ function showPicture(aoii) {
     return;
   }
   setText($("right"), words.unknown);
-  setText($("right-more"), words.rightUnknown);
+  setText($("right-more"), aoii ? words.rightUnknown : words.noPackets);
   setText($("aoii"), aoii ? words.atLeast(voice.duration(aoii.mean_s)) : "–");
-  setText($("aoii-more"), words.aoiiBound);
+  setText($("aoii-more"), aoii ? words.aoiiBound : "");
 }
 
 function saved(summary) {

@@ -29,6 +29,7 @@ const en = {
   rightMore: (instants) => `of ${instants} samples`,
   unknown: "unknown",
   rightUnknown: "the node's log is not here",
+  noPackets: "no packet of it is known",
   aoii: "AoII, mean",
   aoiiLong: "Age of Incorrect Information: for how long the gateway has been wrong; 0 while it is right",
   aoiiMore: (p99) => `99 % of the time at most ${p99}`,
@@ -50,6 +51,7 @@ const en = {
   readout: (time, actual, belief) => `${time} · measured ${actual} · believed ${belief}`,
   fromLog: "Measured: from the node's own log. Believed: the gateway's estimates, and the node's log from before this page listened.",
   fromPackets: "Between packets nothing is known of what the node measured: its own log is not in this database.",
+  coarse: "At this speed early retries look like first tries: the gateway seems a little better than it was.",
   chart: (quantity, node, span, low, high, packets) =>
     `${quantity} of node ${node}, last ${span}: from ${low} to ${high}, ${packets} packets. The same as a table below.`,
   chartEmpty: (quantity, node) => `${quantity} of node ${node}: nothing to show yet.`,
@@ -104,6 +106,7 @@ const ko = {
   rightMore: (instants) => `표본 ${instants}개 중`,
   unknown: "알 수 없음",
   rightUnknown: "노드의 기록이 여기에 없습니다",
+  noPackets: "이 노드의 패킷이 없습니다",
   aoii: "AoII 평균",
   aoiiLong: "잘못된 정보의 나이(Age of Incorrect Information): 게이트웨이가 틀린 채로 지난 시간, 맞으면 0",
   aoiiMore: (p99) => `99 % 시점에서 ${p99} 이하`,
@@ -125,6 +128,7 @@ const ko = {
   readout: (time, actual, belief) => `${time} · 측정 ${actual} · 믿는 값 ${belief}`,
   fromLog: "측정값: 노드 자신의 기록. 믿는 값: 게이트웨이의 추정, 이 페이지가 듣기 전은 노드의 기록.",
   fromPackets: "노드의 기록이 이 데이터베이스에 없어서 패킷 사이의 측정값은 알 수 없습니다.",
+  coarse: "이 속도에서는 빠른 재전송이 첫 전송과 구별되지 않아 게이트웨이가 실제보다 조금 더 정확해 보입니다.",
   chart: (quantity, node, span, low, high, packets) =>
     `노드 ${node}의 ${quantity}, 최근 ${span}: ${low}부터 ${high}까지, 패킷 ${packets}개. 같은 내용이 아래 표에 있습니다.`,
   chartEmpty: (quantity, node) => `노드 ${node}의 ${quantity}: 아직 보일 것이 없습니다.`,
