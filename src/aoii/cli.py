@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the work failed, 2 somebody has to correct a setting, a fi
 import argparse
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -214,7 +215,9 @@ def _demo(options: argparse.Namespace) -> int:
         broker_absent_s=options.broker_absent,
         unplug_s=options.unplug,
     )
-    return demo.run(_load(options, "demo"), plan, options.env_file)
+    values = _load(options, "demo")
+    logging.getLogger().setLevel(logging.WARNING)  # the stations log to files; this terminal shows the run
+    return demo.run(values, plan, options.env_file)
 
 
 def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -78,12 +78,12 @@ class _Air:
         self._port.unplug()
         self._reader = stream.Reader()
 
-    async def exchange(self, frame: bytes, sampled_ms: int) -> bytes | None:
+    async def exchange(self, frame: bytes, now_ms: int) -> bytes | None:
         """Carry one frame to the gateway and its answer back; None when either was lost or came too late."""
         mark = frame[1:9]  # node, epoch and frame number
         uplink = decode_uplink(frame, lambda node: self._keys[node].key)
         if isinstance(uplink, Uplink):
-            self._uplinks[mark] = (uplink, sampled_ms)
+            self._uplinks.setdefault(mark, (uplink, now_ms - 1000 * uplink.age_s))  # a repetition has the old age
             if len(self._uplinks) > UPLINKS_REMEMBERED:
                 del self._uplinks[next(iter(self._uplinks))]
         if not self._radio.carries() or not self._port.is_plugged:
@@ -200,8 +200,10 @@ class _World:
             if at_ms >= self._end_ms:
                 return
             await self._until(at_ms)
+            is_settled = node.is_settled and node.picture is not None
             sends = node.sample(at_ms, reading_c[0] / 100, reading_c[1] / 100)
-            self._compare(number, node, at_ms)
+            if is_settled:
+                self._compare(number, node, at_ms)
             await self._perform(node, sends, at_ms)
             self._judge(number, meter, at_ms, reading_c, series.interval_s)
             self._log(number, node, at_ms)
@@ -224,12 +226,12 @@ class _World:
         await asyncio.sleep(max(0.0, self._clock.real_s((at_ms - self._clock.elapsed_ms()) / 1000)))
 
     def _compare(self, number: int, node: Node, at_ms: int) -> None:
-        """Where the node knows what the gateway holds, both must evaluate the same estimate, to the hundredth."""
-        held, sampled = self._air.pictures.get(number), node.sampled
-        if held is None or sampled is None or not (node.is_settled or sampled.status != trigger.SKIP):
+        """A node that knows what the gateway holds must have evaluated the same estimate, to the hundredth."""
+        sampled = node.sampled
+        if sampled is None:
             return
         self._plan_checks += 1
-        if (sampled.estimate_t_c, sampled.estimate_h_c) != held.at(at_ms):
+        if (sampled.estimate_t_c, sampled.estimate_h_c) != self._air.pictures[number].at(at_ms):
             self._plan_mismatches += 1
             log.error("node and gateway evaluate different plans", extra={"event": "plan_mismatch", "node": number})
 
