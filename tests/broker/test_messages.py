@@ -158,7 +158,16 @@ def test_a_commit_acknowledgement_survives_the_wire(items: list[Committed]) -> N
 
 
 @pytest.mark.parametrize(
-    "payload", [b'{"v":2,"items":[]}', b'{"v":1}', b'{"v":1,"items":[["7",1,2,"lost"]]}', b'{"v":1,"items":[["7",1]]}']
+    "payload",
+    [
+        b'{"v":2,"items":[]}',
+        b'{"v":1}',
+        b'{"v":1,"items":[["7",1,2,"lost"]]}',
+        b'{"v":1,"items":[["7",1]]}',
+        b'{"v":1,"items":[["7",1,9223372036854775808,"stored"]]}',
+        b'{"v":1,"items":[["7",-1,2,"stored"]]}',
+        b'{"v":1,"items":[["\\ud800",1,2,"stored"]]}',
+    ],
 )
 def test_a_commit_acknowledgement_of_another_shape_is_refused_whole(payload: bytes) -> None:
     with pytest.raises(PeerError):

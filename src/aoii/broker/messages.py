@@ -233,7 +233,9 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
     committed = []
     for item in items:
         match item:
-            case [str(node), int(epoch), int(counter), ("stored" | "duplicate" | "parked") as status]:
+            case [str(node), int(epoch), int(counter), ("stored" | "duplicate" | "parked") as status] if (
+                node.isprintable() and 0 <= epoch < 2**63 and 0 <= counter < 2**63  # what the outbox file can hold
+            ):
                 committed.append(Committed(Identity(node, epoch, counter), status))
             case _:
                 raise PeerError("shape", "an item is not [node, epoch, counter, status]")
