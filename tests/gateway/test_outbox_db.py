@@ -1,7 +1,9 @@
 """The store: durable before its future ends, one failure at a time, capped, and salvaged when the file is damaged."""
 
 import contextlib
+import functools
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -159,6 +161,39 @@ def test_a_full_file_refuses_only_what_does_not_fit(path: Path) -> None:
 
         assert refused == [False, False, False, True, True, False]
         assert counters(store) == [0, 1, 2, 9]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount a file system here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_takes_no_more_readings_and_can_be_emptied_again(small_disk: Path) -> None:
+    with opened(small_disk / "outbox.db", 64 * MEGABYTE) as store:
+        accepted = 0
+        while (error := add(store, accepted, bytes(20_000)).exception()) is None:
+            accepted += 1
+        assert isinstance(error, OutboxFullError)
+        assert accepted > 50
+        assert not store.stats.is_writable
+        for counter in range(accepted, accepted + 5):
+            assert isinstance(add(store, counter).exception(), OutboxFullError)
+
+        for counter in range(accepted):
+            assert store.submit(functools.partial(Transaction.delete, identities=[who(counter)])).result() != []
+
+        until(lambda: store.stats.is_writable)
+        assert add(store, accepted, bytes(20_000)).result() is not None
+        assert counters(store) == [accepted]
 
 
 def test_a_second_gateway_on_the_same_file_is_refused(store: Store, path: Path) -> None:

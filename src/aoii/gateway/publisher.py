@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SESSION_EXPIRY_S = 7 * 86400  # commit acknowledgements wait at the broker for a gateway that is away
 ACKS_LIMIT = 200  # messages of up to 500 items that wait for us; one more is dropped, and its readings come round again
+DELETE_LIMIT = 1000  # readings in one request to the store: 10 ms, which a reply to an old node can wait
 IDLE_S = 1.0
 
 
@@ -145,7 +146,7 @@ class Publisher:
 
     def _take_acks(self) -> None:
         committed: list[Committed] = []
-        while True:
+        while len(committed) < DELETE_LIMIT:
             try:
                 committed += decode_commit_ack(self._acks.get_nowait())
             except queue.Empty:
@@ -155,6 +156,7 @@ class Publisher:
                 log.warning("commit acknowledgement refused", extra={"event": "ack_bad", "reason": error.reason})
         if not committed:
             return
+        self._wake.set()  # there may be more
         for item in committed:
             metrics.COMMIT_ACKS.labels(status=item.status).inc()
         identities = [item.identity for item in committed]

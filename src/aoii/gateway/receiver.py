@@ -13,7 +13,7 @@ from aoii.core.errors import PeerError, WorldError
 from aoii.core.frames import MAC_BYTES, Ack, Rejected, Uplink, decode_uplink, encode_ack, node_of
 from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, encode_usb, heard
 from aoii.gateway import bridge, legacy
-from aoii.gateway.drivers.serial_port import SerialPort
+from aoii.gateway.drivers.serial_port import STOPPED, SerialPort
 from aoii.gateway.events import Instant
 from aoii.gateway.ledger import Judged, Kept, Ledger
 from aoii.gateway.legacy import Payload, Refused, TimeRequest
@@ -47,7 +47,7 @@ class Receiver:
         if is_open:
             metrics.SERIAL_OPENS.inc()
             log.info("serial port opened", extra={"event": "serial_open", "port": self.port.path})
-        else:
+        elif reason != STOPPED:
             log.warning("serial port away", extra={"event": "serial_away", "port": self.port.path, "reason": reason})
 
     def _heard(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:

@@ -6,6 +6,7 @@ that fails leaves nothing behind and does not touch its neighbours. Requests mus
 each is run again alone. The file is the only truth about a node: its state is read in the transaction that changes it.
 """
 
+import contextlib
 import fcntl
 import queue
 import sqlite3
@@ -28,6 +29,7 @@ from aoii.gateway.drivers.outbox_file import (
     open_file,
     state_checksum,
 )
+from aoii.gateway.drivers.reserve import Reserve
 from aoii.gateway.outbox import Fetch, Item
 
 __all__ = ["OutboxBrokenError", "OutboxFullError", "Recovery", "Stats", "Store", "Transaction"]
@@ -52,21 +54,22 @@ class Stats:
         oldest_ms: When the oldest of them was accepted, Unix milliseconds; None when there is none.
         used_bytes: What rows occupy.
         limit_bytes: What they may.
-        is_writable: The latest write succeeded.
+        is_writable: The latest write succeeded, and the disk has room.
     """
 
-    events: int = 0
-    oldest_ms: int | None = None
-    used_bytes: int = 0
-    limit_bytes: int = 1
-    is_writable: bool = False
+    events: int
+    oldest_ms: int | None
+    used_bytes: int
+    limit_bytes: int
+    is_writable: bool
 
 
 class Transaction:
     """What a request may do; valid only while it runs."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, may_grow: bool) -> None:
         self._connection = connection
+        self._may_grow = may_grow
         self.events_added = 0
         self.corrupt_found = 0
 
@@ -105,7 +108,10 @@ class Transaction:
 
         Raises:
             PeerError: With reason `conflict`: the same identity is there with another content.
+            OutboxFullError: The disk is full; what room is left is for deleting.
         """
+        if not self._may_grow:
+            raise OutboxFullError("the disk under the outbox is full; make room there")
         key = (who.node, who.epoch, who.counter)
         row = self._connection.execute(
             "SELECT digest FROM events WHERE node = ? AND epoch = ? AND counter = ?", key
@@ -176,13 +182,13 @@ class _Request(Generic[T]):
         self.events_added = 0
         self.corrupt_found = 0
 
-    def run(self, connection: sqlite3.Connection) -> None:
+    def run(self, connection: sqlite3.Connection, may_grow: bool) -> None:
         """Do the work in a savepoint; an error undoes it alone.
 
         Raises:
             sqlite3.Error: The error ended the whole transaction, or the file is damaged.
         """
-        transaction = Transaction(connection)
+        transaction = Transaction(connection, may_grow)
         self._value, self._error = None, None
         self.events_added = self.corrupt_found = 0
         connection.execute("SAVEPOINT request")
@@ -225,10 +231,12 @@ class Store:
         self.beat_s = time.monotonic()
         self.corrupt_found = 0  # rows set aside while running
         self.recoveries: list[Recovery] = []
-        self.stats = Stats()
         self._lock_file = self._lock()
+        self._reserve = Reserve(path.with_name(path.name + ".reserve"))
         self._events = 0
-        self._connection = self._open()
+        self._oldest_ms: int | None = None
+        self._used_bytes, self._limit_bytes = 0, 1
+        self._connection: sqlite3.Connection | None = self._open()
         self._is_writable = True
         self._measure()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -238,6 +246,12 @@ class Store:
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def stats(self) -> Stats:
+        """How the file is; ages and sizes as of the last second."""
+        is_writable = self._is_writable and self._reserve.is_held
+        return Stats(self._events, self._oldest_ms, self._used_bytes, self._limit_bytes, is_writable)
 
     def submit(self, work: Callable[[Transaction], T], *done: "Callable[[Future[T]], None]") -> "Future[T]":
         """Have `work` done in the next commit.
@@ -282,6 +296,7 @@ class Store:
         if recovery is not None:
             self.recoveries.append(recovery)
         self._events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+        self._reserve.take()
         return connection
 
     def _run(self) -> None:
@@ -293,7 +308,8 @@ class Store:
                 self._commit(batch)
             if not batch or self.beat_s - self._measured_s > IDLE_S:
                 self._measure()
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
         while not self._queue.empty():
             request = self._queue.get_nowait()
             if request is not None:
@@ -315,13 +331,14 @@ class Store:
 
     def _commit(self, batch: list[_Request[object]]) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
             for request in batch:
-                request.run(self._connection)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+                request.run(connection, self._reserve.is_held)
+            connection.execute("COMMIT")
+        except (sqlite3.Error, OutboxBrokenError) as error:
             self._undo(error)
-            if len(batch) > 1:
+            if len(batch) > 1 or self._has_made_room(error):
                 for request in batch:
                     self._commit([request])
             else:
@@ -334,42 +351,76 @@ class Store:
             self.corrupt_found += request.corrupt_found
             request.complete()
 
-    def _undo(self, error: sqlite3.Error) -> None:
-        try:
+    def _opened(self) -> sqlite3.Connection:
+        """The connection, made anew when damage has ended the one before.
+
+        Raises:
+            OutboxBrokenError: The file cannot be opened.
+        """
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _make_room(self, connection: sqlite3.Connection) -> None:
+        """After the disk was full: give it back what was deleted, in slices that fit, until the reserve is ours again."""
+        free, before = -1, -2
+        while not self._reserve.is_held and free != before:
+            connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
+            free, before = connection.execute("PRAGMA freelist_count").fetchone()[0], free
+            self._reserve.take()
+
+    def _has_made_room(self, error: Exception) -> bool:
+        """Whether the disk was full and the reserve has been given up for it."""
+        if self._connection is None or not self._reserve.is_held:
+            return False
+        if not (_is_full(error) and self._reserve.is_needed()):
+            return False
+        self._reserve.give()
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return True
+
+    def _undo(self, error: Exception) -> None:
+        """Leave the failed transaction; a damaged file is closed, and is replaced when it is opened next."""
+        if self._connection is None:
+            return
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # SQLite has rolled back by itself
-        if is_damage(error):
-            try:
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
-                self._connection = self._open()
-            except (sqlite3.Error, OutboxBrokenError):
-                pass  # the next commit fails and says why
+            self._connection = None
 
     def _measure(self) -> None:
         self._measured_s = time.monotonic()
         try:
+            connection = self._opened()
+            self._make_room(connection)
             if not self._is_writable:
-                self._connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
+                connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
                 self._is_writable = True
-            pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
-            free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
-            limit = self._connection.execute("PRAGMA max_page_count").fetchone()[0]
-            size = self._connection.execute("PRAGMA page_size").fetchone()[0]
-            row = self._connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
-        except sqlite3.Error:
-            self.stats = Stats(self._events, self.stats.oldest_ms, self.stats.used_bytes, self.stats.limit_bytes, False)
+            pages, free, limit, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "max_page_count", "page_size")
+            )
+            row = connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
+        except (sqlite3.Error, OutboxBrokenError) as error:
+            self._undo(error)
+            self._is_writable = False
             return
-        oldest_ms = row[0] if row else None
-        self.stats = Stats(self._events, oldest_ms, (pages - free) * size, limit * size, self._is_writable)
+        self._oldest_ms = row[0] if row else None
+        self._used_bytes, self._limit_bytes = (pages - free) * size, limit * size
 
 
 def translated(error: Exception) -> Exception:
     """SQLite's errors as ours, others as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
-    code = getattr(error, "sqlite_errorcode", 0)
-    if code & 0xFF == sqlite3.SQLITE_FULL:
+    if _is_full(error):
         return OutboxFullError("the outbox is full; see why the server does not acknowledge, or raise OUTBOX_MAX_MB")
     return OutboxBrokenError(f"the outbox cannot be used ({error}); check the disk")
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL

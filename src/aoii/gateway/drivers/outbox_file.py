@@ -108,12 +108,12 @@ def open_file(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Recovery 
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    return connection
+    return sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
 
 
 def _create(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a full disk can be given back what was deleted
     epoch = OLD_EPOCH_FLOOR + secrets.randbelow(OLD_EPOCH_LIMIT - OLD_EPOCH_FLOOR)
     connection.executescript(f"BEGIN;{SCHEMA}")
     connection.execute("INSERT INTO meta VALUES ('old_epoch', ?), ('total_tx', 0)", (epoch,))

@@ -27,6 +27,7 @@ ANSWER_LIMIT = 64  # answers that wait for a port that takes nothing; the oldest
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LAST_S = 2.0
 LOOK_S = 1.0  # how often an idle port is looked at: some adapters vanish without a hang-up
+STOPPED = "stopped"
 
 Heard = Callable[[Sequence[Line | Frame | Damaged], float], None]
 
@@ -38,8 +39,8 @@ class SerialPort:
         path: The device, or a link to it.
         on_heard: Called in the port's thread with what became whole, and the monotonic second at which its last byte
             was read.
-        on_state: Called in the port's thread: True and no text when it was opened, False and why when that ended or,
-            once, when it cannot be opened.
+        on_state: Called in the port's thread: True and no text when it was opened, False and why when that ended
+            (STOPPED: by `stop`) or, once, when it cannot be opened.
         on_missed: Called in the port's thread for each answer that was not written because it would have come too late.
     """
 
@@ -137,7 +138,7 @@ class SerialPort:
                         return "another device took its name"
         except OSError as error:
             return str(error)
-        return "stopped"
+        return STOPPED
 
     def _write(self, port: int, data: bytes) -> bytes:
         """Write `data` and then the answers that wait; what the port did not take of the one begun."""
