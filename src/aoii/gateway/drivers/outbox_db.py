@@ -362,7 +362,7 @@ class Store:
         return self._connection
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
-        """After the disk was full: give it back what was deleted, in slices that fit, until the reserve is ours again."""
+        """After the disk was full: give it back what was deleted, in slices, until the reserve is ours again."""
         free, before = -1, -2
         while not self._reserve.is_held and free != before:
             connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
