@@ -147,8 +147,8 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "demo",
         help="the whole system on this machine: nodes, radio, gateway, broker, server and web page",
         description="Simulated nodes replay a recording over pseudo-terminals through the real gateway, broker, server "
-        "and web page. An embedded broker is started unless MQTT_BROKER is set; SQLite is used unless MYSQL_HOST is set. "
-        "Ends with a summary that is counted independently of the stations.",
+        "and web page. An embedded broker is started unless MQTT_BROKER is set; SQLite is used unless MYSQL_HOST "
+        "is set. Ends with a summary that is counted independently of the stations.",
         epilog="Example: aoii demo --nodes 5 --loss 0.1 --speed 600",
     )
     add = demo.add_argument
