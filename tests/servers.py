@@ -7,8 +7,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import tty
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -120,23 +122,28 @@ class MariaDB(Server):
     def __init__(self, folder: Path, port: int | None = None) -> None:
         super().__init__(folder, port)
         self._user = ["--user=mysql"] if AS_ROOT else []
-        if not (folder / "data").exists():
+        link = folder / "data"
+        made = not link.exists()
+        if made:
+            # Not below pytest's folder: that is private to root, and each session that starts closes it again.
+            home = tempfile.mkdtemp(prefix="aoii-mariadb-", dir="/tmp")
+            weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+            link.symlink_to(home)
+        self._home = link.resolve()
+        if made:
             if AS_ROOT:
-                shutil.chown(folder, "mysql")
-                for parent in folder.parents:  # the temporary folder is private to root; the server's user must pass
-                    if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-                        parent.chmod(parent.stat().st_mode | 0o011)
+                shutil.chown(self._home, "mysql")
             subprocess.run(
-                ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data",
+                ["mariadb-install-db", "--no-defaults", f"--datadir={self._home}",
                  "--auth-root-authentication-method=normal", "--skip-test-db", *self._user],
                 check=True, capture_output=True,
             )  # fmt: skip
 
     def command(self) -> list[str]:
-        """The command line; the socket lies in /tmp because its path may not be long."""
+        """The command line."""
         return [
-            shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.folder}/data",
-            f"--socket=/tmp/aoii-{self.port}.sock", f"--pid-file={self.folder}/pid", f"--port={self.port}",
+            shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self._home}",
+            f"--socket={self._home}/socket", f"--pid-file={self._home}/pid", f"--port={self.port}",
             "--bind-address=127.0.0.1", "--skip-name-resolve", *self._user,
         ]  # fmt: skip
 
