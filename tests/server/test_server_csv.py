@@ -267,6 +267,7 @@ def test_a_file_that_cannot_be_written_holds_the_messages_back(values: Settings)
         until(lambda: path.exists() and numbers(path) == [1])
 
 
+@pytest.mark.faults
 def test_a_process_that_is_killed_again_and_again_tears_and_doubles_nothing(data_dir: Path, tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker") as server:
         mqtt = Mqtt("127.0.0.1", server.port, None, None)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,20 @@ def test_the_circuit_parks_at_once_while_the_database_is_away_and_tries_once_whe
     for event, tries in steps:
         circuit.handle(event)
         assert circuit.tries() == tries
+
+
+def test_the_table_of_the_documentation_is_the_table_of_the_circuit() -> None:
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "server.md"
+    given = {0: "no try: park at once", 1: "one try", 6: "all tries"}
+    lines = []
+
+    for (state, event), after in ingest.RULES.items():
+        circuit = Circuit(max_retries=5)
+        circuit.state = state
+        circuit.handle(event)
+        lines.append(f"| {state} | {event} | {after} | {given[circuit.tries()]} |")
+
+    assert "\n".join(["|---|---|---|---|", *lines, ""]) in page.read_text(encoding="utf-8")
 
 
 def test_the_circuit_tells_changes_from_repetitions() -> None:

@@ -222,6 +222,7 @@ def test_a_lost_right_parks_until_it_is_given_again(values: Settings, mariadb: M
         until(lambda: counters(values) == [1])
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("values", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
 def test_while_the_database_is_gone_readings_are_parked_and_then_replayed(
@@ -270,6 +271,7 @@ def test_a_server_that_starts_before_its_database_takes_readings_all_the_same(va
             assert gateway.status(a_reading(2)) == "stored"
 
 
+@pytest.mark.faults
 @SQLITE
 def test_at_the_cap_of_the_dead_letters_nothing_is_acknowledged_and_nothing_is_lost(
     values: Settings, tmp_path: Path
@@ -317,6 +319,7 @@ def process(data_dir: Path, tmp_path: Path, broker: Mqtt, mariadb: MariaDB) -> I
     process.kill()
 
 
+@pytest.mark.faults
 def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(
     process: StationProcess, broker: Mqtt, mariadb: MariaDB
 ) -> None:
@@ -340,6 +343,7 @@ def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(
     assert seconds < 10
 
 
+@pytest.mark.faults
 def test_sigterm_in_the_middle_of_a_wait_ends_it_at_once_and_the_batch_comes_again(
     process: StationProcess, broker: Mqtt, tmp_path: Path
 ) -> None:
@@ -364,6 +368,31 @@ def test_sigterm_in_the_middle_of_a_wait_ends_it_at_once_and_the_batch_comes_aga
             until(gateway.all_acknowledged, 30)
             assert own.execute("SELECT counter FROM readings", database="aoii") == [(1,), (2,)]
             process.terminate()
+
+
+@pytest.mark.faults
+def test_a_stop_takes_less_than_ten_seconds_though_broker_and_database_are_frozen(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    with MariaDB(tmp_path / "own") as own, Mosquitto(tmp_path / "broker") as broker:
+        environ = {
+            "AOII_DATA_DIR": str(data_dir), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(broker.port),
+            "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(own.port),
+        }  # fmt: skip
+        process = StationProcess("mqtt_to_mysql", environ, tmp_path / "server.log")
+        process.start()
+        until(process.is_ready)
+        with Gateway(Mqtt("127.0.0.1", broker.port, None, None)) as gateway:
+            own.freeze()
+            gateway.publish([a_reading(1)])
+            time.sleep(0.5)
+            broker.freeze()
+
+            code, seconds = process.terminate()
+
+            broker.thaw()
+        assert code == 0
+        assert seconds < 10
 
 
 def test_the_status_page_answers_while_the_server_runs(process: StationProcess) -> None:

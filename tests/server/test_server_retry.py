@@ -73,7 +73,7 @@ def test_a_batch_is_stored_without_a_wait(letters: DeadLetters) -> None:
 
     settled = insert(FlakyDatabase(), letters, [a_reading(1), a_reading(2), a_reading(1)], waits=waits)
 
-    assert settled == Settled(["stored", "stored", "duplicate"], None)
+    assert settled == Settled(["stored", "stored", "duplicate"])
     assert waits.asked == []
 
 
@@ -187,5 +187,5 @@ def test_what_the_dead_letters_refuse_has_no_fate(letters: DeadLetters, monkeypa
     up = insert(database, letters, rows)
     down = insert(FlakyDatabase(*[AWAY] * 6), letters, [replace(a_reading(), identity=None)])
 
-    assert up == Settled([None, None, "stored"], None)
-    assert down == Settled([None], "connection refused")
+    assert up == Settled([None, None, "stored"], refusal="full")
+    assert down == Settled([None], "connection refused", "full")

@@ -169,7 +169,7 @@ _READING_COLUMNS = [column for column in _readings.c if column.name != "digest"]
 
 
 def _insert_sql(table: sa.Table, mark: str, ending: str = "") -> str:
-    """A statement of the driver's own: SQLAlchemy's costs two thirds of the rate (docs/explanation/server.md)."""
+    """A statement of the driver's own: 43k rows/s in hundreds on MariaDB, 26k when SQLAlchemy makes it."""
     names = [column.name for column in table.c if column.name != "id"]
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))}){ending}"  # noqa: S608
 
@@ -426,7 +426,7 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
-        except (SQLAlchemyError, OSError, OverflowError) as error:
+        except (SQLAlchemyError, OSError, OverflowError, RuntimeError) as error:  # PyMySQL: a login that it cannot do
             ours = self._translated(error)
             if isinstance(ours, DatabaseAway) and ours.reason == "refused":
                 self._engine.dispose()  # a connection keeps the rights that it began with, even after a GRANT

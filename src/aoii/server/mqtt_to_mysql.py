@@ -38,7 +38,8 @@ HOLD_S = 0.5  # between two tries when the dead letters are full
 HOUSEKEEPING_S = 1.0
 MISMATCH = "the same identity is stored with another content"
 ALIVE_S = 60.0  # longer than any single call to a frozen database
-STOP_S = 8.0  # of the 10 s that a graceful stop may take
+STOP_S = 9.0  # of the 10 s that a graceful stop may take
+INGEST_STOP_S = 7.0  # a database that is frozen answers later: the batch in hand comes again
 
 Pause = Callable[[float], bool]
 """Waits for so many seconds; True, at once, when the station is stopping."""
@@ -46,10 +47,16 @@ Pause = Callable[[float], bool]
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of rows, in their order, None: not durable; and `away`, why the database was given up, if it was."""
+    """What became of rows, in their order; None stands for a row that is not durable.
+
+    Attributes:
+        away: Why the database was given up, if it was.
+        refusal: Why the dead letters did not take a row, if they did not.
+    """
 
     fates: list[Fate | None]
-    away: str | None
+    away: str | None = None
+    refusal: str | None = None
 
 
 def insert_reading_with_retry(
@@ -98,8 +105,8 @@ def insert_reading_with_retry(
             break
     if away is not None:
         fates = [fate or "parked" for fate in fates]
-    _park(dead_letters, rows, fates, details, away or "")
-    return Settled(fates, away)
+    refusal = _park(dead_letters, rows, fates, details, away or "")
+    return Settled(fates, away, refusal)
 
 
 def _insert(database: Database, rows: Sequence[Reading], fates: list[Fate | None], details: dict[int, str]) -> None:
@@ -142,8 +149,9 @@ def _park(
     fates: list[Fate | None],
     details: dict[int, str],
     away: str,
-) -> None:
-    """Park the rows whose fate needs it; a row that the dead letters do not take has no fate."""
+) -> str | None:
+    """Park the rows whose fate needs it; a row that the dead letters do not take has no fate, and why is returned."""
+    refusal = None
     groups: list[tuple[list[int], Reason, str]] = [
         ([index for index, fate in enumerate(fates) if fate == "parked"], "database_away", away),
         ([index for index, fate in enumerate(fates) if fate == "mismatch"], "mismatch", MISMATCH),
@@ -155,12 +163,13 @@ def _park(
         try:
             dead_letters.park([rows[index] for index in indexes], reason, detail)
         except WorldError as error:
-            _log_refusal(error)
+            refusal = str(error)
             for index in indexes:
                 fates[index] = None
-            continue
-        if reason != "database_away":
-            log.warning("reading parked", extra={"event": "reading_parked", "reason": reason, "detail": detail})
+        else:
+            if reason != "database_away":
+                log.warning("reading parked", extra={"event": "reading_parked", "reason": reason, "detail": detail})
+    return refusal
 
 
 @dataclass
@@ -207,6 +216,7 @@ class Ingest:
         self._progress_s = time.monotonic()
         self._housekeeping_s = 0.0
         self._has_room = True
+        self._refused = False
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
 
@@ -277,8 +287,9 @@ class Ingest:
         try:
             dropped = self._dead_letters.park_malformed(payloads)
         except WorldError as error:
-            _log_refusal(error)
+            self._hear_refusal(str(error))
             return
+        self._hear_refusal(None)
         metrics.DEAD_LETTERS_DROPPED.inc(dropped)
         for job in jobs:
             job.done = True
@@ -300,6 +311,7 @@ class Ingest:
         )
         if tries and (settled.away or not self._stopping.is_set()):
             self._judge(settled.away)
+        self._hear_refusal(settled.refusal)
         told = []
         for job, row, fate in zip(jobs, rows, settled.fates, strict=True):
             if fate is not None:
@@ -321,17 +333,16 @@ class Ingest:
             self._judge(str(error))
             return False
         except WorldError as error:
-            _log_refusal(error)
+            self._hear_refusal(str(error))
             return False
         return bool(letters)
 
     def _replay_letters(self, letters: list[DeadLetter]) -> None:
-        rows = []
-        for letter in letters:
-            row = ingest.read(letter.payload)
-            if not isinstance(row, Reading):
-                raise WorldError(f"dead letter {letter.id} is damaged ({row}); drop it by hand")
-            rows.append(row)
+        contents = [(letter, ingest.read(letter.payload)) for letter in letters]
+        damaged = [letter.id for letter, content in contents if not isinstance(content, Reading)]
+        self._dead_letters.change_reason(damaged, "bad_row", "the letter itself is damaged")
+        letters = [letter for letter, content in contents if isinstance(content, Reading)]
+        rows = [content for _, content in contents if isinstance(content, Reading)]
         fates: list[Fate | None] = [None] * len(rows)
         details: dict[int, str] = {}
         _insert(self._database, rows, fates, details)
@@ -361,6 +372,12 @@ class Ingest:
         elif changed:
             self.watch.report_back()
 
+    def _hear_refusal(self, refusal: str | None) -> None:
+        """Say once that the dead letters take nothing, until they do again."""
+        if refusal is not None and not self._refused:
+            log.error("dead letters refuse, nothing is acknowledged", extra={"event": "refused", "reason": refusal})
+        self._refused = refusal is not None
+
     def _pause(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
@@ -379,12 +396,8 @@ class Ingest:
                 metrics.DEAD_LETTERS.labels(reason=reason).set(count)
             self._has_room = self._dead_letters.has_room()
         except WorldError as error:
-            _log_refusal(error)
+            self._hear_refusal(str(error))
             self._has_room = False
-
-
-def _log_refusal(error: WorldError) -> None:
-    log.error("dead letters refuse", extra={"event": "dead_letters_refuse", "reason": str(error)})
 
 
 class Server:
@@ -430,10 +443,13 @@ class Server:
 
     def stop(self) -> bool:
         """Finish the batch in hand, acknowledge it and end; False when that took too long."""
-        done = self._ingest.stop(STOP_S)
+        deadline = time.monotonic() + STOP_S
+        done = self._ingest.stop(INGEST_STOP_S)
         self._ingest.watch.stop()
         if self._listening:
-            self._client.stop()
+            ending = threading.Thread(target=self._client.stop, daemon=True)  # a frozen broker may hold it for 6 s
+            ending.start()
+            ending.join(max(0.5, deadline - time.monotonic()))
         if self._page is not None:
             self._page.shutdown()
             self._page.server_close()
