@@ -58,10 +58,11 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
+        command = self.command()  # once: it writes the configuration, which the child reads from now on
         with (self.folder / "server.log").open("ab") as output:
-            process = subprocess.Popen(self.command(), stdout=output, stderr=output, start_new_session=True)
+            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         self.process = process
-        until(lambda: accepts(self.port) or process.poll() is not None, START_TIMEOUT_S, self.command()[0])
+        until(lambda: accepts(self.port) or process.poll() is not None, START_TIMEOUT_S, command[0])
         if process.poll() is not None:
             raise AssertionError((self.folder / "server.log").read_text(errors="replace")[-2000:])
 
