@@ -97,12 +97,12 @@ class KeyRing:
         """The node's key, None for a stranger."""
         version = self._look()
         if version != self._version:
-            self._version = version
             try:
                 self._keys = load(self._path) if version is not None else {}
                 log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
             except InputError as error:
                 log.error("new node keys refused, the old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
+            self._version = version  # last: threads that come here at once all read the file
         return self._keys.get(node)
 
     def _look(self) -> tuple[int, int, int, int] | None:
