@@ -17,6 +17,7 @@ from urllib.error import HTTPError
 
 import pytest
 
+from aoii import node_keys
 from aoii.broker.messages import Identity
 from aoii.clock import day_fraction
 from aoii.core.errors import InputError
@@ -31,6 +32,7 @@ from gateway.reference_mlp import ReferenceNode, random_model, source
 from gateway.station import (
     EPOCH,
     KEY,
+    KEYS,
     NODE,
     Counts,
     Listener,
@@ -594,6 +596,23 @@ def test_every_minute_there_is_an_estimate_of_every_known_node_at_qos_0(
         gaps_s = [(after["unix_ms"] - before["unix_ms"]) / 1000 for before, after in pairwise(found)]
         assert all(45 <= gap_s <= 75 for gap_s in gaps_s), gaps_s
         assert all((one["at_qos"], one["actual_t"], one["error_t"]) == (0, None, None) for one in found)
+
+
+def test_a_node_that_was_taken_out_of_the_key_file_is_estimated_no_more(
+    tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
+) -> None:
+    values = configured(
+        tmp_path / "data", mosquitto.port, name, link,
+        CLOCK_SPEED="600", CLOCK_START_UNIX_S=str(START_S), CLOCK_ORIGIN_S=str(time.monotonic()),
+    )  # fmt: skip
+    with listening(values) as listener, running(values) as gateway:
+        wait_connected(gateway)
+        OwnNode(far).send(1, 1)
+        assert listener.next("EST")["node"] == str(NODE)
+
+        node_keys.write(values.gateway.node_keys_file, {8: KEYS[8]})
+
+        until(lambda: listener.silent_for(0.4, "EST"))
 
 
 def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(

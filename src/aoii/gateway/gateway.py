@@ -44,13 +44,12 @@ class Gateway:
         self._clock = settings.clock
         self._status_port = own.status_port
         model = weights.load(own.mirror_weights) if own.mirror_weights is not None else None
-        keys = KeyRing(own.node_keys_file)
+        keys = self._keys = KeyRing(own.node_keys_file)
+        self._old_nodes = {legacy.node_name(own.gateway_id, path): path for path in own.serial_ports}
         self._store = Store(own.outbox_path, own.outbox_max_mb << 20)
         self.publisher = Publisher(settings.mqtt, own.gateway_id, self._store)
-        self.ledger = Ledger(own, settings.clock, model, self._store, self.publisher.accepted)
-        self._ports = [
-            Receiver(path, legacy.node_name(own.gateway_id, path), self.ledger, keys).port for path in own.serial_ports
-        ]
+        self.ledger = Ledger(own, settings.clock, model, self._store, self.publisher.accepted, self._is_ours)
+        self._ports = [Receiver(path, name, self.ledger, keys).port for name, path in self._old_nodes.items()]
         self._stopping = threading.Event()
         self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
         self._beat_s = time.monotonic()
@@ -110,6 +109,9 @@ class Gateway:
         yield "publisher", self.publisher.is_alive, self.publisher.beat_s
         yield "clock", self._clock_thread.is_alive(), self._beat_s
         yield "broker", self.publisher.client.is_alive, time.monotonic()
+
+    def _is_ours(self, node: str) -> bool:
+        return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)
 
     # The clock's thread.
 

@@ -67,6 +67,7 @@ class Ledger:
         weights: For mirrored models; None without.
         store: The outbox file.
         on_accepted: Called in the store's thread with each reading that is to be published; must not wait.
+        is_ours: Whether a node of this name still belongs here; of others there are no estimates any more.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class Ledger:
         weights: Weights | None,
         store: Store,
         on_accepted: Callable[[Item], None],
+        is_ours: Callable[[str], bool],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._weights = weights
         self._store = store
         self._on_accepted = on_accepted
+        self._is_ours = is_ours
         self._session = secrets.randbits(48)
         self._wanted = NodeSettings(
             round(settings.beta_temp * 100),
@@ -143,6 +146,8 @@ class Ledger:
         """What the gateway believes now of every node that it knows."""
         at = self.now()
         for name, picture in list(self._pictures.items()):
+            if not self._is_ours(name):
+                continue
             if isinstance(picture, Outlook):
                 believed: tuple[float, float] | None = picture.at(at, clock.day_fraction)
             else:
