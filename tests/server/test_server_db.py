@@ -354,6 +354,18 @@ def test_a_killed_connection_is_replaced(mariadb: MariaDB) -> None:
     database.close()
 
 
+def test_a_login_that_the_driver_cannot_do_is_a_refusal_and_not_a_crash(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(connection: object) -> None:
+        raise RuntimeError("'cryptography' package is required for caching_sha2_password")
+
+    monkeypatch.setattr(pymysql.connections.Connection, "_request_authentication", fail)
+
+    with pytest.raises(DatabaseAway, match="cryptography"):
+        open_database(mysql_at(mariadb, "aoii")).ping()
+
+
 def test_a_frozen_server_does_not_hang_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "IO_TIMEOUT_S", 1)
     with MariaDB(tmp_path / "own") as server:

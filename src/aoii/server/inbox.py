@@ -29,9 +29,6 @@ class Inbox:
         self._overrun_generation: int | None = None
         self._told_generation: int | None = None
 
-    def __len__(self) -> int:
-        return len(self._messages)
-
     def put(self, message: Message) -> None:
         """Take a message from the network thread, or leave it; returns at once."""
         with self._changed:
