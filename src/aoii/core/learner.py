@@ -43,7 +43,7 @@ SUM_GG = sum([g * g for g in GROWTH])
 
 GAIN_STEP = 0.05  # eq. 5
 GAIN_LOW, GAIN_HIGH = 0.3, 1.5
-DISCOUNT = 0.999  # eq. 6: packets long ago count less
+DISCOUNT = 0.98  # eq. 6: half of the weight lies in the last 35 packets; time would tell a slow sensor nothing
 HANDICAP = 6.0  # eq. 6: so many packets our plans are given in advance
 
 DAY_MS = 86_400_000
@@ -303,11 +303,10 @@ class Learner:
             self._replan(reading)
             return
         costs = self._costs
-        costs[0] *= DISCOUNT
-        costs[1] *= DISCOUNT
         hold, plan = self._hold_reading, self._plan
         if abs(reading[0] - hold[0]) >= epsilon[0] or abs(reading[1] - hold[1]) >= epsilon[1]:
-            costs[1] += 1.0
+            costs[0] *= DISCOUNT
+            costs[1] = (costs[1] + 1.0) * DISCOUNT
             self._hold_reading = reading
         self._plan_steps += steps
         believed = estimate_pair(

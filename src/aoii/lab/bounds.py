@@ -1,0 +1,63 @@
+"""The fewest packets that any policy could send which knew the future: one hold, or one line, for each packet.
+
+A segment is grown while one value (or one line) of each quantity stays nearer than the threshold to every reading in
+it; then the next begins. Growing greedily is optimal, because every part of a feasible segment is feasible. It bounds
+the class "one hold or line per packet", not physics. A line need not begin at the reading, and both quantities break
+together.
+
+Source: O'Rourke, "An on-line algorithm for fitting straight lines between data ranges", CACM 24(9), 1981; Elmeleegy
+et al., "Online piece-wise linear approximation of numerical streams with precision guarantees", VLDB 2009.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aoii.recordings import Series
+
+
+def hold(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:
+    """The fewest packets when each makes the gateway hold any one value.
+
+    Args:
+        series: The recording.
+        starts: Index of the first sample of each piece, 0 first; no segment reaches across.
+        epsilon: Thresholds, hundredths.
+    """
+    fresh = set(starts)
+    packets = 0
+    low, high = [0, 0], [0, 0]
+    for i, reading in enumerate(zip(series.temperature_c, series.humidity_c, strict=True)):
+        for q in (0, 1):
+            low[q], high[q] = min(low[q], reading[q]), max(high[q], reading[q])
+        if i in fresh or any(high[q] - low[q] >= 2 * epsilon[q] for q in (0, 1)):
+            packets += 1
+            low, high = list(reading), list(reading)
+    return packets
+
+
+def linear(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:
+    """The fewest packets when each makes the gateway follow any one line; arguments as in `hold`.
+
+    A line a + b*k passes within epsilon of all points of a segment when for every two of them, i < j,
+    (y_j - y_i - 2 epsilon) / (k_j - k_i) < b < (y_j - y_i + 2 epsilon) / (k_j - k_i). Two such fractions that differ do
+    so by more than double precision rounds away, so that the comparison is exact.
+    """
+    fresh = set(starts)
+    at = np.array(series.slots, dtype=np.float64)
+    y = np.array([series.temperature_c, series.humidity_c], dtype=np.float64)
+    width = 2.0 * np.array(epsilon, dtype=np.float64)
+    packets, first = 0, 0
+    lowest, highest = np.zeros(2), np.zeros(2)
+    for i in range(len(series)):
+        if i not in fresh:
+            apart = at[i] - at[first:i]
+            rise = y[:, i : i + 1] - y[:, first:i]
+            low = np.maximum(lowest, ((rise - width[:, None]) / apart).max(axis=1))
+            high = np.minimum(highest, ((rise + width[:, None]) / apart).min(axis=1))
+        if i in fresh or (low >= high).any():
+            packets, first = packets + 1, i
+            lowest, highest = np.full(2, -np.inf), np.full(2, np.inf)
+        else:
+            lowest, highest = low, high
+    return packets

@@ -1,0 +1,62 @@
+"""The board's learner, ten times as fast on a host: the covariance steps of `core/learner.py` with numpy.
+
+Every sum runs in the board's order and every state is rounded to single precision where the board stores it, so that
+plans and state are equal to the bit; a test holds it to that. It refuses to differ, and to be put to sleep.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aoii.core import prior
+from aoii.core.learner import BROKEN, ENDS, FEATURES, FORGET, REACH, START, STOP, WINDOWS, Learner, importance
+
+Doubles = NDArray[np.float64]
+_DIAGONAL = np.arange(FEATURES)
+
+
+class FastLearner(Learner):
+    """`Learner` with all windows of a sample in one step."""
+
+    def __init__(
+        self, epsilon_t_c: int, epsilon_h_c: int, weights: tuple[tuple[int, ...], ...] = prior.WEIGHTS
+    ) -> None:
+        self._full: Doubles = np.zeros((WINDOWS, FEATURES, FEATURES))
+        super().__init__(epsilon_t_c, epsilon_h_c, weights)
+
+    def dump(self) -> bytes:
+        """Not offered: use `Learner` for what sleeps."""
+        raise NotImplementedError
+
+    def _restart(self, window: int) -> None:
+        self._full[window] = np.float32(START) * np.eye(FEATURES)
+
+    def _learn(self) -> None:
+        ready = sum(self._seen > end for end in ENDS)
+        if not ready:
+            return
+        slots = [self._begin(window) // FEATURES for window in range(ready)]
+        rows = np.frombuffer(self._features, dtype=np.float32).reshape(REACH, FEATURES)[slots]
+        x = rows.astype(np.float64)
+        targets = np.array([(self._target(window, 0), self._target(window, 1)) for window in range(ready)])
+        p = self._full[:ready]
+        gain = np.add.reduce(p * x[:, :, None], axis=1)  # row after row, as the board adds
+        spread = _in_order(np.add, x * gain)
+        trace = _in_order(np.add, p[:, _DIAGONAL, _DIAGONAL])
+        sound = (spread >= 0.0) & (spread < BROKEN) & (trace > 0.0) & (trace < BROKEN)
+        for window in np.flatnonzero(~sound):
+            self._restart(int(window))
+        root = 1.0 / np.sqrt(spread + FORGET / np.array([importance(row) for row in x.tolist()]))
+        gain *= root[:, None]
+        weights = np.frombuffer(self._weights, dtype=np.float32).reshape(WINDOWS, 2, FEATURES)
+        w = weights[:ready].astype(np.float64)
+        error = _in_order(np.subtract, np.concatenate([targets[:, :, None], w * x[:, None, :]], axis=2))
+        w += gain[:, None, :] * (error * root[:, None])[:, :, None]
+        p = (p - gain[:, :, None] * gain[:, None, :]) * np.where(trace < STOP, 1.0 / FORGET, 1.0)[:, None, None]
+        weights[:ready][sound] = w[sound]
+        self._full[:ready][sound] = p.astype(np.float32)[sound]
+
+
+def _in_order(operation: np.ufunc, terms: Doubles) -> Doubles:
+    """Add or subtract along the last axis from left to right; numpy's sum would go in pairs."""
+    ordered: Doubles = operation.accumulate(terms, axis=-1)[..., -1]
+    return ordered

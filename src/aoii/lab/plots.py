@@ -1,0 +1,128 @@
+"""Pictures as PNG files: what was measured, what the gateway believed, and how policies compare."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from .replay import Entry, stem
+
+COLOURS = {
+    "periodic": "#9e9e9e",
+    "periodic_equal": "#616161",
+    "send_on_delta": "#1565c0",
+    "dbp": "#6a1b9a",
+    "damped": "#00838f",
+    "nlms": "#ef6c00",
+    "kalman": "#9e9d24",
+    "mlp": "#ad1457",
+    "plan": "#2e7d32",
+}
+
+
+@contextmanager
+def figure(path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (8.0, 4.0)) -> Iterator[list[Axes]]:
+    """Axes to draw on, row by row; the picture is written to `path` at the end."""
+    drawing, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    try:
+        yield list(axes.flat)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawing.savefig(path, dpi=100, metadata={"Software": None})
+    finally:
+        plt.close(drawing)
+
+
+def series_pictures(entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """One picture for each series: readings, estimates and packets of its policies."""
+    by_series: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        by_series.setdefault((stem(entry.file), entry.node), []).append(entry)
+    paths = []
+    for (file, node), group in by_series.items():
+        name = file if node in ("", file) else f"{file}_{node}"
+        path = folder / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in name)}.png"
+        _series_picture(group, path)
+        paths.append(path)
+    return paths
+
+
+def _series_picture(group: Sequence[Entry], path: Path) -> None:
+    series = group[0].series
+    hours = np.array(series.slots) * series.interval_s / 3600
+    breaks = np.flatnonzero(np.diff(series.slots) > 1) + 1  # a gap is drawn as one
+    with figure(path, rows=3, size=(10.0, 8.0)) as (upper, lower, packets):
+        for q, (axes, unit, readings) in enumerate(
+            ((upper, "temperature, °C", series.temperature_c), (lower, "humidity, %RH", series.humidity_c))
+        ):
+            for entry in group:
+                if entry.policy.name == "periodic":
+                    continue
+                held = np.array([np.nan if pair is None else pair[q] / 100 for pair in entry.outcome.estimates])
+                axes.plot(
+                    np.insert(hours, breaks, np.nan),
+                    np.insert(held, breaks, np.nan),
+                    color=COLOURS[entry.policy.name],
+                    linewidth=0.8,
+                    label=entry.policy.name,
+                )
+            measured = np.insert(np.array(readings) / 100, breaks, np.nan)
+            axes.plot(np.insert(hours, breaks, np.nan), measured, color="black", linewidth=0.6, label="measured")
+            axes.set_ylabel(unit)
+        upper.legend(loc="upper left", fontsize="small", ncols=3)
+        upper.set_title(f"{stem(group[0].file)} {group[0].node}")
+        for row, entry in enumerate(group):
+            sent = hours[np.array(entry.outcome.sent)]
+            packets.plot(sent, np.full(len(sent), row), "|", color=COLOURS[entry.policy.name], markersize=8)
+        packets.set_yticks(range(len(group)), [f"{entry.policy.name} {entry.outcome.packets}" for entry in group])
+        packets.set_xlabel("hours")
+
+
+def pareto(points: Mapping[str, Sequence[tuple[float, float, str]]], path: Path, x: str, y: str) -> None:
+    """Packets against what they buy: one line for each policy, each point with its label."""
+    with figure(path) as (axes,):
+        for name, line in points.items():
+            axes.plot(
+                [a for a, _, _ in line], [b for _, b, _ in line], "o-", color=COLOURS[name], label=name, markersize=4
+            )
+            for a, b, label in line:
+                axes.annotate(label, (a, b), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.set_xscale("log")
+        axes.legend(fontsize="small")
+
+
+def ratios(figures: Mapping[str, Sequence[float]], labels: Sequence[str], path: Path) -> None:
+    """Packets of each policy divided by send-on-delta's, for each series."""
+    with figure(path, size=(10.0, 4.0)) as (axes,):
+        width = 0.8 / len(figures)
+        at = np.arange(len(labels))
+        for i, (name, values) in enumerate(figures.items()):
+            axes.bar(
+                at + (i - len(figures) / 2 + 0.5) * width, values, width, color=COLOURS.get(name, "#bdbdbd"), label=name
+            )
+        axes.axhline(1.0, color="black", linewidth=0.8)
+        axes.set_xticks(at, labels, rotation=30, ha="right", fontsize="small")
+        axes.set_ylabel("packets / send-on-delta")
+        axes.legend(fontsize="small", ncols=4)
+
+
+def losses(lines: Mapping[str, Sequence[tuple[float, float]]], path: Path, y: str) -> None:
+    """What loss does: one line for each policy over the share of packets that is lost."""
+    with figure(path) as (axes,):
+        for name, line in lines.items():
+            axes.plot(
+                [100 * a for a, _ in line], [b for _, b in line], "o-", color=COLOURS[name], label=name, markersize=4
+            )
+        axes.set_xlabel("loss of packets and of acknowledgements, %")
+        axes.set_ylabel(y)
+        axes.set_yscale("symlog", linthresh=0.1)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize="small", ncols=2)
