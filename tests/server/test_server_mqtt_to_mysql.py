@@ -231,7 +231,11 @@ def test_while_the_database_is_gone_readings_are_parked_and_then_replayed(
     monkeypatch.setattr(db, "IO_TIMEOUT_S", 1)
     readings = [a_reading(counter) for counter in range(900)]
     with MariaDB(tmp_path / "own") as own:
-        values = replace(values, database=replace(values.database, host="127.0.0.1", port=own.port))
+        values = replace(
+            values,
+            database=replace(values.database, host="127.0.0.1", port=own.port),
+            server=replace(values.server, insert_max_retries=1),
+        )
         with running(values) as server, Gateway(values.mqtt) as gateway:
             gateway.publish(readings[:300])
             until(gateway.all_acknowledged)

@@ -38,8 +38,8 @@ HOLD_S = 0.5  # between two tries when the dead letters are full
 HOUSEKEEPING_S = 1.0
 MISMATCH = "the same identity is stored with another content"
 ALIVE_S = 60.0  # longer than any single call to a frozen database
-STOP_S = 9.0  # of the 10 s that a graceful stop may take
-INGEST_STOP_S = 7.0  # a database that is frozen answers later: the batch in hand comes again
+STOP_S = 6.0  # of the 10 s that a graceful stop may take
+INGEST_STOP_S = 4.0  # a database that is frozen answers later: the batch in hand comes again
 
 Pause = Callable[[float], bool]
 """Waits for so many seconds; True, at once, when the station is stopping."""
