@@ -286,6 +286,7 @@ class Follower:
             "now_ms": self._live.now_ms(),
             "database_away": self._live.database_away,
             "broker_up": self._live.broker_up,
+            "more_nodes": self._live.fleet.left_out > 0,
         }
 
     def _summaries(self) -> dict[str, object]:

@@ -22,6 +22,7 @@ const state = {
   nowMs: 0,
   databaseAway: null,
   brokerUp: true,
+  moreNodes: false,
   cards: new Map(),
   summary: null,
   points: { samples: [], beliefs: [], packets: [] },
@@ -108,6 +109,7 @@ function told(content) {
     state.nowMs = content.now_ms;
     state.databaseAway = content.database_away;
     state.brokerUp = content.broker_up;
+    state.moreNodes = content.more_nodes;
     connection(state.databaseAway || !state.brokerUp ? "partly" : "live");
     showNotices();
   }
@@ -291,7 +293,8 @@ function showCards() {
   });
   $("layout").classList.toggle("single", names.length === 1);
   const silent = names.filter((name) => state.cards.get(name).state === "silent").length;
-  setText($("fleet-count"), voice.words.nodeCount(voice.whole(names.length), silent));
+  const count = voice.whole(names.length) + (state.moreNodes ? "+" : ""); // the rest is in the database only
+  setText($("fleet-count"), voice.words.nodeCount(count, silent));
   $("fleet-count").classList.toggle("alarm", silent > 0);
 }
 

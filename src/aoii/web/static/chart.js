@@ -68,7 +68,7 @@ export class Chart {
     const axis = { stroke: colour("muted"), font: font(), ticks: { show: false }, grid: { stroke: colour("line"), width: 1 } };
     return {
       ...this.size(),
-      padding: [8, 12, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync: { key: "aoii" } },
       scales: { x: { range: () => this.range }, y: { range: (plot, low, high) => padded(low, high) } },
