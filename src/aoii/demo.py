@@ -95,10 +95,10 @@ class Summary:
 
 
 class _Interrupt:
-    """Turns Ctrl-C and SIGTERM into a flag, so that everything is stopped in order."""
+    """Counts Ctrl-C and SIGTERM instead of dying of them, so that everything is stopped in order."""
 
     def __init__(self) -> None:
-        self.raised = False
+        self.count = 0
 
     def __enter__(self) -> "_Interrupt":
         self._before = {number: signal.signal(number, self._raise) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -109,7 +109,7 @@ class _Interrupt:
             signal.signal(number, handler)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
-        self.raised = True
+        self.count += 1
 
 
 def run(settings: Settings, options: Options, env_file: Path | None) -> int:
@@ -285,9 +285,9 @@ class _Stage:
             self.notes.append(f"the broker was absent for the first {self.options.broker_absent_s:g} s")
         self._unplug(running_s)
         for name, child in self._children.items():
-            if child.poll() is not None and (name != "edge" or child.returncode):
+            if child.poll() is not None:
                 raise WorldError(f"station {name} ended with exit code {child.returncode}:\n{self._log_tail(name)}")
-        return self._children["edge"].poll() is None
+        return not self.report().get("is_over", False)
 
     def _unplug(self, running_s: float) -> None:
         """Tell the simulated receiver to vanish for `--unplug` seconds around the middle of the run."""
@@ -311,18 +311,16 @@ class _Stage:
         return min(1.0, max(0.0, (time.monotonic() - self._origin_s) / self.duration_s))
 
     def drain(self, interrupt: _Interrupt) -> None:
-        """Stop the nodes, and wait until the database has what the radio was told, or until that takes too long."""
+        """Stop the nodes, and wait until the database has what the radio was told, for a while or until Ctrl-C."""
+        self._end("edgelog")  # before its port goes
         self._end("edge")
-        deadline_s = time.monotonic() + DRAIN_S
-        while time.monotonic() < deadline_s and self.step_quietly() and self.summary().missing:
-            time.sleep(POLL_S)
-
-    def step_quietly(self) -> bool:
-        """Start a broker that is still due; always true."""
         if self._own_broker and self._broker is None:
             self._start_broker()
             self.notes.append("the broker came only after the nodes had ended")
-        return True
+        had = interrupt.count
+        deadline_s = time.monotonic() + DRAIN_S
+        while self.summary().missing and time.monotonic() < deadline_s and interrupt.count == had:
+            time.sleep(POLL_S)
 
     def summary(self) -> Summary:
         """Count the run from the radio's record, the nodes' report and the database."""
@@ -366,7 +364,7 @@ class _Stage:
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
     def _end(self, name: str) -> None:
-        child = self._children.get(name)
+        child = self._children.pop(name, None)
         if child is None:
             return
         child.terminate()
@@ -379,7 +377,7 @@ class _Stage:
 
     def stop(self) -> None:
         """End every process, in the order of the data path."""
-        for name in ("edge", "gateway", "edgelog", "csv", "web", "server"):
+        for name in ("edgelog", "edge", "gateway", "csv", "web", "server"):
             self._end(name)
         if self._broker is not None:
             self._broker.terminate()
@@ -389,7 +387,7 @@ class _Stage:
 def _watch(stage: _Stage, interrupt: _Interrupt, console: Console) -> None:
     """Until the nodes have ended or the user has had enough: keep the run going, and show it."""
     if stage.options.headless or not console.is_terminal:
-        while stage.step() and not interrupt.raised:
+        while stage.step() and not interrupt.count:
             time.sleep(POLL_S)
         return
     progress = Progress(
@@ -397,7 +395,7 @@ def _watch(stage: _Stage, interrupt: _Interrupt, console: Console) -> None:
     )
     task = progress.add_task("", total=1.0)
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while stage.step() and not interrupt.raised:
+        while stage.step() and not interrupt.count:
             progress.update(task, completed=stage.progress())
             live.update(_live_view(progress, stage))
             time.sleep(POLL_S)

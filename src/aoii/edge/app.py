@@ -46,7 +46,7 @@ ANY_SENSOR = trigger.Limits(-32768, 32767, 0, 32767)  # recordings come from bet
 
 
 def run(settings: Settings) -> int:
-    """Run the nodes until the recording or EDGE_DURATION_S is over, or until SIGTERM; 0.
+    """Run the nodes until the recording or EDGE_DURATION_S is over, keep the ports open until SIGTERM; 0.
 
     SIGUSR1 unplugs the receiver, SIGUSR2 plugs it in again.
     """
@@ -156,6 +156,7 @@ class _World:
         self._samples = 0
         self._plan_checks = 0
         self._plan_mismatches = 0
+        self._is_over = False
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -174,6 +175,9 @@ class _World:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if nodes.done():
                 nodes.result()  # a fault in a node ends the run with its traceback
+                self._is_over = True
+                log.info("nodes have ended", extra={"event": "nodes_ended", "samples": self._samples})
+                await stop
         finally:
             for task in (nodes, reports, stop):
                 task.cancel()
@@ -265,6 +269,7 @@ class _World:
         for meter in self._meters:
             total.add(meter)
         report = {
+            "is_over": self._is_over,
             "samples": self._samples,
             "events": self._packets["event"],
             "heartbeats": self._packets["heartbeat"],
