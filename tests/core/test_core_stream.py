@@ -99,6 +99,11 @@ def test_a_stray_zero_costs_no_line() -> None:
     assert read(b"\0Received: 1,2\nReceived: 3,4\n") == [Line("Received: 1,2"), Line("Received: 3,4")]
 
 
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\n\n", b"\n\n\n"])
+def test_a_zero_before_empty_lines_costs_no_line(ends: bytes) -> None:
+    assert read(b"\0" + ends + b"Received: 1,2\nReceived: 3,4\n") == [Line("Received: 1,2"), Line("Received: 3,4")]
+
+
 def test_a_line_that_a_zero_cut_is_one_damage() -> None:
     assert read(b"Receiv\0" + b"Received: 1,2\n") == [Damaged("cut"), Line("Received: 1,2")]
 

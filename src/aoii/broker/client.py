@@ -28,7 +28,7 @@ KEEPALIVE_S = 10  # a frozen broker is noticed after two of these
 CONNECT_TIMEOUT_S = 5.0
 LOOP_S = 1.0  # how long the network thread sleeps when there is nothing to do; whoever publishes wakes it
 BACKOFF_FIRST_S = 0.25
-BACKOFF_LAST_S = 15.0
+BACKOFF_LAST_S = 5.0
 UNREPORTED = object()  # token of a QoS 0 publish: the library tells its end too, and nobody waits for it
 
 

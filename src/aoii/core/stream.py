@@ -130,9 +130,10 @@ class Reader:
         if len(self._buffer) == self._limit:
             self._begin(SKIP)
             return Damaged("long")
-        self._buffer.append(byte)
-        if not 32 <= byte < 127 and byte not in (9, 13):
+        # A newline right after a zero is an empty line or a frame's first length: what follows shows which.
+        if not 32 <= byte < 127 and byte not in (9, 13) and (byte != 10 or self._buffer):
             self._plain = False
+        self._buffer.append(byte)
         return None
 
     def _newline(self) -> "Line | Damaged | None":
@@ -142,7 +143,7 @@ class Reader:
         if skipping:
             return None
         try:
-            text = content.decode().rstrip("\r")
+            text = content.decode().strip("\r\n")
         except UnicodeError:
             return Damaged("encoding")
         return Line(text) if text else None
