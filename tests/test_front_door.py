@@ -232,6 +232,7 @@ for package; do
     mariadb-server) programs="mariadbd mariadb-install-db" ;;
     prometheus) programs=promtool ;;
     chromium) programs=chromium ;;
+    libatomic1) : >"$DPKG_ROOT/libatomic"; continue ;;
     *) continue ;;
     esac
     for program in $programs; do printf '#!/bin/sh\n' >"$DPKG_ROOT/usr/sbin/$program"; done
@@ -264,6 +265,9 @@ class Debian:
         for name in ("systemctl", "deb-systemd-helper", "update-rc.d"):
             self.program(name, NOTED)
         self.program("id", "#!/bin/sh\necho 0\n")
+        self.program(
+            "ldconfig", '#!/bin/sh\n[ ! -e "$DPKG_ROOT/libatomic" ] || echo "libatomic.so.1 (libc6) => /lib"\n'
+        )
         self.program("python3", "#!/bin/sh\nexit 0\n")
 
     def program(self, name: str, text: str) -> None:
@@ -360,7 +364,10 @@ def test_without_root_it_says_exactly_what_to_install_and_fails(debian: Debian) 
     refused = debian.install()
 
     assert refused.returncode == 1
-    assert "apt-get install --no-install-recommends chromium mariadb-server mosquitto prometheus" in refused.stderr
+    assert (
+        "apt-get install --no-install-recommends chromium libatomic1 mariadb-server mosquitto prometheus"
+        in refused.stderr
+    )
     assert debian.log() == []
 
 
