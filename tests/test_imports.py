@@ -57,6 +57,7 @@ PLACES = (
         "core broker.messages server.db web.points web.rightness",  # of server.db only what a row looks like
         standard=PURE,
     ),
+    Place("server/edge_line.py", "core clock server.db", standard=PURE),  # of server.db only what a row looks like
     # drivers: one library each
     Place("broker/client.py", "core settings", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
