@@ -244,9 +244,15 @@ def _export(options: argparse.Namespace) -> int:
     if form == "parquet" and options.out is None:
         raise InputError("Parquet cannot go to standard output; give --out FILE")
     values = _load(options, "export")
-    rows = export.export(values, options.node, options.start, options.end, options.out, form)
-    print(f"{rows} rows written to {options.out or 'standard output'}", file=sys.stderr)
+    told = _tell_rows if sys.stderr.isatty() else lambda rows: None
+    rows = export.export(values, options.node, options.start, options.end, options.out, form, told)
+    print(f"{rows:,} rows written to {options.out or 'standard output'}", file=sys.stderr)
     return 0
+
+
+def _tell_rows(rows: int) -> None:
+    """How far the export is; nobody knows its end, so a count and no bar."""
+    print(f"\r{rows:,} rows", end="\r", file=sys.stderr, flush=True)
 
 
 def _doctor(options: argparse.Namespace) -> int:
