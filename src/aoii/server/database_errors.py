@@ -46,9 +46,14 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
     reason = _AWAY_CODES[dialect].get(code, "other")
     if dialect == "sqlite" and "no such" in str(cause):
         reason = "schema"  # its code is only "error"
-    return DatabaseAway(reason, f"database {place}: {cause}; {_REMEDY[reason]}")
+    remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None
+    return DatabaseAway(reason, f"database {place}: {cause}; {remedy or _REMEDY[reason]}")
 
 
+_SQLITE_REMEDY: dict[AwayReason, str] = {
+    "unreachable": "start `aoii server`, which makes the file, or correct AOII_DATA_DIR",
+    "refused": "give this user the file and its folder",
+}
 _REMEDY: dict[AwayReason, str] = {
     "conflict": "another writer held it",
     "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",
@@ -62,9 +67,8 @@ _REMEDY: dict[AwayReason, str] = {
 # Codes of MySQL's and MariaDB's errors, and SQLite's primary result codes.
 _AWAY_CODES: dict[str, dict[int, AwayReason]] = {
     "mysql": {
-        **dict.fromkeys(
-            (1205, 1213), "conflict"
-        ),  # 1205 rolls back one statement only; the transaction is dropped by us
+        # 1205 rolls back one statement only; the transaction is dropped by us.
+        **dict.fromkeys((1205, 1213), "conflict"),
         **dict.fromkeys((0, 2002, 2003, 2006, 2013, 2014, 2055, 4031), "unreachable"),
         **dict.fromkeys((1040, 1044, 1045, 1049, 1053, 1142, 1143, 1203, 1226, 1698, 3118), "refused"),
         **dict.fromkeys((1021, 1041, 1114), "full"),
