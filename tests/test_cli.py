@@ -70,3 +70,14 @@ def test_every_command_explains_itself() -> None:
 
     for command in ("demo", "edge", "gateway", "server", "csv", "edgelog", "web", "export", "doctor", "lab"):
         assert f"### aoii {command}" in page
+
+
+def test_the_lab_without_its_libraries_says_how_to_install_them(tmp_path: Path) -> None:
+    without = "import sys; sys.modules['numpy'] = None; from aoii.cli import main; sys.exit(main(['lab', 'replay']))"
+
+    result = subprocess.run(
+        [sys.executable, "-c", without], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert result.returncode == 2
+    assert result.stderr == "aoii lab: numpy is not installed; `scripts/set-up test` installs what the lab needs\n"

@@ -33,6 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     except AoiiError as error:
         print(f"aoii {options.command}: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if options.command != "lab":
+            raise
+        print(
+            f"aoii lab: {error.name} is not installed; `scripts/set-up test` installs what the lab needs",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
 
