@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -204,6 +205,19 @@ def test_a_lock_pins_every_package_by_hash_and_names_no_registry(purpose: str) -
     assert all(re.match(r"[a-z0-9.-]+==\S+", package) and "--hash=sha256:" in package for package in packages)
     assert "://" not in LOCKS[purpose]
     assert "index-url" not in LOCKS[purpose]
+
+
+def test_every_dependency_of_the_project_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    wanted = {
+        "run": [*project["project"]["dependencies"], *groups["build"]],
+        "test": [*project["project"]["optional-dependencies"]["lab"], *groups["test"]],
+    }
+
+    for purpose, requirements in wanted.items():
+        names = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requirements}
+        assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCKS[purpose], re.MULTILINE)), "run `make lock`"
 
 
 def test_the_lock_of_the_tests_holds_the_lock_of_the_program() -> None:
