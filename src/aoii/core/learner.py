@@ -41,6 +41,10 @@ GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4
 SUM_G = sum(GROWTH)
 SUM_GG = sum([g * g for g in GROWTH])
 
+PACE = 0.03  # eq. 4: the momentum is the mean over so many samples,
+JERK = 0.2  # of steps that count no more thresholds than this
+MIX = 0.3  # eq. 4: share of the momentum in the slope
+
 GAIN_STEP = 0.05  # eq. 5
 GAIN_LOW, GAIN_HIGH = 0.3, 1.5
 DISCOUNT = 0.98  # eq. 6: half of the weight lies in the last 35 packets; time would tell a slow sensor nothing
@@ -76,6 +80,7 @@ class Learner:
         self._features = array("f", bytes(4 * REACH * FEATURES))  # of the last REACH samples, a ring
         self._at = 0  # where in the ring the newest are
         self._means = array("f", bytes(4 * 2 * len(MEANS)))
+        self._momentum = array("f", [0.0, 0.0])  # thresholds a sample
         self._past_t = array("i", [0] * (REACH + 1))  # readings, newest first
         self._past_h = array("i", [0] * (REACH + 1))
         self._seen = 0  # samples without a gap, up to REACH + 1
@@ -112,7 +117,7 @@ class Learner:
         return HOLD if self._costs[1] < self._costs[0] else self._fit()
 
     def dump(self) -> bytes:
-        """Everything, for a node that sleeps: 7.0 kB in the byte order of the machine."""
+        """Everything, for a node that sleeps: 7 kB in the byte order of the machine."""
         head = struct.pack(
             HEADER,
             FORMAT,
@@ -152,6 +157,7 @@ class Learner:
             self._weights,
             self._features,
             self._means,
+            self._momentum,
             self._costs,
             self._gains,
             self._past_t,
@@ -161,11 +167,19 @@ class Learner:
     # What happened
 
     def _remember(self, temperature_c: int, humidity_c: int, steps: int) -> None:
+        self._move(0, temperature_c - self._past_t[0], steps)
+        self._move(1, humidity_c - self._past_h[0], steps)
         self._seen = 1 if steps > 1 else min(self._seen + 1, REACH + 1)
         for past, now in ((self._past_t, temperature_c), (self._past_h, humidity_c)):
             for i in range(REACH, 0, -1):
                 past[i] = now if steps > 1 else past[i - 1]  # lags do not reach across a gap
             past[0] = now
+
+    def _move(self, quantity: int, moved_c: int, steps: int) -> None:
+        """Eq. 4: the momentum of a quantity, which knows nothing of what happened in a long gap."""
+        if steps <= REACH:
+            unit = steps * (self.epsilon_h_c if quantity else self.epsilon_t_c)
+            self._momentum[quantity] += PACE * (_bounded(moved_c / unit, JERK) - self._momentum[quantity])
 
     def _describe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
         """Eq. 1: put the features of this sample into the ring, over the oldest."""
@@ -290,8 +304,8 @@ class Learner:
 
     def _fit(self) -> Plan:
         """Eq. 4: the damped trend that is nearest to the forecast, rounded to what a packet carries."""
-        level_t, slope_t = fit_course(self._forecast(0), self._gains[0], self.epsilon_t_c)
-        level_h, slope_h = fit_course(self._forecast(1), self._gains[1], self.epsilon_h_c)
+        level_t, slope_t = fit_course(self._forecast(0), self._momentum[0], self._gains[0], self.epsilon_t_c)
+        level_h, slope_h = fit_course(self._forecast(1), self._momentum[1], self._gains[1], self.epsilon_h_c)
         return Plan(level_t, slope_t, level_h, slope_h, DAMPED)
 
     def _simulate(self, temperature_c: int, humidity_c: int, steps: int) -> None:
@@ -334,11 +348,12 @@ class Learner:
         self._plan_steps = 0
 
 
-def fit_course(ahead: list[float], gain: float, epsilon_c: int) -> tuple[int, int]:
+def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int) -> tuple[int, int]:
     """Eq. 4: level in 1/16 and slope in 1/128 of the threshold of the damped trend nearest to a forecast.
 
     Args:
         ahead: Distance of each window's mean from the reading, thresholds.
+        momentum: Mean movement of late, thresholds a sample.
         gain: Multiplies the slope.
         epsilon_c: Threshold, hundredths: the rounded level must leave the estimate within it.
     """
@@ -360,6 +375,7 @@ def fit_course(ahead: list[float], gain: float, epsilon_c: int) -> tuple[int, in
         sum_gy += GROWTH[k] * course[k]
     level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), 0.95)
     slope = (sum_gy - level * SUM_G) / SUM_GG  # the best for this level, clipped or not
+    slope += MIX * (momentum - slope)
     most = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
     return int(_bounded(round(16.0 * level), most)), int(_bounded(round(128.0 * gain * slope), 127))
 

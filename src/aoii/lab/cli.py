@@ -18,6 +18,7 @@ from . import POLICY_NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from aoii.recordings import Series
 
@@ -250,8 +251,17 @@ def _replay(options: argparse.Namespace) -> int:
         table.add_row(
             replay.stem(entry.file), entry.node, entry.policy.name, *[f"{figures[name]:g}" for name in _SHOWN]
         )
-    Console().print(table)
+    _print(table)
     return 0
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a file or a pipe has no width of its own
+    console.print(table)
 
 
 _SHOWN = ("samples", "events", "heartbeats", "retries", "minutes_wrong", "aoii_mean_s", "bound_hold", "bound_linear")
@@ -359,7 +369,6 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _airtime(options: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from .airtime import SPREADING_FACTORS, Radio, airtime_s

@@ -45,7 +45,7 @@ class FastLearner(Learner):
         sound = (spread >= 0.0) & (spread < BROKEN) & (trace > 0.0) & (trace < BROKEN)
         for window in np.flatnonzero(~sound):
             self._restart(int(window))
-        root = 1.0 / np.sqrt(spread + FORGET / np.array([importance(row) for row in x.tolist()]))
+        root = 1.0 / np.sqrt(np.where(sound, spread, 0.0) + FORGET / np.array([importance(row) for row in x.tolist()]))
         gain *= root[:, None]
         weights = np.frombuffer(self._weights, dtype=np.float32).reshape(WINDOWS, 2, FEATURES)
         w = weights[:ready].astype(np.float64)

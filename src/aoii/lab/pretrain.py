@@ -30,7 +30,7 @@ SCALES = (50, 25, 100)  # thresholds in hundredths of °C; six times as much in 
 SHORTEST = 300  # samples; a shorter series says more about its day than about sensors
 MOST_SAMPLES = 5_000  # a series counts no more than so many
 MOST_MOVED = 20_000.0  # nor than so much squared movement, so that one stormy recording does not speak for all
-RIDGE = 3_000.0
+RIDGE = 4_000.0
 
 MLP_FILE = Path(__file__).parent / "mlp.json"
 EPOCHS = 200
