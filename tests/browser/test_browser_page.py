@@ -48,7 +48,7 @@ COUNT_PIXELS = """([id, name]) => {
 PICTURE = "(id) => document.querySelector('#' + id + ' canvas').toDataURL()"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running in this thread; other modules want none
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or "/usr/bin/chromium"
     with sync_playwright() as playwright:
