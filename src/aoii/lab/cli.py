@@ -391,7 +391,7 @@ def _airtime(options: argparse.Namespace) -> int:
                 f"{energy_mj:.0f}",
                 f"{radio.battery_years(energy_mj, options.battery):.2f}",
             )
-    Console().print(table)
+    _print(table)
     print(
         "A model with cited currents (docs/explanation/results.md), not a measurement; self-discharge is not counted."
     )
