@@ -121,7 +121,7 @@ def say(far: int, payload: str) -> None:
     os.write(far, f"Received: {payload}\n".encode())
 
 
-def reply(far: int, timeout_s: float = 5) -> int | None:
+def reply(far: int, timeout_s: float = 30) -> int | None:
     """The time reply on an old receiver's port, Unix seconds."""
     text = read_until(far, b"\n", timeout_s)
     return int(text) if text else None
@@ -148,7 +148,7 @@ class OwnNode:
         """Let the gateway's receiver hear it."""
         os.write(self.far, encode_heard(-90, 8, data))
 
-    def ack(self, timeout_s: float = 5) -> Ack | None:
+    def ack(self, timeout_s: float = 30) -> Ack | None:
         """The next acknowledgement for this node."""
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0:

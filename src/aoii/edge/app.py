@@ -34,7 +34,7 @@ from aoii.settings import Edge, Settings
 
 log = logging.getLogger(__name__)
 
-REPLY_WAIT_S = 1.0  # real; a gateway that answers later has missed the node's receive window
+REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world no time passes meanwhile
 SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
 REPLY_AFTER_MS = 400  # in the nodes' world: airtime of a packet and its acknowledgement at SF9
 REPORT_EVERY_S = 0.5
