@@ -1,9 +1,12 @@
 """The learner: what it learns, what it survives, and what a packet carries of it."""
 
+import hashlib
+import json
 import math
 import random
 from array import array
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -223,3 +226,17 @@ def test_a_level_never_reaches_the_threshold(epsilon_c: int, side: int) -> None:
 
 def test_a_new_learner_has_a_plan() -> None:
     assert Learner(50, 300).plan() in (HOLD, Plan(0, 0, 0, 0, 1))
+
+
+def test_the_golden_trace_is_met() -> None:
+    """Recorded on this interpreter; `tests/micropython` holds the other one to it. Changed only with the learner."""
+    case = json.loads((Path(__file__).parent.parent / "vectors" / "learner.json").read_text(encoding="utf-8"))
+    node = Learner(*case["epsilon_c"])
+    plans = []
+
+    for sample in case["samples"]:
+        node.observe(*sample)
+        plans.append(list(node.plan()))
+
+    assert plans == case["plans"]
+    assert hashlib.sha256(node.dump()).hexdigest() == case["state"]

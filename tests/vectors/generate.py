@@ -18,8 +18,10 @@ from zlib import crc32
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from aoii import recordings  # noqa: E402
 from aoii.core import frames, link  # noqa: E402
 from aoii.core.frames import NodeSettings  # noqa: E402
+from aoii.core.learner import Learner  # noqa: E402
 from aoii.core.store import RamStore  # noqa: E402
 from vectors import replay  # noqa: E402 - found by the line above
 
@@ -237,6 +239,23 @@ def node_cases() -> list[Case]:
     return cases
 
 
+def learner_case() -> Case:
+    """Four hours of the shipped day, with a short and a long gap, and no clock at the end; recorded from CPython."""
+    (day,) = recordings.load()
+    gaps = {100: 3, 160: 40}
+    samples: list[tuple[int, int, int, int | None]] = [
+        (day.temperature_c[i], day.humidity_c[i], gaps.get(i - 900, 1), 60_000 * i if i < 1120 else None)
+        for i in range(900, 1140)
+    ]
+    learner = Learner(50, 300)
+    plans = []
+    for sample in samples:
+        learner.observe(*sample)
+        plans.append(list(learner.plan()))
+    state = hashlib.sha256(learner.dump()).hexdigest()
+    return {"epsilon_c": [50, 300], "samples": samples, "plans": plans, "state": state}
+
+
 def main() -> None:
     uplinks, acks = uplink_cases(), ack_cases()
     vectors = {
@@ -251,6 +270,9 @@ def main() -> None:
         lines = ",\n".join(json.dumps(case) for case in cases)
         (HERE / f"{name}.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         print(f"{name}: {len(cases)} cases")
+    case = learner_case()
+    (HERE / "learner.json").write_text(json.dumps(case) + "\n", encoding="utf-8")
+    print(f"learner: {len(case['samples'])} samples")
 
 
 if __name__ == "__main__":
