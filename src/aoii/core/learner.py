@@ -36,7 +36,8 @@ BROKEN = 1e30  # eq. 3: a product that rounding has spoilt
 PACKED = FEATURES * (FEATURES + 1) // 2  # a symmetric matrix, row by row up to its diagonal
 
 HORIZON = 9  # eq. 4: the plan is fitted to so many samples ahead
-LEVEL = 15  # eq. 4: at most so many sixteenths of the threshold away from the reading
+REACH_OUT = 0.95  # eq. 4: the level may leave the reading by so much of the threshold
+LEVEL = 15  # and by so many sixteenths
 GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4: course of the damped trend
 SUM_G = sum(GROWTH)
 SUM_GG = sum([g * g for g in GROWTH])
@@ -373,7 +374,7 @@ def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int)
     for k in range(HORIZON):
         sum_y += course[k]
         sum_gy += GROWTH[k] * course[k]
-    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), 0.95)
+    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), REACH_OUT)
     slope = (sum_gy - level * SUM_G) / SUM_GG  # the best for this level, clipped or not
     slope += MIX * (momentum - slope)
     most = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
