@@ -104,6 +104,9 @@ class NodeSettings(namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s
     heartbeat_s: int
 
 
+PROVISIONED = NodeSettings(50, 300, 60, 3600)  # before any gateway has spoken: 0.5 °C, 3 %RH, a minute, an hour
+
+
 class Picture(namedtuple("Picture", ("temperature_c", "humidity_c", "plan", "settings", "sampled_ms"))):
     """What one packet made the gateway believe of a node; the same on both ends, but for the clock of `sampled_ms`.
 

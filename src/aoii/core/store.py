@@ -79,7 +79,8 @@ class Numbers:
                 blank += stored == b"\xff" * len(stored) or stored == bytes(len(stored))
                 continue
             blank = NUMBER_SLOTS
-            if fields[:2] == (node, epoch) and fields[2] > self._frame:
+            # Neither number ever falls, and either may stand still: the larger sum is the newer record.
+            if fields[:2] == (node, epoch) and fields[2] + fields[3] > self._frame + self._counter:
                 self._frame, self._counter = fields[2:]
                 self._slot = 1 - slot
         if not blank:

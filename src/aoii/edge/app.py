@@ -24,9 +24,8 @@ from aoii.core.aoii import AoiiMeter
 from aoii.core.frames import BACKFILL, KIND, Rejected, Uplink, decode_ack, decode_uplink
 from aoii.core.learner import Learner
 from aoii.core.link import Send
-from aoii.core.plan import NodeSettings, Picture
-from aoii.core.store import RamStore
-from aoii.edge.drivers.host import SimulatedPort
+from aoii.core.plan import PROVISIONED, NodeSettings, Picture
+from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.edge.node import Node
 from aoii.edge.radio import Radio
 from aoii.node_keys import NodeKey
@@ -39,7 +38,6 @@ SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers 
 REPLY_AFTER_MS = 400  # in the nodes' world: airtime of a packet and its acknowledgement at SF9
 REPORT_EVERY_S = 0.5
 UPLINKS_REMEMBERED = 100_000
-PROVISIONED = NodeSettings(50, 300, 60, 3600)  # settings generation 0: 0.5 °C, 3 %RH, a minute, an hour
 RSSI_DBM, SNR_DB = -90, 8
 NOT_MEASURED = "0,0,0"  # inference time, free and total heap: a host is not a board
 ANY_SENSOR = trigger.Limits(-32768, 32767, 0, 32767)  # recordings come from better sensors than the board's
@@ -149,6 +147,7 @@ class _World:
         self._air = _Air(edge, self._keys)
         self._log_port = SimulatedPort(edge.log_link)
         self._report_file = edge.report_file
+        self._flash = settings.data_dir / "flash"
         self._seed = edge.seed
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._series[0].span_s)
         self._meters: list[AoiiMeter] = []
@@ -195,8 +194,9 @@ class _World:
         boot_ms = (number - 1) * period_ms // len(self._keys)  # and samples at another moment of the minute
         key = self._keys[number]
         chance = random.Random(self._seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
+        store = FileStore(self._flash / f"node-{number}.flash")
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
-        node = Node(number, key.epoch, key.key, PROVISIONED, learner, RamStore(), chance, limits=ANY_SENSOR)
+        node = Node(number, key.epoch, key.key, PROVISIONED, learner, store, chance, limits=ANY_SENSOR)
         meter = AoiiMeter()
         self._meters.append(meter)
         for at_ms, reading_c in _samples(series, first, boot_ms, period_ms):

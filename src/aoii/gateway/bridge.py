@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from aoii.broker.messages import Identity, Kind
 from aoii.core.frames import BACKFILL, Rejected, Uplink
-from aoii.core.plan import NodeSettings, Picture, Plan
+from aoii.core.plan import PROVISIONED, NodeSettings, Picture, Plan
 from aoii.gateway.events import Event, Instant, since_ms
 
 REPLAY_WINDOW = 32  # distinct frames that may overtake each other; a node has one or two on the way
@@ -20,9 +20,6 @@ BELIEFS_KEPT = 8  # pictures of the past, for events that arrive late
 GENERATIONS = 8  # as many as a frame can name; 0 is what the node was provisioned with, and nobody told us
 
 NO_COUNTER = -1  # of a picture from an earlier epoch: counters began again
-
-# Of a node in generation 0. Its plans are HOLD, which reads the same under any settings.
-PROVISIONED = NodeSettings(50, 300, 60, 3600)
 
 KINDS: dict[str, Kind] = {"event": "event", "heartbeat": "heartbeat", "backfill": "backfill"}
 
@@ -229,6 +226,7 @@ def _settled(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> tuple[No
         settings[generation] = wanted
         state = replace(state, generation=generation, settings=tuple(settings))
     if used is None:
+        # In generation 0 plans are HOLD, which reads the same under any settings.
         used = PROVISIONED if uplink.generation == 0 else wanted
     return state, used
 

@@ -1,4 +1,4 @@
-"""Host twins of what a node is wired to: serial ports that others can open."""
+"""Host twins of what a node is wired to: serial ports that others can open, and flash in a file."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,9 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
+from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES
+
+BACKLOG_SLOTS = 64
 BACKLOG_LIMIT_BYTES = 1 << 20  # what waits for a slow reader; a real USB port would have dropped it long before
 READ_BYTES = 4096
 
@@ -89,3 +92,31 @@ class SimulatedPort:
             data = os.read(ours, READ_BYTES)
             if data and self._on_bytes is not None:
                 self._on_bytes(data)
+
+
+class FileStore:
+    """A node's flash as one file of slots: numbers and backlog survive this process, not the machine's power.
+
+    Args:
+        path: The file; made when there is none.
+        slots: How many records it holds.
+    """
+
+    def __init__(self, path: Path, slots: int = NUMBER_SLOTS + BACKLOG_SLOTS) -> None:
+        self.slots = slots
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if os.fstat(self._file).st_size == 0:
+            os.pwrite(self._file, b"\xff" * slots * SLOT_BYTES, 0)  # flash that was never written
+
+    def read(self, slot: int) -> bytes:
+        """What was written last; all ones when nothing ever was."""
+        return os.pread(self._file, SLOT_BYTES, slot * SLOT_BYTES)
+
+    def write(self, slot: int, record: bytes) -> None:
+        """Keep `record`."""
+        os.pwrite(self._file, record.ljust(SLOT_BYTES, b"\0"), slot * SLOT_BYTES)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
