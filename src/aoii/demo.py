@@ -116,7 +116,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
     """Run the demo to its end or to Ctrl-C.
 
     Returns:
-        0 when nothing is missing and nothing twice, else 1.
+        0 when something was accepted, nothing is missing and nothing twice, else 1.
 
     Raises:
         InputError: The recording cannot be used, or the page's port or the demo's folder is taken.
@@ -141,6 +141,9 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         _print_summary(console, summary, stage)
     if options.json_file is not None:
         options.json_file.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
+    if summary.samples and not summary.accepted and options.loss < 1:
+        console.print(f"the gateway accepted nothing; its log is {folder / 'logs' / 'gateway.log'}", highlight=False)
+        return 1
     return 0 if summary.missing == summary.duplicates == 0 else 1
 
 
@@ -212,6 +215,7 @@ class _Stage:
             "AOII_DATA_DIR": str(folder),
             "MQTT_BROKER": "127.0.0.1" if self._own_broker else settings.mqtt.host,
             "MQTT_PORT": str(self._broker_port),
+            "MQTT_NAMESPACE": "" if self._own_broker else "demo",  # never mix with an installation on the same broker
             "SERIAL_PORT": str(folder / "run" / "receiver"),
             "EDGE_LOG_PORT": str(folder / "run" / "edge_log"),
             "NODE_KEYS_FILE": str(folder / "node_keys"),
@@ -365,8 +369,10 @@ class _Stage:
 
     def _end(self, name: str) -> None:
         child = self._children.pop(name, None)
-        if child is None:
-            return
+        if child is not None:
+            self._finish(name, child)
+
+    def _finish(self, name: str, child: subprocess.Popen[bytes]) -> None:
         child.terminate()
         try:
             child.wait(STOP_S)
@@ -380,8 +386,7 @@ class _Stage:
         for name in ("edgelog", "edge", "gateway", "csv", "web", "server"):
             self._end(name)
         if self._broker is not None:
-            self._broker.terminate()
-            self._broker.wait(STOP_S)
+            self._finish("broker", self._broker)
 
 
 def _watch(stage: _Stage, interrupt: _Interrupt, console: Console) -> None:

@@ -1,9 +1,9 @@
 """Settings: the one `.env` (or the environment) read once into frozen values, every fault reported at once.
 
-`CATALOGUE` is the only list of settings. It makes `.env.example` and `docs/reference/settings.md` (`python -m
-aoii.settings`), and tests hold both to it. The environment wins over the file, so that a service manager can override
-one value. Each station takes only its own part of `Settings`. Settings of the older installation keep their names and
-defaults; only an unset `MYSQL_HOST` means SQLite here.
+`CATALOGUE` is the only list of settings. It makes `.env.example` and `docs/reference/settings.md` (`aoii.reference`),
+and tests hold both to it. The environment wins over the file, so that a service manager can override one value. Each
+station takes only its own part of `Settings`. Settings of the older installation keep their names and defaults; only an
+unset `MYSQL_HOST` means SQLite here.
 """
 
 import difflib
@@ -65,6 +65,11 @@ CATALOGUE = (
             Setting("MQTT_PORT", "1883", "Port of the broker."),
             Setting("MQTT_USERNAME", None, "User name for the broker; unset: anonymous."),
             Setting("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.", secret=True),
+            Setting(
+                "MQTT_NAMESPACE",
+                None,
+                "Stands before every topic and client id: keeps an experiment apart on a shared broker.",
+            ),
         ),
     ),
     Section(
@@ -185,12 +190,13 @@ class Database:
 
 @dataclass(frozen=True)
 class Mqtt:
-    """How to reach the broker."""
+    """How to reach the broker; `namespace` stands before every topic and client id, empty: nothing."""
 
     host: str
     port: int
     username: str | None
     password: str | None = field(repr=False)
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -418,6 +424,7 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             port=read.whole("MQTT_PORT", 1, 65535, 1883),
             username=read.text("MQTT_USERNAME") or None,
             password=read.text("MQTT_PASSWORD") or None,
+            namespace=read.name("MQTT_NAMESPACE") if read.text("MQTT_NAMESPACE") else "",
         ),
         gateway=Gateway(
             gateway_id=read.name("GATEWAY_ID"),
@@ -503,11 +510,3 @@ def reference_page() -> str:
             lines.append(f"| `{setting.name}` | {default} | {setting.help} |")
         lines.append("")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    Path(".env.example").write_text(env_example(), encoding="utf-8")
-    page = Path("docs/reference/settings.md")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(reference_page(), encoding="utf-8")
-    print(f"wrote .env.example and {page}")

@@ -9,7 +9,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from aoii.broker import embedded
-from aoii.broker.client import Client, Message, Published, Subscription, wait_for_broker
+from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.settings import Mqtt
 from servers import Mosquitto, free_port, until
 
@@ -126,11 +126,6 @@ def test_a_subscription_that_is_not_granted_is_a_refusal_that_says_what_to_do(tm
         client.stop()
 
 
-def test_a_probe_tells_whether_a_broker_answers(mosquitto: Mosquitto) -> None:
-    assert wait_for_broker(Mqtt("127.0.0.1", mosquitto.port, None, None), 10)
-    assert not wait_for_broker(Mqtt("127.0.0.1", free_port(), None, None), 0.3)
-
-
 def test_only_the_ends_of_qos_1_publishes_are_reported_however_the_two_are_mixed(mosquitto: Mosquitto) -> None:
     done: queue.Queue[Published] = queue.Queue()
     sender = Client(Mqtt("127.0.0.1", mosquitto.port, None, None), "mixed", on_published=done.put)
@@ -167,3 +162,24 @@ def test_only_the_network_thread_writes_to_the_socket(mosquitto: Mosquitto, monk
     client.stop()
 
     assert writers == {"mqtt-writer"}
+
+
+def test_a_namespace_keeps_an_experiment_apart_and_its_owner_does_not_see_it(mosquitto: Mosquitto) -> None:
+    real: queue.Queue[Message] = queue.Queue()
+    trial: queue.Queue[Message] = queue.Queue()
+    where = Mqtt("127.0.0.1", mosquitto.port, None, None)
+    apart = Mqtt("127.0.0.1", mosquitto.port, None, None, namespace="trial")
+    clients = [consumer(where, real), consumer(apart, trial)]  # the same client id, and neither pushes the other out
+
+    sender = Client(apart, "sender")
+    sender.start()
+    assert sender.wait_ready(10)
+    assert sender.publish(TOPIC, b"simulated", 1)
+
+    got = trial.get(timeout=5)
+    assert (got.topic, got.payload) == (TOPIC, b"simulated")
+    assert clients[1].acknowledge(got)
+    assert real.empty()
+    assert [client.generation for client in clients] == [1, 1]
+    for client in [*clients, sender]:
+        client.stop()

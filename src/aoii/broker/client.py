@@ -9,7 +9,6 @@ belongs to an older connection is refused, because the broker has given its mess
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ class Client:
     """One MQTT 5 connection, kept up for ever with jittered back-off.
 
     Args:
-        mqtt: Host, port and login.
+        mqtt: Host, port, login and namespace; the owner never sees the namespace.
         client_id: Stable for a persistent session.
         subscriptions: Subscribed at every connect; less than the wanted QoS is reported as not ready.
         on_message: Called in the network thread with every message; must return at once.
@@ -97,8 +96,9 @@ class Client:
         manual_ack: bool = False,
     ) -> None:
         self._mqtt = mqtt
-        self._client_id = client_id
-        self._subscriptions = tuple(subscriptions)
+        self._prefix = f"{mqtt.namespace}/" if mqtt.namespace else ""
+        self._client_id = f"{mqtt.namespace}-{client_id}" if mqtt.namespace else client_id
+        self._subscriptions = tuple(Subscription(self._prefix + item.topic, item.qos) for item in subscriptions)
         self._on_message = on_message
         self._on_published = on_published
         self._on_state = on_state
@@ -114,7 +114,6 @@ class Client:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
         self.refusal: str | None = None  # why we are connected and still not ready, for doctor and health
-        self.reconnects = 0
 
     @property
     def is_ready(self) -> bool:
@@ -157,7 +156,7 @@ class Client:
         library = self._library
         if library is None or not self._ready.is_set():
             return False
-        info = library.publish(topic, payload, qos)
+        info = library.publish(self._prefix + topic, payload, qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return False
         ticket = token if qos else UNREPORTED
@@ -191,7 +190,6 @@ class Client:
         while not self._stopping.is_set():
             was_ready = self._run_connection()
             delay_s = BACKOFF_FIRST_S if was_ready else min(2 * delay_s, BACKOFF_LAST_S)
-            self.reconnects += 1
             self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     def _run_connection(self) -> bool:
@@ -337,7 +335,13 @@ class _Connection:
 
     def _message(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         self._owner._received(
-            Message(message.topic, bytes(message.payload), message.qos, message.mid, self._generation)
+            Message(
+                message.topic.removeprefix(self._owner._prefix),
+                bytes(message.payload),
+                message.qos,
+                message.mid,
+                self._generation,
+            )
         )
 
     def _published(
@@ -350,12 +354,3 @@ class _Connection:
     ) -> None:
         if self.was_ready or self._reason == "connection refused":
             self._reason = str(reason)
-
-
-def wait_for_broker(mqtt: Mqtt, timeout_s: float) -> bool:
-    """Whether the broker answers a CONNECT within `timeout_s` seconds; for the doctor and for tests."""
-    client = Client(mqtt, f"aoii-probe-{time.monotonic_ns()}")
-    client.start()
-    ready = client.wait_ready(timeout_s)
-    client.stop()
-    return ready

@@ -1,10 +1,8 @@
 """Every metric of every station, once: name with its unit, meaning, labels with bounded sets of values.
 
-`CATALOGUE` makes `docs/reference/metrics.md` (`python -m aoii.monitoring.metrics`), and a test holds the page to it.
+`CATALOGUE` makes `docs/reference/metrics.md` (`aoii.reference`), and a test holds the page to it.
 The gauges of the reference system keep their names; they are read from the database by the web page (`web/`).
 """
-
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
@@ -155,10 +153,3 @@ def reference_page() -> str:
         )
         + "\n"
     )
-
-
-if __name__ == "__main__":
-    page = Path("docs/reference/metrics.md")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(reference_page(), encoding="utf-8")
-    print(f"wrote {page}")
