@@ -1,11 +1,28 @@
-"""Fixtures that several areas share: the real servers, once for each test process."""
+"""Fixtures that all areas share: nothing of whoever runs the tests, and the real servers, once for each process."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from aoii.settings import BY_NAME
 from servers import MariaDB, Mosquitto
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide `.env` and the environment before any other fixture: they may name a database that is in use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("nowhere"))
+        for name in BY_NAME:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _empty_working_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory for each test, which its child processes inherit; no other test's files are in it."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
 @pytest.fixture(scope="session")
