@@ -23,7 +23,8 @@ KOREAN = {  # an English page and its Korean twin
     "README.md": "README.ko.md",
     "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
 }
-NOT_SETTINGS = {"AOII_PARENT_PID", "COLUMNS"}  # what the demo tells its children; the width of a help page
+# what the demo tells its children; what the fault campaign tells a station; the width of a help page
+NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "COLUMNS"}
 
 
 def text_of(page: Path) -> str:

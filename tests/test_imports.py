@@ -62,9 +62,9 @@ PLACES = (
     Place("broker/client.py", "core settings", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
     Place("edge/drivers/*", "core edge"),
-    Place("gateway/drivers/serial_port.py", "core gateway", "serial"),
-    Place("gateway/drivers/*", "core gateway broker.messages"),
-    Place("server/db.py", "core broker.messages clock settings server", "sqlalchemy alembic pymysql"),
+    Place("gateway/drivers/serial_port.py", "core gateway failpoints", "serial"),
+    Place("gateway/drivers/*", "core gateway broker.messages failpoints"),
+    Place("server/db.py", "core broker.messages clock settings server failpoints", "sqlalchemy alembic pymysql"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letter.py", "core broker.messages"),
     Place("server/log_port.py", "core settings", "serial"),
@@ -72,8 +72,8 @@ PLACES = (
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
     Place("edge/*", "core edge clock monitoring node_keys recordings settings"),
-    Place("gateway/*", "core gateway broker clock monitoring node_keys settings"),
-    Place("server/*", "core server broker clock monitoring settings"),
+    Place("gateway/*", "core gateway broker clock monitoring node_keys settings failpoints stopping"),
+    Place("server/*", "core server broker clock monitoring settings failpoints stopping"),
     Place(
         "web/*",
         "core web server broker clock monitoring settings",
@@ -81,6 +81,8 @@ PLACES = (
     ),
     Place("lab/*", "core edge lab recordings", "numpy matplotlib sklearn rich"),
     # what stations share
+    Place("failpoints.py"),
+    Place("stopping.py"),
     Place("clock.py"),
     Place("settings.py", "core clock", "dotenv"),
     Place("node_keys.py", "core"),

@@ -7,12 +7,12 @@ for the commit, and nothing else waits for anything.
 """
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from http.server import ThreadingHTTPServer
 
+from aoii import stopping
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate
 from aoii.gateway import legacy, weights
 from aoii.gateway.drivers.outbox_db import Store
@@ -194,19 +194,15 @@ def run(settings: Settings) -> int:
     Raises:
         AoiiError: It cannot start.
     """
-    numbers = {signal.SIGTERM, signal.SIGINT}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # for this thread's sigtimedwait alone
+    stop = stopping.on_signals()
+    gateway = Gateway(settings)
     try:
-        gateway = Gateway(settings)
-        try:
-            gateway.start()
-            while signal.sigtimedwait(numbers, TICK_S) is None:
-                if dead := gateway.dead():
-                    log.error("a thread died", extra={"event": "thread_died", "threads": dead})
-                    return 1
-            log.info("gateway stops", extra={"event": "stopping"})
-        finally:
-            gateway.stop()
+        gateway.start()
+        while not stop.wait(TICK_S):
+            if dead := gateway.dead():
+                log.error("a thread died", extra={"event": "thread_died", "threads": dead})
+                return 1
+        log.info("gateway stops", extra={"event": "stopping"})
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        gateway.stop()
     return 0

@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Future
 
+from aoii import failpoints
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.core.errors import AoiiError, PeerError
@@ -90,10 +91,12 @@ class Publisher:
         self._wake.set()
 
     def _ended(self, published: Published) -> None:
+        failpoints.reach("before_puback")
         result = "sent" if published.accepted else "failed" if published.reason is None else "refused"
         metrics.PUBLISHES.labels(event="RX", qos="1", result=result).inc()
         if result == "refused":
             log.warning("broker refused a reading", extra={"event": "publish_refused", "reason": published.reason})
+        failpoints.reach("after_puback")
 
     def _connected(self, is_connected: bool) -> None:
         with self._lock:
@@ -125,7 +128,9 @@ class Publisher:
             self._wake.clear()
 
     def _publish(self, item: Item) -> None:
+        failpoints.reach("before_publish")
         is_taken = self.client.publish(READINGS_TOPIC, item.payload, item.qos, item.identity)
+        failpoints.reach("after_publish")
         if not is_taken:  # the connection ended; the deadline brings it again
             metrics.PUBLISHES.labels(event="RX", qos=str(item.qos), result="failed").inc()
         elif item.qos == 0:
@@ -160,6 +165,7 @@ class Publisher:
         for item in committed:
             metrics.COMMIT_ACKS.labels(status=item.status).inc()
         identities = [item.identity for item in committed]
+        failpoints.reach("before_delete")
         self._store.submit(
             lambda transaction: transaction.delete(identities), lambda future: self._settled(identities, future)
         )
@@ -170,6 +176,7 @@ class Publisher:
         except AoiiError as error:  # they stay in flight, and are acknowledged again
             log.error("committed readings stay in the outbox", extra={"event": "delete_failed", "reason": str(error)})  # noqa: TRY400 - the message says it all
             return
+        failpoints.reach("after_delete")
         for at_ms in accepted_ms:
             metrics.COMMIT_ACK_SECONDS.observe(max(0, time.time_ns() // 1_000_000 - at_ms) / 1000)
         with self._lock:

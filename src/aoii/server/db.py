@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from aoii import failpoints
 from aoii.broker.messages import Identity, Reading
 from aoii.clock import utc
 from aoii.server.database_errors import BadRow, DatabaseAway, translated
@@ -399,6 +400,8 @@ class Database:
             stored = connection.exec_driver_sql(self._insert_readings, values).rowcount
             if stored != len(values):
                 connection.rollback()
+            failpoints.reach("before_database_commit")
+        failpoints.reach("after_database_commit")
         return stored == len(values)
 
     def _digests(self, identities: Sequence[Identity]) -> dict[Identity, str | None]:

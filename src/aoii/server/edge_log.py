@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
+from aoii import stopping
 from aoii.core.errors import SettingsError, WorldError
 from aoii.core.stream import Line, Reader
 from aoii.monitoring import metrics, status
-from aoii.server import stopping
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database, EdgeLogRow

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Sequence
 
+from aoii import stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.core.errors import AoiiError
 from aoii.monitoring import metrics, status
-from aoii.server import reception, stopping
+from aoii.server import reception
 from aoii.server.csv_file import CsvFile, CsvRow
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from aoii import failpoints, stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import WorldError
 from aoii.monitoring import metrics, status
-from aoii.server import ingest, reception, stopping
+from aoii.server import ingest, reception
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
 from aoii.server.dead_letter import DeadLetter, DeadLetters, Reason
@@ -271,11 +272,15 @@ class Ingest:
             settled = self._settle([job for job in jobs if not job.done and isinstance(job.content, Reading)])
             while acknowledged < len(jobs) and jobs[acknowledged].done:  # in order
                 if jobs[acknowledged].message.qos:
+                    failpoints.reach("before_message_ack")
                     self._client.acknowledge(jobs[acknowledged].message)
+                    failpoints.reach("after_message_ack")
                 acknowledged += 1
             for gateway, items in ingest.commit_acks(settled):
                 # Without a connection it is dropped: the gateway publishes again, and the duplicate is told again.
+                failpoints.reach("before_commit_ack")
                 self._client.publish(ack_topic(gateway), encode_commit_ack(items), 1)
+                failpoints.reach("after_commit_ack")
             if acknowledged == len(jobs) or self._pause(HOLD_S):
                 return
             self._replay()  # what is replayed makes room

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
+from aoii import failpoints
 from aoii.broker.messages import Identity
 from aoii.core.errors import PeerError, WorldError
 from aoii.gateway.drivers.outbox_file import (
@@ -335,7 +336,9 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             for request in batch:
                 request.run(connection, self._reserve.is_held)
+            failpoints.reach("before_outbox_commit")
             connection.execute("COMMIT")
+            failpoints.reach("after_outbox_commit")
         except (sqlite3.Error, OutboxBrokenError) as error:
             self._undo(error)
             if len(batch) > 1 or self._has_made_room(error):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 
 import serial
 
+from aoii import failpoints
 from aoii.core.stream import Damaged, Frame, Line, Reader
 
 BAUD = 115_200
@@ -153,7 +154,9 @@ class SerialPort:
                     data = b""
                     continue
             try:
+                failpoints.reach("before_radio_ack")
                 data = data[os.write(port, data) :]
+                failpoints.reach("after_radio_ack")
             except BlockingIOError:
                 return data
 

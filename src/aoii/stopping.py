@@ -1,7 +1,8 @@
-"""How a station of the server stops: SIGTERM or SIGINT sets an event, and whoever waits, waits on that event.
+"""How a station stops: SIGTERM or SIGINT sets an event, and whoever waits, waits on that event.
 
 A thread takes the signals. A handler would run in the middle of whatever the main thread does, and where that is a wait
-on the same event, which then holds the event's lock, setting it would never return.
+on the same event, which then holds the event's lock, setting it would never return. `signal.sigtimedwait` is no way out
+either: after SIGSTOP and SIGCONT it may return a signal that nobody sent (CPython 3.11).
 """
 
 import signal
