@@ -21,9 +21,7 @@ def passing(failpoint: str | None) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if name != "AOII_FAILPOINT"}
     if failpoint is not None:
         environment["AOII_FAILPOINT"] = failpoint
-    done = subprocess.run(
-        [sys.executable, "-c", THRICE], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", THRICE], env=environment, capture_output=True, text=True, check=False)
     return done.returncode, "".join(done.stdout.split())
 
 
