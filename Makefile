@@ -26,7 +26,7 @@ bench: ## run the benchmarks
 	@scripts/set-up test
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; .venv/bin/python "$$bench" $(ARGS) || exit; done
 
-faults: ## kill, freeze and cut off parts and count what is lost: the tests marked `faults` (TRIALS=3 SEED=7 SCENARIOS="broker or kill" OUT=faults.xml)
+faults: ## kill, freeze and cut off parts and count what is lost: the tests marked `faults`; the long campaign comes with a later release (TRIALS=3 SEED=7 SCENARIOS="broker or kill" OUT=faults.xml)
 	@scripts/install-test-servers
 	@scripts/set-up test
 	@scripts/faults
