@@ -25,7 +25,7 @@ from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.core.plan import NodeSettings, Plan
 from aoii.gateway import gateway as station
 from aoii.gateway import outbox, receiver
-from aoii.gateway.drivers.outbox_db import Transaction
+from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.settings import Settings
 from gateway.reference_mlp import ReferenceNode, random_model, source
@@ -495,6 +495,28 @@ def test_a_refused_publish_is_counted_and_tried_again(
             assert listener.next()["counter"] == 1
             listener.commit({"node": str(NODE), "epoch": EPOCH, "counter": 1})
             until(lambda: gateway._store.stats.events == 0)
+
+
+def test_a_backlog_that_cannot_be_read_is_counted_and_said_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, values: Settings, listener: Listener
+) -> None:
+    with contextlib.closing(Store(values.gateway.outbox_path, 1 << 24)) as store:
+        payload = b'{"event":"RX","gateway":"%s"}' % values.gateway.gateway_id.encode()
+        store.submit(lambda tx: tx.insert(Identity("7", 1, 1), "d", 1, payload, 0)).result()
+    counts = Counts()
+    fetch, failures = Transaction.fetch, iter(range(2))
+
+    def failing(tx: Transaction, wanted: outbox.Fetch) -> tuple[list[outbox.Item], int, bool]:
+        if next(failures, None) is not None:
+            raise TypeError("damaged")
+        return fetch(tx, wanted)
+
+    monkeypatch.setattr(Transaction, "fetch", failing)
+    with running(values):
+        assert listener.next()["event"] == "RX"
+
+    assert counts.since("outbox_fetches_failed") == {"": 2}
+    assert [record.levelname for record in caplog.records if "backlog cannot be read" in record.message] == ["ERROR"]
 
 
 # --- restart ----------------------------------------------------------------------------------------------------------

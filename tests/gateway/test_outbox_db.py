@@ -282,6 +282,55 @@ def test_a_flipped_bit_in_a_row_is_found_and_the_row_set_aside(path: Path) -> No
         assert connection.execute("SELECT node, epoch, counter FROM corrupt").fetchall() == [("7", 1, 3)]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "node = CAST(x'e72f78' AS TEXT)",
+        "digest = CAST(x'ff' AS TEXT)",
+        "payload = 'another'",
+        "payload = 7",
+        "epoch = 'x'",
+        "accepted_ms = 'x'",
+        "checksum = 'x'",
+    ],
+)
+def test_a_row_of_which_nothing_can_be_believed_does_not_stop_the_others(path: Path, damage: str) -> None:
+    filled(path, 3)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE events SET {damage} WHERE counter = 1")  # noqa: S608 - the parameter above
+        connection.commit()
+
+    with opened(path) as store:
+        assert counters(store) == [2, 3]
+        assert (store.corrupt_found, store.stats.events) == (1, 2)
+        until(lambda: isinstance(store.stats.oldest_ms, int))
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT seq FROM corrupt").fetchall() == [(1,)]
+
+
+def test_a_payload_that_became_text_is_still_the_same_payload(path: Path) -> None:
+    filled(path, 2)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET payload = CAST(payload AS TEXT)")
+        connection.commit()
+
+    with opened(path) as store:
+        assert counters(store) == [1, 2]
+        assert store.corrupt_found == 0
+
+
+def test_a_row_whose_time_cannot_be_read_is_deleted_all_the_same(path: Path) -> None:
+    filled(path, 2)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET accepted_ms = 'x' WHERE counter = 1")
+        connection.commit()
+
+    with opened(path) as store:
+        assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1002]
+        until(lambda: store.stats.events == 0)
+
+
 @pytest.mark.parametrize("is_wal_left", [False, True])
 def test_a_recovery_that_was_killed_half_way_is_finished_by_the_next_start(path: Path, is_wal_left: bool) -> None:
     filled(path, 3)

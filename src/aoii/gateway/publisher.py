@@ -44,6 +44,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._is_fetch_failing = False
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self.beat_s = time.monotonic()
@@ -147,7 +148,12 @@ class Publisher:
             else:
                 self._outbox.not_fetched()
         if error is None:
-            self._wake.set()  # otherwise it is tried again after the idle time
+            self._wake.set()
+        else:  # it is tried again after the idle time
+            metrics.OUTBOX_FETCHES_FAILED.inc()
+            if not self._is_fetch_failing:
+                log.error("backlog cannot be read", extra={"event": "fetch_failed", "reason": str(error)})
+        self._is_fetch_failing = error is not None
 
     def _take_acks(self) -> None:
         committed: list[Committed] = []

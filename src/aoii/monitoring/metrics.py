@@ -76,6 +76,9 @@ OUTBOX_DAMAGED = counter(
     "Readings of a damaged outbox file, by outcome: salvaged, corrupt (listed in the file's table `corrupt`), lost.",
     "outcome",
 )
+OUTBOX_FETCHES_FAILED = counter(
+    "aoii_outbox_fetches_failed", "Times that the backlog could not be read from the outbox file; it is tried again."
+)
 COMMIT_ACKS = counter(
     "aoii_commit_acks",
     "Items of commit acknowledgements received, by status; dropped and bad count whole messages.",

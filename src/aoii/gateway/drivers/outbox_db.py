@@ -23,11 +23,14 @@ from aoii.broker.messages import Identity
 from aoii.core.errors import PeerError, WorldError
 from aoii.gateway.drivers.outbox_file import (
     EVENT_COLUMNS,
+    STATE_COLUMNS,
     OutboxBrokenError,
     Recovery,
     event_checksum,
     is_damage,
     open_file,
+    sound_event,
+    sound_state,
     state_checksum,
 )
 from aoii.gateway.drivers.reserve import Reserve
@@ -76,13 +79,15 @@ class Transaction:
 
     def state(self, node: str) -> bytes | None:
         """The node's state as it was kept last; None for a stranger, or when it fails its checksum."""
-        row = self._connection.execute("SELECT state, checksum FROM nodes WHERE node = ?", (node,)).fetchone()
-        return row[0] if row is not None and state_checksum(node, row[0]) == row[1] else None
+        query = f"SELECT {STATE_COLUMNS} FROM nodes WHERE node = ?"  # noqa: S608 - our own constant
+        row = self._connection.execute(query, (node,)).fetchone()
+        sound = None if row is None else sound_state(row)
+        return None if sound is None else sound[1]
 
     def states(self) -> list[tuple[str, bytes]]:
         """Name and state of every node, as by `state`."""
-        rows = self._connection.execute("SELECT node, state, checksum FROM nodes ORDER BY node")
-        return [(node, state) for node, state, checksum in rows if state_checksum(node, state) == checksum]
+        rows = self._connection.execute(f"SELECT {STATE_COLUMNS} FROM nodes ORDER BY rowid")  # noqa: S608 - our own constant
+        return [sound for row in rows if (sound := sound_state(row)) is not None]
 
     def keep_state(self, node: str, state: bytes) -> None:
         """Replace the node's state."""
@@ -118,7 +123,7 @@ class Transaction:
             "SELECT digest FROM events WHERE node = ? AND epoch = ? AND counter = ?", key
         ).fetchone()
         if row is not None:
-            if row[0] != digest:
+            if row[0] != digest.encode():
                 raise PeerError(
                     "conflict", f"node {who.node}: event {who.counter} of epoch {who.epoch} with two contents"
                 )
@@ -140,8 +145,8 @@ class Transaction:
                 "DELETE FROM events WHERE node = ? AND epoch = ? AND counter = ? RETURNING accepted_ms",
                 (who.node, who.epoch, who.counter),
             ).fetchall()
-            accepted_ms += [row[0] for row in rows]
-        self.events_added -= len(accepted_ms)
+            accepted_ms += [at_ms for (at_ms,) in rows if isinstance(at_ms, int)]  # otherwise damaged, and over
+            self.events_added -= len(rows)
         return accepted_ms
 
     def fetch(self, fetch: Fetch) -> tuple[list[Item], int, bool]:
@@ -154,11 +159,13 @@ class Transaction:
             (fetch.after, fetch.limit),
         ).fetchall()
         items = []
-        for seq, node, epoch, counter, digest, qos, payload, accepted_ms, checksum in rows:
-            if checksum == event_checksum(node, epoch, counter, digest, qos, payload, accepted_ms):
-                items.append(Item(seq, Identity(node, epoch, counter), qos, payload, accepted_ms))
+        for row in rows:
+            sound = sound_event(row)
+            if sound is None:
+                self._set_aside(row[0])
             else:
-                self._set_aside(seq)
+                seq, node, epoch, counter, _, qos, payload, accepted_ms, _ = sound
+                items.append(Item(seq, Identity(node, epoch, counter), qos, payload, accepted_ms))
         return items, rows[-1][0] if rows else fetch.after, len(rows) < fetch.limit
 
     def _set_aside(self, seq: int) -> None:
@@ -412,7 +419,7 @@ class Store:
             self._undo(error)
             self._is_writable = False
             return
-        self._oldest_ms = row[0] if row else None
+        self._oldest_ms = row[0] if row and isinstance(row[0], int) else None
         self._used_bytes, self._limit_bytes = (pages - free) * size, limit * size
 
 

@@ -42,6 +42,7 @@ PRAGMA user_version = {VERSION};
 """
 
 EVENT_COLUMNS = "seq, node, epoch, counter, digest, qos, payload, accepted_ms, checksum"
+STATE_COLUMNS = "rowid, node, state, checksum"
 
 
 class OutboxBrokenError(WorldError):
@@ -79,8 +80,34 @@ def state_checksum(node: str, state: bytes) -> int:
     return zlib.crc32(state, zlib.crc32(f"{node}|".encode()))
 
 
+def sound_event(row: tuple[object, ...]) -> tuple[int, str, int, int, str, int, bytes, int, int] | None:
+    """A row, by EVENT_COLUMNS and read with text as bytes, with its text decoded; None when it fails its checksum."""
+    match row:
+        case (int() as seq, bytes() as name, int() as epoch, int() as counter, bytes() as digest, int() as qos,
+              bytes() as payload, int() as accepted_ms, int() as checksum):  # fmt: skip
+            try:
+                node, code = name.decode(), digest.decode()
+            except UnicodeDecodeError:
+                return None
+            if checksum == event_checksum(node, epoch, counter, code, qos, payload, accepted_ms):
+                return seq, node, epoch, counter, code, qos, payload, accepted_ms, checksum
+    return None
+
+
+def sound_state(row: tuple[object, ...]) -> tuple[str, bytes] | None:
+    """Name and state of a node, from STATE_COLUMNS read with text as bytes; None when they fail their checksum."""
+    match row:
+        case (_, bytes() as name, bytes() as state, int() as checksum):
+            with contextlib.suppress(UnicodeDecodeError):
+                if checksum == state_checksum(node := name.decode(), state):
+                    return node, state
+    return None
+
+
 def open_file(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Recovery | None]:
     """Open the file for the store's thread, make it if it does not exist, and replace it if it is damaged.
+
+    Text is read through this connection as bytes.
 
     Args:
         path: The file; its folder is made.
@@ -94,6 +121,7 @@ def open_file(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Recovery 
         _finish_recovery(path)
         recovery = None if _is_healthy(path) else _recover(path)
         connection = _connect(path)
+        connection.text_factory = bytes  # a text that is no UTF-8 any more is for the checksum to find
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             _create(connection)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -193,7 +221,7 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     found_ms = time.time_ns() // 1_000_000
     for row in _rows(damaged, "events", EVENT_COLUMNS):
         seq, node, epoch, counter, _, _, payload, _, _ = row
-        values = _sound_event(row)
+        values = sound_event(row)
         if values is None:
             target.execute(
                 "INSERT INTO corrupt VALUES (NULL, ?, ?, ?, ?, ?, ?)", (seq, node, epoch, counter, payload, found_ms)
@@ -201,12 +229,12 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
             corrupt += 1
         elif target.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).rowcount:
             salvaged += 1
-    for _, node, state, checksum in _rows(damaged, "nodes", "rowid, node, state, checksum"):
-        name = node.decode(errors="replace") if isinstance(node, bytes) else ""
-        if isinstance(state, bytes) and state_checksum(name, state) == checksum:
-            target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (name, state, checksum))
-        else:
+    for row in _rows(damaged, "nodes", STATE_COLUMNS):
+        named = sound_state(row)
+        if named is None:
             states_lost += 1
+        else:
+            target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (*named, state_checksum(*named)))
     total_tx = _number(damaged, "SELECT value FROM meta WHERE name = 'total_tx'")
     target.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'total_tx'", (total_tx or salvaged,))
     highest = _number(damaged, "SELECT seq FROM sqlite_sequence WHERE name = 'events'")
@@ -214,20 +242,6 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     rows = _number(damaged, "SELECT count(*) FROM events INDEXED BY sqlite_autoindex_events_1")
     lost = max(0, rows - salvaged - corrupt) if rows is not None else 1
     return Recovery(kept_as, salvaged, corrupt, lost, rows is not None, states_lost)
-
-
-def _sound_event(row: tuple[object, ...]) -> tuple[object, ...] | None:
-    """The row with its text decoded; None when it fails its checksum."""
-    match row:
-        case (int() as seq, bytes() as name, int() as epoch, int() as counter, bytes() as digest, int() as qos,
-              bytes() as payload, int() as accepted_ms, int() as checksum):  # fmt: skip
-            try:
-                node, code = name.decode(), digest.decode()
-            except UnicodeDecodeError:
-                return None
-            if checksum == event_checksum(node, epoch, counter, code, qos, payload, accepted_ms):
-                return seq, node, epoch, counter, code, qos, payload, accepted_ms, checksum
-    return None
 
 
 def _rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
