@@ -392,6 +392,15 @@ def test_an_absent_server_says_what_to_check() -> None:
     assert caught.value.reason == "unreachable"
 
 
+def test_a_host_that_is_no_name_is_away_like_any_other() -> None:
+    nowhere = DatabaseSettings(Path("unused"), "db..example", 3306, "root", "", "aoii")
+
+    with pytest.raises(DatabaseAway, match="MYSQL_HOST and MYSQL_PORT") as caught:
+        open_database(nowhere, migrate=True)
+
+    assert caught.value.reason == "unreachable"
+
+
 MEASURED = ("actual_temp", "actual_humidity", "pred_temp", "pred_humidity", "error_temp", "error_humidity")
 FLOATS = ", ".join(f"{name} FLOAT NOT NULL" for name in MEASURED)
 REFERENCE_SQL = {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aoii.core.errors import SettingsError
 from aoii.monitoring import metrics
 from aoii.server import edge_log
-from aoii.server.db import EdgeLogRow, open_database
+from aoii.server.db import Database, EdgeLogRow, open_database
 from aoii.server.edge_line import read_line
 from aoii.server.edge_log import Buffer, LogReader
 from aoii.settings import Settings
@@ -218,6 +218,20 @@ def test_a_row_that_never_fits_does_not_hold_up_the_others(values: Settings, tmp
 
     assert {row.node for row in rows_of(values)} == {str(number) for number in range(20) if number != 7}
     assert counted("lost") - lost == 1
+
+
+def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Database) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Database, "migrate", fail)
+    reader = LogReader(values)
+    reader.start()
+
+    until(lambda: reader.has_failed)
+
+    assert reader.alive() == {"ports": True, "writer": True, "database_watch": False}
+    reader.stop()
 
 
 def test_without_a_port_it_says_what_to_set(load: Load) -> None:

@@ -244,7 +244,7 @@ def test_while_the_database_is_gone_readings_are_parked_and_then_replayed(
             gateway.publish(readings[300:600])
             until(gateway.all_acknowledged, 30)
             assert not server.ready()["database"]
-            assert server.alive() == {"ingest": True, "network": True}
+            assert server.alive() == {"ingest": True, "database_watch": True, "network": True}
 
             own.start() if fault == "kill" else own.thaw()
             gateway.publish(readings[600:])
@@ -439,3 +439,15 @@ def test_an_error_of_ours_in_the_ingest_thread_is_noticed_and_nothing_is_acknowl
         assert server.alive()["ingest"] is False
     monkeypatch.undo()
     assert gateway.statuses == {}
+
+
+@SQLITE
+def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: db.Database) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(db.Database, "migrate", fail)
+    with running(values, wait_for=("broker",)) as server:
+        until(lambda: server.has_failed)
+
+        assert server.alive() == {"ingest": True, "database_watch": False, "network": True}

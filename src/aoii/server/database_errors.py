@@ -44,6 +44,8 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
     if isinstance(cause, OverflowError) or code in _DATA_CODES[dialect]:
         return BadRow(str(cause))
     reason = _AWAY_CODES[dialect].get(code, "other")
+    if isinstance(cause, UnicodeError):
+        reason = "unreachable"  # a host such as `db..example` is no name; the texts of rows are all printable
     if dialect == "sqlite" and "no such" in str(cause):
         reason = "schema"  # its code is only "error"
     remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None

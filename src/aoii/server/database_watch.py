@@ -41,6 +41,11 @@ class DatabaseWatch:
         """Begin asking."""
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread is gone, which must not happen before `stop`."""
+        return not self._thread.is_alive()
+
     def stop(self) -> None:
         """Ask no more; does not wait for a probe under way."""
         self._ending = True
@@ -62,10 +67,13 @@ class DatabaseWatch:
         self._told = False
 
     def _run(self) -> None:
-        while not self._ending:
-            self._probe()
-            while self._wake.wait(HEALTHY_PROBE_S if self.is_up else self._probe_s) and not self._ending:
-                self._wake.clear()  # by a report: it has only just failed, so wait again
+        try:
+            while not self._ending:
+                self._probe()
+                while self._wake.wait(HEALTHY_PROBE_S if self.is_up else self._probe_s) and not self._ending:
+                    self._wake.clear()  # by a report: it has only just failed, so wait again
+        except Exception:  # a fault of ours: the process ends, for nobody else would ever call the database back
+            log.exception("database watch ended by an error", extra={"event": "watch_error"})
 
     def _probe(self) -> None:
         try:

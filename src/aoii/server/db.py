@@ -429,7 +429,8 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
-        except (SQLAlchemyError, OSError, OverflowError, RuntimeError) as error:  # PyMySQL: a login that it cannot do
+        except (SQLAlchemyError, OSError, OverflowError, RuntimeError, UnicodeError) as error:
+            # From PyMySQL: RuntimeError, a login that it cannot do; UnicodeError, a host that is no name.
             ours = self._translated(error)
             if isinstance(ours, DatabaseAway) and ours.reason == "refused":
                 self._engine.dispose()  # a connection keeps the rights that it began with, even after a GRANT

@@ -174,6 +174,7 @@ class LogReader:
         return {
             "ports": all(port.is_alive for port in self._ports),
             "writer": self._writer.is_alive() and time.monotonic() - self._progress_s < ALIVE_S,
+            "database_watch": not self._watch.has_ended,
         }
 
     def ready(self) -> dict[str, bool]:
@@ -183,7 +184,8 @@ class LogReader:
     @property
     def has_failed(self) -> bool:
         """Whether a thread has ended by itself, which is a fault of ours."""
-        return not (self._writer.is_alive() and all(port.is_alive for port in self._ports))
+        threads_live = self._writer.is_alive() and all(port.is_alive for port in self._ports)
+        return self._watch.has_ended or not threads_live
 
     def _write(self) -> None:
         ending = False

@@ -465,7 +465,11 @@ class Server:
 
     def alive(self) -> dict[str, bool]:
         """What must make progress."""
-        return {"ingest": self._ingest.is_alive, "network": self._client.is_alive or not self._listening}
+        return {
+            "ingest": self._ingest.is_alive,
+            "database_watch": not self._ingest.watch.has_ended,
+            "network": self._client.is_alive or not self._listening,
+        }
 
     def ready(self) -> dict[str, bool]:
         """What must be there for work."""
@@ -478,7 +482,8 @@ class Server:
     @property
     def has_failed(self) -> bool:
         """Whether a thread has ended by itself, which is a fault of ours."""
-        return self._ingest.has_ended or (self._listening and not self._client.is_alive)
+        network_ended = self._listening and not self._client.is_alive
+        return self._ingest.has_ended or self._ingest.watch.has_ended or network_ended
 
 
 def run(settings: Settings) -> int:
