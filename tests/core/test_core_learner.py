@@ -86,7 +86,7 @@ def test_what_stands_still_is_held() -> None:
 def test_where_plans_cost_more_than_holding_it_holds() -> None:
     walk = random.Random(4)
     t, samples = 2000, []
-    for _ in range(4000):
+    for _ in range(2500):
         t += walk.choice((-20, 20))
         samples.append((t, 4000, 1, None))
     wrong_way = tuple(tuple(-12 * value for value in row) for row in prior.WEIGHTS)
@@ -104,7 +104,7 @@ def test_where_plans_cost_more_than_holding_it_holds() -> None:
 @pytest.mark.parametrize(
     "disturbance",
     [
-        pytest.param([(-760, 5270, 1, None)] * 3000, id="stuck sensor"),
+        pytest.param([(-760, 5270, 1, None)] * 1200, id="stuck sensor"),
         pytest.param([(8500, 10000, 1, 0), (-4000, 0, 1, 0)] * 200, id="jumps"),
         pytest.param([(-760, 5270, 100_000, 5)], id="gap"),
         pytest.param([(-760, 5270, 3, None), (-700, 5300, 2, None)] * 300, id="never two in a row"),
@@ -125,8 +125,8 @@ def test_it_stays_sound_for_as_long_as_it_runs() -> None:
     weather = random.Random(1)
     t = h = 0.0
 
-    for k in range(8_000):  # long calm, then storms, over and over
-        calm = k % 2000 < 1500
+    for k in range(4_000):  # long calm, then storms, over and over
+        calm = k % 1000 < 750
         t = 0.999 * t + weather.gauss(0, 0.0 if calm else 60)
         h = 0.999 * h + weather.gauss(0, 1.0 if calm else 400)
         node.observe(int(2000 + t), int(5000 + h), 1, k % 1440 * 60_000)
@@ -187,6 +187,19 @@ def test_what_is_no_dump_changes_nothing(damage: bytes) -> None:
     before = node.dump()
 
     assert not node.load(damage)
+
+    assert node.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("at", "damage"), [(5, b"\xff"), (6, b"\xff"), (100, b"\x00\x00\xc0\x7f"), (6000, b"\xff\xff\x7f\x7f")]
+)
+def test_a_dump_with_impossible_numbers_changes_nothing(at: int, damage: bytes) -> None:
+    node = fed(day(50))
+    before = node.dump()
+    aligned = at if at < 30 else 30 + (at - 30) // 4 * 4  # after the header come numbers of four bytes
+
+    assert not node.load(before[:aligned] + damage + before[aligned + len(damage) :])
 
     assert node.dump() == before
 

@@ -138,8 +138,11 @@ class Learner:
         if len(state) != at + 4 * sum([len(part) for part in arrays]):
             return False
         head = struct.unpack(HEADER, state[:at])
-        if head[:3] != (FORMAT, self.epsilon_t_c, self.epsilon_h_c):
+        if head[:3] != (FORMAT, self.epsilon_t_c, self.epsilon_h_c) or head[3] >= REACH or head[4] > REACH + 1:
             return False
+        for value in array("f", state[at : -8 * (REACH + 1)]):
+            if not -BROKEN < value < BROKEN:
+                return False
         self._at, self._seen, self._plan_steps = head[3:6]
         self._plan = Plan(head[6], head[7], head[8], head[9], head[10])
         self._plan_reading = head[11:13]
@@ -161,7 +164,7 @@ class Learner:
             self._momentum,
             self._costs,
             self._gains,
-            self._past_t,
+            self._past_t,  # the two last are whole numbers
             self._past_h,
         ]
 

@@ -226,7 +226,7 @@ def entries(
 
     Args:
         recordings: Name of each file and what is in it.
-        names: Policies, as in `NAMES`.
+        names: Policies, as in `POLICY_NAMES`.
         options: Thresholds and the like.
         channel: Makes the radio of one series, the same for every policy.
     """
@@ -236,9 +236,7 @@ def entries(
             hold = bounds.hold(series, starts, options.epsilon)
             linear = bounds.linear(series, starts, options.epsilon)
             done: dict[str, Outcome] = {}
-            for policy in sorted(
-                POLICIES, key=lambda policy: policy.clock == "equal"
-            ):  # which must know what plan needs
+            for policy in sorted(POLICIES, key=lambda policy: policy.clock == "equal"):  # it must know what plan needs
                 needed = policy.name in names or (policy.name == "plan" and "periodic_equal" in names)
                 if needed:
                     packets = done["plan"].packets if policy.clock == "equal" else 0
