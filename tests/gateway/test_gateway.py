@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -495,6 +496,28 @@ def test_a_refused_publish_is_counted_and_tried_again(
             assert listener.next()["counter"] == 1
             listener.commit({"node": str(NODE), "epoch": EPOCH, "counter": 1})
             until(lambda: gateway._store.stats.events == 0)
+
+
+def test_damaged_states_are_counted_and_the_gateway_starts_and_goes_on(
+    values: Settings, caplog: pytest.LogCaptureFixture, far: int, listener: Listener
+) -> None:
+    with running(values) as gateway:
+        wait_connected(gateway)
+        OwnNode(far).send(1, 1)
+        listener.next()
+    with contextlib.closing(sqlite3.connect(values.gateway.outbox_path)) as connection:
+        connection.execute("UPDATE nodes SET state = 7")
+        connection.commit()
+    counts = Counts()
+
+    with running(values) as gateway:
+        wait_connected(gateway)
+        OwnNode(far).send(2, 2, 2300)
+        until(lambda: counts.since("outbox_states_lost") == {"": 1})
+        found = {listener.next()["counter"] for _ in range(2)}
+
+    assert found == {1, 2}
+    assert [record.levelname for record in caplog.records if "states of nodes" in record.message] == ["WARNING"]
 
 
 def test_a_backlog_that_cannot_be_read_is_counted_and_said_once_and_tried_again(

@@ -54,7 +54,7 @@ class Gateway:
         self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
         self._beat_s = time.monotonic()
         self._status: ThreadingHTTPServer | None = None
-        self._recoveries_told = self._corrupt_told = 0
+        self._recoveries_told = self._corrupt_told = self._states_told = 0
 
     def start(self) -> None:
         """Begin; neither ports nor broker need be there.
@@ -171,11 +171,17 @@ class Gateway:
             self._corrupt_told += corrupt
             metrics.OUTBOX_DAMAGED.labels(outcome="corrupt").inc(corrupt)
             log.error("readings failed their checksum", extra={"event": "outbox_corrupt", "readings": corrupt})
+        states = self._store.states_lost - self._states_told
+        if states:
+            self._states_told += states
+            metrics.OUTBOX_STATES_LOST.inc(states)
+            log.warning("states of nodes failed their checksum", extra={"event": "states_lost", "nodes": states})
         for recovery in self._store.recoveries[self._recoveries_told :]:
             self._recoveries_told += 1
             fields = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
             for outcome, readings in fields.items():
                 metrics.OUTBOX_DAMAGED.labels(outcome=outcome).inc(readings)
+            metrics.OUTBOX_STATES_LOST.inc(recovery.states_lost)
             log.error(
                 "outbox file was damaged, and a new one begun",
                 extra=fields

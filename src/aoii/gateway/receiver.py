@@ -39,6 +39,7 @@ class Receiver:
         self._old_node = old_node
         self._ledger = ledger
         self._keys = keys
+        self._is_contradicted = False
         self.port = SerialPort(path, self._heard, self._changed, metrics.REPLIES_LATE.inc)
         metrics.SERIAL_UP.labels(port=path).set(0)
 
@@ -111,8 +112,16 @@ class Receiver:
     def _answer_line(self, read_s: float, future: "Future[Kept]") -> None:
         try:
             kept = future.result()
+        except PeerError as error:  # and so may every one that follows, for good
+            metrics.REJECTED.labels(reason=error.reason).inc()
+            if not self._is_contradicted:
+                fields = {"event": "line_refused", "reason": error.reason, "detail": str(error)}
+                log.error("readings of an old node are refused", extra=fields | {"port": self.port.path})  # noqa: TRY400 - the message says it all
+            self._is_contradicted = True
+            return
         except WorldError:  # counted by the ledger; the node hears nothing, as if nobody was there
             return
+        self._is_contradicted = False
         metrics.PACKETS.labels(kind="legacy").inc()
         if kept.heard.diverged:
             log.warning("mirrored model diverged and begins anew", extra={"event": "diverged", "node": self._old_node})

@@ -79,6 +79,9 @@ OUTBOX_DAMAGED = counter(
 OUTBOX_FETCHES_FAILED = counter(
     "aoii_outbox_fetches_failed", "Times that the backlog could not be read from the outbox file; it is tried again."
 )
+OUTBOX_STATES_LOST = counter(
+    "aoii_outbox_states_lost", "Nodes whose state in the outbox file was damaged; the gateway begins anew with them."
+)
 COMMIT_ACKS = counter(
     "aoii_commit_acks",
     "Items of commit acknowledgements received, by status; dropped and bad count whole messages.",

@@ -26,6 +26,7 @@ from aoii.gateway.drivers.outbox_file import (
     STATE_COLUMNS,
     OutboxBrokenError,
     Recovery,
+    drawn_epoch,
     event_checksum,
     is_damage,
     open_file,
@@ -76,18 +77,34 @@ class Transaction:
         self._may_grow = may_grow
         self.events_added = 0
         self.corrupt_found = 0
+        self.states_lost = 0
 
     def state(self, node: str) -> bytes | None:
-        """The node's state as it was kept last; None for a stranger, or when it fails its checksum."""
+        """The node's state as it was kept last; None for a stranger, or when it was damaged: see `states`."""
         query = f"SELECT {STATE_COLUMNS} FROM nodes WHERE node = ?"  # noqa: S608 - our own constant
         row = self._connection.execute(query, (node,)).fetchone()
         sound = None if row is None else sound_state(row)
-        return None if sound is None else sound[1]
+        if sound is None:  # or its name was damaged; a stranger comes once, so all may be looked at
+            return dict(self.states()).get(node)
+        return sound[1]
 
     def states(self) -> list[tuple[str, bytes]]:
-        """Name and state of every node, as by `state`."""
+        """Name and state of every node.
+
+        One that fails its checksum is forgotten, and old-firmware nodes get a new epoch: whose it was cannot be
+        believed, and a node that counts from 0 again in the same epoch would use its identities twice.
+        """
         rows = self._connection.execute(f"SELECT {STATE_COLUMNS} FROM nodes ORDER BY rowid")  # noqa: S608 - our own constant
-        return [sound for row in rows if (sound := sound_state(row)) is not None]
+        found = []
+        for row in rows.fetchall():
+            sound = sound_state(row)
+            if sound is not None:
+                found.append(sound)
+                continue
+            self._connection.execute("DELETE FROM nodes WHERE rowid = ?", row[:1])
+            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'old_epoch'", (drawn_epoch(),))
+            self.states_lost += 1
+        return found
 
     def keep_state(self, node: str, state: bytes) -> None:
         """Replace the node's state."""
@@ -98,7 +115,7 @@ class Transaction:
         )
 
     def old_epoch(self) -> int:
-        """The epoch of all old-firmware nodes as long as this file lives."""
+        """The epoch of all old-firmware nodes as long as this file lives and no state in it is damaged."""
         return self._meta("SELECT value FROM meta WHERE name = 'old_epoch'")
 
     def total_tx(self) -> int:
@@ -189,6 +206,7 @@ class _Request(Generic[T]):
         self._error: Exception | None = None
         self.events_added = 0
         self.corrupt_found = 0
+        self.states_lost = 0
 
     def run(self, connection: sqlite3.Connection, may_grow: bool) -> None:
         """Do the work in a savepoint; an error undoes it alone.
@@ -198,11 +216,12 @@ class _Request(Generic[T]):
         """
         transaction = Transaction(connection, may_grow)
         self._value, self._error = None, None
-        self.events_added = self.corrupt_found = 0
+        self.events_added = self.corrupt_found = self.states_lost = 0
         connection.execute("SAVEPOINT request")
         try:
             self._value = self._work(transaction)
             self.events_added, self.corrupt_found = transaction.events_added, transaction.corrupt_found
+            self.states_lost = transaction.states_lost
         except Exception as error:
             if isinstance(error, sqlite3.Error) and (is_damage(error) or not connection.in_transaction):
                 raise
@@ -238,6 +257,7 @@ class Store:
         self._measured_s = 0.0
         self.beat_s = time.monotonic()
         self.corrupt_found = 0  # rows set aside while running
+        self.states_lost = 0  # of nodes, forgotten while running
         self.recoveries: list[Recovery] = []
         self._lock_file = self._lock()
         self._reserve = Reserve(path.with_name(path.name + ".reserve"))
@@ -359,6 +379,7 @@ class Store:
         for request in batch:
             self._events += request.events_added
             self.corrupt_found += request.corrupt_found
+            self.states_lost += request.states_lost
             request.complete()
 
     def _opened(self) -> sqlite3.Connection:

@@ -80,6 +80,11 @@ def state_checksum(node: str, state: bytes) -> int:
     return zlib.crc32(state, zlib.crc32(f"{node}|".encode()))
 
 
+def drawn_epoch() -> int:
+    """An epoch for old-firmware nodes that no file ever had."""
+    return OLD_EPOCH_FLOOR + secrets.randbelow(OLD_EPOCH_LIMIT - OLD_EPOCH_FLOOR)
+
+
 def sound_event(row: tuple[object, ...]) -> tuple[int, str, int, int, str, int, bytes, int, int] | None:
     """A row, by EVENT_COLUMNS and read with text as bytes, with its text decoded; None when it fails its checksum."""
     match row:
@@ -142,9 +147,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a full disk can be given back what was deleted
-    epoch = OLD_EPOCH_FLOOR + secrets.randbelow(OLD_EPOCH_LIMIT - OLD_EPOCH_FLOOR)
     connection.executescript(f"BEGIN;{SCHEMA}")
-    connection.execute("INSERT INTO meta VALUES ('old_epoch', ?), ('total_tx', 0)", (epoch,))
+    connection.execute("INSERT INTO meta VALUES ('old_epoch', ?), ('total_tx', 0)", (drawn_epoch(),))
     connection.execute("COMMIT")
 
 
