@@ -1,13 +1,14 @@
 """Replays: what counts as sent, wrong, late and lost; every figure checked against the trace that comes with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
 from aoii import recordings
 from aoii.core.aoii import AoiiMeter
 from aoii.lab import losses
+from aoii.lab.bounds import Bounds
 from aoii.lab.losses import Channel
 from aoii.lab.policies import POLICIES, Policy
 from aoii.lab.replay import HOLE, RESENDS, Entry, Options, Outcome, entries, pieces, replay, trace
@@ -209,7 +210,7 @@ def test_a_trace_has_an_empty_estimate_until_the_gateway_hears() -> None:
     series = made([2000] * 2)
     outcome = Outcome(estimates=[None, (2001, 5003)], sent=[True, True])
 
-    first, second = trace(Entry("f", "n", policy("plan"), series, outcome, 1, 1))
+    first, second = trace(Entry("f", "n", policy("plan"), series, outcome, Bounds(series, [0], (50, 300))))
 
     assert first == ("0", "n", "plan", "20.00", "50.00", "", "", "1")
     assert second == ("1", "n", "plan", "20.00", "50.00", "20.01", "50.03", "1")
@@ -218,6 +219,8 @@ def test_a_trace_has_an_empty_estimate_until_the_gateway_hears() -> None:
 def test_readings_below_zero_keep_their_sign() -> None:
     outcome = Outcome(estimates=[(-5, 5000)], sent=[True])
 
-    (row,) = trace(Entry("f", "n", policy("plan"), replace(made([-5]), slots=(0,)), outcome, 1, 1))
+    series = made([-5])
+
+    (row,) = trace(Entry("f", "n", policy("plan"), series, outcome, Bounds(series, [0], (50, 300))))
 
     assert row[3] == row[5] == "-0.05"

@@ -10,10 +10,28 @@ et al., "Online piece-wise linear approximation of numerical streams with precis
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
 from aoii.recordings import Series
+
+
+class Bounds:
+    """Both bounds of a series, computed when asked for and then kept."""
+
+    def __init__(self, series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> None:
+        self._arguments = series, starts, epsilon
+
+    @cached_property
+    def hold(self) -> int:
+        """See the function `hold`."""
+        return hold(*self._arguments)
+
+    @cached_property
+    def linear(self) -> int:
+        """See the function `linear`."""
+        return linear(*self._arguments)
 
 
 def hold(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:

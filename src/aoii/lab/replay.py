@@ -16,8 +16,8 @@ from aoii.core.aoii import AoiiMeter
 from aoii.core.learner import REACH
 from aoii.recordings import Series
 
-from . import bounds
 from .airtime import Radio, airtime_s
+from .bounds import Bounds
 from .losses import Channel
 from .policies import POLICIES, Pair, Policy, Prior, Weights, World
 
@@ -185,8 +185,7 @@ class Entry:
     policy: Policy
     series: Series
     outcome: Outcome
-    bound_hold: int
-    bound_linear: int
+    bounds: Bounds
 
     def figures(self, options: Options) -> dict[str, str | int | float]:
         """As in the JSON of `aoii lab replay`; docs/reference/lab.md explains each."""
@@ -211,8 +210,8 @@ class Entry:
             "aoii_p99_s": meter.p99_s(),
             "airtime_s_per_day": round(uplinks * airtime_s(self.policy.frame_bytes, options.radio.sf), 3),
             "energy_mj_per_day": round(options.radio.energy_mj_per_day(samples, uplinks, self.policy.frame_bytes), 1),
-            "bound_hold": self.bound_hold,
-            "bound_linear": self.bound_linear,
+            "bound_hold": self.bounds.hold,
+            "bound_linear": self.bounds.linear,
         }
 
 
@@ -232,9 +231,7 @@ def entries(
     """
     for file, all_series in recordings:
         for series in all_series:
-            starts = pieces(series)
-            hold = bounds.hold(series, starts, options.epsilon)
-            linear = bounds.linear(series, starts, options.epsilon)
+            bounds = Bounds(series, pieces(series), options.epsilon)
             done: dict[str, Outcome] = {}
             for policy in sorted(POLICIES, key=lambda policy: policy.clock == "equal"):  # it must know what plan needs
                 needed = policy.name in names or (policy.name == "plan" and "periodic_equal" in names)
@@ -243,7 +240,7 @@ def entries(
                     done[policy.name] = replay(series, policy, options, channel(series), packets)
             for policy in POLICIES:
                 if policy.name in names:
-                    yield Entry(file, series.node or stem(file), policy, series, done[policy.name], hold, linear)
+                    yield Entry(file, series.node or stem(file), policy, series, done[policy.name], bounds)
 
 
 def stem(file: str) -> str:

@@ -215,7 +215,7 @@ def _packets(subjects: Sequence[Subject], mlp: Weights, pictures: Path) -> str:
             counted[title] = group
         ratio = f"{plan.outcome.packets / base:.2f}" + ("" if is_counted else " *")
         equal_wrong = f"{_wrong_percent([group['periodic_equal']]):.1f}"
-        rows.append([title, *counts, ratio, str(plan.bound_hold), str(plan.bound_linear), equal_wrong])
+        rows.append([title, *counts, ratio, str(plan.bounds.hold), str(plan.bounds.linear), equal_wrong])
     text = f"""
 ## Packets
 
@@ -232,7 +232,7 @@ The last column is the share of minutes wrong when as many packets as `plan` sen
         name: [group[name].outcome.packets / group["send_on_delta"].outcome.packets for group in counted.values()]
         for name in shown
     }
-    ratios["bound_linear"] = [g["plan"].bound_linear / g["send_on_delta"].outcome.packets for g in counted.values()]
+    ratios["bound_linear"] = [g["plan"].bounds.linear / g["send_on_delta"].outcome.packets for g in counted.values()]
     plots.ratios(
         {name: ratios[name] for name in ratios if name != "send_on_delta"}, list(counted), pictures / "ratios.png"
     )
