@@ -25,7 +25,7 @@ from aoii.core.errors import InputError
 from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.core.plan import NodeSettings, Plan
 from aoii.gateway import gateway as station
-from aoii.gateway import outbox, receiver
+from aoii.gateway import outbox
 from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.settings import Settings
@@ -48,7 +48,6 @@ from gateway.station import (
 from servers import Mosquitto, free_port, pty_port, until
 
 START_S = 1_760_000_000  # of the simulated clock
-OLD_LIMIT_S = receiver.REPLY_LIMIT_S
 PATIENCE_S = 30.0  # for a reply where its lateness is not the subject: a busy machine may stall a commit for a second
 
 
@@ -201,13 +200,21 @@ def test_a_full_outbox_means_no_reply_and_everything_else_goes_on(
 def test_a_commit_that_takes_too_long_means_no_reply_and_the_reading_stays(
     monkeypatch: pytest.MonkeyPatch, gateway: Gateway, far: int, listener: Listener
 ) -> None:
-    monkeypatch.setattr("aoii.gateway.receiver.REPLY_LIMIT_S", OLD_LIMIT_S)
+    limit_s = 0.05
+    monkeypatch.setattr("aoii.gateway.receiver.REPLY_LIMIT_S", limit_s)
     counts = Counts()
-    gate = threading.Event()
-    gateway._store.submit(lambda _: gate.wait(10))
-    said_s = time.monotonic()
+    is_held, gate = threading.Event(), threading.Event()
+
+    def hold(_: Transaction) -> None:
+        is_held.set()
+        gate.wait(30)
+
+    gateway._store.submit(hold)
+    assert is_held.wait(10)
     say(far, "21.50,40.00")
-    until(lambda: time.monotonic() - said_s > 0.95)
+    until(lambda: not gateway._store._queue.empty(), what="the reading waits for its commit")
+    waited_s = time.monotonic()
+    until(lambda: time.monotonic() - waited_s > limit_s)
 
     gate.set()
 
