@@ -77,11 +77,6 @@ class Outbox:
         self._is_turn_of_fresh = True
         self._progress_ms = 0
 
-    @property
-    def in_flight(self) -> int:
-        """Number of readings published and not settled."""
-        return len(self._flights)
-
     def connected(self, now_ms: int) -> None:
         """The broker can be reached; what was in flight is published again soon, unless it is settled first."""
         self._is_online = True
