@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -329,6 +330,58 @@ def test_a_row_whose_time_cannot_be_read_is_deleted_all_the_same(path: Path) -> 
     with opened(path) as store:
         assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1002]
         until(lambda: store.stats.events == 0)
+
+
+def test_a_damaged_file_and_its_log_are_kept_as_they_were_found(path: Path) -> None:
+    log = path.with_name("outbox.db-wal")
+    with opened(path) as store:
+        for counter in range(3):
+            add(store, counter).result()
+        found = path.read_bytes(), log.read_bytes()  # as after a kill: nothing has been copied into the file yet
+    path.write_bytes(b"garbage" + found[0][7:])
+    log.write_bytes(found[1])
+
+    with opened(path) as store:
+        kept_as = store.recoveries[0].kept_as
+
+    assert kept_as.read_bytes() == b"garbage" + found[0][7:]
+    assert kept_as.with_name(kept_as.name + "-wal").read_bytes() == found[1]
+
+
+def test_rows_in_the_log_of_a_damaged_file_are_salvaged_and_the_file_stays_as_it_was(path: Path) -> None:
+    filled(path, 400)
+    log = path.with_name("outbox.db-wal")
+    with opened(path) as store:
+        add(store, 401).result()
+        content, logged = bytearray(path.read_bytes()), log.read_bytes()
+    page = content.index(b"reading 000200") // PAGE_BYTES
+    content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+    log.write_bytes(logged)
+
+    with opened(path) as store:
+        kept_as = store.recoveries[0].kept_as
+        assert 401 in counters(store)
+
+    assert kept_as.read_bytes() == content
+    assert kept_as.with_name(kept_as.name + "-wal").read_bytes() == logged
+
+
+def test_a_file_whose_making_was_killed_half_way_is_made_by_the_next_start(path: Path) -> None:
+    making = path.with_name("making.db")
+    making.parent.mkdir()
+    making.touch()
+    with contextlib.closing(sqlite3.connect(making, isolation_level=None)) as connection:
+        connection.executescript("PRAGMA cache_size = 1; BEGIN; CREATE TABLE events (x)")
+        for _ in range(20):  # more than the cache holds, so that the file is written before the commit
+            connection.execute("INSERT INTO events VALUES (zeroblob(4096))")
+        for suffix in ("", "-journal"):
+            shutil.copy(making.with_name(making.name + suffix), path.with_name(path.name + suffix))
+    assert path.stat().st_size > 0
+
+    with opened(path) as store:
+        assert add(store, 1).result() is not None
+        assert store.recoveries == []
 
 
 @pytest.mark.parametrize("is_wal_left", [False, True])

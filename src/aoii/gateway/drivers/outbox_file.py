@@ -1,8 +1,10 @@
 """Opening the outbox file: its tables, a check of its health, and what is done when it is damaged.
 
-A file that fails the check is never written to again. Rows that pass their own checksum move into a new file; rows that
-can be read and fail it are listed there in `corrupt`, for a person; what cannot be read at all is counted. The damaged
-file stays beside the new one. It refuses to guess: a row is used as it was written, or not at all.
+A file that fails the check is not written to again: check and recovery read it through connections that cannot write,
+and so leave its write-ahead log where it is, which closing another kind would copy into the file. Rows that pass their
+own checksum move into a new file; rows that can be read and fail it are listed there in `corrupt`, for a person; what
+cannot be read at all is counted. The damaged file stays beside the new one. It refuses to guess: a row is used as it
+was written, or not at all.
 """
 
 import contextlib
@@ -144,6 +146,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
 
 
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    if _beside(path, "-journal").exists():  # killed while the file was made: only a writer may undo that
+        return _connect(path)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)
+
+
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a full disk can be given back what was deleted
@@ -160,7 +168,7 @@ def _is_healthy(path: Path) -> bool:
     """
     if not path.exists():
         return True
-    with contextlib.closing(_connect(path)) as connection:
+    with contextlib.closing(_connect_to_read(path)) as connection:
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
@@ -202,7 +210,7 @@ def _finish_recovery(path: Path) -> None:
 
 def _recover(path: Path) -> Recovery:
     new, kept_as = _beside(path, ".salvaged"), _beside(path, f".corrupt-{time.time_ns()}")
-    with contextlib.closing(_connect(path)) as damaged, contextlib.closing(_connect(new)) as target:
+    with contextlib.closing(_connect_to_read(path)) as damaged, contextlib.closing(_connect(new)) as target:
         _create(target)
         target.execute("BEGIN")
         recovery = _salvage(damaged, target, kept_as)
