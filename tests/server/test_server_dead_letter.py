@@ -13,7 +13,7 @@ import pytest
 from aoii.broker.messages import Identity, decode_message
 from aoii.core.errors import WorldError
 from aoii.server import dead_letter
-from aoii.server.dead_letter import DeadLetters
+from aoii.server.dead_letter import DeadLetters, DeadLettersFull
 from server.samples import a_reading, fill
 
 
@@ -112,6 +112,23 @@ def test_a_huge_payload_is_cut_and_a_full_file_drops_the_malformed_first(letters
 
     fill(letters)
     assert letters.park_malformed([(b"y" * 5000, "size: too long")] * 100) == 100
+
+
+def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: DeadLetters) -> None:
+    limit = 2**20 // 4096 // 4
+
+    letters.park_unreadable([(Identity("7", 1, 5), b"{}", "range: hot"), (Identity("7", 1, 6), b"{}", "range: hot")])
+    letters.park_unreadable([(Identity("7", 1, 5), b"{}", "range: hot")])
+    dropped = letters.park_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)])
+
+    assert dropped == 5
+    assert list(letters.identities()) == [("7", 1, 5), ("7", 1, 6)]
+    first, second = letters.letters(2)
+    assert (first.reason, first.detail, first.payload, first.attempts) == ("malformed", "range: hot", b"{}", 2)
+    assert second.attempts == 1
+    fill(letters)
+    with pytest.raises(DeadLettersFull):
+        letters.park_unreadable([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
 
 
 def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.client import Client, Message
-from aoii.broker.messages import Reading, decode_commit_ack, encode_reading
+from aoii.broker.messages import Identity, Reading, decode_commit_ack, encode_reading
 from aoii.core.errors import WorldError
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letter import DeadLetters, Reason
@@ -37,11 +37,18 @@ class RefusingLetters(DeadLetters):
     """Takes nothing until `has_opened`."""
 
     has_opened = False
+    refusals = 0
 
     def park(self, readings: Sequence[Reading], reason: Reason, detail: str) -> None:
         if not self.has_opened:
             raise WorldError("full")
         super().park(readings, reason, detail)
+
+    def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+        if not self.has_opened:
+            self.refusals += 1
+            raise WorldError("full")
+        super().park_unreadable(payloads)
 
 
 @pytest.fixture
@@ -123,6 +130,44 @@ def test_qos_0_needs_no_acknowledgement_and_is_told_all_the_same(database: Datab
     bench.stop()
 
     assert bench.client.acknowledged == []
+
+
+def test_a_malformed_reading_is_kept_where_nothing_is_dropped_and_its_gateway_is_told(
+    database: Database, letters: RefusingLetters
+) -> None:
+    bench = Bench(database, letters)
+    bench.put(b"noise", encode_reading(a_reading(1), 1).replace(b"21.5", b"NaN"), encode_reading(a_reading(2), 1))
+
+    bench.start()
+    until(lambda: letters.refusals > 1)
+    assert bench.client.acknowledged == [0]
+    letters.has_opened = True
+    until(lambda: len(bench.client.acknowledged) == 3)
+    until(lambda: len(bench.client.told) == 2)
+    bench.stop()
+
+    assert sorted(bench.client.told) == [(1, "parked"), (2, "stored")]
+    assert [(letter.reason, letter.counter) for letter in letters.letters(9)] == [("malformed", None), ("malformed", 1)]
+
+
+def test_dead_letters_that_cannot_be_read_are_said_once(
+    database: Database, letters: RefusingLetters, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise WorldError("unreadable")
+
+    monkeypatch.setattr(letters, "waiting", fail)
+    monkeypatch.setattr(letters, "counts", fail)
+    bench = Bench(database, letters)
+
+    bench.start()
+    for counter in range(5):
+        bench.put(encode_reading(a_reading(counter), 1))
+        until(lambda counter=counter: (counter, "stored") in bench.client.told)  # type: ignore[misc]  # lambda's default
+    bench.stop()
+
+    refusals = [record for record in caplog.records if record.message.startswith("dead letters refuse")]
+    assert len(refusals) == 1
 
 
 def test_a_damaged_letter_does_not_stop_the_replay_of_the_others(database: Database, letters: RefusingLetters) -> None:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.broker.embedded import PAYLOAD_LIMIT_BYTES
-from aoii.broker.messages import ACK_ITEMS_LIMIT, Committed, Estimate, Reading, encode_commit_ack, encode_reading
+from aoii.broker.messages import (
+    ACK_ITEMS_LIMIT,
+    Committed,
+    Estimate,
+    Identity,
+    Reading,
+    encode_commit_ack,
+    encode_reading,
+)
 from aoii.core.errors import ProgramError
 from aoii.server import ingest
 from aoii.server.ingest import Circuit, Malformed
@@ -38,6 +46,33 @@ def test_any_change_of_a_message_is_read_as_something(changes: dict[str, object]
 
 def test_a_malformed_payload_keeps_its_bytes_and_its_reason() -> None:
     assert ingest.read(b"\xff") == Malformed(b"\xff", "encoding", "payload is not UTF-8")
+
+
+@pytest.mark.parametrize("change", [{"actual_t": 5000}, {"event": "TX"}, {"timestamp": None}, {"kind": "new"}])
+def test_a_malformed_payload_says_who_waits_for_an_answer(change: dict[str, object]) -> None:
+    content = ingest.read(json.dumps(READING | change).encode())
+
+    assert isinstance(content, Malformed)
+    assert (content.gateway, content.identity) == ("gateway", Identity("7", 1, 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gateway": "a/#"}, {"gateway": None}, {"node": "\n"}, {"epoch": -1}, {"counter": 2**63}, {"counter": None}],
+)
+def test_nobody_waits_for_an_answer_when_the_sender_cannot_be_read(change: dict[str, object]) -> None:
+    content = ingest.read(json.dumps(READING | {"actual_t": 5000} | change).encode())
+
+    assert isinstance(content, Malformed)
+    assert (content.gateway, content.identity) == (None, None)
+
+
+def test_a_malformed_payload_is_told_to_its_gateway_as_parked() -> None:
+    content = Malformed(b"", "range", "hot", "gateway", Identity("7", 1, 9))
+
+    assert ingest.commit_acks(
+        [(a_reading(1), "stored"), (content, "parked"), (Malformed(b"", "json", ""), "parked")]
+    ) == [("gateway", [Committed(Identity("7", 1, 1), "stored"), Committed(Identity("7", 1, 9), "parked")])]
 
 
 def test_each_gateway_is_told_about_its_own_readings() -> None:

@@ -168,6 +168,23 @@ def decode_message(payload: bytes) -> Reading | Estimate:
     raise PeerError("event", "event is neither RX nor EST")
 
 
+def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
+    """Who waits for an answer about a payload that `decode_message` refuses: its gateway, and its identity there.
+
+    None when that cannot be read, and nobody can be answered.
+    """
+    if len(payload) > PAYLOAD_LIMIT_BYTES:
+        return None
+    try:
+        fields = _object(payload)
+        gateway, node = _gateway_id(fields), _name(fields, "node")
+        if gateway is None or node is None:
+            return None
+        return gateway, _identity(fields, node)
+    except PeerError:
+        return None
+
+
 # Wider than any sensor's range: a prediction may overshoot, and a reading that the node flagged is still a reading.
 TEMPERATURE_RANGE = (-400.0, 1000.0)
 HUMIDITY_RANGE = (-400.0, 1000.0)
@@ -179,11 +196,8 @@ def _reading(fields: dict[str, object]) -> Reading:
     if kind not in KINDS:
         raise PeerError("shape", f"kind is not one of {', '.join(KINDS)}")
     node = _name(fields, "node")
-    identity = None
-    if node is not None:
-        identity = Identity(node, _whole(fields, "epoch", 0, 2**63 - 1), _whole(fields, "counter", 0, 2**63 - 1))
     return Reading(
-        identity=identity,
+        identity=None if node is None else _identity(fields, node),
         gateway=_gateway_id(fields),
         kind=kind,
         timestamp=_text(fields, "timestamp"),
@@ -268,6 +282,10 @@ def _name(fields: dict[str, object], name: str) -> str | None:
     if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable() or value != value.strip():
         raise PeerError("shape", f"{name} is not a name of 1 to 128 printable characters without blanks around it")
     return value
+
+
+def _identity(fields: dict[str, object], node: str) -> Identity:
+    return Identity(node, _whole(fields, "epoch", 0, 2**63 - 1), _whole(fields, "counter", 0, 2**63 - 1))
 
 
 def _gateway_id(fields: dict[str, object]) -> str | None:

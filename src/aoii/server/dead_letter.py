@@ -2,12 +2,14 @@
 
 A local SQLite file, never the database that failed. A letter is unique by identity and digest, so parking twice changes
 only its counts. Readings are never dropped: at the cap `DeadLettersFull` is raised, and the server stops acknowledging.
-Payloads that are no messages carry no reading; they go to a ring of bounded size, the oldest dropped and counted.
+Payloads that are no messages go to a ring of bounded size, the oldest dropped and counted; but one whose identity can
+be read is kept like a reading, because its gateway is told that we have it, and forgets it.
 
 Letters parked because the database was away are replayed by the server itself; the others only by hand.
 """
 
 import contextlib
+import hashlib
 import sqlite3
 import threading
 import time
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from aoii.broker.messages import Reading, encode_reading
+from aoii.broker.messages import Identity, Reading, encode_reading
 from aoii.core.errors import WorldError
 
 Reason = Literal["database_away", "bad_row", "mismatch", "malformed"]
@@ -51,6 +53,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
 ON CONFLICT (node, epoch, counter, digest) DO UPDATE SET
     reason = excluded.reason, detail = excluded.detail, last_unix_ms = excluded.last_unix_ms, attempts = attempts + 1
 """
+
+IN_RING = "reason = 'malformed' AND node IS NULL"
 
 
 class DeadLettersFull(WorldError):  # noqa: N818 - a state, named like one
@@ -130,8 +134,25 @@ class DeadLetters:
         with self._transaction() as connection:
             connection.executemany(PARK, letters)
 
+    def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+        """Keep malformed payloads whose identity can be read, each with what is wrong with it, durably.
+
+        Raises:
+            DeadLettersFull: There is no room; none of them was kept.
+            WorldError: The file cannot be written.
+        """
+        now = _unix_ms()
+        with self._transaction() as connection:
+            connection.executemany(
+                PARK,
+                [
+                    ("malformed", detail, who.node, who.epoch, who.counter, _digest(payload), payload, now, now)
+                    for who, payload, detail in payloads
+                ],
+            )
+
     def park_malformed(self, payloads: Sequence[tuple[bytes, str]]) -> int:
-        """Keep payloads that are no messages, each with what is wrong with it; how many payloads had to be dropped.
+        """Keep payloads that nobody is known to have sent, each with its fault; how many payloads had to be dropped.
 
         Raises:
             WorldError: The file cannot be written.
@@ -142,7 +163,7 @@ class DeadLetters:
         try:
             with self._transaction() as connection:
                 connection.executemany(PARK, letters[-self._ring_limit :])
-                held: int = connection.execute("SELECT count(*) FROM letters WHERE reason = 'malformed'").fetchone()[0]
+                held: int = connection.execute(f"SELECT count(*) FROM letters WHERE {IN_RING}").fetchone()[0]  # noqa: S608 - a constant
                 over = max(0, held - self._ring_limit)
                 _drop_malformed(connection, over)
         except DeadLettersFull:  # of readings: they have the room
@@ -236,8 +257,12 @@ class DeadLetters:
 
 
 def _drop_malformed(connection: sqlite3.Connection, count: int) -> None:
-    oldest = "SELECT id FROM letters WHERE reason = 'malformed' ORDER BY id LIMIT ?"
+    oldest = f"SELECT id FROM letters WHERE {IN_RING} ORDER BY id LIMIT ?"  # noqa: S608 - a constant
     connection.execute(f"DELETE FROM letters WHERE id IN ({oldest})", (count,))  # noqa: S608 - constants
+
+
+def _digest(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()[:16]
 
 
 def _unix_ms() -> int:

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from aoii.broker.messages import ACK_ITEMS_LIMIT, Committed, Estimate, Reading, Status, decode_message
+from aoii.broker.messages import (
+    ACK_ITEMS_LIMIT,
+    Committed,
+    Estimate,
+    Identity,
+    Reading,
+    Status,
+    decode_message,
+    decode_sender,
+)
 from aoii.core.errors import PeerError, ProgramError
 
 Fate = Literal["stored", "duplicate", "mismatch", "bad_row", "parked"]
@@ -28,11 +37,16 @@ ACK_BYTES_LIMIT = 18_000  # the embedded broker refuses payloads over 20 kB, and
 
 @dataclass(frozen=True)
 class Malformed:
-    """A payload that is no message; `reason` is one of `decode_message`'s."""
+    """A payload that is no message; `reason` is one of `decode_message`'s.
+
+    `gateway` and `identity` are both there when that much can be read of it: the gateway waits for an answer.
+    """
 
     payload: bytes
     reason: str
     detail: str
+    gateway: str | None = None
+    identity: Identity | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
@@ -43,27 +57,28 @@ def read(payload: bytes) -> Reading | Estimate | Malformed:
     try:
         return decode_message(payload)
     except PeerError as error:
-        return Malformed(payload, error.reason, str(error))
+        gateway, identity = decode_sender(payload) or (None, None)
+        return Malformed(payload, error.reason, str(error), gateway, identity)
 
 
-def commit_acks(settled: Sequence[tuple[Reading, Fate]]) -> list[tuple[str, list[Committed]]]:
+def commit_acks(settled: Sequence[tuple[Reading | Malformed, Fate]]) -> list[tuple[str, list[Committed]]]:
     """The commit acknowledgements for settled readings: (gateway, items), none over the limits of items and bytes.
 
     Readings of the reference system's gateway have no identity, and nobody waits for their acknowledgement.
     """
     acks: list[tuple[str, list[Committed]]] = []
     present: dict[str, tuple[list[Committed], int]] = {}
-    for reading, fate in settled:
-        if reading.identity is None or reading.gateway is None:
+    for content, fate in settled:
+        if content.identity is None or content.gateway is None:
             continue
-        item = Committed(reading.identity, STATUS_OF[fate])
+        item = Committed(content.identity, STATUS_OF[fate])
         size = len(json.dumps(item.identity.node)) + 64  # two numbers of 19 digits, the status and punctuation
-        items, used = present.get(reading.gateway, ([], 0))
+        items, used = present.get(content.gateway, ([], 0))
         if not items or len(items) == ACK_ITEMS_LIMIT or used + size > ACK_BYTES_LIMIT:
             items, used = [], 0
-            acks.append((reading.gateway, items))
+            acks.append((content.gateway, items))
         items.append(item)
-        present[reading.gateway] = (items, used + size)
+        present[content.gateway] = (items, used + size)
     return acks
 
 

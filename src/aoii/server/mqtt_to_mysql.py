@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from aoii import failpoints, stopping
 from aoii.broker.client import Client, Message, Subscription
@@ -217,7 +218,7 @@ class Ingest:
         self._progress_s = time.monotonic()
         self._housekeeping_s = 0.0
         self._has_room = True
-        self._refused = False
+        self._refused: set[str] = set()  # what the dead letters refused at its last try
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
 
@@ -268,7 +269,7 @@ class Ingest:
         """Make every message durable, then acknowledge it; gives up only when stopping."""
         acknowledged = 0
         while True:
-            self._park_malformed([job for job in jobs if not job.done and isinstance(job.content, Malformed)])
+            told = self._park_malformed([job for job in jobs if not job.done and isinstance(job.content, Malformed)])
             settled = self._settle([job for job in jobs if not job.done and isinstance(job.content, Reading)])
             while acknowledged < len(jobs) and jobs[acknowledged].done:  # in order
                 if jobs[acknowledged].message.qos:
@@ -276,7 +277,7 @@ class Ingest:
                     self._client.acknowledge(jobs[acknowledged].message)
                     failpoints.reach("after_message_ack")
                 acknowledged += 1
-            for gateway, items in ingest.commit_acks(settled):
+            for gateway, items in ingest.commit_acks([*told, *settled]):
                 # Without a connection it is dropped: the gateway publishes again, and the duplicate is told again.
                 failpoints.reach("before_commit_ack")
                 self._client.publish(ack_topic(gateway), encode_commit_ack(items), 1)
@@ -285,19 +286,27 @@ class Ingest:
                 return
             self._replay()  # what is replayed makes room
 
-    def _park_malformed(self, jobs: list[Job]) -> None:
-        payloads = [(job.content.payload, str(job.content)) for job in jobs if isinstance(job.content, Malformed)]
-        if not payloads:
-            return
+    def _park_malformed(self, jobs: list[Job]) -> list[tuple[Malformed, Fate]]:
+        """Keep what is no message; those of a known sender, with their fate, for a gateway waits for its answer."""
+        if not jobs:
+            return []
+        contents = [(job, job.content) for job in jobs if isinstance(job.content, Malformed)]
+        nobodys = [(job, content) for job, content in contents if content.identity is None]
         try:
-            dropped = self._dead_letters.park_malformed(payloads)
+            dropped = self._dead_letters.park_malformed([(content.payload, str(content)) for _, content in nobodys])
+            metrics.DEAD_LETTERS_DROPPED.inc(dropped)
+            for job, _ in nobodys:
+                job.done = True  # by now: if the next act is refused, the ring must not take them twice
+            self._dead_letters.park_unreadable(
+                [(content.identity, content.payload, str(content)) for _, content in contents if content.identity]
+            )
         except WorldError as error:
-            self._hear_refusal(str(error))
-            return
-        self._hear_refusal(None)
-        metrics.DEAD_LETTERS_DROPPED.inc(dropped)
+            self._hear_refusal("park", str(error))
+            return []
+        self._hear_refusal("park", None)
         for job in jobs:
             job.done = True
+        return [(content, "parked") for _, content in contents if content.identity]
 
     def _settle(self, jobs: list[Job]) -> list[tuple[Reading, Fate]]:
         """Make readings durable; those that are, with their fates."""
@@ -316,7 +325,7 @@ class Ingest:
         )
         if tries and (settled.away or not self._stopping.is_set()):
             self._judge(settled.away)
-        self._hear_refusal(settled.refusal)
+        self._hear_refusal("park", settled.refusal)
         told = []
         for job, row, fate in zip(jobs, rows, settled.fates, strict=True):
             if fate is not None:
@@ -338,8 +347,9 @@ class Ingest:
             self._judge(str(error))
             return False
         except WorldError as error:
-            self._hear_refusal(str(error))
+            self._hear_refusal("replay", str(error))
             return False
+        self._hear_refusal("replay", None)
         return bool(letters)
 
     def _replay_letters(self, letters: list[DeadLetter]) -> None:
@@ -377,11 +387,14 @@ class Ingest:
         elif changed:
             self.watch.report_back()
 
-    def _hear_refusal(self, refusal: str | None) -> None:
-        """Say once that the dead letters take nothing, until they do again."""
-        if refusal is not None and not self._refused:
-            log.error("dead letters refuse, nothing is acknowledged", extra={"event": "refused", "reason": refusal})
-        self._refused = refusal is not None
+    def _hear_refusal(self, act: Literal["park", "replay", "count"], refusal: str | None) -> None:
+        """Say once that the dead letters refuse something, until every act that they refused has succeeded again."""
+        if refusal is None:
+            self._refused.discard(act)
+            return
+        if not self._refused:
+            log.error("dead letters refuse", extra={"event": "refused", "act": act, "reason": refusal})
+        self._refused.add(act)
 
     def _pause(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -401,8 +414,10 @@ class Ingest:
                 metrics.DEAD_LETTERS.labels(reason=reason).set(count)
             self._has_room = self._dead_letters.has_room()
         except WorldError as error:
-            self._hear_refusal(str(error))
+            self._hear_refusal("count", str(error))
             self._has_room = False
+        else:
+            self._hear_refusal("count", None)
 
 
 class Server:
