@@ -19,6 +19,7 @@ from urllib.error import HTTPError
 import pytest
 
 from aoii import node_keys
+from aoii.broker.client import CONNECT_TIMEOUT_S
 from aoii.broker.messages import Identity
 from aoii.clock import day_fraction
 from aoii.core.errors import InputError
@@ -606,6 +607,39 @@ def test_it_stops_within_seconds_when_asked_even_without_broker_and_port(
         assert process.wait(10) == 0
         assert "gateway stops" in process.stderr.read()
     assert not (tmp_path / "data" / "outbox.db-wal").exists()  # closed cleanly
+
+
+def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, values: Settings, far: int
+) -> None:
+    assert station.THREADS_LIMIT_S + CONNECT_TIMEOUT_S + 1 < station.STOP_LIMIT_S < 9.5
+    monkeypatch.setattr(station, "STOP_LIMIT_S", 1.0)
+    monkeypatch.setattr(station, "THREADS_LIMIT_S", 0.5)
+    monkeypatch.setattr("aoii.gateway.drivers.outbox_db.QUEUE_LIMIT", 2)
+    monkeypatch.setattr("aoii.gateway.drivers.outbox_db.SUBMIT_LIMIT_S", 10.0)
+    is_held, gate = threading.Event(), threading.Event()
+
+    def hold(_: Transaction) -> None:
+        is_held.set()
+        gate.wait(60)
+
+    with running(values) as gateway:
+        wait_connected(gateway)
+        gateway._store.submit(hold)
+        assert is_held.wait(10)
+        for number in range(4):
+            say(far, f"2{number}.00,40.00")
+        until(gateway._store._queue.full)
+
+        began_s = time.monotonic()
+        gateway.stop()
+
+        assert time.monotonic() - began_s < 5
+        said = [vars(record)["threads"] for record in caplog.records if "left behind" in record.message]
+        assert len(said) == 1
+        assert {f"serial {values.gateway.serial_ports[0]}", "outbox"} <= set(said[0])
+        gate.set()
+        until(lambda: not any(is_alive for _, is_alive, _ in gateway._threads()))
 
 
 def test_after_a_restart_the_picture_goes_on(

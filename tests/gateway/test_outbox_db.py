@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from aoii.broker.messages import Identity
 from aoii.core.errors import PeerError
+from aoii.gateway.drivers import outbox_db
 from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
 from aoii.gateway.drivers.outbox_file import PAGE_BYTES
 from aoii.gateway.outbox import Fetch, Item
@@ -212,6 +214,33 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
         Store(path, MEGABYTE)
 
     assert [file.name for file in path.parent.iterdir() if "corrupt" in file.name] == []
+
+
+def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_db, "QUEUE_LIMIT", 2)
+    monkeypatch.setattr(outbox_db, "SUBMIT_LIMIT_S", 0.1)
+    with opened(path) as store:
+        is_held, gate = threading.Event(), threading.Event()
+
+        def hold(_: Transaction) -> None:
+            is_held.set()
+            gate.wait(30)
+
+        store.submit(hold)
+        assert is_held.wait(10)
+        waiting = [add(store, counter) for counter in (1, 2)]
+
+        assert isinstance(add(store, 3).exception(0), OutboxBrokenError)
+        began_s = time.monotonic()
+        store.close(0.2)
+
+        assert time.monotonic() - began_s < 5
+        assert store.is_alive
+        with pytest.raises(OutboxBrokenError, match="another gateway"):  # it may still write
+            Store(path, MEGABYTE)
+        gate.set()
+        assert all(future.result(10) is not None for future in waiting)
+        until(lambda: not store.is_alive)
 
 
 def test_what_is_submitted_after_closing_fails(path: Path) -> None:

@@ -29,6 +29,8 @@ ESTIMATE_EVERY_MS = 60_000  # of the nodes' world, as in the reference system
 RECONNECT_WAIT_S = 2.0  # a connection to a broker that is up takes 0.05 s
 TICK_S = 1.0
 PROGRESS_S = 30.0  # a thread that did not turn for so long hangs
+STOP_LIMIT_S = 9.0  # of the 10 s that a station has; the status port may take half a second more
+THREADS_LIMIT_S = 1.5  # of these, for ports, clock and publisher; a broker that does not answer takes 6 s
 FULL_SHARE = 0.9  # of the outbox; above, somebody has to look
 
 
@@ -71,14 +73,26 @@ class Gateway:
         log.info("gateway started", extra={"event": "started", "ports": len(self._ports)})
 
     def stop(self) -> None:
-        """Take no more readings, disconnect, and close the outbox; nothing that was answered is lost."""
+        """Take no more readings, disconnect, and close the outbox; nothing that was answered is lost.
+
+        Threads that do not end in time, because the disk hangs, are left behind: they keep no process alive.
+        """
+        started_s = time.monotonic()
+
+        def left_s(limit_s: float) -> float:
+            return max(0.0, started_s + limit_s - time.monotonic())
+
         self._stopping.set()
         for port in self._ports:
-            port.stop()
+            port.stop(0)  # all of them hear it before the first is waited for
+        for port in self._ports:
+            port.stop(left_s(THREADS_LIMIT_S))
         if self._clock_thread.is_alive():
-            self._clock_thread.join()
-        self.publisher.stop()
-        self._store.close()
+            self._clock_thread.join(left_s(THREADS_LIMIT_S))
+        self.publisher.stop(left_s(THREADS_LIMIT_S))
+        self._store.close(left_s(STOP_LIMIT_S))
+        if hanging := [name for name, is_alive, _ in self._threads() if is_alive]:
+            log.error("threads hang and are left behind", extra={"event": "stop_hangs", "threads": hanging})
         if self._status is not None:
             self._status.shutdown()
             self._status.server_close()

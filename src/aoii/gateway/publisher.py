@@ -68,12 +68,16 @@ class Publisher:
         self._thread.start()
         self.client.start()
 
-    def stop(self) -> None:
-        """Stop publishing and disconnect; what is in flight is published again after the next start."""
+    def stop(self, limit_s: float) -> None:
+        """Stop publishing and disconnect; what is in flight is published again after the next start.
+
+        Args:
+            limit_s: A thread that waits for a store that hangs is left behind after so long.
+        """
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(limit_s)
         self.client.stop()
 
     def accepted(self, item: Item) -> None:

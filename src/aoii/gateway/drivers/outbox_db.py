@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 256  # requests in one commit; one fsync costs as much as about twenty of them
 QUEUE_LIMIT = 1000  # requests that wait; whoever submits more waits itself
+SUBMIT_LIMIT_S = 2.0  # but no longer: one commit makes room, and one that takes 2 s is a disk that hangs
+CLOSE_LIMIT_S = 5.0
 IDLE_S = 1.0
 
 
@@ -286,7 +288,8 @@ class Store:
 
         The future ends after the commit, and `done` is called then in the store's thread, in the order of submission;
         it must not wait. (A callback added later may run out of this order.) The future ends with `OutboxFullError`,
-        `OutboxBrokenError` or whatever `work` raised when nothing of it was kept.
+        `OutboxBrokenError` or whatever `work` raised when nothing of it was kept; at once, and with `done` called
+        here, when the outbox is closed, and after SUBMIT_LIMIT_S when it does not keep up.
         """
         request = _Request(work)
         for callback in done:
@@ -294,16 +297,26 @@ class Store:
         if self._closing.is_set():
             request.future.set_exception(OutboxBrokenError("the outbox is closed"))
         else:
-            self._queue.put(request)  # type: ignore[arg-type]  # the queue does not look at the result's type
+            try:
+                self._queue.put(request, timeout=SUBMIT_LIMIT_S)  # type: ignore[arg-type]  # it does not look at the result's type
+            except queue.Full:
+                request.future.set_exception(OutboxBrokenError("the outbox does not keep up; check the disk"))
         return request.future
 
-    def close(self) -> None:
-        """Finish what was submitted, and close the file."""
+    def close(self, limit_s: float = CLOSE_LIMIT_S) -> None:
+        """Finish what was submitted, and close the file.
+
+        Args:
+            limit_s: A disk that hangs is left alone after so long, and with it the thread and the lock: `is_alive`.
+        """
+        deadline_s = time.monotonic() + limit_s
         if not self._closing.is_set():
             self._closing.set()
-            self._queue.put(None)
-        self._thread.join()
-        self._lock_file.close()
+            with contextlib.suppress(queue.Full):  # it only wakes the thread
+                self._queue.put(None, timeout=limit_s)
+        self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        if not self.is_alive:
+            self._lock_file.close()
 
     def _lock(self) -> IO[bytes]:
         path = self._path.with_name(self._path.name + ".lock")
@@ -354,7 +367,7 @@ class Store:
                     return batch, False
                 request = self._queue.get_nowait()
         except queue.Empty:
-            return batch, False
+            return batch, self._closing.is_set()
         return batch, True
 
     def _commit(self, batch: list[_Request[object]]) -> None:

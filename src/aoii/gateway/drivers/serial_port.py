@@ -28,6 +28,7 @@ ANSWER_LIMIT = 64  # answers that wait for a port that takes nothing; the oldest
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LAST_S = 2.0
 LOOK_S = 1.0  # how often an idle port is looked at: some adapters vanish without a hang-up
+STOP_LIMIT_S = 5.0
 STOPPED = "stopped"
 
 Heard = Callable[[Sequence[Line | Frame | Damaged], float], None]
@@ -70,12 +71,12 @@ class SerialPort:
         """Begin; the port need not exist."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Close the port and end the thread."""
+    def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
+        """Close the port and end the thread, or leave it behind after `limit_s` when `on_heard` hangs: `is_alive`."""
         self._stopping.set()
         self._wake()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(limit_s)
 
     def answer(self, data: bytes, before_s: float = math.inf) -> None:
         """Have `data` written, unless the monotonic second `before_s` has passed; never waits."""
