@@ -1,5 +1,6 @@
 """The doctor: each fault is found by name, with what to do about it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def examine(**settings: str) -> dict[str, Finding]:
 def test_a_healthy_installation_has_no_remedies(
     tmp_path: Path, mosquitto: Mosquitto, mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "port").touch()
+    ours, theirs = os.openpty()
+    (tmp_path / "port").symlink_to(os.ttyname(theirs))
     (tmp_path / "data").mkdir()
     node_keys.write(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
     schema = mariadb.new_schema()
@@ -42,6 +44,8 @@ def test_a_healthy_installation_has_no_remedies(
     assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database"} == found.keys()
     assert doctor.run(None) == 0
     assert "FAIL" not in capsys.readouterr().out
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_every_wrong_setting_is_a_finding() -> None:
@@ -86,3 +90,22 @@ def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("aoii.doctor.time.time", lambda: 1000.0)
 
     assert "set the clock" in str(examine(MQTT_PORT=str(free_port()))["clock"].remedy)
+
+
+@pytest.mark.parametrize("port", ["/dev/no-such-port", "/etc/hostname"])
+def test_a_log_port_that_is_none_is_found(port: str) -> None:
+    assert "EDGE_LOG_PORT" in str(examine(EDGE_LOG_PORT=port, MQTT_PORT=str(free_port()))["log port"].remedy)
+
+
+def test_wrong_weights_are_found(tmp_path: Path) -> None:
+    (tmp_path / "gateway.py").write_text("W1 = 'none'\n")
+
+    assert examine(MIRROR_WEIGHTS=str(tmp_path / "gateway.py"), MQTT_PORT=str(free_port()))["weights"].remedy
+
+
+def test_a_folder_that_cannot_be_made_is_found() -> None:
+    assert "AOII_DATA_DIR" in str(examine(AOII_DATA_DIR="/proc/x", MQTT_PORT=str(free_port()))["disk"].remedy)
+
+
+def test_a_misspelt_setting_is_found() -> None:
+    assert "did you mean MQTT_PORT?" in str(examine(MQTT_PROT="1", MQTT_PORT=str(free_port()))["settings"].remedy)

@@ -90,7 +90,7 @@ PLACES = (
     Place("monitoring/*", "core monitoring settings", "prometheus_client"),
     Place("broker/*", "core"),
     # the front: may import everything, lazily
-    Place("doctor.py", "core broker server settings node_keys clock"),
+    Place("doctor.py", "core broker gateway.weights server settings node_keys clock"),
     Place("demo.py", "core broker server settings node_keys clock recordings cli", "rich"),
     Place("reference.py", "cli settings monitoring"),
     Place("cli.py", "core monitoring settings demo doctor edge.app gateway.gateway server web.app lab.cli"),

@@ -142,6 +142,31 @@ def test_a_misspelt_name_in_the_file_is_a_warning() -> None:
     assert "did you mean MQTT_BROKER?" in warning
 
 
+def test_a_misspelt_name_is_told_together_with_the_faults() -> None:
+    Path(".env").write_text("SERIAL_PROT=/dev/ttyUSB1\nPORT=web\n")
+
+    wrong, misspelt = faults({})
+
+    assert "PORT is" in wrong
+    assert "did you mean SERIAL_PORT?" in misspelt
+
+
+@pytest.mark.parametrize("line", ["MQTT_PORT", "'torn", "just some words", "=5"])
+def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
+    Path(".env").write_text(f"# ours\nPORT=5002\n{line}\nBETA_TEMP=hot\n")
+
+    torn, hot = faults({})
+
+    assert torn.startswith(".env: line 3 is no setting")
+    assert "BETA_TEMP" in hot
+
+
+def test_a_value_may_name_another_one() -> None:
+    Path(".env").write_text("BASE=/srv\nexport AOII_DATA_DIR=${BASE}/aoii\n")
+
+    assert settings.load({}).data_dir == Path("/srv/aoii")
+
+
 def test_a_file_that_was_asked_for_and_is_not_there_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such file"):
         settings.load({}, tmp_path / "other.env")

@@ -37,6 +37,7 @@ from aoii.server.dead_letter import DeadLetters
 from aoii.settings import Settings, load
 
 START_ALLOWANCE_S = 3.0  # real seconds for the stations to come up before the first sample
+START_LIMIT_S = 30.0  # real; it takes 1 s on an idle machine
 DRAIN_S = 30.0  # real seconds for the last readings to reach the database
 STOP_S = 12.0  # a station stops within 10 s by contract
 POLL_S = 0.25
@@ -128,6 +129,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
     console = Console()
     with _exclusive(folder), _Interrupt() as interrupt:
         _check_port(settings.web.host, settings.web.port)
+        _check_writable(options.json_file)
         stage = _Stage(settings, options, folder, duration_s, series, env_file)
         try:
             stage.start()
@@ -176,6 +178,14 @@ def _check_port(host: str, port: int) -> None:
             raise InputError(f"port {port} of the web page is taken on {host}; set PORT to a free one") from error
 
 
+def _check_writable(path: Path | None) -> None:
+    try:
+        if path is not None:
+            path.open("a").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give --json another file") from error
+
+
 def _free_ports(count: int) -> list[int]:
     """Loopback ports that are free now, all different."""
     with contextlib.ExitStack() as stack:
@@ -208,7 +218,7 @@ class _Stage:
         self._origin_s = time.monotonic() + START_ALLOWANCE_S
         self._record_file = folder / "run" / "radio_record.csv"
         self.notes: list[str] = []
-        broker_port, gateway_port, server_port, csv_port, log_port = _free_ports(5)
+        broker_port, self._gateway_port, server_port, csv_port, log_port = _free_ports(5)
         self._broker_port = broker_port if self._own_broker else settings.mqtt.port
         self._environment = dict(os.environ) | {
             PARENT_VARIABLE: str(os.getpid()),
@@ -222,7 +232,7 @@ class _Stage:
             "CSV_FILE": str(folder / "experiment_log_online.csv"),
             "GATEWAY_ID": "demo",
             "SAMPLE_PERIOD_S": str(round(series.interval_s)),
-            "GATEWAY_STATUS_PORT": str(gateway_port),
+            "GATEWAY_STATUS_PORT": str(self._gateway_port),
             "SERVER_STATUS_PORT": str(server_port),
             "CSV_STATUS_PORT": str(csv_port),
             "EDGE_LOG_STATUS_PORT": str(log_port),
@@ -250,8 +260,23 @@ class _Stage:
         self._provision()
         if self._own_broker and not self.options.broker_absent_s:
             self._start_broker()
-        for station in ("server", "csv", "edgelog", "web", "gateway", "edge"):
+        for station in ("server", "csv", "edgelog", "web", "gateway"):
             self._start_station(station)
+        self._await_gateway()
+        self._start_station("edge")
+
+    def _await_gateway(self) -> None:
+        """Wait until the gateway's process runs, or has died; a packet before that would find nobody.
+
+        Raises:
+            WorldError: It did not come up.
+        """
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while self._children["gateway"].poll() is None and time.monotonic() < deadline_s:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._gateway_port), timeout=1):
+                return
+            time.sleep(0.05)
+        raise WorldError(f"the gateway did not start:\n{self._log_tail('gateway')}")
 
     def _provision(self) -> None:
         """Give every node a key, and an epoch above all that the database has seen of it."""

@@ -6,6 +6,7 @@ It changes nothing: it opens what the stations open, and closes it again.
 import contextlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from aoii import node_keys, settings
 from aoii.broker.client import Client
 from aoii.core.errors import AoiiError, SettingsError
+from aoii.gateway import weights
 from aoii.server.db import open_database
 from aoii.settings import Settings
 
@@ -52,7 +54,8 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
             what, _, remedy = fault.partition("; ")
             yield Finding("settings", what, remedy)
         return
-    yield Finding("settings", f"{len(values.given)} set, the rest at their defaults")
+    if not values.warnings:
+        yield Finding("settings", f"{len(values.given)} set, the rest at their defaults")
     for warning in values.warnings:
         what, _, remedy = warning.partition("; ")
         yield Finding("settings", what, remedy)
@@ -68,8 +71,10 @@ def _disk(values: Settings) -> Iterator[Finding]:
     folder = values.data_dir
     while not folder.exists():
         folder = folder.parent if folder.parent != folder else Path()
-    if not os.access(folder, os.W_OK):
-        yield Finding("disk", f"{folder} cannot be written", "give this user the folder, or set AOII_DATA_DIR")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        yield Finding("disk", f"{folder}: {error.strerror}", "give this user the folder, or set AOII_DATA_DIR")
         return
     free = shutil.disk_usage(folder).free
     state = f"{free / 1e9:.1f} GB free for {values.data_dir}"
@@ -85,15 +90,27 @@ def _clock(values: Settings) -> Iterator[Finding]:
 
 def _serial(values: Settings) -> Iterator[Finding]:
     for port in values.gateway.serial_ports:
-        path = Path(port)
-        if not path.exists():
-            yield Finding("serial port", f"{port} does not exist", "plug the receiver in, or correct SERIAL_PORT")
-        elif not os.access(path, os.R_OK | os.W_OK):
-            yield Finding(
-                "serial port", f"{port} may not be opened", "add this user to the group dialout, and log in again"
-            )
-        else:
-            yield Finding("serial port", f"{port} is there")
+        yield _port("serial port", port, "plug the receiver in, or correct SERIAL_PORT")
+    for port in values.server.edge_log_ports:
+        yield _port("log port", port, "connect the node's USB port, or correct EDGE_LOG_PORT")
+
+
+def _port(subject: str, port: str, remedy: str) -> Finding:
+    path = Path(port)
+    if not path.exists():
+        return Finding(subject, f"{port} does not exist", remedy)
+    if not path.is_char_device():
+        return Finding(subject, f"{port} is no serial port", remedy)
+    if not os.access(path, os.R_OK | os.W_OK):
+        return Finding(subject, f"{port} may not be opened", "add this user to the group dialout, and log in again")
+    return Finding(subject, f"{port} is there")
+
+
+def _weights(values: Settings) -> Iterator[Finding]:
+    path = values.gateway.mirror_weights
+    if path is not None:
+        weights.load(path)
+        yield Finding("weights", f"{path} holds the old nodes' network")
 
 
 def _keys(values: Settings) -> Iterator[Finding]:
@@ -117,7 +134,8 @@ def _broker(values: Settings) -> Iterator[Finding]:
             )
         else:
             remedy = "start the broker, or correct MQTT_BROKER and MQTT_PORT"
-            yield Finding("broker", f"{where} does not answer within {BROKER_WAIT_S:g} s", remedy)
+            state = client.trouble or f"no answer within {BROKER_WAIT_S:g} s"
+            yield Finding("broker", f"{where}: {state}", remedy)
     finally:
         client.stop()
 
@@ -137,6 +155,7 @@ LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("disk", _disk),
     ("clock", _clock),
     ("serial port", _serial),
+    ("weights", _weights),
     ("node keys", _keys),
     ("broker", _broker),
     ("database", _database),

@@ -7,6 +7,7 @@ unset `MYSQL_HOST` means SQLite here.
 """
 
 import difflib
+import io
 import math
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from aoii.clock import Clock
 from aoii.core.errors import SettingsError
@@ -366,12 +368,7 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
     path = Path(ENV_FILE) if env_file is None else env_file
     if env_file is not None and not path.is_file():
         raise SettingsError([f"{path}: no such file; give the path of an .env file"])
-    try:
-        filed = {key: value for key, value in dotenv_values(path).items() if value is not None}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            [f"{path}: cannot be read ({error}); make it a UTF-8 text file that you may read"]
-        ) from error
+    filed, faults = _filed(path)
     values = {name: filed[name] for name in BY_NAME if name in filed}
     origins = dict.fromkeys(values, str(path))
     for name in BY_NAME:
@@ -379,9 +376,27 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
             values[name], origins[name] = environ[name], "environment"
     reader = _Reader(values, origins)
     settings = _settings(reader, _misspelt(filed, str(path)))
-    if reader.faults:
-        raise SettingsError(reader.faults)
+    faults += reader.faults
+    if faults:
+        raise SettingsError([*faults, *settings.warnings])
     return settings
+
+
+def _filed(path: Path) -> tuple[dict[str, str], list[str]]:
+    """What the file sets, and a fault for each of its lines that sets nothing."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "make it a UTF-8 text file that you may read"
+        raise SettingsError([f"{path}: cannot be read ({error}); {remedy}"]) from error
+    faults = []
+    for binding in list(parse_stream(io.StringIO(text))):
+        if binding.error or (binding.key is not None and binding.value is None):
+            torn = binding.original.string
+            line = binding.original.line + len(torn) - len(torn.lstrip("\n"))
+            faults.append(f"{path}: line {line} is no setting; write NAME=value, or # before a comment")
+            text = text.replace(torn, "\n", 1)  # so that the library does not complain in its own words
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}, faults
 
 
 def _misspelt(filed: Mapping[str, str], origin: str) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core.frames import BACKFILL, EVENT, HEARTBEAT, Rejected, Uplink
-from aoii.core.plan import HOLD, NodeSettings, Plan, estimate_pair
+from aoii.core.plan import HOLD, PROVISIONED, NodeSettings, Plan, estimate_pair
 from aoii.gateway import bridge
-from aoii.gateway.bridge import PROVISIONED, REPLAY_WINDOW, Accepted, NodeState, Repeated
+from aoii.gateway.bridge import REPLAY_WINDOW, Accepted, NodeState, Repeated
 from aoii.gateway.events import Instant
 
 EPOCH = 3

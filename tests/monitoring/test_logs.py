@@ -44,6 +44,14 @@ def test_a_storm_is_said_once_and_counted(monkeypatch: pytest.MonkeyPatch) -> No
     assert logs.fields_of(after)["withheld"] == 4
 
 
+def test_each_reason_in_a_storm_is_said() -> None:
+    storm = logs.StormFilter()
+
+    said = [storm.filter(record(reason=reason)) for reason in ("crc", "long", "crc", "long")]
+
+    assert said == [True, True, False, False]
+
+
 def test_errors_are_never_withheld() -> None:
     storm = logs.StormFilter()
 

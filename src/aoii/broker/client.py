@@ -9,6 +9,7 @@ belongs to an older connection is refused, because the broker has given its mess
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 10  # a frozen broker is noticed after two of these
 CONNECT_TIMEOUT_S = 5.0
+STOP_S = CONNECT_TIMEOUT_S + 1  # a connection that is being made cannot be cut short
 LOOP_S = 1.0  # how long the network thread sleeps when there is nothing to do; whoever publishes wakes it
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 5.0
@@ -109,10 +111,12 @@ class Client:
         self._stopping = threading.Event()
         self._library: paho.Client | None = None  # the live connection; None between connections
         self._generation = 0
+        self._beat_s = time.monotonic()
         self._tokens: dict[int, object] = {}  # publishes under way, by message id
         self._early: dict[int, int] = {}  # those that ended before `publish` had the message id
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
+        self.trouble = ""  # what the last attempt to reach the broker met, for doctor
         self.refusal: str | None = None  # why we are connected and still not ready, for doctor and health
 
     @property
@@ -124,6 +128,11 @@ class Client:
     def is_alive(self) -> bool:
         """Whether the network thread still runs."""
         return self._thread.is_alive()
+
+    @property
+    def beat_s(self) -> float:
+        """When the network thread turned last, monotonic seconds; it does every few seconds, broker or not."""
+        return self._beat_s
 
     @property
     def generation(self) -> int:
@@ -138,14 +147,14 @@ class Client:
         """Wait until ready; False when it did not come in time."""
         return self._ready.wait(timeout_s)
 
-    def stop(self) -> None:
-        """Disconnect and end the network thread."""
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """Disconnect and wait for the end of the network thread, but no longer than `timeout_s`."""
         self._stopping.set()
         library = self._library
         if library is not None:
             library.disconnect()
         if self._thread.is_alive():
-            self._thread.join(CONNECT_TIMEOUT_S + 1)
+            self._thread.join(timeout_s)
 
     def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
         """Hand a message to the connection; False when there is none (nothing is queued then).
@@ -188,6 +197,7 @@ class Client:
     def _keep_connected(self) -> None:
         delay_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
+            self._beat_s = time.monotonic()
             was_ready = self._run_connection()
             delay_s = BACKOFF_FIRST_S if was_ready else min(2 * delay_s, BACKOFF_LAST_S)
             self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
@@ -220,8 +230,9 @@ class Client:
                 properties=properties,
             )
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
-                pass
+                self._beat_s = time.monotonic()
         except (OSError, ValueError) as error:
+            self.trouble = str(error)
             log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
             connection.end()

@@ -37,6 +37,7 @@ REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world 
 SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
 REPLY_AFTER_MS = 400  # in the nodes' world: airtime of a packet and its acknowledgement at SF9
 REPORT_EVERY_S = 0.5
+SETTLE_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
 UPLINKS_REMEMBERED = 100_000
 RSSI_DBM, SNR_DB = -90, 8
 NOT_MEASURED = "0,0,0"  # inference time, free and total heap: a host is not a board
@@ -149,6 +150,7 @@ class _World:
         self._report_file = edge.report_file
         self._flash = settings.data_dir / "flash"
         self._seed = edge.seed
+        self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._series[0].span_s)
         self._meters: list[AoiiMeter] = []
         self._packets: Counter[str] = Counter()
@@ -166,6 +168,9 @@ class _World:
         loop.add_signal_handler(signal.SIGUSR2, self._air.plug)
         self._air.plug()
         self._log_port.plug()
+        # A simulated clock begins at its origin, unless that has passed; a real one has run since the machine started.
+        settled_ms = self._clock.elapsed_ms() + round(1000 * SETTLE_S * self._clock.speed)
+        self._zero_ms = max(0, settled_ms) if self._clock.start_unix_s is not None else settled_ms
         nodes = asyncio.gather(*(self._live(number) for number in sorted(self._keys)))
         reports = asyncio.create_task(self._keep_reporting())
         stop = asyncio.create_task(stopped.wait())
@@ -227,7 +232,8 @@ class _World:
 
     async def _until(self, at_ms: int) -> None:
         """Sleep until an instant of the nodes' world; at once when it has passed."""
-        await asyncio.sleep(max(0.0, self._clock.real_s((at_ms - self._clock.elapsed_ms()) / 1000)))
+        ahead_ms = self._zero_ms + at_ms - self._clock.elapsed_ms()
+        await asyncio.sleep(max(0.0, self._clock.real_s(ahead_ms / 1000)))
 
     def _compare(self, number: int, node: Node, at_ms: int) -> None:
         """A node that knows what the gateway holds must have evaluated the same estimate, to the hundredth."""
@@ -254,7 +260,7 @@ class _World:
         if sampled is None:
             return
         values = ",".join(f"{value / 100:.2f}" for value in sampled[:6])
-        unix_ms = self._clock.unix_ms() + at_ms - self._clock.elapsed_ms()
+        unix_ms = self._clock.unix_ms() + self._zero_ms + at_ms - self._clock.elapsed_ms()
         line = f"{values},{sampled.status},{NOT_MEASURED},{number},{unix_ms}\n"
         self._log_port.write(line.encode())
 

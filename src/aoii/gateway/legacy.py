@@ -106,7 +106,7 @@ def read(line: str) -> Payload | TimeRequest | Refused | None:
     if not line.startswith(PREFIX):
         return None if CHATTER.fullmatch(line) else Refused("noise")
     text = line.removeprefix(PREFIX).strip()
-    if text == TIME_REQUEST:
+    if text == TIME_REQUEST or text.endswith("," + TIME_REQUEST):  # readings have two decimals, so this is none
         return TimeRequest()
     fields = [field.strip() for field in text.split(",")]
     edge = fields.pop(0) if len(fields) == 3 else None

@@ -1,6 +1,6 @@
 """Logs: constant sentences with fields, for a person or as one JSON object a line.
 
-A message that comes in a storm is said once a second for each (sentence, level); what was withheld is counted and
+A message that comes in a storm is said once a second for each (sentence, reason); what was withheld is counted and
 told with the next one that passes.
 """
 
@@ -14,27 +14,31 @@ from aoii.settings import Logs
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "withheld", "taskName"}
 REPEAT_S = 1.0
+REMEMBERED = 1000  # different things said
 
 
 class StormFilter(logging.Filter):
-    """Passes each sentence at most once in `REPEAT_S` seconds; errors always pass."""
+    """Passes each sentence, with each reason, at most once in `REPEAT_S` seconds; errors always pass."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._last: dict[str, tuple[float, int]] = {}
+        self._last: dict[tuple[str, object], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to say it; adds the number of withheld twins as a field."""
         if record.levelno >= logging.ERROR:
             return True
         now = time.monotonic()
+        said = (record.msg, getattr(record, "reason", None))
         with self._lock:
-            last, withheld = self._last.get(record.msg, (-REPEAT_S, 0))
+            last, withheld = self._last.get(said, (-REPEAT_S, 0))
             if now - last < REPEAT_S:
-                self._last[record.msg] = (last, withheld + 1)
+                self._last[said] = (last, withheld + 1)
                 return False
-            self._last[record.msg] = (now, 0)
+            if len(self._last) >= REMEMBERED:  # reasons may hold a peer's words
+                self._last.clear()
+            self._last[said] = (now, 0)
         if withheld:
             record.withheld = withheld
         return True
