@@ -5,6 +5,8 @@ import io
 import json
 import resource
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
 from aoii.core.errors import InputError, WorldError
 from aoii.monitoring import metrics
 from aoii.server import csv_file, mqtt_to_csv
 from aoii.server.csv_file import COLUMNS, CsvFile, CsvRow
+from aoii.server.inbox import Inbox
 from aoii.server.mqtt_to_csv import CsvSubscriber, to_row
 from aoii.settings import Mqtt, Settings
 from server.doubles import Gateway, StationProcess
@@ -265,6 +269,55 @@ def test_a_file_that_cannot_be_written_holds_the_messages_back(values: Settings)
     path.rmdir()
     with subscribing(values):
         until(lambda: path.exists() and numbers(path) == [1])
+
+
+def test_a_stop_ends_in_time_though_writer_and_network_hang(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt_to_csv, "STOP_S", 2.0)
+    entered, thawed = threading.Event(), threading.Event()
+
+    def hang_writer(self: Inbox, limit: int, wait_s: float) -> list[Message]:
+        thawed.wait()
+        return []
+
+    def hang_network(self: Inbox, message: Message) -> None:
+        entered.set()
+        thawed.wait()
+
+    monkeypatch.setattr(Inbox, "take", hang_writer)
+    monkeypatch.setattr(Inbox, "put", hang_network)
+    subscriber = CsvSubscriber(values)
+    subscriber.start()
+    until(lambda: subscriber.ready()["broker"])
+    with Gateway(values.mqtt) as gateway:
+        gateway.publish_once(encode_reading(a_reading(1), 1))
+        until(entered.is_set)
+
+    begin = time.monotonic()
+    subscriber.stop()
+    seconds = time.monotonic() - begin
+
+    thawed.set()
+    assert seconds < 4
+
+
+def test_a_network_thread_that_hangs_is_not_alive(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt_to_csv, "ALIVE_S", 2.0)
+    entered, thawed = threading.Event(), threading.Event()
+
+    def hang(self: Inbox, message: Message) -> None:
+        entered.set()
+        thawed.wait()
+
+    monkeypatch.setattr(Inbox, "put", hang)
+    with subscribing(values) as subscriber, Gateway(values.mqtt) as gateway:
+        gateway.publish_once(encode_reading(a_reading(1), 1))
+        until(entered.is_set)
+
+        until(lambda: subscriber.alive() == {"writer": True, "network": False})
+        assert not subscriber.has_failed
+
+        thawed.set()
+        until(lambda: subscriber.alive() == {"writer": True, "network": True})
 
 
 @pytest.mark.faults

@@ -32,7 +32,7 @@ BATCH_LIMIT = 500
 IDLE_S = 0.2
 RETRY_S = 1.0
 ALIVE_S = 60.0
-STOP_S = 8.0
+STOP_S = 8.0  # of the 10 s that a graceful stop may take
 
 
 def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
@@ -91,9 +91,10 @@ class CsvSubscriber:
 
     def stop(self) -> None:
         """Finish the batch in hand, acknowledge it and end."""
+        deadline = time.monotonic() + STOP_S
         self._stopping.set()
         self._thread.join(STOP_S)
-        self._client.stop()
+        self._client.stop(max(0.5, deadline - time.monotonic()))
         if self._page is not None:
             self._page.shutdown()
             self._page.server_close()
@@ -102,8 +103,11 @@ class CsvSubscriber:
 
     def alive(self) -> dict[str, bool]:
         """What must make progress."""
-        moves = time.monotonic() - self._progress_s < ALIVE_S
-        return {"writer": self._thread.is_alive() and moves, "network": self._client.is_alive}
+        now = time.monotonic()
+        return {
+            "writer": self._thread.is_alive() and now - self._progress_s < ALIVE_S,
+            "network": self._client.is_alive and now - self._client.beat_s < ALIVE_S,
+        }
 
     def ready(self) -> dict[str, bool]:
         """What must be there for work."""
@@ -123,9 +127,7 @@ class CsvSubscriber:
                     for message in batch:
                         if message.qos:
                             self._client.acknowledge(message)
-                if self._inbox.overrun():
-                    log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
-                    self._client.reconnect()
+                reception.reconnect_when_overrun(self._inbox, self._client)
         except Exception:  # a fault of ours: the process ends, and what was not acknowledged comes again
             log.exception("CSV subscriber ended by an error", extra={"event": "csv_error"})
 

@@ -39,7 +39,7 @@ PROBE_DELAYS = 5  # an absent database is asked every 5 x INSERT_BASE_DELAY seco
 HOLD_S = 0.5  # between two tries when the dead letters are full
 HOUSEKEEPING_S = 1.0
 MISMATCH = "the same identity is stored with another content"
-ALIVE_S = 60.0  # longer than any single call to a frozen database
+ALIVE_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
 STOP_S = 6.0  # of the 10 s that a graceful stop may take
 INGEST_STOP_S = 4.0  # a database that is frozen answers later: the batch in hand comes again
 
@@ -261,9 +261,7 @@ class Ingest:
             if batch:
                 self._handle([Job(message, reception.receive(message)) for message in batch])
             replaying = self._replay()  # one batch of each in turn: neither starves the other
-            if self._inbox.overrun():
-                log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
-                self._client.reconnect()
+            reception.reconnect_when_overrun(self._inbox, self._client)
 
     def _handle(self, jobs: list[Job]) -> None:
         """Make every message durable, then acknowledge it; gives up only when stopping."""
@@ -467,9 +465,7 @@ class Server:
         done = self._ingest.stop(INGEST_STOP_S)
         self._ingest.watch.stop()
         if self._listening:
-            ending = threading.Thread(target=self._client.stop, daemon=True)  # a frozen broker may hold it for 6 s
-            ending.start()
-            ending.join(max(0.5, deadline - time.monotonic()))
+            self._client.stop(max(0.5, deadline - time.monotonic()))
         if self._page is not None:
             self._page.shutdown()
             self._page.server_close()
@@ -480,10 +476,11 @@ class Server:
 
     def alive(self) -> dict[str, bool]:
         """What must make progress."""
+        network_moves = self._client.is_alive and time.monotonic() - self._client.beat_s < ALIVE_S
         return {
             "ingest": self._ingest.is_alive,
             "database_watch": not self._ingest.watch.has_ended,
-            "network": self._client.is_alive or not self._listening,
+            "network": network_moves or not self._listening,
         }
 
     def ready(self) -> dict[str, bool]:

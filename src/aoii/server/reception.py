@@ -2,10 +2,11 @@
 
 import logging
 
-from aoii.broker.client import Message
+from aoii.broker.client import Client, Message
 from aoii.broker.messages import Estimate, Reading
 from aoii.monitoring import metrics
 from aoii.server import ingest
+from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,13 @@ def receive(message: Message) -> Reading | Estimate | Malformed:
             metrics.MESSAGES_REJECTED.labels(reason=reason).inc()
             log.warning("payload refused", extra={"event": "payload_refused", "reason": reason, "detail": detail})
     return content
+
+
+def reconnect_when_overrun(inbox: Inbox, client: Client) -> None:
+    """Have the broker deliver again what the inbox had to leave, as soon as everything else has been taken."""
+    if inbox.overrun():
+        log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
+        client.reconnect()
 
 
 def note_state(is_ready: bool) -> None:
