@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aoii import settings
@@ -180,6 +180,7 @@ def test_a_file_that_is_not_text_is_a_fault() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(sorted(settings.BY_NAME)), st.text(max_size=20), max_size=8))
+@example({"AOII_DATA_DIR": "~nobody-of-this-name"})
 def test_any_text_in_any_setting_gives_settings_or_faults(values: dict[str, str]) -> None:
     try:
         settings.load(values)

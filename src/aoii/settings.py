@@ -342,16 +342,29 @@ class _Reader:
 
     def path(self, name: str, default: Path) -> Path:
         text = self.text(name)
-        return Path(text).expanduser() if text else default
+        if not text:
+            return default
+        path = _expanded(text)
+        if path is None:
+            self.fault(name, "there is no such user; write the whole path")
+        return path or default
 
     def existing_file(self, name: str) -> Path | None:
         text = self.text(name)
         if not text:
             return None
-        path = Path(text).expanduser()
-        if not path.is_file():
+        path = _expanded(text)
+        if path is None or not path.is_file():
             self.fault(name, "no such file; correct the path or remove the line")
         return path
+
+
+def _expanded(text: str) -> Path | None:
+    """The path with `~` or `~user` replaced; None when there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return None
 
 
 def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
