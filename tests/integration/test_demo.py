@@ -61,7 +61,7 @@ class Demo:
 def assert_complete(figures: dict[str, Any]) -> None:
     assert list(figures) == SUMMARY_KEYS
     assert figures["accepted"] > 0
-    assert figures["stored"] == figures["accepted"]
+    assert figures["stored"] >= figures["accepted"]  # the radio may end before it hears the last acknowledgement
     assert (figures["missing"], figures["duplicates"], figures["dead_letters"]) == (0, 0, 0)
 
 
