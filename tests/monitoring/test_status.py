@@ -21,7 +21,9 @@ def fetch(port: int, path: str) -> tuple[int, bytes]:
 
 def test_a_check_that_fails_is_named_and_answers_503() -> None:
     port = free_port()
-    server = status.serve(port, alive=lambda: {"loop": True}, ready=lambda: {"broker": False, "database": True})
+    server = status.serve(
+        "gateway", port, alive=lambda: {"loop": True}, ready=lambda: {"broker": False, "database": True}
+    )
     assert server is not None
 
     assert fetch(port, "/healthz")[0] == 200
@@ -29,7 +31,10 @@ def test_a_check_that_fails_is_named_and_answers_503() -> None:
 
     assert code == 503
     assert json.loads(body) == {"ok": False, "checks": {"broker": False, "database": True}}
-    assert b"aoii_build_info" in fetch(port, "/metrics")[1]
+    served = fetch(port, "/metrics")[1]
+    assert b"aoii_build_info" in served
+    assert b"aoii_outbox_events" in served
+    assert b"aoii_database_up" not in served  # a gateway has no database, and a 0 would look like a fault
     assert fetch(port, "/elsewhere")[0] == 404
     server.shutdown()
     server.server_close()
@@ -37,17 +42,17 @@ def test_a_check_that_fails_is_named_and_answers_503() -> None:
 
 def test_a_taken_port_is_an_error_that_says_what_to_do() -> None:
     port = free_port()
-    first = status.serve(port, dict, dict)
+    first = status.serve("gateway", port, dict, dict)
     assert first is not None
 
     with pytest.raises(WorldError, match="set another one, or 0"):
-        status.serve(port, dict, dict)
+        status.serve("gateway", port, dict, dict)
     first.shutdown()
     first.server_close()
 
 
 def test_port_zero_serves_nothing() -> None:
-    assert status.serve(0, dict, dict) is None
+    assert status.serve("gateway", 0, dict, dict) is None
 
 
 def test_a_metric_can_be_read_back() -> None:

@@ -64,7 +64,7 @@ class Gateway:
         Raises:
             WorldError: The status port is taken.
         """
-        self._status = status.serve(self._status_port, self.alive, self.ready)
+        self._status = status.serve("gateway", self._status_port, self.alive, self.ready)
         self._observe()
         self.publisher.start()
         self._clock_thread.start()

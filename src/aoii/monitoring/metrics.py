@@ -4,12 +4,17 @@
 The gauges of the reference system keep their names; they are read from the database by the web page (`web/`).
 """
 
+from typing import TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
 
 from aoii import __version__
 
-REGISTRY = CollectorRegistry()
+M = TypeVar("M", bound=MetricWrapperBase)
+
+REGISTRY = CollectorRegistry()  # all of them, for tests
+BY_STATION = {name: CollectorRegistry() for name in ("gateway", "server", "csv", "edgelog")}
 CATALOGUE: list[tuple[str, str, str, str]] = []  # exported name, type, labels, meaning
 
 
@@ -17,22 +22,36 @@ def _note(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
     CATALOGUE.append((name, kind, ", ".join(labels), meaning))
 
 
+_served_by: list[str] = []
+
+
+def _served(*stations: str) -> None:
+    """What follows is served by these stations alone: elsewhere a gauge at 0 would look like a fault."""
+    _served_by[:] = stations
+
+
+def _registered(metric: M) -> M:
+    for registry in (REGISTRY, *(BY_STATION[name] for name in _served_by)):
+        registry.register(metric)
+    return metric
+
+
 def counter(name: str, meaning: str, *labels: str) -> Counter:
     """A counter; `name` without `_total`, which is added."""
     _note(f"{name}_total", "counter", labels, meaning)
-    return Counter(name, meaning, labels, registry=REGISTRY)
+    return _registered(Counter(name, meaning, labels, registry=None))
 
 
 def gauge(name: str, meaning: str, *labels: str) -> Gauge:
     """A gauge."""
     _note(name, "gauge", labels, meaning)
-    return Gauge(name, meaning, labels, registry=REGISTRY)
+    return _registered(Gauge(name, meaning, labels, registry=None))
 
 
 def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
     """A histogram with these upper bounds."""
     _note(name, "histogram", labels, meaning)
-    return Histogram(name, meaning, labels, buckets=buckets, registry=REGISTRY)
+    return _registered(Histogram(name, meaning, labels, buckets=buckets, registry=None))
 
 
 def value(metric: MetricWrapperBase, **labels: str) -> float:
@@ -41,11 +60,19 @@ def value(metric: MetricWrapperBase, **labels: str) -> float:
     return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
 
 
-BUILD = Info("aoii_build", "Version of aoii that runs here.", registry=REGISTRY)
+_served("gateway", "server", "csv", "edgelog")
+BUILD = _registered(Info("aoii_build", "Version of aoii that runs here.", registry=None))
 BUILD.info({"version": __version__})
 _note("aoii_build_info", "info", ("version",), "Version of aoii that runs here.")
 
+# --- towards the broker and the database ------------------------------------------------------------------------------
+_served("gateway", "server", "csv")
+RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
+BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+_served("server", "edgelog")
+DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
 # --- gateway: serial side ---------------------------------------------------------------------------------------------
+_served("gateway")
 PACKETS = counter(
     "aoii_gateway_packets",
     "Packets taken from the radio, by kind: event, heartbeat, backfill, legacy, repeated, time.",
@@ -65,8 +92,6 @@ PUBLISHES = counter(
     "qos",
     "result",
 )
-RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
-BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
 OUTBOX_EVENTS = gauge("aoii_outbox_events", "Accepted readings that wait for their commit acknowledgement.")
 OUTBOX_OLDEST_S = gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
 OUTBOX_BYTES = gauge("aoii_outbox_bytes", "Size of the outbox file.")
@@ -93,6 +118,7 @@ COMMIT_ACK_SECONDS = histogram(
     (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
 # --- server -----------------------------------------------------------------------------------------------------------
+_served("server")
 MESSAGES = counter("aoii_messages_received", "Messages from the broker, by event (RX, EST, bad).", "event")
 MESSAGES_REJECTED = counter("aoii_messages_rejected", "Payloads that are not messages, by reason.", "reason")
 INBOX_OVERRUNS = counter(
@@ -100,7 +126,11 @@ INBOX_OVERRUNS = counter(
     "Messages left because the inbox was full, by QoS; those at QoS 1 are delivered again after a reconnect.",
     "qos",
 )
-ROWS = counter("aoii_rows", "Readings by outcome: stored, duplicate, parked, mismatch, bad_row.", "outcome")
+ROWS = counter(
+    "aoii_rows",
+    "Readings by outcome, each time they are handled: stored, duplicate, parked, mismatch, bad_row.",
+    "outcome",
+)
 INSERT_RETRIES = counter("aoii_insert_retries", "Inserts tried again after the database failed.")
 BATCH_ROWS = histogram("aoii_batch_rows", "Readings in one database transaction.", (1, 2, 5, 10, 25, 50, 100, 250, 500))
 BATCH_SECONDS = histogram(
@@ -112,11 +142,12 @@ DEAD_LETTERS = gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reas
 DEAD_LETTERS_DROPPED = counter(
     "aoii_dead_letters_dropped", "Malformed payloads dropped from the full ring, oldest first."
 )
-DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
+_served("csv")
 CSV_ROWS = counter("aoii_csv_rows", "Rows appended to the CSV file, by event.", "event")
 CSV_DUPLICATES = counter("aoii_csv_duplicates", "Messages delivered again and not written to the CSV file again.")
 CSV_TORN = counter("aoii_csv_torn_lines", "Torn last lines cut off from the CSV file.")
+_served("edgelog")
 LOG_LINES = counter("aoii_edge_log_lines", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome")
 # --- web page: outside REGISTRY, so that no other station answers with the page's gauges at 0 -----
 REFERENCE_GAUGES = {

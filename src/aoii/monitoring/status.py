@@ -12,15 +12,16 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from aoii.core.errors import WorldError
-from aoii.monitoring.metrics import REGISTRY
+from aoii.monitoring.metrics import BY_STATION
 
 Check = Callable[[], Mapping[str, bool]]
 
 
-def serve(port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
+def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
     """Serve the status page in the background; None when `port` is 0.
 
     Args:
+        station: Whose metrics, as in `metrics.BY_STATION`.
         port: Loopback port.
         alive: Names what must make progress, and whether it does.
         ready: Names what must be there for work, and whether it is.
@@ -34,7 +35,7 @@ def serve(port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(BY_STATION[station]))
             elif self.path in ("/healthz", "/readyz"):
                 checks = dict(alive() if self.path == "/healthz" else ready())
                 body = json.dumps({"ok": all(checks.values()), "checks": checks}).encode()

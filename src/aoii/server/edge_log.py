@@ -145,7 +145,7 @@ class LogReader:
         self.buffer = Buffer()
         self._ports = [PortReader(path, self.buffer, self._stop) for path in settings.server.edge_log_ports]
         self._writer = threading.Thread(target=self._write, name="edge-log-writer", daemon=True)
-        self._page = status.serve(settings.server.edge_log_status_port, self.alive, self.ready)
+        self._page = status.serve("edgelog", settings.server.edge_log_status_port, self.alive, self.ready)
 
     def start(self) -> None:
         """Begin reading and storing."""

@@ -82,7 +82,7 @@ class CsvSubscriber:
         self._is_writable = True
         self._progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
-        self._page = status.serve(settings.server.csv_status_port, self.alive, self.ready)
+        self._page = status.serve("csv", settings.server.csv_status_port, self.alive, self.ready)
 
     def start(self) -> None:
         """Begin."""

@@ -446,7 +446,7 @@ class Server:
             base_delay_s=server.insert_base_delay_s,
         )
         self._listening = False
-        self._page = status.serve(server.status_port, self.alive, self.ready)
+        self._page = status.serve("server", server.status_port, self.alive, self.ready)
 
     def start(self, stop: threading.Event) -> None:
         """Begin; waits for the database's first answer as long as a batch would, then takes messages without it."""
