@@ -453,3 +453,23 @@ def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, mon
         until(lambda: server.has_failed)
 
         assert server.alive() == {"ingest": True, "database_watch": False, "network": True}
+
+
+@pytest.mark.faults
+def test_a_database_that_comes_back_without_its_tables_gets_them_again(
+    process: StationProcess, broker: Mqtt, mariadb: MariaDB
+) -> None:
+    schema = process.environ["MYSQL_DATABASE"]
+    process.start()
+    until(process.is_ready)
+    with Gateway(broker) as gateway:
+        gateway.publish([a_reading(1)])
+        until(gateway.all_acknowledged)
+        mariadb.execute(f"DROP DATABASE {schema}", f"CREATE DATABASE {schema}")
+
+        gateway.publish([a_reading(2)])
+
+        until(gateway.all_acknowledged)
+        until(lambda: ("readings",) in mariadb.execute("SHOW TABLES", database=schema))
+        rows = "SELECT counter FROM readings"
+        until(lambda: mariadb.execute(rows, database=schema) == [(2,)], what="the parked reading is replayed")

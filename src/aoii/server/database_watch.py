@@ -1,6 +1,6 @@
 """Asks the database at intervals whether it would take a row; in a thread of its own, so that nobody else waits for it.
 
-It also brings the tables up to date, as soon as the database can be reached for the first time.
+It also brings the tables up to date whenever the database comes back: it may be another one, from a backup.
 """
 
 import logging
@@ -31,7 +31,7 @@ class DatabaseWatch:
         self._on_answer = on_answer
         self._migrated = False
         self._ending = False
-        self._told = False  # that it is away; an answer does not end that, a full table answers, too
+        self._told = ""  # why it is away, empty when it is not; an answer does not end that, a full table answers, too
         self._wake = threading.Event()
         self._answered = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database-watch", daemon=True)
@@ -64,7 +64,7 @@ class DatabaseWatch:
         """An insert succeeded; said once after it had been away."""
         if self._told:
             log.info("database takes rows again", extra={"event": "database_back"})
-        self._told = False
+        self._told = ""
 
     def _run(self) -> None:
         try:
@@ -92,8 +92,9 @@ class DatabaseWatch:
         self._on_answer()
 
     def _down(self, reason: str) -> None:
-        if not self._told:
+        if self._told != reason:
             log.error("database away", extra={"event": "database_away", "reason": reason})
-        self._told = True
+        self._told = reason
+        self._migrated = False
         self.is_up = False
         metrics.DATABASE_UP.set(0)
