@@ -11,6 +11,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import ScalarFormatter
 
 from .replay import Entry, stem
 
@@ -96,6 +97,8 @@ def pareto(points: Mapping[str, Sequence[tuple[float, float, str]]], path: Path,
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(ScalarFormatter())
         axes.legend(fontsize="small")
 
 
