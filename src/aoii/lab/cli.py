@@ -393,7 +393,7 @@ def _airtime(options: argparse.Namespace) -> int:
             )
     _print(table)
     print(
-        "A model with cited currents (docs/explanation/results.md), not a measurement; self-discharge is not counted."
+        "A model with cited currents (docs/reference/lab.md), not a measurement; self-discharge is not counted."
     )
     return 0
 
