@@ -161,6 +161,16 @@ def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
     assert "BETA_TEMP" in hot
 
 
+def test_a_log_port_may_be_given_the_name_of_its_node() -> None:
+    sources = settings.load({"EDGE_LOG_PORT": "/dev/ttyUSB1=gateway/ttyUSB0, /dev/ttyUSB2"}).server.edge_log_ports
+
+    assert [(source.port, source.node) for source in sources] == [
+        ("/dev/ttyUSB1", "gateway/ttyUSB0"),
+        ("/dev/ttyUSB2", None),
+    ]
+    assert "PORT=NODE" in faults({"EDGE_LOG_PORT": "/dev/ttyUSB1="})[0]
+
+
 def test_a_value_may_name_another_one() -> None:
     Path(".env").write_text("BASE=/srv\nexport AOII_DATA_DIR=${BASE}/aoii\n")
 

@@ -91,8 +91,8 @@ def _clock(values: Settings) -> Iterator[Finding]:
 def _serial(values: Settings) -> Iterator[Finding]:
     for port in values.gateway.serial_ports:
         yield _port("serial port", port, "plug the receiver in, or correct SERIAL_PORT")
-    for port in values.server.edge_log_ports:
-        yield _port("log port", port, "connect the node's USB port, or correct EDGE_LOG_PORT")
+    for source in values.server.edge_log_ports:
+        yield _port("log port", source.port, "connect the node's USB port, or correct EDGE_LOG_PORT")
 
 
 def _port(subject: str, port: str, remedy: str) -> Finding:

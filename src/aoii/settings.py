@@ -120,7 +120,8 @@ CATALOGUE = (
             Setting(
                 "EDGE_LOG_PORT",
                 None,
-                "Serial port with a node's USB log, for `aoii edgelog`; several are separated by commas.",
+                "Serial port with a node's USB log, for `aoii edgelog`; several are separated by commas. "
+                "`PORT=NODE` names the node of a port, such as /dev/ttyUSB1=gateway/ttyUSB0 for an old one.",
             ),
             Setting(
                 "EDGE_LOG_STATUS_PORT", "5014", "Loopback port of the log reader's /metrics and /healthz; 0: none."
@@ -219,6 +220,14 @@ class Gateway:
 
 
 @dataclass(frozen=True)
+class LogSource:
+    """A port with a node's USB log; `node` names whose, for lines that do not say it."""
+
+    port: str
+    node: str | None
+
+
+@dataclass(frozen=True)
 class Server:
     """What the server needs beside broker and database; also for the CSV subscriber and the log reader."""
 
@@ -229,7 +238,7 @@ class Server:
     status_port: int
     csv_file: Path
     csv_status_port: int
-    edge_log_ports: tuple[str, ...]
+    edge_log_ports: tuple[LogSource, ...]
     edge_log_status_port: int
 
 
@@ -339,6 +348,16 @@ class _Reader:
         if len(set(ports)) != len(ports):
             self.fault(name, "name each port once")
         return ports
+
+    def log_sources(self, name: str) -> tuple[LogSource, ...]:
+        """Serial ports as above, each with `=NODE` behind it or not."""
+        sources = []
+        for text in self.ports(name):
+            port, equals, node = text.partition("=")
+            if not port or (equals and not (node.isprintable() and 1 <= len(node) <= 128)):
+                self.fault(name, "write PORT or PORT=NODE, such as /dev/ttyUSB1=gateway/ttyUSB0")
+            sources.append(LogSource(port, node or None))
+        return tuple(sources)
 
     def path(self, name: str, default: Path) -> Path:
         text = self.text(name)
@@ -475,7 +494,7 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             status_port=read.whole("SERVER_STATUS_PORT", 0, 65535, 5012),
             csv_file=read.path("CSV_FILE", data / "experiment_log_online.csv"),
             csv_status_port=read.whole("CSV_STATUS_PORT", 0, 65535, 5013),
-            edge_log_ports=read.ports("EDGE_LOG_PORT"),
+            edge_log_ports=read.log_sources("EDGE_LOG_PORT"),
             edge_log_status_port=read.whole("EDGE_LOG_STATUS_PORT", 0, 65535, 5014),
         ),
         web=Web(host=read.host("WEB_HOST"), port=read.whole("PORT", 1, 65535, 5001)),

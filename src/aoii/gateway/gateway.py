@@ -118,11 +118,11 @@ class Gateway:
     def _threads(self) -> Iterator[tuple[str, bool, float]]:
         """Name, whether it runs, and when it turned last, monotonic seconds."""
         for port in self._ports:
-            yield f"serial {port.path}", port.is_alive, port.beat_s
+            yield f"thread of {port.path}", port.is_alive, port.beat_s
         yield "outbox", self._store.is_alive, self._store.beat_s
         yield "publisher", self.publisher.is_alive, self.publisher.beat_s
         yield "clock", self._clock_thread.is_alive(), self._beat_s
-        yield "broker", self.publisher.client.is_alive, time.monotonic()
+        yield "broker connection", self.publisher.client.is_alive, self.publisher.client.beat_s
 
     def _is_ours(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)

@@ -69,6 +69,8 @@ _note("aoii_build_info", "info", ("version",), "Version of aoii that runs here."
 _served("gateway", "server", "csv")
 RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
 BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+_served("gateway", "edgelog")
+SERIAL_UP = gauge("aoii_gateway_serial_up", "1 while the port is open, by port.", "port")
 _served("server", "edgelog")
 DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
 # --- gateway: serial side ---------------------------------------------------------------------------------------------
@@ -83,7 +85,6 @@ REPLIES_LATE = counter(
     "aoii_gateway_replies_late", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )
 SERIAL_OPENS = counter("aoii_gateway_serial_opens", "Times a serial port was opened.")
-SERIAL_UP = gauge("aoii_gateway_serial_up", "1 while the port is open, by port.", "port")
 # --- gateway: broker side ---------------------------------------------------------------------------------------------
 PUBLISHES = counter(
     "aoii_gateway_publishes",

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from aoii import stopping
@@ -24,7 +25,7 @@ from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database, EdgeLogRow
 from aoii.server.edge_line import read_line
 from aoii.server.log_port import LogPort
-from aoii.settings import Settings
+from aoii.settings import LogSource, Settings
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +74,13 @@ class Buffer:
 class PortReader:
     """One port and its thread: opened again for ever, lines become rows, the rest is counted as noise."""
 
-    def __init__(self, path: str, buffer: Buffer, stop: threading.Event) -> None:
-        self._path = path
+    def __init__(self, source: LogSource, buffer: Buffer, stop: threading.Event) -> None:
+        self._path = source.port
+        self._node = source.node
         self._buffer = buffer
         self._stop = stop
         self._told = False
-        self._thread = threading.Thread(target=self._run, name=f"edge-log-{path}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"edge-log-{source.port}", daemon=True)
         self.is_open = False
 
     def start(self) -> None:
@@ -127,7 +129,7 @@ class PortReader:
                 row = read_line(found.text, now, is_first=is_first) if isinstance(found, Line) else None
                 is_first = False
                 if row is not None:
-                    self._buffer.put(row)
+                    self._buffer.put(row if row.node else replace(row, node=self._node))
                 else:
                     metrics.LOG_LINES.labels(outcome="noise").inc()
                     log.debug("noise on the log port", extra={"event": "noise", "port": self._path, "what": found})
@@ -143,7 +145,7 @@ class LogReader:
         self._watch = DatabaseWatch(self._database, PROBE_DELAYS * settings.server.insert_base_delay_s)
         self._progress_s = time.monotonic()
         self.buffer = Buffer()
-        self._ports = [PortReader(path, self.buffer, self._stop) for path in settings.server.edge_log_ports]
+        self._ports = [PortReader(source, self.buffer, self._stop) for source in settings.server.edge_log_ports]
         self._writer = threading.Thread(target=self._write, name="edge-log-writer", daemon=True)
         self._page = status.serve("edgelog", settings.server.edge_log_status_port, self.alive, self.ready)
 
