@@ -637,7 +637,7 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
         assert time.monotonic() - began_s < 5
         said = [vars(record)["threads"] for record in caplog.records if "left behind" in record.message]
         assert len(said) == 1
-        assert {f"serial {values.gateway.serial_ports[0]}", "outbox"} <= set(said[0])
+        assert {f"thread of {values.gateway.serial_ports[0]}", "outbox"} <= set(said[0])
         gate.set()
         until(lambda: not any(is_alive for _, is_alive, _ in gateway._threads()))
 
