@@ -392,9 +392,7 @@ def _airtime(options: argparse.Namespace) -> int:
                 f"{radio.battery_years(energy_mj, options.battery):.2f}",
             )
     _print(table)
-    print(
-        "A model with cited currents (docs/reference/lab.md), not a measurement; self-discharge is not counted."
-    )
+    print("A model with cited currents (docs/reference/lab.md), not a measurement; self-discharge is not counted.")
     return 0
 
 
