@@ -1,0 +1,263 @@
+"""`make faults`: trial after trial on running stacks, one JSON object each, and what the whole of it is worth.
+
+Each worker is a process with a stack of its own, which lives through many trials; after a trial that broke a promise
+its files are kept and a new stack is started. A campaign that is called again with the same `OUT` goes on where it was.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import queue
+import random
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+from faults import report
+from faults.scenarios import CONTROLS, LONG, SCENARIOS, Scale, Skipped
+from faults.stack import Stack
+from faults.trial import NEVER, Result, commit_of, run, run_control
+
+ROOT = Path(__file__).parent.parent.parent
+HELP = """\
+Settings, from the environment:
+  TRIALS     trials in all, dealt to the scenarios in turn (default: one each)
+  SCENARIOS  names, separated by commas (default: all, and the controls)
+  SEED       of the first trial of each scenario; the next has the next (default: drawn, and printed)
+  OUT        file for the results, one JSON object a line; those that are there are not run again (default: none)
+  WORKERS    stacks that work side by side (default: 1)
+  BACKLOG    readings of the scenario backlog (default: 50000)
+  FREEZE_S   seconds for which the freezes last (default: 60)
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one call is asked to do."""
+
+    trials: int
+    names: tuple[str, ...]
+    controls: tuple[str, ...]
+    seed: int
+    out: Path | None
+    workers: int
+    scale: Scale
+    commit: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial to be run."""
+
+    name: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: a result, or why there is none (`skipped`)."""
+
+    task: Task
+    result: Result | None
+    skipped: str = ""
+
+
+def read_plan(environ: Mapping[str, str]) -> Plan:
+    """The plan that the environment asks for.
+
+    Raises:
+        ValueError: A value cannot be used; the text says which and what can.
+    """
+    wanted = [name for name in environ.get("SCENARIOS", "").split(",") if name] or [*SCENARIOS, *CONTROLS]
+    unknown = [name for name in wanted if name not in SCENARIOS | CONTROLS]
+    if unknown:
+        raise ValueError(f"no scenario is named {', '.join(unknown)}; there are {', '.join([*SCENARIOS, *CONTROLS])}")
+    names = tuple(name for name in wanted if name in SCENARIOS)
+    out = Path(environ["OUT"]) if environ.get("OUT") else None
+    earlier = read_results(out)
+    begun = min((result.seed for result in earlier), default=random.SystemRandom().randrange(1_000_000))
+    return Plan(
+        trials=_whole(environ, "TRIALS", len(names)),
+        names=names,
+        controls=tuple(name for name in wanted if name in CONTROLS),
+        seed=_whole(environ, "SEED", begun),
+        out=out,
+        workers=max(1, _whole(environ, "WORKERS", 1)),
+        scale=replace(
+            LONG,
+            backlog=_whole(environ, "BACKLOG", LONG.backlog),
+            freeze_s=float(_whole(environ, "FREEZE_S", int(LONG.freeze_s))),
+        ),
+        commit=commit_of(ROOT),
+    )
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdecimal():
+        raise ValueError(f'{name} is "{text}"; use a whole number')
+    return int(text)
+
+
+def read_results(out: Path | None) -> list[Result]:
+    """The results that a file holds; a last line that a kill has torn is left out."""
+    if out is None or not out.exists():
+        return []
+    lines = out.read_text().split("\n")[:-1]
+    return [Result(**json.loads(line) | {"violations": tuple(json.loads(line)["violations"])}) for line in lines]
+
+
+def tasks(plan: Plan, done: Iterable[Result]) -> Iterator[Task]:
+    """What is left to do, in order: the scenarios in turn, so that a campaign that is cut short has tried them all."""
+    known = {(result.scenario, result.seed) for result in done}
+    for number in range(plan.trials):
+        task = Task(plan.names[number % len(plan.names)], plan.seed + number // len(plan.names))
+        if (task.name, task.seed) not in known:
+            yield task
+
+
+def main() -> int:
+    """Run the campaign that the environment asks for; 0 when every promise was kept and every control has failed."""
+    try:
+        plan = read_plan(os.environ)
+    except ValueError as error:
+        print(f"faults: {error}\n\n{HELP}", file=sys.stderr)
+        return 2
+    results = read_results(plan.out)
+    todo = list(tasks(plan, results)) if plan.names else []
+    todo += [Task(name, plan.seed) for name in plan.controls]
+    print(f"seed {plan.seed}, commit {plan.commit}, {len(todo)} trials on {plan.workers} stacks", flush=True)
+    controls: list[Result] = []
+    skipped: dict[str, str] = {}
+    with contextlib.suppress(KeyboardInterrupt), _workers(plan, todo) as outcomes:
+        for number in range(len(todo)):
+            outcome = outcomes.get()
+            print(f"{number + 1:5}/{len(todo)} {_line(outcome)}", flush=True)
+            if outcome.result is None:
+                skipped[outcome.task.name] = outcome.skipped
+            elif outcome.task.name in CONTROLS:
+                controls.append(outcome.result)
+            else:
+                results.append(outcome.result)
+                _append(plan.out, outcome.result)
+    found = report.summary(results, controls, skipped)
+    print(report.text(found))
+    if plan.out is not None:
+        path = plan.out.with_suffix(".report.json")
+        path.write_text(json.dumps(found | {"machine": report.machine(), "seed": plan.seed}, indent=2) + "\n")
+    return 0 if report.is_good(found) else 1
+
+
+def _append(out: Path | None, result: Result) -> None:
+    if out is not None:
+        with out.open("a") as file:
+            file.write(json.dumps(result.as_dict()) + "\n")
+
+
+def _line(outcome: Outcome) -> str:
+    result = outcome.result
+    if result is None:
+        return f"{outcome.task.name} skipped: {outcome.skipped}"
+    figures = ", ".join(f"{getattr(result, name)} {name}" for name in ("accepted", *NEVER, "duplicate_deliveries"))
+    verdict = "VIOLATED " + "; ".join(result.violations) if result.violations else "kept"
+    if outcome.task.name in CONTROLS:
+        verdict = "control bites" if report.bites(result) else "CONTROL FINDS NOTHING"
+    detail = f", {result.detail}" if result.detail else ""
+    drained = "" if result.drain_s is None else f"; drained in {result.drain_s} s"
+    return f"{result.scenario} seed {result.seed}: {figures}{detail}{drained}; {verdict}"
+
+
+@contextlib.contextmanager
+def _workers(plan: Plan, todo: list[Task]) -> "Iterator[Queue[Outcome]]":
+    """Processes that work the tasks off; outcomes come in any order."""
+    context = multiprocessing.get_context("spawn")
+    waiting: Queue[Task | None] = context.Queue()
+    outcomes: Queue[Outcome] = context.Queue()
+    for task in [*todo, *[None] * plan.workers]:
+        waiting.put(task)
+    processes = [
+        context.Process(target=_work, args=(plan, number, waiting, outcomes), daemon=False)
+        for number in range(min(plan.workers, len(todo)))
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield outcomes
+    finally:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        for _ in processes:
+            waiting.put(None)
+        for process in processes:
+            process.join()
+
+
+def _work(plan: Plan, number: int, waiting: "Queue[Task | None]", outcomes: "Queue[Outcome]") -> None:
+    with contextlib.suppress(KeyboardInterrupt), _Workplace(plan.seed + number) as place:
+        while (task := waiting.get()) is not None:
+            outcomes.put(place.work(task, plan))
+
+
+class _Workplace:
+    """One worker's stack, replaced when it is no longer whole."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._stack: Stack | None = None
+        self._folder = Path()
+
+    def __enter__(self) -> "_Workplace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear(keep=False)
+
+    def work(self, task: Task, plan: Plan) -> Outcome:
+        try:
+            stack = self._whole_stack()
+            if task.name in CONTROLS:
+                result = run_control(stack, task.name, CONTROLS[task.name], task.seed, plan.scale)
+            else:
+                result = run(stack, task.name, SCENARIOS[task.name], task.seed, plan.scale, plan.commit)
+        except Skipped as reason:
+            return Outcome(task, None, str(reason))
+        except Exception as error:  # whatever it is: it belongs into the report, and the next trial needs a whole stack
+            traceback.print_exc()
+            result = _unfinished(task, plan.commit, f"{type(error).__name__}: {error}")
+        if result.violations:
+            self._clear(keep=task.name not in CONTROLS)
+        return Outcome(task, result)
+
+    def _whole_stack(self) -> Stack:
+        if self._stack is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="aoii-faults-"))
+            stack = Stack(self._folder, self._seed)
+            stack.__enter__()
+            self._stack = stack
+        return self._stack
+
+    def _clear(self, keep: bool) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(None, None, None)
+        if keep:
+            print(f"files of the broken trial: {self._folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _unfinished(task: Task, commit: str, reason: str) -> Result:
+    return Result(
+        task.name, task.seed, commit, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, 0.0, None, "", (f"not finished: {reason}",)
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,56 @@
+"""Stations that are wrong on purpose, each without one thing that keeps readings from being lost or doubled.
+
+`python -m faults.variants NAME STATION` runs a station as `aoii STATION` would, with one method replaced. If the
+campaign does not notice, the campaign is worth nothing. Production code knows nothing of this.
+"""
+
+import sys
+from collections.abc import Callable
+
+from aoii import cli
+from aoii.broker.client import Client, Message, Published
+from aoii.broker.messages import Identity
+
+
+def without_unique_key() -> None:
+    """Rows are simply inserted; the control drops the index as well."""
+    from aoii.server import db
+
+    db._INSERT_READINGS["mysql"] = db._insert_sql(db._readings, "%s")
+
+
+def without_commit_ack() -> None:
+    """The outbox lets go of a reading as soon as the broker has said that it took it."""
+    from aoii.gateway.publisher import Publisher
+
+    ended = Publisher._ended
+
+    def forget(self: Publisher, published: Published) -> None:
+        ended(self, published)
+        who = published.token
+        if published.accepted and isinstance(who, Identity):
+            self._store.submit(
+                lambda transaction: transaction.delete([who]), lambda future: self._settled([who], future)
+            )
+
+    Publisher._ended = forget  # type: ignore[method-assign]  # that is the purpose
+
+
+def without_generation_guard() -> None:
+    """A message that came over an earlier connection is acknowledged over the present one."""
+
+    def acknowledge(self: Client, message: Message) -> bool:
+        library = self._library
+        return library is not None and library.ack(message.mid, message.qos) == 0
+
+    Client.acknowledge = acknowledge  # type: ignore[method-assign]  # that is the purpose
+
+
+VARIANTS: dict[str, Callable[[], None]] = {
+    function.__name__: function for function in (without_unique_key, without_commit_ack, without_generation_guard)
+}
+
+
+if __name__ == "__main__":
+    VARIANTS[sys.argv[1]]()
+    raise SystemExit(cli.main(sys.argv[2:]))
