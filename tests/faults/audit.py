@@ -14,6 +14,7 @@ from typing import Any
 
 import pymysql
 
+from faults import old_node
 from faults.recorder import Content, Key, Recorder
 
 PAGE_ROWS = 20_000
@@ -148,7 +149,8 @@ class Audit:
     def _read_rows(self) -> None:
         while rows := self._query(ROWS, (self._last_id, PAGE_ROWS)):
             for row_id, node, epoch, counter, temperature, humidity in rows:
-                key, content = Key(node, epoch, counter), Content(round(temperature * 100), round(humidity * 100))
+                content = Content(round(temperature * 100), round(humidity * 100))
+                key = _key(node, epoch, counter, content)
                 contents = self._recorder.contents(key)
                 self._repeated += key in self._rows
                 self._spurious += not contents
@@ -159,10 +161,11 @@ class Audit:
     def _letters_of_the_server(self) -> list[tuple[Key, Content | None]]:
         """Every dead letter that has an identity, and what it says; None: it is malformed."""
         query = "SELECT node, epoch, counter, payload, reason FROM letters WHERE node IS NOT NULL"
-        return [
-            (Key(*key), None if reason == "malformed" else _content(payload))
-            for *key, payload, reason in _select(self._letters, query)
-        ]
+        letters: list[tuple[Key, Content | None]] = []
+        for node, epoch, counter, payload, reason in _select(self._letters, query):
+            content = None if reason == "malformed" else _content(payload)
+            letters.append((_key(node, epoch, counter, content), content))
+        return letters
 
     def _damaged_readings(self) -> set[Key]:
         """Identities of readings that a damaged outbox gave up on and lists; what they say is not to be believed."""
@@ -188,6 +191,12 @@ class Audit:
                 if attempt:
                     raise
         raise AssertionError("the second attempt returns or raises")
+
+
+def _key(node: str, epoch: int, counter: int, content: Content | None) -> Key:
+    """Who said it; an old node's identity is the gateway's invention, and the recorder knows it by what it said."""
+    is_old = content is not None and "/" in str(node)
+    return old_node.key_of(content) if content is not None and is_old else Key(node, epoch, counter)
 
 
 def _content(payload: bytes) -> Content:

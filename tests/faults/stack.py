@@ -1,6 +1,6 @@
 """The system under test: real processes with a proxy on every link, a radio, a recorder, and one way to heal them all.
 
-    nodes and radio -> pty -> gateway -> proxy -> Mosquitto -> proxy -> server -> proxy -> MariaDB
+    nodes and radio -> ptys -> gateway -> proxy -> Mosquitto -> proxy -> server -> proxy -> MariaDB
 
 A scenario breaks parts; `heal` puts every part back, whatever was broken, so that the next trial finds a whole stack.
 """
@@ -14,6 +14,7 @@ import pymysql
 
 from aoii import node_keys
 from faults.audit import Audit
+from faults.old_node import OldNode
 from faults.proxy import Loop, Proxy
 from faults.radio import Radio
 from faults.recorder import Recorder
@@ -159,6 +160,7 @@ class Stack:
         self.broker = Broker(folder / "broker")
         self.database = Store(folder / "database")
         self.radio = Radio(folder / "receiver", self.recorder, nodes, random.Random(seed))
+        self.old_node = OldNode(folder / "old", self.recorder)
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> "Stack":
@@ -185,7 +187,7 @@ class Stack:
         self.gateway = self._station(
             "gateway",
             MQTT_PORT=str(self.gateway_link.port),
-            SERIAL_PORT=str(self.folder / "receiver"),
+            SERIAL_PORT=f"{self.folder / 'receiver'},{self.folder / 'old'}",
             NODE_KEYS_FILE=str(keys),
             GATEWAY_ID="campaign",
         )
@@ -198,6 +200,7 @@ class Stack:
             INSERT_BASE_DELAY="0.1",  # retries for 3 s instead of 31 s: the same code, more trials
         )
         self._exit.enter_context(self.radio)
+        self._exit.enter_context(self.old_node)
         letters = self.folder / "server" / "data" / "dead_letters.db"
         self.audit = Audit(self.recorder, self.database.port, SCHEMA, letters, [self.outbox])
         self._exit.callback(self.audit.close)
@@ -230,6 +233,16 @@ class Stack:
     def stations(self) -> tuple[Station, Station]:
         """Gateway and server."""
         return self.gateway, self.server
+
+    def quiet(self) -> None:
+        """No new readings; those that wait for their answer are still repeated."""
+        self.radio.quiet()
+        self.old_node.hush()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the burst is over and everything sent has its answer, or will never have one."""
+        return self.radio.is_idle and self.old_node.is_idle
 
     def heal(self) -> None:
         """Put every part back as it was at the start."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import old_node
 from faults.audit import Audit
 from faults.recorder import Content, Key, Recorder
 from servers import MariaDB
@@ -147,6 +148,28 @@ def test_a_reading_that_is_a_row_and_a_dead_letter_is_a_duplicate(world: World) 
     world.park(KEYS[0], "bad_row")
 
     assert world.audit.count().duplicates == 1
+
+
+def test_a_reading_of_an_old_node_is_known_by_what_it_says_and_not_by_its_counter(world: World) -> None:
+    said = [old_node.content_of(number) for number in (1, 2, 9000)]
+    keys = [old_node.key_of(content) for content in said]
+    for key, content in zip(keys, said, strict=True):
+        world.recorder.note_sent(key, content)
+        world.recorder.note_accepted(key)
+
+    world.store(Key("gateway/ttyUSB1", 77777, 1), said=said[0])
+    world.store(Key("gateway/ttyUSB1", 88888, 1), said=said[0])  # the same once more, under another identity
+    world.store(Key("gateway/ttyUSB1", 77777, 2), said=Content(5, 5))  # nobody said that
+
+    count = world.audit.count()
+    assert (count.missing, count.duplicates, count.spurious) == (2, 1, 1)
+
+
+def test_every_reading_of_an_old_node_says_something_of_its_own() -> None:
+    numbers = [*range(1, 20_000), 1_000_000]
+
+    assert [old_node.key_of(old_node.content_of(number)).counter for number in numbers] == numbers
+    assert len({old_node.content_of(number) for number in numbers}) == len(numbers)
 
 
 def test_what_nobody_sent_is_spurious_in_the_table_and_among_the_letters(world: World) -> None:
