@@ -1,6 +1,6 @@
 """The short form of the fault campaign: every fault once, on one running stack, with times scaled down.
 
-`make faults` runs the same scenarios hundreds of times with long times; docs/explanation/delivery.md has its figures.
+`make faults` runs the same scenarios as often as TRIALS says, with long times.
 """
 
 from collections.abc import Iterator
