@@ -24,6 +24,7 @@ from web.station import WebStation
 DESK = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
 DAY = 1440
+expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 
 # Pixels of the chart's canvas within a small distance of a colour of the page (its canvas is otherwise transparent).
@@ -72,6 +73,14 @@ class Visit:
         """How much of the chart has this colour."""
         found: int = self.page.evaluate(COUNT_PIXELS, [f"{chart}-chart", colour])
         return found
+
+    def draws(self, chart: str, colour: str, more_than: int) -> None:
+        """Wait until the chart has more than this of the colour: a drawing waits for its frame."""
+        until(lambda: self.pixels(chart, colour) > more_than, what=f"{colour} in the chart {chart}")
+
+    def draws_anew(self, chart: str, before: str) -> None:
+        """Wait until the chart is another picture."""
+        until(lambda: self.picture(chart) != before, what=f"another chart {chart}")
 
     def picture(self, chart: str) -> str:
         """The chart's canvas as it is now."""
@@ -177,7 +186,7 @@ def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
         expect(visited.page.locator("#connection")).to_have_text("Live")
         for chart in ("temp", "hum"):
             for colour, least in (("actual", 500), ("belief", 300), ("sent", 300), ("wrong", 10)):
-                assert visited.pixels(chart, colour) > least, (chart, colour)
+                visited.draws(chart, colour, least)
         visited.shot("stored")
         before = visited.picture("temp"), visited.picture("hum")
 
@@ -186,9 +195,8 @@ def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
 
         shows(visited, packets_of(story))
         expect(visited.page.locator("#packets-of")).to_have_text("of 1,440 packets")
-        visited.page.wait_for_timeout(300)  # a drawing waits for its frame
-        assert visited.picture("temp") != before[0]
-        assert visited.picture("hum") != before[1]
+        visited.draws_anew("temp", before[0])
+        visited.draws_anew("hum", before[1])
         expect(visited.page.locator("#right")).not_to_have_text("100.00 %")
         expect(visited.page.locator("#saved")).to_have_text("−92 %")
         visited.shot("live")
@@ -204,8 +212,8 @@ def test_without_the_nodes_log_there_are_points_and_an_honest_bound(
         say(story[1200:])
         shows(visited, packets_of(story))
 
-        assert visited.pixels("temp", "belief") > 300
-        assert visited.pixels("temp", "sent") > 300
+        visited.draws("temp", "belief", 300)
+        visited.draws("temp", "sent", 300)
         assert visited.pixels("temp", "actual") < 20  # the edge of another colour may look like it
         expect(visited.page.locator("#aoii")).to_have_text("≥ 0 sec")
         expect(visited.page.locator("#aoii-more")).to_contain_text("lower bound")
@@ -223,12 +231,11 @@ def test_both_schemes_draw_their_own_colours(scheme: str, tmp_path: Path, mosqui
         ground = visited.page.evaluate("getComputedStyle(document.body).backgroundColor")
 
         assert ground == {"light": "rgb(244, 246, 248)", "dark": "rgb(14, 19, 24)"}[scheme]
-        assert visited.pixels("temp", "belief") > 300
+        visited.draws("temp", "belief", 300)
         visited.shot(scheme)
 
         visited.page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
-        visited.page.wait_for_timeout(300)
-        assert visited.pixels("temp", "belief") > 300
+        visited.draws("temp", "belief", 300)
 
 
 def test_on_a_phone_nothing_is_cut_off(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
@@ -239,7 +246,7 @@ def test_on_a_phone_nothing_is_cut_off(tmp_path: Path, mosquitto: Mosquitto, vis
         shows(visited, packets_of(list(minutes("1", shift=100))))
 
         assert visited.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-        assert visited.pixels("temp", "belief") > 300
+        visited.draws("temp", "belief", 300)
         visited.shot("phone", whole=True)
 
         visited.page.locator(".card", has_text="Node 3").tap()
@@ -403,7 +410,7 @@ def test_a_database_that_is_away_is_told_and_the_live_half_goes_on(
         before = visited.picture("temp")
         say(story[1200:])
         shows(visited, packets_of(story))
-        until(lambda: visited.picture("temp") != before)
+        visited.draws_anew("temp", before)
         visited.shot("database-away")
 
         path.with_suffix(".away").rename(path)
