@@ -11,6 +11,7 @@ import os
 import queue
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -24,6 +25,7 @@ from faults.scenarios import CONTROLS, LONG, SCENARIOS, Scale, Skipped
 from faults.stack import Stack
 from faults.trial import NEVER, Result, commit_of, run, run_control
 
+INTERRUPTED = 130  # as a shell says it
 ROOT = Path(__file__).parent.parent.parent
 HELP = """\
 Settings, from the environment:
@@ -123,7 +125,12 @@ def tasks(plan: Plan, done: Iterable[Result]) -> Iterator[Task]:
 
 
 def main() -> int:
-    """Run the campaign that the environment asks for; 0 when every promise was kept and every control has failed."""
+    """Run the campaign that the environment asks for.
+
+    Returns:
+        0 when every promise was kept and every control has failed, 1 when not, 2 for a setting that cannot be used,
+        130 when it was interrupted: its report speaks of the trials so far.
+    """
     try:
         plan = read_plan(os.environ)
     except ValueError as error:
@@ -133,8 +140,10 @@ def main() -> int:
     todo = list(tasks(plan, results)) if plan.names else []
     todo += [Task(name, plan.seed) for name in plan.controls]
     print(f"seed {plan.seed}, commit {plan.commit}, {len(todo)} trials on {plan.workers} stacks", flush=True)
+    _end_in_order()
     controls: list[Result] = []
     skipped: dict[str, str] = {}
+    is_cut_short = True
     with contextlib.suppress(KeyboardInterrupt), _workers(plan, todo) as outcomes:
         for number in range(len(todo)):
             outcome = outcomes.get()
@@ -146,11 +155,15 @@ def main() -> int:
             else:
                 results.append(outcome.result)
                 _append(plan.out, outcome.result)
+        is_cut_short = False
     found = report.summary(results, controls, skipped)
     print(report.text(found))
     if plan.out is not None:
         path = plan.out.with_suffix(".report.json")
         path.write_text(json.dumps(found | {"machine": report.machine(), "seed": plan.seed}, indent=2) + "\n")
+    if is_cut_short:
+        print(f"interrupted; seed {plan.seed}" + (f" and OUT={plan.out} go on from here" if plan.out else ""))
+        return INTERRUPTED
     return 0 if report.is_good(found) else 1
 
 
@@ -200,9 +213,21 @@ def _workers(plan: Plan, todo: list[Task]) -> "Iterator[Queue[Outcome]]":
 
 
 def _work(plan: Plan, number: int, waiting: "Queue[Task | None]", outcomes: "Queue[Outcome]") -> None:
+    _end_in_order()
+    parent = multiprocessing.parent_process()
     with contextlib.suppress(KeyboardInterrupt), _Workplace(plan.seed + number) as place:
-        while (task := waiting.get()) is not None:
+        while (task := waiting.get()) is not None and parent is not None and parent.is_alive():
             outcomes.put(place.work(task, plan))
+
+
+def _end_in_order() -> None:
+    """Have SIGTERM, and SIGINT even where a shell has it ignored, end the campaign as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
 
 
 class _Workplace:
