@@ -634,7 +634,7 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
         began_s = time.monotonic()
         gateway.stop()
 
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 30  # not the 60 of the one that holds
         said = [vars(record)["threads"] for record in caplog.records if "left behind" in record.message]
         assert len(said) == 1
         assert {f"thread of {values.gateway.serial_ports[0]}", "outbox"} <= set(said[0])

@@ -234,7 +234,7 @@ def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatc
         began_s = time.monotonic()
         store.close(0.2)
 
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20  # not the 30 of the one that holds
         assert store.is_alive
         with pytest.raises(OutboxBrokenError, match="another gateway"):  # it may still write
             Store(path, MEGABYTE)

@@ -71,7 +71,7 @@ def test_lines_and_frames_come_out_whole_and_answers_go_back(link: Path) -> None
         port.answer(b"two\n", time.monotonic() + 5)
 
         assert ears.items == [Line("Received: 21.50,40.00"), Frame(b"U", b"content")]
-        assert 0 <= time.monotonic() - ears.read_s[-1] < 5
+        assert 0 <= time.monotonic() - ears.read_s[-1] < 15
         until(lambda: read_within(far, 1).endswith(b"two\n"))
     assert ears.states == [True, False]
 
