@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 AS_ROOT = os.geteuid() == 0
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 
 
 def free_port() -> int:
@@ -27,7 +27,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(truth: Callable[[], object], timeout_s: float = 15.0, what: str = "") -> None:
+def until(truth: Callable[[], object], timeout_s: float = 30.0, what: str = "") -> None:
     """Wait until `truth()` holds; fail with its name when it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while not truth():

@@ -39,7 +39,7 @@ def consumer(broker: Mqtt, got: "queue.Queue[Message]") -> Client:
         manual_ack=True,
     )
     client.start()
-    assert client.wait_ready(10)
+    assert client.wait_ready(30)
     return client
 
 
@@ -49,18 +49,18 @@ def test_what_was_not_acknowledged_comes_again_after_a_reconnect(broker: Mqtt) -
     first = consumer(broker, got)
     sender = Client(broker, "sender", on_published=done.put)
     sender.start()
-    assert sender.wait_ready(10)
+    assert sender.wait_ready(30)
     for number in range(4):
         assert sender.publish(TOPIC, b"%d" % number, 1, number)
-    assert [done.get(timeout=5).accepted for _ in range(4)] == [True] * 4
-    held = [got.get(timeout=5) for _ in range(4)]
+    assert [done.get(timeout=30).accepted for _ in range(4)] == [True] * 4
+    held = [got.get(timeout=30) for _ in range(4)]
     assert first.acknowledge(held[0])
     assert first.acknowledge(held[1])
     first.stop()
 
     second = consumer(broker, got)
 
-    assert [got.get(timeout=5).payload for _ in range(2)] == [b"2", b"3"]
+    assert [got.get(timeout=30).payload for _ in range(2)] == [b"2", b"3"]
     second.stop()
     sender.stop()
 
@@ -70,11 +70,11 @@ def test_an_acknowledgement_of_an_older_connection_is_refused(broker: Mqtt) -> N
     client = consumer(broker, got)
     sender = Client(broker, "sender")
     sender.start()
-    assert sender.wait_ready(10)
+    assert sender.wait_ready(30)
     assert sender.publish(TOPIC, b"old", 1)
-    held = got.get(timeout=5)
+    held = got.get(timeout=30)
     client.reconnect()
-    again = got.get(timeout=10)
+    again = got.get(timeout=30)
 
     assert not client.acknowledge(held)
     assert client.acknowledge(again)
@@ -95,7 +95,7 @@ def test_without_a_broker_a_publish_is_refused_and_nothing_is_queued(tmp_path: P
         receiver = consumer(broker, got)
         assert sender.wait_ready(30)
         assert sender.publish(TOPIC, b"kept", 1)
-        assert got.get(timeout=5).payload == b"kept"
+        assert got.get(timeout=30).payload == b"kept"
     sender.stop()
     receiver.stop()
 
@@ -105,12 +105,12 @@ def test_a_publish_under_way_when_the_broker_dies_ends_without_a_reason(tmp_path
     with Mosquitto(tmp_path) as server:
         sender = Client(Mqtt("127.0.0.1", server.port, None, None), "sender", on_published=done.put)
         sender.start()
-        assert sender.wait_ready(10)
+        assert sender.wait_ready(30)
         server.freeze()
         assert sender.publish(TOPIC, b"?", 1, "token")
         server.kill()
 
-        assert done.get(timeout=10) == Published("token", None)
+        assert done.get(timeout=30) == Published("token", None)
         until(lambda: not sender.is_ready)
     sender.stop()
 
@@ -130,13 +130,13 @@ def test_only_the_ends_of_qos_1_publishes_are_reported_however_the_two_are_mixed
     done: queue.Queue[Published] = queue.Queue()
     sender = Client(Mqtt("127.0.0.1", mosquitto.port, None, None), "mixed", on_published=done.put)
     sender.start()
-    assert sender.wait_ready(10)
+    assert sender.wait_ready(30)
 
     for number in range(3000):
         while not sender.publish(TOPIC, b"x", number % 2, number):
             pass
 
-    ended = [done.get(timeout=10).token for _ in range(1500)]
+    ended = [done.get(timeout=30).token for _ in range(1500)]
     assert sorted(ended, key=str) == sorted(range(1, 3000, 2), key=str)
     assert done.empty()
     sender.stop()
@@ -154,11 +154,11 @@ def test_only_the_network_thread_writes_to_the_socket(mosquitto: Mosquitto, monk
     done: queue.Queue[Published] = queue.Queue()
     client = Client(Mqtt("127.0.0.1", mosquitto.port, None, None), "writer", on_published=done.put)
     client.start()
-    assert client.wait_ready(10)
+    assert client.wait_ready(30)
 
     for number in range(20):
         assert client.publish(TOPIC, b"", 1, number)
-    assert [done.get(timeout=5).accepted for _ in range(20)] == [True] * 20
+    assert [done.get(timeout=30).accepted for _ in range(20)] == [True] * 20
     client.stop()
 
     assert writers == {"mqtt-writer"}
@@ -173,10 +173,10 @@ def test_a_namespace_keeps_an_experiment_apart_and_its_owner_does_not_see_it(mos
 
     sender = Client(apart, "sender")
     sender.start()
-    assert sender.wait_ready(10)
+    assert sender.wait_ready(30)
     assert sender.publish(TOPIC, b"simulated", 1)
 
-    got = trial.get(timeout=5)
+    got = trial.get(timeout=30)
     assert (got.topic, got.payload) == (TOPIC, b"simulated")
     assert clients[1].acknowledge(got)
     assert real.empty()

@@ -24,7 +24,7 @@ from web.station import WebStation
 DESK = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
 DAY = 1440
-expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
+expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 
 # Pixels of the chart's canvas within a small distance of a colour of the page (its canvas is otherwise transparent).
@@ -154,7 +154,7 @@ def gateway(station: WebStation) -> Iterator[Callable[[list[Minute]], None]]:
     """Publishes what a gateway would."""
     client = Client(loaded(station).mqtt, "gateway")
     client.start()
-    assert client.wait_ready(10)
+    assert client.wait_ready(30)
 
     def say(story: list[Minute]) -> None:
         for minute in story:
@@ -170,7 +170,7 @@ def gateway(station: WebStation) -> Iterator[Callable[[list[Minute]], None]]:
 
 def shows(visited: Visit, packets: int) -> None:
     """Wait until the page shows this many packets, live."""
-    expect(visited.page.locator("#packets")).to_have_text(str(packets), timeout=15_000)
+    expect(visited.page.locator("#packets")).to_have_text(str(packets))
 
 
 def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
@@ -305,7 +305,7 @@ def test_twenty_nodes_are_an_overview_and_one_is_not(tmp_path: Path, mosquitto: 
             store(database, list(minutes(str(node), count=300 if node == 20 else DAY, shift=70 * node)))
 
         cards = visited.page.locator(".card")
-        expect(cards).to_have_count(20, timeout=15_000)
+        expect(cards).to_have_count(20)
         expect(cards.nth(1)).to_contain_text("Node 2")
         expect(cards.nth(9)).to_contain_text("Node 10")
         expect(visited.page.locator("#fleet-count")).to_have_text("20, 1 silent")
@@ -430,7 +430,7 @@ def test_a_server_that_went_away_is_told_and_found_again(tmp_path: Path, mosquit
         expect(visited.page.locator("#lost-notice")).to_be_visible()
         visited.shot("lost")
         station.start()
-        expect(visited.page.locator("#connection")).to_have_text("Live", timeout=15_000)
+        expect(visited.page.locator("#connection")).to_have_text("Live")
 
         expect(visited.page.locator("#lost-notice")).to_be_hidden()
         refused = [text for text in visited.errors if "Failed to load resource" not in text]

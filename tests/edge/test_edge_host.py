@@ -18,7 +18,7 @@ def test_both_ends_hear_each_other(tmp_path: Path) -> None:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         port = SimulatedPort(tmp_path / "run" / "port", heard.put_nowait)
         port.plug()
-        with serial.Serial(str(tmp_path / "run" / "port"), 115200, timeout=5) as theirs:
+        with serial.Serial(str(tmp_path / "run" / "port"), 115200, timeout=20) as theirs:
             theirs.write(b"up\x00\n\xff")
             up = await heard.get()
             port.write(b"down\x00\r\n\xff")
@@ -74,7 +74,7 @@ def test_a_slow_reader_gets_everything_in_order(tmp_path: Path) -> None:
     async def trickle() -> bytes:
         port = SimulatedPort(tmp_path / "port")
         port.plug()
-        with serial.Serial(str(tmp_path / "port"), 115200, timeout=5) as theirs:
+        with serial.Serial(str(tmp_path / "port"), 115200, timeout=20) as theirs:
             for start in range(0, len(sent), 70):
                 port.write(sent[start : start + 70])
             got = await asyncio.to_thread(theirs.read, len(sent))

@@ -10,7 +10,7 @@ from aoii.broker.messages import READINGS_TOPIC, Identity, Reading, encode_readi
 from aoii.settings import Mqtt
 from faults.recorder import Content, Key, Recorder
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Outsider:

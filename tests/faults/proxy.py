@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CHUNK_BYTES = 65536
-CALL_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 30.0
 # A packet: length in three bytes, sequence number 0, COM_QUERY (3), the text.
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
 

@@ -70,7 +70,7 @@ class Listener:
             on_message=self._got.put,
         )
 
-    def next(self, event: str = "RX", timeout_s: float = 10) -> dict[str, Any]:
+    def next(self, event: str = "RX", timeout_s: float = 30) -> dict[str, Any]:
         """The next message of this gateway with this event, with the QoS at which it came."""
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -99,7 +99,7 @@ def listening(values: settings.Settings) -> Iterator[Listener]:
     """A listener, subscribed."""
     listener = Listener(values)
     listener.client.start()
-    assert listener.client.wait_ready(10)
+    assert listener.client.wait_ready(30)
     try:
         yield listener
     finally:

@@ -43,7 +43,7 @@ class Demo:
         return output, json.loads(self._json.read_text())
 
     def page(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
             return bytes(answer.read())
 
     def serves(self) -> bool:
@@ -168,7 +168,7 @@ def test_a_taken_page_port_is_said_before_anything_starts(tmp_path: Path) -> Non
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         demo = Demo(tmp_path, PORT=str(taken.getsockname()[1]))
-        output, _ = demo.process.communicate(timeout=30)
+        output, _ = demo.process.communicate(timeout=60)
 
     assert demo.process.returncode == 2
     assert "set PORT to a free one" in output
@@ -180,7 +180,7 @@ def test_a_folder_with_other_files_is_never_emptied(tmp_path: Path) -> None:
     (folder / "precious.txt").write_text("mine")
 
     demo = Demo(tmp_path)
-    output, _ = demo.process.communicate(timeout=30)
+    output, _ = demo.process.communicate(timeout=60)
 
     assert demo.process.returncode == 2
     assert "holds files that no demo made" in output

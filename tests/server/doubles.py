@@ -40,7 +40,7 @@ class Gateway:
 
     def __enter__(self) -> "Gateway":
         self._client.start()
-        assert self._client.wait_ready(20)
+        assert self._client.wait_ready(30)
         self._thread.start()
         return self
 
@@ -127,7 +127,7 @@ class StationProcess:
     def answer(self, path: str) -> int | None:
         """HTTP status of the status page; None when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.status_port}{path}", timeout=5) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.status_port}{path}", timeout=20) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -121,7 +121,7 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
     until(lambda: httpx.get(f"{station.url}/healthz").json()["checks"]["broker"])
     sender = Client(settings_of(station).mqtt, "sender")
     sender.start()
-    assert sender.wait_ready(10)
+    assert sender.wait_ready(30)
     later = list(minutes("7", count=1440))[600:]
     reading = next(minute.reading for minute in later if minute.reading is not None)
 
@@ -161,7 +161,7 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
     stream.next()
     sender = Client(settings_of(station).mqtt, "sender")
     sender.start()
-    assert sender.wait_ready(10)
+    assert sender.wait_ready(30)
     until(lambda: httpx.get(f"{station.url}/healthz").json()["checks"]["broker"])
 
     for minute in STORY:
