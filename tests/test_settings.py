@@ -161,6 +161,20 @@ def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
     assert "BETA_TEMP" in hot
 
 
+def test_the_page_may_be_told_where_stations_and_which_nodes_are() -> None:
+    web = settings.load({"WEB_STATIONS": "gateway=10.0.0.5:5011, server=[::1]:5012", "WEB_NODES": "1-3,9,roof/tty"}).web
+
+    assert [(at.station, at.host, at.port) for at in web.stations] == [
+        ("gateway", "10.0.0.5", 5011),
+        ("server", "::1", 5012),
+    ]
+    assert web.nodes == ("1", "2", "3", "9", "roof/tty")
+    assert "write STATION=HOST:PORT" in faults({"WEB_STATIONS": "printer=10.0.0.5:1"})[0]
+    assert "at most 500 nodes" in faults({"WEB_NODES": "1-501"})[0]
+    assert "at most 500 nodes" in faults({"WEB_NODES": "1-400,401-600"})[0]
+    assert "such as 1-20,33" in faults({"WEB_NODES": "9-1"})[0]
+
+
 def test_a_log_port_may_be_given_the_name_of_its_node() -> None:
     sources = settings.load({"EDGE_LOG_PORT": "/dev/ttyUSB1=gateway/ttyUSB0, /dev/ttyUSB2"}).server.edge_log_ports
 

@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,16 @@ from typing import TypeVar
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from aoii import weather
 from aoii.clock import Clock
 from aoii.core.errors import SettingsError
+from aoii.weather import Weather
 
 T = TypeVar("T")
 
 ENV_FILE = ".env"
+TOKEN_LENGTH = 16  # 64 bits when they are hexadecimal digits: nobody guesses that over a network
+NODES_LIMIT = 500  # as many as the page's overview shows
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,16 @@ CATALOGUE = (
             Setting("MYSQL_PORT", "3306", "Port of the database."),
             Setting("MYSQL_USER", "root", "Database user."),
             Setting("MYSQL_PASSWORD", "", "Password of MYSQL_USER.", secret=True),
+            Setting("MYSQL_PASSWORD_FILE", None, "File that holds the password instead, readable by nobody else."),
             Setting("MYSQL_DATABASE", "aoii", "Schema that holds `readings` and `edge_log`."),
+            Setting(
+                "MYSQL_TLS_CA",
+                None,
+                "Certificate of the authority that the database's must come from, or `system` for those that this "
+                "machine trusts. Unset: no TLS.",
+            ),
+            Setting("MYSQL_TLS_CERT", None, "Our certificate for the database, if it asks for one."),
+            Setting("MYSQL_TLS_KEY", None, "Key of MYSQL_TLS_CERT, readable by nobody else."),
         ),
     ),
     Section(
@@ -67,6 +81,19 @@ CATALOGUE = (
             Setting("MQTT_PORT", "1883", "Port of the broker."),
             Setting("MQTT_USERNAME", None, "User name for the broker; unset: anonymous."),
             Setting("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.", secret=True),
+            Setting("MQTT_PASSWORD_FILE", None, "File that holds the password instead, readable by nobody else."),
+            Setting(
+                "MQTT_TLS_CA",
+                None,
+                "Certificate of the authority that the broker's must come from, or `system` for those that this "
+                "machine trusts. Unset: no TLS. The port of TLS is usually 8883.",
+            ),
+            Setting(
+                "MQTT_TLS_CERT",
+                None,
+                "Our certificate for the broker, instead of a password; its common name is our user name.",
+            ),
+            Setting("MQTT_TLS_KEY", None, "Key of MQTT_TLS_CERT, readable by nobody else."),
             Setting(
                 "MQTT_NAMESPACE",
                 None,
@@ -133,7 +160,29 @@ CATALOGUE = (
         (
             Setting("PORT", "5001", "Port of the web page and of /metrics."),
             Setting(
-                "WEB_HOST", "127.0.0.1", "Address that the web page listens on; loopback unless you say otherwise."
+                "WEB_HOST",
+                "127.0.0.1",
+                "Address that the web page listens on; any but loopback needs WEB_TOKEN as well.",
+            ),
+            Setting(
+                "WEB_TOKEN",
+                None,
+                "What the web page asks everybody for, 16 characters or more; unset: nothing is asked.",
+                secret=True,
+            ),
+            Setting("WEB_TOKEN_FILE", None, "File that holds the token instead, readable by nobody else."),
+            Setting("WEB_TLS_CERT", None, "Certificate that the web page shows; unset: plain HTTP."),
+            Setting("WEB_TLS_KEY", None, "Key of WEB_TLS_CERT, readable by nobody else."),
+            Setting(
+                "WEB_STATIONS",
+                None,
+                "Where the page asks the stations how they are, `STATION=HOST:PORT` separated by commas, such as "
+                "gateway=10.0.0.5:5011,server=127.0.0.1:5012. Unset: the status ports on this machine.",
+            ),
+            Setting(
+                "WEB_NODES",
+                None,
+                "Nodes that are expected, such as 1-20,33: the page shows those that were never heard. Unset: none.",
             ),
         ),
     ),
@@ -147,6 +196,20 @@ CATALOGUE = (
             Setting(
                 "EDGE_LOSS", "0", "Probability that the simulated radio loses a packet, in each direction, 0 to 1."
             ),
+            Setting("EDGE_ACK_LOSS", None, "The same for what the gateway answers. Default: EDGE_LOSS."),
+            Setting(
+                "EDGE_LOSS_BURST",
+                None,
+                "Outages of the simulated radio as SHARE:SECONDS[:LOSS], such as 0.05:120. Unset: none.",
+            ),
+            Setting("EDGE_TRACE_LOSS", None, "Reception trace whose losses the simulated radio repeats. Unset: none."),
+            Setting("EDGE_DUPLICATE", "0", "Probability that a packet is heard twice."),
+            Setting("EDGE_REORDER", "0", "Probability that a packet is heard only after the next one of its sender."),
+            Setting("EDGE_DELAY_S", "0", "Packets come up to so many seconds late, 0 to 5."),
+            Setting(
+                "EDGE_COLLISIONS", "none", "Packets that overlap are lost: none, all, or all but the loudest (capture)."
+            ),
+            Setting("EDGE_NEIGHBOURS", "0", "With EDGE_COLLISIONS: nodes of others that send once a minute each."),
             Setting("EDGE_SEED", "1", "Seed of the simulated radio."),
             Setting("EDGE_DURATION_S", "0", "Real seconds after which the nodes stop; 0: at the end of the recording."),
             Setting(
@@ -180,6 +243,22 @@ BY_NAME = {setting.name: setting for section in CATALOGUE for setting in section
 
 
 @dataclass(frozen=True)
+class Tls:
+    """An encrypted connection to a verified peer.
+
+    Attributes:
+        ca: Certificate of the authority that signs the peer's; None: those that this machine trusts.
+        cert, key: What we show ourselves, both or neither.
+        name: How the settings begin, such as `MQTT_TLS`, for messages.
+    """
+
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    name: str
+
+
+@dataclass(frozen=True)
 class Database:
     """Where rows go: SQLite at `sqlite_path`, or MySQL/MariaDB when `host` is set."""
 
@@ -189,6 +268,7 @@ class Database:
     user: str
     password: str = field(repr=False)
     name: str
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +280,7 @@ class Mqtt:
     username: str | None
     password: str | None = field(repr=False)
     namespace: str = ""
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -243,11 +324,25 @@ class Server:
 
 
 @dataclass(frozen=True)
+class StatusAddress:
+    """Where a station (`gateway`, `server`, `csv`, `edgelog`) tells how it is."""
+
+    station: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Web:
-    """Where the web page listens."""
+    """Where the web page listens, where other machines' stations tell how they are, and which nodes are expected."""
 
     host: str
     port: int
+    stations: tuple[StatusAddress, ...]
+    nodes: tuple[str, ...]
+    token: str | None = field(default=None, repr=False)  # what it asks everybody for
+    cert: Path | None = None
+    key: Path | None = None  # set or unset like `cert`
 
 
 @dataclass(frozen=True)
@@ -256,7 +351,7 @@ class Edge:
 
     recording: Path | None
     nodes: int
-    loss: float
+    weather: Weather
     seed: int
     duration_s: float
     receiver_link: Path
@@ -359,6 +454,31 @@ class _Reader:
             sources.append(LogSource(port, node or None))
         return tuple(sources)
 
+    def stations(self, name: str) -> tuple[StatusAddress, ...]:
+        """Status ports of stations, separated by commas; an empty value is an empty tuple."""
+        found = []
+        for text in self.ports(name):
+            match = re.fullmatch(r"(gateway|server|csv|edgelog)=\[?([\w.:%-]+?)\]?:([0-9]{1,5})", text, re.ASCII)
+            if match is None or not 1 <= int(match[3]) <= 65535:
+                self.fault(name, "write STATION=HOST:PORT, such as gateway=127.0.0.1:5011,server=127.0.0.1:5012")
+            else:
+                found.append(StatusAddress(match[1], match[2], int(match[3])))
+        return tuple(found)
+
+    def nodes(self, name: str) -> tuple[str, ...]:
+        """Names of nodes and ranges of numbers, separated by commas."""
+        found: dict[str, None] = {}
+        for text in self.ports(name):
+            span = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", text, re.ASCII)
+            low, high = (int(span[1]), int(span[2])) if span else (0, 0)
+            if not (text.isprintable() and len(text) <= 128 and high - low < NODES_LIMIT and low <= high):
+                self.fault(name, f"write names and ranges such as 1-20,33; at most {NODES_LIMIT} nodes")
+                return ()
+            found |= dict.fromkeys(map(str, range(low, high + 1)) if span else [text])
+        if len(found) > NODES_LIMIT:
+            self.fault(name, f"name at most {NODES_LIMIT} nodes")
+        return tuple(found)
+
     def path(self, name: str, default: Path) -> Path:
         text = self.text(name)
         if not text:
@@ -376,6 +496,64 @@ class _Reader:
         if path is None or not path.is_file():
             self.fault(name, "no such file; correct the path or remove the line")
         return path
+
+    def private_file(self, name: str) -> Path | None:
+        """A file that holds a secret.
+
+        Its group may read it: service managers hand credentials out with mode 0440, certificate tools with 0640.
+        """
+        path = self.existing_file(name)
+        if path is None or not path.is_file():
+            return path
+        mode = path.stat().st_mode & 0o777
+        if mode & (stat.S_IRWXO | stat.S_IWGRP):
+            self.fault(name, f"others may use this secret (mode {mode:03o}): run chmod 600 {path}")
+        elif not os.access(path, os.R_OK):
+            self.fault(name, "this user may not read it; give it to the user who runs the station")
+        return path
+
+    def secret(self, name: str) -> str | None:
+        """The secret `name`, from the setting itself or from the first line of the file that `name`_FILE names."""
+        given, path = self.text(name) or None, self.private_file(f"{name}_FILE")
+        if path is None:
+            return given
+        if given is not None:
+            self.fault(f"{name}_FILE", f"{name} is set as well; keep one of the two")
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return None  # reported above
+        except UnicodeDecodeError:
+            lines = []
+        if not lines or not lines[0].strip():
+            self.fault(f"{name}_FILE", "write the secret into its first line, as UTF-8 text")
+            return None
+        return lines[0].strip()
+
+    def pair(self, cert: str, key: str) -> tuple[Path | None, Path | None]:
+        """A certificate and its key; one without the other is a fault."""
+        files = self.existing_file(cert), self.private_file(key)
+        for name, other in ((cert, key), (key, cert)):
+            if self.text(name) and not self.text(other):
+                self.fault(name, f"set {other} as well, or remove this line")
+        return files
+
+    def tls(self, name: str) -> Tls | None:
+        """The settings `name`_CA, _CERT and _KEY; None while the first is unset."""
+        ca = None if self.text(f"{name}_CA") == "system" else self.existing_file(f"{name}_CA")
+        cert, key = self.pair(f"{name}_CERT", f"{name}_KEY")
+        if self.text(f"{name}_CA"):
+            return Tls(ca, cert, key, name)
+        if cert is not None and key is not None:
+            self.fault(f"{name}_CERT", f"set {name}_CA as well, or remove this line")
+        return None
+
+    def burst(self, name: str) -> weather.Burst | None:
+        try:
+            return weather.burst((self.text(name) or "").strip())
+        except ValueError:
+            self.fault(name, weather.BURST_REMEDY)
+            return None
 
 
 def _expanded(text: str) -> Path | None:
@@ -414,6 +592,22 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
     return settings
 
 
+def _weather(read: _Reader) -> Weather:
+    """The simulated radio."""
+    loss = read.number("EDGE_LOSS", 0, 1, 0.1)
+    return Weather(
+        loss=loss,
+        ack_loss=read.number("EDGE_ACK_LOSS", 0, 1, 0.1) if read.text("EDGE_ACK_LOSS") else loss,
+        burst=read.burst("EDGE_LOSS_BURST"),
+        duplicate=read.number("EDGE_DUPLICATE", 0, 1, 0.1),
+        delay_s=read.number("EDGE_DELAY_S", 0, weather.DELAY_LIMIT_S, 1),
+        reorder=read.number("EDGE_REORDER", 0, 1, 0.1),
+        collisions=read.choice("EDGE_COLLISIONS", weather.COLLISIONS),
+        neighbours=read.whole("EDGE_NEIGHBOURS", 0, weather.NEIGHBOURS_LIMIT, 10),
+        trace=read.existing_file("EDGE_TRACE_LOSS"),
+    )
+
+
 def _filed(path: Path) -> tuple[dict[str, str], list[str]]:
     """What the file sets, and a fault for each of its lines that sets nothing."""
     try:
@@ -444,15 +638,21 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
     data = read.path("AOII_DATA_DIR", Path("data"))
     host = read.text("MYSQL_HOST") or None
     if host is None:
-        for name in ("MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE"):
+        for name in (name for name in BY_NAME if name.startswith("MYSQL_") and name != "MYSQL_HOST"):
             if read.is_set(name):
                 read.fault(
                     name, "set MYSQL_HOST as well (127.0.0.1 for this machine), or remove this line to use SQLite"
                 )
     elif read.host("MYSQL_HOST") != host:
         host = None
-    if read.text("MQTT_PASSWORD") and not read.text("MQTT_USERNAME"):
-        read.fault("MQTT_PASSWORD", "set MQTT_USERNAME as well, or remove this line")
+    for name in ("MQTT_PASSWORD", "MQTT_PASSWORD_FILE"):
+        if read.text(name) and not read.text("MQTT_USERNAME"):
+            read.fault(name, "set MQTT_USERNAME as well, or remove this line")
+    token = read.secret("WEB_TOKEN")
+    if token is not None and not (len(token) >= TOKEN_LENGTH and token.isascii() and token.isprintable()):
+        source = "WEB_TOKEN" if read.text("WEB_TOKEN") else "WEB_TOKEN_FILE"
+        read.fault(source, f"use {TOKEN_LENGTH} or more ASCII characters, such as those of: openssl rand -hex 16")
+    web_cert, web_key = read.pair("WEB_TLS_CERT", "WEB_TLS_KEY")
     serial_ports = read.ports("SERIAL_PORT")
     if not serial_ports:
         read.fault("SERIAL_PORT", "name at least one port, such as /dev/ttyUSB0")
@@ -463,15 +663,17 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             host=host,
             port=read.whole("MYSQL_PORT", 1, 65535, 3306),
             user=read.text("MYSQL_USER") or "",
-            password=read.text("MYSQL_PASSWORD") or "",
+            password=read.secret("MYSQL_PASSWORD") or "",
             name=read.name("MYSQL_DATABASE"),
+            tls=read.tls("MYSQL_TLS"),
         ),
         mqtt=Mqtt(
             host=read.host("MQTT_BROKER"),
             port=read.whole("MQTT_PORT", 1, 65535, 1883),
             username=read.text("MQTT_USERNAME") or None,
-            password=read.text("MQTT_PASSWORD") or None,
+            password=read.secret("MQTT_PASSWORD"),
             namespace=read.name("MQTT_NAMESPACE") if read.text("MQTT_NAMESPACE") else "",
+            tls=read.tls("MQTT_TLS"),
         ),
         gateway=Gateway(
             gateway_id=read.name("GATEWAY_ID"),
@@ -497,11 +699,19 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             edge_log_ports=read.log_sources("EDGE_LOG_PORT"),
             edge_log_status_port=read.whole("EDGE_LOG_STATUS_PORT", 0, 65535, 5014),
         ),
-        web=Web(host=read.host("WEB_HOST"), port=read.whole("PORT", 1, 65535, 5001)),
+        web=Web(
+            host=read.host("WEB_HOST"),
+            port=read.whole("PORT", 1, 65535, 5001),
+            stations=read.stations("WEB_STATIONS"),
+            nodes=read.nodes("WEB_NODES"),
+            token=token,
+            cert=web_cert,
+            key=web_key,
+        ),
         edge=Edge(
             recording=read.existing_file("EDGE_RECORDING"),
             nodes=read.whole("EDGE_NODES", 1, 1000, 3),
-            loss=read.number("EDGE_LOSS", 0, 1, 0.1),
+            weather=_weather(read),
             seed=read.whole("EDGE_SEED", 0, 2**31 - 1, 1),
             duration_s=read.number("EDGE_DURATION_S", 0, 1e9, 30),
             receiver_link=read.path("EDGE_RECEIVER_LINK", data / "run" / "receiver"),
