@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.core.frames import BACKFILL, EVENT, HEARTBEAT, Rejected, Uplink
+from aoii.core.frames import AGE_LIMIT_S, BACKFILL, EVENT, HEARTBEAT, Rejected, Uplink
 from aoii.core.plan import HOLD, PROVISIONED, NodeSettings, Plan, estimate_pair
 from aoii.gateway import bridge
 from aoii.gateway.bridge import REPLAY_WINDOW, Accepted, NodeState, Repeated
 from aoii.gateway.events import Instant
 
 EPOCH = 3
-WANTED = NodeSettings(50, 300, 60, 3600)
-OTHER = NodeSettings(20, 150, 30, 600)
+WANTED = NodeSettings(50, 300, 60, 3600, 0, 1)
+OTHER = NodeSettings(20, 150, 30, 600, 0, 1)
 TREND = Plan(3, 40, -5, -20, 1)
 SESSION = 11
 
@@ -177,6 +177,26 @@ def test_an_event_that_comes_late_is_compared_with_what_was_believed_then() -> N
 
     assert event is not None
     assert event.believed == (20.0, 40.0)
+
+
+def test_an_event_tells_for_how_long_what_was_believed_was_held() -> None:
+    first = accepted(None, uplink(1, 1, 2000), at(0))
+    second = accepted(first.state, uplink(2, 3, 2500, age_s=45), at(600))
+    late = accepted(second.state, uplink(3, 2, 2200, BACKFILL, age_s=310), at(610))
+    earlier = accepted(second.state, uplink(3, 0, 2200, BACKFILL, age_s=700), at(610))
+
+    held = [decision.event and decision.event.held_ms for decision in (first, second, late, earlier)]
+
+    assert held == [None, 45_000, 300_000, None]  # of before the first picture, and of what is forgotten, nobody knows
+
+
+def test_an_event_of_unknown_age_tells_nothing_about_the_past() -> None:
+    state = accepted(None, uplink(1, 1), at(0)).state
+
+    event = accepted(state, uplink(2, 2, 2500, BACKFILL, age_s=AGE_LIMIT_S), at(2 * AGE_LIMIT_S)).event
+
+    assert event is not None
+    assert event.held_ms is None
 
 
 @pytest.mark.parametrize(("second", "steps"), [(29.9, 0), (30, 1), (89, 1), (91, 2), (6000, 100)])

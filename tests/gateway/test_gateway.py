@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from urllib.error import HTTPError
@@ -20,8 +21,8 @@ import pytest
 
 from aoii import node_keys
 from aoii.broker.client import CONNECT_TIMEOUT_S
-from aoii.broker.messages import Identity
-from aoii.clock import day_fraction
+from aoii.broker.messages import Committed, Identity, payload_digest
+from aoii.clock import Clock, day_fraction
 from aoii.core.errors import InputError
 from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.core.plan import NodeSettings, Plan
@@ -29,6 +30,7 @@ from aoii.gateway import gateway as station
 from aoii.gateway import outbox
 from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.gateway import Gateway
+from aoii.monitoring import metrics
 from aoii.settings import Settings
 from gateway.reference_mlp import ReferenceNode, random_model, source
 from gateway.station import (
@@ -48,6 +50,7 @@ from gateway.station import (
 )
 from servers import Mosquitto, free_port, pty_port, until
 
+REPORTS = "aoii_node_aoii_reports_seconds"
 START_S = 1_760_000_000  # of the simulated clock
 PATIENCE_S = 30.0  # for a reply where its lateness is not the subject: a busy machine may stall a commit for a second
 
@@ -91,6 +94,18 @@ def gateway(values: Settings, far: int, listener: Listener) -> Iterator[Gateway]
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aoii.gateway.receiver.REPLY_LIMIT_S", PATIENCE_S)
+
+
+class SteppedClock(Clock):
+    """Its elapsed time stands still until it is told to go on."""
+
+    at_ms = 10_000_000
+
+    def elapsed_ms(self) -> int:
+        return self.at_ms
+
+    def go_on(self, seconds: int) -> None:
+        object.__setattr__(self, "at_ms", self.at_ms + 1000 * seconds)  # the clocks of the stations are frozen values
 
 
 def fill(gateway: Gateway) -> list[Identity]:
@@ -304,6 +319,38 @@ def test_a_frame_is_committed_acknowledged_and_published(gateway: Gateway, far: 
     assert (second["kind"], second["pred_t"], second["at_qos"]) == ("heartbeat", 21.5, 0)
     assert (third["kind"], third["counter"], third["at_qos"]) == ("backfill", 4, 1)
     assert counts.since("gateway_packets") == {"event": 1, "heartbeat": 1, "backfill": 1}
+
+
+def test_the_age_of_incorrect_information_is_bounded_from_below_by_what_was_heard(
+    tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
+) -> None:
+    clock = SteppedClock()
+    values = replace(configured(tmp_path / "data", mosquitto.port, name, link), clock=clock)
+    node = OwnNode(far, node=8, key=KEYS[8].key)
+
+    def aoii_s() -> float:
+        return metrics.value(metrics.NODE_AOII_S, node="8")
+
+    def reports(le: str = "+Inf") -> float:
+        return metrics.REGISTRY.get_sample_value(f"{REPORTS}_bucket", {"node": "8", "le": le}) or 0
+
+    before = reports(), reports("0.0")
+    with running(values) as gateway:
+        wait_connected(gateway)
+        node.send(1, 1, 2150)
+        assert reports() == before[0], "what was right before the first reading nobody knows"
+
+        clock.go_on(2000)
+        node.send(2, 3, 2300, age_s=100)
+        assert aoii_s() == 100
+        clock.go_on(10)
+        node.send(3, 2, 2250, flags=BACKFILL, age_s=1510)
+        assert aoii_s() == 1500
+        node.send(4, 4, 2310, flags=HEARTBEAT)
+        assert aoii_s() == 0
+        node.send(4, 4, 2310, flags=HEARTBEAT)
+
+    assert (reports() - before[0], reports("0.0") - before[1]) == (3, 1)
 
 
 def test_a_retransmission_is_acknowledged_again_and_published_once(

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aoii.broker.messages import Identity, Kind
-from aoii.core.frames import BACKFILL, Rejected, Uplink
+from aoii.core.frames import AGE_LIMIT_S, BACKFILL, Rejected, Uplink
 from aoii.core.plan import PROVISIONED, NodeSettings, Picture, Plan
 from aoii.gateway.events import Event, Instant, since_ms
 
@@ -131,6 +131,7 @@ def hear(
         _believed(state.beliefs, sampled_ms),
         max(0, at.unix_ms - 1000 * uplink.age_s),
         at.is_synced,
+        held_ms=None if uplink.age_s >= AGE_LIMIT_S else _held_ms(state.beliefs, sampled_ms, at.elapsed_ms),
     )
     if is_newest and not uplink.flags & BACKFILL:
         picture = Picture(uplink.temperature_c, uplink.humidity_c, uplink.plan, used, sampled_ms)
@@ -188,15 +189,20 @@ def load(dumped: bytes) -> NodeState:
         fields["highest"],
         tuple((frame, bytes.fromhex(code)) for frame, code in fields["seen"]),
         fields["generation"],
-        tuple(None if one is None else NodeSettings(*one) for one in fields["settings"]),
+        tuple(None if one is None else _node_settings(one) for one in fields["settings"]),
         tuple(
             Belief(
-                counter, Picture(t_c, h_c, Plan(*plan), NodeSettings(*settings), sampled_ms), known_ms, unix_ms, synced
+                counter, Picture(t_c, h_c, Plan(*plan), _node_settings(settings), sampled_ms), known_ms, unix_ms, synced
             )
             for counter, t_c, h_c, plan, settings, sampled_ms, known_ms, unix_ms, synced in fields["beliefs"]
         ),
         fields["session"],
     )
+
+
+def _node_settings(fields: list[int]) -> NodeSettings:
+    """Settings out of the file; those of an earlier version lack the last ones."""
+    return NodeSettings(*fields, *PROVISIONED[len(fields) :])
 
 
 def _begun(epoch: int, frame: int, session: int) -> NodeState:
@@ -250,6 +256,17 @@ def _believed(beliefs: Iterable[Belief], sampled_ms: int) -> tuple[float, float]
         if belief.known_ms <= sampled_ms:
             break
     return None if found is None else _degrees(found, sampled_ms)
+
+
+def _held_ms(beliefs: Iterable[Belief], sampled_ms: int, now_ms: int) -> int | None:
+    """For how long what was believed at that instant was held after it: until another picture came, or until now.
+
+    None when the gateway has forgotten what it held then.
+    """
+    known_ms = [belief.known_ms for belief in beliefs]
+    if not any(at_ms <= sampled_ms for at_ms in known_ms):
+        return None
+    return min((at_ms for at_ms in known_ms if at_ms > sampled_ms), default=now_ms) - sampled_ms
 
 
 def _degrees(picture: Picture, elapsed_ms: int) -> tuple[float, float]:

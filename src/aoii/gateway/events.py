@@ -34,6 +34,7 @@ class Event:
         unix_ms: When the sample was taken, by the gateway's wall clock.
         clock_synced: Whether that clock was believed.
         delay_ms: Gateway clock minus node clock, for nodes that send theirs and when it is plausible.
+        held_ms: For how long, at least, the gateway went on believing that after the sample; None: nobody knows.
     """
 
     identity: Identity
@@ -44,6 +45,7 @@ class Event:
     unix_ms: int
     clock_synced: bool
     delay_ms: int | None = None
+    held_ms: int | None = None
 
 
 def since_ms(now: Instant, then_unix_ms: int, then_synced: bool, then_elapsed_ms: int, then_session: int) -> int | None:

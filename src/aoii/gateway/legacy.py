@@ -168,6 +168,7 @@ def hear(
         unix_ms,
         at.is_synced,
         delay_ms,
+        max(0, delay_ms or 0) if at.is_synced else 0,
     )
     after = OldState(
         epoch,

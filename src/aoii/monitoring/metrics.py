@@ -85,6 +85,17 @@ REPLIES_LATE = counter(
     "aoii_gateway_replies_late", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )
 SERIAL_OPENS = counter("aoii_gateway_serial_opens", "Times a serial port was opened.")
+NODE_AOII_S = gauge(
+    "aoii_node_aoii_seconds",
+    "For how long, at least, the picture of the node had been wrong when its last report came; 0: it was right.",
+    "node",
+)
+NODE_AOII_REPORTS_S = histogram(
+    "aoii_node_aoii_reports_seconds",
+    "The same of every reading: 0, or the time from a sample that showed the picture wrong to the next picture.",
+    (0, 2, 5, 15, 60, 300, 600, 1800, 3600, 6 * 3600, 86400),
+    "node",
+)
 # --- gateway: broker side ---------------------------------------------------------------------------------------------
 PUBLISHES = counter(
     "aoii_gateway_publishes",
