@@ -93,9 +93,9 @@ class Ledger:
             settings.sample_period_s,
             settings.heartbeat_s,
         )
+        self._vitals = Vitals(settings.beta_temp, settings.beta_hum)
         self._pictures: dict[str, NodeState | Outlook] = {}
         self._is_refusing = False
-        self._vitals = Vitals(settings.beta_temp, settings.beta_hum)
         states, self._total_tx = store.submit(lambda tx: (tx.states(), tx.total_tx())).result()
         for name, dumped in states:
             if OLD_FIRMWARE in name:
@@ -201,21 +201,21 @@ class Ledger:
         if self._is_kept(future):
             judged = future.result()
             if isinstance(judged.decision, bridge.Accepted):
+                self._note(judged.decision.event, judged.item)
                 self._believe(name, judged.decision.state, judged.item)
 
-                self._note(judged.decision.event, judged.item)
     def _line_committed(self, name: str, future: "Future[Kept]") -> None:
         if self._is_kept(future):
             kept = future.result()
+            self._note(kept.heard.event, kept.item)
             self._believe(name, Outlook(kept.heard.state), kept.item)
 
-            self._note(kept.heard.event, kept.item)
-    def _believe(self, name: str, picture: NodeState | Outlook, item: Item | None) -> None:
-        self._pictures[name] = picture
     def _note(self, event: Event | None, item: Item | None) -> None:
         if event is not None and item is not None:
             self._vitals.heard(event)
 
+    def _believe(self, name: str, picture: NodeState | Outlook, item: Item | None) -> None:
+        self._pictures[name] = picture
         if item is not None:
             self._total_tx += 1
             self._on_accepted(item)
