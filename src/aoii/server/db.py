@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 __all__ = [
     "BadRow",
+    "Column",
     "Database",
     "DatabaseAway",
     "EdgeLogRow",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Outcome = Literal["stored", "duplicate", "mismatch"]
+TableName = Literal["readings", "edge_log"]
 
 CONNECT_TIMEOUT_S = 5
 IO_TIMEOUT_S = 10  # with a connect timeout alone, a frozen database hangs its client for ever
@@ -131,6 +133,23 @@ class NodeSummary:
     readings: int
     last_event_time: datetime | None
     last_created_at: datetime
+
+
+@dataclass(frozen=True)
+class Column:
+    """The rows of one stretch of time in few numbers: when, how many, and the least and greatest values of all.
+
+    Attributes:
+        first, last: Times of the first and the last row, UTC without zone.
+    """
+
+    first: datetime
+    last: datetime
+    rows: int
+    min_temp: float
+    max_temp: float
+    min_humidity: float
+    max_humidity: float
 
 
 # What the queries need to know of the tables; the tables themselves are made by migrations/.
@@ -378,6 +397,75 @@ class Database:
                 return
             last_id = page[-1].id
 
+    def columns(self, table: TableName, node: str | None, start: datetime, end: datetime, width_s: int) -> list[Column]:
+        """The rows of one node in stretches of `width_s` seconds from `start` on, in order; empty ones are left out.
+
+        The database does the work: 3 of a year's 525,600 rows would be too many to fetch for each that is drawn.
+
+        Args:
+            table: `readings` or `edge_log`.
+            node: The node's name; None: rows without one.
+            start: First instant, UTC without zone. Compared with the event time; where the node has none at all, with
+                `created_at`.
+            end: First instant after the last one.
+            width_s: Seconds, 1 or more.
+        """
+        for timing in self._timings(table, node, start, end):
+            second = (
+                sa.cast(sa.func.strftime("%s", timing.column), sa.BigInteger) - _second(timing.start)
+                if self._is_sqlite
+                else sa.func.timestampdiff(sa.text("SECOND"), timing.start, timing.column)
+            )
+            c = timing.table.c
+            query = (
+                sa.select(
+                    sa.func.min(timing.column),
+                    sa.func.max(timing.column),
+                    sa.func.count(),
+                    sa.func.min(c.actual_temp),
+                    sa.func.max(c.actual_temp),
+                    sa.func.min(c.actual_humidity),
+                    sa.func.max(c.actual_humidity),
+                )
+                .where(*timing.conditions)
+                .group_by(second // width_s)
+                .order_by(sa.func.min(timing.column))
+            )
+            with self._transaction() as connection:
+                found = [Column(timing.utc(row[0]), timing.utc(row[1]), *row[2:]) for row in connection.execute(query)]
+            if found:
+                return found
+        return []
+
+    def readings_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[ReadingRow]:
+        """The first `limit` readings of one node in a span, by time; node and times as for `columns`."""
+        for timing in self._timings("readings", node, start, end):
+            query = sa.select(*_READING_COLUMNS).where(*timing.conditions).order_by(timing.column).limit(limit)
+            if rows := self._reading_rows(query):
+                return rows
+        return []
+
+    def edge_log_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[EdgeLogRow]:
+        """The first `limit` rows of one node's log in a span, by time; node and times as for `columns`."""
+        for timing in self._timings("edge_log", node, start, end):
+            query = sa.select(_edge_log).where(*timing.conditions).order_by(timing.column).limit(limit)
+            if rows := self._edge_log_rows(query):
+                return rows
+        return []
+
+    def _timings(self, name: TableName, node: str | None, start: datetime, end: datetime) -> "list[_Timing]":
+        """How to tell a node's time: by its event time, or where no row has one by the local time of insert."""
+        table = _readings if name == "readings" else _edge_log
+        c = table.c
+        found = []
+        for column, is_local in ((c.event_time, False), (c.created_at, True)):
+            low, high = (_local(start), _local(end)) if is_local else (start, end)
+            conditions = [c.node == node, column >= low, column < high]  # None becomes IS NULL
+            if is_local:
+                conditions.append(c.event_time.is_(None))
+            found.append(_Timing(table, column, conditions, low, is_local))
+        return found
+
     def identities(self) -> Iterator[tuple[str, int, int]]:
         """(node, epoch, counter) of every reading that has one, read page by page."""
         c = _readings.c
@@ -597,6 +685,30 @@ def _edge_log_values(row: EdgeLogRow, now: datetime) -> tuple[object, ...]:
         row.node,
         None if row.event_time is None else _text(row.event_time),
     )
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """One way to tell the time of rows: which column, which rows, and from when on, as the column tells time."""
+
+    table: sa.Table
+    column: sa.ColumnElement[datetime]
+    conditions: list[sa.ColumnElement[bool]]
+    start: datetime
+    is_local: bool
+
+    def utc(self, at: datetime) -> datetime:
+        """A time of the column as UTC without zone."""
+        return at.astimezone(UTC).replace(tzinfo=None) if self.is_local else at
+
+
+def _local(at: datetime) -> datetime:
+    """UTC without zone to local time without zone."""
+    return at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def _second(at: datetime) -> int:
+    return int(at.replace(tzinfo=UTC).timestamp())
 
 
 def _before(instant: datetime) -> sa.ColumnElement[bool]:

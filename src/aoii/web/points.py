@@ -53,6 +53,23 @@ class Packet(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Vitals:
+    """What a gateway told of a node beside its readings; None: it did not tell.
+
+    Attributes:
+        battery_v, rssi_dbm, snr_db: Volts, dBm and dB, of the node's last frame.
+        missing: Readings that the node numbered and that have not come.
+    """
+
+    battery_v: float | None = None
+    rssi_dbm: float | None = None
+    snr_db: float | None = None
+    missing: float | None = None
+    low_battery: bool = False
+    sensor_fault: bool = False
+
+
+@dataclass(frozen=True)
 class Rules:
     """Settings: thresholds in °C and %RH, times in seconds, and how many times as fast as real time nodes live."""
 
