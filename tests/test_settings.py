@@ -108,6 +108,7 @@ WRONG = {
     "EDGE_LOSS": "1.1",
     "EDGE_SEED": "-1",
     "EDGE_DURATION_S": "-5",
+    "EDGE_STATUS_PORT": "high",
     "LOG_LEVEL": "loud",
     "LOG_FORMAT": "xml",
     "CLOCK_SPEED": "0",

@@ -218,7 +218,7 @@ class _Stage:
         self._origin_s = time.monotonic() + START_ALLOWANCE_S
         self._record_file = folder / "run" / "radio_record.csv"
         self.notes: list[str] = []
-        broker_port, self._gateway_port, server_port, csv_port, log_port = _free_ports(5)
+        broker_port, self._gateway_port, server_port, csv_port, log_port, edge_port = _free_ports(6)
         self._broker_port = broker_port if self._own_broker else settings.mqtt.port
         self._environment = dict(os.environ) | {
             PARENT_VARIABLE: str(os.getpid()),
@@ -236,6 +236,7 @@ class _Stage:
             "SERVER_STATUS_PORT": str(server_port),
             "CSV_STATUS_PORT": str(csv_port),
             "EDGE_LOG_STATUS_PORT": str(log_port),
+            "EDGE_STATUS_PORT": str(edge_port),
             "EDGE_NODES": str(options.nodes),
             "EDGE_LOSS": str(options.loss),
             "EDGE_SEED": str(options.seed),

@@ -219,6 +219,7 @@ CATALOGUE = (
             ),
             Setting("EDGE_LOG_LINK", None, "Where the nodes' USB log appears. Default: AOII_DATA_DIR/run/edge_log."),
             Setting("EDGE_RECORD_FILE", None, "File that records what the gateway told the radio. Unset: none."),
+            Setting("EDGE_STATUS_PORT", "5015", "Loopback port of the nodes' /metrics and /healthz; 0: none."),
         ),
     ),
     Section(
@@ -358,6 +359,7 @@ class Edge:
     log_link: Path
     report_file: Path
     record_file: Path | None
+    status_port: int
 
 
 @dataclass(frozen=True)
@@ -718,6 +720,7 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             log_link=read.path("EDGE_LOG_LINK", data / "run" / "edge_log"),
             report_file=data / "run" / "edge_report.json",
             record_file=Path(record) if (record := read.text("EDGE_RECORD_FILE")) else None,
+            status_port=read.whole("EDGE_STATUS_PORT", 0, 65535, 5015),
         ),
         logs=Logs(
             level=read.choice("LOG_LEVEL", ("debug", "info", "warning", "error")),

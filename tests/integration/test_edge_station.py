@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from servers import until
+from servers import free_port, until
 
 SPEED = 120
 NODES = 3
@@ -16,7 +16,9 @@ NODES = 3
 
 def test_nodes_sample_at_the_pace_of_the_clock_however_long_the_machine_is_up(tmp_path: Path) -> None:
     report = tmp_path / "data" / "run" / "edge_report.json"
-    environment = dict(os.environ) | {"CLOCK_SPEED": str(SPEED), "EDGE_NODES": str(NODES)}
+    environment = dict(os.environ) | {
+        "CLOCK_SPEED": str(SPEED), "EDGE_NODES": str(NODES), "EDGE_STATUS_PORT": str(free_port()),
+    }  # fmt: skip
     began_s = time.monotonic()
     station = subprocess.Popen([sys.executable, "-m", "aoii.cli", "edge"], cwd=tmp_path, env=environment)
 

@@ -1,4 +1,4 @@
-"""The API, /metrics and /healthz on real databases: what they say, and what they say when the database is away."""
+"""The API, /metrics and health on real databases: what they say, and what they say when the database is away."""
 
 import re
 import statistics
@@ -172,15 +172,19 @@ def test_no_metric_of_another_station_is_exported(client: TestClient) -> None:
     assert "aoii_outbox" not in client.get("/metrics").text
 
 
-def test_health_tells_of_a_missing_broker_but_does_not_judge_it(client: TestClient) -> None:
-    answer = client.get("/healthz")
+def test_a_page_without_a_broker_is_alive_and_not_ready(client: TestClient) -> None:
+    until(lambda: client.get("/readyz").json()["checks"]["database"])
 
-    assert answer.status_code == 200
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
     assert answer.json() == {
-        "ok": True,
-        "checks": {"database": True, "broker": False, "threads": True},
-        "reason": None,
+        "ok": False,
+        "checks": {"broker": False, "database": True},
+        "reason": "waits for: broker",
+        "detail": None,
     }
+    assert client.get("/healthz").json() == {"ok": True, "checks": {"poller": True, "network": True}, "reason": None}
 
 
 def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(load: Load, data_dir: Path) -> None:
@@ -195,11 +199,12 @@ def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(lo
         before = gauges(client)
         for file in data_dir.glob("aoii.db*"):
             file.rename(hidden / file.name)
-        until(lambda: client.get("/healthz").status_code == 503)
+        until(lambda: not client.get("/readyz").json()["checks"]["database"])
 
-        health = client.get("/healthz").json()
-        assert health["ok"] is False
-        assert "aoii.db" in health["reason"]
+        readiness = client.get("/readyz").json()
+        assert readiness["ok"] is False
+        assert "aoii.db" in readiness["detail"]
+        assert client.get("/healthz").status_code == 200
         for path in ("/api/stats", "/api/recent", "/api/nodes", "/api/history"):
             answer = client.get(path)
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -211,7 +216,7 @@ def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(lo
 
         for file in hidden.glob("aoii.db*"):
             file.rename(data_dir / file.name)
-        until(lambda: client.get("/healthz").status_code == 200)
+        until(lambda: client.get("/readyz").json()["checks"]["database"])
 
         assert client.get("/api/stats").json()["total"] == len(READINGS)
 
@@ -343,7 +348,7 @@ def test_no_secret_is_in_any_answer(load: Load) -> None:
     values = load(MYSQL_HOST="127.0.0.1", MYSQL_PORT=free_port(), MQTT_USERNAME="web", **secrets)
 
     with page(values) as client:
-        until(lambda: client.get("/healthz").status_code == 503)
-        answers = [client.get(path).text for path in ("/healthz", "/api/stats", "/metrics", "/api/nodes")]
+        until(lambda: client.get("/readyz").json()["detail"])
+        answers = [client.get(path).text for path in ("/healthz", "/readyz", "/api/stats", "/metrics", "/api/nodes")]
 
     assert not any("hunter" in answer for answer in answers)

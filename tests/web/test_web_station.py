@@ -118,7 +118,7 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
     filled(station)
     stream = Stream(station, node="7", span=3600)
     stream.next()
-    until(lambda: httpx.get(f"{station.url}/healthz").json()["checks"]["broker"])
+    until(lambda: httpx.get(f"{station.url}/readyz").json()["checks"]["broker"])
     sender = Client(settings_of(station).mqtt, "sender")
     sender.start()
     assert sender.wait_ready(30)
@@ -162,7 +162,7 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
     sender = Client(settings_of(station).mqtt, "sender")
     sender.start()
     assert sender.wait_ready(30)
-    until(lambda: httpx.get(f"{station.url}/healthz").json()["checks"]["broker"])
+    until(lambda: httpx.get(f"{station.url}/readyz").json()["checks"]["broker"])
 
     for minute in STORY:
         sender.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)

@@ -13,6 +13,7 @@ import logging
 import random
 import secrets
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ from aoii.core.plan import PROVISIONED, NodeSettings, Picture
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.edge.node import Node
 from aoii.edge.radio import Radio
+from aoii.monitoring import status
+from aoii.monitoring.service_manager import ServiceManager
 from aoii.node_keys import NodeKey
 from aoii.settings import Edge, Settings
 
@@ -37,6 +40,8 @@ REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world 
 SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
 REPLY_AFTER_MS = 400  # in the nodes' world: airtime of a packet and its acknowledgement at SF9
 REPORT_EVERY_S = 0.5
+TURN_S = 0.2
+ALIVE_S = 60.0  # as for the other stations; the loop turns five times a second
 SETTLE_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
 UPLINKS_REMEMBERED = 100_000
 RSSI_DBM, SNR_DB = -90, 8
@@ -48,8 +53,18 @@ def run(settings: Settings) -> int:
     """Run the nodes until the recording or EDGE_DURATION_S is over, keep the ports open until SIGTERM; 0.
 
     SIGUSR1 unplugs the receiver, SIGUSR2 plugs it in again.
+
+    Raises:
+        WorldError: The status port is taken.
     """
-    return asyncio.run(_World(settings).run())
+    world = _World(settings)
+    page = status.serve("edge", settings.edge.status_port, world.alive, world.ready)
+    try:
+        return asyncio.run(world.run())
+    finally:
+        if page is not None:
+            page.shutdown()
+            page.server_close()
 
 
 class _Air:
@@ -67,6 +82,11 @@ class _Air:
         self._settings: dict[tuple[int, int], NodeSettings] = {}  # what the gateway told a node, by generation
         self.accepted: set[tuple[int, int, int]] = set()
         self.pictures: dict[int, Picture] = {}  # what the gateway holds, as a function of what it acknowledged
+
+    @property
+    def is_plugged(self) -> bool:
+        """Whether the receiver is there."""
+        return self._port.is_plugged
 
     def plug(self) -> None:
         """Make the receiver appear."""
@@ -158,6 +178,16 @@ class _World:
         self._plan_checks = 0
         self._plan_mismatches = 0
         self._is_over = False
+        self._beat_s = time.monotonic()
+        self._manager = ServiceManager(self.alive, self.ready)
+
+    def alive(self) -> dict[str, bool]:
+        """What must make progress."""
+        return {"nodes": time.monotonic() - self._beat_s < ALIVE_S}
+
+    def ready(self) -> dict[str, bool]:
+        """What others must be able to open."""
+        return {"receiver": self._air.is_plugged, "log": self._log_port.is_plugged}
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -173,6 +203,7 @@ class _World:
         self._zero_ms = max(0, settled_ms) if self._clock.start_unix_s is not None else settled_ms
         nodes = asyncio.gather(*(self._live(number) for number in sorted(self._keys)))
         reports = asyncio.create_task(self._keep_reporting())
+        turning = asyncio.create_task(self._keep_turning())
         stop = asyncio.create_task(stopped.wait())
         try:
             either: list[asyncio.Future[Any]] = [nodes, stop]
@@ -183,9 +214,10 @@ class _World:
                 log.info("nodes have ended", extra={"event": "nodes_ended", "samples": self._samples})
                 await stop
         finally:
-            for task in (nodes, reports, stop):
+            for task in (nodes, reports, turning, stop):
                 task.cancel()
-            await asyncio.gather(nodes, reports, stop, return_exceptions=True)
+            await asyncio.gather(nodes, reports, turning, stop, return_exceptions=True)
+        self._manager.stopping()
         self._write_report()
         self._air.unplug()
         self._log_port.unplug()
@@ -263,6 +295,13 @@ class _World:
         unix_ms = self._clock.unix_ms() + self._zero_ms + at_ms - self._clock.elapsed_ms()
         line = f"{values},{sampled.status},{NOT_MEASURED},{number},{unix_ms}\n"
         self._log_port.write(line.encode())
+
+    async def _keep_turning(self) -> None:
+        """Show that the loop turns, in which all nodes live."""
+        while True:
+            self._beat_s = time.monotonic()
+            self._manager.turn()
+            await asyncio.sleep(TURN_S)
 
     async def _keep_reporting(self) -> None:
         while True:

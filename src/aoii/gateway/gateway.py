@@ -20,6 +20,7 @@ from aoii.gateway.ledger import Ledger
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
 from aoii.monitoring import metrics, status
+from aoii.monitoring.service_manager import ServiceManager
 from aoii.node_keys import KeyRing
 from aoii.settings import Settings
 
@@ -216,12 +217,15 @@ def run(settings: Settings) -> int:
     """
     stop = stopping.on_signals()
     gateway = Gateway(settings)
+    manager = ServiceManager(gateway.alive, gateway.ready)
     try:
         gateway.start()
         while not stop.wait(TICK_S):
+            manager.turn()
             if dead := gateway.dead():
                 log.error("a thread died", extra={"event": "thread_died", "threads": dead})
                 return 1
+        manager.stopping()
         log.info("gateway stops", extra={"event": "stopping"})
     finally:
         gateway.stop()

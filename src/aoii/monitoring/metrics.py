@@ -14,7 +14,7 @@ from aoii import __version__
 M = TypeVar("M", bound=MetricWrapperBase)
 
 REGISTRY = CollectorRegistry()  # all of them, for tests
-BY_STATION = {name: CollectorRegistry() for name in ("gateway", "server", "csv", "edgelog")}
+BY_STATION = {name: CollectorRegistry() for name in ("gateway", "server", "csv", "edgelog", "edge")}
 CATALOGUE: list[tuple[str, str, str, str]] = []  # exported name, type, labels, meaning
 
 
@@ -60,7 +60,7 @@ def value(metric: MetricWrapperBase, **labels: str) -> float:
     return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
 
 
-_served("gateway", "server", "csv", "edgelog")
+_served("gateway", "server", "csv", "edgelog", "edge")
 BUILD = _registered(Info("aoii_build", "Version of aoii that runs here.", registry=None))
 BUILD.info({"version": __version__})
 _note("aoii_build_info", "info", ("version",), "Version of aoii that runs here.")

@@ -1,6 +1,7 @@
 """The status port of a station, on loopback.
 
-`/metrics` for Prometheus, `/healthz` (alive: it makes progress) and `/readyz` (it can do its work).
+`/metrics` for Prometheus, `/healthz` (alive: it makes progress) and `/readyz` (it can do its work). What is answered
+here is what the service manager is told, too (`service_manager.py`).
 """
 
 import json
@@ -15,6 +16,21 @@ from aoii.core.errors import WorldError
 from aoii.monitoring.metrics import BY_STATION
 
 Check = Callable[[], Mapping[str, bool]]
+
+NOT_ALIVE = "makes no progress"
+NOT_READY = "waits for"
+
+
+def reason(words: str, checks: Mapping[str, bool]) -> str | None:
+    """`words` and the names of what fails, for a person; None when nothing does."""
+    failed = [name for name, is_well in checks.items() if not is_well]
+    return f"{words}: {', '.join(failed)}" if failed else None
+
+
+def answer(words: str, checks: Mapping[str, bool]) -> tuple[int, dict[str, object]]:
+    """HTTP status and JSON content for checks: 200, or 503 with the reason."""
+    why = reason(words, checks)
+    return 200 if why is None else 503, {"ok": why is None, "checks": dict(checks), "reason": why}
 
 
 def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
@@ -36,12 +52,16 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(BY_STATION[station]))
-            elif self.path in ("/healthz", "/readyz"):
-                checks = dict(alive() if self.path == "/healthz" else ready())
-                body = json.dumps({"ok": all(checks.values()), "checks": checks}).encode()
-                self._answer(200 if all(checks.values()) else 503, "application/json", body)
+            elif self.path == "/healthz":
+                self._judge(NOT_ALIVE, alive())
+            elif self.path == "/readyz":
+                self._judge(NOT_READY, ready())
             else:
                 self._answer(404, "text/plain", b"/metrics, /healthz or /readyz\n")
+
+        def _judge(self, words: str, checks: Mapping[str, bool]) -> None:
+            code, content = answer(words, checks)
+            self._answer(code, "application/json", json.dumps(content).encode())
 
         def _answer(self, code: int, kind: str, body: bytes) -> None:
             self.send_response(code)

@@ -5,6 +5,7 @@ It also brings the tables up to date whenever the database comes back: it may be
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from aoii.core.errors import WorldError
@@ -35,6 +36,7 @@ class DatabaseWatch:
         self._wake = threading.Event()
         self._answered = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database-watch", daemon=True)
+        self._asked_s: float | None = None  # since when a question waits for its answer
         self.is_up = False
 
     def start(self) -> None:
@@ -45,6 +47,12 @@ class DatabaseWatch:
     def has_ended(self) -> bool:
         """Whether the thread is gone, which must not happen before `stop`."""
         return not self._thread.is_alive()
+
+    @property
+    def beat_s(self) -> float:
+        """When it moved last, monotonic seconds: now, unless it waits for an answer. Migrating takes what it takes."""
+        asked_s = self._asked_s
+        return time.monotonic() if asked_s is None else asked_s
 
     def stop(self) -> None:
         """Ask no more; does not wait for a probe under way."""
@@ -80,10 +88,13 @@ class DatabaseWatch:
             if not self._migrated:
                 self._database.migrate()
                 self._migrated = True
+            self._asked_s = time.monotonic()
             self._database.ping(write=True)
         except WorldError as error:
             self._down(str(error))
             return
+        finally:
+            self._asked_s = None
         self.is_up = True
         metrics.DATABASE_UP.set(1)
         if not self._answered.is_set():

@@ -20,6 +20,7 @@ from aoii import stopping
 from aoii.core.errors import SettingsError, WorldError
 from aoii.core.stream import Line, Reader
 from aoii.monitoring import metrics, status
+from aoii.monitoring.service_manager import ServiceManager
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database, EdgeLogRow
@@ -82,6 +83,7 @@ class PortReader:
         self._told = False
         self._thread = threading.Thread(target=self._run, name=f"edge-log-{source.port}", daemon=True)
         self.is_open = False
+        self.beat_s = time.monotonic()
 
     def start(self) -> None:
         """Begin reading; the port need not be there."""
@@ -99,6 +101,7 @@ class PortReader:
     def _run(self) -> None:
         delay_s = REOPEN_FIRST_S
         while not self._stop.is_set():
+            self.beat_s = time.monotonic()
             try:
                 with LogPort(self._path) as port:
                     self._set_open(True)
@@ -123,6 +126,7 @@ class PortReader:
         is_first = True
         ending = False
         while not ending:
+            self.beat_s = time.monotonic()
             ending = self._stop.is_set()  # then once more, for what has arrived already
             for found in reader.feed(port.read()):
                 now = datetime.now()  # noqa: DTZ005 - `created_at` is local
@@ -173,10 +177,11 @@ class LogReader:
 
     def alive(self) -> dict[str, bool]:
         """What must make progress."""
+        now = time.monotonic()
         return {
-            "ports": all(port.is_alive for port in self._ports),
-            "writer": self._writer.is_alive() and time.monotonic() - self._progress_s < ALIVE_S,
-            "database_watch": not self._watch.has_ended,
+            "ports": all(port.is_alive and now - port.beat_s < ALIVE_S for port in self._ports),
+            "writer": self._writer.is_alive() and now - self._progress_s < ALIVE_S,
+            "database_watch": now - self._watch.beat_s < ALIVE_S and not self._watch.has_ended,
         }
 
     def ready(self) -> dict[str, bool]:
@@ -233,11 +238,14 @@ def run(settings: Settings) -> int:
         raise SettingsError(["EDGE_LOG_PORT is not set; name the port of a node's USB log, such as /dev/ttyUSB1"])
     stop = stopping.on_signals()
     reader = LogReader(settings)
+    manager = ServiceManager(reader.alive, reader.ready)
     reader.start()
     while not stop.wait(GATHER_S):
+        manager.turn()
         if reader.has_failed:
             log.error("a thread of the log reader has ended", extra={"event": "thread_ended"})
             reader.stop()
             return 1
+    manager.stopping()
     reader.stop()
     return 0

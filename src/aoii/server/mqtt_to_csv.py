@@ -17,6 +17,7 @@ from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.core.errors import AoiiError
 from aoii.monitoring import metrics, status
+from aoii.monitoring.service_manager import ServiceManager
 from aoii.server import reception
 from aoii.server.csv_file import CsvFile, CsvRow
 from aoii.server.inbox import Inbox
@@ -166,11 +167,14 @@ def run(settings: Settings) -> int:
     """
     stop = stopping.on_signals()
     subscriber = CsvSubscriber(settings)
+    manager = ServiceManager(subscriber.alive, subscriber.ready)
     subscriber.start()
     while not stop.wait(IDLE_S):
+        manager.turn()
         if subscriber.has_failed:
             log.error("a thread of the CSV subscriber has ended", extra={"event": "thread_ended"})
             subscriber.stop()
             return 1
+    manager.stopping()
     subscriber.stop()
     return 0

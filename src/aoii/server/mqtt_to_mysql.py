@@ -19,6 +19,7 @@ from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import WorldError
 from aoii.monitoring import metrics, status
+from aoii.monitoring.service_manager import ServiceManager
 from aoii.server import ingest, reception
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
@@ -448,13 +449,18 @@ class Server:
         self._listening = False
         self._page = status.serve("server", server.status_port, self.alive, self.ready)
 
-    def start(self, stop: threading.Event) -> None:
-        """Begin; waits for the database's first answer as long as a batch would, then takes messages without it."""
+    def start(self, stop: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
+        """Begin; waits for the database's first answer as long as a batch would, then takes messages without it.
+
+        Args:
+            stop: Ends the waiting.
+            turn: Called several times a second while it waits.
+        """
         self._ingest.watch.start()
         self._ingest.start()
         deadline = time.monotonic() + self._max_wait_s
         while not self._ingest.watch.wait_answer(IDLE_S) and time.monotonic() < deadline and not stop.is_set():
-            pass
+            turn()
         if not stop.is_set():
             self._client.start()
             self._listening = True
@@ -476,10 +482,11 @@ class Server:
 
     def alive(self) -> dict[str, bool]:
         """What must make progress."""
-        network_moves = self._client.is_alive and time.monotonic() - self._client.beat_s < ALIVE_S
+        now = time.monotonic()
+        network_moves = self._client.is_alive and now - self._client.beat_s < ALIVE_S
         return {
             "ingest": self._ingest.is_alive,
-            "database_watch": not self._ingest.watch.has_ended,
+            "database_watch": now - self._ingest.watch.beat_s < ALIVE_S and not self._ingest.watch.has_ended,
             "network": network_moves or not self._listening,
         }
 
@@ -506,12 +513,15 @@ def run(settings: Settings) -> int:
     """
     stop = stopping.on_signals()
     server = Server(settings)
-    server.start(stop)
+    manager = ServiceManager(server.alive, server.ready)
+    server.start(stop, manager.turn)
     while not stop.wait(IDLE_S):
+        manager.turn()
         if server.has_failed:
             log.error("a thread of the server has ended", extra={"event": "thread_ended"})
             server.stop()
             return 1
+    manager.stopping()
     if not server.stop():
         log.warning("stopped in a batch", extra={"event": "stopped_in_batch"})  # it comes again
     return 0

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aoii.core.errors import InputError, WorldError
-from aoii.monitoring import metrics
+from aoii.monitoring import metrics, status
 from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
 from aoii.web.live import CARD_SPAN_S, SPANS_S, Follower, Live
@@ -35,7 +35,6 @@ HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 STREAMS_LIMIT = 64  # open pages; each costs a look four times a second
 LOOK_S = 0.25
 SEND_TIMEOUT_S = 30.0  # a page that does not read is let go, and comes back by itself
-HEALTH_PATIENCE_S = 3.0  # a probe that waits longer gives up itself
 END_S = 1.0  # `_follow` ends by itself; cut off, the page would see a broken answer
 RETRY_AFTER_S = 5
 
@@ -62,6 +61,7 @@ class Answers:
             Route("/events", self.events),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
         ]
 
     def stats(self, request: Request) -> Response:
@@ -125,21 +125,15 @@ class Answers:
         metrics.WEB_BROKER_UP.set(self._live.broker_up)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
-    def healthz(self, request: Request) -> Response:
-        """200 while the page works; 503 and the reason when the database cannot be read. The broker is told of only."""
-        reason = None
-        try:
-            self._source.read(Database.ping, HEALTH_PATIENCE_S)
-        except WorldError as error:
-            reason = str(error)
-        if not self._live.is_alive:
-            reason = "a thread of the page has ended; restart `aoii web`"
-        checks = {
-            "database": self._live.database_away is None,
-            "broker": self._live.broker_up,
-            "threads": self._live.is_alive,
-        }
-        return _json({"ok": reason is None, "checks": checks, "reason": reason}, 200 if reason is None else 503)
+    async def healthz(self, request: Request) -> Response:
+        """200 while everything makes progress, else 503 with the reason; the database is not asked."""
+        code, content = status.answer(status.NOT_ALIVE, self._live.alive())
+        return _json(content, code)
+
+    async def readyz(self, request: Request) -> Response:
+        """200 while the page lacks nothing, else 503 with the reason and, as `detail`, why the database is away."""
+        code, content = status.answer(status.NOT_READY, self._live.ready())
+        return _json(content | {"detail": self._live.database_away}, code)
 
     def _last_day(self, node: NodeSummary) -> dict[str, object] | None:
         summary = self._live.summary(node.node or UNNAMED, CARD_SPAN_S)

@@ -1,5 +1,6 @@
 """The web station, wired: database and broker in, the page, its API and `/metrics` out."""
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -17,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from aoii.core.errors import InputError, WorldError
+from aoii.monitoring.service_manager import ServiceManager
 from aoii.settings import Settings
 from aoii.settings import Web as WebSettings
 from aoii.web import api
@@ -27,6 +29,7 @@ from aoii.web.source import Source
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
+TURN_S = 0.2
 SHUTDOWN_S = 3  # for requests that are being answered; streams end by themselves within one look
 
 
@@ -53,11 +56,20 @@ def create_app(settings: Settings) -> Starlette:
     source = Source(settings.database)
     live = Live(settings, source)
     answers = api.Answers(source, live)
+    manager = ServiceManager(live.alive, live.ready)
+
+    async def keep_turning() -> None:
+        while True:
+            manager.turn()
+            await asyncio.sleep(TURN_S)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         live.start()
+        turning = asyncio.create_task(keep_turning())
         yield
+        turning.cancel()
+        manager.stopping()
         live.stop()
         source.close()
 

@@ -37,6 +37,7 @@ SPANS_S = (3600, 21600, 86400)  # what a page may ask for
 SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
 SUMMARY_IDLE_S = 10.0  # of a node that did not: its silence is judged again
 NODES_PER_CARD_SECOND = 25  # a hundred cards are refreshed every 5 s, so that summaries cost a twentieth of a core
+ALIVE_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
 NOTHING = News([], [], [])
 
 
@@ -61,6 +62,7 @@ class Live:
         self._last_log_id = 0
         self._reread_at = 0.0
         self._summaries: dict[tuple[str, int], tuple[float, int, Summary]] = {}
+        self._beat_s = time.monotonic()
         self._poller = threading.Thread(target=self._follow_database, name="poller", daemon=True)
         self._broker = Client(
             settings.mqtt,
@@ -79,10 +81,17 @@ class Live:
         """Whether estimates are coming in."""
         return self._broker.is_ready
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether both threads still run."""
-        return self._poller.is_alive() and self._broker.is_alive
+    def alive(self) -> dict[str, bool]:
+        """What must make progress."""
+        now = time.monotonic()
+        return {
+            "poller": self._poller.is_alive() and now - self._beat_s < ALIVE_S,
+            "network": self._broker.is_alive and now - self._broker.beat_s < ALIVE_S,
+        }
+
+    def ready(self) -> dict[str, bool]:
+        """What must be there for a page that lacks nothing."""
+        return {"broker": self.broker_up, "database": self._opening > 0 and self.database_away is None}
 
     @property
     def simulated(self) -> bool:
@@ -152,6 +161,7 @@ class Live:
 
     def _follow_database(self) -> None:
         while not self.stopping.is_set():
+            self._beat_s = time.monotonic()
             try:
                 self._poll()
             except WorldError:
@@ -209,6 +219,7 @@ class Live:
             self._last_log_id = (rows[-1].id if rows else None) or self._last_log_id
 
     def _page(self, ask: Callable[[Database, int, int], list[Row]], after: int) -> list[Row]:
+        self._beat_s = time.monotonic()
         return self._source.try_read(lambda database: ask(database, after, PAGE_ROWS))
 
 
