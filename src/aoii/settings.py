@@ -113,6 +113,12 @@ CATALOGUE = (
                 "HEARTBEAT_S", "3600", "A node that had nothing to correct reports after this many seconds; 0: never."
             ),
             Setting(
+                "HEARTBEAT_MIN_S",
+                "600",
+                "After this many on a bad link; twice as long with each packet that needs no resend, up to HEARTBEAT_S.",
+            ),
+            Setting("TAU", "1", "A node corrects a picture that has been wrong at this many samples in a row, 1 to 255."),
+            Setting(
                 "NODE_KEYS_FILE",
                 None,
                 "Keys of our own nodes, one `node epoch key` a line. Default: AOII_DATA_DIR/node_keys.",
@@ -294,6 +300,8 @@ class Gateway:
     beta_hum: float
     sample_period_s: int
     heartbeat_s: int
+    heartbeat_min_s: int
+    tau: int
     node_keys_file: Path
     mirror_weights: Path | None
     outbox_path: Path
@@ -684,6 +692,8 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             beta_hum=read.number("BETA_HUM", 0.01, 100, 3.0),
             sample_period_s=read.whole("SAMPLE_PERIOD_S", 1, 3600, 60),
             heartbeat_s=read.whole("HEARTBEAT_S", 0, 65535, 3600),
+            heartbeat_min_s=read.whole("HEARTBEAT_MIN_S", 0, 65535, 600),
+            tau=read.whole("TAU", 1, 255, 1),
             node_keys_file=read.path("NODE_KEYS_FILE", data / "node_keys"),
             mirror_weights=read.existing_file("MIRROR_WEIGHTS"),
             outbox_path=data / "outbox.db",

@@ -28,7 +28,7 @@ UPLINK = Uplink(
     battery=140,
 )
 ACK = Ack(node=7, epoch=1, frame=5, unix_s=1451606400, unix_ms=123, generation=3, settings=None)
-SETTINGS = NodeSettings(50, 300, 60, 3600)
+SETTINGS = NodeSettings(50, 300, 60, 3600, 0, 1)
 
 U8, U16, U32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
 I8 = st.integers(-128, 127)
@@ -48,7 +48,10 @@ uplinks = st.builds(
     battery=U8,
 )
 node_settings = st.builds(
-    NodeSettings, st.integers(1, 0xFFFF), st.integers(1, 0xFFFF), st.integers(1, 0xFFFF), st.integers(0, 0xFFFF)
+    NodeSettings,
+    *[st.integers(1, 0xFFFF)] * 3,
+    *[st.integers(0, 0xFFFF)] * 2,
+    st.integers(1, 0xFF),
 )
 acks = st.builds(Ack, U16, U16, U32, U32, st.integers(0, 999), U8, st.none() | node_settings)
 
@@ -70,7 +73,7 @@ def test_an_uplink_survives_the_air(uplink: Uplink) -> None:
 def test_an_acknowledgement_survives_the_air(ack: Ack) -> None:
     data = frames.encode_ack(ack, KEY)
 
-    assert len(data) == (22 if ack.settings is None else 30)
+    assert len(data) == (22 if ack.settings is None else 33)
     assert frames.decode_ack(data, ack.node, ack.epoch, KEY) == ack
 
 
@@ -131,7 +134,7 @@ def signed(body: bytes, direction: bytes) -> bytes:
 
 def test_an_authentic_frame_of_a_newer_firmware_is_refused_by_its_fields() -> None:
     body = frames.encode_uplink(UPLINK, KEY)[:26]
-    answer = frames.encode_ack(ACK._replace(settings=SETTINGS), KEY)[:24]
+    answer = frames.encode_ack(ACK._replace(settings=SETTINGS), KEY)[:27]
 
     assert reason(frames.decode_uplink(signed(b"\x12" + body[1:], b"U"), key_of)) == "plan"
     assert reason(frames.decode_uplink(signed(body[:24] + b"\x03" + body[25:], b"U"), key_of)) == "flags"

@@ -57,7 +57,7 @@ def test_steps_are_counted_to_the_nearest_sample(steps: int, period_s: int) -> N
 
 def test_a_picture_is_evaluated_on_the_clock_of_its_holder() -> None:
     plan = Plan(16, 0, -16, 0, 0)
-    picture = Picture(2000, 5000, plan, NodeSettings(50, 300, 60, 0), sampled_ms=1000)
+    picture = Picture(2000, 5000, plan, NodeSettings(50, 300, 60, 0, 0, 1), sampled_ms=1000)
 
     assert picture.at(1000) == (2050, 4700)
     assert picture._replace(plan=HOLD).at(10**9) == (2000, 5000)

@@ -15,7 +15,7 @@ from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, Backlog, Numbers, RamStore
 from gateway_twin import GatewayTwin
 
 KEY = bytes(range(16))
-SETTINGS = NodeSettings(50, 300, 60, 0)
+SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 BLOCK = 8
 ROOM = NUMBER_SLOTS + 200  # so that nothing has to make room
 
@@ -131,7 +131,7 @@ def test_a_full_ring_drops_the_oldest_and_counts_it() -> None:
     backlog = Backlog(RamStore(NUMBER_SLOTS + 3), 1)
 
     for counter in range(1, 6):
-        backlog.put(Stored(counter, counter, 0, 0, 0), 0)
+        backlog.put(Stored(counter, counter, 0, 0, 0, 0))
 
     oldest = backlog.oldest()
     assert oldest is not None
@@ -148,8 +148,8 @@ def test_the_ring_is_a_queue_that_forgets_its_oldest_and_survives_restarts(
     expected: list[Stored] = []
     for counter, removal in enumerate(removals, start=1):
         if removal is None or not expected:
-            stored = Stored(counter, -counter, counter, 2**32 - counter, counter % 32)
-            backlog.put(stored, 0)
+            stored = Stored(counter, -counter, counter, 2**32 - counter, counter % 32, 64 * counter)
+            backlog.put(stored)
             expected = [*expected, stored][-room:]
         else:
             assert backlog.remove(expected.pop(removal % len(expected)).counter)
@@ -164,7 +164,7 @@ def test_the_ring_is_a_queue_that_forgets_its_oldest_and_survives_restarts(
 
 def test_readings_of_an_earlier_epoch_are_not_sent_under_the_new_one() -> None:
     flash = Flash(NUMBER_SLOTS + 2)
-    Backlog(flash, 1).put(Stored(1, 2, 3, 4, 0), 0)
+    Backlog(flash, 1).put(Stored(1, 2, 3, 4, 0, 0))
 
     assert Backlog(flash, 2).oldest() is None
 
@@ -172,8 +172,8 @@ def test_readings_of_an_earlier_epoch_are_not_sent_under_the_new_one() -> None:
 def test_a_reading_that_the_flash_lost_is_counted_and_passed_over() -> None:
     flash = Flash(NUMBER_SLOTS + 2)
     backlog = Backlog(flash, 1)
-    backlog.put(Stored(1, 2, 3, 4, 0), 0)
-    backlog.put(Stored(2, 2, 3, 4, 0), 0)
+    backlog.put(Stored(1, 2, 3, 4, 0, 0))
+    backlog.put(Stored(2, 2, 3, 4, 0, 0))
     flash.write(NUMBER_SLOTS, bytes(SLOT_BYTES))
 
     oldest = backlog.oldest()

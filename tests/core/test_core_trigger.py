@@ -7,7 +7,7 @@ from aoii.core import trigger
 from aoii.core.plan import HOLD, NodeSettings
 from aoii.core.trigger import Hold, Sensor, Trigger
 
-SETTINGS = NodeSettings(50, 300, 60, 0)
+SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 readings = st.integers(-4000, 8500)
 
 
@@ -21,21 +21,23 @@ def test_wrong_is_a_threshold_or_more_in_either_quantity(
 
 
 def test_it_speaks_when_the_picture_has_been_wrong_for_tau_samples_and_until_it_is_right() -> None:
-    three = Trigger(tau=3)
+    three = Trigger()
 
-    said = [three.decide(wrong, heartbeat_due=False) for wrong in (True, True, False, True, True, True, True, False)]
+    said = [
+        three.decide(wrong, heartbeat_due=False, tau=3) for wrong in (True, True, False, True, True, True, True, False)
+    ]
 
     assert said == [trigger.SKIP] * 5 + [trigger.EVENT] * 2 + [trigger.SKIP]
 
 
 def test_an_event_goes_before_a_heartbeat() -> None:
-    assert Trigger().decide(wrong=True, heartbeat_due=True) == trigger.EVENT
-    assert Trigger().decide(wrong=False, heartbeat_due=True) == trigger.HEARTBEAT
-    assert Trigger().decide(wrong=False, heartbeat_due=False) == trigger.SKIP
+    assert Trigger().decide(wrong=True, heartbeat_due=True, tau=1) == trigger.EVENT
+    assert Trigger().decide(wrong=False, heartbeat_due=True, tau=1) == trigger.HEARTBEAT
+    assert Trigger().decide(wrong=False, heartbeat_due=False, tau=1) == trigger.SKIP
 
 
 def test_a_wrong_picture_is_corrected_by_an_event_not_by_a_heartbeat() -> None:
-    assert Trigger(tau=2).decide(wrong=True, heartbeat_due=True) == trigger.SKIP
+    assert Trigger().decide(wrong=True, heartbeat_due=True, tau=2) == trigger.SKIP
 
 
 def test_the_ends_of_the_range_are_readings() -> None:

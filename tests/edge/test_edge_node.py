@@ -19,7 +19,7 @@ from aoii.edge.node import FAULT_SAMPLES, Node
 from gateway_twin import UNIX_S, GatewayTwin
 
 KEY = bytes(range(16))
-SETTINGS = NodeSettings(beta_t_c=50, beta_h_c=300, period_s=60, heartbeat_s=0)
+SETTINGS = NodeSettings(beta_t_c=50, beta_h_c=300, period_s=60, heartbeat_s=0, heartbeat_min_s=0, tau=1)
 PERIOD_MS = 60_000
 
 
@@ -44,9 +44,9 @@ class Wobble:
 
 
 def make(
-    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None, tau: int = 1
+    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None
 ) -> tuple[Node, GatewayTwin]:
-    node = Node(7, 1, KEY, node_settings, predictor or trigger.Hold(), RamStore(), random.Random(1).random, tau=tau)
+    node = Node(7, 1, KEY, node_settings, predictor or trigger.Hold(), RamStore(), random.Random(1).random)
     return node, GatewayTwin(KEY, node_settings)
 
 
@@ -66,10 +66,10 @@ def deliver(node: Node, gateway: GatewayTwin, sends: list[Send], now_ms: int) ->
 
 
 def settled_node(
-    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None, tau: int = 1
+    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None
 ) -> tuple[Node, GatewayTwin]:
     """A node whose first sample, 20 °C and 50 %RH at 0, the gateway has acknowledged."""
-    node, gateway = make(node_settings, predictor, tau)
+    node, gateway = make(node_settings, predictor)
     deliver(node, gateway, node.sample(0, 20.0, 50.0), 0)
     return node, gateway
 
@@ -108,7 +108,7 @@ def test_a_reading_at_a_threshold_is_an_event(temperature: float, humidity: floa
 
 
 def test_with_a_threshold_of_two_samples_one_wrong_sample_is_waited_out() -> None:
-    node, _ = settled_node(tau=2)
+    node, _ = settled_node(SETTINGS._replace(tau=2))
 
     assert node.sample(PERIOD_MS, 21.0, 50.0) == []
     assert node.sample(2 * PERIOD_MS, 20.0, 50.0) == []
@@ -193,11 +193,11 @@ def test_after_power_returns_the_numbers_go_on() -> None:
 def test_settings_from_the_gateway_take_effect_and_are_reported_back() -> None:
     wobble = Wobble()
     node, gateway = make(predictor=wobble)
-    gateway.settings, gateway.generation = NodeSettings(20, 100, 30, 600), 9
+    gateway.settings, gateway.generation = NodeSettings(20, 100, 30, 600, 0, 1), 9
 
     deliver(node, gateway, node.sample(0, 20.0, 50.0), 0)
 
-    assert node.settings == NodeSettings(20, 100, 30, 600)
+    assert node.settings == NodeSettings(20, 100, 30, 600, 0, 1)
     assert wobble.thresholds == (20, 100)
     assert read(node.sample(30_000, 20.2, 50.0)).generation == 1  # 9 modulo 8
 
@@ -404,7 +404,7 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
         now_ms = minute * PERIOD_MS
         air.until(now_ms)
         if changes and minute % 40 == 20:
-            gateway.settings = NodeSettings(30 + minute % 41, 200 + minute, 60, 600)
+            gateway.settings = NodeSettings(30 + minute % 41, 200 + minute, 60, 600, 0, 1)
             gateway.generation = gateway.generation % 7 + 1
         temperature += chance.gauss(0, restless)
         humidity += chance.gauss(0, 3 * restless)

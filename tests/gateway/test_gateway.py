@@ -434,7 +434,7 @@ def test_a_node_is_told_the_gateways_settings_until_it_uses_them(
         again = node.send(2, 2, generation=0)
         used = node.send(3, 3, generation=1)
 
-    assert told.settings == again.settings == NodeSettings(20, 150, 30, 3600)
+    assert told.settings == again.settings == NodeSettings(20, 150, 30, 3600, 600, 1)
     assert (told.generation, again.generation, used.generation, used.settings) == (1, 1, 1, None)
 
 

@@ -13,7 +13,7 @@ from aoii.lab.replay import Options, replay
 from aoii.recordings import Series
 
 KEY = bytes(16)
-SETTINGS = NodeSettings(50, 300, 60, 0)
+SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 
 
 class Clocked(Learner):

@@ -41,7 +41,7 @@ from aoii.edge.node import Node
 from aoii.core.frames import NodeSettings
 from aoii.core.store import RamStore
 from aoii.core.trigger import Hold
-node = Node(7, 1, bytes(16), NodeSettings(50, 300, 60, 3600), Hold(), RamStore(), lambda: 0.5)
+node = Node(7, 1, bytes(16), NodeSettings(50, 300, 60, 3600, 0, 1), Hold(), RamStore(), lambda: 0.5)
 minute = 0
 def step():
     global minute

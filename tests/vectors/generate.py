@@ -101,7 +101,7 @@ def uplink_cases() -> list[Case]:
 ACKS: list[tuple[str, list[int], list[int] | None]] = [
     # name; node, epoch, frame, unix_s, unix_ms, generation; settings
     ("acknowledged", [7, 1, 258, 1_451_606_400, 123, 3], None),
-    ("acknowledged, with settings", [7, 1, 1, 1_451_606_400, 999, 3], [50, 300, 60, 3600]),
+    ("acknowledged, with settings", [7, 1, 1, 1_451_606_400, 999, 3], [50, 300, 60, 3600, 600, 2]),
     ("a gateway without time", [7, 1, 2**32 - 1, 0, 0, 255], None),
 ]
 
@@ -111,7 +111,7 @@ def ack_cases() -> list[Case]:
     for name, numbers, settings in ACKS:
         body = b"\x11" + struct.pack("<HHIIHB", *numbers)
         if settings is not None:
-            body += struct.pack("<4H", *settings)
+            body += struct.pack("<5HB", *settings)
         names = ("node", "epoch", "frame", "unix_s", "unix_ms", "generation")
         fields: Case = dict(zip(names, numbers, strict=True)) | {"settings": settings}
         cases.append({"name": name, "key": KEY.hex(), "fields": fields, "bytes": signed(b"D", body)})
@@ -125,7 +125,9 @@ def ack_cases() -> list[Case]:
         ("mac", signed(b"U", good[:16])),
         ("epoch", signed(b"D", good[:3] + b"\x02" + good[4:16])),
         ("range", signed(b"D", good[:13] + b"\xe8\x03" + good[15:16])),
-        ("range", signed(b"D", whole[:20] + b"\0\0" + whole[22:24])),
+        ("range", signed(b"D", whole[:20] + b"\0\0" + whole[22:27])),
+        ("range", signed(b"D", whole[:26] + b"\0")),
+        ("length", signed(b"D", whole[:24])),
     ):
         cases.append({"name": f"refused: {reason}", "key": KEY.hex(), "bytes": data, "reason": reason})
     return cases
@@ -187,7 +189,7 @@ def stream_cases(uplink: bytes, ack: bytes) -> list[Case]:
 def ack_for(data: str, at_ms: int, settings: list[int] | None = None) -> str:
     uplink = bytes.fromhex(data)
     body = b"\x11" + uplink[1:9] + struct.pack("<IHB", 1_451_606_400 + at_ms // 1000, at_ms % 1000, 3)
-    return signed(b"D", body + (struct.pack("<4H", *settings) if settings else b""))
+    return signed(b"D", body + (struct.pack("<5HB", *settings) if settings else b""))
 
 
 def link_cases() -> list[Case]:
@@ -204,7 +206,7 @@ def link_cases() -> list[Case]:
 
 
 def script(name: str, words: list[str]) -> Case:
-    settings, seed = [50, 300, 60, 3600], len(words)
+    settings, seed = [50, 300, 60, 3600, 600, 1], len(words)
     machine = link.Link(7, 1, KEY, NodeSettings(*settings), RamStore(), replay.Chance(seed).random)
     now_ms, sent, steps = 0, [""], []
     for number, word in enumerate(words):
@@ -219,7 +221,7 @@ def script(name: str, words: list[str]) -> Case:
         elif word == "due":
             step["at_ms"] = now_ms = machine.deadline_ms() or now_ms
         else:
-            told = [40, 250, 30, 600] if word == "settings" else None
+            told = [40, 250, 30, 600, 0, 1] if word == "settings" else None
             data = {"noise": "00" * 22, "old ack": ack_for(sent[0] or sent[-1], now_ms)}.get(word)
             now_ms += 700
             step |= {"at_ms": now_ms, "do": "receive", "bytes": data or ack_for(sent[-1], now_ms, told)}

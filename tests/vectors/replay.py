@@ -173,7 +173,7 @@ class Life:
     def __init__(self, seed: int, loss: int) -> None:
         self._chance = Chance(seed)
         self._loss = loss
-        self._node = Node(7, 1, KEY, NodeSettings(50, 300, 60, 1800), Echo(), RamStore(), self._chance.random)
+        self._node = Node(7, 1, KEY, NodeSettings(50, 300, 60, 1800, 0, 1), Echo(), RamStore(), self._chance.random)
         self._digest = hashlib.sha256()
         self._temperature_c, self._humidity_c = 2000, 5000
         self._minute = 0
@@ -209,5 +209,5 @@ class Life:
         uplink = frames.decode_uplink(data, lambda node: KEY)
         if self._chance.byte() < self._loss or not isinstance(uplink, Uplink):
             return b""
-        settings = None if uplink.generation else NodeSettings(40, 250, 60, 1800)
+        settings = None if uplink.generation else NodeSettings(40, 250, 60, 1800, 0, 1)
         return frames.encode_ack(Ack(7, 1, uplink.frame, 1_451_606_400 + self._minute * 60, 500, 1, settings), KEY)

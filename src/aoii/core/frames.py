@@ -23,7 +23,7 @@ if MYPY:
 VERSION = 1
 UPLINK_BYTES = 32  # on air; 250 ms at SF9, and the limit that the budget of a node is planned with
 ACK_BYTES = 22
-ACK_WITH_SETTINGS_BYTES = 30
+ACK_WITH_SETTINGS_BYTES = 33
 KEY_BYTES = 16
 MAC_BYTES = 6  # a forger who sends a frame a second for a year succeeds with probability 1e-7
 
@@ -41,7 +41,7 @@ REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "plan", 
 
 _UPLINK = "<BHHIIHBhHbbbbBB"
 _ACK = "<BHHIIHB"
-_SETTINGS = "<HHHH"
+_SETTINGS = "<HHHHHB"
 
 
 class Uplink(
@@ -195,7 +195,7 @@ def node_of(data: bytes) -> int | None:
 
 
 def encode_ack(ack: Ack, key: bytes) -> bytes:
-    """The 22 bytes of an acknowledgement, 30 with settings.
+    """The 22 bytes of an acknowledgement, 33 with settings.
 
     Raises:
         ProgramError: A field does not fit, or the key is not KEY_BYTES long.
@@ -213,7 +213,7 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
         fault = settings_fault(settings)
         if fault:
             raise ProgramError(fault)
-        body += struct.pack(_SETTINGS, settings.beta_t_c, settings.beta_h_c, settings.period_s, settings.heartbeat_s)
+        body += struct.pack(_SETTINGS, *settings)
     return body + _mac(b"D", body, key)
 
 
@@ -289,10 +289,11 @@ def _ack(body: bytes) -> Ack | Rejected:
 
 def settings_fault(settings: NodeSettings) -> str:
     """What is wrong with settings for a node, in words; empty when nothing is."""
-    lowest = NodeSettings(1, 1, 1, 0)
-    for name, value, low in zip(("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"), settings, lowest):
-        if not low <= value <= 0xFFFF:
-            return f"{name} is {value}; use {low} to 65535"
+    names = ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s", "heartbeat_min_s", "tau")
+    for name, value, low in zip(names, settings, (1, 1, 1, 0, 0, 1)):
+        high = 255 if name == "tau" else 65535
+        if not low <= value <= high:
+            return f"{name} is {value}; use {low} to {high}"
     return ""
 
 

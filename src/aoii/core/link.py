@@ -1,21 +1,25 @@
 """The node's end of the radio link: one packet at a time until the gateway has it, and never a number twice.
 
-Stop-and-wait. A packet is sent again byte for byte; when the reading has moved on, the caller submits a newer one,
-and an event that was not acknowledged becomes backlog, sent later as backfill when nothing newer waits. RULES is the
-whole behaviour. It refuses to decide what is worth sending (`trigger`) and reads no clock and no radio: times come in
-as `now_ms` of the node's own unwrapped tick, packets go out as values.
+Stop-and-wait. An event lies in the flash before it is sent, and until it is acknowledged. A packet is sent again byte
+for byte; when the reading has moved on, the caller submits a newer one, and the older event is sent later as backfill,
+when nothing newer waits. RULES is the whole behaviour. It refuses to decide what is worth sending (`trigger`) and reads
+no clock and no radio: times come in as `now_ms` of the node's own unwrapped tick, packets go out as values.
 
 What both ends hold, and why they agree: docs/explanation/link.md.
 """
 
+import struct
 from collections import namedtuple
 
+from . import volatile
 from .errors import ProgramError
 from .frames import (
     AGE_LIMIT_S,
     BACKFILL,
     EVENT,
+    HEARTBEAT,
     KIND_NAMES,
+    UPLINK_BYTES,
     Rejected,
     Uplink,
     decode_ack,
@@ -23,10 +27,11 @@ from .frames import (
 )
 from .plan import HOLD, NodeSettings, Picture, Plan
 from .store import Backlog, Numbers, Stored
+from .unixclock import UnixClock
 
 MYPY = False
 if MYPY:
-    from .shapes import Random, Store
+    from .shapes import IsBusy, Random, Store
 
 # States.
 IDLE = "idle"  # nothing waits but, perhaps, backlog
@@ -37,6 +42,7 @@ WAITING = "waiting"  # a packet is on the air; the radio listens for its acknowl
 SUBMIT = "submit"  # the caller has something newer to say
 DUE = "due"  # the deadline has come
 SPENT = "spent"  # the deadline has come, but the airtime is used up
+BUSY = "busy"  # the deadline has come, but somebody else is on the air
 ACK = "ack"  # the packet is acknowledged
 STRAY = "stray"  # an authentic acknowledgement of something else
 
@@ -46,6 +52,7 @@ SUPERSEDE = "supersede"
 RECALL = "recall"
 TRANSMIT = "transmit"
 DEFER = "defer"
+YIELD = "yield"
 BACK_OFF = "back_off"
 RELEASE = "release"
 FORGET = "forget"
@@ -57,6 +64,7 @@ RULES = {
     (READY, SUBMIT): (READY, SUPERSEDE),
     (READY, DUE): (WAITING, TRANSMIT),
     (READY, SPENT): (READY, DEFER),
+    (READY, BUSY): (READY, YIELD),
     (READY, ACK): (IDLE, RELEASE),
     (READY, STRAY): (READY, FORGET),
     (WAITING, SUBMIT): (READY, SUPERSEDE),
@@ -67,10 +75,11 @@ RULES = {
 
 MEANINGS = {
     TAKE: "the new packet is the one that waits, with a counter of its own, to be sent at once",
-    SUPERSEDE: "the same, and the one that waited becomes backlog if it was an event; the back-off is kept",
+    SUPERSEDE: "the same, and the one that waited stays in the backlog if it was an event; the back-off is kept",
     RECALL: "the oldest backlog waits to be sent as backfill",
     TRANSMIT: "send: the same bytes again while they are fresh, else the same reading in a new frame",
     DEFER: "wait until the duty cycle allows a packet",
+    YIELD: "wait for a random time, longer each time up to a limit, then listen again",
     BACK_OFF: "wait, twice as long each time up to a limit, with jitter, then try again",
     RELEASE: "both ends agree; nothing waits",
     FORGET: "a late answer to what was set aside takes that out of the backlog; any other is ignored",
@@ -80,7 +89,16 @@ MEANINGS = {
 class Timing(
     namedtuple(
         "Timing",
-        ("ack_window_ms", "backoff_ms", "backoff_limit_ms", "backlog_pause_ms", "airtime_ms", "duty_permille"),
+        (
+            "ack_window_ms",
+            "backoff_ms",
+            "backoff_limit_ms",
+            "backlog_pause_ms",
+            "airtime_ms",
+            "duty_permille",
+            "listens",
+            "noise_ms",
+        ),
     )
 ):
     """How patient the link is, and how much of the air it may use.
@@ -92,6 +110,8 @@ class Timing(
         backlog_pause_ms: Longest pause between two packets of backlog.
         airtime_ms: What one uplink costs.
         duty_permille: Share of the air that the node may use in any hour, 1..1000.
+        listens: Whether it must find the channel free before it sends.
+        noise_ms: How late the time in an acknowledgement may be when it is read, at least 1.
     """
 
     __slots__ = ()
@@ -101,17 +121,43 @@ class Timing(
     backlog_pause_ms: int
     airtime_ms: int
     duty_permille: int
+    listens: bool
+    noise_ms: int
 
 
 # The gateway answers within 0.9 s, and packet and answer take 247 and 206 ms at SF9, 125 kHz, 4/5 (Semtech AN1200.13);
 # 1 % is the duty cycle of the EU868 default channels. Pauses: three tries fit into the first 10 s of a minute, and an
 # unreachable gateway costs 16 packets an hour for an unchanging reading, a ninth of the duty cycle.
-TIMING = Timing(2000, 2000, 300_000, 5000, 247, 10)
+TIMING = Timing(2000, 2000, 300_000, 5000, 247, 10, False, 2000)
 
 FRESH_SHARE = 400  # thousandths of a sampling period for which the bytes of a frame, with the age in them, stay true
 DOUBLINGS = 16  # 2 s doubled 16 times is above any limit
+YIELD_DOUBLINGS = 4  # after that a busy channel is listened to every 2 to 4 s: as long as 16 packets at SF9
 
-NO_FRAMES = (1, 0)  # an empty range of frame numbers
+NO_FRAMES = (1, 0)  # an empty range of frame numbers: they begin at 1
+UNKNOWN_MS = -0x4000000000000000  # when a reading was taken of which nobody knows it: its age is AGE_LIMIT_S
+
+
+_PICTURE = "<hHbbbbBHHHHHBq"
+
+
+def dump_picture(picture: Picture | None) -> bytes:
+    """A picture, or none, in always as many bytes."""
+    if picture is None:
+        return bytes(1 + struct.calcsize(_PICTURE))
+    fields = tuple(picture[:2]) + tuple(picture.plan) + tuple(picture.settings)
+    return b"\x01" + struct.pack(_PICTURE, *(fields + (picture.sampled_ms,)))  # noqa: RUF005 - as the board needs it
+
+
+def load_picture(state: bytes, at: int) -> Picture | None:
+    """The picture that `dump_picture` put at `at`."""
+    if not state[at]:
+        return None
+    fields = struct.unpack(_PICTURE, state[at + 1 : at + PICTURE_BYTES])
+    return Picture(fields[0], fields[1], Plan(*fields[2:7]), NodeSettings(*fields[7:13]), fields[13])
+
+
+PICTURE_BYTES = len(dump_picture(None))
 
 
 class Item(namedtuple("Item", ("counter", "kind", "picture", "flags", "generation", "battery"))):
@@ -159,6 +205,14 @@ class Tick:
             self._now_ms += passed_ms
         return self._now_ms
 
+    def dump(self) -> bytes:
+        """Where it stands."""
+        return volatile.dump(self, "<qB", ("_now_ms", "_started"))
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at`; where it ends."""
+        return volatile.load(self, "<qB", ("_now_ms", "_started"), state, at)
+
 
 class Budget:
     """Airtime that may still be used: half an hour's allowance at once, the other half comes in through the hour.
@@ -184,8 +238,39 @@ class Budget:
         self._level_us = self._refilled(now_ms) - 1000 * airtime_ms
         self._at_ms = now_ms
 
+    def dump(self) -> bytes:
+        """What is left."""
+        return volatile.dump(self, "<qq", ("_level_us", "_at_ms"))
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at`; where it ends."""
+        return volatile.load(self, "<qq", ("_level_us", "_at_ms"), state, at)
+
     def _refilled(self, now_ms: int) -> int:
         return min(self._limit_us, self._level_us + (now_ms - self._at_ms) * self._duty_permille // 2)
+
+
+_FORM = "<BIqIqBBBqIIIII"
+_NAMES = (
+    "generation",
+    "rejected",
+    "_deadline_ms",
+    "_tries",
+    "_framed_ms",
+    "_yields",
+    "_calm",
+    "_is_framed",
+    "heard_ms",
+    "_first_frame",
+    "_last_frame",
+    "_aside_first",
+    "_aside_last",
+    "_aside_counter",
+)
+_STATES = (IDLE, READY, WAITING)
+_ITEM = "<IBBBB"
+_NO_ITEM = bytes(struct.calcsize(_ITEM))
+_SETTINGS = "<HHHHHB"
 
 
 class Link:
@@ -197,14 +282,15 @@ class Link:
         store: Where numbers and backlog survive.
         random: For jitter.
         timing: Patience and duty cycle.
+        is_busy: Whether somebody is on the air; needed where `timing.listens`.
 
     Attributes:
         state: IDLE, READY or WAITING.
         item: What waits to be acknowledged, None in IDLE.
         settings, generation: Settings in force, and what the gateway calls them; generation 0: as provisioned.
-        unix_offset_ms: Unix time in milliseconds minus the node's tick, None before the gateway told.
+        clock: Unix time by the node's tick, as far as the gateway told.
         heard_ms: When the gateway was heard last, None before the first time.
-        backlog: Events not delivered yet.
+        backlog: Events not delivered yet, the one that waits among them.
         rejected: Received packets that were no acknowledgement for us.
     """
 
@@ -217,28 +303,35 @@ class Link:
         store: "Store",
         random: "Random",
         timing: Timing = TIMING,
+        is_busy: "IsBusy | None" = None,
     ) -> None:
+        if timing.listens and is_busy is None:
+            raise ProgramError("this region asks to listen before talking; hand in `is_busy`")
         self.state = IDLE
         self.item: Item | None = None
         self.settings = settings
         self.generation = 0
-        self.unix_offset_ms: int | None = None
+        self.clock = UnixClock(timing.noise_ms)
         self.heard_ms: int | None = None
-        self.backlog = Backlog(store, epoch)
         self.rejected = 0
         self._node = node
         self._epoch = epoch
         self._key = key
         self._numbers = Numbers(store, node, epoch)
+        self.backlog = Backlog(store, epoch)
         self._random = random
         self._timing = timing
+        self._is_busy = is_busy
         self._budget = Budget(timing.duty_permille)
         self._deadline_ms: int | None = None  # in IDLE: when the backlog goes on; before the first contact never
         self._tries = 0  # since the gateway was heard last
-        self._data = b""  # the frame of `item`, empty before its first
+        self._yields = 0  # since the channel was free last
+        self._calm = 0  # how often the heartbeat was doubled
+        self._data = b""  # the frame of `item`
+        self._is_framed = False  # whether it has one
         self._framed_ms = 0
-        self._frames = NO_FRAMES  # first and last frame number that carried `item`
-        self._aside = NO_FRAMES  # the same of what was superseded last,
+        self._first_frame, self._last_frame = NO_FRAMES  # frame numbers that carried `item`
+        self._aside_first, self._aside_last = NO_FRAMES  # the same of what was superseded last,
         self._aside_counter = 0  # and its event counter
 
     @property
@@ -246,6 +339,12 @@ class Link:
         """The picture that the gateway may or may not hold already; None when both ends are known to agree."""
         item = self.item
         return item.picture if item is not None and item.kind != BACKFILL else None
+
+    @property
+    def heartbeat_s(self) -> int:
+        """After how long a silence the node reports, by its settings and by how good the link is; 0: never."""
+        longest_s, shortest_s = self.settings.heartbeat_s, self.settings.heartbeat_min_s
+        return min(longest_s, shortest_s << self._calm) if shortest_s else longest_s
 
     def submit(
         self,
@@ -258,7 +357,7 @@ class Link:
         sampled_ms: int,
         now_ms: int,
     ) -> None:
-        """Say something newer than anything before; `due` sends it.
+        """Say something newer than anything before; `due` sends it. An event is in the store when this returns.
 
         Args:
             kind: EVENT or HEARTBEAT.
@@ -271,9 +370,14 @@ class Link:
             now_ms: The node's tick.
         """
         counter = self._numbers.next_counter()
+        if kind == EVENT:
+            unix_ms = self.clock.unix_ms(sampled_ms)
+            unix_s = 0 if unix_ms is None else max(0, min(0xFFFFFFFF, unix_ms // 1000))
+            self.backlog.put(Stored(counter, temperature_c, humidity_c, unix_s, flags, sampled_ms))
         before = self.item
         if self._move(SUBMIT) == SUPERSEDE and before is not None:
-            self._set_aside(before)
+            self._aside_first, self._aside_last = self._first_frame, self._last_frame
+            self._aside_counter = before.counter
         picture = Picture(temperature_c, humidity_c, plan, self.settings, sampled_ms)
         self._take(Item(counter, kind, picture, flags, self.generation, battery), now_ms)
 
@@ -294,13 +398,16 @@ class Link:
             if item is None:
                 return sends
             affordable_ms = self._budget.ready_ms(self._timing.airtime_ms, now_ms)
-            action = self._move(SPENT if self.state == READY and affordable_ms > now_ms else DUE)
+            action = self._move(self._what_is_due(affordable_ms <= now_ms))
             if action == TRANSMIT:
                 sends.append(self._transmit(item, now_ms))
             elif action == RECALL:
                 self._take(item, now_ms)
             elif action == DEFER:
                 self._deadline_ms = affordable_ms
+            elif action == YIELD:
+                self._deadline_ms = now_ms + 1 + self._jittered(self._timing.airtime_ms << self._yields)
+                self._yields = min(self._yields + 1, YIELD_DOUBLINGS)
             else:  # BACK_OFF
                 self._deadline_ms = now_ms + self._pause_ms()
 
@@ -315,24 +422,74 @@ class Link:
             self.rejected += 1
             return ack
         item = self.item
-        if item is None or not self._frames[0] <= ack.frame <= self._frames[1]:
+        if item is None or not self._first_frame <= ack.frame <= self._last_frame:
             self._move(STRAY)
-            if self._aside[0] <= ack.frame <= self._aside[1]:
+            if self._aside_first <= ack.frame <= self._aside_last:
                 self.backlog.remove(self._aside_counter)
             return None
-        if self.state == WAITING and ack.unix_s:
-            self.unix_offset_ms = ack.unix_s * 1000 + ack.unix_ms - now_ms
+        if item.kind != HEARTBEAT:
+            self.backlog.remove(item.counter)  # before anything else: where the flash fails, nothing was acknowledged
+        if self.state == WAITING and ack.unix_s and ack.frame == self._last_frame:
+            self.clock.heard(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
         self._move(ACK)
+        if self._tries > 1:
+            self._calm = max(0, self._calm - 1)
+        elif self.heartbeat_s < self.settings.heartbeat_s:
+            self._calm += 1
         if ack.settings is not None:
             self.settings = ack.settings
             self.generation = ack.generation & 7
-        if item.kind == BACKFILL:
-            self.backlog.remove(item.counter)
+            self._calm = 0
         self.item = None
         self.heard_ms = now_ms
         self._tries = 0
         self._deadline_ms = now_ms + self._jittered(self._timing.backlog_pause_ms)
         return item
+
+    def dump(self) -> bytes:
+        """Everything that is not in the store, always as many bytes: for a deep sleep."""
+        item = self.item
+        return (
+            bytes((_STATES.index(self.state),))
+            + volatile.dump(self, _FORM, _NAMES)
+            + struct.pack(_SETTINGS, *self.settings)
+            + (_NO_ITEM if item is None else struct.pack(_ITEM, item.counter, item.kind, *item[3:]))
+            + dump_picture(None if item is None else item.picture)
+            + (self._data or bytes(UPLINK_BYTES))
+            + self.clock.dump()
+            + self._budget.dump()
+            + self.backlog.dump()
+            + self._numbers.dump()
+        )
+
+    def fits(self, state: bytes, at: int) -> bool:
+        """Whether no numbers were reserved since the `dump` that begins at `at`: it would repeat them."""
+        return self._numbers.fits(state, at + len(self.dump()) - len(self._numbers.dump()))
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at` and `fits`; where it ends."""
+        self.state = _STATES[state[at]]
+        at = volatile.load(self, _FORM, _NAMES, state, at + 1)
+        end = at + struct.calcsize(_SETTINGS)
+        self.settings = NodeSettings(*struct.unpack(_SETTINGS, state[at:end]))
+        at, end = end, end + len(_NO_ITEM)
+        counter, kind, flags, generation, battery = struct.unpack(_ITEM, state[at:end])
+        picture = load_picture(state, end)
+        self.item = None if picture is None else Item(counter, kind, picture, flags, generation, battery)
+        at = end + PICTURE_BYTES
+        self._data = state[at : at + UPLINK_BYTES]
+        at = self.clock.load(state, at + UPLINK_BYTES)
+        at = self._budget.load(state, at)
+        at = self.backlog.load(state, at)
+        return self._numbers.load(state, at)
+
+    def _what_is_due(self, is_affordable: bool) -> str:
+        """DUE, or what stands against it."""
+        if self.state != READY:
+            return DUE
+        if not is_affordable:
+            return SPENT
+        return BUSY if self._timing.listens and self._is_busy is not None and self._is_busy() else DUE
 
     def _move(self, event: str) -> str:
         """Make the transition and return what is to be done.
@@ -348,40 +505,30 @@ class Link:
 
     def _take(self, item: Item, now_ms: int) -> None:
         self.item = item
-        self._data = b""
-        self._frames = NO_FRAMES
+        self._is_framed = False
+        self._first_frame, self._last_frame = NO_FRAMES
         self._deadline_ms = now_ms
-
-    def _set_aside(self, item: Item) -> None:
-        """Keep an event for later; a heartbeat has nothing to deliver, and backfill lies in the backlog already."""
-        self._aside = self._frames
-        self._aside_counter = item.counter
-        if item.kind == EVENT:
-            picture = item.picture
-            unix_s = 0
-            if self.unix_offset_ms is not None:
-                unix_s = max(0, min(0xFFFFFFFF, (picture.sampled_ms + self.unix_offset_ms) // 1000))
-            stored = Stored(item.counter, picture.temperature_c, picture.humidity_c, unix_s, item.flags)
-            self.backlog.put(stored, picture.sampled_ms)
 
     def _oldest(self, now_ms: int) -> Item | None:
         """The oldest backlog as backfill, None when the flash has lost all of it."""
         stored = self.backlog.oldest()
         if stored is None:
             return None
-        sampled_ms = self.backlog.tick_ms(stored.counter)
-        if sampled_ms is None:
-            sampled_ms = now_ms - 1000 * AGE_LIMIT_S  # nobody knows any more
-            if stored.unix_s and self.unix_offset_ms is not None:
-                sampled_ms = stored.unix_s * 1000 - self.unix_offset_ms
+        sampled_ms = stored.sampled_ms
+        if stored.counter < self._numbers.first_counter:  # the power was away since: the tick has begun anew
+            unix_ms = self.clock.unix_ms(now_ms)
+            sampled_ms = UNKNOWN_MS
+            if stored.unix_s and unix_ms is not None:
+                sampled_ms = now_ms - self.clock.tick_ms(unix_ms - stored.unix_s * 1000)
         picture = Picture(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
         return Item(stored.counter, BACKFILL, picture, stored.flags, self.generation, 0)
 
     def _transmit(self, item: Item, now_ms: int) -> Send:
-        kind = KIND_NAMES[item.kind] if self._frames == NO_FRAMES else "retry"
-        if not self._data or now_ms - self._framed_ms > item.picture.settings.period_s * FRESH_SHARE:
+        kind = "retry" if self._last_frame else KIND_NAMES[item.kind]
+        if not self._is_framed or now_ms - self._framed_ms > item.picture.settings.period_s * FRESH_SHARE:
             self._frame(item, now_ms)
         self._tries += 1
+        self._yields = 0
         self._budget.spend(self._timing.airtime_ms, now_ms)
         self._deadline_ms = now_ms + self._timing.ack_window_ms
         return Send(self._data, kind)
@@ -394,7 +541,7 @@ class Link:
             self._epoch,
             frame,
             item.counter,
-            max(0, min(AGE_LIMIT_S, (now_ms - picture.sampled_ms + 500) // 1000)),
+            max(0, min(AGE_LIMIT_S, (self.clock.elapsed_ms(now_ms - picture.sampled_ms) + 500) // 1000)),
             picture.temperature_c,
             picture.humidity_c,
             picture.plan,
@@ -403,8 +550,9 @@ class Link:
             item.battery,
         )
         self._data = encode_uplink(uplink, self._key)
+        self._is_framed = True
         self._framed_ms = now_ms
-        self._frames = (frame if self._frames == NO_FRAMES else self._frames[0], frame)
+        self._first_frame, self._last_frame = self._first_frame if self._last_frame else frame, frame
 
     def _pause_ms(self) -> int:
         timing = self._timing

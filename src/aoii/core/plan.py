@@ -88,13 +88,17 @@ def steps_between(elapsed_ms: int, period_s: int) -> int:
     return max(0, (elapsed_ms + period_ms // 2) // period_ms)
 
 
-class NodeSettings(namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s"))):
+class NodeSettings(
+    namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s", "heartbeat_min_s", "tau"))
+):
     """What an operator may change in a node.
 
     Attributes:
         beta_t_c, beta_h_c: Thresholds, hundredths of °C and %RH, 1..65535.
         period_s: Seconds between two samples, 1..65535.
         heartbeat_s: A node that had nothing to correct for this long reports, 0..65535; 0: never.
+        heartbeat_min_s: After so long on a bad link, and in between as the link allows, 0..65535; 0: no earlier.
+        tau: Age of a wrong picture at which a node speaks, in samples, 1..255.
     """
 
     __slots__ = ()
@@ -102,9 +106,12 @@ class NodeSettings(namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s
     beta_h_c: int
     period_s: int
     heartbeat_s: int
+    heartbeat_min_s: int
+    tau: int
 
 
-PROVISIONED = NodeSettings(50, 300, 60, 3600)  # before any gateway has spoken: 0.5 °C, 3 %RH, a minute, an hour
+# Before any gateway has spoken: 0.5 °C, 3 %RH, a minute, an hour or on a bad link ten minutes, the first wrong sample.
+PROVISIONED = NodeSettings(50, 300, 60, 3600, 600, 1)
 
 
 class Picture(namedtuple("Picture", ("temperature_c", "humidity_c", "plan", "settings", "sampled_ms"))):

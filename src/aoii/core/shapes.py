@@ -14,6 +14,9 @@ KeyOf = Callable[[int], bytes | None]
 Random = Callable[[], float]
 """A uniform number in [0, 1)."""
 
+IsBusy = Callable[[], bool]
+"""Whether somebody is on the air, after listening for as long as the region asks."""
+
 
 class Store(Protocol):
     """Slots that keep their content when the power goes; see `store`."""

@@ -1,14 +1,16 @@
 """What a node must not forget when the power goes: which numbers it may have used, and readings not yet delivered.
 
 Everything lies in slots of SLOT_BYTES: two for the numbers, the rest a ring of readings. The driver below (`Store` in
-`shapes`) only reads and writes slots, in flash, in RTC memory or in RAM; every record carries a CRC, so a slot whose
-writing was cut short counts as empty. It refuses to know when a reading is sent.
+`shapes`) only reads and writes slots; every record carries a CRC, so a slot whose writing was cut short counts as
+empty. Wear: a reading is written once, when it is taken in, and its slot is cleared once, when it is delivered;
+clearing writes zeros, which flash takes without erasing. It refuses to know when a reading is sent.
 """
 
 import struct
 from binascii import crc32
 from collections import namedtuple
 
+from . import volatile
 from .errors import ProgramError, WorldError
 
 MYPY = False
@@ -20,9 +22,13 @@ NUMBER_SLOTS = 2  # written in turn, so that the older record survives a power c
 BLOCK = 64  # numbers reserved at once: a node that sends 400 frames a day writes 6 times, flash lasts 100,000
 
 _NUMBERS = "<BHHII"  # mark, node, epoch, first frame number and first event counter not yet reserved
-_READING = "<BHIhHIB"  # mark, epoch, counter, temperature, humidity, Unix second of the sample (0: unknown), flags
+_READING = "<BHIhHIBI"  # mark, epoch, counter, temperature, humidity, Unix second (0: unknown), flags, tick
 _NUMBERS_MARK = 0x4E
-_READING_MARK = 0x52
+_READING_MARK = 0x54
+_TICK_MS = 64  # unit of the tick in a record: 32 bits of it are 8 years
+
+_NUMBERS_FORM = "<IIIIIB"
+_NUMBERS_NAMES = ("_frame", "_frame_limit", "_counter", "_counter_limit", "first_counter", "_slot")
 _FREE = b"\0" * SLOT_BYTES
 
 
@@ -61,6 +67,9 @@ class Numbers:
     They are reserved in blocks: written to the store before the first of a block is used. After a restart the rest of
     the block is skipped.
 
+    Attributes:
+        first_counter: The first event counter since the power came.
+
     Raises:
         WorldError: Both number records are damaged, which no power cut does: numbers might repeat.
     """
@@ -88,6 +97,7 @@ class Numbers:
                 f"node {node}: both records of its numbers are damaged; provision it again, with an epoch above {epoch}"
             )
         self._frame_limit, self._counter_limit = self._frame, self._counter
+        self.first_counter = self._counter
 
     def next_frame(self) -> int:
         """A frame number larger than any before."""
@@ -103,6 +113,19 @@ class Numbers:
         self._counter += 1
         return self._counter - 1
 
+    def dump(self) -> bytes:
+        """Where the numbers stand."""
+        return volatile.dump(self, _NUMBERS_FORM, _NUMBERS_NAMES)
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at`; where it ends."""
+        return volatile.load(self, _NUMBERS_FORM, _NUMBERS_NAMES, state, at)
+
+    def fits(self, state: bytes, at: int) -> bool:
+        """Whether a `dump` that begins at `at` was made after the last block was reserved, and before the next."""
+        limits = struct.unpack(_NUMBERS_FORM, state[at : at + struct.calcsize(_NUMBERS_FORM)])
+        return (limits[1], limits[3]) == (self._frame_limit, self._counter_limit)
+
     def _reserve(self) -> None:
         frame_limit, counter_limit = self._frame + BLOCK, self._counter + BLOCK
         record = struct.pack(_NUMBERS, _NUMBERS_MARK, self._node, self._epoch, frame_limit, counter_limit)
@@ -111,8 +134,12 @@ class Numbers:
         self._frame_limit, self._counter_limit = frame_limit, counter_limit
 
 
-class Stored(namedtuple("Stored", ("counter", "temperature_c", "humidity_c", "unix_s", "flags"))):
-    """A reading that waits in the backlog. `unix_s` is when it was taken, 0 when the node had no time."""
+class Stored(namedtuple("Stored", ("counter", "temperature_c", "humidity_c", "unix_s", "flags", "sampled_ms"))):
+    """A reading that waits in the backlog.
+
+    `unix_s` is when it was taken, 0 when the node had no time; `sampled_ms` the same on the node's tick, to 64 ms, and
+    means nothing after a power cut.
+    """
 
     __slots__ = ()
     counter: int
@@ -120,6 +147,7 @@ class Stored(namedtuple("Stored", ("counter", "temperature_c", "humidity_c", "un
     humidity_c: int
     unix_s: int
     flags: int
+    sampled_ms: int
 
 
 class Backlog:
@@ -136,7 +164,6 @@ class Backlog:
         self._epoch = epoch
         self.dropped = 0
         self._slots: dict[int, int] = {}  # counter: slot; a board's dict has no order, so the oldest is the lowest
-        self._ticks: dict[int, int] = {}  # counter: node's tick of the sample, for those taken since the restart
         for slot in range(NUMBER_SLOTS, store.slots):
             stored = self._stored(slot)
             if stored is not None:
@@ -158,12 +185,8 @@ class Backlog:
             self._drop(counter)  # the flash lost it since
         return None
 
-    def tick_ms(self, counter: int) -> int | None:
-        """The node's tick when this reading was taken, None when that was before the restart."""
-        return self._ticks.get(counter)
-
-    def put(self, stored: Stored, tick_ms: int) -> None:
-        """Keep one more reading, newer than all others, taken at this tick."""
+    def put(self, stored: Stored) -> None:
+        """Keep one more reading, newer than all others."""
         taken = list(self._slots.values())
         if len(taken) == self._store.slots - NUMBER_SLOTS:
             counter = min(self._slots)
@@ -181,31 +204,39 @@ class Backlog:
             stored.humidity_c,
             stored.unix_s,
             stored.flags,
+            max(0, stored.sampled_ms // _TICK_MS) & 0xFFFFFFFF,
         )
         self._store.write(self._next, _seal(record))
         self._slots[stored.counter] = self._next
-        self._ticks[stored.counter] = tick_ms
         self._next = self._after(self._next)
 
     def remove(self, counter: int) -> bool:
         """Forget a delivered reading; whether it was here."""
-        slot = self._slots.pop(counter, None)
+        slot = self._slots.get(counter)
         if slot is None:
             return False
-        self._ticks.pop(counter, None)
         self._store.write(slot, _FREE)
+        del self._slots[counter]
         return True
+
+    def dump(self) -> bytes:
+        """What the flash does not tell."""
+        return struct.pack("<HI", self._next, self.dropped & 0xFFFFFFFF)
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at`; where it ends."""
+        self._next, self.dropped = struct.unpack("<HI", state[at : at + 6])
+        return at + 6
 
     def _drop(self, counter: int) -> None:
         del self._slots[counter]
-        self._ticks.pop(counter, None)
         self.dropped += 1
 
     def _stored(self, slot: int) -> Stored | None:
         fields = _unseal(self._store.read(slot), _READING, _READING_MARK)
         if fields is None or fields[0] != self._epoch:
             return None
-        return Stored(*fields[1:])
+        return Stored(*(fields[1:-1] + (fields[-1] * _TICK_MS,)))  # noqa: RUF005 - MicroPython lacks the other form
 
     def _after(self, slot: int) -> int:
         return slot + 1 if slot + 1 < self._store.slots else NUMBER_SLOTS

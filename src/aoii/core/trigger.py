@@ -8,6 +8,7 @@ Source: the optimal policy over an unreliable channel is a threshold on AoII (Ch
 
 from collections import namedtuple
 
+from . import volatile
 from .plan import HOLD, NodeSettings, Plan
 
 SKIP = "SKIP"  # the words of the older firmware's log
@@ -48,7 +49,7 @@ class Sensor:
 
     def __init__(self, limits: Limits = AHT20) -> None:
         self._limits = limits
-        self._last = (0, 0)
+        self._last_t_c = self._last_h_c = 0
         self._same = 0
 
     def judge(self, temperature_c: int | None, humidity_c: int | None) -> str:
@@ -58,29 +59,40 @@ class Sensor:
         limits = self._limits
         if not (limits.low_t_c <= temperature_c <= limits.high_t_c and limits.low_h_c <= humidity_c <= limits.high_h_c):
             return RANGE
-        reading = (temperature_c, humidity_c)
-        self._same = self._same + 1 if reading == self._last else 1
-        self._last = reading
+        is_same = temperature_c == self._last_t_c and humidity_c == self._last_h_c
+        self._same = min(self._same + 1, STUCK_SAMPLES) if is_same else 1
+        self._last_t_c, self._last_h_c = temperature_c, humidity_c
         return STUCK if self._same >= STUCK_SAMPLES else OK
+
+    def dump(self) -> bytes:
+        """What it remembers."""
+        return volatile.dump(self, "<iiH", ("_last_t_c", "_last_h_c", "_same"))
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at`; where it ends."""
+        return volatile.load(self, "<iiH", ("_last_t_c", "_last_h_c", "_same"), state, at)
 
 
 class Trigger:
-    """Counts the instants at which the picture is wrong and says when to speak.
+    """Counts the instants at which the picture is wrong and says when to speak."""
 
-    Args:
-        tau: Age from which a wrong picture is corrected, in samples, at least 1.
-    """
-
-    def __init__(self, tau: int = 1) -> None:
-        self._tau = tau
+    def __init__(self) -> None:
         self.age = 0  # samples for which the gateway's picture has been wrong
 
-    def decide(self, wrong: bool, heartbeat_due: bool) -> str:
-        """EVENT, HEARTBEAT or SKIP, once for each sample."""
+    def decide(self, wrong: bool, heartbeat_due: bool, tau: int) -> str:
+        """EVENT, HEARTBEAT or SKIP, once for each sample; a picture that is wrong for `tau` samples is corrected."""
         self.age = self.age + 1 if wrong else 0
-        if self.age >= self._tau:
+        if self.age >= tau:
             return EVENT
         return HEARTBEAT if heartbeat_due and not wrong else SKIP
+
+    def dump(self) -> bytes:
+        """What it remembers."""
+        return volatile.dump(self, "<I", ("age",))
+
+    def load(self, state: bytes, at: int) -> int:
+        """Go on from a `dump` that begins at `at`; where it ends."""
+        return volatile.load(self, "<I", ("age",), state, at)
 
 
 class Hold:

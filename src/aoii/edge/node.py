@@ -8,21 +8,36 @@ Which picture the gateway holds while a packet is not acknowledged, and what the
 docs/explanation/link.md.
 """
 
+import struct
+from binascii import crc32
 from collections import namedtuple
 
-from ..core import trigger
+from ..core import trigger, volatile
 from ..core.frames import BACKFILL, EVENT, HEARTBEAT, LOW_BATTERY, SENSOR_FAULT, NodeSettings
-from ..core.link import TIMING, Item, Link, Send, Tick, Timing
+from ..core.link import PICTURE_BYTES, TIMING, Item, Link, Send, Tick, Timing, dump_picture, load_picture
 from ..core.plan import HOLD, Picture, Plan, steps_between
 
 MYPY = False
 if MYPY:
-    from ..core.shapes import Predictor, Random, Store
+    from ..core.shapes import IsBusy, Predictor, Random, Store
 
 DAY_MS = 86_400_000
 FAULT_SAMPLES = 3  # one failed measurement is common on I2C and not worth a packet
 LOW_BATTERY_MV = 3400  # a LiPo cell has about a tenth left, and the ESP32's regulator begins to drop out
 NO_NUMBER = 1_000_000  # hundredths that are in no sensor's range
+
+FORMAT = 1  # of a dump
+_HEAD = "<BHH"
+_FORM = "<qqhHIBH"
+_NAMES = (
+    "_learned_ms",
+    "_reading_ms",
+    "_reading_t_c",
+    "_reading_h_c",
+    "_failed",
+    "_fault_told",
+    "battery_mv",
+)
 
 
 class Sampled(
@@ -59,8 +74,8 @@ class Node:
         store: Where numbers and backlog survive.
         random: For jitter.
         timing: Patience and duty cycle of the link.
-        tau: Age of a wrong picture at which the node speaks, in samples.
         limits: What the sensor can measure.
+        is_busy: Whether somebody is on the air; needed where `timing.listens`.
 
     Attributes:
         link: The radio link, with the settings in force.
@@ -80,19 +95,21 @@ class Node:
         store: "Store",
         random: "Random",
         timing: Timing = TIMING,
-        tau: int = 1,
         limits: trigger.Limits = trigger.AHT20,
+        is_busy: "IsBusy | None" = None,
     ) -> None:
-        self.link = Link(number, epoch, key, settings, store, random, timing)
+        self.link = Link(number, epoch, key, settings, store, random, timing, is_busy)
         self.picture: Picture | None = None
         self.sampled: Sampled | None = None
         self.fault = trigger.OK
         self.battery_mv = 0
         self._predictor = predictor
-        self._trigger = trigger.Trigger(tau)
+        self._identity = (FORMAT, number, epoch)
+        self._trigger = trigger.Trigger()
         self._sensor = trigger.Sensor(limits)
         self._tick = Tick()
-        self._reading: tuple[int, int, int] | None = None  # the last one, with its time
+        self._reading_ms: int | None = None  # when the last one was taken
+        self._reading_t_c = self._reading_h_c = 0
         self._learned_ms: int | None = None  # when the predictor saw its last sample
         self._failed = 0  # samples without a reading in a row
         self._fault_told = False
@@ -125,7 +142,7 @@ class Node:
         else:
             self._failed = 0
             self._fault_told = False
-            self._reading = (temperature_c, humidity_c, now_ms)
+            self._reading_ms, self._reading_t_c, self._reading_h_c = now_ms, temperature_c, humidity_c
             self.sampled = self._judge(temperature_c, humidity_c, now_ms)
         return self.link.due(now_ms)
 
@@ -152,8 +169,45 @@ class Node:
 
     def unix_ms(self, now_ms: int) -> int | None:
         """Unix time at this tick, None while the gateway has not told it."""
-        offset_ms = self.link.unix_offset_ms
-        return None if offset_ms is None else self._tick.unwrapped(now_ms) + offset_ms
+        return self.link.clock.unix_ms(self._tick.unwrapped(now_ms))
+
+    def dump(self) -> bytes:
+        """Everything but the predictor and what lies in the store, always as many bytes: for a deep sleep.
+
+        Remove it before it is loaded: a node that is started from it twice repeats itself, and is not answered.
+        """
+        body = (
+            struct.pack(_HEAD, *self._identity)
+            + self._tick.dump()
+            + volatile.dump(self, _FORM, _NAMES)
+            + self._trigger.dump()
+            + self._sensor.dump()
+            + dump_picture(self.picture)
+            + self.link.dump()
+        )
+        return body + struct.pack("<I", crc32(body))
+
+    def load(self, state: bytes) -> bool:
+        """Go on from a `dump`, as if there had been no sleep, before anything else is asked of this node.
+
+        Returns:
+            False, and nothing changed, when it is none of this node, is damaged, or was made before numbers were
+            reserved that the store knows: then the power was away, and the node begins anew.
+        """
+        head = struct.calcsize(_HEAD)
+        if len(state) != len(self.dump()) or struct.pack("<I", crc32(state[:-4])) != state[-4:]:
+            return False
+        if struct.unpack(_HEAD, state[:head]) != self._identity:
+            return False
+        if not self.link.fits(state, len(state) - 4 - len(self.link.dump())):
+            return False
+        at = self._tick.load(state, head)
+        at = volatile.load(self, _FORM, _NAMES, state, at)
+        at = self._trigger.load(state, at)
+        at = self._sensor.load(state, at)
+        self.picture = load_picture(state, at)
+        self.link.load(state, at + PICTURE_BYTES)
+        return True
 
     def _judge(self, temperature_c: int, humidity_c: int, now_ms: int) -> Sampled:
         """Learn from a reading, decide, and submit what is to be said."""
@@ -161,21 +215,21 @@ class Node:
         if self.fault == trigger.OK:
             self._learn(temperature_c, humidity_c, now_ms)
         picture, offered = self.picture, self.link.offered
-        believed = (temperature_c, humidity_c) if picture is None else picture.at(now_ms)
+        believed = (temperature_c, humidity_c) if picture is None else self._evaluated(picture, now_ms)
         wrong = trigger.is_wrong(temperature_c, humidity_c, believed, settings)
         basis = believed  # what the error is measured against that the predictor is told
         if offered is not None:
             # The gateway may hold either. What waits is sent until it is acknowledged; only where it is wrong itself, a
             # newer packet is needed. That the older picture has come right again changes nothing.
-            basis = offered.at(now_ms)
+            basis = self._evaluated(offered, now_ms)
             offered_wrong = trigger.is_wrong(temperature_c, humidity_c, basis, settings)
-            status = self._trigger.decide(wrong or offered_wrong, heartbeat_due=False)
+            status = self._trigger.decide(wrong or offered_wrong, False, settings.tau)
             if not offered_wrong:
                 status = trigger.SKIP
         elif picture is None:
             status = trigger.EVENT
         else:
-            status = self._trigger.decide(wrong, self._is_heartbeat_due(now_ms))
+            status = self._trigger.decide(wrong, self._is_heartbeat_due(now_ms), settings.tau)
         error_t_c, error_h_c = temperature_c - believed[0], humidity_c - believed[1]
         if status == trigger.EVENT:
             plan = self._plan(temperature_c - basis[0], humidity_c - basis[1])
@@ -184,22 +238,26 @@ class Node:
             self._submit(HEARTBEAT, temperature_c, humidity_c, self._plan(0, 0), now_ms, now_ms)
         return Sampled(temperature_c, humidity_c, believed[0], believed[1], error_t_c, error_h_c, status)
 
+    def _evaluated(self, picture: Picture, now_ms: int) -> tuple[int, int]:
+        """The estimate that the gateway makes of a picture now; it counts true time, not our tick."""
+        return picture.at(picture.sampled_ms + self.link.clock.elapsed_ms(now_ms - picture.sampled_ms))
+
     def _without_reading(self, now_ms: int) -> None:
         """Tell the gateway once that the sensor fails, and at heartbeats, with the last reading at its true age."""
         tell = self._failed >= FAULT_SAMPLES and not self._fault_told
-        if self._reading is None or self.link.offered is not None or not (tell or self._is_heartbeat_due(now_ms)):
+        sampled_ms = self._reading_ms
+        if sampled_ms is None or self.link.offered is not None or not (tell or self._is_heartbeat_due(now_ms)):
             return
         self._fault_told = True
-        temperature_c, humidity_c, sampled_ms = self._reading
-        self._submit(HEARTBEAT, temperature_c, humidity_c, HOLD, sampled_ms, now_ms)
+        self._submit(HEARTBEAT, self._reading_t_c, self._reading_h_c, HOLD, sampled_ms, now_ms)
 
     def _learn(self, temperature_c: int, humidity_c: int, now_ms: int) -> None:
         steps = 1
         if self._learned_ms is not None:
             steps = max(1, steps_between(now_ms - self._learned_ms, self.link.settings.period_s))
         self._learned_ms = now_ms
-        offset_ms = self.link.unix_offset_ms
-        day_ms = None if offset_ms is None else (now_ms + offset_ms) % DAY_MS
+        unix_ms = self.link.clock.unix_ms(now_ms)
+        day_ms = None if unix_ms is None else unix_ms % DAY_MS
         self._predictor.observe(temperature_c, humidity_c, steps, day_ms)
 
     def _plan(self, error_t_c: int, error_h_c: int) -> Plan:
@@ -219,7 +277,7 @@ class Node:
         self.link.submit(kind, temperature_c, humidity_c, plan, flags, battery, sampled_ms, now_ms)
 
     def _is_heartbeat_due(self, now_ms: int) -> bool:
-        heartbeat_s, heard_ms = self.link.settings.heartbeat_s, self.link.heard_ms
+        heartbeat_s, heard_ms = self.link.heartbeat_s, self.link.heard_ms
         return heartbeat_s > 0 and heard_ms is not None and now_ms - heard_ms >= 1000 * heartbeat_s
 
 

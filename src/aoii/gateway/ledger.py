@@ -92,6 +92,8 @@ class Ledger:
             round(settings.beta_hum * 100),
             settings.sample_period_s,
             settings.heartbeat_s,
+            settings.heartbeat_min_s,
+            settings.tau,
         )
         self._vitals = Vitals(settings.beta_temp, settings.beta_hum)
         self._pictures: dict[str, NodeState | Outlook] = {}
