@@ -42,7 +42,7 @@ PLACES = (
     Place("core/shapes.py", "core"),  # for type checkers only: no board ever imports it
     Place("core/*", "core", standard=BOARD),
     Place("edge/node.py", "core", standard=BOARD),
-    Place("edge/radio.py", "core", standard=PURE),
+    Place("edge/radio.py", "core weather", standard=PURE),
     Place("broker/messages.py", "core", standard=PURE),
     Place("gateway/events.py", "core broker.messages", standard=PURE),
     Place("gateway/bridge.py", "core broker.messages gateway.events", standard=PURE),
@@ -71,7 +71,7 @@ PLACES = (
     Place("server/log_port.py", "core", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
-    Place("edge/*", "core edge clock monitoring node_keys recordings settings"),
+    Place("edge/*", "core edge clock monitoring node_keys recordings settings weather"),
     Place("gateway/*", "core gateway broker clock monitoring node_keys settings failpoints stopping"),
     Place("server/*", "core server broker clock monitoring settings failpoints stopping"),
     Place(
@@ -79,21 +79,22 @@ PLACES = (
         "core web server broker clock monitoring settings",
         "starlette uvicorn sse_starlette anyio prometheus_client",
     ),
-    Place("lab/*", "core edge lab recordings", "numpy matplotlib sklearn rich"),
+    Place("lab/*", "core edge lab recordings weather", "numpy matplotlib sklearn rich"),
     # what stations share
     Place("failpoints.py"),
     Place("stopping.py"),
     Place("clock.py"),
-    Place("settings.py", "core clock", "dotenv"),
+    Place("weather.py", standard=PURE | {"pathlib"}),  # a path is named there, never opened
+    Place("settings.py", "core clock weather", "dotenv"),
     Place("node_keys.py", "core"),
-    Place("recordings/*", "core"),
+    Place("recordings/*", "core weather"),
     Place("monitoring/*", "core monitoring settings", "prometheus_client"),
     Place("broker/*", "core"),
     # the front: may import everything, lazily
     Place("doctor.py", "core broker gateway.weights server settings node_keys clock"),
-    Place("demo.py", "core broker server settings node_keys clock recordings cli", "rich"),
+    Place("demo.py", "core broker server settings node_keys clock recordings weather cli", "rich"),
     Place("reference.py", "cli settings monitoring"),
-    Place("cli.py", "core monitoring settings demo doctor edge.app gateway.gateway server web.app lab.cli"),
+    Place("cli.py", "core monitoring settings weather demo doctor edge.app gateway.gateway server web.app lab.cli"),
     Place("__init__.py"),
     Place("__main__.py", "cli"),
 )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aoii import __version__, settings
+from aoii import __version__, settings, weather
 from aoii.core.errors import AoiiError, InputError
 from aoii.monitoring import logs
 
@@ -170,13 +170,6 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="each starts at another hour (default: %(default)s)",
     )
     add(
-        "--loss",
-        type=_number(0, 1),
-        default=0.0,
-        metavar="P",
-        help="probability that a packet is lost, either way (default: 0)",
-    )
-    add(
         "--recording",
         type=Path,
         metavar="FILE",
@@ -205,6 +198,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="S",
         help="unplug the receiver for this long in the middle",
     )
+    weather.add_options(demo, ack_loss="as --loss")
     demo.set_defaults(run=_demo)
 
 
@@ -215,7 +209,7 @@ def _demo(options: argparse.Namespace) -> int:
         duration_s=options.duration,
         speed=options.speed,
         nodes=options.nodes,
-        loss=options.loss,
+        weather=weather.of_options(options, ack_loss=options.loss),
         recording=options.recording,
         seed=options.seed,
         headless=options.headless,

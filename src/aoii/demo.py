@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -32,9 +32,11 @@ from aoii.broker import embedded
 from aoii.cli import PARENT_VARIABLE
 from aoii.core.errors import InputError, WorldError
 from aoii.node_keys import NodeKey
+from aoii.recordings import receptions
 from aoii.server.db import open_database
 from aoii.server.dead_letter import DeadLetters
 from aoii.settings import Settings, load
+from aoii.weather import Weather
 
 START_ALLOWANCE_S = 3.0  # real seconds for the stations to come up before the first sample
 START_LIMIT_S = 30.0  # real; it takes 1 s on an idle machine
@@ -45,6 +47,14 @@ EPOCH_LIMIT = 1 << 16  # an own node's epoch has 16 bits; old nodes have longer 
 MARKER = ".aoii-demo"  # only a folder with this file in it is ever emptied
 LOG_TAIL_LINES = 15
 
+LOSSES_SHOWN = {
+    "trace": "where the trace lost one",
+    "burst": "in outages",
+    "chance": "by chance",
+    "collision": "in collisions",
+}
+EXTRAS_SHOWN = {"twice": "heard twice", "overtaken": "overtaken by the next"}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -53,7 +63,7 @@ class Options:
     duration_s: float | None
     speed: float
     nodes: int
-    loss: float
+    weather: Weather
     recording: Path | None
     seed: int
     headless: bool
@@ -124,6 +134,8 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         WorldError: A station did not start, or died; the message has the end of its log.
     """
     series = recordings.load(options.recording)[0]
+    if options.weather.trace is not None:
+        receptions.load(options.weather.trace)  # a bad file is said now, not by a station that dies of it
     duration_s = options.duration_s or series.span_s / options.speed
     folder = settings.data_dir / "demo"
     console = Console()
@@ -143,7 +155,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         _print_summary(console, summary, stage)
     if options.json_file is not None:
         options.json_file.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
-    if summary.samples and not summary.accepted and options.loss < 1:
+    if summary.samples and not summary.accepted and options.weather.loss < 1:
         console.print(f"the gateway accepted nothing; its log is {folder / 'logs' / 'gateway.log'}", highlight=False)
         return 1
     return 0 if summary.missing == summary.duplicates == 0 else 1
@@ -184,6 +196,21 @@ def _check_writable(path: Path | None) -> None:
             path.open("a").close()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give --json another file") from error
+
+
+def _radio_settings(weather: Weather) -> dict[str, str]:
+    """The settings that ask `aoii edge` for this radio, all of them: the user's `.env` may ask for another."""
+    return {
+        "EDGE_LOSS": str(weather.loss),
+        "EDGE_ACK_LOSS": str(weather.ack_loss),
+        "EDGE_LOSS_BURST": str(weather.burst or ""),
+        "EDGE_TRACE_LOSS": str(weather.trace.resolve() if weather.trace else ""),
+        "EDGE_DUPLICATE": str(weather.duplicate),
+        "EDGE_REORDER": str(weather.reorder),
+        "EDGE_DELAY_S": str(weather.delay_s),
+        "EDGE_COLLISIONS": weather.collisions,
+        "EDGE_NEIGHBOURS": str(weather.neighbours),
+    }
 
 
 def _free_ports(count: int) -> list[int]:
@@ -238,7 +265,7 @@ class _Stage:
             "EDGE_LOG_STATUS_PORT": str(log_port),
             "EDGE_STATUS_PORT": str(edge_port),
             "EDGE_NODES": str(options.nodes),
-            "EDGE_LOSS": str(options.loss),
+            **_radio_settings(options.weather),
             "EDGE_SEED": str(options.seed),
             "EDGE_DURATION_S": str(duration_s),
             "EDGE_RECORD_FILE": str(self._record_file),
@@ -444,6 +471,17 @@ def _live_view(progress: Progress, stage: _Stage) -> RenderableType:
     return Group(progress, table)
 
 
+def _radio_account(report: Mapping[str, float]) -> str:
+    """What the radio did with packets and acknowledgements, as the simulation counted it."""
+    counts = {name: report.get(f"radio_{name}", 0) for name in ("sent", "heard", "twice", "overtaken")}
+    lost = {reason: count for reason in LOSSES_SHOWN if (count := report.get(f"radio_lost_{reason}", 0))}
+    shown = f"{counts['sent']:,.0f} packets and acknowledgements on the air, {counts['heard']:,.0f} heard"
+    if lost:
+        parts = ", ".join(f"{count:,.0f} {LOSSES_SHOWN[reason]}" for reason, count in lost.items())
+        shown += f", {sum(lost.values()):,.0f} lost ({parts})"
+    return shown + "".join(f", {counts[name]:,.0f} {text}" for name, text in EXTRAS_SHOWN.items() if counts[name])
+
+
 def _print_summary(console: Console, summary: Summary, stage: _Stage) -> None:
     sent = summary.events + summary.heartbeats + summary.retries
     report = stage.report()
@@ -465,6 +503,7 @@ def _print_summary(console: Console, summary: Summary, stage: _Stage) -> None:
         ("duplicates", f"{summary.duplicates:,}"),
         ("dead letters", f"{summary.dead_letters:,}"),
         ("same picture", f"node and gateway compared {checks:,.0f} times, {mismatches:,.0f} differed"),
+        ("radio", _radio_account(report)),
         *(("survived", note) for note in stage.notes),
     ):
         table.add_row(name, text)

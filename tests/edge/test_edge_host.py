@@ -10,7 +10,6 @@ import serial
 from aoii.core.store import SLOT_BYTES, Numbers
 from aoii.edge.drivers import host
 from aoii.edge.drivers.host import FileStore, SimulatedPort
-from aoii.edge.radio import Radio
 
 
 def test_both_ends_hear_each_other(tmp_path: Path) -> None:
@@ -82,22 +81,6 @@ def test_a_slow_reader_gets_everything_in_order(tmp_path: Path) -> None:
         return got
 
     assert asyncio.run(trickle()) == sent
-
-
-@pytest.mark.parametrize(("loss", "carried"), [(0.0, 1000), (1.0, 0)])
-def test_a_perfect_radio_loses_nothing_and_a_dead_one_everything(loss: float, carried: int) -> None:
-    radio = Radio(loss, lambda: 0.5)
-
-    assert sum(radio.carries() for _ in range(1000)) == carried
-    assert (radio.carried, radio.lost) == (carried, 1000 - carried)
-
-
-def test_a_radio_loses_about_its_share() -> None:
-    import random
-
-    radio = Radio(0.3, random.Random(1).random)
-
-    assert sum(radio.carries() for _ in range(10_000)) == pytest.approx(7000, abs=200)
 
 
 def test_flash_in_a_file_is_blank_at_first_and_survives_the_process(tmp_path: Path) -> None:

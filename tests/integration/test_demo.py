@@ -86,6 +86,37 @@ def test_a_lossy_radio_loses_packets_and_no_accepted_reading(tmp_path: Path) -> 
     assert figures["retries"] > 0
 
 
+def test_a_radio_with_everything_wrong_with_it_costs_no_accepted_reading_and_no_agreement(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    numbers = [number for number in range(200) if number % 10]  # every tenth packet is missing
+    trace.write_text(
+        "timestamp,node,seq\n"
+        + "".join(f"2026-01-01T{number // 60:02}:{number % 60:02}:00,5,{number}\n" for number in numbers)
+    )
+
+    output, figures = Demo(
+        tmp_path,
+        *("--duration", "8", "--speed", "600", "--nodes", "5"),
+        *("--loss", "0.1", "--ack-loss", "0.2", "--loss-burst", "0.05:120", "--trace-loss", str(trace)),
+        *("--duplicate", "0.3", "--reorder", "0.2", "--delay-s", "4", "--collisions", "capture", "--neighbours", "10"),
+    ).finish()
+
+    assert_complete(figures)
+    assert ", 0 differed" in " ".join(output.split())
+    for said in ("in outages", "where the trace lost one", "by chance", "in collisions", "heard twice", "overtaken"):
+        assert said in " ".join(output.split())
+
+
+def test_a_trace_that_cannot_be_used_is_said_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("timestamp,seq\nnow,1\n")
+
+    demo = Demo(tmp_path, "--trace-loss", "trace.csv")
+    output, _ = demo.process.communicate(timeout=30)
+
+    assert demo.process.returncode == 2
+    assert "trace.csv:2: " in output
+
+
 def test_the_same_demo_on_a_real_broker_and_database(tmp_path: Path, mariadb: MariaDB, mosquitto: Mosquitto) -> None:
     schema = mariadb.new_schema()
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from aoii.core.errors import InputError
 from aoii.lab import losses
-from aoii.lab.losses import Random, Reception, Replayed
+from aoii.lab.losses import Random, Replayed, Simulated
+from aoii.weather import Burst, Reception, Weather
 
 HEADER = "timestamp,node,temperature,humidity,seq\n"
 
@@ -40,6 +41,31 @@ def test_only_a_radio_that_loses_nothing_is_lossless() -> None:
     assert Random(0.0, 0.0, "").lossless
     assert not Random(0.0, 0.1, "").lossless
     assert not Replayed(Reception(60.0, (True,)), 0.0, 0.0, "").lossless
+
+
+def test_what_comes_after_the_receive_window_is_lost_to_a_replay_and_a_copy_is_nothing() -> None:
+    late = Simulated(Weather(delay_s=5.0), "seed")
+    twice = Simulated(Weather(duplicate=1.0), "seed")
+
+    heard = sum(late.up(60.0 * minute) for minute in range(10_000)) / 10_000
+
+    assert heard == pytest.approx(0.7735 / 5, abs=0.02)  # half of 2 s less the two packets, of 5 s
+    assert all(twice.up(60.0 * minute) and twice.down() for minute in range(100))
+
+
+def test_a_try_in_an_outage_fails_as_the_one_before() -> None:
+    channel = Simulated(Weather(burst=Burst(0.3, 3600.0)), "seed")
+
+    tries = [[channel.up(3600.0 * hour) for _ in range(6)] for hour in range(1000)]
+
+    assert sum(len(set(some)) == 1 for some in tries) > 990
+    assert sum(some[0] for some in tries) / 1000 == pytest.approx(0.7, abs=0.05)
+
+
+def test_the_tries_of_one_node_do_not_collide_with_each_other() -> None:
+    channel = Simulated(Weather(collisions="all"), "seed")
+
+    assert all(channel.up(0.0) and channel.down() for _ in range(10))
 
 
 def test_missing_numbers_are_losses_and_a_restart_is_none(tmp_path: Path) -> None:

@@ -1,21 +1,24 @@
 """`aoii edge`: simulated nodes that replay a recording through a simulated radio and a receiver on a pseudo-terminal.
 
 The nodes are the ones that run on the board (`node.py`); only what is around them is simulated. Their time is exact: a
-sample, a retry and an acknowledgement happen at their nominal instants of the nodes' world, however late this process
-gets to them, so that a busy machine does not change what they decide.
+sample, a retry, a packet and an acknowledgement happen at their nominal instants of the nodes' world and in that order,
+however late this process gets to them, so that a busy machine changes neither what they decide nor what the radio does.
 
 The radio keeps a record of what the gateway told it, which no station writes and no fault touches.
 """
 
 import asyncio
+import heapq
+import itertools
 import json
 import logging
 import random
 import secrets
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +31,19 @@ from aoii.core.link import Send
 from aoii.core.plan import PROVISIONED, NodeSettings, Picture
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.edge.node import Node
-from aoii.edge.radio import Radio
+from aoii.edge.radio import Heard, Radio, Transmission
 from aoii.monitoring import status
 from aoii.monitoring.service_manager import ServiceManager
 from aoii.node_keys import NodeKey
+from aoii.recordings import receptions
 from aoii.settings import Edge, Settings
 
 log = logging.getLogger(__name__)
 
 REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world no time passes meanwhile
 SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
-REPLY_AFTER_MS = 400  # in the nodes' world: airtime of a packet and its acknowledgement at SF9
+REPLY_AFTER_MS = 50  # in the nodes' world, from a packet to the beginning of its acknowledgement
+JUDGED_AFTER_MS = 600  # in the nodes' world: a packet at the sample, its acknowledgement, and some time
 REPORT_EVERY_S = 0.5
 TURN_S = 0.2
 ALIVE_S = 60.0  # as for the other stations; the loop turns five times a second
@@ -67,19 +72,19 @@ def run(settings: Settings) -> int:
             page.server_close()
 
 
-class _Air:
-    """The radio, the receiver on its serial port, and the record of what the gateway acknowledged."""
+class _Receiver:
+    """The receiver on its serial port, and the record of what the gateway acknowledged."""
 
     def __init__(self, edge: Edge, keys: dict[int, NodeKey]) -> None:
-        self._radio = Radio(edge.loss, random.Random(edge.seed).random)  # noqa: S311 - a simulation, repeatable
         self._keys = keys
         self._port = SimulatedPort(edge.receiver_link, self._heard_gateway)
         self._reader = stream.Reader()
-        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}  # by (node, epoch, frame) as they stand in the bytes
+        self._waiting: defaultdict[bytes, deque[_Exchange]] = defaultdict(deque)  # by _mark, first asked first answered
         self._gateway_answers = True
         self._record = edge.record_file.open("a", buffering=1, encoding="ascii") if edge.record_file else None
-        self._uplinks: dict[bytes, tuple[Uplink, int]] = {}  # what was sent lately, with its sample's instant
+        self._uplinks: dict[bytes, tuple[Uplink, int]] = {}  # what was handed on lately, with its sample's instant
         self._settings: dict[tuple[int, int], NodeSettings] = {}  # what the gateway told a node, by generation
+        self._frames: dict[int, int] = {}  # the newest frame number of each node that was acknowledged
         self.accepted: set[tuple[int, int, int]] = set()
         self.pictures: dict[int, Picture] = {}  # what the gateway holds, as a function of what it acknowledged
 
@@ -97,28 +102,37 @@ class _Air:
         self._port.unplug()
         self._reader = stream.Reader()
 
-    async def exchange(self, frame: bytes, now_ms: int) -> bytes | None:
-        """Carry one frame to the gateway and its answer back; None when either was lost or came too late."""
-        mark = frame[1:9]  # node, epoch and frame number
+    def hand_on(self, frame: bytes, now_ms: int) -> "_Exchange | None":
+        """Tell the gateway what was heard on the air; None when no receiver is there."""
+        if not self._port.is_plugged:
+            return None
+        mark = _mark(frame)
         uplink = decode_uplink(frame, lambda node: self._keys[node].key)
         if isinstance(uplink, Uplink):
-            self._uplinks.setdefault(mark, (uplink, now_ms - 1000 * uplink.age_s))  # a repetition has the old age
+            self._uplinks.setdefault(mark, (uplink, now_ms - 1000 * uplink.age_s))
             if len(self._uplinks) > UPLINKS_REMEMBERED:
                 del self._uplinks[next(iter(self._uplinks))]
-        if not self._radio.carries() or not self._port.is_plugged:
-            return None
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[mark] = answer
+        loop = asyncio.get_running_loop()
+        patience_s = REPLY_WAIT_S if self._gateway_answers else SILENT_WAIT_S
+        exchange = _Exchange(mark, loop.create_future(), loop.time() + patience_s)
+        self._waiting[mark].append(exchange)
         self._port.write(stream.encode_heard(RSSI_DBM, SNR_DB, frame))
+        return exchange
+
+    async def answer(self, exchange: "_Exchange") -> bytes | None:
+        """What the gateway said to that; None when it said nothing, or too late."""
         try:
-            async with asyncio.timeout(REPLY_WAIT_S if self._gateway_answers else SILENT_WAIT_S):
-                data = await answer
+            async with asyncio.timeout_at(exchange.deadline_s):
+                return await exchange.answer
         except TimeoutError:
             self._gateway_answers = False
             return None
         finally:
-            self._waiting.pop(mark, None)
-        return data if self._radio.carries() else None
+            waiting = self._waiting[exchange.mark]
+            if exchange in waiting:
+                waiting.remove(exchange)
+            if not waiting:
+                del self._waiting[exchange.mark]
 
     def _heard_gateway(self, chunk: bytes) -> None:
         for found in self._reader.feed(chunk):
@@ -126,7 +140,7 @@ class _Air:
                 self._acknowledged(found.content)
 
     def _acknowledged(self, data: bytes) -> None:
-        mark = data[1:9]
+        mark = _mark(data)
         sent = self._uplinks.get(mark)
         if sent is None:
             return
@@ -140,8 +154,10 @@ class _Air:
             self._settings[uplink.node, ack.generation & 7] = ack.settings
         self._accept(uplink, sampled_ms)
         waiting = self._waiting.get(mark)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(data)
+        if waiting:
+            exchange = waiting.popleft()
+            if not exchange.answer.done():
+                exchange.answer.set_result(data)
 
     def _accept(self, uplink: Uplink, sampled_ms: int) -> None:
         identity = (uplink.node, uplink.epoch, uplink.counter)
@@ -149,30 +165,69 @@ class _Air:
             self.accepted.add(identity)
             if self._record is not None:
                 self._record.write(f"{uplink.node},{uplink.epoch},{uplink.counter}\n")
-        held = self.pictures.get(uplink.node)
-        if uplink.flags & KIND != BACKFILL and (held is None or sampled_ms > held.sampled_ms):
+        if uplink.frame <= self._frames.get(uplink.node, -1):  # repeated, or overtaken
+            return
+        self._frames[uplink.node] = uplink.frame
+        if uplink.flags & KIND != BACKFILL:
             settings = self._settings.get((uplink.node, uplink.generation), PROVISIONED)
             self.pictures[uplink.node] = Picture(
                 uplink.temperature_c, uplink.humidity_c, uplink.plan, settings, sampled_ms
             )
 
 
+@dataclass(eq=False)
+class _Exchange:
+    """A frame that was handed to the gateway, and the answer to come until `deadline_s` of the event loop."""
+
+    mark: bytes
+    answer: "asyncio.Future[bytes]"
+    deadline_s: float
+
+
+def _mark(frame: bytes) -> bytes:
+    """Node, epoch and frame number as they stand in the bytes of a frame and of its acknowledgement."""
+    return frame[1:9]
+
+
+@dataclass
+class _Life:
+    """One node, and what is known of how it does."""
+
+    number: int
+    node: Node
+    samples: Iterator[tuple[int, tuple[int, int]]]
+    interval_s: float
+    meter: AoiiMeter = field(default_factory=AoiiMeter)
+    alarm_ms: int | None = None  # the timer that is set
+
+
+Happening = Callable[[int], Awaitable[None] | None]  # what happens at an instant, which it is told
+
+
 class _World:
-    """All nodes, their recording, and the account of how they did."""
+    """All nodes, their recording, the air between them, and the account of how they did."""
 
     def __init__(self, settings: Settings) -> None:
         edge = settings.edge
         self._clock = settings.clock
         self._series = recordings.load(edge.recording)
         self._keys = _provisioned(settings.gateway.node_keys_file, edge.nodes)
-        self._air = _Air(edge, self._keys)
+        self._receiver = _Receiver(edge, self._keys)
+        trace = None if edge.weather.trace is None else receptions.load(edge.weather.trace)
+        self._radio = Radio(
+            edge.weather,
+            random.Random(edge.seed).random,  # noqa: S311 - a simulation, repeatable
+            None if trace is None else lambda node: receptions.of_node(trace, str(node)),
+        )
         self._log_port = SimulatedPort(edge.log_link)
         self._report_file = edge.report_file
         self._flash = settings.data_dir / "flash"
         self._seed = edge.seed
         self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._series[0].span_s)
-        self._meters: list[AoiiMeter] = []
+        self._agenda: list[tuple[int, int, Happening]] = []  # a heap: what happens when, first come first served
+        self._order = itertools.count()
+        self._lives: list[_Life] = []
         self._packets: Counter[str] = Counter()
         self._samples = 0
         self._plan_checks = 0
@@ -187,21 +242,21 @@ class _World:
 
     def ready(self) -> dict[str, bool]:
         """What others must be able to open."""
-        return {"receiver": self._air.is_plugged, "log": self._log_port.is_plugged}
+        return {"receiver": self._receiver.is_plugged, "log": self._log_port.is_plugged}
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGUSR1, self._air.unplug)
-        loop.add_signal_handler(signal.SIGUSR2, self._air.plug)
-        self._air.plug()
+        loop.add_signal_handler(signal.SIGUSR1, self._receiver.unplug)
+        loop.add_signal_handler(signal.SIGUSR2, self._receiver.plug)
+        self._receiver.plug()
         self._log_port.plug()
         # A simulated clock begins at its origin, unless that has passed; a real one has run since the machine started.
         settled_ms = self._clock.elapsed_ms() + round(1000 * SETTLE_S * self._clock.speed)
         self._zero_ms = max(0, settled_ms) if self._clock.start_unix_s is not None else settled_ms
-        nodes = asyncio.gather(*(self._live(number) for number in sorted(self._keys)))
+        nodes = asyncio.create_task(self._live())
         reports = asyncio.create_task(self._keep_reporting())
         turning = asyncio.create_task(self._keep_turning())
         stop = asyncio.create_task(stopped.wait())
@@ -219,12 +274,29 @@ class _World:
             await asyncio.gather(nodes, reports, turning, stop, return_exceptions=True)
         self._manager.stopping()
         self._write_report()
-        self._air.unplug()
+        self._receiver.unplug()
         self._log_port.unplug()
         return 0
 
-    async def _live(self, number: int) -> None:
-        """The life of one node, from its first sample to the end of the run."""
+    async def _live(self) -> None:
+        """Everything that happens in the nodes' world, in order, to its end."""
+        for number in sorted(self._keys):
+            life = self._born(number)
+            self._lives.append(life)
+            self._next_sample(life)
+        while self._agenda:
+            at_ms, _, happening = heapq.heappop(self._agenda)
+            if at_ms >= self._end_ms:
+                return
+            await self._until(at_ms)
+            going_on = happening(at_ms)
+            if going_on is not None:
+                await going_on
+
+    def _plan(self, at_ms: int, happening: Happening) -> None:
+        heapq.heappush(self._agenda, (at_ms, next(self._order), happening))
+
+    def _born(self, number: int) -> _Life:
         series = self._series[(number - 1) % len(self._series)]
         period_ms = round(1000 * series.interval_s)
         first = (number - 1) * len(series) // len(self._keys)  # each node starts at another hour of the recording
@@ -234,33 +306,62 @@ class _World:
         store = FileStore(self._flash / f"node-{number}.flash")
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
         node = Node(number, key.epoch, key.key, PROVISIONED, learner, store, chance, limits=ANY_SENSOR)
-        meter = AoiiMeter()
-        self._meters.append(meter)
-        for at_ms, reading_c in _samples(series, first, boot_ms, period_ms):
-            await self._alarms(node, at_ms)
-            if at_ms >= self._end_ms:
-                return
-            await self._until(at_ms)
-            is_settled = node.is_settled and node.picture is not None
-            sends = node.sample(at_ms, reading_c[0] / 100, reading_c[1] / 100)
-            if is_settled:
-                self._compare(number, node, at_ms)
-            await self._perform(node, sends, at_ms)
-            self._judge(number, meter, at_ms, reading_c, series.interval_s)
-            self._log(number, node, at_ms)
+        return _Life(number, node, _samples(series, first, boot_ms, period_ms), series.interval_s)
 
-    async def _alarms(self, node: Node, until_ms: int) -> None:
-        """Let the node's timers run out, in order, until the next sample."""
-        while (deadline_ms := node.deadline_ms()) is not None and deadline_ms < min(until_ms, self._end_ms):
-            await self._until(deadline_ms)
-            await self._perform(node, node.due(deadline_ms), deadline_ms)
+    def _next_sample(self, life: _Life) -> None:
+        at_ms, reading_c = next(life.samples)
+        self._plan(at_ms, lambda now_ms: self._sample(life, now_ms, reading_c))
 
-    async def _perform(self, node: Node, sends: list[Send], now_ms: int) -> None:
+    def _sample(self, life: _Life, now_ms: int, reading_c: tuple[int, int]) -> None:
+        node = life.node
+        is_settled = node.is_settled and node.picture is not None
+        sends = node.sample(now_ms, reading_c[0] / 100, reading_c[1] / 100)
+        if is_settled:
+            self._compare(life.number, node, now_ms)
+        self._log(life.number, node, now_ms)
+        self._transmit(life, sends, now_ms)
+        self._plan(now_ms + JUDGED_AFTER_MS, lambda _: self._judge(life, now_ms, reading_c))
+        self._next_sample(life)
+
+    def _transmit(self, life: _Life, sends: list[Send], now_ms: int) -> None:
+        """Put packets on the air, and set the node's timer anew: this is called after all that a node does."""
         for send in sends:
             self._packets[send.kind] += 1
-            answer = await self._air.exchange(send.data, now_ms)
-            if answer is not None:
-                await self._perform(node, node.receive(answer, now_ms + REPLY_AFTER_MS), now_ms + REPLY_AFTER_MS)
+            self._emit(life, self._radio.begin(life.number, True, now_ms, send.data))
+        deadline_ms = life.node.deadline_ms()
+        if deadline_ms is not None and deadline_ms != life.alarm_ms:
+            self._plan(max(now_ms, deadline_ms), lambda now_ms: self._alarm(life, deadline_ms, now_ms))
+        life.alarm_ms = deadline_ms
+
+    def _alarm(self, life: _Life, deadline_ms: int, now_ms: int) -> None:
+        if life.alarm_ms == deadline_ms:  # else it was set anew meanwhile
+            life.alarm_ms = None
+            self._transmit(life, life.node.due(now_ms), now_ms)
+
+    def _emit(self, life: _Life, transmission: Transmission) -> None:
+        self._plan(transmission.end_ms, lambda _: self._arrive(life, self._radio.end(transmission)))
+
+    def _arrive(self, life: _Life, all_heard: list[Heard]) -> None:
+        for heard in all_heard:
+            data = heard.transmission.data
+            if heard.transmission.is_up:
+                self._plan(heard.at_ms, lambda now_ms, data=data: self._gateway_hears(life, data, now_ms))  # type: ignore[misc]  # lambda's default
+            else:
+                self._plan(heard.at_ms, lambda now_ms, data=data: self._node_hears(life, data, now_ms))  # type: ignore[misc]  # lambda's default
+
+    def _gateway_hears(self, life: _Life, frame: bytes, now_ms: int) -> None:
+        exchange = self._receiver.hand_on(frame, now_ms)
+        if exchange is not None:
+            self._plan(now_ms + REPLY_AFTER_MS, lambda now_ms: self._gateway_answers(life, exchange, now_ms))
+
+    async def _gateway_answers(self, life: _Life, exchange: _Exchange, now_ms: int) -> None:
+        """Wait for the real gateway; meanwhile no time passes in the nodes' world."""
+        data = await self._receiver.answer(exchange)
+        if data is not None:
+            self._emit(life, self._radio.begin(life.number, False, now_ms, data))
+
+    def _node_hears(self, life: _Life, data: bytes, now_ms: int) -> None:
+        self._transmit(life, life.node.receive(data, now_ms), now_ms)
 
     async def _until(self, at_ms: int) -> None:
         """Sleep until an instant of the nodes' world; at once when it has passed."""
@@ -273,17 +374,17 @@ class _World:
         if sampled is None:
             return
         self._plan_checks += 1
-        if (sampled.estimate_t_c, sampled.estimate_h_c) != self._air.pictures[number].at(at_ms):
+        if (sampled.estimate_t_c, sampled.estimate_h_c) != self._receiver.pictures[number].at(at_ms):
             self._plan_mismatches += 1
             log.error("node and gateway evaluate different plans", extra={"event": "plan_mismatch", "node": number})
 
-    def _judge(self, number: int, meter: AoiiMeter, at_ms: int, reading_c: tuple[int, int], interval_s: float) -> None:
-        """Right or wrong at this instant, after its packet."""
-        held = self._air.pictures.get(number)
+    def _judge(self, life: _Life, sampled_ms: int, reading_c: tuple[int, int]) -> None:
+        """Right or wrong at a sample, after its packet."""
+        held = self._receiver.pictures.get(life.number)
         wrong = True
         if held is not None:
-            wrong = trigger.is_wrong(*reading_c, held.at(at_ms), held.settings)
-        meter.observe(wrong, round(interval_s))
+            wrong = trigger.is_wrong(*reading_c, held.at(sampled_ms), held.settings)
+        life.meter.observe(wrong, round(life.interval_s))
         self._samples += 1
 
     def _log(self, number: int, node: Node, at_ms: int) -> None:
@@ -311,8 +412,8 @@ class _World:
     def _write_report(self) -> None:
         """Replace the report at once, so that a reader never sees half of one."""
         total = AoiiMeter()
-        for meter in self._meters:
-            total.add(meter)
+        for life in self._lives:
+            total.add(life.meter)
         report = {
             "is_over": self._is_over,
             "samples": self._samples,
@@ -325,6 +426,7 @@ class _World:
             "aoii_p99_s": total.p99_s(),
             "plan_checks": self._plan_checks,
             "plan_mismatches": self._plan_mismatches,
+            **{f"radio_{name}": count for name, count in self._radio.counts.items()},
         }
         self._report_file.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._report_file.with_suffix(".new")

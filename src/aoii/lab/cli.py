@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aoii import weather
 from aoii.core.errors import AoiiError, InputError
 
 from . import POLICY_NAMES
@@ -69,20 +70,6 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="S",
         help="a node that was silent for so many seconds reports; 0: never (default)",
     )
-    add("--loss", type=_share, default=0.0, metavar="P", help="probability that a packet is lost (default: 0)")
-    add(
-        "--ack-loss",
-        type=_share,
-        default=0.0,
-        metavar="P",
-        help="probability that an acknowledgement is lost (default: 0)",
-    )
-    add(
-        "--trace-loss",
-        type=Path,
-        metavar="FILE",
-        help="lose packets as in this reception trace: timestamp,node,...,seq",
-    )
     add("--seed", type=_whole(0, 2**31 - 1), default=1, metavar="N", help="of the losses (default: %(default)s)")
     add(
         "--prior",
@@ -105,6 +92,7 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add("--json", type=Path, metavar="OUT", help="write the figures here")
     add("--trace", type=Path, metavar="OUT.csv", help="write one row for each sample here")
     add("--plot", type=Path, metavar="DIR", help="write a picture of each series here")
+    weather.add_options(replay, ack_loss="0")
     replay.set_defaults(run=_replay)
 
 
@@ -305,14 +293,12 @@ def _options(options: argparse.Namespace) -> "Options":
 def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
     from . import losses
 
-    receptions = losses.load(options.trace_loss) if options.trace_loss is not None else None
+    wanted = weather.of_options(options, ack_loss=0.0)
+    trace = losses.load(wanted.trace) if wanted.trace is not None else None
 
     def channel(series: "Series") -> "Channel":
-        seed = f"{options.seed}/{series.node}"
-        if receptions is None:
-            return losses.Random(options.loss, options.ack_loss, seed)
-        reception = receptions.get(series.node) or next(iter(receptions.values()))
-        return losses.Replayed(reception, options.loss, options.ack_loss, seed)
+        reception = None if trace is None else losses.of_node(trace, series.node)
+        return losses.Simulated(wanted, f"{options.seed}/{series.node}", reception)
 
     return channel
 
@@ -426,14 +412,6 @@ def _threshold(text: str) -> int:
         if 1 <= value <= 65535:
             return value
     raise argparse.ArgumentTypeError(f'"{text}"; use a number from 0.01 to 655.35, such as 0.5')
-
-
-def _share(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        value = float(text)
-        if 0.0 <= value <= 1.0:
-            return value
-    raise argparse.ArgumentTypeError(f'"{text}"; use a probability from 0 to 1, such as 0.1')
 
 
 def _positive(text: str) -> float:

@@ -1,30 +1,20 @@
-"""A radio that loses packets: at random, or as a real one did.
+"""The simulated radio as a replay sees it: whether the gateway hears a packet, and the node its answer, in time.
 
-It decides for one transmission after the other; it refuses to know what is in them.
+What happens on the air is `edge/radio.py`'s, the same as in the demo. A replay knows no time between two samples, so a
+packet that comes after the receive window counts as lost here, and a copy of it as nothing.
 """
 
-import csv
-import gzip
-import io
-import itertools
 import random
-import statistics
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
-from aoii.core.errors import InputError
+from aoii.core.link import TIMING
+from aoii.edge.radio import DOWNLINK_MS, UPLINK_MS, Radio
+from aoii.recordings.receptions import load as load  # noqa: PLC0414 - given on
+from aoii.recordings.receptions import of_node as of_node  # noqa: PLC0414 - given on
+from aoii.weather import Reception as Reception  # noqa: PLC0414 - given on
+from aoii.weather import Weather
 
-RESTART = 1000  # a sequence number that jumps further than this, or back, is a node that began anew, not a loss
-
-
-@dataclass(frozen=True)
-class Reception:
-    """What a real gateway heard of one node that sent once in each interval."""
-
-    interval_s: float
-    heard: tuple[bool, ...]
+EITHER_WAY_MS = (TIMING.ack_window_ms - UPLINK_MS - DOWNLINK_MS) // 2  # half of what the window leaves for delays
 
 
 class Channel(Protocol):
@@ -39,73 +29,49 @@ class Channel(Protocol):
         """Whether the node hears the acknowledgement."""
 
 
-class Random:
-    """Each packet and each acknowledgement is lost with its own probability, whatever happened to others."""
+class Simulated:
+    """A `Channel` on the simulated radio, for one node.
 
-    def __init__(self, loss: float, ack_loss: float, seed: str) -> None:
-        self._loss, self._ack_loss = loss, ack_loss
-        self._draw = random.Random(seed).random  # noqa: S311 - weather, not secrets
-        self.lossless = loss <= 0 and ack_loss <= 0
+    Args:
+        weather: What happens on it.
+        seed: Of its chances.
+        reception: What the weather's trace says of the node.
+    """
+
+    def __init__(self, weather: Weather, seed: str, reception: Reception | None = None) -> None:
+        draw = random.Random(seed).random  # noqa: S311 - weather, not secrets
+        self._radio = Radio(weather, draw, None if reception is None else lambda _: reception)
+        self._at_ms = 0
+        self.lossless = weather.is_fair and reception is None
 
     def up(self, at_s: float) -> bool:
         """See `Channel`."""
-        return self._draw() >= self._loss
+        self._at_ms = round(
+            1000 * at_s
+        )  # all tries of a sample at its instant: the radio is asked for their fates only
+        return self._carries(is_up=True)
 
     def down(self) -> bool:
         """See `Channel`."""
-        return self._draw() >= self._ack_loss
+        return self._carries(is_up=False)
+
+    def _carries(self, is_up: bool) -> bool:
+        sent = self._radio.begin(0, is_up, self._at_ms)
+        self._at_ms = sent.end_ms  # what follows is after it, and does not collide with it
+        return any(
+            one.transmission is sent and one.at_ms - sent.end_ms <= EITHER_WAY_MS for one in self._radio.end(sent)
+        )
 
 
-class Replayed(Random):
+class Random(Simulated):
+    """Each packet and each acknowledgement is lost with its own probability, whatever happened to others."""
+
+    def __init__(self, loss: float, ack_loss: float, seed: str) -> None:
+        super().__init__(Weather(loss, ack_loss), seed)
+
+
+class Replayed(Simulated):
     """A recorded reception, over and over: where its packet was lost, every try is lost. Random loss comes on top."""
 
     def __init__(self, reception: Reception, loss: float, ack_loss: float, seed: str) -> None:
-        super().__init__(loss, ack_loss, seed)
-        self._reception = reception
-        self.lossless = False
-
-    def up(self, at_s: float) -> bool:
-        """See `Channel`."""
-        heard = self._reception.heard
-        return heard[int(at_s // self._reception.interval_s) % len(heard)] and super().up(at_s)
-
-
-def load(path: Path) -> dict[str, Reception]:
-    """The receptions of a trace by node: CSV or CSV.gz with the columns timestamp, seq and perhaps node.
-
-    Raises:
-        InputError: The file cannot be read, or a row is malformed; names the file, the line and what to do.
-    """
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text))
-    if not {"timestamp", "seq"} <= set(reader.fieldnames or ()):
-        raise InputError(
-            f"{path}: lacks timestamp or seq; a reception trace has timestamp,node,temperature,humidity,seq"
-        )
-    rows: dict[str, list[tuple[datetime, int]]] = {}
-    for row in reader:
-        try:
-            entry = datetime.fromisoformat(row["timestamp"]), int(row["seq"])
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}:{reader.line_num}: {error}; correct or remove the line") from error
-        rows.setdefault(row.get("node") or "", []).append(entry)
-    receptions = {node: _reception(entries) for node, entries in rows.items() if len(entries) > 1}
-    if not receptions:
-        raise InputError(f"{path}: no node has two rows; give a longer trace")
-    return receptions
-
-
-def _reception(entries: list[tuple[datetime, int]]) -> Reception:
-    heard = [True]
-    intervals = []
-    for (before, last), (at, seq) in itertools.pairwise(entries):
-        passed = seq - last
-        lost = passed - 1 if 0 < passed <= RESTART else 0
-        heard += [False] * lost + [True]
-        if not lost:
-            intervals.append((at - before).total_seconds())
-    return Reception(max(statistics.median(intervals or [60.0]), 1.0), tuple(heard))
+        super().__init__(Weather(loss, ack_loss), seed, reception)
