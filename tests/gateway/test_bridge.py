@@ -196,7 +196,7 @@ def test_an_event_of_unknown_age_tells_nothing_about_the_past() -> None:
     event = accepted(state, uplink(2, 2, 2500, BACKFILL, age_s=AGE_LIMIT_S), at(2 * AGE_LIMIT_S)).event
 
     assert event is not None
-    assert event.held_ms is None
+    assert (event.unix_ms, event.clock_synced, event.believed, event.held_ms) == (None, False, None, None)
 
 
 @pytest.mark.parametrize(("second", "steps"), [(29.9, 0), (30, 1), (89, 1), (91, 2), (6000, 100)])

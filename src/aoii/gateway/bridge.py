@@ -123,19 +123,21 @@ def hear(
     if _is_known(state, uplink):
         return Accepted(state, None, answer)
     sampled_ms = at.elapsed_ms - 1000 * uplink.age_s
+    unix_ms = max(0, at.unix_ms - 1000 * uplink.age_s)
+    is_dated = uplink.age_s < AGE_LIMIT_S  # the node lost its power, and with it when it took the reading
     event = Event(
         Identity(str(uplink.node), uplink.epoch, uplink.counter),
         KINDS[uplink.kind],
         uplink.temperature_c / 100,
         uplink.humidity_c / 100,
-        _believed(state.beliefs, sampled_ms),
-        max(0, at.unix_ms - 1000 * uplink.age_s),
-        at.is_synced,
-        held_ms=None if uplink.age_s >= AGE_LIMIT_S else _held_ms(state.beliefs, sampled_ms, at.elapsed_ms),
+        _believed(state.beliefs, sampled_ms) if is_dated else None,
+        unix_ms if is_dated else None,
+        at.is_synced and is_dated,
+        held_ms=_held_ms(state.beliefs, sampled_ms, at.elapsed_ms) if is_dated else None,
     )
     if is_newest and not uplink.flags & BACKFILL:
         picture = Picture(uplink.temperature_c, uplink.humidity_c, uplink.plan, used, sampled_ms)
-        belief = Belief(uplink.counter, picture, at.elapsed_ms, event.unix_ms, at.is_synced)
+        belief = Belief(uplink.counter, picture, at.elapsed_ms, unix_ms, event.clock_synced)
         state = replace(state, beliefs=(belief, *state.beliefs[: BELIEFS_KEPT - 1]))
     return Accepted(state, event, answer)
 

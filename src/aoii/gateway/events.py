@@ -31,8 +31,8 @@ class Event:
         kind: Why the node sent it.
         actual_t, actual_h: The reading, °C and %RH.
         believed: What the gateway believed of this node for the instant of the sample, °C and %RH; None: nothing yet.
-        unix_ms: When the sample was taken, by the gateway's wall clock.
-        clock_synced: Whether that clock was believed.
+        unix_ms: When the sample was taken, by the gateway's wall clock; None: not even the node knows.
+        clock_synced: Whether that clock was believed, and the node knew how old its sample was.
         delay_ms: Gateway clock minus node clock, for nodes that send theirs and when it is plausible.
         held_ms: For how long, at least, the gateway went on believing that after the sample; None: nobody knows.
     """
@@ -42,7 +42,7 @@ class Event:
     actual_t: float
     actual_h: float
     believed: tuple[float, float] | None
-    unix_ms: int
+    unix_ms: int | None
     clock_synced: bool
     delay_ms: int | None = None
     held_ms: int | None = None

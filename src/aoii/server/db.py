@@ -663,7 +663,7 @@ def _values(row: Reading, digest: str, created_at: str) -> tuple[object, ...]:
         who.counter if who else None,
         row.kind,
         None if row.event_unix_ms is None else _text(utc(row.event_unix_ms)),
-        None if row.event_unix_ms is None else int(row.clock_synced),
+        int(row.clock_synced) if who else None,
         digest if who else None,
     )
 
