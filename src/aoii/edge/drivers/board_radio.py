@@ -1,0 +1,327 @@
+"""The SX127x LoRa radio over SPI: sends and receives packets, and hears whether somebody else is on the air.
+
+It polls; no pin beside chip select and reset is needed. Explicit headers, so that packets of any length come in, and a
+check sum on what goes out. It refuses bandwidths, spreading factors and powers that need other settings than these.
+
+Source: Semtech SX1276/77/78/79 data sheet, revision 7, chapter 4 and table 41; errata note, revision 1, section 2.3.
+"""
+
+from collections import namedtuple
+
+from ...core.errors import InputError, WorldError
+
+MYPY = False
+if MYPY:
+    from .board_shapes import Clock, Pin, Spi
+
+FIFO = 0x00
+OP_MODE = 0x01
+FRF = 0x06  # three registers, highest first
+PA_CONFIG = 0x09
+LNA = 0x0C
+FIFO_ADDRESS = 0x0D
+FIFO_TX_BASE = 0x0E
+FIFO_RX_BASE = 0x0F
+FIFO_RX_CURRENT = 0x10
+IRQ_FLAGS = 0x12
+RX_BYTES = 0x13
+PACKET_SNR = 0x19
+PACKET_RSSI = 0x1A
+RSSI = 0x1B
+MODEM_CONFIG_1 = 0x1D
+MODEM_CONFIG_2 = 0x1E
+PREAMBLE = 0x20  # two registers
+PAYLOAD_LENGTH = 0x22
+MODEM_CONFIG_3 = 0x26
+IF_FREQ_2 = 0x2F
+IF_FREQ_1 = 0x30
+DETECT_OPTIMIZE = 0x31
+DETECTION_THRESHOLD = 0x37
+SYNC_WORD = 0x39
+VERSION = 0x42
+
+WRITE = 0x80  # in the address
+
+LORA = 0x80
+LOW_FREQUENCY = 0x08
+SLEEP, STANDBY, TX, RX_CONTINUOUS, CAD = 0, 1, 3, 5, 7
+
+RX_DONE = 0x40
+CRC_ERROR = 0x20
+TX_DONE = 0x08
+CAD_DONE = 0x04
+CAD_DETECTED = 0x01
+ALL_FLAGS = 0xFF
+
+SILICON = 0x12  # what VERSION reads on all of the family
+CRYSTAL_HZ = 32_000_000
+BANDWIDTHS = {62_500: 6, 125_000: 7, 250_000: 8}  # with these the erratum needs no shift of the frequency
+LOW_BAND_HZ = 525_000_000  # the upper end of the low frequency bands
+RSSI_LOW_DBM, RSSI_HIGH_DBM = -164, -157  # data sheet 5.5.5
+LNA_BOOST = 0x23  # highest gain, boosted in the high band
+AGC = 0x04
+LOW_DATA_RATE = 0x08
+PA_BOOST = 0xF0  # with the highest MaxPower, which this pin does not use
+
+POLL_MS = 2
+RESET_MS = 10
+CARRIER_DBM = -65  # KR920: listen before talk at this strength, for 5 ms
+CARRIER_MS = 5
+
+
+class Air(
+    namedtuple("Air", ("frequency_hz", "spreading", "bandwidth_hz", "coding", "sync_word", "preamble", "power_dbm"))
+):
+    """What both ends must agree on, and how loud this one is.
+
+    Attributes:
+        frequency_hz: 137,000,000..1,020,000,000; what the chip can do, not what is allowed. spreading: Factor, 7..12.
+        bandwidth_hz: A key of BANDWIDTHS. coding: Denominator of the coding rate 4/x, 5..8. sync_word: 0..255; 0x12
+        for private networks. preamble: Symbols, 6..65535. power_dbm: 2..17, at the pin PA_BOOST.
+    """
+
+    __slots__ = ()
+    frequency_hz: int
+    spreading: int
+    bandwidth_hz: int
+    coding: int
+    sync_word: int
+    preamble: int
+    power_dbm: int
+
+
+DEFAULT_AIR = Air(433_000_000, 9, 125_000, 5, 0x12, 8, 14)
+
+
+class Packet(namedtuple("Packet", ("data", "rssi_dbm", "snr_db"))):
+    """What was heard, and how well."""
+
+    __slots__ = ()
+    data: bytes
+    rssi_dbm: int
+    snr_db: int
+
+
+def air_fault(air: Air) -> str:
+    """What is wrong with radio settings, in words; empty when nothing is."""
+    for name, low, high in (
+        ("frequency_hz", 137_000_000, 1_020_000_000),
+        ("spreading", 7, 12),
+        ("coding", 5, 8),
+        ("sync_word", 0, 255),
+        ("preamble", 6, 65535),
+        ("power_dbm", 2, 17),
+    ):
+        value = getattr(air, name)
+        if not low <= value <= high:
+            return f"{name} is {value}; use {low} to {high}"
+    if air.bandwidth_hz not in BANDWIDTHS:
+        return f"bandwidth_hz is {air.bandwidth_hz}; use one of {sorted(BANDWIDTHS)}"
+    return ""
+
+
+def airtime_ms(air: Air, size: int) -> int:
+    """Duration of a packet of `size` bytes with a check sum, milliseconds, rounded up.
+
+    Source: Semtech AN1200.13, section 4.
+    """
+    factor = air.spreading
+    symbol_us = (1 << factor) * 1_000_000 // air.bandwidth_hz
+    slow = 2 if _is_slow(air) else 0
+    bits = 8 * size - 4 * factor + 28 + 16
+    symbols = 8 + max(0, -(-bits // (4 * (factor - slow)))) * air.coding
+    return -(-((4 * air.preamble + 17 + 4 * symbols) * symbol_us) // 4000)
+
+
+def _is_slow(air: Air) -> bool:
+    """Whether a symbol is longer than 16 ms, which the low data rate optimisation is for."""
+    return (1 << air.spreading) * 1000 > 16 * air.bandwidth_hz
+
+
+class Radio:
+    """One radio.
+
+    Args:
+        spi: At most 10 MHz, polarity and phase 0.
+        select: Chip select, low while talking.
+        reset: Reset, low to reset; None when it is not wired.
+        clock: Time.
+        air: Radio settings.
+        carrier_dbm: Strength from which the channel counts as taken.
+
+    Attributes:
+        damaged: Packets whose check sum did not fit.
+
+    Raises:
+        InputError: Radio settings that this driver does not have.
+        WorldError: No SX127x answers.
+    """
+
+    def __init__(
+        self,
+        spi: "Spi",
+        select: "Pin",
+        reset: "Pin | None",
+        clock: "Clock",
+        air: Air = DEFAULT_AIR,
+        carrier_dbm: int = CARRIER_DBM,
+    ) -> None:
+        fault = air_fault(air)
+        if fault:
+            raise InputError(f"radio settings: {fault}")
+        self._spi = spi
+        self._select = select
+        self._clock = clock
+        self._air = air
+        self._carrier_dbm = carrier_dbm
+        self._is_low_band = air.frequency_hz <= LOW_BAND_HZ
+        self._is_listening = False
+        self.damaged = 0
+        select(1)
+        if reset is not None:
+            reset(0)
+            clock.sleep_ms(RESET_MS)
+            reset(1)
+            clock.sleep_ms(RESET_MS)
+        found = self._get(VERSION)
+        if found != SILICON:
+            raise WorldError(
+                f"no SX127x answers on SPI (register 0x42 is {found:#04x}, not {SILICON:#04x}); check the wiring"
+            )
+        self._configure()
+
+    def send(self, data: bytes) -> bool:
+        """Send and wait until it is on the air; False when the radio did not say so in twice its airtime."""
+        self.begin(data)
+        deadline_ms = self._clock.now_ms() + 2 * airtime_ms(self._air, len(data)) + 100
+        while not self.is_sent():
+            if self._clock.now_ms() > deadline_ms:
+                self._mode(STANDBY)
+                return False
+            self._clock.sleep_ms(POLL_MS)
+        return True
+
+    def begin(self, data: bytes) -> None:
+        """Begin to send 1 to 255 bytes, and come back at once."""
+        self._mode(STANDBY)
+        self._set(IRQ_FLAGS, ALL_FLAGS)
+        self._set(FIFO_ADDRESS, 0)
+        self._put(FIFO, data)
+        self._set(PAYLOAD_LENGTH, len(data))
+        self._mode(TX)
+
+    def is_sent(self) -> bool:
+        """Whether what was begun is on the air."""
+        if not self._get(IRQ_FLAGS) & TX_DONE:
+            return False
+        self._set(IRQ_FLAGS, ALL_FLAGS)
+        return True
+
+    def receive(self, timeout_ms: int) -> Packet | None:
+        """Listen for the next whole packet, None when none came."""
+        deadline_ms = self._clock.now_ms() + timeout_ms
+        while True:
+            packet = self.poll()
+            left_ms = deadline_ms - self._clock.now_ms()
+            if packet is not None or left_ms <= 0:
+                return packet
+            self._clock.sleep_ms(min(left_ms, POLL_MS))
+
+    def poll(self) -> Packet | None:
+        """Go on listening; a packet that has come meanwhile."""
+        if not self._is_listening:
+            self._mode(STANDBY)
+            self._set(IRQ_FLAGS, ALL_FLAGS)
+            self._set(FIFO_ADDRESS, 0)
+            self._mode(RX_CONTINUOUS)
+            self._is_listening = True
+        flags = self._get(IRQ_FLAGS)
+        if not flags & RX_DONE:
+            return None
+        self._set(IRQ_FLAGS, ALL_FLAGS)
+        if flags & CRC_ERROR:
+            self.damaged += 1
+            return None
+        size = self._get(RX_BYTES)
+        self._set(FIFO_ADDRESS, self._get(FIFO_RX_CURRENT))
+        data = self._read(FIFO, size)
+        snr_quarter_db = self._get(PACKET_SNR)
+        if snr_quarter_db > 127:
+            snr_quarter_db -= 256
+        rssi_dbm = self._floor_dbm() + self._get(PACKET_RSSI)
+        if snr_quarter_db < 0:
+            rssi_dbm += snr_quarter_db // 4
+        return Packet(data, rssi_dbm, snr_quarter_db // 4)
+
+    def is_free(self, for_ms: int = CARRIER_MS) -> bool:
+        """Whether nobody is heard for so long: neither power in the channel nor a LoRa preamble below the noise."""
+        self._mode(RX_CONTINUOUS)
+        until_ms = self._clock.now_ms() + for_ms
+        while True:
+            self._clock.sleep_ms(1)
+            if self._floor_dbm() + self._get(RSSI) >= self._carrier_dbm:
+                self._mode(STANDBY)
+                return False
+            if self._clock.now_ms() >= until_ms:
+                break
+        self._mode(STANDBY)
+        self._set(IRQ_FLAGS, ALL_FLAGS)
+        self._mode(CAD)
+        for _ in range(100):  # it takes two symbols: 65 ms at SF12, and goes to standby by itself
+            flags = self._get(IRQ_FLAGS)
+            if flags & CAD_DONE:
+                self._set(IRQ_FLAGS, ALL_FLAGS)
+                return not flags & CAD_DETECTED
+            self._clock.sleep_ms(POLL_MS)
+        self._mode(STANDBY)
+        return True  # it could not tell; the power in the channel was low
+
+    def sleep(self) -> None:
+        """Draw a microampere; the settings stay."""
+        self._mode(SLEEP)
+
+    def _configure(self) -> None:
+        air = self._air
+        self._mode(SLEEP)
+        self._mode(SLEEP)  # again: only asleep may it turn into a LoRa modem
+        steps = air.frequency_hz * (1 << 19) // CRYSTAL_HZ
+        self._put(FRF, bytes((steps >> 16, steps >> 8 & 255, steps & 255)))
+        self._set(PA_CONFIG, PA_BOOST | air.power_dbm - 2)
+        self._set(LNA, LNA_BOOST)
+        self._set(FIFO_TX_BASE, 0)  # never both ways at once, so each may use all 256 bytes
+        self._set(FIFO_RX_BASE, 0)
+        self._set(MODEM_CONFIG_1, BANDWIDTHS[air.bandwidth_hz] << 4 | air.coding - 4 << 1)
+        self._set(MODEM_CONFIG_2, air.spreading << 4 | 0x04)  # with a check sum
+        self._set(MODEM_CONFIG_3, AGC | (LOW_DATA_RATE if _is_slow(air) else 0))
+        self._put(PREAMBLE, bytes((air.preamble >> 8, air.preamble & 255)))
+        self._set(DETECT_OPTIMIZE, 0x03)  # SF7 to SF12; bit 7 clear: erratum 2.3
+        self._set(IF_FREQ_2, 0x40)
+        self._set(IF_FREQ_1, 0x00)
+        self._set(DETECTION_THRESHOLD, 0x0A)
+        self._set(SYNC_WORD, air.sync_word)
+        self._mode(STANDBY)
+
+    def _mode(self, mode: int) -> None:
+        self._is_listening = False
+        self._set(OP_MODE, LORA | (LOW_FREQUENCY if self._is_low_band else 0) | mode)
+
+    def _floor_dbm(self) -> int:
+        return RSSI_LOW_DBM if self._is_low_band else RSSI_HIGH_DBM
+
+    def _set(self, register: int, value: int) -> None:
+        self._put(register, bytes((value,)))
+
+    def _put(self, register: int, values: bytes) -> None:
+        self._select(0)
+        self._spi.write(bytes((register | WRITE,)) + values)
+        self._select(1)
+
+    def _get(self, register: int) -> int:
+        return self._read(register, 1)[0]
+
+    def _read(self, register: int, size: int) -> bytes:
+        self._select(0)
+        self._spi.write(bytes((register,)))
+        values = self._spi.read(size)
+        self._select(1)
+        return values

@@ -1,0 +1,61 @@
+"""The receiver's life on its board: between the radio and the gateway's USB port, all the time.
+
+What passes and in which form is decided by `edge.relay`.
+"""
+
+from ..relay import Relay
+
+MYPY = False
+if MYPY:
+    from .board_radio import Radio
+    from .board_shapes import Clock, Port
+
+SEND_LIMIT_MS = 3000  # a packet of 32 bytes takes 1.8 s at SF12
+
+
+class Station:
+    """A receiver.
+
+    Args:
+        radio: The radio.
+        port: The USB port.
+        clock: Time.
+        listens: Whether it must find the channel free before it sends, as in KR920.
+    """
+
+    def __init__(self, radio: "Radio", port: "Port", clock: "Clock", listens: bool) -> None:
+        self.relay = Relay()
+        self._radio = radio
+        self._port = port
+        self._clock = clock
+        self._listens = listens
+        self._sending_until_ms: int | None = None
+
+    def step(self) -> bool:
+        """Move what there is to move; whether there was anything."""
+        now_ms = self._clock.now_ms()
+        chunk = self._port.read()
+        if chunk:
+            self.relay.fed(chunk, now_ms)
+        if self._sending_until_ms is not None:
+            return self._finish(now_ms)
+        packet = self._radio.poll()
+        if packet is not None:
+            said = self.relay.heard(packet.data, packet.rssi_dbm, packet.snr_db, now_ms)
+            if said:
+                self._port.write(said)
+        data = self.relay.next(now_ms)
+        if data and (not self._listens or self._radio.is_free()):
+            self._radio.begin(data)
+            self._sending_until_ms = now_ms + SEND_LIMIT_MS
+        return bool(chunk or packet or data)
+
+    def _finish(self, now_ms: int) -> bool:
+        """While a packet goes out nothing can be heard; whether it is out."""
+        if self._sending_until_ms is None or not (self._radio.is_sent() or now_ms > self._sending_until_ms):
+            return False
+        self._sending_until_ms = None
+        said = self.relay.sent()
+        if said:
+            self._port.write(said)
+        return True

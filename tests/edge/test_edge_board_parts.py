@@ -1,0 +1,309 @@
+"""The drivers of the board against their parts, down to the registers."""
+
+import math
+import types
+from functools import partial
+
+import pytest
+
+from aoii.core.errors import InputError, WorldError
+from aoii.edge.drivers import board_display, board_sensor
+from aoii.edge.drivers.board_display import Display
+from aoii.edge.drivers.board_radio import BANDWIDTHS, DEFAULT_AIR, Air, Packet, Radio, airtime_ms
+from aoii.edge.drivers.board_sensor import Aht20, Battery
+from aoii.lab import airtime
+from parts import models
+from parts.models import Clock, Sx127x
+
+SENT = bytes(range(32))
+
+
+class Bench:
+    """A radio driver on its chip, and what left the antenna."""
+
+    def __init__(self, air: Air = DEFAULT_AIR) -> None:
+        self.clock = Clock()
+        self.sent: list[bytes] = []
+        self.chip = Sx127x(self.clock, self.sent.append)
+        self.radio = Radio(self.chip.spi, self.chip.select, self.chip.reset, self.clock, air)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize("frequency_hz", [433_000_000, 868_100_000, 922_100_000])
+@pytest.mark.parametrize("spreading", [7, 9, 12])
+@pytest.mark.parametrize("bandwidth_hz", sorted(BANDWIDTHS))
+def test_the_chip_is_set_as_asked(frequency_hz: int, spreading: int, bandwidth_hz: int) -> None:
+    bench = Bench(Air(frequency_hz, spreading, bandwidth_hz, 6, 0x34, 10, 17))
+    frf, bandwidth, factor, sync_word = bench.chip.air()
+    registers = bench.chip.registers
+
+    assert abs(frf * 32_000_000 / 2**19 - frequency_hz) < 62
+    assert (models.BANDWIDTHS_HZ[bandwidth], factor, sync_word) == (bandwidth_hz, spreading, 0x34)
+    assert registers[0x1D] & 0x0F == 4  # 4/6, explicit header
+    assert registers[0x1E] & 0x04  # check sum on
+    assert (registers[0x26] >> 3 & 1) == (2**spreading / bandwidth_hz > 0.016)
+    assert (registers[0x01] >> 3 & 1) == (frequency_hz < 525_000_000)
+    assert registers[0x20] << 8 | registers[0x21] == 10
+    assert registers[0x09] == 0xFF  # 17 dBm
+    assert registers[0x0E] == registers[0x0F] == 0
+    assert bench.chip.faults == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frequency_hz": 2_400_000_000},
+        {"spreading": 6},
+        {"spreading": 13},
+        {"bandwidth_hz": 500_000},
+        {"coding": 4},
+        {"sync_word": 256},
+        {"preamble": 5},
+        {"power_dbm": 20},
+    ],
+)
+def test_settings_that_the_driver_does_not_have_are_refused_by_name(change: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=next(iter(change))):
+        Bench(DEFAULT_AIR._replace(**change))
+
+
+def test_a_chip_that_does_not_answer_is_said_with_what_it_answered() -> None:
+    clock = Clock()
+    chip = Sx127x(clock, lambda data: None)
+    chip.version = 0
+
+    with pytest.raises(WorldError, match="0x42 is 0x00"):
+        Radio(chip.spi, chip.select, None, clock)
+
+
+def test_what_is_sent_leaves_the_antenna_and_takes_its_airtime(bench: Bench) -> None:
+    before_ms = bench.clock.now_ms()
+
+    assert bench.radio.send(SENT)
+
+    assert bench.sent == [SENT]
+    assert 0 <= bench.clock.now_ms() - before_ms - airtime_ms(DEFAULT_AIR, 32) <= 3
+    assert bench.chip.faults == []
+
+
+@pytest.mark.parametrize("spreading", range(7, 13))
+@pytest.mark.parametrize("size", [1, 13, 22, 32])
+def test_the_airtime_is_that_of_the_published_formula(spreading: int, size: int) -> None:
+    expected_ms = 1000 * airtime.airtime_s(size, spreading)
+
+    assert airtime_ms(DEFAULT_AIR._replace(spreading=spreading), size) == math.ceil(round(expected_ms, 6))
+
+
+def test_the_airtime_of_the_application_notes_example() -> None:
+    assert airtime_ms(Air(868_000_000, 9, 125_000, 5, 0x12, 8, 14), 13) == 165  # 164.864
+
+
+def test_a_radio_that_never_gets_done_is_given_up(bench: Bench) -> None:
+    bench.chip.is_deaf = True
+
+    assert not bench.radio.send(SENT)
+    assert bench.clock.now_ms() < 2 * airtime_ms(DEFAULT_AIR, 32) + 200
+
+    bench.chip.is_deaf = False
+    assert bench.radio.send(SENT)
+
+
+@pytest.mark.parametrize(("frequency_hz", "rssi", "snr"), [(433_000_000, -97, 7), (868_100_000, -120, -9)])
+def test_a_packet_comes_with_its_strength(frequency_hz: int, rssi: int, snr: int) -> None:
+    bench = Bench(DEFAULT_AIR._replace(frequency_hz=frequency_hz))
+    bench.clock.plan(500, lambda: bench.chip.arrive(SENT, rssi, snr))
+
+    packet = bench.radio.receive(2000)
+
+    assert packet == Packet(SENT, rssi, snr)
+    assert 500 <= bench.clock.now_ms() <= 503
+    assert bench.radio.poll() is None
+
+
+def test_nothing_comes_and_the_wait_ends(bench: Bench) -> None:
+    before_ms = bench.clock.now_ms()
+
+    assert bench.radio.receive(1500) is None
+    assert bench.clock.now_ms() - before_ms == 1500
+
+
+def test_a_damaged_packet_is_counted_and_the_next_one_comes(bench: Bench) -> None:
+    bench.clock.plan(100, lambda: bench.chip.arrive(b"damaged", -90, 5, is_whole=False))
+    bench.clock.plan(300, lambda: bench.chip.arrive(SENT, -90, 5))
+
+    packet = bench.radio.receive(1000)
+
+    assert packet is not None
+    assert (packet.data, bench.radio.damaged) == (SENT, 1)
+
+
+def test_packets_one_after_the_other_are_all_heard(bench: Bench) -> None:
+    found = []
+    for number in range(20):
+        at_ms = bench.clock.now_ms() + 50
+        bench.clock.plan(at_ms, partial(bench.chip.arrive, bytes((number,)) * 30, -90, 5))
+        packet = bench.radio.receive(100)
+        found.append(packet.data[0] if packet else None)
+        if number % 5 == 0:
+            bench.radio.send(SENT)
+
+    assert found == list(range(20))
+    assert bench.chip.faults == []
+
+
+@pytest.mark.parametrize(
+    ("level_dbm", "has_preamble", "is_free"),
+    [(-120, False, True), (-66, False, True), (-64, False, False), (-120, True, False)],
+)
+def test_the_channel_is_free_when_neither_power_nor_a_preamble_is_in_it(
+    bench: Bench, level_dbm: int, has_preamble: bool, is_free: bool
+) -> None:
+    bench.chip.level_dbm, bench.chip.has_preamble = level_dbm, has_preamble
+    before_ms = bench.clock.now_ms()
+
+    found = bench.radio.is_free()
+
+    assert found == is_free
+    assert not is_free or bench.clock.now_ms() - before_ms >= 5
+    assert bench.radio.send(SENT)
+    assert bench.chip.faults == []
+
+
+def test_a_sleeping_radio_is_asleep_and_wakes_to_send(bench: Bench) -> None:
+    bench.radio.sleep()
+    asleep = bench.chip.mode
+
+    assert asleep == models.SLEEP
+    assert bench.radio.send(SENT)
+    assert bench.chip.faults == []
+
+
+class Hygrometer:
+    """The sensor's driver on the sensor."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.chip = models.Aht20(self.clock)
+        self.driver = Aht20(self.chip, self.clock)
+
+
+@pytest.fixture
+def hygrometer() -> Hygrometer:
+    return Hygrometer()
+
+
+@pytest.mark.parametrize(("temperature", "humidity"), [(20.0, 50.0), (-40.0, 0.0), (84.99, 99.99), (0.0, 33.33)])
+def test_the_sensor_is_read_to_a_thousandth(hygrometer: Hygrometer, temperature: float, humidity: float) -> None:
+    hygrometer.chip.temperature, hygrometer.chip.humidity = temperature, humidity
+
+    found = hygrometer.driver.read()
+
+    assert found == pytest.approx((temperature, humidity), abs=0.001)
+    assert hygrometer.driver.faults == 0
+
+
+def test_a_sensor_without_calibration_is_initialised_first(hygrometer: Hygrometer) -> None:
+    hygrometer.chip.is_calibrated = False
+
+    assert hygrometer.driver.read()[0] == pytest.approx(20, abs=0.001)
+    assert hygrometer.chip.is_calibrated
+
+
+@pytest.mark.parametrize("fault", ["garble", "lose"])
+def test_a_fault_that_passes_is_tried_again(hygrometer: Hygrometer, fault: str) -> None:
+    setattr(hygrometer.chip, fault, 2)
+
+    found = hygrometer.driver.read()
+
+    assert found == pytest.approx((20, 50), abs=0.001)
+    assert 1 <= hygrometer.driver.faults <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("is_there", False), ("is_busy_for_ever", True), ("garble", 99), ("lose", 99)]
+)
+def test_a_fault_that_stays_gives_no_reading_in_bounded_time(hygrometer: Hygrometer, name: str, value: object) -> None:
+    setattr(hygrometer.chip, name, value)
+
+    assert hygrometer.driver.read() == (None, None)
+    assert hygrometer.clock.now_ms() < 1500
+    assert hygrometer.driver.faults == board_sensor.TRIES
+
+
+@pytest.mark.parametrize("bit", range(48))
+def test_every_wrong_bit_changes_the_check_sum(bit: int) -> None:
+    data = bytearray(b"\x1c\x80\x00\x05\x9a\x3b")
+    whole = board_sensor.crc8(bytes(data))
+    data[bit // 8] ^= 1 << bit % 8
+
+    assert board_sensor.crc8(bytes(data)) != whole
+
+
+def test_the_check_sum_is_that_of_the_data_sheet() -> None:
+    assert board_sensor.crc8(b"123456789") == models.check_sum(b"123456789") == 0xF7  # CRC-8/NRSC-5
+
+
+def test_the_battery_is_the_mean_of_two_readings_behind_the_divider() -> None:
+    assert Battery(models.Adc(1_900_000), 2000).millivolts() == 3800
+    assert Battery(models.Adc(1_200_000), 3200).millivolts() == 3840
+
+
+class Screen:
+    """What an SSD1306 takes: it answers at its address, or nobody does."""
+
+    def __init__(self, is_there: bool) -> None:
+        self.is_there = is_there
+        self.got: list[bytes] = []
+
+    def writeto(self, address: int, data: bytes) -> int:
+        if not self.is_there or address != board_display.ADDRESS:
+            raise OSError(19)
+        self.got.append(bytes(data))
+        return len(data)
+
+    def readfrom(self, address: int, size: int) -> bytes:
+        raise OSError(19)
+
+
+class Dots:
+    """`framebuf.FrameBuffer`, as far as it is needed."""
+
+    def __init__(self, dots: bytearray, width: int, height: int, form: int) -> None:
+        assert len(dots) == width * height // 8
+        self._dots = dots
+
+    def fill(self, value: int) -> None:
+        self._dots[:] = bytes(len(self._dots))
+
+    def text(self, text: str, x: int, y: int, value: int) -> None:
+        self._dots[y // 8 * 128 : y // 8 * 128 + len(text)] = text.encode()
+
+
+FRAMEBUF = types.SimpleNamespace(FrameBuffer=Dots, MONO_VLSB=0)
+
+
+def test_a_display_shows_lines_and_goes_dark() -> None:
+    screen = Screen(is_there=True)
+    display = Display(screen, FRAMEBUF, models.Pin())
+
+    display.show(["node 7", "21.50 C"])
+    display.off()
+
+    assert screen.got[0][1] == 0xAE
+    assert len(screen.got[-2]) == 1025
+    assert b"node 7" in screen.got[-2]
+    assert b"21.50 C" in screen.got[-2]
+    assert screen.got[-1] == b"\x00\xae"
+
+
+def test_a_display_that_is_not_there_is_no_fault() -> None:
+    display = Display(Screen(is_there=False), FRAMEBUF)
+
+    display.show(["node 7"])
+    display.off()
+
+    assert not display.is_there
