@@ -24,20 +24,34 @@ def test_it_speaks_when_the_picture_has_been_wrong_for_tau_samples_and_until_it_
     three = Trigger()
 
     said = [
-        three.decide(wrong, heartbeat_due=False, tau=3) for wrong in (True, True, False, True, True, True, True, False)
+        three.decide(wrong, offered_wrong=False, heartbeat_due=False, tau=3)
+        for wrong in (True, True, False, True, True, True, True, False)
     ]
 
     assert said == [trigger.SKIP] * 5 + [trigger.EVENT] * 2 + [trigger.SKIP]
 
 
+def test_a_picture_on_its_way_counts_as_the_worse_of_the_two_until_it_is_settled() -> None:
+    three = Trigger()
+
+    said = [three.decide(*wrong, heartbeat_due=False, tau=3) for wrong in ((True, False), (True, False), (True, True))]
+    three.offer()
+    three.decide(wrong=True, offered_wrong=True, heartbeat_due=False, tau=3)
+    three.settle()
+
+    assert said == [trigger.SKIP, trigger.SKIP, trigger.EVENT]
+    assert three.decide(wrong=True, offered_wrong=False, heartbeat_due=False, tau=3) == trigger.SKIP  # wrong for two
+    assert three.decide(wrong=True, offered_wrong=False, heartbeat_due=False, tau=3) == trigger.EVENT
+
+
 def test_an_event_goes_before_a_heartbeat() -> None:
-    assert Trigger().decide(wrong=True, heartbeat_due=True, tau=1) == trigger.EVENT
-    assert Trigger().decide(wrong=False, heartbeat_due=True, tau=1) == trigger.HEARTBEAT
-    assert Trigger().decide(wrong=False, heartbeat_due=False, tau=1) == trigger.SKIP
+    assert Trigger().decide(wrong=True, offered_wrong=False, heartbeat_due=True, tau=1) == trigger.EVENT
+    assert Trigger().decide(wrong=False, offered_wrong=False, heartbeat_due=True, tau=1) == trigger.HEARTBEAT
+    assert Trigger().decide(wrong=False, offered_wrong=False, heartbeat_due=False, tau=1) == trigger.SKIP
 
 
 def test_a_wrong_picture_is_corrected_by_an_event_not_by_a_heartbeat() -> None:
-    assert Trigger().decide(wrong=True, heartbeat_due=True, tau=2) == trigger.SKIP
+    assert Trigger().decide(wrong=True, offered_wrong=False, heartbeat_due=True, tau=2) == trigger.SKIP
 
 
 def test_the_ends_of_the_range_are_readings() -> None:

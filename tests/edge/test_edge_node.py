@@ -108,12 +108,16 @@ def test_a_reading_at_a_threshold_is_an_event(temperature: float, humidity: floa
 
 
 def test_with_a_threshold_of_two_samples_one_wrong_sample_is_waited_out() -> None:
-    node, _ = settled_node(SETTINGS._replace(tau=2))
+    node, gateway = settled_node(SETTINGS._replace(tau=2))
 
     assert node.sample(PERIOD_MS, 21.0, 50.0) == []
     assert node.sample(2 * PERIOD_MS, 20.0, 50.0) == []
     assert node.sample(3 * PERIOD_MS, 21.0, 50.0) == []
-    assert read(node.sample(4 * PERIOD_MS, 21.0, 50.0)).kind == "event"
+    sends = node.sample(4 * PERIOD_MS, 21.0, 50.0)
+    assert read(sends).kind == "event"
+    deliver(node, gateway, sends, 4 * PERIOD_MS)
+    assert node.sample(5 * PERIOD_MS, 22.0, 50.0) == []  # a picture that was acknowledged begins anew
+    assert read(node.sample(6 * PERIOD_MS, 22.0, 50.0)).kind == "event"
 
 
 def test_the_predictor_sees_every_sample_and_what_the_error_was() -> None:

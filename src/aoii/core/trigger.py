@@ -77,22 +77,40 @@ class Trigger:
     """Counts the instants at which the picture is wrong and says when to speak."""
 
     def __init__(self) -> None:
-        self.age = 0  # samples for which the gateway's picture has been wrong
+        self.age = 0  # samples for which the gateway's picture has been wrong, as far as acknowledged
+        self.offered_age = 0  # the same for the picture that is on its way
 
-    def decide(self, wrong: bool, heartbeat_due: bool, tau: int) -> str:
-        """EVENT, HEARTBEAT or SKIP, once for each sample; a picture that is wrong for `tau` samples is corrected."""
+    def decide(self, wrong: bool, offered_wrong: bool, heartbeat_due: bool, tau: int) -> str:
+        """EVENT, HEARTBEAT or SKIP, once for each sample.
+
+        Args:
+            wrong: Whether the acknowledged picture is wrong.
+            offered_wrong: Whether there is one on its way, and that is wrong.
+            heartbeat_due: Whether the node has been silent for long enough.
+            tau: Samples for which a picture may be wrong before it is corrected, at least 1.
+        """
+        wrong = wrong or offered_wrong  # the gateway holds one of the two, and the node must assume the worse
         self.age = self.age + 1 if wrong else 0
+        self.offered_age = self.offered_age + 1 if offered_wrong else 0
         if self.age >= tau:
             return EVENT
         return HEARTBEAT if heartbeat_due and not wrong else SKIP
 
+    def offer(self) -> None:
+        """A new picture is on its way; at this sample it is right."""
+        self.offered_age = 0
+
+    def settle(self) -> None:
+        """The picture that was on its way has been acknowledged."""
+        self.age = self.offered_age
+
     def dump(self) -> bytes:
         """What it remembers."""
-        return volatile.dump(self, "<I", ("age",))
+        return volatile.dump(self, "<II", ("age", "offered_age"))
 
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at`; where it ends."""
-        return volatile.load(self, "<I", ("age",), state, at)
+        return volatile.load(self, "<II", ("age", "offered_age"), state, at)
 
 
 class Hold:

@@ -154,6 +154,7 @@ class Node:
         if isinstance(settled, Item):
             if settled.kind != BACKFILL:
                 self.picture = settled.picture
+                self._trigger.settle()
             after = self.link.settings
             if (before.beta_t_c, before.beta_h_c) != (after.beta_t_c, after.beta_h_c):
                 self._predictor.retune(after.beta_t_c, after.beta_h_c)
@@ -223,13 +224,13 @@ class Node:
             # newer packet is needed. That the older picture has come right again changes nothing.
             basis = self._evaluated(offered, now_ms)
             offered_wrong = trigger.is_wrong(temperature_c, humidity_c, basis, settings)
-            status = self._trigger.decide(wrong or offered_wrong, False, settings.tau)
+            status = self._trigger.decide(wrong, offered_wrong, False, settings.tau)
             if not offered_wrong:
                 status = trigger.SKIP
         elif picture is None:
             status = trigger.EVENT
         else:
-            status = self._trigger.decide(wrong, self._is_heartbeat_due(now_ms), settings.tau)
+            status = self._trigger.decide(wrong, False, self._is_heartbeat_due(now_ms), settings.tau)
         error_t_c, error_h_c = temperature_c - believed[0], humidity_c - believed[1]
         if status == trigger.EVENT:
             plan = self._plan(temperature_c - basis[0], humidity_c - basis[1])
@@ -274,6 +275,7 @@ class Node:
             battery = max(1, min(255, (self.battery_mv - 1000) // 20))
             if self.battery_mv < LOW_BATTERY_MV:
                 flags |= LOW_BATTERY
+        self._trigger.offer()
         self.link.submit(kind, temperature_c, humidity_c, plan, flags, battery, sampled_ms, now_ms)
 
     def _is_heartbeat_due(self, now_ms: int) -> bool:
