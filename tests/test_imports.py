@@ -59,7 +59,7 @@ PLACES = (
     ),
     Place("server/edge_line.py", "core clock server.db", standard=PURE),  # of server.db only what a row looks like
     # drivers: one library each
-    Place("broker/client.py", "core settings", "paho"),
+    Place("broker/client.py", "core settings tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway failpoints", "serial"),
@@ -88,13 +88,19 @@ PLACES = (
     Place("settings.py", "core clock weather", "dotenv"),
     Place("node_keys.py", "core"),
     Place("recordings/*", "core weather"),
-    Place("monitoring/*", "core monitoring settings", "prometheus_client"),
+    Place("tls.py", "core settings", "cryptography"),
+    Place("certs.py", "core", "cryptography"),
+    Place("monitoring/*", "core monitoring settings tls", "prometheus_client"),
     Place("broker/*", "core"),
     # the front: may import everything, lazily
     Place("doctor.py", "core broker gateway.weights server settings node_keys clock"),
     Place("demo.py", "core broker server settings node_keys clock recordings weather cli", "rich"),
+    Place("credentials.py", "core certs node_keys settings"),
     Place("reference.py", "cli settings monitoring"),
-    Place("cli.py", "core monitoring settings weather demo doctor edge.app gateway.gateway server web.app lab.cli"),
+    Place(
+        "cli.py",
+        "core monitoring settings weather credentials demo doctor edge.app gateway.gateway server web.app lab.cli",
+    ),
     Place("__init__.py"),
     Place("__main__.py", "cli"),
 )
@@ -177,7 +183,7 @@ def test_an_import_for_type_checkers_only_is_no_import() -> None:
 
 
 def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for() -> None:
-    heavy = "paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
+    heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
 
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, aoii.cli; aoii.cli.build_parser(); print(*sys.modules)"],

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aoii import __version__, settings, weather
+from aoii import __version__, credentials, settings, weather
 from aoii.core.errors import AoiiError, InputError
 from aoii.monitoring import logs
 
@@ -62,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
             run=_station(name, run)
         )
     _add_export(commands)
+    certs = commands.add_parser(
+        "certs",
+        help="make an authority and the certificates of servers and stations, and say when they end",
+        description="A small authority of one's own, for TLS between a handful of machines. Nothing is overwritten.",
+        epilog="Example: aoii certs authority; aoii certs server broker broker.example; aoii certs client attic",
+    )
+    credentials.configure_certs(certs)
     doctor = commands.add_parser(
         "doctor",
         help="check settings, serial port, broker, database, clock and disk, and say what to fix",

@@ -8,18 +8,23 @@ belongs to an older connection is refused, because the broker has given its mess
 
 import logging
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from aoii import tls
+from aoii.core.errors import InputError
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -30,6 +35,8 @@ STOP_S = CONNECT_TIMEOUT_S + 1  # a connection that is being made cannot be cut 
 LOOP_S = 1.0  # how long the network thread sleeps when there is nothing to do; whoever publishes wakes it
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 5.0
+Refusal = Literal["tls", "login", "subscription"]
+
 UNREPORTED = object()  # token of a QoS 0 publish: the library tells its end too, and nobody waits for it
 
 
@@ -73,15 +80,19 @@ class Client:
     """One MQTT 5 connection, kept up for ever with jittered back-off.
 
     Args:
-        mqtt: Host, port, login and namespace; the owner never sees the namespace.
+        mqtt: Host, port, TLS, login and namespace; the owner never sees the namespace.
         client_id: Stable for a persistent session.
         subscriptions: Subscribed at every connect; less than the wanted QoS is reported as not ready.
         on_message: Called in the network thread with every message; must return at once.
         on_published: Called in the network thread when a publish has ended; must return at once.
         on_state: Called in the network thread with True when connected and subscribed, False when that ended.
+        on_refusal: Called in the network thread each time that the broker, or our mistrust of it, keeps us out.
         session_expiry_s: Seconds for which the broker keeps the session; 0 makes it end with the connection.
         receive_maximum: Bound on unacknowledged QoS 1 messages towards us.
         manual_ack: The owner acknowledges each message itself.
+
+    Raises:
+        InputError: The files for TLS are none.
     """
 
     def __init__(
@@ -93,17 +104,25 @@ class Client:
         on_message: Callable[[Message], None] | None = None,
         on_published: Callable[[Published], None] | None = None,
         on_state: Callable[[bool], None] | None = None,
+        on_refusal: Callable[[Refusal], None] | None = None,
         session_expiry_s: int = 0,
         receive_maximum: int = 500,
         manual_ack: bool = False,
     ) -> None:
+        if mqtt.tls is not None:
+            tls.context(mqtt.tls)  # what is wrong with the files is said now, not by the network thread
         self._mqtt = mqtt
         self._prefix = f"{mqtt.namespace}/" if mqtt.namespace else ""
         self._client_id = f"{mqtt.namespace}-{client_id}" if mqtt.namespace else client_id
-        self._subscriptions = tuple(Subscription(self._prefix + item.topic, item.qos) for item in subscriptions)
+        self._subscriptions = tuple(
+            # What the broker says about itself is in nobody's namespace.
+            item if item.topic.startswith("$SYS/") else Subscription(self._prefix + item.topic, item.qos)
+            for item in subscriptions
+        )
         self._on_message = on_message
         self._on_published = on_published
         self._on_state = on_state
+        self._on_refusal = on_refusal
         self._session_expiry_s = session_expiry_s
         self._receive_maximum = receive_maximum
         self._manual_ack = manual_ack
@@ -117,7 +136,8 @@ class Client:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
         self.trouble = ""  # what the last attempt to reach the broker met, for doctor
-        self.refusal: str | None = None  # why we are connected and still not ready, for doctor and health
+        self.refusal: str | None = None  # why the broker answers and we are still not ready, for doctor and health
+        self.certificate_expires: datetime | None = None  # of the broker's, as it showed it last
 
     @property
     def is_ready(self) -> bool:
@@ -222,6 +242,8 @@ class Client:
         properties.ReceiveMaximum = self._receive_maximum
         properties.SessionExpiryInterval = self._session_expiry_s
         try:
+            if self._mqtt.tls is not None:
+                library.tls_set_context(tls.context(self._mqtt.tls))
             library.connect(
                 self._mqtt.host,
                 self._mqtt.port,
@@ -231,14 +253,44 @@ class Client:
             )
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
                 self._beat_s = time.monotonic()
+        except InputError as error:
+            self._refused("tls", str(error))
+        except (ConnectionResetError, ssl.SSLEOFError):
+            self._gone_silently()
         except (OSError, ValueError) as error:
             self.trouble = str(error)
-            log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
+            if not self._mistrusted(str(error)):
+                log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
             connection.end()
         return connection.was_ready
 
     # What a connection reports; runs in the network thread.
+
+    def _refused(self, kind: Refusal, reason: str) -> None:
+        if self.refusal != reason:
+            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": reason})
+        self.refusal = reason
+        if self._on_refusal is not None:
+            self._on_refusal(kind)
+
+    def _mistrusted(self, words: str) -> bool:
+        """Whether the library's `words` are about TLS; they are told as a refusal then."""
+        peer = f"{self._mqtt.host}:{self._mqtt.port}"
+        meaning = None if self._mqtt.tls is None else tls.explained(words, peer, self._mqtt.tls)
+        if meaning is not None:
+            self._refused("tls", meaning)
+        return meaning is not None
+
+    def _gone_silently(self) -> None:
+        """The other end hung up before it said anything."""
+        doubt = (
+            "make sure that this port speaks TLS" if self._mqtt.tls else "if this is its port for TLS, set MQTT_TLS_CA"
+        )
+        trouble = f"the broker closes the connection without a word; {doubt}"
+        if self.trouble != trouble and not self._stopping.is_set():
+            log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": trouble})
+        self.trouble = trouble
 
     def _connected(self, library: paho.Client) -> None:
         # Before SUBACK: a persistent session delivers right away, and those messages can be acknowledged.
@@ -247,6 +299,8 @@ class Client:
 
     def _granted(self) -> None:
         self.refusal = None
+        library = self._library
+        self.certificate_expires = None if library is None else tls.expires_of_peer(library.socket())
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self._generation})
         if self._on_state is not None:
@@ -295,6 +349,7 @@ class _Connection:
         self._library = library
         self._generation = generation
         self._reason = "connection refused"
+        self._is_answered = False
         self.was_ready = False
         self._wanted: dict[int, tuple[Subscription, ...]] = {}
         library.on_connect = self._connected
@@ -302,6 +357,7 @@ class _Connection:
         library.on_message = self._message
         library.on_publish = self._published
         library.on_disconnect = self._disconnected
+        library.on_log = self._logged
 
     def end(self) -> None:
         self._owner._closed(self.was_ready, self._reason)
@@ -309,8 +365,9 @@ class _Connection:
     def _connected(
         self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
     ) -> None:
+        self._is_answered = True
         if reason.is_failure:
-            self._refuse(f"the broker refused the connection: {reason}")
+            self._refuse("login", f"the broker refused the connection: {reason}")
             return
         self._owner._connected(library)
         wanted = self._owner._subscriptions
@@ -330,7 +387,7 @@ class _Connection:
         ]
         if short:
             topics = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
-            self._refuse(f"the broker did not grant {topics}; check its ACL and max_qos")
+            self._refuse("subscription", f"the broker did not grant {topics}; check its ACL and max_qos")
             return
         self._ready()
 
@@ -338,11 +395,15 @@ class _Connection:
         self.was_ready = True
         self._owner._granted()
 
-    def _refuse(self, reason: str) -> None:
-        if self._owner.refusal != reason:
-            log.error("broker refuses us", extra={"event": "broker_refuses", "reason": reason})
-        self._owner.refusal = self._reason = reason
+    def _refuse(self, kind: Refusal, reason: str) -> None:
+        self._owner._refused(kind, reason)
+        self._reason = reason
         self._library.disconnect()
+
+    def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
+        # In TLS 1.3 the broker judges our certificate after the handshake: the library says so here and nowhere else.
+        if level == LogLevel.MQTT_LOG_ERR and not self._is_answered:
+            self._is_answered = self._owner._mistrusted(words)
 
     def _message(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         self._owner._received(
@@ -365,3 +426,5 @@ class _Connection:
     ) -> None:
         if self.was_ready or self._reason == "connection refused":
             self._reason = str(reason)
+        if not self._is_answered:
+            self._owner._gone_silently()

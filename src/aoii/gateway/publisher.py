@@ -18,7 +18,7 @@ from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic,
 from aoii.core.errors import AoiiError, PeerError
 from aoii.gateway.drivers.outbox_db import Store
 from aoii.gateway.outbox import Fetch, Item, Outbox
-from aoii.monitoring import metrics
+from aoii.monitoring import certificates, metrics
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -55,8 +55,10 @@ class Publisher:
             on_message=self._heard,
             on_published=self._ended,
             on_state=self._connected,
+            on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
         )
+        certificates.watch("broker", mqtt.tls, lambda: self.client.certificate_expires)
 
     @property
     def is_alive(self) -> bool:

@@ -69,10 +69,29 @@ _note("aoii_build_info", "info", ("version",), "Version of aoii that runs here."
 _served("gateway", "server", "csv")
 RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
 BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+BROKER_REFUSALS = counter(
+    "aoii_broker_refusals",
+    "Times that the broker kept this station out, or was not believed, by reason: tls, login, subscription.",
+    "reason",
+)
+_served("gateway", "server", "csv", "edgelog")
+CERTIFICATE_EXPIRY = gauge(
+    "aoii_certificate_expiry_timestamp_seconds",
+    "Unix time at which a certificate ends, by peer (broker, database) and whose it is (authority, ours, theirs).",
+    "peer",
+    "certificate",
+)
 _served("gateway", "edgelog")
 SERIAL_UP = gauge("aoii_gateway_serial_up", "1 while the port is open, by port.", "port")
 _served("server", "edgelog")
 DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
+
+
+def broker_refused(reason: str) -> None:
+    """Count a refusal; for whoever owns a connection."""
+    BROKER_REFUSALS.labels(reason).inc()
+
+
 # --- gateway: serial side ---------------------------------------------------------------------------------------------
 _served("gateway")
 PACKETS = counter(

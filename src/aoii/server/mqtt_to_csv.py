@@ -16,7 +16,7 @@ from aoii import stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.core.errors import AoiiError
-from aoii.monitoring import metrics, status
+from aoii.monitoring import certificates, metrics, status
 from aoii.monitoring.service_manager import ServiceManager
 from aoii.server import reception
 from aoii.server.csv_file import CsvFile, CsvRow
@@ -76,9 +76,11 @@ class CsvSubscriber:
             subscriptions=[Subscription(READINGS_TOPIC, 1)],
             on_message=self._inbox.put,
             on_state=reception.note_state,
+            on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
             manual_ack=True,
         )
+        certificates.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
         self._stopping = threading.Event()
         self._is_writable = True
         self._progress_s = time.monotonic()

@@ -18,7 +18,7 @@ from aoii import failpoints, stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import WorldError
-from aoii.monitoring import metrics, status
+from aoii.monitoring import certificates, metrics, status
 from aoii.monitoring.service_manager import ServiceManager
 from aoii.server import ingest, reception
 from aoii.server.database_watch import DatabaseWatch
@@ -434,10 +434,13 @@ class Server:
             subscriptions=[Subscription(READINGS_TOPIC, 1)],
             on_message=self._inbox.put,
             on_state=reception.note_state,
+            on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
             receive_maximum=RECEIVE_MAXIMUM,
             manual_ack=True,
         )
+        certificates.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        certificates.watch("database", settings.database.tls)
         self._ingest = Ingest(
             self._database,
             self._dead_letters,

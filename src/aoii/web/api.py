@@ -47,7 +47,14 @@ class Answers:
         self._live = live
         self._streams = 0
         self._registry = CollectorRegistry()
-        ours = (metrics.BUILD, metrics.WEB_STREAMS, metrics.WEB_DATABASE_UP, metrics.WEB_BROKER_UP)
+        ours = (
+            metrics.BUILD,
+            metrics.WEB_STREAMS,
+            metrics.WEB_DATABASE_UP,
+            metrics.WEB_BROKER_UP,
+            metrics.BROKER_REFUSALS,
+            metrics.CERTIFICATE_EXPIRY,
+        )
         for collector in (*ours, _Totals(source)):
             self._registry.register(collector)
 

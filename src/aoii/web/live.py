@@ -16,6 +16,7 @@ from typing import TypeVar
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import PeerError, WorldError
+from aoii.monitoring import certificates, metrics
 from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
 from aoii.web import rightness
@@ -69,7 +70,10 @@ class Live:
             f"aoii-web-{secrets.token_hex(4)}",  # two pages on one broker must not push each other out
             subscriptions=[Subscription(READINGS_TOPIC, 0)],
             on_message=self._heard,
+            on_refusal=metrics.broker_refused,
         )
+        certificates.watch("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
+        certificates.watch("database", settings.database.tls)
 
     @property
     def database_away(self) -> str | None:
