@@ -152,14 +152,40 @@ def test_the_digest_is_of_what_the_node_said_and_not_of_who_heard_it() -> None:
     assert reading.digest() != changed.digest()
 
 
-@given(st.lists(st.builds(Committed, identities, st.sampled_from(messages.STATUSES)), max_size=20))
+digests = st.none() | st.binary().map(messages.payload_digest)
+
+
+@given(st.lists(st.builds(Committed, identities, st.sampled_from(messages.STATUSES), digests), max_size=20))
 def test_a_commit_acknowledgement_survives_the_wire(items: list[Committed]) -> None:
     assert messages.decode_commit_ack(messages.encode_commit_ack(items)) == items
+
+
+def test_the_digests_of_a_commit_acknowledgement_stand_beside_items_that_older_gateways_read() -> None:
+    item = Committed(Identity("7", 1, 5), "stored", messages.payload_digest(b"reading"))
+
+    assert messages.encode_commit_ack([item]) == (
+        b'{"v":1,"items":[["7",1,5,"stored"]],"digests":["d70afca615203838"]}'  # printf reading | sha256sum
+    )
+
+
+def test_a_server_may_send_no_digests_or_not_all() -> None:
+    items = b'"items":[["7",1,5,"stored"],["7",1,6,"parked"]]'
+
+    plain = messages.decode_commit_ack(b'{"v":1,%s}' % items)
+    one = messages.decode_commit_ack(b'{"v":1,%s,"digests":[null,"0123456789abcdef"]}' % items)
+
+    assert [item.digest for item in plain] == [None, None]
+    assert [item.digest for item in one] == [None, "0123456789abcdef"]
 
 
 @pytest.mark.parametrize(
     "payload",
     [
+        b'{"v":1,"items":[["7",1,2,"stored"]],"digests":[]}',
+        b'{"v":1,"items":[["7",1,2,"stored"]],"digests":"0123456789abcdef"}',
+        b'{"v":1,"items":[["7",1,2,"stored"]],"digests":[1]}',
+        b'{"v":1,"items":[["7",1,2,"stored"]],"digests":["0123456789ABCDEF"]}',
+        b'{"v":1,"items":[["7",1,2,"stored"]],"digests":["0123456789abcdef0"]}',
         b'{"v":2,"items":[]}',
         b'{"v":1}',
         b'{"v":1,"items":[["7",1,2,"lost"]]}',
@@ -177,7 +203,7 @@ def test_a_commit_acknowledgement_of_another_shape_is_refused_whole(payload: byt
 def test_a_full_commit_acknowledgement_fits_the_embedded_broker() -> None:
     from aoii.broker.embedded import PAYLOAD_LIMIT_BYTES
 
-    longest = Committed(Identity("7", 65535, 2**32 - 1), "duplicate")
+    longest = Committed(Identity("7", 65535, 2**32 - 1), "duplicate", messages.payload_digest(b""))
 
     assert len(messages.encode_commit_ack([longest] * messages.ACK_ITEMS_LIMIT)) < PAYLOAD_LIMIT_BYTES
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aoii import cli
 from aoii.broker.client import Client, Message, Published
-from aoii.broker.messages import Identity
+from aoii.broker.messages import Committed, Identity
 
 
 def without_unique_key() -> None:
@@ -29,9 +29,7 @@ def without_commit_ack() -> None:
         ended(self, published)
         who = published.token
         if published.accepted and isinstance(who, Identity):
-            self._store.submit(
-                lambda transaction: transaction.delete([who]), lambda future: self._settled([who], future)
-            )
+            self._store.submit(lambda transaction: transaction.settle([Committed(who, "stored")]), self._settled)
 
     Publisher._ended = forget  # type: ignore[method-assign]  # that is the purpose
 

@@ -88,10 +88,16 @@ class Listener:
 
     def commit(self, *messages: dict[str, Any], status: Status = "stored") -> None:
         """Say that the database has these."""
-        items = [
-            Committed(Identity(message["node"], message["epoch"], message["counter"]), status) for message in messages
-        ]
-        assert self.client.publish(ack_topic(self._gateway_id), encode_commit_ack(items), 1)
+        self.tell(
+            *(
+                Committed(Identity(message["node"], message["epoch"], message["counter"]), status)
+                for message in messages
+            )
+        )
+
+    def tell(self, *items: Committed) -> None:
+        """Send a commit acknowledgement."""
+        assert self.client.publish(ack_topic(self._gateway_id), encode_commit_ack(list(items)), 1)
 
 
 @contextlib.contextmanager

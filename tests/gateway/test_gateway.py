@@ -510,6 +510,26 @@ def test_a_bad_commit_acknowledgement_is_counted_and_empties_nothing(
     until(lambda: gateway._store.stats.events == 0)
 
 
+def test_an_acknowledgement_of_another_payload_is_counted_and_said_once_and_the_reading_stays(
+    gateway: Gateway, far: int, listener: Listener, values: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = Counts()
+    OwnNode(far).send(1, 1)
+    listener.next()
+    who = Identity(str(NODE), EPOCH, 1)
+    ((item,), *_) = gateway._store.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()
+
+    for status in ("parked", "stored"):
+        listener.tell(Committed(who, status, payload_digest(b"forged")))
+
+    until(lambda: counts.since("commit_acks_mismatched") == {"": 2})
+    assert gateway._store.stats.events == 1
+    told = [record for record in caplog.records if "not ours" in record.message]
+    assert [(record.levelname, vars(record)["node"]) for record in told] == [("WARNING", str(NODE))]
+    listener.tell(Committed(who, "parked", payload_digest(item.payload)))
+    until(lambda: gateway._store.stats.events == 0)
+
+
 def test_without_a_commit_acknowledgement_a_reading_is_published_again_unchanged(
     monkeypatch: pytest.MonkeyPatch, values: Settings, far: int, listener: Listener
 ) -> None:

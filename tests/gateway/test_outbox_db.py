@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii.broker.messages import Identity
+from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import PeerError
 from aoii.gateway.drivers import outbox_db
 from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
@@ -348,6 +348,36 @@ def test_a_payload_that_became_text_is_still_the_same_payload(path: Path) -> Non
     with opened(path) as store:
         assert counters(store) == [1, 2]
         assert store.corrupt_found == 0
+
+
+def test_an_acknowledgement_lets_go_of_the_payload_that_it_names_and_of_no_other(path: Path) -> None:
+    filled(path, 4)
+    acks = [
+        Committed(who(1), "stored", payload_digest(b"forged")),
+        Committed(who(2), "stored", payload_digest(b"reading 000002" + bytes(400))),
+        Committed(who(3), "stored"),  # a server that does not say
+        Committed(who(9), "stored", payload_digest(b"forgotten long ago")),
+    ]
+
+    with opened(path) as store:
+        found = store.submit(lambda transaction: transaction.settle(acks)).result()
+
+        assert found == ([1002, 1003], [who(2), who(3), who(9)], [who(1)])
+        assert counters(store) == [1, 4]
+
+
+def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_set_aside(path: Path) -> None:
+    filled(path, 2)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET payload = 'another' WHERE counter = 1")
+        connection.commit()
+    ack = Committed(who(1), "stored", payload_digest(b"reading 000001" + bytes(400)))
+
+    with opened(path) as store:
+        found = store.submit(lambda transaction: transaction.settle([ack])).result()
+
+        assert (found.settled, found.kept) == ([who(1)], [])
+        assert (counters(store), store.corrupt_found) == ([2], 1)
 
 
 def test_a_row_whose_time_cannot_be_read_is_deleted_all_the_same(path: Path) -> None:

@@ -17,6 +17,7 @@ from aoii.broker.messages import (
     Reading,
     encode_commit_ack,
     encode_reading,
+    payload_digest,
 )
 from aoii.core.errors import ProgramError
 from aoii.server import ingest
@@ -71,8 +72,16 @@ def test_a_malformed_payload_is_told_to_its_gateway_as_parked() -> None:
     content = Malformed(b"", "range", "hot", "gateway", Identity("7", 1, 9))
 
     assert ingest.commit_acks(
-        [(a_reading(1), "stored"), (content, "parked"), (Malformed(b"", "json", ""), "parked")]
-    ) == [("gateway", [Committed(Identity("7", 1, 1), "stored"), Committed(Identity("7", 1, 9), "parked")])]
+        [(b"1", a_reading(1), "stored"), (b"9", content, "parked"), (b"", Malformed(b"", "json", ""), "parked")]
+    ) == [
+        (
+            "gateway",
+            [
+                Committed(Identity("7", 1, 1), "stored", payload_digest(b"1")),
+                Committed(Identity("7", 1, 9), "parked", payload_digest(b"9")),
+            ],
+        )
+    ]
 
 
 def test_each_gateway_is_told_about_its_own_readings() -> None:
@@ -80,8 +89,8 @@ def test_each_gateway_is_told_about_its_own_readings() -> None:
     nobodys = replace(a_reading(3), identity=None, gateway=None)
 
     acks = ingest.commit_acks(
-        [(ours, "stored"), (theirs, "duplicate"), (nobodys, "stored"), (a_reading(4), "mismatch"),
-         (a_reading(5), "bad_row"), (a_reading(6), "parked")]
+        [(b"", ours, "stored"), (b"", theirs, "duplicate"), (b"", nobodys, "stored"), (b"", a_reading(4), "mismatch"),
+         (b"", a_reading(5), "bad_row"), (b"", a_reading(6), "parked")]
     )  # fmt: skip
 
     told = {gateway: [(item.identity.counter, item.status) for item in items] for gateway, items in acks}
@@ -92,8 +101,8 @@ def test_each_gateway_is_told_about_its_own_readings() -> None:
     st.lists(st.tuples(st.sampled_from(["a", "b"]), st.text("가a\U0001f321", min_size=1, max_size=128)), max_size=700)
 )
 def test_no_acknowledgement_is_over_the_limits_and_nothing_is_left_out(who: list[tuple[str, str]]) -> None:
-    settled: list[tuple[Reading, ingest.Fate]] = [
-        (a_reading(counter, node=node, gateway=gateway), "stored") for counter, (gateway, node) in enumerate(who)
+    settled: list[ingest.Answer] = [
+        (b"", a_reading(counter, node=node, gateway=gateway), "stored") for counter, (gateway, node) in enumerate(who)
     ]
 
     acks = ingest.commit_acks(settled)

@@ -15,7 +15,9 @@ from aoii.core.errors import PeerError
 
 READINGS_TOPIC = "aoii/readings"
 PAYLOAD_LIMIT_BYTES = 4096  # an RX is about 500 bytes; anything near this is not ours
-ACK_ITEMS_LIMIT = 500  # items in one commit acknowledgement: about 15 kB, under the embedded broker's limit of 20 kB
+ACK_ITEMS_LIMIT = 300  # items in one commit acknowledgement: about 17 kB, under the embedded broker's limit of 20 kB
+ACK_BYTES_READ = 128_000  # of one that another server made, with items as long and as many as it likes
+DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
 Status = Literal["stored", "duplicate", "parked"]
@@ -213,6 +215,11 @@ def _reading(fields: dict[str, object]) -> Reading:
     )
 
 
+def payload_digest(payload: bytes) -> str:
+    """Sixteen hexadecimal digits that name a payload, byte for byte: the beginning of its SHA-256."""
+    return hashlib.sha256(payload).hexdigest()[:16]
+
+
 def ack_topic(gateway: str) -> str:
     """Topic on which the server tells `gateway` what the database has."""
     return f"aoii/ack/{gateway}"
@@ -220,16 +227,29 @@ def ack_topic(gateway: str) -> str:
 
 @dataclass(frozen=True)
 class Committed:
-    """One item of a commit acknowledgement: this identity is in the database, or parked where a person can see it."""
+    """One item of a commit acknowledgement: this identity is in the database, or parked where a person can see it.
+
+    Attributes:
+        identity: Which reading.
+        status: Where it is.
+        digest: `payload_digest` of the message that brought it; None: the server does not say.
+    """
 
     identity: Identity
     status: Status
+    digest: str | None = None
 
 
 def encode_commit_ack(items: list[Committed]) -> bytes:
-    """JSON `{"v": 1, "items": [[node, epoch, counter, status], …]}`; at most `ACK_ITEMS_LIMIT` items."""
+    """JSON `{"v": 1, "items": [[node, epoch, counter, status], …], "digests": [digest, …]}`, in the same order.
+
+    At most `ACK_ITEMS_LIMIT` items; without `digests` when none is known.
+    """
     rows = [[item.identity.node, item.identity.epoch, item.identity.counter, item.status] for item in items]
-    return json.dumps({"v": 1, "items": rows}, separators=(",", ":")).encode()
+    fields: dict[str, object] = {"v": 1, "items": rows}
+    if any(item.digest is not None for item in items):
+        fields["digests"] = [item.digest for item in items]
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def decode_commit_ack(payload: bytes) -> list[Committed]:
@@ -238,22 +258,35 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
     Raises:
         PeerError: With reason `size`, `encoding`, `json` or `shape`; nothing of it may be believed then.
     """
-    if len(payload) > 64 * ACK_ITEMS_LIMIT * 4:
+    if len(payload) > ACK_BYTES_READ:
         raise PeerError("size", f"commit acknowledgement of {len(payload)} bytes")
     fields = _object(payload)
     items = fields.get("items")
     if fields.get("v") != 1 or not isinstance(items, list):
         raise PeerError("shape", "not a commit acknowledgement of version 1")
     committed = []
-    for item in items:
+    for item, digest in zip(items, _digests(fields, len(items)), strict=True):
         match item:
             case [str(node), int(epoch), int(counter), ("stored" | "duplicate" | "parked") as status] if (
                 node.isprintable() and 0 <= epoch < 2**63 and 0 <= counter < 2**63  # what the outbox file can hold
             ):
-                committed.append(Committed(Identity(node, epoch, counter), status))
+                committed.append(Committed(Identity(node, epoch, counter), status, digest))
             case _:
                 raise PeerError("shape", "an item is not [node, epoch, counter, status]")
     return committed
+
+
+def _digests(fields: dict[str, object], count: int) -> list[str | None]:
+    """The digest of each item; a server may leave out all of them, or say null for one."""
+    digests = fields.get("digests")
+    if digests is None:
+        return [None] * count
+    if not isinstance(digests, list) or len(digests) != count:
+        raise PeerError("shape", "digests are not a list as long as items")
+    for digest in digests:
+        if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+            raise PeerError("shape", "a digest is not 16 lower-case hexadecimal digits")
+    return digests
 
 
 def _object(payload: bytes) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 One thread publishes; callbacks of the broker's connection and of the store only hand over and wake it. The lock around
 the policy is held for a step of the policy and nothing else. It refuses to believe the broker: only a commit
-acknowledgement of the server lets go of a reading.
+acknowledgement of the server lets go of a reading, and only of the one that was published here, byte for byte.
 """
 
 import logging
@@ -16,7 +16,7 @@ from aoii import failpoints
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.core.errors import AoiiError, PeerError
-from aoii.gateway.drivers.outbox_db import Store
+from aoii.gateway.drivers.outbox_db import Settlement, Store
 from aoii.gateway.outbox import Fetch, Item, Outbox
 from aoii.monitoring import certificates, metrics
 from aoii.settings import Mqtt
@@ -45,6 +45,7 @@ class Publisher:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._is_fetch_failing = False
+        self._is_other_told = False
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self.beat_s = time.monotonic()
@@ -176,24 +177,30 @@ class Publisher:
         self._wake.set()  # there may be more
         for item in committed:
             metrics.COMMIT_ACKS.labels(status=item.status).inc()
-        identities = [item.identity for item in committed]
         failpoints.reach("before_delete")
-        self._store.submit(
-            lambda transaction: transaction.delete(identities), lambda future: self._settled(identities, future)
-        )
+        self._store.submit(lambda transaction: transaction.settle(committed), self._settled)
 
-    def _settled(self, identities: list[Identity], future: "Future[list[int]]") -> None:
+    def _settled(self, future: "Future[Settlement]") -> None:
         try:
-            accepted_ms = future.result()
+            settlement = future.result()
         except AoiiError as error:  # they stay in flight, and are acknowledged again
             log.error("committed readings stay in the outbox", extra={"event": "delete_failed", "reason": str(error)})  # noqa: TRY400 - the message says it all
             return
         failpoints.reach("after_delete")
-        for at_ms in accepted_ms:
+        for at_ms in settlement.accepted_ms:
             metrics.COMMIT_ACK_SECONDS.observe(max(0, time.time_ns() // 1_000_000 - at_ms) / 1000)
         with self._lock:
-            self._outbox.settled(identities, _now_ms())
+            self._outbox.settled(settlement.settled, _now_ms())
+        if settlement.kept:
+            self._tell_of_others(settlement.kept)
         self._wake.set()
+
+    def _tell_of_others(self, kept: list[Identity]) -> None:
+        metrics.COMMIT_ACKS_MISMATCHED.inc(len(kept))
+        if not self._is_other_told:
+            self._is_other_told = True
+            fields = {"event": "ack_mismatched", "node": kept[0].node, "counter": kept[0].counter}
+            log.warning("acknowledgement is for a payload that is not ours, reading kept", extra=fields)
 
 
 def _now_ms() -> int:

@@ -143,6 +143,10 @@ COMMIT_ACKS = counter(
     "Items of commit acknowledgements received, by status; dropped and bad count whole messages.",
     "status",
 )
+COMMIT_ACKS_MISMATCHED = counter(
+    "aoii_commit_acks_mismatched",
+    "Items of commit acknowledgements about another payload than this gateway published; the reading was kept.",
+)
 COMMIT_ACK_SECONDS = histogram(
     "aoii_commit_ack_seconds",
     "Time from acceptance to the commit acknowledgement.",

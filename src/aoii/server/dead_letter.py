@@ -9,7 +9,6 @@ Letters parked because the database was away are replayed by the server itself; 
 """
 
 import contextlib
-import hashlib
 import sqlite3
 import threading
 import time
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from aoii.broker.messages import Identity, Reading, encode_reading
+from aoii.broker.messages import Identity, Reading, encode_reading, payload_digest
 from aoii.core.errors import WorldError
 
 Reason = Literal["database_away", "bad_row", "mismatch", "malformed"]
@@ -146,7 +145,7 @@ class DeadLetters:
             connection.executemany(
                 PARK,
                 [
-                    ("malformed", detail, who.node, who.epoch, who.counter, _digest(payload), payload, now, now)
+                    ("malformed", detail, who.node, who.epoch, who.counter, payload_digest(payload), payload, now, now)
                     for who, payload, detail in payloads
                 ],
             )
@@ -259,10 +258,6 @@ class DeadLetters:
 def _drop_malformed(connection: sqlite3.Connection, count: int) -> None:
     oldest = f"SELECT id FROM letters WHERE {IN_RING} ORDER BY id LIMIT ?"  # noqa: S608 - a constant
     connection.execute(f"DELETE FROM letters WHERE id IN ({oldest})", (count,))  # noqa: S608 - constants
-
-
-def _digest(payload: bytes) -> str:
-    return hashlib.sha256(payload).hexdigest()[:16]
 
 
 def _unix_ms() -> int:

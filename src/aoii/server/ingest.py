@@ -19,6 +19,7 @@ from aoii.broker.messages import (
     Status,
     decode_message,
     decode_sender,
+    payload_digest,
 )
 from aoii.core.errors import PeerError, ProgramError
 
@@ -52,6 +53,10 @@ class Malformed:
         return f"{self.reason}: {self.detail}"
 
 
+Answer = tuple[bytes, Reading | Malformed, Fate]
+"""A payload, what it is, and what became of it."""
+
+
 def read(payload: bytes) -> Reading | Estimate | Malformed:
     """What a payload is."""
     try:
@@ -61,18 +66,21 @@ def read(payload: bytes) -> Reading | Estimate | Malformed:
         return Malformed(payload, error.reason, str(error), gateway, identity)
 
 
-def commit_acks(settled: Sequence[tuple[Reading | Malformed, Fate]]) -> list[tuple[str, list[Committed]]]:
-    """The commit acknowledgements for settled readings: (gateway, items), none over the limits of items and bytes.
+def commit_acks(settled: Sequence[Answer]) -> list[tuple[str, list[Committed]]]:
+    """The commit acknowledgements for settled messages: (gateway, items), none over the limits of items and bytes.
 
     Readings of the reference system's gateway have no identity, and nobody waits for their acknowledgement.
+
+    Each item names its payload: somebody else may have published another one under the same identity, and the gateway
+    must not forget its own for that.
     """
     acks: list[tuple[str, list[Committed]]] = []
     present: dict[str, tuple[list[Committed], int]] = {}
-    for content, fate in settled:
+    for payload, content, fate in settled:
         if content.identity is None or content.gateway is None:
             continue
-        item = Committed(content.identity, STATUS_OF[fate])
-        size = len(json.dumps(item.identity.node)) + 64  # two numbers of 19 digits, the status and punctuation
+        item = Committed(content.identity, STATUS_OF[fate], payload_digest(payload))
+        size = len(json.dumps(item.identity.node)) + 83  # two numbers of 19 digits, status, digest and punctuation
         items, used = present.get(content.gateway, ([], 0))
         if not items or len(items) == ACK_ITEMS_LIMIT or used + size > ACK_BYTES_LIMIT:
             items, used = [], 0

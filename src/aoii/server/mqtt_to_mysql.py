@@ -25,7 +25,7 @@ from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
 from aoii.server.dead_letter import DeadLetter, DeadLetters, Reason
 from aoii.server.inbox import Inbox
-from aoii.server.ingest import Circuit, Fate, Malformed
+from aoii.server.ingest import Answer, Circuit, Fate, Malformed
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -285,7 +285,7 @@ class Ingest:
                 return
             self._replay()  # what is replayed makes room
 
-    def _park_malformed(self, jobs: list[Job]) -> list[tuple[Malformed, Fate]]:
+    def _park_malformed(self, jobs: list[Job]) -> list[Answer]:
         """Keep what is no message; those of a known sender, with their fate, for a gateway waits for its answer."""
         if not jobs:
             return []
@@ -305,9 +305,9 @@ class Ingest:
         self._hear_refusal("park", None)
         for job in jobs:
             job.done = True
-        return [(content, "parked") for _, content in contents if content.identity]
+        return [(content.payload, content, "parked") for _, content in contents if content.identity]
 
-    def _settle(self, jobs: list[Job]) -> list[tuple[Reading, Fate]]:
+    def _settle(self, jobs: list[Job]) -> list[Answer]:
         """Make readings durable; those that are, with their fates."""
         rows = [job.content for job in jobs if isinstance(job.content, Reading)]
         if not rows:
@@ -325,12 +325,12 @@ class Ingest:
         if tries and (settled.away or not self._stopping.is_set()):
             self._judge(settled.away)
         self._hear_refusal("park", settled.refusal)
-        told = []
+        told: list[Answer] = []
         for job, row, fate in zip(jobs, rows, settled.fates, strict=True):
             if fate is not None:
                 job.done = True
                 metrics.ROWS.labels(outcome=fate).inc()
-                told.append((row, fate))
+                told.append((job.message.payload, row, fate))
         return told
 
     def _replay(self) -> bool:

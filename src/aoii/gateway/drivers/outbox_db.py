@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import IO, Generic, NamedTuple, TypeVar
 
 from aoii import failpoints
-from aoii.broker.messages import Identity
+from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import PeerError, WorldError
 from aoii.gateway.drivers.outbox_file import (
     EVENT_COLUMNS,
@@ -37,7 +37,7 @@ from aoii.gateway.drivers.outbox_file import (
 from aoii.gateway.drivers.reserve import Reserve
 from aoii.gateway.outbox import Fetch, Item
 
-__all__ = ["OutboxBrokenError", "OutboxFullError", "Recovery", "Stats", "Store", "Transaction"]
+__all__ = ["OutboxBrokenError", "OutboxFullError", "Recovery", "Settlement", "Stats", "Store", "Transaction"]
 
 T = TypeVar("T")
 
@@ -69,6 +69,14 @@ class Stats:
     used_bytes: int
     limit_bytes: int
     is_writable: bool
+
+
+class Settlement(NamedTuple):
+    """What commit acknowledgements led to."""
+
+    accepted_ms: list[int]  # when the readings now forgotten had been accepted, Unix milliseconds
+    settled: list[Identity]  # off our hands
+    kept: list[Identity]  # the server speaks of another payload
 
 
 class Transaction:
@@ -167,6 +175,35 @@ class Transaction:
             accepted_ms += [at_ms for (at_ms,) in rows if isinstance(at_ms, int)]  # otherwise damaged, and over
             self.events_added -= len(rows)
         return accepted_ms
+
+    def settle(self, committed: Iterable[Committed]) -> Settlement:
+        """Forget the readings that a commit acknowledgement is about.
+
+        One that names another payload than ours is about what somebody else published under our identity: the reading
+        stays. But if it stays because ours is damaged here, which the server has as it was, it is set aside.
+        """
+        found = Settlement([], [], [])
+        for item in committed:
+            if item.digest is not None and self._is_other(item.identity, item.digest):
+                found.kept.append(item.identity)
+            else:
+                found.accepted_ms.extend(self.delete([item.identity]))
+                found.settled.append(item.identity)
+        return found
+
+    def _is_other(self, who: Identity, digest: str) -> bool:
+        """Whether the reading is here, unharmed, with another payload."""
+        row = self._connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE node = ? AND epoch = ? AND counter = ?",  # noqa: S608 - our own constant
+            (who.node, who.epoch, who.counter),
+        ).fetchone()
+        if row is None:
+            return False
+        sound = sound_event(row)
+        if sound is None:
+            self._set_aside(row[0])
+            return False
+        return payload_digest(sound[6]) != digest
 
     def fetch(self, fetch: Fetch) -> tuple[list[Item], int, bool]:
         """The rows asked for, the sequence number up to which the file was read, and whether nothing lies above.
