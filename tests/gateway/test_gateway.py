@@ -563,7 +563,7 @@ def test_a_refused_publish_is_counted_and_tried_again(
             wait_connected(gateway)
             counts = Counts()
             OwnNode(far).send(1, 1)
-            until(lambda: counts.since("gateway_publishes").get("RX,1,refused", 0) >= 2)
+            until(lambda: counts.since("gateway_publishes").get("RX,1,refused,135", 0) >= 2)
 
             acl.write_text("topic readwrite #\n")
             broker.signal(signal.SIGHUP)
@@ -782,7 +782,7 @@ def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
     with running(values) as gateway:
         counts = Counts()
         assert not gateway._mqtt_publish(b'{"event":"EST","gateway":"estimates"}')
-        assert counts.since("gateway_publishes") == {"EST,0,failed": 1}
+        assert counts.since("gateway_publishes") == {"EST,0,failed,": 1}
 
         monkeypatch.setattr(station, "RECONNECT_WAIT_S", 20)
         with Mosquitto(tmp_path / "broker", port), listening(values) as listener:
@@ -797,7 +797,7 @@ def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
             assert gateway._mqtt_publish(b'{"event":"EST","gateway":"estimates"}')
             assert listener.next("EST")["at_qos"] == 0
             assert gateway.publisher.client.generation > generation
-        assert counts.since("gateway_publishes") == {"EST,0,failed": 1, "EST,0,sent": 2}
+        assert counts.since("gateway_publishes") == {"EST,0,failed,": 1, "EST,0,sent,": 2}
 
 
 # --- health -----------------------------------------------------------------------------------------------------------

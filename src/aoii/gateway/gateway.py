@@ -46,6 +46,7 @@ class Gateway:
         own = settings.gateway
         self._clock = settings.clock
         self._status_port = own.status_port
+        self._outbox_folder = own.outbox_path.parent
         model = weights.load(own.mirror_weights) if own.mirror_weights is not None else None
         keys = self._keys = KeyRing(own.node_keys_file)
         self._old_nodes = {legacy.node_name(own.gateway_id, path): path for path in own.serial_ports}
@@ -150,7 +151,9 @@ class Gateway:
         payloads = [encode_estimate(estimate) for estimate in self.ledger.estimates()]
         for number, payload in enumerate(payloads):
             if not self._mqtt_publish(payload):  # the others would wait for the same connection
-                metrics.PUBLISHES.labels(event="EST", qos="0", result="failed").inc(len(payloads) - number - 1)
+                metrics.PUBLISHES.labels(event="EST", qos="0", result="failed", reason="").inc(
+                    len(payloads) - number - 1
+                )
                 return
 
     def _mqtt_publish(self, payload: bytes) -> bool:
@@ -161,7 +164,7 @@ class Gateway:
             is_taken = client.publish(READINGS_TOPIC, payload, 0)
         if not is_taken:
             log.warning("estimate not published", extra={"event": "publish_failed"})
-        metrics.PUBLISHES.labels(event="EST", qos="0", result="sent" if is_taken else "failed").inc()
+        metrics.PUBLISHES.labels(event="EST", qos="0", result="sent" if is_taken else "failed", reason="").inc()
         return is_taken
 
     def _reconnected(self) -> bool:
@@ -180,6 +183,9 @@ class Gateway:
         stats = self._store.stats
         metrics.OUTBOX_EVENTS.set(stats.events)
         metrics.OUTBOX_BYTES.set(stats.used_bytes)
+        metrics.OUTBOX_LIMIT_BYTES.set(stats.limit_bytes)
+        metrics.note_disk(self._outbox_folder)
+        metrics.CLOCK_SYNCED.set(self.ledger.now().is_synced)
         metrics.OUTBOX_OLDEST_S.set(0 if stats.oldest_ms is None else max(0, time.time() - stats.oldest_ms / 1000))
         corrupt = self._store.corrupt_found - self._corrupt_told
         if corrupt:

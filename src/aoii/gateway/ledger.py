@@ -95,15 +95,20 @@ class Ledger:
             settings.heartbeat_min_s,
             settings.tau,
         )
-        self._vitals = Vitals(settings.beta_temp, settings.beta_hum)
+        self.vitals = Vitals(settings)
         self._pictures: dict[str, NodeState | Outlook] = {}
         self._is_refusing = False
         states, self._total_tx = store.submit(lambda tx: (tx.states(), tx.total_tx())).result()
         for name, dumped in states:
             if OLD_FIRMWARE in name:
-                self._pictures[name] = Outlook(legacy.load(dumped, weights))
+                old = legacy.load(dumped, weights)
+                self._pictures[name] = Outlook(old)
+                self.vitals.known(name, True, self._believable(old.unix_ms, old.is_synced))
             else:
-                self._pictures[name] = bridge.load(dumped)
+                state = bridge.load(dumped)
+                self._pictures[name] = state
+                last = state.beliefs[0] if state.beliefs else None
+                self.vitals.known(name, False, None if last is None else self._believable(last.unix_ms, last.is_synced))
 
     def now(self) -> Instant:
         """This moment, on all clocks."""
@@ -151,6 +156,7 @@ class Ledger:
         at = self.now()
         for name, picture in list(self._pictures.items()):
             if not self._is_ours(name):
+                self.vitals.forget(name)
                 continue
             if isinstance(picture, Outlook):
                 believed: tuple[float, float] | None = picture.at(at, clock.day_fraction)
@@ -167,6 +173,10 @@ class Ledger:
                     total_tx=self._total_tx,
                     unix_ms=at.unix_ms if at.is_synced else None,
                 )
+
+    def _believable(self, unix_ms: int, is_synced: bool) -> int | None:
+        """A time that was kept, if it is one of the world's and not a simulation's."""
+        return unix_ms if is_synced and self._clock.start_unix_s is None else None
 
     def _keep(self, tx: Transaction, event: Event, at: Instant) -> Item | None:
         """Put the event into the outbox as the `RX` that it will be; None when it waits there already."""
@@ -214,7 +224,7 @@ class Ledger:
 
     def _note(self, event: Event | None, item: Item | None) -> None:
         if event is not None and item is not None:
-            self._vitals.heard(event)
+            self.vitals.heard(event)
 
     def _believe(self, name: str, picture: NodeState | Outlook, item: Item | None) -> None:
         self._pictures[name] = picture

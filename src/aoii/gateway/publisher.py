@@ -101,7 +101,11 @@ class Publisher:
     def _ended(self, published: Published) -> None:
         failpoints.reach("before_puback")
         result = "sent" if published.accepted else "failed" if published.reason is None else "refused"
-        metrics.PUBLISHES.labels(event="RX", qos="1", result=result).inc()
+        metrics.PUBLISHES.labels(
+            event="RX", qos="1", result=result, reason="" if published.reason is None else str(published.reason)
+        ).inc()
+        if published.reason is not None:
+            metrics.PUBLISH_REFUSED.set(not published.accepted)
         if result == "refused":
             log.warning("broker refused a reading", extra={"event": "publish_refused", "reason": published.reason})
         failpoints.reach("after_puback")
@@ -140,9 +144,9 @@ class Publisher:
         is_taken = self.client.publish(READINGS_TOPIC, item.payload, item.qos, item.identity)
         failpoints.reach("after_publish")
         if not is_taken:  # the connection ended; the deadline brings it again
-            metrics.PUBLISHES.labels(event="RX", qos=str(item.qos), result="failed").inc()
+            metrics.PUBLISHES.labels(event="RX", qos=str(item.qos), result="failed", reason="").inc()
         elif item.qos == 0:
-            metrics.PUBLISHES.labels(event="RX", qos="0", result="sent").inc()
+            metrics.PUBLISHES.labels(event="RX", qos="0", result="sent", reason="").inc()
 
     def _fetch(self, fetch: Fetch) -> None:
         self._store.submit(lambda transaction: transaction.fetch(fetch), self._fetched)

@@ -70,17 +70,17 @@ class Receiver:
         if frame.type != UPLINK:
             self._refuse("type")
             return
-        _, _, data = heard(frame.content)
+        rssi_dbm, snr_db, data = heard(frame.content)
         number = node_of(data)
         key = None if number is None else self._keys.get(number)
         uplink = decode_uplink(data, lambda _: None if key is None else key.key)
         if isinstance(uplink, Rejected):
             self._refuse(*uplink)
         elif key is not None:
-            answer = functools.partial(self._answer_frame, uplink, key)
+            answer = functools.partial(self._answer_frame, uplink, key, (rssi_dbm, snr_db))
             self._ledger.submit_frame(uplink, data[-MAC_BYTES:], key, at, answer)
 
-    def _answer_frame(self, uplink: Uplink, key: NodeKey, future: "Future[Judged]") -> None:
+    def _answer_frame(self, uplink: Uplink, key: NodeKey, signal: tuple[int, int], future: "Future[Judged]") -> None:
         try:
             decision = future.result().decision
         except PeerError as error:
@@ -93,6 +93,7 @@ class Receiver:
             return
         is_new = isinstance(decision, bridge.Accepted) and decision.event is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
+        self._ledger.vitals.frame(uplink, *signal)
         now = self._ledger.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings

@@ -4,6 +4,9 @@
 The gauges of the reference system keep their names; they are read from the database by the web page (`web/`).
 """
 
+import contextlib
+import shutil
+from pathlib import Path
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -54,6 +57,14 @@ def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str)
     return _registered(Histogram(name, meaning, labels, buckets=buckets, registry=None))
 
 
+def note_disk(folder: Path) -> None:
+    """Bring the gauges of the disk that holds `folder` up to date; they stay as they are when it does not answer."""
+    with contextlib.suppress(OSError):
+        usage = shutil.disk_usage(folder)
+        DISK_FREE_BYTES.set(usage.free)
+        DISK_BYTES.set(usage.total)
+
+
 def value(metric: MetricWrapperBase, **labels: str) -> float:
     """Present value of a counter or gauge, for health and for tests."""
     metrics = (metric.labels(**labels) if labels else metric).collect()
@@ -69,6 +80,9 @@ _note("aoii_build_info", "info", ("version",), "Version of aoii that runs here."
 _served("gateway", "server", "csv")
 RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
 BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+_served("gateway", "server")
+DISK_FREE_BYTES = gauge("aoii_disk_free_bytes", "Room left on the disk of the station's own file.")
+DISK_BYTES = gauge("aoii_disk_size_bytes", "Size of the disk of the station's own file.")
 BROKER_REFUSALS = counter(
     "aoii_broker_refusals",
     "Times that the broker kept this station out, or was not believed, by reason: tls, login, subscription.",
@@ -104,6 +118,49 @@ REPLIES_LATE = counter(
     "aoii_gateway_replies_late", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )
 SERIAL_OPENS = counter("aoii_gateway_serial_opens", "Times a serial port was opened.")
+NODE_READINGS = counter("aoii_node_readings", "Readings accepted for the first time, by node and kind.", "node", "kind")
+NODE_LAST_HEARD_S = gauge(
+    "aoii_node_last_heard_timestamp_seconds",
+    "Unix time at which the node was heard last; after a restart, of the last reading that the gateway kept.",
+    "node",
+)
+NODE_HEARTBEAT_S = gauge(
+    "aoii_node_heartbeat_seconds",
+    "The longest time for which the node is silent when all is well; none when HEARTBEAT_S is 0.",
+    "node",
+)
+NODE_RSSI = gauge("aoii_node_rssi_dbm", "Signal strength of the node's last frame.", "node")
+NODE_SNR = gauge("aoii_node_snr_db", "Signal-to-noise ratio of the node's last frame.", "node")
+NODE_BATTERY_V = gauge("aoii_node_battery_volts", "The node's battery, if it measures it.", "node")
+NODE_BATTERY_LOW = gauge("aoii_node_battery_low", "1 while the node says that its battery is low.", "node")
+NODE_SENSOR_FAULT = gauge("aoii_node_sensor_fault", "1 while the node says that its sensor fails.", "node")
+NODE_MISSING = gauge(
+    "aoii_node_readings_missing",
+    "Numbers of readings that the node skipped within a day and that have not come; a restart skips up to 63.",
+    "node",
+)
+NODE_CLOCK_OFFSET_S = gauge(
+    "aoii_node_clock_offset_seconds", "Clock of an old node minus the gateway's, with the time on the way.", "node"
+)
+NODE_ERROR_T = gauge(
+    "aoii_node_error_celsius", "How far the gateway's belief was from the node's last live reading.", "node"
+)
+NODE_ERROR_H = gauge(
+    "aoii_node_error_humidity_percent", "How far the gateway's belief was from the node's last live reading.", "node"
+)
+ERROR_T = histogram(
+    "aoii_estimate_error_celsius",
+    "How far the gateway's belief was from a live reading.",
+    (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10),
+)
+ERROR_H = histogram(
+    "aoii_estimate_error_humidity_percent",
+    "How far the gateway's belief was from a live reading.",
+    (0.5, 1, 2, 3, 4, 6, 10, 20),
+)
+THRESHOLD_T = gauge("aoii_gateway_threshold_celsius", "BETA_TEMP: from this error on, a belief is wrong.")
+THRESHOLD_H = gauge("aoii_gateway_threshold_humidity_percent", "BETA_HUM: from this error on, a belief is wrong.")
+CLOCK_SYNCED = gauge("aoii_gateway_clock_synced", "1 while the gateway believes the machine's clock.")
 NODE_AOII_S = gauge(
     "aoii_node_aoii_seconds",
     "For how long, at least, the picture of the node had been wrong when its last report came; 0: it was right.",
@@ -115,17 +172,36 @@ NODE_AOII_REPORTS_S = histogram(
     (0, 2, 5, 15, 60, 300, 600, 1800, 3600, 6 * 3600, 86400),
     "node",
 )
+OF_A_NODE: tuple[MetricWrapperBase, ...] = (
+    NODE_READINGS,
+    NODE_LAST_HEARD_S,
+    NODE_HEARTBEAT_S,
+    NODE_RSSI,
+    NODE_SNR,
+    NODE_BATTERY_V,
+    NODE_BATTERY_LOW,
+    NODE_SENSOR_FAULT,
+    NODE_MISSING,
+    NODE_CLOCK_OFFSET_S,
+    NODE_ERROR_T,
+    NODE_ERROR_H,
+    NODE_AOII_S,
+    NODE_AOII_REPORTS_S,
+)  # those with a label for the node, which go when it goes
 # --- gateway: broker side ---------------------------------------------------------------------------------------------
 PUBLISHES = counter(
     "aoii_gateway_publishes",
-    "Publishes by event (RX, EST), QoS and result (sent, refused, failed).",
+    "Publishes by event (RX, EST), QoS, result (sent, refused, failed) and the broker's reason code, if it gave one.",
     "event",
     "qos",
     "result",
+    "reason",
 )
+PUBLISH_REFUSED = gauge("aoii_gateway_publish_refused", "1 when the broker refused the reading that it judged last.")
 OUTBOX_EVENTS = gauge("aoii_outbox_events", "Accepted readings that wait for their commit acknowledgement.")
 OUTBOX_OLDEST_S = gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
-OUTBOX_BYTES = gauge("aoii_outbox_bytes", "Size of the outbox file.")
+OUTBOX_BYTES = gauge("aoii_outbox_bytes", "What the readings in the outbox file occupy.")
+OUTBOX_LIMIT_BYTES = gauge("aoii_outbox_limit_bytes", "What they may occupy; when it is full, nodes get no answer.")
 OUTBOX_FULL = counter("aoii_outbox_full", "Readings not accepted because the outbox was full or could not be written.")
 OUTBOX_DAMAGED = counter(
     "aoii_outbox_damaged",
@@ -173,6 +249,21 @@ BATCH_SECONDS = histogram(
     "Time of one database transaction.",
     (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
 )
+END_TO_END_S = histogram(
+    "aoii_end_to_end_seconds",
+    "Time from the sample to the database commit, of readings with a clock that was believed.",
+    (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 86400),
+)
+CLOCK_OFFSET_S = gauge(
+    "aoii_gateway_clock_offset_seconds",
+    "Clock of the gateway minus the server's, by the gateway's last estimate, less the time on the way.",
+    "gateway",
+)
+BROKER_DROPPED = gauge(
+    "aoii_broker_dropped_messages",
+    "Messages that the broker has dropped since it started because a queue was full, by its own account ($SYS).",
+)
+BROKER_TELLS = gauge("aoii_broker_tells", "1 while the broker gives an account of itself on $SYS.")
 DEAD_LETTERS = gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reason")
 DEAD_LETTERS_DROPPED = counter(
     "aoii_dead_letters_dropped", "Malformed payloads dropped from the full ring, oldest first."

@@ -112,6 +112,11 @@ class DeadLetters:
                 f"dead letters {path}: {error}; if the file is damaged, move it away (it holds readings), start again"
             ) from error
 
+    @property
+    def folder(self) -> Path:
+        """Where the file lies."""
+        return self._path.parent
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

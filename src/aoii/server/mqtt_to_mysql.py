@@ -17,15 +17,18 @@ from typing import Literal
 from aoii import failpoints, stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
+from aoii.clock import Clock
 from aoii.core.errors import WorldError
 from aoii.monitoring import certificates, metrics, status
 from aoii.monitoring.service_manager import ServiceManager
 from aoii.server import ingest, reception
+from aoii.server.broker_watch import BrokerWatch
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
 from aoii.server.dead_letter import DeadLetter, DeadLetters, Reason
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Answer, Circuit, Fate, Malformed
+from aoii.server.timing import Timing
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -196,6 +199,7 @@ class Ingest:
         inbox: Where the network thread puts messages.
         max_retries: Retries of a failed insert.
         base_delay_s: Seconds before the first.
+        timing: Told of what says something about clocks.
     """
 
     def __init__(
@@ -207,7 +211,9 @@ class Ingest:
         *,
         max_retries: int,
         base_delay_s: float,
+        timing: Timing | None = None,
     ) -> None:
+        self._timing = timing or Timing(Clock())
         self._database = database
         self._dead_letters = dead_letters
         self._client = client
@@ -260,7 +266,11 @@ class Ingest:
             batch = self._inbox.take(BATCH_LIMIT, 0 if replaying else IDLE_S)
             self._keep_house()
             if batch:
-                self._handle([Job(message, reception.receive(message)) for message in batch])
+                jobs = [Job(message, reception.receive(message)) for message in batch]
+                for job in jobs:
+                    if isinstance(job.content, Estimate):
+                        self._timing.estimated(job.content)
+                self._handle(jobs)
             replaying = self._replay()  # one batch of each in turn: neither starves the other
             reception.reconnect_when_overrun(self._inbox, self._client)
 
@@ -330,6 +340,8 @@ class Ingest:
             if fate is not None:
                 job.done = True
                 metrics.ROWS.labels(outcome=fate).inc()
+                if fate == "stored":
+                    self._timing.stored(row)
                 told.append((job.message.payload, row, fate))
         return told
 
@@ -408,6 +420,7 @@ class Ingest:
         if now < self._housekeeping_s:
             return
         self._housekeeping_s = now + HOUSEKEEPING_S
+        metrics.note_disk(self._dead_letters.folder)
         try:
             for reason, count in self._dead_letters.counts().items():
                 metrics.DEAD_LETTERS.labels(reason=reason).set(count)
@@ -448,7 +461,9 @@ class Server:
             self._inbox,
             max_retries=server.insert_max_retries,
             base_delay_s=server.insert_base_delay_s,
+            timing=Timing(settings.clock),
         )
+        self._broker_watch = BrokerWatch(settings.mqtt, f"{CLIENT_ID}-watch")
         self._listening = False
         self._page = status.serve("server", server.status_port, self.alive, self.ready)
 
@@ -466,6 +481,7 @@ class Server:
             turn()
         if not stop.is_set():
             self._client.start()
+            self._broker_watch.start()
             self._listening = True
 
     def stop(self) -> bool:
@@ -475,6 +491,7 @@ class Server:
         self._ingest.watch.stop()
         if self._listening:
             self._client.stop(max(0.5, deadline - time.monotonic()))
+            self._broker_watch.stop(max(0.5, deadline - time.monotonic()))
         if self._page is not None:
             self._page.shutdown()
             self._page.server_close()
