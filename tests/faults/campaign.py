@@ -35,6 +35,7 @@ Settings, from the environment:
   OUT        file for the results, one JSON object a line; those that are there are not run again (default: none)
   WORKERS    stacks that work side by side (default: 1)
   BACKLOG    readings of the scenario backlog (default: 50000)
+  FORGERIES  tries of the scenario spoofing (default: 1000000)
   FREEZE_S   seconds for which the freezes last (default: 60)
 """
 
@@ -94,6 +95,7 @@ def read_plan(environ: Mapping[str, str]) -> Plan:
         scale=replace(
             LONG,
             backlog=_whole(environ, "BACKLOG", LONG.backlog),
+            forgeries=_whole(environ, "FORGERIES", LONG.forgeries),
             freeze_s=float(_whole(environ, "FREEZE_S", int(LONG.freeze_s))),
         ),
         commit=commit_of(ROOT),

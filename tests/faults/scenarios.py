@@ -8,6 +8,7 @@ import contextlib
 import functools
 import random
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pymysql
 
+from faults import spoofing
 from faults.outsider import outsider, reading
 from faults.proxy import Proxy
 from faults.recorder import Content, Key
@@ -37,16 +39,17 @@ class Violation(AssertionError):  # noqa: N818 - it names itself
 
 @dataclass(frozen=True)
 class Scale:
-    """How long faults last, in real seconds, and how many readings a backlog has."""
+    """How long faults last, in real seconds, how many readings a backlog has and how many frames are forged."""
 
     freeze_s: float
     hole_s: float
     hold_s: float
     backlog: int
+    forgeries: int
 
 
-SHORT = Scale(freeze_s=2.0, hole_s=2.0, hold_s=1.5, backlog=5_000)
-LONG = Scale(freeze_s=60.0, hole_s=25.0, hold_s=10.0, backlog=50_000)
+SHORT = Scale(freeze_s=2.0, hole_s=2.0, hold_s=1.5, backlog=5_000, forgeries=10_000)
+LONG = Scale(freeze_s=60.0, hole_s=25.0, hold_s=10.0, backlog=50_000, forgeries=1_000_000)
 
 
 @dataclass
@@ -287,6 +290,15 @@ def slow_consumer(scene: Scene) -> None:
 def bad_frames(scene: Scene) -> None:
     """Damaged, forged, replayed, doubled and reordered frames; `noise_share` makes them."""
     until(lambda: scene.stack.radio.unsent == 0, WAIT_S, "the burst is sent")
+
+
+def spoofing_tries(scene: Scene) -> None:
+    """Frames and acknowledgements that nobody with a key made, beside a stack that goes on with its work."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            scene.detail = str(spoofing.attack(Path(folder), scene.scale.forgeries, scene.rng))
+        except spoofing.Breach as breach:
+            raise Violation(str(breach)) from breach
 
 
 def poison(scene: Scene) -> None:
@@ -569,7 +581,7 @@ _BY_PART: tuple[tuple[Inject, ...], ...] = (
 def pair(scene: Scene) -> None:
     """Two faults of different parts, the second while the first lasts."""
     scale = scene.scale
-    scene.scale = Scale(min(scale.freeze_s, 5.0), min(scale.hole_s, 5.0), min(scale.hold_s, 3.0), 0)
+    scene.scale = Scale(min(scale.freeze_s, 5.0), min(scale.hole_s, 5.0), min(scale.hold_s, 3.0), 0, 0)
     faults = [scene.rng.choice(part) for part in scene.rng.sample(_BY_PART, 2)]
     scene.detail = " and ".join(fault.__name__ for fault in faults)
     for fault in faults:
@@ -642,6 +654,7 @@ SCENARIOS = {
     "bad_frames": Scenario(
         "frames are damaged, forged, replayed, doubled and reordered", bad_frames, burst=1000, noise_share=0.5
     ),
+    "spoofing": Scenario("somebody without a key sends frames and acknowledgements", spoofing_tries),
     "poison": Scenario("somebody publishes what is no message", poison, burst=1000),
     "outbox_full": Scenario("the outbox is full", outbox_full, burst=0),
     "disk_full": Scenario("the disk under the outbox is full", disk_full, burst=0),
