@@ -27,7 +27,7 @@ def result():
 
 LIFE = """
 from vectors import replay
-life = replay.Life({seed}, {loss})
+life = replay.Life({seed}, {loss}, {sleeps})
 def step():
     life.go_on(10)
 def result():
@@ -78,12 +78,16 @@ def test_micropython_agrees_with_the_golden_vectors(board: Board, name: str) -> 
     assert board.run(REPLAY.format(name=name), steps=len(cases)) == []
 
 
-@pytest.mark.parametrize(("seed", "loss"), [(11, 0), (12, 60), (13, 150)])
-def test_a_long_life_on_a_bad_radio_is_the_same_on_both_interpreters(board: Board, seed: int, loss: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "loss", "sleeps"), [(11, 0, False), (12, 60, False), (13, 150, False), (13, 150, True)]
+)
+def test_a_long_life_on_a_bad_radio_is_the_same_on_both_interpreters(
+    board: Board, seed: int, loss: int, sleeps: bool
+) -> None:
     here = replay.Life(seed, loss)
     here.go_on(600)
 
-    assert board.run(LIFE.format(seed=seed, loss=loss), steps=60) == here.digest()
+    assert board.run(LIFE.format(seed=seed, loss=loss, sleeps=sleeps), steps=60) == here.digest()
 
 
 def test_a_vector_that_is_not_met_fails_there_too(board: Board) -> None:

@@ -9,7 +9,7 @@ import hashlib
 from aoii.core import frames, link, stream
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
 from aoii.core.plan import Plan, estimate
-from aoii.core.store import RamStore
+from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 
 MYPY = False
@@ -148,7 +148,7 @@ def do_link(machine: link.Link, step: "Case") -> "Case":
 
 
 def _life(case: "Case") -> list[str]:
-    life = Life(case["seed"], case["loss"])
+    life = Life(case["seed"], case["loss"], case["sleeps"])
     life.go_on(case["samples"])
     return _differs("digest", case["digest"], life.digest())
 
@@ -168,12 +168,17 @@ class Echo:
 
 
 class Life:
-    """A node on a radio that loses `loss` of 256 packets each way, and a digest of all that it says and believes."""
+    """A node on a radio that loses `loss` of 256 packets each way, and a digest of all that it says and believes.
 
-    def __init__(self, seed: int, loss: int) -> None:
+    One that sleeps forgets everything but its dump and its flash after every sample, and lives the same life.
+    """
+
+    def __init__(self, seed: int, loss: int, sleeps: bool = False) -> None:
         self._chance = Chance(seed)
         self._loss = loss
-        self._node = Node(7, 1, KEY, NodeSettings(50, 300, 60, 1800, 0, 1), Echo(), RamStore(), self._chance.random)
+        self._sleeps = sleeps
+        self._flash = RamStore(NUMBER_SLOTS + 6)
+        self._node = self._new()
         self._digest = hashlib.sha256()
         self._temperature_c, self._humidity_c = 2000, 5000
         self._minute = 0
@@ -187,6 +192,14 @@ class Life:
         for _ in range(samples):
             self._sample(0xFFFFFFFF - 600_000 + self._minute * 60_000)  # the tick wraps after ten minutes
             self._minute += 1
+            if self._sleeps:
+                state = self._node.dump()
+                self._node = self._new()
+                if not self._node.load(state):
+                    raise ValueError("the dump was not taken")
+
+    def _new(self) -> Node:
+        return Node(7, 1, KEY, NodeSettings(50, 300, 60, 1800, 300, 1), Echo(), self._flash, self._chance.random)
 
     def _sample(self, at_ms: int) -> None:
         node, byte = self._node, self._chance.byte
@@ -209,5 +222,5 @@ class Life:
         uplink = frames.decode_uplink(data, lambda node: KEY)
         if self._chance.byte() < self._loss or not isinstance(uplink, Uplink):
             return b""
-        settings = None if uplink.generation else NodeSettings(40, 250, 60, 1800, 0, 1)
+        settings = None if uplink.generation else NodeSettings(40, 250, 60, 1800, 300, 2)
         return frames.encode_ack(Ack(7, 1, uplink.frame, 1_451_606_400 + self._minute * 60, 500, 1, settings), KEY)
