@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii import node_keys
+from aoii import cli, node_keys
 from aoii.core.errors import InputError
 from aoii.node_keys import KeyRing, NodeKey
 
@@ -123,3 +123,109 @@ def test_any_bytes_are_keys_or_one_input_error(tmp_path_factory: pytest.TempPath
         return
 
     assert all(len(key.key) == node_keys.KEY_BYTES for key in keys.values())
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_rotated_node_has_a_new_key_and_epoch_and_its_old_ones_beside_them(tmp_path: Path) -> None:
+    before = {7: NodeKey(1, bytes(16)), 8: NodeKey(4, bytes(16))}
+
+    after = node_keys.rotated(before, 7)
+    node_keys.write(tmp_path / "keys", after)
+
+    assert (after[7].epoch, after[7].previous) == (2, before[7])
+    assert after[7].key != before[7].key
+    assert after[8] == before[8]
+    assert node_keys.load(tmp_path / "keys") == after
+
+
+def test_a_node_is_not_rotated_twice_before_the_first_rotation_is_settled() -> None:
+    once = node_keys.rotated({7: NodeKey(1, bytes(16))}, 7)
+
+    with pytest.raises(InputError, match="aoii keys settle 7"):
+        node_keys.rotated(once, 7)
+
+    assert node_keys.rotated(node_keys.settled(once, 7), 7)[7].epoch == 3
+
+
+def test_a_node_at_the_last_epoch_is_not_rotated() -> None:
+    with pytest.raises(InputError, match="retire it"):
+        node_keys.rotated({7: NodeKey(65535, bytes(16))}, 7)
+
+
+def test_a_new_node_gets_a_key_of_its_own_and_an_old_one_keeps_its() -> None:
+    keys = node_keys.added(node_keys.added({}, 7), 8, epoch=5)
+
+    assert (keys[7].epoch, keys[8].epoch) == (1, 5)
+    assert len({keys[7].key, keys[8].key, bytes(16)}) == 3
+    with pytest.raises(InputError, match="aoii keys rotate 7"):
+        node_keys.added(keys, 7)
+
+
+@pytest.mark.parametrize(("node", "epoch"), [(-1, 1), (65536, 1), (7, -1), (7, 65536)])
+def test_a_node_out_of_range_gets_no_key(node: int, epoch: int) -> None:
+    with pytest.raises(InputError, match="0 to 65535"):
+        node_keys.added({}, node, epoch)
+
+
+def test_a_retired_node_has_no_key_and_a_stranger_cannot_be_changed() -> None:
+    keys = {7: NodeKey(1, bytes(16)), 8: NodeKey(1, bytes(16))}
+
+    assert node_keys.retired(keys, 7) == {8: keys[8]}
+    for change in (node_keys.retired, node_keys.rotated, node_keys.settled):
+        with pytest.raises(InputError, match="node 9 has no key"):
+            change(keys, 9)
+    with pytest.raises(InputError, match="no old key"):
+        node_keys.settled(keys, 7)
+
+
+def test_an_old_epoch_that_is_not_below_the_new_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="exchange the two keys"):
+        node_keys.load(key_file(tmp_path, f"7 2 {DIGITS} 2 {DIGITS}\n"))
+
+
+def test_an_old_key_is_not_shown_by_repr() -> None:
+    assert "\\x11" not in repr(NodeKey(2, bytes(16), NodeKey(1, bytes.fromhex(DIGITS))))
+
+
+def test_what_people_wrote_into_the_file_stays(tmp_path: Path) -> None:
+    file = key_file(tmp_path, f"# the house in Seoul\n# two rooms\n7 1 {DIGITS}  # in the cellar\n8 1 {DIGITS}\n")
+
+    for _ in range(2):
+        node_keys.write(file, {7: NodeKey(2, bytes(16)), 9: NodeKey(1, bytes(16))})
+
+    lines = file.read_text().splitlines()
+    assert lines[1:3] == ["# the house in Seoul", "# two rooms"]
+    assert lines[3].endswith("  # in the cellar")
+    assert len(lines) == 5
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_leads_a_node_through_its_life_and_never_shows_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NODE_KEYS_FILE", str(tmp_path / "keys"))
+    seen: list[NodeKey] = []
+    said = ""
+    for words in ("add 7", "rotate 7", "list", "settle 7", "retire 7", "add 7 --epoch 3"):
+        assert cli.main(["keys", *words.split()]) == 0
+        said += capsys.readouterr().out
+        seen += node_keys.load(tmp_path / "keys").values()
+
+    assert [key.epoch for key in seen] == [1, 2, 2, 2, 3]
+    assert [key.previous is not None for key in seen] == [False, True, True, False, False]
+    assert "aoii keys add 7 --epoch 3" in said
+    assert "epoch 2   the old key, epoch 1, is good" in said
+    assert not [key for key in seen if key.key.hex() in said]
+
+
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NODE_KEYS_FILE", str(tmp_path / "keys"))
+
+    assert cli.main(["keys", "rotate", "7"]) == 2
+    assert "node 7 has no key" in capsys.readouterr().err

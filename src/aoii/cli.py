@@ -69,6 +69,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Example: aoii certs authority; aoii certs server broker broker.example; aoii certs client attic",
     )
     credentials.configure_certs(certs)
+    keys = commands.add_parser(
+        "keys",
+        help="the keys of our own nodes: list, add, rotate, settle, retire",
+        description="Change NODE_KEYS_FILE; a running gateway reads it by itself.",
+    )
+    credentials.configure_keys(keys)
     doctor = commands.add_parser(
         "doctor",
         help="check settings, serial port, broker, database, clock and disk, and say what to fix",

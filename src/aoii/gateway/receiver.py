@@ -74,6 +74,10 @@ class Receiver:
         number = node_of(data)
         key = None if number is None else self._keys.get(number)
         uplink = decode_uplink(data, lambda _: None if key is None else key.key)
+        if isinstance(uplink, Rejected) and uplink.reason == "mac" and key is not None and key.previous is not None:
+            # Rotated, and perhaps not told yet. Once it has been heard with the new key, its old epoch is refused.
+            old = key = key.previous
+            uplink = decode_uplink(data, lambda _: old.key)
         if isinstance(uplink, Rejected):
             self._refuse(*uplink)
         elif key is not None:
