@@ -12,6 +12,7 @@ from aoii.core.errors import ProgramError
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
 from aoii.core.link import (
     ACK,
+    BUSY,
     DUE,
     IDLE,
     READY,
@@ -69,11 +70,11 @@ def test_every_state_and_event_is_in_the_table_or_cannot_be() -> None:
     missing = {
         (state, event)
         for state in (IDLE, READY, WAITING)
-        for event in (SUBMIT, DUE, SPENT, ACK, STRAY)
+        for event in (SUBMIT, DUE, SPENT, BUSY, ACK, STRAY)
         if (state, event) not in RULES
     }
 
-    assert missing == {(IDLE, SPENT), (IDLE, ACK), (WAITING, SPENT)}
+    assert missing == {(IDLE, SPENT), (IDLE, BUSY), (IDLE, ACK), (WAITING, SPENT), (WAITING, BUSY)}
     assert {action for _, action in RULES.values()} == link.MEANINGS.keys()
 
 
@@ -351,6 +352,147 @@ def test_the_duty_cycle_defers_a_packet_and_a_newer_one_takes_its_place() -> Non
 
     assert at_ms == 3_600_000
     assert read(sends[0]).temperature_c == 2100
+
+
+def test_in_the_long_run_a_node_that_is_never_heard_stays_within_its_share_of_the_air() -> None:
+    machine = make(airtime_ms=1810)  # SF12
+    sent_ms: list[int] = []
+    for minute in range(24 * 60):  # a new event every minute for a day: the most that a node can want to say
+        say_ms = minute * 60_000
+        sent_ms += [say_ms] * len(say(machine, say_ms, 2000 + minute % 2 * 100))
+        while (deadline_ms := machine.deadline_ms()) is not None and deadline_ms < say_ms + 60_000:
+            sent_ms += [deadline_ms] * len(machine.due(deadline_ms))
+
+    for first, start_ms in enumerate(sent_ms):
+        within = sum(at_ms < start_ms + 3_600_000 for at_ms in sent_ms[first:])
+        assert within * 1810 <= 36_000
+    assert len(sent_ms) * 1810 > 0.95 * 24 * 18_000  # in the long run it uses the half that comes in through the hour
+
+
+def listening(channel: list[bool]) -> Link:
+    """A link that must listen first; it finds the channel busy as told, then free."""
+    timing = TIMING._replace(listens=True, duty_permille=1000)
+    return Link(
+        7, 1, KEY, SETTINGS, RamStore(), random.Random(3).random, timing, lambda: channel.pop(0) if channel else False
+    )
+
+
+def test_on_a_busy_channel_the_node_waits_longer_each_time_up_to_a_limit_and_sends_only_when_it_is_free() -> None:
+    channel = [True] * 9
+    machine = listening(channel)
+    assert say(machine, 0) == []
+
+    times = [0]
+    while not (sends := machine.due(times[-1])):
+        deadline_ms = machine.deadline_ms()
+        assert deadline_ms is not None
+        times.append(deadline_ms)
+
+    pauses = [after - before for before, after in pairwise(times)]
+    assert (len(pauses), len(sends), channel) == (9, 1, [])
+    for number, pause_ms in enumerate(pauses):
+        longest_ms = TIMING.airtime_ms << min(number, link.YIELD_DOUBLINGS)
+        assert longest_ms // 2 < pause_ms <= longest_ms + 1
+    assert len(set(pauses[5:])) == 4  # two nodes that wait do not stay in step
+
+
+def test_a_free_channel_is_listened_to_before_every_packet_and_ends_the_deferral() -> None:
+    channel = [True, True, True, False, True]
+    machine = listening(channel)
+    say(machine, 0)
+    at_ms, first = next_sends(machine)
+    machine.receive(answer(first[0]), at_ms + 500)
+
+    assert say(machine, 60_000, 2100) == []
+    deadline_ms = machine.deadline_ms()
+
+    assert channel == []
+    assert deadline_ms is not None
+    assert deadline_ms - 60_000 <= TIMING.airtime_ms + 1  # the first pause again
+    assert machine.due(deadline_ms) != []
+
+
+def test_a_region_that_listens_needs_a_radio_that_can() -> None:
+    with pytest.raises(ProgramError, match="listen"):
+        Link(7, 1, KEY, SETTINGS, RamStore(), random.Random(3).random, TIMING._replace(listens=True))
+
+
+def beating(heartbeat_s: int, heartbeat_min_s: int) -> Link:
+    told = SETTINGS._replace(heartbeat_s=heartbeat_s, heartbeat_min_s=heartbeat_min_s)
+    return Link(7, 1, KEY, told, RamStore(), random.Random(3).random)
+
+
+def test_the_heartbeat_doubles_with_each_packet_that_needed_no_resend_and_halves_with_each_that_did() -> None:
+    machine = beating(3600, 600)
+    now_ms, beats = 0, [machine.heartbeat_s]
+    for lost in (False, False, False, False, True, True, False, True, True, True, True, False):
+        sends, now_ms = say(machine, now_ms), now_ms + 500
+        if lost:
+            now_ms, sends = next_sends(machine)
+        machine.receive(answer(sends[0]), now_ms + 500)
+        beats.append(machine.heartbeat_s)
+        now_ms += 3_600_000
+
+    assert beats == [600, 1200, 2400, 3600, 3600, 2400, 1200, 2400, 1200, 600, 600, 600, 1200]
+
+
+@pytest.mark.parametrize(("longest_s", "shortest_s", "expected_s"), [(900, 0, 900), (0, 600, 0), (300, 600, 300)])
+def test_without_a_shorter_heartbeat_it_is_always_the_same(longest_s: int, shortest_s: int, expected_s: int) -> None:
+    machine = beating(longest_s, shortest_s)
+
+    machine.receive(answer(say(machine, 0)[0]), 500)
+
+    assert machine.heartbeat_s == expected_s
+
+
+def test_new_settings_begin_with_the_shortest_heartbeat() -> None:
+    machine = beating(3600, 600)
+    machine.receive(answer(say(machine, 0)[0]), 500)
+
+    machine.receive(
+        answer(say(machine, 60_000)[0], settings=SETTINGS._replace(heartbeat_s=7200, heartbeat_min_s=60)), 60_500
+    )
+
+    assert machine.heartbeat_s == 60
+
+
+def test_an_event_that_was_never_acknowledged_outlives_the_power_with_its_time() -> None:
+    store = RamStore()
+    machine = make(store)
+    machine.receive(answer(say(machine, 0)[0], unix_s=10_000), 250)
+    lost = read(say(machine, 60_000, 2100)[0])
+
+    machine = make(store)
+    machine.receive(answer(say(machine, 0, 2300)[0], unix_s=20_000), 250)
+    at_ms, sends = next_sends(machine)
+
+    uplink = read(sends[0])
+    assert (uplink.kind, uplink.counter, uplink.temperature_c) == ("backfill", lost.counter, 2100)
+    assert abs(20_000 + at_ms / 1000 - uplink.age_s - 10_060) <= 1
+    machine.receive(answer(sends[0]), at_ms + 500)
+    assert len(make(store).backlog) == 0
+
+
+def test_a_flash_that_fails_while_an_event_is_cleared_leaves_it_to_be_acknowledged_again() -> None:
+    class Failing(RamStore):
+        fails = False
+
+        def write(self, slot: int, record: bytes) -> None:
+            if self.fails:
+                raise OSError
+            super().write(slot, record)
+
+    store = Failing()
+    machine = make(store)
+    sends = say(machine, 0)
+    store.fails = True
+    with pytest.raises(OSError):  # noqa: PT011 - the driver's own
+        machine.receive(answer(sends[0]), 300)
+    store.fails = False
+
+    assert machine.state == WAITING
+    machine.receive(answer(sends[0]), 600)
+    assert (machine.state, len(machine.backlog)) == (IDLE, 0)
 
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 2000)), max_size=80))
