@@ -15,6 +15,8 @@ logs.configure("web", values.logs)
 sys.exit(app.run(values))
 """
 
+STATUS_PORTS = ("GATEWAY_STATUS_PORT", "SERVER_STATUS_PORT", "CSV_STATUS_PORT", "EDGE_LOG_STATUS_PORT")
+
 
 class WebStation(Server):
     """`aoii web` over the data folder `folder`/data; `values` are further settings."""
@@ -23,7 +25,13 @@ class WebStation(Server):
         super().__init__(folder)
         self.data_dir = folder / "data"
         self.data_dir.mkdir(exist_ok=True)
-        self.values = {"AOII_DATA_DIR": self.data_dir, "PORT": self.port, "MQTT_BROKER": "127.0.0.1"} | values
+        self.values = {
+            "AOII_DATA_DIR": self.data_dir,
+            "PORT": self.port,
+            "MQTT_BROKER": "127.0.0.1",
+            **dict.fromkeys(STATUS_PORTS, 0),  # no station that runs on this machine is asked
+            **values,
+        }
 
     @property
     def url(self) -> str:

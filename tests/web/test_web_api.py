@@ -124,7 +124,7 @@ def test_nodes_are_told_with_their_last_day(client: TestClient) -> None:
     day = last_day()
     assert day is not None
     assert day["packets"] == len(READINGS)
-    assert day["state"] == "silent"  # 2016 is long ago
+    assert day["states"] == ["silent"]  # 2016 is long ago
 
 
 def test_history_is_cut_by_time_and_says_when_more_is_there(client: TestClient) -> None:
@@ -332,6 +332,13 @@ def test_a_wrong_span_of_the_stream_is_refused_with_the_choices(client: TestClie
 
     assert answer.status_code == 400
     assert "use one of 3600, 21600, 86400 (seconds)" in answer.json()["error"]
+
+
+def test_a_view_that_is_none_is_refused_with_the_choices(client: TestClient) -> None:
+    answer = client.get("/events", params={"view": "attic"})
+
+    assert answer.status_code == 400
+    assert "use one of fleet, node, delivery" in answer.json()["error"]
 
 
 def test_one_page_too_many_is_told_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from aoii.clock import utc
 from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
 from aoii.web.fleet import UNNAMED, Fleet, Summary, Track
-from aoii.web.points import Rules, Sample
+from aoii.web.points import Rules, Sample, Vitals
 from web.recorded import PERIOD_MS, START_MS, Minute, minutes, packets_of
 
 RULES = Rules(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
@@ -168,7 +168,51 @@ def test_a_node_is_silent_one_heartbeat_and_ten_minutes_after_its_last_packet() 
     just_in_time = summary_of(known, now_ms=START_MS + 4_200_000)
     too_late = summary_of(known, now_ms=START_MS + 4_200_001)
 
-    assert (just_in_time.state, too_late.state) == ("ok", "silent")
+    assert (just_in_time.states, too_late.states) == (["heard"], ["silent"])
+
+
+def test_a_fresh_log_tells_whether_the_gateway_is_right_now() -> None:
+    story = list(minutes("7", loses_every=7))
+    lost = next(n for n, m in enumerate(story) if m.log.triggered and m.reading is None and n > 60)
+    now_ms = START_MS + lost * PERIOD_MS + 20_000
+
+    wrong = summary_of(told(story[: lost + 1]), now_ms=now_ms)
+    right = summary_of(told(story[:lost]), now_ms=now_ms)
+    on_its_way = summary_of(told(story[: lost + 1]), now_ms=now_ms - 10_000)
+    long_ago = summary_of(told(story[: lost + 1]), now_ms=now_ms + 4 * PERIOD_MS)
+
+    states = [summary.states for summary in (wrong, right, on_its_way, long_ago)]
+    assert states == [["wrong"], ["right"], ["right"], ["heard"]]
+
+
+def test_what_a_gateway_tells_of_a_node_is_a_state_beside_the_others_the_worst_first() -> None:
+    known = told(list(minutes("7", count=1)))
+    flat, broken = Vitals(battery_v=3.3, low_battery=True), Vitals(sensor_fault=True, low_battery=True)
+
+    assert known.summary("7", DAY_S, START_MS, flat).states == ["battery", "heard"]
+    assert known.summary("7", DAY_S, START_MS, broken).states == ["fault", "battery", "heard"]
+    assert known.summary("7", DAY_S, END_MS, broken).states == ["silent", "fault", "battery"]
+
+
+def test_a_node_that_is_expected_and_one_with_only_a_log_were_never_heard() -> None:
+    known = Fleet(RULES)
+    known.expected("3")
+    known.logged(next(iter(minutes("7"))).log)
+
+    assert [summary_of(known, node).states for node in known.names()] == [["never"], ["never"]]
+
+
+def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "POINTS_LIMIT", 3 * 4 * 25)
+    known = Fleet(RULES)
+    acts = [partial(known.heard, m.estimate) for node in "1234" for m in minutes(node, count=100)]
+
+    for act in acts:
+        act()
+    for node in "1234":
+        known.heard(next(iter(minutes(node, count=1))).estimate)
+
+    assert [len(known.points(node, DAY_S).beliefs) for node in "1234"] == [25] * 4
 
 
 def test_a_node_without_heartbeats_is_silent_after_a_day() -> None:
@@ -183,7 +227,7 @@ def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
     known.known(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
 
     summary = summary_of(known, "9")
-    assert (summary.state, summary.last_packet_ms, summary.gateway) == ("silent", START_MS, "roof")
+    assert (summary.states, summary.last_packet_ms, summary.gateway) == (["silent"], START_MS, "roof")
     assert (summary.packets, summary.aoii, summary.spark) == (0, None, [])
 
 
@@ -289,10 +333,10 @@ def test_order_and_repetition_of_arrival_change_nothing(random_: random.Random, 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 20))
 def test_a_track_is_sorted_bounded_and_keeps_the_latest(times: list[int], limit: int) -> None:
-    track: Track[Sample] = Track(limit)
+    track: Track[Sample] = Track()
 
     for version, at_ms in enumerate(times):
-        track.add(Sample(at_ms, 0, 0, 0, 0, False, False), version)
+        track.add(Sample(at_ms, 0, 0, 0, 0, False, False), version, limit)
 
     held = [point.at_ms for point in track.between(0, 50)]
     assert held == sorted(held)
@@ -306,4 +350,4 @@ def test_a_span_ends_where_the_nodes_own_time_ends() -> None:
     summary = summary_of(told(story), now_ms=END_MS + int(timedelta(days=400).total_seconds() * 1000))
 
     assert summary.end_ms == START_MS + 29 * PERIOD_MS + 20_000
-    assert summary.state == "silent"
+    assert summary.states == ["silent"]

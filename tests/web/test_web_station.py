@@ -99,7 +99,7 @@ def test_a_page_first_gets_what_is_stored_and_then_what_comes(station: WebStatio
     assert (snapshot["node"], snapshot["beta_temp"], snapshot["beta_hum"]) == ("7", 0.5, 3.0)
     assert len(snapshot["packets"]) == packets_of(STORY)  # type: ignore[arg-type]  # JSON
     assert len(snapshot["samples"]) == len(STORY)  # type: ignore[arg-type]  # JSON
-    assert snapshot["nodes"][0]["node"] == "7"  # type: ignore[index]  # JSON
+    assert (snapshot["previous"], snapshot["next"], snapshot["states"]) == (None, None, {"silent": 1})
 
     more = list(minutes("7", count=620))[600:]
     database = database_of(station)
@@ -136,6 +136,37 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
         [reading.event_unix_ms, reading.actual_t, reading.actual_h, reading.pred_t, reading.pred_h, reading.kind, 1]
     ]
     sender.stop()
+    stream.close()
+
+
+def test_the_fleet_is_told_once_and_then_only_what_changed(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, view="fleet")
+
+    name, snapshot = stream.next()
+    database = database_of(station)
+    store(database, list(minutes("8", count=5)))
+    changed = stream.news("nodes")
+
+    assert (name, snapshot["view"]) == ("snapshot", "fleet")
+    assert [card["node"] for card in snapshot["nodes"]] == ["7"]  # type: ignore[attr-defined]  # JSON
+    assert [card["node"] for card in changed] == ["8"]  # type: ignore[attr-defined]  # JSON
+    database.close()
+    stream.close()
+
+
+def test_the_delivery_is_told_every_second_and_to_scripts(station: WebStation) -> None:
+    filled(station)
+    stream = Stream(station, view="delivery")
+
+    _, snapshot = stream.next()
+    again = stream.news("hops")
+    asked = httpx.get(f"{station.url}/api/delivery").json()
+
+    names = ["radio", "gateway", "outbox", "broker", "server", "database", "commit"]
+    assert [hop["hop"] for hop in snapshot["hops"]] == names  # type: ignore[attr-defined]  # JSON
+    assert [hop["hop"] for hop in again] == names  # type: ignore[attr-defined]  # JSON
+    assert list(asked) == ["hops", "beside", "letters"]
     stream.close()
 
 

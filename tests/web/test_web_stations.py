@@ -46,6 +46,7 @@ def peer(answer: bytes, hold: bool = False) -> Iterator[int]:
                     link, _ = listener.accept()
                 except OSError:
                     return
+                link.recv(65536)  # a close with something unread would be a reset
                 link.sendall(answer)
                 if hold:
                     held.append(link)

@@ -26,8 +26,10 @@ from starlette.routing import Route
 from aoii.core.errors import InputError, WorldError
 from aoii.monitoring import metrics, status
 from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
+from aoii.web import history
 from aoii.web.fleet import UNNAMED
-from aoii.web.live import CARD_SPAN_S, SPANS_S, Follower, Live
+from aoii.web.followers import DeliveryFollower, FleetFollower, Follower, NodeFollower, delivery
+from aoii.web.live import CARD_SPAN_S, SPANS_S, Live
 from aoii.web.source import Source
 
 RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
@@ -65,6 +67,8 @@ class Answers:
             Route("/api/recent", self.recent),
             Route("/api/nodes", self.nodes),
             Route("/api/history", self.history),
+            Route("/api/series", self.series),
+            Route("/api/delivery", self.delivery),
             Route("/events", self.events),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
@@ -97,14 +101,37 @@ class Answers:
         rows = self._source.read(ask)
         return _json({"rows": [_reading(row) for row in rows[:limit]], "truncated": len(rows) > limit})
 
+    def series(self, request: Request) -> Response:
+        """One node over a range as the page draws it: every point of a short one, the extremes of a long one."""
+        node = request.query_params.get("node")
+        start, end = _instant(request, "start"), _instant(request, "end")
+        if node is None or start is None or end is None:
+            raise InputError("node, start and end are needed; such as ?node=7&start=2026-01-31&end=2026-02-28")
+        span = history.Range(_unix_ms(start), _unix_ms(end))
+        rules = self._live.rules
+        return _json(self._source.read(lambda database: history.read(database, node, span, rules)))
+
+    def delivery(self, request: Request) -> Response:
+        """The way of a reading, hop by hop, as the stations and this page see it now."""
+        return _json(delivery(self._live))
+
     async def events(self, request: Request) -> Response:
         """The stream of server-sent events for one page: a `snapshot`, then `news`."""
+        view = request.query_params.get("view", "node")
+        if view not in ("fleet", "node", "delivery"):
+            raise InputError(f"view is {_shown(request, 'view')}; use one of fleet, node, delivery")
         span_s = request.query_params.get("span", str(CARD_SPAN_S))
         if span_s not in map(str, SPANS_S):
             raise InputError(f"span is {_shown(request, 'span')}; use one of {', '.join(map(str, SPANS_S))} (seconds)")
         if self._streams >= STREAMS_LIMIT:
             raise WorldError(f"{STREAMS_LIMIT} pages are open already; close one")
-        follower = Follower(self._live, request.query_params.get("node"), int(span_s))
+        follower: Follower
+        if view == "fleet":
+            follower = FleetFollower(self._live)
+        elif view == "delivery":
+            follower = DeliveryFollower(self._live)
+        else:
+            follower = NodeFollower(self._live, request.query_params.get("node"), int(span_s))
         return EventSourceResponse(
             self._follow(follower),
             send_timeout=SEND_TIMEOUT_S,
@@ -230,6 +257,10 @@ def _whole(request: Request, name: str, default: int, limit: int) -> int:
     if text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= limit:
         return int(text)
     raise InputError(f"{name} is {_shown(request, name)}; use a whole number from 1 to {limit}, such as {default}")
+
+
+def _unix_ms(instant: datetime) -> int:
+    return round(instant.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _instant(request: Request, name: str) -> datetime | None:

@@ -15,22 +15,35 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.core.aoii import AoiiMeter
 from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import rightness
-from aoii.web.points import Belief, Key, Packet, Rules, Sample, event_ms
+from aoii.web.points import Belief, Key, Packet, Rules, Sample, Vitals, event_ms
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
-NODE_LIMIT = 100  # nodes in the live view; more would make it slow before it made it useful
+POINTS_LIMIT = 900_000  # of all nodes: from 100 nodes on they share this room, 500 have ten hours each; 120 MB
+NODE_LIMIT = 500  # nodes in the live view
 SPARK_POINTS = 40  # points of the small line on a node's card
 WRONG_SPANS_LIMIT = 200  # spans of being wrong that are told for one chart
 UNNAMED = "(unnamed)"  # rows and messages of the reference system carry no node
 FROM_A_ROW = -1  # stands for the epoch in the key of a row without identity
 
-State = Literal["ok", "silent"]
+SETTLED_S = 2.0  # real; a packet is in the database by then, or its sample would look wrong while it is on its way
+SETTLED_PERIODS = 0.25
+FRESH_PERIODS = 3  # of the sample period; an older log says nothing about now
+FRESH_S = 5.0  # real; what a simulated log may be late
+
+State = Literal["silent", "fault", "wrong", "never", "battery", "heard", "right"]
+"""Of a node now, the worst first.
+
+`silent`: no packet for a heartbeat and ten minutes. `fault`: it says that its sensor fails. `wrong`: by its log the
+gateway is wrong about it. `never`: no packet of it is known. `battery`: it says that its battery is low. `heard`: in
+time, and between packets nobody here knows. `right`: by its log the gateway is right about it.
+"""
+STATES: tuple[State, ...] = get_args(State)
 P = TypeVar("P", Sample, Belief, Packet)
 
 
@@ -56,6 +69,7 @@ class Summary:
     """One node over a span of event time, ready for JSON.
 
     Attributes:
+        states: How the node is now; several may hold, the worst first.
         start_ms, end_ms: The span that is covered, Unix ms; None when nothing is known.
         last_packet_ms: Event time of the last packet, Unix ms, also when it lies outside the span.
         temp, hum: The latest value that the gateway has or believes, °C and %RH.
@@ -66,11 +80,12 @@ class Summary:
         aoii: None while no packet is known.
         wrong_spans: `[start, end]` in Unix ms of the latest times at which the gateway was wrong.
         spark: The temperature in a few points, °C.
+        vitals: What a gateway told of it; None: nothing.
     """
 
     node: str
     gateway: str | None
-    state: State
+    states: list[State]
     start_ms: int | None
     end_ms: int | None
     last_packet_ms: int | None
@@ -86,13 +101,13 @@ class Summary:
     aoii: Aoii | None
     wrong_spans: list[tuple[int, int]]
     spark: list[float]
+    vitals: Vitals | None = None
 
 
 class Track(Generic[P]):
-    """Points in order of event time, at most `limit`; the oldest give way."""
+    """Points in order of event time, at most as many as `add` is told; the oldest give way."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._points: list[P] = []
         self._arrivals: deque[tuple[int, P]] = deque()
         self._forgotten = 0  # version up to which the order of arrival is no longer known
@@ -110,13 +125,16 @@ class Track(Generic[P]):
         """The latest point by event time."""
         return self._points[-1] if self._points else None
 
-    def add(self, point: P, version: int) -> P | None:
-        """Take a point; the one that gave way, if any."""
+    def add(self, point: P, version: int, limit: int) -> list[P]:
+        """Take a point and keep at most `limit`; those that gave way."""
         insort(self._points, point, key=event_ms)
         self._arrivals.append((version, point))
-        if len(self._arrivals) > self._limit:
+        while len(self._arrivals) > limit:
             self._forgotten = self._arrivals.popleft()[0]
-        return self._points.pop(0) if len(self._points) > self._limit else None
+        excess = max(0, len(self._points) - limit)
+        gone = self._points[:excess]
+        del self._points[:excess]
+        return gone
 
     def between(self, start_ms: int, end_ms: int) -> list[P]:
         """Points of the span, both ends included."""
@@ -150,9 +168,9 @@ class _Node:
     gateway: str | None = None
     version: int = 0
     last_packet_ms: int | None = None
-    samples: Track[Sample] = field(default_factory=lambda: Track(TRACK_LIMIT))
-    beliefs: Track[Belief] = field(default_factory=lambda: Track(TRACK_LIMIT))
-    packets: Track[Packet] = field(default_factory=lambda: Track(TRACK_LIMIT))
+    samples: Track[Sample] = field(default_factory=Track)
+    beliefs: Track[Belief] = field(default_factory=Track)
+    packets: Track[Packet] = field(default_factory=Track)
     keys: set[Key] = field(default_factory=set)
 
     def end_ms(self) -> int | None:
@@ -191,7 +209,7 @@ class Fleet:
             node = self._touch(message.node, message.gateway)
             at_ms = message.unix_ms if message.unix_ms is not None else _from_local_text(message.timestamp)
             if node is not None and at_ms is not None:
-                node.beliefs.add(Belief(at_ms, message.pred_t, message.pred_h), self.version)
+                node.beliefs.add(Belief(at_ms, message.pred_t, message.pred_h), self.version, self._limit())
             return
         who, at_ms = message.identity, message.event_unix_ms
         if who is None or at_ms is None:
@@ -228,7 +246,7 @@ class Fleet:
             row.triggered,
             row.status == "HEARTBEAT",
         )
-        node.samples.add(sample, self.version)
+        node.samples.add(sample, self.version, self._limit())
 
     def known(self, summary: NodeSummary) -> None:
         """A node whose rows are too old to be held: it is listed, and when it was last heard."""
@@ -236,6 +254,11 @@ class Fleet:
         if node is None or node.last_packet_ms is not None:
             return
         node.last_packet_ms = _instant_ms(summary.last_event_time, summary.last_created_at)
+
+    def expected(self, name: str) -> None:
+        """A node that somebody expects; it is listed although nothing was heard of it."""
+        if name not in self._nodes:
+            self._touch(name, None)
 
     def news(self, name: str, version: int) -> News | None:
         """What arrived of a node after `version`; None when the follower must begin again."""
@@ -264,45 +287,30 @@ class Fleet:
             node.packets.between(start_ms, end_ms),
         )
 
-    def summary(self, name: str, span_s: float, now_ms: int) -> Summary:
-        """One node over its last `span_s` seconds of event time; `now_ms` only judges silence."""
+    def summary(self, name: str, span_s: float, now_ms: int, vitals: Vitals | None = None) -> Summary:
+        """One node over its last `span_s` seconds of event time; `now_ms` only judges its present state."""
         node = self._nodes[name]
-        state: State = "ok"
-        if node.last_packet_ms is None or now_ms - node.last_packet_ms > 1000 * self.rules.silent_after_s:
-            state = "silent"
         start_ms, end_ms = node.start_ms(), node.end_ms()
         if start_ms is None or end_ms is None:
+            states = self._states(node, [], now_ms, vitals)
+            # fmt: off
             return Summary(
-                name,
-                node.gateway,
-                state,
-                None,
-                None,
-                node.last_packet_ms,
-                None,
-                None,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                False,
-                None,
-                [],
-                [],
+                name, node.gateway, states, None, None, node.last_packet_ms, None, None,
+                0, 0, 0, 0, 0, 0, False, None, [], [], vitals,
             )
+            # fmt: on
         start_ms = max(start_ms, end_ms - round(span_s * 1000) + 1)
         samples = node.samples.between(start_ms, end_ms)
         packets = node.packets.between(start_ms, end_ms)
         latest = max((last for last in (node.beliefs.last, node.packets.last) if last), key=event_ms, default=None)
-        aoii, wrong_spans = None, list[tuple[int, int]]()
+        aoii, wrong_spans, instants = None, list[tuple[int, int]](), list[rightness.Instant]()
         if node.last_packet_ms is not None:  # a log alone does not tell what arrived
-            aoii, wrong_spans = self._aoii(samples, packets, start_ms, end_ms)
+            instants = self._judged(samples, packets, start_ms, end_ms)
+            aoii, wrong_spans = self._aoii("log" if samples else "bound", instants)
         return Summary(
             node=name,
             gateway=node.gateway,
-            state=state,
+            states=self._states(node, instants if samples else [], now_ms, vitals),
             start_ms=start_ms,
             end_ms=end_ms,
             last_packet_ms=node.last_packet_ms,
@@ -318,16 +326,40 @@ class Fleet:
             aoii=aoii,
             wrong_spans=wrong_spans,
             spark=_spark(samples or packets),
+            vitals=vitals,
         )
 
-    def _aoii(
-        self, samples: list[Sample], packets: list[Packet], start_ms: int, end_ms: int
-    ) -> tuple[Aoii, list[tuple[int, int]]]:
-        if samples:
-            instants = list(rightness.from_log(samples, packets, self.rules))
+    def _states(self, node: _Node, judged: list[rightness.Instant], now_ms: int, vitals: Vitals | None) -> list[State]:
+        """How the node is now; `judged` are the instants of its log."""
+        period_ms, real_ms = 1000 * self.rules.period_s, 1000 * self.rules.speed
+        found: set[State] = set()
+        if node.last_packet_ms is None:
+            found.add("never")
+        elif now_ms - node.last_packet_ms > 1000 * self.rules.silent_after_s:
+            found.add("silent")
         else:
-            count = self._instants(start_ms, end_ms)
-            instants = list(rightness.from_packets(packets, start_ms, count, self.rules))
+            settled_ms = now_ms - max(SETTLED_S * real_ms, SETTLED_PERIODS * period_ms)
+            last = next((instant for instant in reversed(judged) if instant.at_ms <= settled_ms), None)
+            fresh_ms = max(FRESH_PERIODS * period_ms, FRESH_S * real_ms)
+            is_known = last is not None and now_ms - last.at_ms <= fresh_ms
+            found.add("heard" if last is None or not is_known else "wrong" if last.wrong else "right")
+        if vitals is not None and vitals.sensor_fault:
+            found.add("fault")
+        if vitals is not None and vitals.low_battery:
+            found.add("battery")
+        return [state for state in STATES if state in found]
+
+    def _judged(
+        self, samples: list[Sample], packets: list[Packet], start_ms: int, end_ms: int
+    ) -> list[rightness.Instant]:
+        if samples:
+            return list(rightness.from_log(samples, packets, self.rules))
+        count = self._instants(start_ms, end_ms)
+        return list(rightness.from_packets(packets, start_ms, count, self.rules))
+
+    def _aoii(
+        self, basis: Literal["log", "bound"], instants: list[rightness.Instant]
+    ) -> tuple[Aoii, list[tuple[int, int]]]:
         meter = AoiiMeter()
         period_ms = 1000 * self.rules.period_s
         spans: list[tuple[int, int]] = []
@@ -337,13 +369,16 @@ class Fleet:
                 spans[-1] = (spans[-1][0], at + period_ms)
             elif wrong:
                 spans.append((at, at + period_ms))
-        basis: Literal["log", "bound"] = "log" if samples else "bound"
         aoii = Aoii(basis, meter.mean_s(), meter.p99_s(), meter.wrong, meter.instants)
         return aoii, spans[-WRONG_SPANS_LIMIT:]
 
     def _instants(self, start_ms: int, end_ms: int) -> int:
         """Sample instants of a span, both ends included: what periodic sending would have sent."""
         return (end_ms - start_ms) // (1000 * self.rules.period_s) + 1
+
+    def _limit(self) -> int:
+        """Points of one kind and node, as long as there are so many nodes."""
+        return max(1, min(TRACK_LIMIT, POINTS_LIMIT // (3 * max(1, len(self._nodes)))))
 
     def _qos(self, error_temp: float, error_hum: float) -> int:
         return int(self.rules.is_wrong(error_temp, error_hum))
@@ -353,9 +388,7 @@ class Fleet:
         if node is None or packet.key in node.keys:
             return
         node.keys.add(packet.key)
-        gone = node.packets.add(packet, self.version)
-        if gone is not None:
-            node.keys.discard(gone.key)
+        node.keys.difference_update(gone.key for gone in node.packets.add(packet, self.version, self._limit()))
         if node.last_packet_ms is None or packet.at_ms > node.last_packet_ms:
             node.last_packet_ms = packet.at_ms
 

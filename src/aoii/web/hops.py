@@ -140,7 +140,8 @@ def vitals(reports: list[Report]) -> dict[str, Vitals]:
 
 def worst(hops: list[Hop]) -> tuple[State, list[str]]:
     """The state of the whole way, and the hops that are in it."""
-    state = max((hop.state for hop in hops), key=lambda state: RANK[state], default="unknown")
+    states = [hop.state for hop in hops]
+    state: State = max(states, key=lambda state: RANK[state], default="unknown")
     return state, [hop.hop for hop in hops if hop.state == state]
 
 

@@ -1,8 +1,9 @@
 """What keeps the live view up to date: one thread that polls the database, and a QoS 0 subscription to the broker.
 
 The work does not grow with the number of open pages: rows are read once, by id, and a page asks for what it has not
-seen (`Follower`). The broker is needed for what is in no table: the gateway's estimates. Without it, or without the
-database, the other half goes on and the page says what is missing.
+seen (followers.py). What the stations say of themselves is asked beside it (stations.py). The broker is needed for
+what is in no table: the gateway's estimates. Without it, or without the database, the other half goes on and the page
+says what is missing.
 """
 
 import json
@@ -10,7 +11,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TypeVar
 
 from aoii.broker.client import Client, Message, Subscription
@@ -19,10 +19,11 @@ from aoii.core.errors import PeerError, WorldError
 from aoii.monitoring import certificates, metrics
 from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
-from aoii.web import rightness
-from aoii.web.fleet import Fleet, News, Summary
-from aoii.web.points import Rules
+from aoii.web import hops
+from aoii.web.fleet import Fleet, Summary
+from aoii.web.points import Rules, Vitals
 from aoii.web.source import Source
+from aoii.web.stations import Stations
 
 Row = TypeVar("Row")
 
@@ -34,12 +35,12 @@ REREAD_S = 5.0  # two servers commit ids out of order: the newest rows are read 
 REREAD_ROWS = 200
 STOP_S = 2.0
 CARD_SPAN_S = 86400
-SPANS_S = (3600, 21600, 86400)  # what a page may ask for
+SPANS_S = (3600, 21600, 86400)  # what a page may follow; longer ones are read from the database (history.py)
 SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
 SUMMARY_IDLE_S = 10.0  # of a node that did not: its silence is judged again
 NODES_PER_CARD_SECOND = 25  # a hundred cards are refreshed every 5 s, so that summaries cost a twentieth of a core
 ALIVE_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
-NOTHING = News([], [], [])
+VITALS_MAX_AGE_S = 1.0
 
 
 class Live:
@@ -55,14 +56,18 @@ class Live:
             settings.gateway.heartbeat_s,
             settings.clock.speed,
         )
+        self._expected = settings.web.nodes
+        self._stations = Stations(settings)
         self.lock = threading.Lock()
-        self.fleet = Fleet(self.rules)  # another object after the database was replaced: followers begin again
+        self.fleet = self._new_fleet()  # another object after the database was replaced: followers begin again
         self.stopping = threading.Event()
         self._opening = 0  # which of the source's databases the ids below belong to; 0: none yet
         self._last_reading_id = 0
         self._last_log_id = 0
         self._reread_at = 0.0
         self._summaries: dict[tuple[str, int], tuple[float, int, Summary]] = {}
+        self._cards: tuple[float, list[Summary]] = (-SUMMARY_IDLE_S, [])
+        self._vitals: tuple[float, dict[str, Vitals]] = (-SUMMARY_IDLE_S, {})
         self._beat_s = time.monotonic()
         self._poller = threading.Thread(target=self._follow_database, name="poller", daemon=True)
         self._broker = Client(
@@ -115,16 +120,19 @@ class Live:
         """Begin to follow database and broker; neither need be up."""
         self._poller.start()
         self._broker.start()
+        self._stations.start()
 
     def stop(self) -> None:
         """Stop following; a database that does not answer is not waited for."""
         self.say_stop()
         self._broker.stop()
+        self._stations.stop()
         self._poller.join(STOP_S)
 
     def say_stop(self) -> None:
         """Let the streams and whoever waits for the database end; returns at once, fit for a signal handler."""
         self.stopping.set()
+        self._stations.say_stop()
         self._source.stop()
 
     def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
@@ -132,6 +140,7 @@ class Live:
 
         None: there is no such node.
         """
+        vitals = self.vitals().get(name)
         with self.lock:
             fleet = self.fleet
             if name not in fleet:
@@ -139,19 +148,49 @@ class Live:
             now = time.monotonic()
             made_at, version, kept = self._summaries.get((name, span_s), (-SUMMARY_IDLE_S, -1, None))
             age_s = now - made_at
-            changed = bool(fleet.changed(name, version))
+            changed = fleet.changed(name, version) or (kept is not None and kept.vitals != vitals)
             if kept is None or age_s > SUMMARY_IDLE_S or (changed and age_s > max_age_s):
-                version, kept = fleet.version, fleet.summary(name, span_s, self.now_ms())
+                version, kept = fleet.version, fleet.summary(name, span_s, self.now_ms(), vitals)
                 self._summaries[name, span_s] = (now, version, kept)
             return kept
 
     def cards(self) -> list[Summary]:
-        """The summary of every node over the last day."""
+        """The summary of every node over the last day; the same objects while they are kept."""
+        made_at, cards = self._cards
+        if time.monotonic() - made_at < SUMMARY_MAX_AGE_S / 2:
+            return cards
         with self.lock:
             names = self.fleet.names()
         max_age_s = max(SUMMARY_MAX_AGE_S, len(names) / NODES_PER_CARD_SECOND)
         found = (self.summary(name, CARD_SPAN_S, max_age_s) for name in names)
-        return [summary for summary in found if summary is not None]
+        cards = [summary for summary in found if summary is not None]
+        self._cards = (time.monotonic(), cards)
+        return cards
+
+    def names(self) -> list[str]:
+        """All nodes, as a person would order them."""
+        with self.lock:
+            return self.fleet.names()
+
+    def vitals(self) -> dict[str, Vitals]:
+        """What the gateways tell of their nodes beside readings, by node; nothing of a gateway that does not answer."""
+        made_at, vitals = self._vitals
+        if time.monotonic() - made_at > VITALS_MAX_AGE_S:
+            vitals = hops.vitals(self._stations.reports())
+            self._vitals = (time.monotonic(), vitals)
+        return vitals
+
+    def delivery(self) -> tuple[list[hops.Hop], list[hops.Account], hops.Letters]:
+        """The way of a reading, hop by hop."""
+        trouble = self._broker.refusal or self._broker.trouble or None
+        own = hops.Own(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        return hops.delivery(self._stations.reports(), own)
+
+    def _new_fleet(self) -> Fleet:
+        fleet = Fleet(self.rules)
+        for name in self._expected:
+            fleet.expected(name)
+        return fleet
 
     def _heard(self, message: Message) -> None:
         """A message from the broker; runs in the network thread and must not raise."""
@@ -194,8 +233,9 @@ class Live:
         nodes, readings, logs = self._source.try_read(ask)
         with self.lock:
             if self._opening:  # what is held came from another database
-                self.fleet = Fleet(self.rules)
+                self.fleet = self._new_fleet()
                 self._summaries.clear()
+                self._cards = (-SUMMARY_IDLE_S, [])
             self._opening = self._source.openings
             for node in nodes:
                 self.fleet.known(node)
@@ -225,107 +265,3 @@ class Live:
     def _page(self, ask: Callable[[Database, int, int], list[Row]], after: int) -> list[Row]:
         self._beat_s = time.monotonic()
         return self._source.try_read(lambda database: ask(database, after, PAGE_ROWS))
-
-
-class Follower:
-    """One open page: which node and span it shows, what it has seen, and what is new for it.
-
-    Args:
-        live: The live view.
-        node: The node that the page shows; None or an unknown one: the first.
-        span_s: Seconds of event time that it shows.
-    """
-
-    def __init__(self, live: Live, node: str | None, span_s: int) -> None:
-        self._live = live
-        self._wanted = node
-        self._node: str | None = None
-        self._span_s = span_s
-        self._fleet: Fleet | None = None
-        self._version = -1
-        self._sent: dict[str, Summary] = {}
-        self._summary: Summary | None = None
-        self._told_at = 0.0
-
-    def look(self) -> tuple[str, dict[str, object]] | None:
-        """The next event for the page: `snapshot` or `news` and its content; None when nothing is new."""
-        with self._live.lock:
-            fleet = self._live.fleet
-            node = self._choice(fleet)
-            news = None
-            if fleet is self._fleet and node == self._node:
-                news = fleet.news(node, self._version) if node is not None else NOTHING
-            begins = news is None
-            if news is None:
-                news = fleet.points(node, self._span_s) if node is not None else NOTHING
-                self._fleet, self._node, self._summary = fleet, node, None
-                self._sent.clear()
-            self._version = fleet.version
-        due = time.monotonic() - self._told_at > SUMMARY_MAX_AGE_S
-        if not begins and not due and not any(news):
-            return None
-        content: dict[str, object] = {}
-        if begins:
-            content |= self._frame()
-        if begins or due:
-            self._told_at = time.monotonic()
-            content |= self._state() | self._summaries()
-        for name, points in news._asdict().items():
-            if points or begins:
-                content[name] = [_short(point) for point in points]
-        return ("snapshot" if begins else "news"), content
-
-    def _choice(self, fleet: Fleet) -> str | None:
-        """The node to show now: the wanted one as soon as it is known, else the one that is shown, else the first."""
-        if self._wanted in fleet:
-            return self._wanted
-        names = fleet.names()
-        return self._node if self._node in fleet else names[0] if names else None
-
-    def _frame(self) -> dict[str, object]:
-        """What does not change while the page is open."""
-        rules = self._live.rules
-        return {
-            "node": self._node,
-            "span_s": self._span_s,
-            "beta_temp": rules.beta_temp,
-            "beta_hum": rules.beta_hum,
-            "period_s": rules.period_s,
-            "simulated": self._live.simulated,
-            "speed": self._live.speed,
-            "coarse": rightness.is_coarse(rules),
-        }
-
-    def _state(self) -> dict[str, object]:
-        return {
-            "now_ms": self._live.now_ms(),
-            "database_away": self._live.database_away,
-            "broker_up": self._live.broker_up,
-            "more_nodes": self._live.fleet.left_out > 0,
-        }
-
-    def _summaries(self) -> dict[str, object]:
-        content: dict[str, object] = {}
-        new = [card for card in self._live.cards() if self._sent.get(card.node) is not card]
-        self._sent |= {card.node: card for card in new}
-        if new:
-            content["nodes"] = [_card(card) for card in new]
-        summary = self._live.summary(self._node, self._span_s) if self._node is not None else None
-        if summary is not None and summary is not self._summary:
-            self._summary = summary
-            content["summary"] = asdict(summary)
-        return content
-
-
-def _short(point: tuple[object, ...]) -> list[object]:
-    """A point as JSON: numbers in hundredths are enough for a line."""
-    return [
-        round(value, 2) if isinstance(value, float) else value for value in point if not isinstance(value, tuple | bool)
-    ]
-
-
-def _card(summary: Summary) -> dict[str, object]:
-    """What a card shows; the chart's own details stay away."""
-    content = asdict(summary)
-    del content["wrong_spans"]
-    return content

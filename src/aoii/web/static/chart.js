@@ -1,7 +1,11 @@
-/* One quantity over event time: the measured line, the gateway's belief with its band, and the moments of sending. */
+/* One quantity over event time: the measured line, the gateway's belief with its band, and the moments of sending; of a long
+   range the extremes. Dragging across it asks for the range between. */
+
+import { nothing } from "./series.js";
 
 const uPlot = window.uPlot;
 const AXIS_FONT_PX = 12;
+const DRAG_PX = 8; // a shorter one was a click
 const DOT_PX = [3, 8]; // smallest and largest; many dots get smaller, or they would hide the lines
 
 function colour(name) {
@@ -17,17 +21,19 @@ export class Chart {
    * @param {HTMLElement} host where it is drawn
    * @param {() => object} voice the present language, see words.js
    * @param {(index: number | null, data: object) => void} onPoint told which column of the data the cursor is at
+   * @param {(fromMs: number, toMs: number) => void} onZoom told what was dragged across
    */
-  constructor(host, voice, onPoint) {
+  constructor(host, voice, onPoint, onZoom) {
     this.host = host;
     this.voice = voice;
     this.onPoint = onPoint;
+    this.onZoom = onZoom;
     this.wrongSpans = [];
     this.range = [0, 1];
-    this.data = [[], [], [], [], [], [], []];
+    this.data = nothing();
     this.plot = null;
     this.make();
-    new ResizeObserver(() => this.plot.setSize(this.size())).observe(host);
+    new ResizeObserver(() => host.clientWidth && this.plot.setSize(this.size())).observe(host);
   }
 
   /** Draw these columns (see series.js) between two instants, Unix s. */
@@ -47,7 +53,8 @@ export class Chart {
   }
 
   sizeDots() {
-    const dots = this.data[5].reduce((count, value) => count + (value === undefined ? 0 : 1), 1);
+    const shown = this.data[9].length && this.data[9].some((value) => value !== undefined) ? this.data[9] : this.data[5];
+    const dots = shown.reduce((count, value) => count + (value === undefined ? 0 : 1), 1);
     const [least, most] = DOT_PX;
     const size = Math.min(most, Math.max(least, (0.65 * this.host.clientWidth) / dots));
     for (const series of this.plot.series.slice(5)) series.points.size = size;
@@ -70,19 +77,31 @@ export class Chart {
       ...this.size(),
       padding: [8, 22, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync: { key: "aoii" } },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: DRAG_PX }, points: { show: false }, sync: { key: "aoii" } },
       scales: { x: { range: () => this.range }, y: { range: (plot, low, high) => padded(low, high) } },
       axes: [
         { ...axis, size: 42, space: 72, grid: { show: false }, values: (plot, splits) => this.times(splits) },
         { ...axis, size: 52, space: 30, values: (plot, splits) => this.numbers(splits) },
       ],
-      series: [{}, line("actual", 3.5), line("belief", 1.75), edge, edge, sent(colour("sent")), sent(colour("panel"))],
-      bands: [{ series: [3, 4], fill: colour("band") }],
+      series: [
+        {}, line("actual", 3.5), line("belief", 1.75), edge, edge, sent(colour("sent")), sent(colour("panel")),
+        line("actual", 1.5), line("actual", 1.5), sent(colour("sent")), sent(colour("sent")),
+      ],
+      bands: [{ series: [3, 4], fill: colour("band") }, { series: [7, 8], fill: colour("extremes") }],
       hooks: {
         drawAxes: [(plot) => this.drawWrong(plot)],
+        setSelect: [(plot) => this.dragged(plot)],
         setCursor: [(plot) => this.onPoint(plot.cursor.idx ?? null, plot.data)],
       },
     };
+  }
+
+  dragged(plot) {
+    const { left, width } = plot.select;
+    if (width < DRAG_PX) return;
+    const [from, to] = [left, left + width].map((px) => plot.posToVal(px, "x") * 1000);
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.onZoom(from, to);
   }
 
   /** A strip along the lower edge wherever the gateway was wrong. */

@@ -11,12 +11,13 @@ export function insert(points, point) {
 }
 
 /**
- * What the gateway believed over time: [ms, temperature, humidity], ordered.
+ * What the gateway believed over time: [ms, temperature, humidity], ordered; null for both where nobody knows.
  *
  * At a packet the belief jumps from what it was to the reading. Estimates say it every period. Where none was heard (before this
- * page's server listened), the node's log says what the node knew the gateway to believe.
+ * page's server listened), the node's log says what the node knew the gateway to believe. Over a silence of more than `silentMs`
+ * no line is drawn.
  */
-export function beliefLine(estimates, packets, samples, periodMs) {
+export function beliefLine(estimates, packets, samples, periodMs, silentMs) {
   const line = [];
   const heard = estimates.filter((estimate) => !saidBeforeArrival(estimate, packets, periodMs));
   for (const [ms, temp, hum] of heard) line.push([ms, temp, hum]);
@@ -28,7 +29,11 @@ export function beliefLine(estimates, packets, samples, periodMs) {
     const covered = next < estimates.length && estimates[next][0] <= ms + near;
     if (!covered && !atPacket(ms, packets, periodMs)) line.push([ms, predTemp, predHum]);
   }
-  return line.sort((one, other) => one[0] - other[0]);
+  line.sort((one, other) => one[0] - other[0]);
+  return line.flatMap((point, place) => {
+    const isCut = place > 0 && point[0] - line[place - 1][0] > silentMs;
+    return isCut ? [[line[place - 1][0] + 1, null, null], point] : [point];
+  });
 }
 
 /** The last index whose time is at or before `ms`; -1 when there is none. */
@@ -62,36 +67,73 @@ function atPacket(ms, packets, periodMs) {
   return index >= 0 && packets[index][0] > ms - periodMs / 2;
 }
 
+const WIDTH = 11; // of a table for the chart
+
 /**
- * One quantity as columns for the chart: seconds, measured, believed, upper and lower edge of the band, sent, heartbeats.
+ * One quantity as columns for the chart: seconds, measured, believed, upper and lower edge of the band, sent, heartbeats, and (of
+ * a long range only) greatest and least measured, greatest and least that arrived.
  *
  * `undefined` is a moment of another column, `null` a hole.
  */
-export function columns(points, belief, column, beta, periodMs) {
+export function everyPoint(points, belief, column, beta, periodMs) {
   const { samples, packets } = points;
-  const moments = new Map();
-  const at = (ms) => {
-    if (!moments.has(ms)) moments.set(ms, []);
-    return moments.get(ms);
-  };
+  const moments = new Moments();
   let before = null;
   for (const sample of samples) {
-    if (before !== null && sample[0] - before > LOG_GAP_PERIODS * periodMs) at(before + periodMs)[1] = null;
-    at(sample[0])[1] = sample[column];
+    if (before !== null && sample[0] - before > LOG_GAP_PERIODS * periodMs) moments.at(before + periodMs)[1] = null;
+    moments.at(sample[0])[1] = sample[column];
     before = sample[0];
   }
   for (const point of belief) {
-    const row = at(point[0]);
-    row[2] = point[column];
-    row[3] = point[column] + beta;
-    row[4] = point[column] - beta;
+    const row = moments.at(point[0]);
+    const value = point[column];
+    row[2] = value;
+    row[3] = value === null ? null : value + beta;
+    row[4] = value === null ? null : value - beta;
   }
-  for (const packet of packets) at(packet[0])[packet[5] === "heartbeat" ? 6 : 5] = packet[column];
-  const times = [...moments.keys()].sort((one, other) => one - other);
-  const table = [times.map((ms) => ms / 1000), [], [], [], [], [], []];
-  for (const ms of times) {
-    const row = moments.get(ms);
-    for (let index = 1; index < 7; index += 1) table[index].push(row[index]);
+  for (const packet of packets) moments.at(packet[0])[packet[5] === "heartbeat" ? 6 : 5] = packet[column];
+  return moments.table();
+}
+
+/** The same of a long range, whose points are `[ms, least and greatest temperature, least and greatest humidity]`. */
+export function extremes(measured, arrived, column) {
+  const moments = new Moments();
+  const least = 2 * column - 1;
+  for (const point of measured) {
+    const row = moments.at(point[0]);
+    row[7] = point[least + 1];
+    row[8] = point[least];
   }
-  return table;
+  for (const point of arrived) {
+    const row = moments.at(point[0]);
+    row[9] = point[least + 1];
+    row[10] = point[least];
+  }
+  return moments.table();
+}
+
+class Moments {
+  constructor() {
+    this.rows = new Map();
+  }
+
+  at(ms) {
+    if (!this.rows.has(ms)) this.rows.set(ms, []);
+    return this.rows.get(ms);
+  }
+
+  table() {
+    const times = [...this.rows.keys()].sort((one, other) => one - other);
+    const table = [times.map((ms) => ms / 1000), ...Array.from({ length: WIDTH - 1 }, () => [])];
+    for (const ms of times) {
+      const row = this.rows.get(ms);
+      for (let index = 1; index < WIDTH; index += 1) table[index].push(row[index]);
+    }
+    return table;
+  }
+}
+
+/** A table without a moment. */
+export function nothing() {
+  return Array.from({ length: WIDTH }, () => []);
 }
