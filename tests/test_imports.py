@@ -51,6 +51,8 @@ PLACES = (
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
     Place("web/points.py", "broker.messages", standard=PURE),
+    Place("web/figures.py", "", "prometheus_client", standard=PURE),
+    Place("web/hops.py", "web.figures web.points", standard=PURE),
     Place("web/rightness.py", "core web.points", standard=PURE),
     Place(
         "web/fleet.py",
