@@ -11,7 +11,7 @@ import tempfile
 import time
 import tty
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -118,10 +118,14 @@ class Mosquitto(Server):
 
 
 class MariaDB(Server):
-    """A private MariaDB with an empty schema `aoii`, user root without a password, on loopback only."""
+    """A private MariaDB with an empty schema `aoii`, user root without a password, on loopback only.
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    Further `options` go onto its command line; `{home}` in them is its own folder.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, options: Sequence[str] = ()) -> None:
         super().__init__(folder, port)
+        self._options = options
         self._user = ["--user=mysql"] if AS_ROOT else []
         link = folder / "data"
         made = not link.exists()
@@ -130,12 +134,12 @@ class MariaDB(Server):
             home = tempfile.mkdtemp(prefix="aoii-mariadb-", dir="/tmp")
             weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
             link.symlink_to(home)
-        self._home = link.resolve()
+        self.home = link.resolve()
         if made:
             if AS_ROOT:
-                shutil.chown(self._home, "mysql")
+                shutil.chown(self.home, "mysql")
             subprocess.run(
-                ["mariadb-install-db", "--no-defaults", f"--datadir={self._home}",
+                ["mariadb-install-db", "--no-defaults", f"--datadir={self.home}",
                  "--auth-root-authentication-method=normal", "--skip-test-db", *self._user],
                 check=True, capture_output=True,
             )  # fmt: skip
@@ -143,9 +147,10 @@ class MariaDB(Server):
     def command(self) -> list[str]:
         """The command line."""
         return [
-            shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self._home}",
-            f"--socket={self._home}/socket", f"--pid-file={self._home}/pid", f"--port={self.port}",
+            shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.home}",
+            f"--socket={self.home}/socket", f"--pid-file={self.home}/pid", f"--port={self.port}",
             "--bind-address=127.0.0.1", "--skip-name-resolve", *self._user,
+            *(option.format(home=self.home) for option in self._options),
         ]  # fmt: skip
 
     def start(self) -> None:

@@ -66,7 +66,7 @@ PLACES = (
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway failpoints", "serial"),
     Place("gateway/drivers/*", "core gateway broker.messages failpoints"),
-    Place("server/db.py", "core broker.messages clock settings server failpoints", "sqlalchemy alembic pymysql"),
+    Place("server/db.py", "core broker.messages clock settings server failpoints tls", "sqlalchemy alembic pymysql"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letter.py", "core broker.messages"),
     Place("server/log_port.py", "core settings", "serial"),

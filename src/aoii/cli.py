@@ -62,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
             run=_station(name, run)
         )
     _add_export(commands)
+    migrate = commands.add_parser(
+        "migrate",
+        help="make the database's tables or bring them up to date, and end",
+        description="Make the database's tables or bring them up to date, and end. `aoii server` does it by itself "
+        "when its database user may; with least privileges another user does it with this command.",
+    )
+    migrate.set_defaults(run=_migrate)
     certs = commands.add_parser(
         "certs",
         help="make an authority and the certificates of servers and stations, and say when they end",
@@ -268,6 +275,16 @@ def _export(options: argparse.Namespace) -> int:
 def _tell_rows(rows: int) -> None:
     """How far the export is; nobody knows its end, so a count and no bar."""
     print(f"\r{rows:,} rows", end="\r", file=sys.stderr, flush=True)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from aoii.server.db import open_database
+
+    database = open_database(_load(options, "migrate").database, migrate=True)
+    database.ping()
+    print(f"database {database.place}: its tables are up to date")
+    database.close()
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ _MEANINGS = (
     ("self-signed", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
     ("self signed", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
     ("certificate verify failed", "the certificate of {peer} is not good; see {name}_CA ({words})"),
+    ("SSL is required", "{peer} does not speak TLS; switch TLS on there, or remove {name}_CA"),
     ("wrong version number", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
     ("record layer failure", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
 )

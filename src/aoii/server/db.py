@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from aoii import failpoints
+from aoii import failpoints, tls
 from aoii.broker.messages import Identity, Reading
 from aoii.clock import utc
 from aoii.server.database_errors import BadRow, DatabaseAway, translated
@@ -528,6 +528,10 @@ class Database:
         if isinstance(error, sa.exc.TimeoutError):
             return DatabaseAway("conflict", f"database {self.place}: all connections of the pool are in use; try again")
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        encryption = self._settings.tls
+        meaning = None if encryption is None else tls.explained(str(cause), self.place, encryption)
+        if meaning is not None:
+            return DatabaseAway("refused", meaning)
         return translated(cause, self._engine.dialect.name, self.place)
 
     @contextlib.contextmanager
@@ -593,6 +597,7 @@ def open_database(settings: DatabaseSettings, migrate: bool = False) -> Database
 
     Raises:
         DatabaseAway: It cannot be reached, or its tables cannot be made.
+        InputError: The files for TLS are none.
     """
     database = Database(settings, create=migrate)
     if migrate:
@@ -633,6 +638,7 @@ def _mysql_engine(settings: DatabaseSettings, schema: str | None, io_timeout_s: 
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": io_timeout_s,
             "write_timeout": io_timeout_s,
+            **({} if settings.tls is None else {"ssl": tls.context(settings.tls)}),
             "client_flag": 0,  # without FOUND_ROWS a row that was known does not count as changed
             "init_command": "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
             f"innodb_lock_wait_timeout = {LOCK_TIMEOUT_S}",

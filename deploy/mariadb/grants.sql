@@ -1,0 +1,14 @@
+-- What the stations may do, after users.sql and `aoii migrate`:
+--   sudo mariadb < grants.sql
+-- A test gives both files to a real MariaDB and tries, as each user, what must be refused.
+
+-- The server adds rows; it removes none and changes no table. UPDATE is what MariaDB asks for, on every column, before
+-- it takes the statement for readings that come twice (ON DUPLICATE KEY UPDATE id = id, which changes nothing).
+GRANT SELECT, INSERT, UPDATE ON aoii.readings TO 'aoii_server'@'%';
+GRANT SELECT, INSERT ON aoii.edge_log TO 'aoii_server'@'%';
+GRANT SELECT ON aoii.alembic_version TO 'aoii_server'@'%';
+
+-- Readers read.
+GRANT SELECT ON aoii.readings TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.edge_log TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.alembic_version TO 'aoii_web'@'%';
