@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 unexport PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench faults docs lock clean help
+.PHONY: run test lint bench faults models docs lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -30,6 +30,11 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 	@scripts/install-test-servers
 	@scripts/set-up test
 	@scripts/faults
+
+models: ## run the stateful models of outbox and broker link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
+	@scripts/set-up test
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
+		tests/gateway/test_outbox.py::TestWorld tests/server/test_server_link.py::TestLink $(ARGS)
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test

@@ -4,12 +4,12 @@ import random
 from collections.abc import Callable
 from itertools import pairwise
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aoii.broker.messages import Identity
 from aoii.gateway.outbox import FIRST_DEADLINE_MS, LAST_DEADLINE_MS, STALL_MS, Fetch, Item, Outbox
+from stateful import model_settings
 
 WINDOW = 4
 
@@ -292,4 +292,4 @@ class World(RuleBasedStateMachine):
 
 
 TestWorld = World.TestCase
-TestWorld.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestWorld.settings = model_settings(40)
