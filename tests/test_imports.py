@@ -18,6 +18,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "aoii"
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 BOARD = frozenset({"array", "binascii", "collections", "hashlib", "json", "math", "struct"})  # MicroPython has these
+WIRED = frozenset({"gc", "os", "select", "sys", "time"})  # and these; only the wiring needs them
 ACTING = """asyncio ctypes fcntl ftplib http io logging multiprocessing mmap os pathlib pty queue random secrets select
     selectors shutil signal smtplib socket socketserver sqlite3 ssl subprocess sys syslog tempfile termios threading
     time tty urllib uuid"""
@@ -63,6 +64,9 @@ PLACES = (
     # drivers: one library each
     Place("broker/client.py", "core settings tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
+    Place("edge/drivers/board_shapes.py", "core edge"),  # for type checkers only
+    Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
+    Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway failpoints", "serial"),
     Place("gateway/drivers/*", "core gateway broker.messages failpoints"),
@@ -95,13 +99,15 @@ PLACES = (
     Place("monitoring/*", "core monitoring settings tls", "prometheus_client"),
     Place("broker/*", "core"),
     # the front: may import everything, lazily
+    Place("board.py", "core edge.drivers.board_radio node_keys"),
     Place("doctor.py", "core broker gateway.weights server settings node_keys clock"),
     Place("demo.py", "core broker server settings node_keys clock recordings weather cli", "rich"),
     Place("credentials.py", "core certs node_keys settings"),
     Place("reference.py", "cli settings monitoring"),
     Place(
         "cli.py",
-        "core monitoring settings weather credentials demo doctor edge.app gateway.gateway server web.app lab.cli",
+        "core monitoring settings weather credentials demo board doctor edge.app edge.drivers.board_radio "
+        "gateway.gateway server web.app lab.cli",
     ),
     Place("__init__.py"),
     Place("__main__.py", "cli"),

@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
             run=_station(name, run)
         )
     _add_export(commands)
+    _add_board(commands)
     migrate = commands.add_parser(
         "migrate",
         help="make the database's tables or bring them up to date, and end",
@@ -275,6 +276,71 @@ def _export(options: argparse.Namespace) -> int:
 def _tell_rows(rows: int) -> None:
     """How far the export is; nobody knows its end, so a count and no bar."""
     print(f"\r{rows:,} rows", end="\r", file=sys.stderr, flush=True)
+
+
+def _add_board(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    board = commands.add_parser(
+        "board",
+        help="the files of a node or a receiver, ready to be copied onto an ESP32",
+        description="Write the files of one board, and for a node its key, which the gateway reads at once.",
+        epilog="Example: aoii board node --node 7 --out node-7 --board heltec-v2",
+    )
+    kinds = board.add_subparsers(dest="kind", metavar="KIND", required=True)
+    for name, text in (
+        ("node", "a node with AHT20 and SX127x"),
+        ("receiver", "the SX127x receiver on the gateway's USB port"),
+    ):
+        kind = kinds.add_parser(name, help=text, description=f"Write the files of {text}.")
+        add = kind.add_argument
+        if name == "node":
+            add("--node", type=_whole(0, 65535), required=True, metavar="N", help="number of the node")
+            add("--keys", type=Path, metavar="FILE", help="the gateway's key file (default: NODE_KEYS_FILE)")
+            add(
+                "--duty",
+                type=_whole(1, 1000),
+                default=10,
+                metavar="PERMILLE",
+                help="share of the air that it may use (default: %(default)s, as in EU868)",
+            )
+            add("--display", action="store_true", help="show readings on an SSD1306, which costs more than the node")
+        add("--out", type=Path, required=True, metavar="DIR", help="folder for the files; new or empty")
+        add("--board", default="ttgo-v2.1", metavar="NAME", help="heltec-v2, ttgo-v1, ttgo-v2.1 (default) or devkit")
+        add("--frequency", type=_number(137, 1020), default=433.0, metavar="MHZ", help="default: %(default)g")
+        add("--spreading", type=_whole(7, 12), default=9, metavar="SF", help="spreading factor (default: %(default)s)")
+        add("--bandwidth", type=_number(62.5, 250), default=125.0, metavar="KHZ", help="62.5, 125 (default) or 250")
+        add("--coding", type=_whole(5, 8), default=5, metavar="X", help="coding rate 4/X (default: %(default)s)")
+        add("--sync-word", type=_whole(0, 255), default=0x12, metavar="N", help="default: %(default)s")
+        add("--power", type=_whole(2, 17), default=14, metavar="DBM", help="at the antenna pin (default: %(default)s)")
+        add("--listen", action="store_true", help="listen before talk, as KR920 asks")
+        add("--mpy", action="store_true", help="compile with mpy-cross: the board wakes faster")
+        add("--force", action="store_true", help="replace the files, and give a known node a new epoch and key")
+        kind.set_defaults(run=_board)
+
+
+def _board(options: argparse.Namespace) -> int:
+    from aoii import board
+    from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air
+
+    air = Air(
+        round(options.frequency * 1e6),
+        options.spreading,
+        round(options.bandwidth * 1000),
+        options.coding,
+        options.sync_word,
+        DEFAULT_AIR.preamble,
+        options.power,
+    )
+    wanted = board.Options(options.out, options.board, air, options.listen, options.force, options.mpy)
+    if options.kind == "receiver":
+        board.make_receiver(wanted)
+        print(f"The receiver's files are in {options.out}.")
+    else:
+        keys_file = options.keys or settings.load(env_file=options.env_file).gateway.node_keys_file
+        key = board.make_node(wanted, options.node, keys_file, options.duty, options.display)
+        print(f"The files of node {options.node} (epoch {key.epoch}) are in {options.out}, its key is in {keys_file}.")
+    print("Bring them onto the board, with its serial port for PORT:")
+    print("\n".join(f"  {command}" for command in board.commands(options.out)))
+    return 0
 
 
 def _migrate(options: argparse.Namespace) -> int:

@@ -254,6 +254,7 @@ class Aht20:
         is_there, is_calibrated, is_busy_for_ever: What can be wrong with it.
         garble: So many answers come with a wrong bit.
         lose: So many commands get no answer.
+        raw: What it answers whatever it measures, None: the truth.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -263,6 +264,7 @@ class Aht20:
         self.is_busy_for_ever = False
         self.garble = self.lose = 0
         self.measured = 0
+        self.raw: bytes | None = None
         self._ready_ms: int | None = None
         self._content = bytes(5)
 
@@ -297,6 +299,8 @@ class Aht20:
             raise OSError(19)
 
     def _measure(self) -> bytes:
+        if self.raw is not None:
+            return self.raw
         humidity = min(0xFFFFF, round(self.humidity / 100 * 2**20))
         temperature = min(0xFFFFF, round((self.temperature + 50) / 200 * 2**20))
         both = humidity << 20 | temperature

@@ -63,7 +63,7 @@ AGC = 0x04
 LOW_DATA_RATE = 0x08
 PA_BOOST = 0xF0  # with the highest MaxPower, which this pin does not use
 
-POLL_MS = 2
+POLL_MS = 5
 RESET_MS = 10
 CARRIER_DBM = -65  # KR920: listen before talk at this strength, for 5 ms
 CARRIER_MS = 5
@@ -193,7 +193,9 @@ class Radio:
     def send(self, data: bytes) -> bool:
         """Send and wait until it is on the air; False when the radio did not say so in twice its airtime."""
         self.begin(data)
-        deadline_ms = self._clock.now_ms() + 2 * airtime_ms(self._air, len(data)) + 100
+        duration_ms = airtime_ms(self._air, len(data))
+        deadline_ms = self._clock.now_ms() + 2 * duration_ms + 100
+        self._clock.sleep_ms(duration_ms)
         while not self.is_sent():
             if self._clock.now_ms() > deadline_ms:
                 self._mode(STANDBY)
@@ -267,7 +269,7 @@ class Radio:
         self._mode(STANDBY)
         self._set(IRQ_FLAGS, ALL_FLAGS)
         self._mode(CAD)
-        for _ in range(100):  # it takes two symbols: 65 ms at SF12, and goes to standby by itself
+        for _ in range(30):  # it takes two symbols, 65 ms at SF12, and goes to standby by itself
             flags = self._get(IRQ_FLAGS)
             if flags & CAD_DONE:
                 self._set(IRQ_FLAGS, ALL_FLAGS)

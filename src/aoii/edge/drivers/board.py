@@ -1,0 +1,218 @@
+"""The board, wired: an ESP32 under MicroPython with the parts that its configuration names.
+
+`run` is all that `main.py` calls. Every pin, number and key comes from one JSON file, which `aoii board` writes.
+"""
+
+# MicroPython's modules have functions that CPython's lack.
+# mypy: disable-error-code="attr-defined"
+
+import gc
+import json
+import os
+import sys
+import time
+
+import machine
+
+from ...core.frames import UPLINK_BYTES, NodeSettings
+from ...core.link import TIMING, Timing
+from ..journal import Journal
+from ..node import Node
+from .board_flash import Files, FlashStore, Pillow, Shelf
+from .board_node import DEEP_MS, NAP_MS, Parts, Station
+from .board_radio import Air, Radio, airtime_ms
+from .board_sensor import Aht20, Battery
+
+MYPY = False
+if MYPY:
+    from typing import Any
+
+    from ..journal import Model
+    from .board_display import Display
+
+    Config = dict[str, Any]
+
+CONFIG = "aoii.json"
+WATCHDOG_MS = 60_000  # six naps; replaying a full journal feeds it after every sample
+AGAIN_MS = 30_000  # after a fault that a person must see to, such as a radio that does not answer
+GRACE_MS = 3000  # after power-on Ctrl-C still gets a person in, and no watchdog bites
+LISTEN_AGAIN_MS = 2  # a packet of 22 bytes takes 36 ms at SF7
+CHUNK_BYTES = 256
+
+
+class BoardClock:
+    """ESP32's system time, which goes on in deep sleep and is never set."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since power-on, plus a constant."""
+        return time.time_ns() // 1_000_000
+
+    def sleep_ms(self, duration_ms: int) -> None:
+        """Wait."""
+        time.sleep_ms(duration_ms)
+
+
+class UsbPort:
+    """The board's USB port as raw bytes; Ctrl-C is a byte like any other here."""
+
+    def __init__(self) -> None:
+        import select
+
+        import micropython
+
+        time.sleep_ms(GRACE_MS)
+        micropython.kbd_intr(-1)
+        self._poll = select.poll()
+        self._poll.register(sys.stdin, select.POLLIN)
+
+    def read(self) -> bytes:
+        """What has come."""
+        found = bytearray()
+        while len(found) < CHUNK_BYTES and self._poll.poll(0):
+            found.extend(sys.stdin.buffer.read(1))
+        return bytes(found)
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        sys.stdout.buffer.write(data)
+
+
+def run() -> None:
+    """Be what the configuration says, for ever; a fault is printed, and everything begins anew after half a minute."""
+    with open(CONFIG) as file:  # noqa: PTH123 - MicroPython has no pathlib
+        config = json.load(file)
+    try:
+        if config["role"] == "node":
+            live(config)
+        else:
+            pass_on(config)
+    except Exception as error:  # whatever it is: a board on a roof must begin again
+        sys.print_exception(error)
+        machine.deepsleep(AGAIN_MS)
+
+
+def live(config: "Config") -> None:
+    """Be a node."""
+    if machine.reset_cause() != machine.DEEPSLEEP_RESET:
+        time.sleep_ms(GRACE_MS)
+    watchdog = machine.WDT(timeout=WATCHDOG_MS)
+    station = wake(config, watchdog.feed)
+    while True:
+        idle_ms = station.turn()
+        if config["deep_sleep"] and idle_ms >= DEEP_MS:
+            station.lay_down()
+            machine.deepsleep(idle_ms)
+        watchdog.feed()
+        time.sleep_ms(min(idle_ms, NAP_MS))
+
+
+def pass_on(config: "Config") -> None:
+    """Be a receiver."""
+    station = receiver(config, UsbPort())
+    watchdog = machine.WDT(timeout=WATCHDOG_MS)
+    while True:
+        watchdog.feed()
+        if not station.step():
+            time.sleep_ms(LISTEN_AGAIN_MS)
+
+
+def wake(config: "Config", feed: "Any") -> Station:
+    """A node with everything around it, knowing what it knew before the sleep that has just ended, if one has."""
+    pins = config["pins"]
+    clock = BoardClock()
+    if "power" in pins:
+        machine.Pin(pins["power"], machine.Pin.OUT)(0)  # Vext of some boards, on when low
+    air = Air(*config["air"])
+    radio = _radio(config, clock, air)
+    i2c = machine.I2C(0, scl=machine.Pin(pins["scl"]), sda=machine.Pin(pins["sda"]), freq=100_000)
+    battery = None
+    if "battery" in pins:
+        battery = Battery(
+            machine.ADC(machine.Pin(pins["battery"]), atten=machine.ADC.ATTN_11DB), config["ratio_permille"]
+        )
+    disk = Files()
+    settings = NodeSettings(*config["settings"])
+    journal = Journal(settings.beta_t_c, settings.beta_h_c, _learner, Shelf(disk, "learner"), feed)
+    pillow = Pillow(machine.RTC(), Shelf(disk, "pillow"))
+    if machine.reset_cause() != machine.DEEPSLEEP_RESET:
+        pillow.take_up()  # what lies there is older than the numbers that were used since
+    node = Node(
+        config["node"],
+        config["epoch"],
+        bytes.fromhex(config["key"]),
+        settings,
+        journal,
+        FlashStore(disk),
+        _chance,
+        timing(air, config["duty_permille"], config["listens"]),
+        is_busy=lambda: not radio.is_free(),
+    )
+    sensor, display = Aht20(i2c, clock), _display(config, i2c)
+    parts = Parts(clock, radio, sensor, battery, display, pillow, feed, _heap, print)
+    return Station(config["node"], node, journal, parts)
+
+
+def receiver(config: "Config", port: "Any") -> "Any":
+    """A receiver with everything around it."""
+    from . import board_receiver
+
+    clock = BoardClock()
+    return board_receiver.Station(_radio(config, clock, Air(*config["air"])), port, clock, config["listens"])
+
+
+def timing(air: Air, duty_permille: int, listens: bool) -> Timing:
+    """The link's patience for these radio settings: what two packets take longer than at SF9 is waited longer."""
+    airtime = airtime_ms(air, UPLINK_BYTES)
+    longer_ms = max(0, 2 * (airtime - TIMING.airtime_ms))
+    return Timing(
+        TIMING.ack_window_ms + longer_ms,
+        TIMING.backoff_ms,
+        TIMING.backoff_limit_ms,
+        TIMING.backlog_pause_ms,
+        airtime,
+        duty_permille,
+        listens,
+        TIMING.noise_ms + longer_ms,
+    )
+
+
+def _radio(config: "Config", clock: BoardClock, air: Air) -> Radio:
+    pins = config["pins"]
+    spi = machine.SPI(
+        1,
+        baudrate=5_000_000,
+        sck=machine.Pin(pins["sck"]),
+        mosi=machine.Pin(pins["mosi"]),
+        miso=machine.Pin(pins["miso"]),
+    )
+    select = machine.Pin(pins["select"], machine.Pin.OUT, value=1)
+    reset = machine.Pin(pins["reset"], machine.Pin.OUT, value=1) if "reset" in pins else None
+    return Radio(spi, select, reset, clock, air)
+
+
+def _display(config: "Config", i2c: "Any") -> "Display | None":
+    if not config["display"]:
+        return None
+    import framebuf
+
+    from .board_display import Display
+
+    pins = config["pins"]
+    reset = machine.Pin(pins["oled_reset"], machine.Pin.OUT, value=1) if "oled_reset" in pins else None
+    return Display(i2c, framebuf, reset)
+
+
+def _heap() -> tuple[int, int]:
+    free = gc.mem_free()
+    return free, free + gc.mem_alloc()
+
+
+def _learner(epsilon_t_c: int, epsilon_h_c: int) -> "Model":
+    from ...core.learner import Learner  # most wakes need none, and it takes 25 kB
+
+    return Learner(epsilon_t_c, epsilon_h_c)
+
+
+def _chance() -> float:
+    """A uniform number in [0, 1), by the ESP32's noise."""
+    return int.from_bytes(os.urandom(2), "little") / 65536
