@@ -22,6 +22,7 @@ PAGES = sorted(
 KOREAN = {  # an English page and its Korean twin
     "README.md": "README.ko.md",
     "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
+    "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
 }
 # what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
 NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "COLUMNS"}
