@@ -82,7 +82,7 @@ PLACES = (
     Place("server/*", "core server broker clock monitoring settings failpoints stopping"),
     Place(
         "web/*",
-        "core web server broker clock monitoring settings",
+        "core web server broker clock monitoring settings tls",
         "starlette uvicorn sse_starlette anyio prometheus_client",
     ),
     Place("lab/*", "core edge lab recordings weather", "numpy matplotlib sklearn rich"),

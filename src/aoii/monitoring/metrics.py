@@ -296,6 +296,8 @@ def _web_gauge(name: str, meaning: str) -> Gauge:
 WEB_DATABASE_UP = _web_gauge("aoii_web_database_up", "1 while the web page can read the database.")
 WEB_BROKER_UP = _web_gauge("aoii_web_broker_up", "1 while the web page hears the gateway's estimates from the broker.")
 WEB_STREAMS = _web_gauge("aoii_web_streams", "Pages that are open, by their event streams.")
+WEB_REFUSALS = Counter("aoii_web_refusals", "Requests without the token that the page asks for.", registry=None)
+_note("aoii_web_refusals_total", "counter", (), "Requests without the token that the page asks for.")
 
 
 def reference_page() -> str:

@@ -54,6 +54,7 @@ class Answers:
             metrics.WEB_STREAMS,
             metrics.WEB_DATABASE_UP,
             metrics.WEB_BROKER_UP,
+            metrics.WEB_REFUSALS,
             metrics.BROKER_REFUSALS,
             metrics.CERTIFICATE_EXPIRY,
         )

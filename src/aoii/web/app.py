@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import FrameType
@@ -17,11 +19,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aoii.core.errors import InputError, WorldError
+from aoii import tls
+from aoii.core.errors import InputError, SettingsError, WorldError
 from aoii.monitoring.service_manager import ServiceManager
 from aoii.settings import Settings
 from aoii.settings import Web as WebSettings
 from aoii.web import api
+from aoii.web.access import Access
 from aoii.web.headers import SecurityHeaders
 from aoii.web.live import Live
 from aoii.web.source import Source
@@ -38,15 +42,30 @@ def run(settings: Settings) -> int:
 
     Raises:
         WorldError: The port is taken or the address is not of this machine.
+        SettingsError: The address is not loopback, and there is no token.
+        InputError: The files for TLS, here or towards the database, are none.
     """
-    with _listen(settings.web) as listener:
+    web = settings.web
+    if web.cert is not None and web.key is not None:
+        tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), web.cert, web.key, "WEB_TLS_CERT")
+    if settings.database.tls is not None:
+        tls.context(settings.database.tls)  # the source opens the database when it is asked; a file is wrong right now
+    with _listen(web) as listener:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         app = create_app(settings)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=SHUTDOWN_S
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            ssl_certfile=web.cert,
+            ssl_keyfile=web.key,
         )
         server = _Server(config, app.state.live)
-        log.info("web page is served", extra={"event": "web_up", "host": settings.web.host, "port": settings.web.port})
+        log.info("web page is served", extra={"event": "web_up", "host": web.host, "port": web.port})
+        if not (_is_loopback(listener) or web.cert):
+            log.warning("the page and its token cross the network unencrypted", extra={"event": "web_unencrypted"})
         server.run(sockets=[listener])
     return 0
 
@@ -79,7 +98,7 @@ def create_app(settings: Settings) -> Starlette:
             *answers.routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[Middleware(SecurityHeaders), Middleware(Access, token=settings.web.token)],
         exception_handlers={InputError: api.refused, WorldError: api.away, HTTPException: api.not_served},
         lifespan=lifespan,
     )
@@ -108,7 +127,17 @@ def _listen(web: WebSettings) -> socket.socket:
     try:
         found = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        return socket.create_server(address, family=family)
+        listener = socket.create_server(address, family=family)
     except OSError as error:
         where = f"{web.host}:{web.port}"
         raise WorldError(f"cannot listen on {where} ({error.strerror}); set PORT or WEB_HOST to a free one") from error
+    if web.token is None and not _is_loopback(listener):
+        listener.close()
+        raise SettingsError(
+            [f'WEB_HOST is "{web.host}", which others reach; set WEB_TOKEN as well, or 127.0.0.1 to serve only here']
+        )
+    return listener
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

@@ -1,0 +1,170 @@
+"""Who may look: without a token everybody who reaches the page, which is then on loopback; with one, who shows it.
+
+Scripts send `Authorization: Bearer TOKEN` with each request. A person types the token once into a form and gets a
+cookie that proves it without holding it; another token ends all sessions. What needs no token: the form, the page's own
+program (public, like this source), and whether the station is well, without the reason. It keeps no list of sessions.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import re
+import time
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aoii.monitoring import metrics
+
+COOKIE = "aoii_session"
+SESSION_S = 30 * 86400
+REFUSAL_S = 1.0  # a wrong token is answered after this long; other requests do not wait
+FORM_LIMIT_BYTES = 4096
+OPEN_PATHS = ("/static/",)
+PROBES = ("/healthz", "/readyz")
+
+FORM = """<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="color-scheme" content="light dark">
+  <title>aoii</title>
+  <link rel="icon" href="static/icon.svg" type="image/svg+xml">
+  <link rel="stylesheet" href="static/style.css">
+</head>
+<body>
+  <main id="main">
+    <h1>aoii</h1>
+    {notice}
+    <form method="post" action="login">
+      <p><label for="token">Access token · <span lang="ko">접근 토큰</span></label></p>
+      <p><input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
+      <p><button type="submit">Open · <span lang="ko">열기</span></button></p>
+    </form>
+  </main>
+</body>
+</html>
+"""
+WRONG = '<p role="alert">That is not the token. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
+
+
+class Access:
+    """Middleware that lets a request pass when it shows the token.
+
+    Args:
+        app: What is protected.
+        token: None lets everybody pass.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it; plain ASGI, because a stream must not be buffered."""
+        token = self._token
+        if token is None or scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, headers = str(scope["path"]), Headers(scope=scope)
+        if path == "/login":
+            answer = await self._login(scope, receive, token)
+        elif path.startswith(OPEN_PATHS) or _is_known(headers, token):
+            await self._app(scope, receive, send)
+            return
+        elif path in PROBES:
+            await self._app(scope, receive, _only_the_status(send))
+            return
+        else:
+            answer = _refusal(path, headers)
+        await answer(scope, receive, send)
+
+    async def _login(self, scope: Scope, receive: Receive, token: bytes) -> Response:
+        if scope["method"] in ("GET", "HEAD"):
+            return HTMLResponse(FORM.format(notice=""))
+        if scope["method"] != "POST":
+            return JSONResponse({"error": "/login takes GET and POST"}, 405, {"Allow": "GET, POST"})
+        if not _is_same(await _typed(receive), token):
+            metrics.WEB_REFUSALS.inc()
+            await asyncio.sleep(REFUSAL_S)
+            return HTMLResponse(FORM.format(notice=WRONG), 403)
+        answer = RedirectResponse("./", 303)
+        answer.set_cookie(
+            COOKIE,
+            _session(int(time.time()), token),
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=scope["scheme"] == "https",
+        )
+        return answer
+
+
+def _is_same(shown: str, token: bytes) -> bool:
+    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token)
+
+
+def _session(issued_s: int, token: bytes) -> str:
+    """What a cookie holds: when it was given out, and a proof by the token."""
+    proof = hmac.new(token, b"aoii session %d" % issued_s, hashlib.sha256).hexdigest()
+    return f"{issued_s}-{proof}"
+
+
+def _is_known(headers: Headers, token: bytes) -> bool:
+    """Whether a request shows the token, or a session that it proves."""
+    scheme, _, shown = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and _is_same(shown.strip(), token):
+        return True
+    try:
+        cookie = SimpleCookie(headers.get("Cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    match = None if cookie is None else re.fullmatch(r"([0-9]{1,12})-[0-9a-f]{64}", cookie.value)
+    if match is None or cookie is None:
+        return False
+    issued_s = int(match[1])
+    is_fresh = 0 <= time.time() - issued_s + 300 <= SESSION_S + 300  # five minutes: this clock may be set back a little
+    return hmac.compare_digest(cookie.value, _session(issued_s, token)) and is_fresh
+
+
+def _refusal(path: str, headers: Headers) -> Response:
+    """For a person's browser the form, for anything else a refusal that says what to send."""
+    metrics.WEB_REFUSALS.inc()
+    if path == "/" and "text/html" in headers.get("Accept", ""):
+        return RedirectResponse("login", 303)
+    error = "this page asks for a token; send the header `Authorization: Bearer TOKEN`, or log in on /login"
+    return JSONResponse({"error": error}, 401, {"WWW-Authenticate": 'Bearer realm="aoii"'})
+
+
+async def _typed(receive: Receive) -> str:
+    """The token in a form that was sent; empty when there is none."""
+    body = b""
+    while len(body) <= FORM_LIMIT_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            try:
+                fields: dict[str, list[str]] = parse_qs(body.decode("utf-8"), max_num_fields=8)
+                return fields.get("token", [""])[0]
+            except ValueError:
+                return ""
+    return ""
+
+
+def _only_the_status(send: Send) -> Send:
+    """Let a probe without the token see whether all is well, and nothing of why not."""
+
+    async def send_status(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            ok = message["status"] == 200
+            body = json.dumps({"ok": ok}).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": message["status"], "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    return send_status
