@@ -16,11 +16,12 @@ test: ## install what the tests need, then lint and test everything (ARGS="tests
 	@$(MAKE) --no-print-directory lint
 	@.venv/bin/python -m pytest $(ARGS)
 
-lint: ## check style, format and types
+lint: ## check style, format and types, and the locks for known vulnerabilities
 	@scripts/set-up test
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m ruff format --check
 	@.venv/bin/python -m mypy
+	@.venv/bin/python scripts/audit.py
 
 bench: ## run the benchmarks
 	@scripts/set-up test
