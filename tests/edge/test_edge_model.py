@@ -7,7 +7,7 @@ and wants other settings.
 
 import random
 
-from hypothesis import assume, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -18,6 +18,7 @@ from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 from aoii.gateway import bridge
 from aoii.gateway.events import Instant
+from stateful import model_settings
 
 KEY = bytes(range(16))
 EPOCH = 1
@@ -217,4 +218,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestModel.settings = model_settings(50)

@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aoii.core.frames import NodeSettings
@@ -67,7 +67,7 @@ acts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(acts, st.integers(0, 2**32), st.integers(0, 2**32 - 1))
 def test_a_node_that_sleeps_after_everything_behaves_as_one_that_never_does(
     acts: list[tuple[str, int, float]], seed: int, boot_ms: int
@@ -115,6 +115,7 @@ def test_a_dump_is_small_enough_for_the_memory_that_stays_awake() -> None:
     assert len(state) < 500  # an ESP32 keeps 2048 bytes for a program, and the learner's journal wants some
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_no_dump_of_this_node_changes_nothing(data: st.DataObject) -> None:
     flash, state = asleep()

@@ -27,7 +27,7 @@ from aoii.core import stream, trigger
 from aoii.core.aoii import AoiiMeter
 from aoii.core.frames import BACKFILL, KIND, Rejected, Uplink, decode_ack, decode_uplink
 from aoii.core.learner import Learner
-from aoii.core.link import Send
+from aoii.core.link import TIMING, Send
 from aoii.core.plan import PROVISIONED, NodeSettings, Picture
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.edge.node import Node
@@ -41,6 +41,7 @@ from aoii.settings import Edge, Settings
 log = logging.getLogger(__name__)
 
 REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world no time passes meanwhile
+NOISE_MS = 10**9  # the nodes' tick is exact, and a busy machine's clock is late, so that no drift must be seen in it
 SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
 REPLY_AFTER_MS = 50  # in the nodes' world, from a packet to the beginning of its acknowledgement
 JUDGED_AFTER_MS = 600  # in the nodes' world: a packet at the sample, its acknowledgement, and some time
@@ -305,7 +306,8 @@ class _World:
         chance = random.Random(self._seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
         store = FileStore(self._flash / f"node-{number}.flash")
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
-        node = Node(number, key.epoch, key.key, PROVISIONED, learner, store, chance, limits=ANY_SENSOR)
+        timing = TIMING._replace(noise_ms=NOISE_MS)
+        node = Node(number, key.epoch, key.key, PROVISIONED, learner, store, chance, timing, ANY_SENSOR)
         return _Life(number, node, _samples(series, first, boot_ms, period_ms), series.interval_s)
 
     def _next_sample(self, life: _Life) -> None:
