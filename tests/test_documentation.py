@@ -21,6 +21,7 @@ PAGES = sorted(
 )
 KOREAN = {  # an English page and its Korean twin
     "README.md": "README.ko.md",
+    "docs/howto/monitoring.md": "docs/ko/모니터링.md",
     "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
 }

@@ -245,6 +245,7 @@ for package; do
     mosquitto) programs=mosquitto ;;
     mariadb-server) programs="mariadbd mariadb-install-db" ;;
     prometheus) programs=promtool ;;
+    prometheus-alertmanager) programs=amtool ;;
     chromium) programs=chromium ;;
     libatomic1) : >"$DPKG_ROOT/libatomic"; continue ;;
     *) continue ;;
@@ -379,7 +380,7 @@ def test_without_root_it_says_exactly_what_to_install_and_fails(debian: Debian) 
 
     assert refused.returncode == 1
     assert (
-        "apt-get install --no-install-recommends chromium libatomic1 mariadb-server mosquitto prometheus"
+        "apt-get install --no-install-recommends chromium libatomic1 mariadb-server mosquitto prometheus prometheus-alertmanager"
         in refused.stderr
     )
     assert debian.log() == []
