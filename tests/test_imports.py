@@ -69,10 +69,11 @@ PLACES = (
     Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway failpoints", "serial"),
-    Place("gateway/drivers/*", "core gateway broker.messages failpoints"),
+    Place("gateway/drivers/*", "core gateway broker.messages failpoints sqlite_file"),
     Place("server/db.py", "core broker.messages clock settings server failpoints tls", "sqlalchemy alembic pymysql"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
-    Place("server/dead_letter.py", "core broker.messages"),
+    Place("server/letter_file.py", "core sqlite_file"),
+    Place("server/dead_letter.py", "core broker.messages server.letter_file sqlite_file"),
     Place("server/log_port.py", "core settings", "serial"),
     Place("server/log_port.py", "core", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
@@ -89,6 +90,7 @@ PLACES = (
     # what stations share
     Place("failpoints.py"),
     Place("stopping.py"),
+    Place("sqlite_file.py"),
     Place("clock.py"),
     Place("weather.py", standard=PURE | {"pathlib"}),  # a path is named there, never opened
     Place("settings.py", "core clock weather", "dotenv"),

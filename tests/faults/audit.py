@@ -159,11 +159,11 @@ class Audit:
                 self._last_id = row_id
 
     def _letters_of_the_server(self) -> list[tuple[Key, Content | None]]:
-        """Every dead letter that has an identity, and what it says; None: it is malformed."""
+        """Every dead letter that has an identity, and what it says; None: nobody can tell."""
         query = "SELECT node, epoch, counter, payload, reason FROM letters WHERE node IS NOT NULL"
         letters: list[tuple[Key, Content | None]] = []
         for node, epoch, counter, payload, reason in _select(self._letters, query):
-            content = None if reason == "malformed" else _content(payload)
+            content = None if reason in ("malformed", "corrupt") else _content(payload)
             letters.append((_key(node, epoch, counter, content), content))
         return letters
 

@@ -380,6 +380,36 @@ def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_set_aside(p
         assert (counters(store), store.corrupt_found) == ([2], 1)
 
 
+@pytest.mark.parametrize("harm", ["value = value + 1 WHERE name = 'total_tx'", "name = 'x' WHERE name = 'old_epoch'"])
+def test_numbers_of_the_file_that_fail_their_checksum_are_not_believed(path: Path, harm: str) -> None:
+    filled(path, 5)
+    with opened(path) as store:
+        epoch = store.submit(Transaction.old_epoch).result()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE meta SET {harm}")  # noqa: S608 - the parameter above
+        connection.commit()
+
+    with opened(path) as store:
+        assert (store.recoveries[0].salvaged, store.recoveries[0].lost) == (5, 0)
+        assert store.submit(Transaction.old_epoch).result() != epoch
+        assert store.submit(Transaction.total_tx).result() == 5
+
+
+def test_a_file_of_version_1_keeps_everything_and_gets_the_checksums(path: Path) -> None:
+    filled(path, 5)
+    with opened(path) as store:
+        epoch = store.submit(Transaction.old_epoch).result()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("ALTER TABLE meta DROP COLUMN checksum; PRAGMA user_version = 1")
+
+    for _ in range(2):
+        with opened(path) as store:
+            assert store.recoveries == []
+            assert counters(store) == [1, 2, 3, 4, 5]
+            assert store.submit(Transaction.old_epoch).result() == epoch
+            assert store.submit(Transaction.total_tx).result() == 5
+
+
 def test_a_row_whose_time_cannot_be_read_is_deleted_all_the_same(path: Path) -> None:
     filled(path, 2)
     with contextlib.closing(sqlite3.connect(path)) as connection:

@@ -8,6 +8,7 @@ import pytest
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import Identity, Reading, decode_commit_ack, encode_reading
 from aoii.core.errors import WorldError
+from aoii.monitoring import metrics
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letter import DeadLetters, Reason
 from aoii.server.inbox import Inbox
@@ -183,4 +184,23 @@ def test_a_damaged_letter_does_not_stop_the_replay_of_the_others(database: Datab
 
     assert {counter for _, _, counter in database.identities()} == {2, 3}
     left = {letter.counter: (letter.reason, letter.attempts) for letter in letters.letters(10)}
-    assert left == {1: ("bad_row", 2), 3: ("mismatch", 2)}
+    assert left == {1: ("corrupt", 2), 3: ("mismatch", 2)}
+
+
+def test_a_damaged_file_of_dead_letters_is_reported_loudly(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "damaged.db"
+    path.write_bytes(b"not a database at all" * 500)
+    lost = metrics.value(metrics.DEAD_LETTERS_DAMAGED, outcome="lost")
+    damaged = DeadLetters(path, 1)
+    bench = Bench(database, damaged)
+
+    bench.start()
+    until(lambda: metrics.value(metrics.DEAD_LETTERS_DAMAGED, outcome="lost") == lost + 1)
+    bench.stop()
+    damaged.close()
+
+    (told,) = [record for record in caplog.records if "file was damaged" in record.message]
+    assert told.levelname == "ERROR"
+    assert Path(vars(told)["kept_as"]).exists()

@@ -11,7 +11,8 @@ from aoii.core.errors import WorldError
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.db import Database, Outcome
 from aoii.server.dead_letter import DeadLetters, Reason
-from aoii.server.mqtt_to_mysql import CONFLICT_REPLAYS, Settled, insert_reading_with_retry
+from aoii.server.inserting import CONFLICT_REPLAYS
+from aoii.server.mqtt_to_mysql import Settled, insert_reading_with_retry
 from server.samples import a_reading
 
 AWAY = DatabaseAway("unreachable", "connection refused")

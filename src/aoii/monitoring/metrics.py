@@ -239,7 +239,8 @@ INBOX_OVERRUNS = counter(
 )
 ROWS = counter(
     "aoii_rows",
-    "Readings by outcome, each time they are handled: stored, duplicate, parked, mismatch, bad_row.",
+    "Readings by outcome, each time they are handled: stored, duplicate, parked, mismatch, bad_row; and, of a replay, "
+    "malformed, corrupt.",
     "outcome",
 )
 INSERT_RETRIES = counter("aoii_insert_retries", "Inserts tried again after the database failed.")
@@ -265,6 +266,11 @@ BROKER_DROPPED = gauge(
 )
 BROKER_TELLS = gauge("aoii_broker_tells", "1 while the broker gives an account of itself on $SYS.")
 DEAD_LETTERS = gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reason")
+DEAD_LETTERS_DAMAGED = counter(
+    "aoii_dead_letters_damaged",
+    "Letters of a damaged file of dead letters, by outcome: salvaged, corrupt (a letter with that reason), lost.",
+    "outcome",
+)
 DEAD_LETTERS_DROPPED = counter(
     "aoii_dead_letters_dropped", "Malformed payloads dropped from the full ring, oldest first."
 )

@@ -24,10 +24,12 @@ from aoii.monitoring.service_manager import ServiceManager
 from aoii.server import ingest, reception
 from aoii.server.broker_watch import BrokerWatch
 from aoii.server.database_watch import DatabaseWatch
-from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
-from aoii.server.dead_letter import DeadLetter, DeadLetters, Reason
+from aoii.server.db import Database, DatabaseAway
+from aoii.server.dead_letter import DeadLetters, Reason
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Answer, Circuit, Fate, Malformed
+from aoii.server.inserting import insert
+from aoii.server.replay import MISMATCH, replay
 from aoii.server.timing import Timing
 from aoii.settings import Settings
 
@@ -38,11 +40,9 @@ SESSION_EXPIRY_S = 7 * 86400  # a server may be away for a weekend
 RECEIVE_MAXIMUM = 500
 BATCH_LIMIT = 500
 IDLE_S = 0.2
-CONFLICT_REPLAYS = 3  # a deadlock or a lock: the whole batch again at once, which usually succeeds
 PROBE_DELAYS = 5  # an absent database is asked every 5 x INSERT_BASE_DELAY seconds
 HOLD_S = 0.5  # between two tries when the dead letters are full
 HOUSEKEEPING_S = 1.0
-MISMATCH = "the same identity is stored with another content"
 ALIVE_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
 STOP_S = 6.0  # of the 10 s that a graceful stop may take
 INGEST_STOP_S = 4.0  # a database that is frozen answers later: the batch in hand comes again
@@ -102,7 +102,7 @@ def insert_reading_with_retry(
                 away = None
                 break
         try:
-            _insert(database, rows, fates, details)
+            insert(database, rows, fates, details)
         except DatabaseAway as error:
             away = str(error)
             log.warning("insert failed", extra={"event": "insert_failed", "try": number + 1, "reason": away})
@@ -113,40 +113,6 @@ def insert_reading_with_retry(
         fates = [fate or "parked" for fate in fates]
     refusal = _park(dead_letters, rows, fates, details, away or "")
     return Settled(fates, away, refusal)
-
-
-def _insert(database: Database, rows: Sequence[Reading], fates: list[Fate | None], details: dict[int, str]) -> None:
-    """Insert the rows that have no fate and give them one; `details` tells about bad rows. Raises DatabaseAway."""
-    pending = [[index for index, fate in enumerate(fates) if fate is None]]
-    while pending:
-        part = pending.pop()
-        try:
-            outcomes = _insert_part(database, [rows[index] for index in part])
-        except BadRow as error:
-            if len(part) > 1:
-                middle = len(part) // 2
-                pending += [part[middle:], part[:middle]]
-            else:
-                fates[part[0]] = "bad_row"
-                details[part[0]] = str(error)
-            continue
-        for index, outcome in zip(part, outcomes, strict=True):
-            fates[index] = outcome
-
-
-def _insert_part(database: Database, rows: Sequence[Reading]) -> list[Outcome]:
-    """One transaction, tried again at once after a deadlock or a lock (1205 alone would keep half a batch)."""
-    for replay in range(1 + CONFLICT_REPLAYS):
-        try:
-            with metrics.BATCH_SECONDS.time():
-                outcomes = database.insert_readings(rows)
-        except DatabaseAway as error:
-            if error.reason != "conflict" or replay == CONFLICT_REPLAYS:
-                raise
-        else:
-            metrics.BATCH_ROWS.observe(len(rows))
-            return outcomes
-    raise AssertionError("the last replay returns or raises")
 
 
 def _park(
@@ -225,6 +191,7 @@ class Ingest:
         self._progress_s = time.monotonic()
         self._housekeeping_s = 0.0
         self._has_room = True
+        self._recoveries_told = 0
         self._refused: set[str] = set()  # what the dead letters refused at its last try
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
@@ -353,7 +320,11 @@ class Ingest:
         try:
             letters = self._dead_letters.waiting(BATCH_LIMIT)
             if letters:
-                self._replay_letters(letters)
+                results = replay(self._database, self._dead_letters, letters)
+                self._judge(None)
+                for result in results:
+                    metrics.ROWS.labels(outcome=result).inc()
+                log.info("parked readings replayed", extra={"event": "replayed", "readings": len(letters)})
         except DatabaseAway as error:
             self._judge(str(error))
             return False
@@ -362,28 +333,6 @@ class Ingest:
             return False
         self._hear_refusal("replay", None)
         return bool(letters)
-
-    def _replay_letters(self, letters: list[DeadLetter]) -> None:
-        contents = [(letter, ingest.read(letter.payload)) for letter in letters]
-        damaged = [letter.id for letter, content in contents if not isinstance(content, Reading)]
-        self._dead_letters.change_reason(damaged, "bad_row", "the letter itself is damaged")
-        letters = [letter for letter, content in contents if isinstance(content, Reading)]
-        rows = [content for _, content in contents if isinstance(content, Reading)]
-        fates: list[Fate | None] = [None] * len(rows)
-        details: dict[int, str] = {}
-        _insert(self._database, rows, fates, details)
-        self._judge(None)
-        self._dead_letters.remove(
-            letter.id for letter, fate in zip(letters, fates, strict=True) if fate in ("stored", "duplicate")
-        )
-        mismatched = [letter.id for letter, fate in zip(letters, fates, strict=True) if fate == "mismatch"]
-        self._dead_letters.change_reason(mismatched, "mismatch", MISMATCH)
-        for index, detail in details.items():
-            self._dead_letters.change_reason([letters[index].id], "bad_row", detail)
-        for fate in fates:
-            if fate is not None:
-                metrics.ROWS.labels(outcome=fate).inc()
-        log.info("parked readings replayed", extra={"event": "replayed", "readings": len(letters)})
 
     def _hear_the_watch(self) -> None:
         if self._answered.is_set():
@@ -421,6 +370,7 @@ class Ingest:
             return
         self._housekeeping_s = now + HOUSEKEEPING_S
         metrics.note_disk(self._dead_letters.folder)
+        self._tell_of_recoveries()
         try:
             for reason, count in self._dead_letters.counts().items():
                 metrics.DEAD_LETTERS.labels(reason=reason).set(count)
@@ -430,6 +380,22 @@ class Ingest:
             self._has_room = False
         else:
             self._hear_refusal("count", None)
+
+    def _tell_of_recoveries(self) -> None:
+        for recovery in self._dead_letters.recoveries[self._recoveries_told :]:
+            self._recoveries_told += 1
+            fields = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
+            for outcome, letters in fields.items():
+                metrics.DEAD_LETTERS_DAMAGED.labels(outcome=outcome).inc(letters)
+            log.error(
+                "dead letters file was damaged, and a new one begun",
+                extra=fields
+                | {
+                    "event": "dead_letters_damaged",
+                    "is_lost_exact": recovery.is_lost_exact,
+                    "kept_as": str(recovery.kept_as),
+                },
+            )
 
 
 class Server:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Generic, NamedTuple, TypeVar
 
-from aoii import failpoints
+from aoii import failpoints, sqlite_file
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import PeerError, WorldError
 from aoii.gateway.drivers.outbox_file import (
@@ -28,8 +28,8 @@ from aoii.gateway.drivers.outbox_file import (
     Recovery,
     drawn_epoch,
     event_checksum,
-    is_damage,
     open_file,
+    set_meta,
     sound_event,
     sound_state,
     state_checksum,
@@ -112,7 +112,7 @@ class Transaction:
                 found.append(sound)
                 continue
             self._connection.execute("DELETE FROM nodes WHERE rowid = ?", row[:1])
-            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'old_epoch'", (drawn_epoch(),))
+            set_meta(self._connection, "old_epoch", drawn_epoch())
             self.states_lost += 1
         return found
 
@@ -134,7 +134,9 @@ class Transaction:
 
     def count_reading(self) -> int:
         """Count one more; the new `total_tx`."""
-        return self._meta("UPDATE meta SET value = value + 1 WHERE name = 'total_tx' RETURNING value")
+        total_tx = self.total_tx() + 1
+        set_meta(self._connection, "total_tx", total_tx)
+        return total_tx
 
     def insert(self, who: Identity, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
         """Add a reading; None when the very same one is already there.
@@ -262,7 +264,7 @@ class _Request(Generic[T]):
             self.events_added, self.corrupt_found = transaction.events_added, transaction.corrupt_found
             self.states_lost = transaction.states_lost
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and (is_damage(error) or not connection.in_transaction):
+            if isinstance(error, sqlite3.Error) and (sqlite_file.is_damage(error) or not connection.in_transaction):
                 raise
             connection.execute("ROLLBACK TO request")
             self._error = translated(error)
@@ -468,7 +470,7 @@ class Store:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error) and is_damage(error):
+        if isinstance(error, sqlite3.Error) and sqlite_file.is_damage(error):
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
@@ -504,4 +506,4 @@ def translated(error: Exception) -> Exception:
 
 
 def _is_full(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return isinstance(error, sqlite3.Error) and sqlite_file.is_full(error)

@@ -1,0 +1,186 @@
+"""The stations' SQLite files, when somebody else looks at them and when they are damaged; shared by gateway and server.
+
+A damaged file is not written to again: check and recovery read it through connections that cannot write, and so leave
+its write-ahead log where it is, which closing another kind would copy into the file. What a station makes of the rows
+is its own affair (`outbox_file`, `letter_file`); here is what is the same for all: is the file sound, which rows can be
+read at all, and how a new file takes the place of the old one whenever the process is killed.
+"""
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+R = TypeVar("R")
+
+LOCK_TIMEOUT_S = 5.0  # a station and the command line share a file, each for a few milliseconds
+ROWID_LIMIT = 1 << 40  # more rows than any of these files will ever number
+FAILURE_LIMIT = 20_000  # failed reads of one damaged file before the rest is given up; each costs about 20 µs
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What became of a damaged file.
+
+    Attributes:
+        kept_as: Where the damaged file lies now.
+        salvaged: Rows that passed their checksum and are in the new file.
+        corrupt: Rows that could be read and failed it; listed in the new file, for a person.
+        lost: Rows that could not be read.
+        is_lost_exact: Whether `lost` is a count; otherwise nobody knows, and it says at least 1.
+    """
+
+    kept_as: Path
+    salvaged: int
+    corrupt: int
+    lost: int
+    is_lost_exact: bool
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file whose name is longer by `suffix`."""
+    return path.with_name(path.name + suffix)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The connection of the file's owner, which makes the file."""
+    return sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing."""
+    if beside(path, "-journal").exists():  # killed while the file was made: only a writer may undo that
+        return connect(path)
+    return _connect_by_uri(path, "mode=ro")
+
+
+def visit(path: Path, writes: bool) -> sqlite3.Connection:
+    """A connection to a file that another process owns, and may be using; nothing is made.
+
+    Raises:
+        sqlite3.Error: It is not there, or may not be read or written.
+    """
+    if writes:
+        connection = _connect_by_uri(path, "mode=rw")
+    elif beside(path, "-wal").exists():
+        connection = _connect_by_uri(path, "mode=ro")
+    else:  # nobody has it open; and a reader that left a log with its own rights would shut the owner out
+        connection = _connect_by_uri(path, "immutable=1")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_by_uri(path: Path, parameter: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{parameter}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None
+    )
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the error says that the file itself is wrong."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there is no room, under the cap or on the disk."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The `user_version` of the file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool:
+    """Whether the file is there without damage, or not there at all.
+
+    Args:
+        path: The file.
+        check: What else must hold, asked with text as bytes before SQLite's own check; may raise what it likes.
+    """
+    if not path.exists():
+        return True
+    with contextlib.closing(connect_to_read(path)) as connection:
+        connection.text_factory = bytes
+        try:
+            return check(connection) and connection.execute("PRAGMA quick_check(1)").fetchone()[0] == b"ok"
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                return False
+            raise
+
+
+# A recovery that is killed at any point is taken up again by the next start: as long as the damaged file is in its
+# place the new one is not complete, and afterwards it is.
+
+
+def finish_recovery(path: Path) -> None:
+    """Before the file is opened: finish what a killed recovery began."""
+    new = beside(path, ".salvaged")
+    if path.exists():
+        for stale in (new, beside(new, "-journal")):
+            stale.unlink(missing_ok=True)
+    elif new.exists():
+        for suffix in ("-wal", "-shm"):  # of the damaged file: they must not be taken for the new one's
+            beside(path, suffix).unlink(missing_ok=True)
+        new.rename(path)
+
+
+def recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
+    """Put a new file in the place of a damaged one, which is kept beside it.
+
+    Args:
+        path: The damaged file.
+        salvage: Makes the new file's tables and fills them, in a transaction of its own: gets the damaged file, read
+            with text as bytes, the new file, and where the damaged one will lie.
+    """
+    new, kept_as = beside(path, ".salvaged"), beside(path, f".corrupt-{time.time_ns()}")
+    with contextlib.closing(connect_to_read(path)) as damaged, contextlib.closing(connect(new)) as target:
+        damaged.text_factory = bytes
+        result = salvage(damaged, target, kept_as)
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            beside(path, suffix).rename(beside(kept_as, suffix))
+    new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return result
+
+
+def rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
+    """Every row that can be read, in order; around a bad page by halving the range. The first column is the rowid."""
+    ranges = [(1, ROWID_LIMIT)]
+    failures = 0
+    while ranges and failures < FAILURE_LIMIT:
+        low, high = ranges.pop()
+        try:
+            query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
+            for row in damaged.execute(query, (low, high)):
+                yield row
+                low = row[0] + 1
+        except sqlite3.DatabaseError:
+            failures += 1
+            if low < high:
+                middle = (low + high) // 2
+                ranges += [(middle + 1, high), (low, middle)]
+
+
+def number(connection: sqlite3.Connection, query: str) -> int | None:
+    """The whole number that a query gives; None when a damaged file does not give one."""
+    with contextlib.suppress(sqlite3.DatabaseError):
+        row = connection.execute(query).fetchone()
+        if row is not None and isinstance(row[0], int):
+            return row[0]
+    return None
