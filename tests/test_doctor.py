@@ -1,12 +1,14 @@
 """The doctor: each fault is found by name, with what to do about it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aoii import doctor, node_keys
+from aoii import certs, doctor, node_keys
 from aoii.doctor import Finding
+from secure_broker import SecureBroker, expired
 from servers import MariaDB, Mosquitto, free_port
 
 
@@ -109,3 +111,84 @@ def test_a_folder_that_cannot_be_made_is_found() -> None:
 
 def test_a_misspelt_setting_is_found() -> None:
     assert "did you mean MQTT_PORT?" in str(examine(MQTT_PROT="1", MQTT_PORT=str(free_port()))["settings"].remedy)
+
+
+# --- security ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    with SecureBroker(tmp_path_factory.mktemp("secure")) as server:
+        yield server
+
+
+def reached(broker: SecureBroker, user: str, **others: str) -> dict[str, Finding]:
+    return examine(
+        MQTT_BROKER="127.0.0.1",
+        MQTT_PORT=str(broker.port),
+        MQTT_TLS_CA=str(broker.certs / "ca.crt"),
+        MQTT_TLS_CERT=str(broker.certs / f"{user}.crt"),
+        MQTT_TLS_KEY=str(broker.certs / f"{user}.key"),
+        **others,
+    )
+
+
+def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: SecureBroker) -> None:
+    found = reached(secure, "gateway", GATEWAY_ID="gateway")
+
+    assert found["broker"].remedy is None
+    assert found["broker"].state.endswith("answers, encrypted")
+    assert found["certificate"].remedy is None
+    assert "the broker's" in found["certificate"].state
+
+
+def test_a_gateway_under_another_name_than_its_user_is_told(secure: SecureBroker) -> None:
+    assert "a gateway attic hears no commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
+
+
+def test_an_expired_certificate_is_found(secure: SecureBroker) -> None:
+    expired(secure.certs, "old")
+    Path(".env").write_text(
+        f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={secure.port}\nMQTT_TLS_CA={secure.certs}/ca.crt\n"
+        f"MQTT_TLS_CERT={secure.certs}/old.crt\nMQTT_TLS_KEY={secure.certs}/old.key\n"
+    )
+
+    found = [finding for finding in doctor.examine(None) if finding.remedy]
+
+    assert any("ENDED" in finding.state and "old.crt" in finding.state for finding in found)
+    (broker,) = [finding for finding in found if finding.subject == "broker"]
+    assert "our certificate has expired" in broker.state
+    assert "MQTT_TLS_CERT" in str(broker.remedy)
+
+
+def test_a_broker_of_an_unknown_authority_is_found(secure: SecureBroker, tmp_path: Path) -> None:
+    other = certs.make_authority(tmp_path / "other").certificate
+
+    finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(secure.port), MQTT_TLS_CA=str(other))["broker"]
+
+    assert "unknown authority" in finding.state
+    assert "MQTT_TLS_CA" in str(finding.remedy)
+
+
+def test_a_key_that_others_may_read_is_found(secure: SecureBroker) -> None:
+    certs.make_client(secure.certs, "loose").key.chmod(0o644)
+
+    assert "chmod 600" in str(reached(secure, "loose")["settings"].remedy)
+
+
+def test_secrets_that_others_may_read_are_found() -> None:
+    Path(".env").touch()
+    Path(".env").chmod(0o644)
+
+    finding = examine(MQTT_USERNAME="u", MQTT_PASSWORD="hunter2", MQTT_PORT=str(free_port()))["settings"]  # noqa: S106
+
+    assert "chmod 600 .env" in str(finding.remedy)
+    assert "hunter2" not in str(finding)
+
+
+def test_a_page_for_everybody_without_a_token_is_found() -> None:
+    everywhere = "0.0.0.0"  # noqa: S104 - what is to be found
+    token = "0123456789abcdef"  # noqa: S105
+
+    assert "WEB_TOKEN" in str(examine(WEB_HOST=everywhere, MQTT_PORT=str(free_port()))["web page"].remedy)
+    assert examine(WEB_HOST=everywhere, WEB_TOKEN=token, MQTT_PORT=str(free_port()))["web page"].remedy is None

@@ -86,6 +86,9 @@ WRONG = {
     "MQTT_BROKER": "",
     "MQTT_PORT": "65536",
     "MQTT_PASSWORD": "without-a-user",
+    "MQTT_TLS_CA": "no-such-file.crt",
+    "WEB_TOKEN": "short",
+    "WEB_TOKEN_FILE": "no-such-file",
     "GATEWAY_ID": "",
     "SERIAL_PORT": "/dev/a,/dev/a",
     "BETA_TEMP": "0",
@@ -219,3 +222,63 @@ def test_any_text_in_any_setting_gives_settings_or_faults(values: dict[str, str]
         settings.load(values)
     except SettingsError as error:
         assert error.faults  # noqa: PT017 - either outcome is right
+
+
+# --- secrets and certificates -----------------------------------------------------------------------------------------
+
+
+def private(name: str, text: str = "x", mode: int = 0o600) -> str:
+    Path(name).write_text(text)
+    Path(name).chmod(mode)
+    return name
+
+
+def test_passwords_may_come_from_files() -> None:
+    values = settings.load(
+        {
+            "MYSQL_HOST": "db", "MYSQL_PASSWORD_FILE": private("a", "for the database\n"),
+            "MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("b", "for the broker\nsecond line\n"),
+            "WEB_TOKEN_FILE": private("c", "for-the-web-page\n", 0o640),
+        }
+    )  # fmt: skip
+
+    assert values.database.password == "for the database"  # noqa: S105
+    assert values.mqtt.password == "for the broker"  # noqa: S105
+    assert values.web.token == "for-the-web-page"  # noqa: S105
+    assert "for the" not in repr(values)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o606])
+def test_a_secret_that_others_may_read_or_change_is_refused(mode: int) -> None:
+    (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", "secret", mode)})
+
+    assert "chmod 600" in fault
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \nx"])
+def test_a_file_without_a_secret_is_refused(text: str) -> None:
+    (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", text)})
+
+    assert "first line" in fault
+
+
+def test_a_secret_in_two_places_is_refused() -> None:
+    (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD": "x", "MQTT_PASSWORD_FILE": private("p")})
+
+    assert "keep one of the two" in fault
+
+
+@pytest.mark.parametrize("name", ["MQTT_TLS", "MYSQL_TLS"])
+def test_tls_needs_an_authority_and_both_halves_of_a_certificate(name: str) -> None:
+    base = {"MYSQL_HOST": "db"}
+    ca, cert, key = private("ca", mode=0o644), private("cert", mode=0o644), private("key")
+
+    assert settings.load(base).mqtt.tls is settings.load(base).database.tls is None
+    assert "_CA as well" in faults(base | {f"{name}_CERT": cert, f"{name}_KEY": key})[0]
+    assert "_KEY as well" in faults(base | {f"{name}_CA": ca, f"{name}_CERT": cert})[0]
+    assert "_CERT as well" in faults(base | {f"{name}_CA": ca, f"{name}_KEY": key})[0]
+    whole = settings.load(base | {f"{name}_CA": ca, f"{name}_CERT": cert, f"{name}_KEY": key})
+    part = whole.mqtt.tls if name == "MQTT_TLS" else whole.database.tls
+    assert part == settings.Tls(Path(ca), Path(cert), Path(key), name)
+    system = settings.load(base | {f"{name}_CA": "system"})
+    assert (system.mqtt.tls or system.database.tls) == settings.Tls(None, None, None, name)

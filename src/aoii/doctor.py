@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from aoii import node_keys, settings
+from aoii import node_keys, settings, tls
 from aoii.broker.client import Client
 from aoii.core.errors import AoiiError, SettingsError
 from aoii.gateway import weights
@@ -20,6 +21,7 @@ from aoii.server.db import open_database
 from aoii.settings import Settings
 
 BROKER_WAIT_S = 5.0
+CERTIFICATE_NEAR_DAYS = 30  # as the alert
 DISK_LOW_BYTES = 500 * 1024 * 1024
 CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
 
@@ -59,12 +61,21 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
     for warning in values.warnings:
         what, _, remedy = warning.partition("; ")
         yield Finding("settings", what, remedy)
+    yield from _env_file(values, Path(settings.ENV_FILE) if env_file is None else env_file)
     for subject, look in LOOKS:
         try:
             yield from look(values)
         except AoiiError as error:
             what, _, remedy = str(error).partition("; ")
             yield Finding(subject, what, remedy or "see the message")
+
+
+def _env_file(values: Settings, path: Path) -> Iterator[Finding]:
+    """Nothing, unless others may read the secrets in it."""
+    secrets = [name for name, setting in settings.BY_NAME.items() if setting.secret and name in values.given]
+    with contextlib.suppress(OSError):
+        if secrets and path.stat().st_mode & 0o007 and any(name in path.read_text() for name in secrets):
+            yield Finding("settings", f"{path} holds a secret and others may read it", f"run chmod 600 {path}")
 
 
 def _disk(values: Settings) -> Iterator[Finding]:
@@ -127,17 +138,55 @@ def _broker(values: Settings) -> Iterator[Finding]:
     client.start()
     try:
         if client.wait_ready(BROKER_WAIT_S):
-            yield Finding("broker", f"{where} answers")
+            yield Finding("broker", f"{where} answers{_login(values)}")
+            if client.certificate_expires is not None:
+                yield _certificate(f"the broker's, of {where}", client.certificate_expires)
         elif client.refusal is not None:
-            yield Finding(
-                "broker", client.refusal, "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
-            )
+            state, _, remedy = client.refusal.partition("; ")
+            remedy = remedy or "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
+            yield Finding("broker", state, remedy)
         else:
-            remedy = "start the broker, or correct MQTT_BROKER and MQTT_PORT"
-            state = client.trouble or f"no answer within {BROKER_WAIT_S:g} s"
+            trouble = client.trouble or f"no answer within {BROKER_WAIT_S:g} s"
+            state, _, remedy = trouble.partition("; ")
+            remedy = remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
             yield Finding("broker", f"{where}: {state}", remedy)
     finally:
         client.stop()
+
+
+def _login(values: Settings) -> str:
+    """What is worth knowing of how we are connected."""
+    mqtt, gateway = values.mqtt, values.gateway.gateway_id
+    said = ", encrypted" if mqtt.tls else ", not encrypted" if mqtt.username else ""
+    user = mqtt.username
+    if mqtt.tls is not None and mqtt.tls.cert is not None:
+        user = tls.common_name(mqtt.tls.cert)
+    if user is not None and "GATEWAY_ID" in values.given and user != gateway:
+        said += f"; our user is {user}: with the shipped ACL a gateway {gateway} hears no commit acknowledgement"
+    return said
+
+
+def _certificates(values: Settings) -> Iterator[Finding]:
+    pairs = [(one.name, path) for one in (values.mqtt.tls, values.database.tls) if one for path in (one.ca, one.cert)]
+    for setting, path in [*pairs, ("WEB_TLS", values.web.cert)]:
+        if path is not None:
+            yield _certificate(f"{path} ({setting})", tls.expires(path))
+
+
+def _certificate(whose: str, expires: datetime) -> Finding:
+    days = (expires - datetime.now(UTC)).days
+    ends = f"ends on {expires:%Y-%m-%d}" if days >= 0 else f"ENDED on {expires:%Y-%m-%d}"
+    remedy = "renew it: aoii certs, or whoever made it" if days < CERTIFICATE_NEAR_DAYS else None
+    return Finding("certificate", f"{whose} {ends}", remedy)
+
+
+def _page(values: Settings) -> Iterator[Finding]:
+    web = values.web
+    if web.host not in ("127.0.0.1", "::1", "localhost"):
+        remedy = None if web.token else "set WEB_TOKEN, or WEB_HOST=127.0.0.1; `aoii web` does not start without"
+        how = "with" if web.token else "without"
+        encrypted = "encrypted" if web.cert else "not encrypted"
+        yield Finding("web page", f"on {web.host}:{web.port}, {how} a token, {encrypted}", remedy)
 
 
 def _database(values: Settings) -> Iterator[Finding]:
@@ -148,7 +197,8 @@ def _database(values: Settings) -> Iterator[Finding]:
     with contextlib.closing(open_database(base)) as database:
         database.ping()
         where = f"MySQL at {base.host}:{base.port}" if base.host else f"SQLite, {base.sqlite_path}"
-        yield Finding("database", f"{where}: {database.stats().total} readings")
+        encrypted = ", encrypted" if base.tls else ""
+        yield Finding("database", f"{where}: {database.stats().total} readings{encrypted}")
 
 
 LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
@@ -157,6 +207,8 @@ LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("serial port", _serial),
     ("weights", _weights),
     ("node keys", _keys),
+    ("certificate", _certificates),
+    ("web page", _page),
     ("broker", _broker),
     ("database", _database),
 )

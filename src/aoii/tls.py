@@ -7,9 +7,13 @@ that off. Files are read at every call, so that a renewed certificate is used fr
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aoii.core.errors import InputError
 from aoii.settings import Tls
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 # What OpenSSL 1.1 to 3.5 say, and what it means. An *alert* is the peer's word about us, anything else ours about it.
 _MEANINGS = (
@@ -86,12 +90,19 @@ def expires(cert: Path) -> datetime:
     Raises:
         InputError: The file cannot be read or holds none.
     """
-    from cryptography import x509  # 0.1 s, which a station without certificates need not spend
+    return _read(cert).not_valid_after_utc
 
-    try:
-        return x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
-    except (OSError, ValueError) as error:
-        raise InputError(f"{cert}: no certificate can be read ({_said(error)}); name a PEM file") from error
+
+def common_name(cert: Path) -> str | None:
+    """The common name in a PEM file's first certificate, which is our user name at the broker; None without one.
+
+    Raises:
+        InputError: The file cannot be read or holds none.
+    """
+    from cryptography.x509.oid import NameOID
+
+    names = _read(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else None
 
 
 def expires_of_peer(connection: object) -> datetime | None:
@@ -101,6 +112,15 @@ def expires_of_peer(connection: object) -> datetime | None:
     shown = connection.getpeercert() or {}
     until = shown.get("notAfter")
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(until), UTC) if isinstance(until, str) else None
+
+
+def _read(cert: Path) -> "x509.Certificate":
+    from cryptography import x509  # half a second, which a station without certificates need not spend
+
+    try:
+        return x509.load_pem_x509_certificate(cert.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{cert}: no certificate can be read ({_said(error)}); name a PEM file") from error
 
 
 def _said(error: Exception) -> str:
