@@ -102,7 +102,7 @@ export class DeliveryView {
       setText(list.children[place].children[0], name);
       setText(list.children[place].children[1], value);
     });
-    setText(part("stale"), account.stale_s === null ? "" : words.stale(voice.ago(account.stale_s)));
+    setText(part("stale"), account.stale_s === null ? "" : `(${words.stale(voice.ago(account.stale_s))})`);
     const drawing = item.querySelector("svg");
     drawing.toggleAttribute("hidden", account.track.length < 2 || Math.max(...account.track) === 0);
     drawSpark(drawing.firstElementChild, account.track);
@@ -130,7 +130,7 @@ export class DeliveryView {
     const { words } = voice;
     const present = REASONS.filter((reason) => counts?.[reason]);
     const told = counts === null ? words.lettersUnknown : present.length ? "" : words.lettersNone;
-    setText($("letters-told"), staleS === null ? told : `${told} ${words.stale(voice.ago(staleS))}`.trim());
+    setText($("letters-told"), staleS === null ? told : `${told} (${words.stale(voice.ago(staleS))})`.trim());
     $("letters-table").hidden = !present.length;
     setText($("letters-dropped"), dropped ? words.lettersDropped(voice.whole(dropped)) : "");
     const key = JSON.stringify([voice.name, present, counts]);
@@ -154,9 +154,9 @@ function accountParts() {
   drawing.setAttribute("aria-hidden", "true");
   drawing.append(document.createElementNS("http://www.w3.org/2000/svg", "polyline"));
   return [
-    make("p", { className: "who" }, make("span", { className: "by" }), " ", make("span", { className: "account-state" })),
+    make("p", { className: "who" },
+      make("span", { className: "by" }), " ", make("span", { className: "account-state" }), " ", make("span", { className: "stale" })),
     make("dl", { className: "figures" }),
-    make("span", { className: "stale muted" }),
     drawing,
     make("ul", { className: "notes" }),
   ];

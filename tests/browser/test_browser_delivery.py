@@ -1,0 +1,160 @@
+"""The delivery page in a real browser over real stations: gateway with a receiver, broker, server and database."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Locator, expect
+
+from aoii.broker.client import Client
+from aoii.broker.messages import READINGS_TOPIC
+from browser.pages import PHONE, Visit, Visitor, loaded
+from servers import Mosquitto, Server, free_port, pty_port, until
+from web.station import STATUS_PORTS, WebStation
+
+
+class Station(Server):
+    """A station of the command line; `port` is its status port."""
+
+    def __init__(self, name: str, folder: Path, values: dict[str, object], port: int) -> None:
+        super().__init__(folder / name, port)
+        self._name = name
+        self._values = values
+
+    def command(self) -> list[str]:
+        """The command line."""
+        values = (f"{name}={value}" for name, value in self._values.items())
+        return ["env", *values, sys.executable, "-m", "aoii.cli", self._name]
+
+
+@dataclass
+class World:
+    """Everything from the receiver's port to the page."""
+
+    gateway: Station
+    server: Station
+    web: WebStation
+    receiver: int
+    said: int = 0
+
+    def say(self, readings: int) -> None:
+        """Old nodes are heard this many times; the gateway's answers are read and forgotten."""
+        for _ in range(readings):
+            self.said += 1
+            os.write(self.receiver, f"Received: {20 + self.said / 10:.2f},45.00\r\n".encode())
+
+
+@contextmanager
+def world(folder: Path, mosquitto: Mosquitto) -> Iterator[World]:
+    """The stations, running, with the first reading stored."""
+    ports = dict(zip(STATUS_PORTS, (free_port(), free_port(), 0, 0), strict=True))
+    folder.mkdir(exist_ok=True)
+    with pty_port(folder / "receiver") as receiver:
+        web = WebStation(
+            folder, MQTT_PORT=mosquitto.port, MQTT_NAMESPACE=f"delivery-{free_port()}",
+            SERIAL_PORT=folder / "receiver", **ports,
+        )  # fmt: skip
+        gateway = Station("gateway", folder, web.values, ports["GATEWAY_STATUS_PORT"])
+        server = Station("server", folder, web.values, ports["SERVER_STATUS_PORT"])
+        with server, gateway, web:
+            yield World(gateway, server, web, receiver)
+
+
+def hop(visited: Visit, name: str) -> Locator:
+    return visited.page.locator(f"#hop-{name}")
+
+
+def state(visited: Visit, name: str, word: str) -> None:
+    """Wait until the page says this of a hop."""
+    expect(hop(visited, name).locator(".hop-state")).to_have_text(word)
+
+
+def waits(visited: Visit, count: int) -> None:
+    """Wait until the page shows so many readings in the outbox."""
+    expect(hop(visited, "outbox").locator(".figures div").first).to_have_text(f"waiting{count}")
+
+
+def test_a_server_that_is_killed_is_named_the_outbox_grows_and_empties_again(
+    tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
+) -> None:
+    with world(tmp_path / "world", mosquitto) as stations:
+        visited = visit(f"{stations.web.url}/#delivery")
+        page = visited.page
+        expect(page.locator("#verdict")).to_have_text("Every hop that can be seen works.")
+        stations.say(3)
+        for name in ("radio", "gateway", "outbox", "broker", "server", "database", "commit"):
+            state(visited, name, "works")
+        expect(hop(visited, "radio")).to_contain_text("per minute")
+        waits(visited, 0)
+        expect(page.get_by_text("There are none.")).to_be_visible()
+        visited.shot("well", whole=True)
+
+        stations.server.kill()
+        state(visited, "server", "does not answer")
+        expect(hop(visited, "server")).to_contain_text("Its status port does not answer: Connection refused")
+        state(visited, "database", "works")
+        expect(page.locator("#delivery-badge")).to_have_text("Server: does not answer")
+        expect(page.locator("#verdict")).to_contain_text("Look at: Server (does not answer)")
+        stations.say(5)
+        waits(visited, 5)
+        expect(hop(visited, "outbox")).to_contain_text("It grew by 5 in the last minute: nothing confirms them.")
+        state(visited, "outbox", "look here")
+        visited.shot("killed", whole=True)
+
+        page.get_by_role("button", name="한국어").click()
+        expect(hop(visited, "server").locator(".hop-state")).to_have_text("응답 없음")
+        page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        visited.shot("killed-korean-phone", whole=True)
+        page.get_by_role("button", name="English").click()
+
+        stations.server.start()
+        waits(visited, 0)
+        state(visited, "server", "works")
+        expect(page.locator("#delivery-badge")).to_be_hidden()
+
+
+def test_dead_letters_are_counted_by_reason_with_what_to_do(
+    tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
+) -> None:
+    with world(tmp_path / "world", mosquitto) as stations:
+        sender = Client(loaded(stations.web).mqtt, "stranger")
+        sender.start()
+        until(lambda: sender.is_ready)
+        visited = visit(f"{stations.web.url}/#delivery")
+        state(visited, "server", "works")
+
+        for payload in (b"no JSON", b"{}"):
+            sender.publish(READINGS_TOPIC, payload, 1)
+
+        row = visited.page.locator("#letters-rows tr")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text("malformed2")
+        expect(row).to_contain_text("aoii dlq list --reason malformed")
+        expect(hop(visited, "server")).to_contain_text("2 payloads in the last minute were no messages.")
+        visited.shot("letters", whole=True)
+        sender.stop()
+
+        stations.gateway.freeze()
+        state(visited, "gateway", "does not answer")
+        expect(hop(visited, "gateway")).to_contain_text("no answer within 2 s")
+        state(visited, "radio", "not known")
+        expect(hop(visited, "outbox")).to_contain_text("told")
+        stations.gateway.thaw()
+        state(visited, "gateway", "works")
+
+
+def test_a_page_alone_says_that_nothing_answers(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+    nobody = free_port()
+    with WebStation(tmp_path, MQTT_PORT=mosquitto.port, WEB_STATIONS=f"gateway=127.0.0.1:{nobody}") as station:
+        visited = visit(f"{station.url}/#delivery")
+
+        state(visited, "gateway", "does not answer")
+        expect(hop(visited, "gateway")).to_contain_text("never answered since this page was started")
+        state(visited, "outbox", "not known")
+        expect(visited.page.get_by_text("No server has told of them yet.")).to_be_visible()
+        state(visited, "database", "down")
+        visited.shot("alone", whole=True)

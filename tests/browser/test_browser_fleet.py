@@ -1,0 +1,126 @@
+"""The overview of all nodes in a real browser: the worst first, found by state and name, also when there are 500."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.pages import PHONE, Visitor, stage
+from servers import Mosquitto
+from web.recorded import START_MS, minutes, store
+
+FLEET = 500
+
+
+NODES = 20
+MINUTES = 300
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
+    """Twenty nodes and one that is only expected: number 20 fell silent, number 4 has no log."""
+    now = START_MS / 1000 + MINUTES * 60
+    values = {"CLOCK_SPEED": 1, "CLOCK_START_UNIX_S": now, "WEB_NODES": "20-21"}
+    with stage(tmp_path_factory.mktemp("fleet"), mosquitto, **values) as (station, database):
+        for node in range(1, NODES + 1):
+            story = list(minutes(str(node), count=MINUTES - 150 if node == NODES else MINUTES, shift=70 * node))
+            store(database, story, logs=node != 4)
+        yield f"{station.url}/"
+
+
+def test_the_overview_shows_the_worst_first(url: str, visit: Visitor) -> None:
+    visited = visit(url)
+    tiles = visited.page.locator(".tile")
+    expect(tiles).to_have_count(NODES + 1)
+
+    for place, texts in enumerate([("20", "silent"), ("21", "never heard"), ("4", "heard"), ("1", "gateway right")]):
+        expect(tiles.nth(place)).to_contain_text(f"Node {texts[0]}{texts[1]}")
+    expect(tiles.nth(12)).to_contain_text("Node 11")
+    expect(tiles.nth(20)).to_contain_text("Node 19")
+    visited.shot("twenty-nodes")
+
+
+def test_nodes_are_found_by_state_and_by_name_with_the_keyboard(url: str, visit: Visitor) -> None:
+    page = visit(url).page
+    shown = page.locator("#tiles > li:visible")
+    expect(shown).to_have_count(NODES + 1)
+
+    page.get_by_role("button", name="silent 1").focus()
+    page.keyboard.press("Space")
+    expect(shown).to_have_count(1)
+    expect(page.get_by_role("button", name="silent 1")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Space")
+    page.get_by_role("searchbox", name="Find a node").fill("1")
+    expect(shown).to_have_count(12)
+    page.get_by_role("searchbox", name="Find a node").fill("99")
+    expect(page.get_by_text("No node is like that.")).to_be_visible()
+
+
+def test_the_overview_is_a_table_too_and_tells_states_aloud(url: str, visit: Visitor) -> None:
+    page = visit(url).page
+    expect(page.locator("#fleet-spoken")).to_have_text("silent 1, never heard 1, heard 1, gateway right 18")
+
+    page.get_by_text("The fleet as a table").click()
+    rows = page.locator("#fleet-rows tr")
+    expect(rows).to_have_count(NODES + 1)
+    expect(rows.first).to_contain_text("Node 20silent")
+    page.get_by_role("table").get_by_role("link", name="Node 4", exact=True).click()
+    expect(page.locator("h1:visible")).to_have_text("Node 4")
+
+
+def test_one_node_is_shown_at_once(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+    with stage(tmp_path, mosquitto) as (station, database):
+        store(database, list(minutes("1", count=60)))
+        visited = visit(f"{station.url}/#fleet")
+        expect(visited.page.locator(".tile")).to_have_count(1)
+
+        visited.page.goto("about:blank")
+        visited.page.goto(station.url)
+        expect(visited.page.locator("h1:visible")).to_have_text("Node 1")
+        assert visited.page.url.endswith("#node=1&span=86400")
+
+
+def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(
+    tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
+) -> None:
+    with stage(tmp_path, mosquitto, CLOCK_SPEED=1, CLOCK_START_UNIX_S=START_MS / 1000 + 600) as (station, database):
+        one = [minute.reading for minute in minutes("1", count=10) if minute.reading is not None]
+        database.insert_readings(
+            [
+                replace(reading, identity=replace(reading.identity, node=str(node)))
+                for node in range(1, FLEET + 1)
+                for reading in one
+                if reading.identity is not None
+            ]
+        )
+        visited = visit(station.url)
+        tiles = visited.page.locator(".tile")
+        expect(tiles).to_have_count(FLEET)
+        expect(visited.page.locator("#fleet-count")).to_have_text("500 nodes")
+        visited.shot("five-hundred")
+
+        visited.page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+        assert visited.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        visited.shot("five-hundred-phone")
+        tiles.nth(499).click()
+        expect(visited.page.locator("h1:visible")).to_have_text("Node 500")
+
+
+def test_a_tile_in_use_does_not_run_away(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+    with stage(tmp_path, mosquitto, CLOCK_SPEED=1, CLOCK_START_UNIX_S=START_MS / 1000 + 12000) as (station, database):
+        for node in ("1", "2"):
+            store(database, list(minutes(node, count=200))[100:])
+        visited = visit(station.url)
+        page = visited.page
+        expect(page.locator(".tile")).to_have_count(2)
+        page.locator(".tile").nth(1).focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")
+        expect(page.locator(".tile", has_text="Node 2")).to_be_focused()
+
+        store(database, list(minutes("0", count=5)))  # it is silent, and belongs before the others
+
+        expect(page.locator(".tile")).to_have_count(3)
+        expect(page.locator(".tile", has_text="Node 2")).to_be_focused()

@@ -1,0 +1,179 @@
+"""Every page for every visitor: each language and scheme, desk and phone; legible, nothing cut off, all translated.
+
+The screenshots in the test's temporary folder are for people: look at them after a change of the design.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.pages import DESK, PHONE, Visit, Visitor, stage
+from servers import Mosquitto
+from web.recorded import START_MS, minutes, store
+
+SOURCE = Path(__file__).parent.parent.parent / "src" / "aoii" / "web"
+PAGES = {
+    "fleet": ("#fleet", ".tile"),
+    "node": ("#node=1", "#packets"),
+    "range": ("#node=2&from=2016-01-01T00:00:00Z&to=2016-01-01T03:00:00Z", "#right"),
+    "delivery": ("#delivery", ".hop-state"),
+}
+NORMAL, LARGE = 4.5, 3.0  # WCAG 2.2, 1.4.3; large is 24 px, or bold from 18.66 px
+
+# Texts whose contrast with what lies behind them is too low: [text, ratio].
+FAINT = """([normal, large]) => {
+  const paper = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = (colour) => {
+    paper.clearRect(0, 0, 1, 1);
+    paper.fillStyle = colour;
+    paper.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = paper.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map((n) => top[n] * top[3] + below[n] * (1 - top[3]));
+  const ground = (element) => {
+    if (!element) return [255, 255, 255];
+    const own = rgba(getComputedStyle(element).backgroundColor);
+    return own[3] === 1 ? own.slice(0, 3) : over(own, ground(element.parentElement));
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const faint = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement;
+    const text = walk.currentNode.data.trim();
+    if (!text || !element.checkVisibility() || element.closest("script, noscript, .skip")) continue;
+    const style = getComputedStyle(element);
+    const behind = ground(element);
+    const [one, other] = [light(over(rgba(style.color), behind)), light(behind)].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    const size = parseFloat(style.fontSize);
+    const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (isLarge ? large : normal)) faint.push([text, ratio]);
+  }
+  return faint;
+}"""
+# Elements that a finger cannot hit well, or that a keyboard reaches without a name.
+NAMELESS = """() => [...document.querySelectorAll("a, button, input, [tabindex='0']")]
+  .filter((element) => element.checkVisibility())
+  .filter((element) => !(element.getAttribute("aria-label") || element.getAttribute("aria-labelledby")
+    || element.labels?.length || element.textContent.trim()))
+  .map((element) => element.outerHTML)"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
+    """Six nodes: one fell silent, one is only expected, two have no log."""
+    values = {"CLOCK_SPEED": 1, "CLOCK_START_UNIX_S": START_MS / 1000 + 400 * 60, "WEB_NODES": "1-7"}
+    with stage(tmp_path_factory.mktemp("looks"), mosquitto, **values) as (station, database):
+        for node in range(1, 7):
+            story = list(minutes(str(node), count=200 if node == 5 else 400, shift=200 * node, loses_every=9))
+            store(database, story, logs=node not in (3, 4))
+        yield f"{station.url}/"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_legible_and_whole_in_every_dress(name: str, url: str, visit: Visitor) -> None:
+    address, sign = PAGES[name]
+    visited = visit(f"{url}{address}")
+    page = visited.page
+    expect(page.locator(sign).first).not_to_be_empty()
+    if name in ("node", "range"):
+        visited.draws("temp", "belief", 100)
+
+    for width, size in (("desk", DESK), ("phone", PHONE)):
+        page.set_viewport_size({"width": size["width"], "height": size["height"]})
+        for language, button in (("en", "English"), ("ko", "한국어")):
+            page.get_by_role("button", name=button).click()
+            expect(page.locator("html")).to_have_attribute("lang", language)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                dress = f"{name}-{width}-{scheme}-{language}"
+                assert page.evaluate(FAINT, [NORMAL, LARGE]) == [], dress
+                assert page.evaluate(NAMELESS) == [], dress
+                assert page.evaluate("document.documentElement.scrollWidth") == size["width"], dress
+                assert "undefined" not in page.evaluate("document.body.innerText"), dress
+                visited.shot(dress, whole=True)
+
+
+def test_headings_and_landmarks_are_in_order_on_every_page(url: str, visit: Visitor) -> None:
+    visited = visit(f"{url}#fleet")
+    page = visited.page
+
+    for address, sign in PAGES.values():
+        page.evaluate("(hash) => { location.hash = hash; }", address)
+        expect(page.locator(f"{sign}:visible").first).not_to_be_empty()
+
+        assert page.locator("h1:visible").count() == 1
+        levels = page.evaluate(
+            "[...document.querySelectorAll('h1,h2,h3')].filter((e) => e.checkVisibility()).map((e) => +e.tagName[1])"
+        )
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+        assert page.get_by_role("main").count() == 1
+        assert page.get_by_role("banner").count() == 1
+        assert page.get_by_role("contentinfo").count() == 1
+
+
+def test_the_keyboard_goes_from_the_skip_link_through_the_page_in_the_order_of_reading(
+    url: str, visit: Visitor
+) -> None:
+    visited = visit(f"{url}#fleet")
+    page = visited.page
+    expect(page.locator(".tile")).to_have_count(7)
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    visited.shot("skip")
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator(".filter").first).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert visited.page.url.endswith("#fleet")
+
+
+def test_both_languages_have_the_same_words_and_every_word_that_is_used(url: str, visit: Visitor) -> None:
+    found = visit(url).page.evaluate(
+        """async () => {
+          const {speak} = await import("/static/words.js");
+          const used = [...document.querySelectorAll("[data-word], [data-label], [data-title], [data-hint]")]
+            .flatMap(({dataset}) => [dataset.word, dataset.label, dataset.title, dataset.hint]).filter(Boolean);
+          const names = (words, before) => Object.entries(words).flatMap(([name, word]) =>
+            typeof word === "object" ? names(word, `${before}${name}.`) : [before + name]).sort();
+          return {used, en: names(speak("en").words, ""), ko: names(speak("ko").words, "")};
+        }"""
+    )
+
+    assert found["en"] == found["ko"]
+    assert set(found["used"]) <= set(found["en"])
+    notes = set(re.findall(r'\("(\w+)", \{', (SOURCE / "hops.py").read_text(encoding="utf-8")))
+    assert {f"notes.{code}" for code in notes} == {word for word in found["en"] if word.startswith("notes.")}
+    spoken = set[str]()
+    for script in (SOURCE / "static").glob("*.js"):
+        spoken |= set(re.findall(r"\bwords\.(\w+)", script.read_text(encoding="utf-8")))
+    groups = {word.partition(".")[0] for word in found["en"]}
+    assert spoken - {"js"} <= groups
+
+
+def is_legible(visited: Visit) -> bool:
+    """For a look by hand at one more state."""
+    return visited.page.evaluate(FAINT, [NORMAL, LARGE]) == []
+
+
+def test_the_empty_page_is_legible(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+    with stage(tmp_path, mosquitto) as (station, _):
+        visited = visit(station.url)
+        expect(visited.page.get_by_role("heading", name="No reading yet")).to_be_visible()
+
+        for scheme in ("light", "dark"):
+            visited.page.emulate_media(color_scheme=scheme)
+            assert is_legible(visited)
+            visited.shot(f"empty-{scheme}", whole=True)
