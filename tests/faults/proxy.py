@@ -1,4 +1,4 @@
-"""A TCP proxy between a station and its server that can cut, swallow, delay, and lose the answer to a COMMIT.
+"""A TCP proxy between a station and its server that can cut, swallow, delay, and lose all answers or that to a COMMIT.
 
 One thread with its own event loop serves all proxies. Each proxy is one link of one station, so that a fault can hit
 one station alone. It refuses to know a protocol, but for the one packet of MySQL's that says COMMIT.
@@ -68,7 +68,7 @@ class Proxy:
         self._loop = loop
         self._upstream = upstream
         self._links: set[_Link] = set()
-        self._is_cut = self._is_hole = False
+        self._is_cut = self._is_hole = self._is_deaf = False
         self._delay_s = 0.0
         self._commits_to_lose = 0
         self.commits_lost = 0
@@ -82,6 +82,10 @@ class Proxy:
         """Half-open: connections stay, and new ones are made, and not a byte passes in either direction."""
         self._set(is_hole=True)
 
+    def deafen(self) -> None:
+        """The station hears nothing any more; what it says still gets through, and is acted upon."""
+        self._set(is_deaf=True)
+
     def delay(self, seconds: float) -> None:
         """Every chunk, in each direction, arrives later."""
         self._set(delay_s=seconds)
@@ -94,12 +98,20 @@ class Proxy:
         """Pass everything; connections with a hole in their stream are ended."""
         self._set()
 
-    def _set(self, *, is_cut: bool = False, is_hole: bool = False, delay_s: float = 0.0, commits: int = 0) -> None:
+    def _set(
+        self,
+        *,
+        is_cut: bool = False,
+        is_hole: bool = False,
+        is_deaf: bool = False,
+        delay_s: float = 0.0,
+        commits: int = 0,
+    ) -> None:
         async def apply() -> None:
-            self._is_cut, self._is_hole, self._delay_s = is_cut, is_hole, delay_s
+            self._is_cut, self._is_hole, self._is_deaf, self._delay_s = is_cut, is_hole, is_deaf, delay_s
             self._commits_to_lose = commits
             for link in list(self._links):
-                if is_cut or (link.is_torn and not is_hole):
+                if is_cut or (link.is_torn and not (is_hole or is_deaf)):
                     link.abort()
 
         self._loop.run(apply())
@@ -154,6 +166,9 @@ class Proxy:
         return True
 
     def _towards_station(self, link: _Link, chunk: bytes) -> bool:
+        if self._is_deaf:
+            link.is_torn = True
+            return False
         if link.has_committed:  # the server has answered, so it has committed
             self.commits_lost += 1
             link.abort()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pymysql
 
@@ -274,6 +275,31 @@ def database_half_open(scene: Scene) -> None:
     scene.hold(scene.scale.hole_s)
 
 
+def database_cut(scene: Scene) -> None:
+    link = scene.stack.database_link
+    for _ in range(scene.rng.randint(1, 3)):
+        scene.mid_burst()
+        link.cut()
+        scene.pause(scene.scale.hold_s)
+        link.heal()
+
+
+def replies_lost(scene: Scene) -> None:
+    """What a station says gets through and is acted upon; it never hears of it."""
+    stack = scene.stack
+    link, name = scene.rng.choice(
+        [
+            (stack.gateway_link, "broker to gateway"),
+            (stack.server_link, "broker to server"),
+            (stack.database_link, "database to server"),
+        ]
+    )
+    scene.mid_burst()
+    link.deafen()
+    scene.detail = name
+    scene.hold(scene.scale.hole_s)
+
+
 def slow_database(scene: Scene) -> None:
     scene.stack.database_link.delay(scene.rng.uniform(0.1, 0.4))
     scene.hold(scene.scale.hold_s)
@@ -514,20 +540,43 @@ def database_connections(scene: Scene) -> None:
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
+REPEATED_HOUR_S = 1_761_440_398.0  # two seconds before summer time ended in Berlin in 2025
+
+
 def clock_steps(scene: Scene) -> None:
     """The gateway starts with a wall clock that is wrong, and one that goes through the repeated hour."""
     gateway = scene.stack.gateway
     now_s = time.time()
-    for start_s in scene.rng.sample((0.0, now_s + 3600, now_s - 3600, now_s + 30 * 86400, 1_761_440_398.0), 2):
+    for start_s in scene.rng.sample((0.0, now_s + 3600, now_s - 3600, now_s + 30 * 86400, REPEATED_HOUR_S), 2):
         gateway.kill()
         gateway.start(
             CLOCK_START_UNIX_S=f"{start_s:.3f}",
             CLOCK_ORIGIN_S=f"{time.monotonic():.3f}",
-            TZ="Europe/Berlin",  # the last of these instants is two seconds before summer time ends there
+            TZ="Europe/Berlin",
         )
         before = scene.stack.recorder.accepted
         until(functools.partial(_has_accepted_more, scene, before), WAIT_S, "the gateway accepts")
         scene.pause(scene.scale.hold_s)
+
+
+def clock_steps_running(scene: Scene) -> None:
+    """The wall clock of the running gateway goes an hour on and back, to 1970 and through the repeated hour."""
+    stack = scene.stack
+    steps = stack.folder / "clock_steps"
+    steps.write_text("0")
+    stack.gateway.stop()
+    stack.gateway.start("stepping_clock", CLOCK_STEPS=str(steps), TZ="Europe/Berlin")
+    now_s = time.time()
+    offsets_s = [3600.0, 0.0, -3600.0, -now_s, REPEATED_HOUR_S - now_s, 0.0]
+    scene.rng.shuffle(offsets_s)
+    for offset_s in offsets_s:
+        fresh = steps.with_suffix(".new")
+        fresh.write_text(str(round(1000 * offset_s)))
+        fresh.replace(steps)
+        stack.radio.load(BURST // 4)
+        before = stack.recorder.accepted
+        until(functools.partial(_has_accepted_more, scene, before), WAIT_S, "the gateway accepts")
+        scene.pause(min(scene.scale.hold_s, 3.0))
 
 
 def _has_accepted_more(scene: Scene, before: int) -> bool:
@@ -537,8 +586,20 @@ def _has_accepted_more(scene: Scene, before: int) -> bool:
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 
-def outbox_damaged(scene: Scene) -> None:
-    """Bits of the outbox file flip, or its end is torn off, while the gateway is down."""
+def _tear(scene: Scene, file: BinaryIO, size: int) -> None:
+    file.truncate(size - scene.rng.randrange(1, size // 3))
+
+
+def _flip_bits(scene: Scene, file: BinaryIO, size: int) -> None:
+    for _ in range(scene.rng.randint(1, 8)):
+        file.seek(scene.rng.randrange(100, size))
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1 << scene.rng.randrange(8)]))
+
+
+def _damage_outbox(harm: Callable[[Scene, BinaryIO, int], None], scene: Scene) -> None:
+    """Something happens to the outbox file while the gateway is down."""
     stack = scene.stack
     stack.server.kill()
     scene.mid_burst()
@@ -547,19 +608,8 @@ def outbox_damaged(scene: Scene) -> None:
     lost = stack.gateway.count("aoii_outbox_damaged_total", outcome="lost")
     starts, guesses = stack.gateway.said("gateway started"), stack.gateway.said("is_lost_exact=False")
     stack.gateway.stop()  # the whole content is in the file itself then
-    size = stack.outbox.stat().st_size
-    if scene.rng.random() < 0.3:
-        with stack.outbox.open("r+b") as file:
-            file.truncate(size - scene.rng.randrange(1, size // 3))
-        scene.detail = "torn"
-    else:
-        with stack.outbox.open("r+b") as file:
-            for _ in range(scene.rng.randint(1, 8)):
-                file.seek(scene.rng.randrange(100, size))
-                byte = file.read(1)[0]
-                file.seek(-1, 1)
-                file.write(bytes([byte ^ 1 << scene.rng.randrange(8)]))
-        scene.detail = "bits flipped"
+    with stack.outbox.open("r+b") as file:
+        harm(scene, file, stack.outbox.stat().st_size)
     stack.gateway.start()
     until(lambda: stack.gateway.said("gateway started") > starts, WAIT_S, "the gateway has looked at its file")
     scene.lost = round(stack.gateway.count("aoii_outbox_damaged_total", outcome="lost") - lost)
@@ -574,7 +624,7 @@ _BY_PART: tuple[tuple[Inject, ...], ...] = (
     (broker_kill, freeze_broker, acl_revoked),
     (server_kill, freeze_server),
     (database_kill, freeze_database, database_read_only),
-    (broker_cut, database_half_open, slow_consumer),
+    (broker_cut, broker_half_open, database_cut, database_half_open, replies_lost, slow_consumer, slow_database),
 )
 
 
@@ -649,6 +699,8 @@ SCENARIOS = {
     "broker_cut": Scenario("connections to the broker are cut", broker_cut),
     "broker_half_open": Scenario("connections to the broker carry nothing", broker_half_open),
     "database_half_open": Scenario("the connection to the database carries nothing", database_half_open),
+    "database_cut": Scenario("connections to the database are cut", database_cut),
+    "replies_lost": Scenario("a station is heard and hears nothing", replies_lost),
     "slow_consumer": Scenario("the server hears the broker late", slow_consumer),
     "slow_database": Scenario("the database is slow", slow_database),
     "bad_frames": Scenario(
@@ -673,10 +725,14 @@ SCENARIOS = {
     "database_read_only": Scenario("the database becomes read-only (1290)", database_read_only),
     "database_table_full": Scenario("the table is full (1114)", _refusing(1114, "The table is full", 1)),
     "clock_steps": Scenario("the gateway's clock steps", clock_steps),
+    "clock_steps_running": Scenario("the gateway's clock steps while it runs", clock_steps_running),
     "outbox_damaged": Scenario(
-        "the outbox file is damaged",
-        outbox_damaged,
+        "bits of the outbox file flip",
+        functools.partial(_damage_outbox, _flip_bits),
         has_old_node=False,  # a damaged line could be anybody's
+    ),
+    "outbox_torn": Scenario(
+        "the end of the outbox file is torn off", functools.partial(_damage_outbox, _tear), has_old_node=False
     ),
     "gateway_stop": Scenario("the gateway is asked to stop", gateway_stop),
     "server_stop": Scenario("the server is asked to stop", server_stop),

@@ -94,6 +94,30 @@ def test_half_open_connections_stay_and_carry_nothing_and_never_carry_anything_a
             assert echoes(new)
 
 
+def test_a_deaf_station_is_heard_and_hears_nothing_and_its_connection_is_of_no_use_any_more(
+    loop: Loop,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = Proxy(loop, listener.getsockname()[1])
+        with connected(proxy) as station:
+            server, _ = listener.accept()
+            with server:
+                proxy.deafen()
+                server.settimeout(15)
+                station.settimeout(0.2)
+
+                station.sendall(b"said")
+                assert server.recv(4096) == b"said"
+                server.sendall(b"answered")
+                with pytest.raises(TimeoutError):
+                    station.recv(4096)
+
+                proxy.heal()
+                station.settimeout(15)
+                with contextlib.suppress(ConnectionResetError):
+                    assert station.recv(4096) == b""
+
+
 def test_a_delay_holds_back_each_direction(proxy: Proxy) -> None:
     with connected(proxy) as connection:
         proxy.delay(0.15)

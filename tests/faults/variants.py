@@ -1,11 +1,14 @@
 """Stations that are wrong on purpose, each without one thing that keeps readings from being lost or doubled.
 
 `python -m faults.variants NAME STATION` runs a station as `aoii STATION` would, with one method replaced. If the
-campaign does not notice, the campaign is worth nothing. Production code knows nothing of this.
+campaign does not notice, the campaign is worth nothing. One is right and has a machine whose clock is wrong.
+Production code knows nothing of this.
 """
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from aoii import cli
 from aoii.broker.client import Client, Message, Published
@@ -44,8 +47,18 @@ def without_generation_guard() -> None:
     Client.acknowledge = acknowledge  # type: ignore[method-assign]  # that is the purpose
 
 
+def stepping_clock() -> None:
+    """The machine's wall clock is off by the milliseconds that stand in the file CLOCK_STEPS, from call to call."""
+    from aoii.clock import Clock
+
+    steps = Path(os.environ["CLOCK_STEPS"])
+    steady = Clock.unix_ms
+    Clock.unix_ms = lambda self: steady(self) + int(steps.read_text())  # type: ignore[method-assign]  # that is the purpose
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
-    function.__name__: function for function in (without_unique_key, without_commit_ack, without_generation_guard)
+    function.__name__: function
+    for function in (without_unique_key, without_commit_ack, without_generation_guard, stepping_clock)
 }
 
 
