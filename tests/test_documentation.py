@@ -24,6 +24,8 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/monitoring.md": "docs/ko/모니터링.md",
     "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
+    "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
+    "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
 }
 # what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
 NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "COLUMNS"}
