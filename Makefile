@@ -32,10 +32,11 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 	@scripts/set-up test
 	@scripts/faults
 
-models: ## run the stateful models of outbox and broker link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
+models: ## run the stateful models of outbox, broker link and radio link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
 	@scripts/set-up test
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
-		tests/gateway/test_outbox.py::TestWorld tests/server/test_server_link.py::TestLink $(ARGS)
+		tests/gateway/test_outbox.py::TestWorld tests/server/test_server_link.py::TestLink \
+		tests/edge/test_edge_model.py::TestModel $(ARGS)
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test
