@@ -22,8 +22,8 @@ MINUTES = 300
 def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
     """Twenty nodes and one that is only expected: number 20 fell silent, number 4 has no log."""
     now = START_MS / 1000 + MINUTES * 60
-    values = {"CLOCK_SPEED": 1, "CLOCK_START_UNIX_S": now, "WEB_NODES": "20-21"}
-    with stage(tmp_path_factory.mktemp("fleet"), mosquitto, **values) as (station, database):
+    folder = tmp_path_factory.mktemp("fleet")
+    with stage(folder, mosquitto, CLOCK_SPEED=1, CLOCK_START_UNIX_S=now, WEB_NODES="20-21") as (station, database):
         for node in range(1, NODES + 1):
             story = list(minutes(str(node), count=MINUTES - 150 if node == NODES else MINUTES, shift=70 * node))
             store(database, story, logs=node != 4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.pages import DESK, PHONE, Visit, Visitor, stage
+from browser.pages import DESK, PHONE, Visitor, stage
 from servers import Mosquitto
 from web.recorded import START_MS, minutes, store
 
@@ -71,8 +71,9 @@ NAMELESS = """() => [...document.querySelectorAll("a, button, input, [tabindex='
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
     """Six nodes: one fell silent, one is only expected, two have no log."""
-    values = {"CLOCK_SPEED": 1, "CLOCK_START_UNIX_S": START_MS / 1000 + 400 * 60, "WEB_NODES": "1-7"}
-    with stage(tmp_path_factory.mktemp("looks"), mosquitto, **values) as (station, database):
+    now = START_MS / 1000 + 400 * 60
+    folder = tmp_path_factory.mktemp("looks")
+    with stage(folder, mosquitto, CLOCK_SPEED=1, CLOCK_START_UNIX_S=now, WEB_NODES="1-7") as (station, database):
         for node in range(1, 7):
             story = list(minutes(str(node), count=200 if node == 5 else 400, shift=200 * node, loses_every=9))
             store(database, story, logs=node not in (3, 4))
@@ -101,6 +102,20 @@ def test_a_page_is_legible_and_whole_in_every_dress(name: str, url: str, visit: 
                 assert page.evaluate("document.documentElement.scrollWidth") == size["width"], dress
                 assert "undefined" not in page.evaluate("document.body.innerText"), dress
                 visited.shot(dress, whole=True)
+
+
+def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
+    page = visit(f"{url}#fleet").page
+    expect(page.locator(".tile")).to_have_count(7)
+
+    page.evaluate("document.documentElement.style.setProperty('--muted', '#8a97a5')")
+    page.evaluate("document.querySelector('#search').removeAttribute('aria-label')")
+
+    assert [text for text, ratio in page.evaluate(FAINT, [NORMAL, LARGE]) if text.startswith(("7", "Times"))] == [
+        "7 nodes",
+        "Times are those of the measurement, in your time zone.",
+    ]
+    assert len(page.evaluate(NAMELESS)) == 1
 
 
 def test_headings_and_landmarks_are_in_order_on_every_page(url: str, visit: Visitor) -> None:
@@ -163,11 +178,6 @@ def test_both_languages_have_the_same_words_and_every_word_that_is_used(url: str
     assert spoken - {"js"} <= groups
 
 
-def is_legible(visited: Visit) -> bool:
-    """For a look by hand at one more state."""
-    return visited.page.evaluate(FAINT, [NORMAL, LARGE]) == []
-
-
 def test_the_empty_page_is_legible(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     with stage(tmp_path, mosquitto) as (station, _):
         visited = visit(station.url)
@@ -175,5 +185,5 @@ def test_the_empty_page_is_legible(tmp_path: Path, mosquitto: Mosquitto, visit: 
 
         for scheme in ("light", "dark"):
             visited.page.emulate_media(color_scheme=scheme)
-            assert is_legible(visited)
+            assert visited.page.evaluate(FAINT, [NORMAL, LARGE]) == []
             visited.shot(f"empty-{scheme}", whole=True)

@@ -56,10 +56,10 @@ export class DeliveryView {
     const { words } = this.app.voice;
     const bad = hops.filter((hop) => WORSE.includes(hop.state)).sort((one, other) => WORSE.indexOf(other.state) - WORSE.indexOf(one.state));
     const told = bad.map((hop) => `${words.hops[hop.hop]} (${words.hopStates[hop.state]})`).join(", ");
-    const isKnown = hops.some((hop) => hop.state !== "unknown");
+    const unseen = hops.filter((hop) => hop.state === "unknown").map((hop) => words.hops[hop.hop]).join(", ");
     const verdict = $("verdict");
-    verdict.dataset.hop = bad.length ? bad[0].state : isKnown ? "ok" : "unknown";
-    setText(verdict, bad.length ? words.trouble(told) : isKnown ? words.allWell : words.notSeen);
+    verdict.dataset.hop = bad.length ? bad[0].state : unseen ? "unknown" : "ok";
+    setText(verdict, bad.length ? words.trouble(told) : unseen ? words.notSeen(unseen) : words.allWell);
   }
 
   newHop(hop) {

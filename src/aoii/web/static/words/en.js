@@ -150,8 +150,8 @@ export const en = {
   // delivery
   delivery: "Delivery",
   deliveryMore: "The way of a reading from the radio to the commit acknowledgement, as each station tells it.",
-  allWell: "Every hop that can be seen works.",
-  notSeen: "No station has told yet how it is.",
+  allWell: "Every hop works.",
+  notSeen: (hops) => `What can be seen works. Not known: ${hops}.`,
   trouble: (hops) => `Look at: ${hops}.`,
   hops: {
     radio: "Radio",

@@ -150,8 +150,8 @@ export const ko = {
   // delivery
   delivery: "전달 경로",
   deliveryMore: "측정값이 무선에서 커밋 확인까지 가는 길을 각 프로그램이 알려 준 대로 보여 줍니다.",
-  allWell: "볼 수 있는 구간은 모두 정상입니다.",
-  notSeen: "아직 상태를 알려 준 프로그램이 없습니다.",
+  allWell: "모든 구간이 정상입니다.",
+  notSeen: (hops) => `볼 수 있는 구간은 정상입니다. 알 수 없는 구간: ${hops}.`,
   trouble: (hops) => `살펴볼 곳: ${hops}.`,
   hops: {
     radio: "무선",
