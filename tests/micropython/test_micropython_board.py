@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from aoii import board as builder
-from aoii import node_keys
+from aoii import node_keys, recordings
 from aoii.core.frames import EVENT, LOW_BATTERY, Uplink, decode_uplink
+from aoii.core.learner import Learner
 from board import Board
 from parts import bench
 from parts.world import Counting, World, walk
@@ -42,8 +43,8 @@ def step():
     global world
     if world is None:
         from aoii.core.learner import Learner
-        from parts.world import World, walk
-        world = World(walk(120), 0, {is_deep}, Learner, 1)
+        from parts.world import World
+        world = World({readings}, 0, {is_deep}, Learner, 1)
     else:
         world.turn()
 def result():
@@ -133,12 +134,18 @@ def test_a_node_that_sleeps_deeply_is_there_too_the_one_that_never_slept(board: 
     assert found == [here.digest(), here.learned().decode(), 1]
 
 
-def test_so_it_is_with_the_learner(board: Board) -> None:
-    awake: Any = board.run(LEARNING.format(is_deep=False), steps=60)
-    asleep: Any = board.run(LEARNING.format(is_deep=True), steps=60)
+def test_so_it_is_with_the_learner_on_a_recording(board: Board) -> None:
+    (series,) = recordings.load()
+    readings = list(zip(series.temperature_c, series.humidity_c, strict=True))[900:1000]  # an afternoon
+    here = World(readings, 0, False, Learner)
 
-    assert asleep[2] > 20
-    assert (asleep[0], asleep[1]) == (awake[0], awake[1])
+    awake: Any = board.run(LEARNING.format(readings=readings, is_deep=False), steps=80)
+    asleep: Any = board.run(LEARNING.format(readings=readings, is_deep=True), steps=80)
+    for _ in range(79):  # the first step there imports
+        here.turn()
+
+    assert asleep[2] > 60
+    assert (asleep[0], asleep[1]) == (awake[0], awake[1]) == (here.digest(), here.clock.now_ms())
 
 
 def test_what_aoii_board_writes_boots_and_the_gateway_believes_its_frames(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ..node import Node
 from .board_flash import Files, FlashStore, Pillow, Shelf
 from .board_node import DEEP_MS, NAP_MS, Parts, Station
 from .board_radio import Air, Radio, airtime_ms
-from .board_sensor import Aht20, Battery
+from .board_sensor import POWER_ON_MS, Aht20, Battery
 
 MYPY = False
 if MYPY:
@@ -121,7 +121,8 @@ def wake(config: "Config", feed: "Any") -> Station:
     pins = config["pins"]
     clock = BoardClock()
     if "power" in pins:
-        machine.Pin(pins["power"], machine.Pin.OUT)(0)  # Vext of some boards, on when low
+        machine.Pin(pins["power"], machine.Pin.OUT)(0)  # Vext of some boards, on when low; a sleep lets go of it
+        clock.sleep_ms(POWER_ON_MS)
     air = Air(*config["air"])
     radio = _radio(config, clock, air)
     i2c = machine.I2C(0, scl=machine.Pin(pins["scl"]), sda=machine.Pin(pins["sda"]), freq=100_000)
@@ -157,7 +158,11 @@ def receiver(config: "Config", port: "Any") -> "Any":
     from . import board_receiver
 
     clock = BoardClock()
-    return board_receiver.Station(_radio(config, clock, Air(*config["air"])), port, clock, config["listens"])
+    air = Air(*config["air"])
+    radio = _radio(config, clock, air)
+    return board_receiver.Station(
+        radio, port, clock, lambda size: airtime_ms(air, size), config["duty_permille"], config["listens"]
+    )
 
 
 def timing(air: Air, duty_permille: int, listens: bool) -> Timing:

@@ -16,6 +16,7 @@ if MYPY:
 
 BACKLOG_SLOTS = 64
 SLOTS_FILE = "slots.bin"
+NO_SUCH_FILE = 2  # ENOENT
 RTC_BYTES = 2048  # MicroPython's RTC().memory() on an ESP32
 
 _SHELF = "<IHI"  # sequence number, length, check sum of both and of the content
@@ -42,11 +43,17 @@ class Files:
             return b""
 
     def write(self, name: str, at: int, content: bytes) -> None:
-        """Replace the bytes from position `at` on; the file is made when it is not there."""
+        """Replace the bytes from position `at` on; the file is made when it is not there.
+
+        Raises:
+            OSError: It cannot be written. What was in it stays.
+        """
         path = f"{self._folder}/{name}"
         try:
             file = open(path, "r+b")  # noqa: PTH123, SIM115
-        except OSError:
+        except OSError as error:
+            if error.args[0] != NO_SUCH_FILE:  # it may be there: making it would empty it
+                raise
             file = open(path, "w+b")  # noqa: PTH123, SIM115
         with file:
             file.seek(at)
@@ -56,6 +63,8 @@ class Files:
 class FlashStore:
     """A node's numbers and backlog in one file of slots; the same as `host.FileStore`.
 
+    The file is read once, at the start: opening it for each of 66 slots would cost more than the sample.
+
     Args:
         disk: The board's files.
         slots: How many records it holds.
@@ -64,21 +73,22 @@ class FlashStore:
     def __init__(self, disk: "Disk", slots: int = NUMBER_SLOTS + BACKLOG_SLOTS) -> None:
         self.slots = slots
         self._disk = disk
-        if len(disk.read(SLOTS_FILE, 0, slots * SLOT_BYTES)) < slots * SLOT_BYTES:
-            self._lengthen()
+        self._content = disk.read(SLOTS_FILE, 0, slots * SLOT_BYTES)
+        missing = slots * SLOT_BYTES - len(self._content)
+        if missing:  # it is new, or its first writing was cut; what is there stays
+            disk.write(SLOTS_FILE, len(self._content), b"\xff" * missing)
+            self._content += b"\xff" * missing
 
     def read(self, slot: int) -> bytes:
         """What was written last; all ones when nothing ever was."""
-        return self._disk.read(SLOTS_FILE, slot * SLOT_BYTES, SLOT_BYTES)
+        return self._content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
 
     def write(self, slot: int, record: bytes) -> None:
         """Keep `record`."""
-        self._disk.write(SLOTS_FILE, slot * SLOT_BYTES, record + bytes(SLOT_BYTES - len(record)))
-
-    def _lengthen(self) -> None:
-        """Add what is missing of a file that is new, or whose first writing was cut; what is there stays."""
-        there = len(self._disk.read(SLOTS_FILE, 0, self.slots * SLOT_BYTES))
-        self._disk.write(SLOTS_FILE, there, b"\xff" * (self.slots * SLOT_BYTES - there))
+        at = slot * SLOT_BYTES
+        record += bytes(SLOT_BYTES - len(record))
+        self._disk.write(SLOTS_FILE, at, record)
+        self._content = self._content[:at] + record + self._content[at + SLOT_BYTES :]
 
 
 class Shelf:

@@ -3,10 +3,13 @@
 What passes and in which form is decided by `edge.relay`.
 """
 
+from ...core.link import Budget
 from ..relay import Relay
 
 MYPY = False
 if MYPY:
+    from collections.abc import Callable
+
     from .board_radio import Radio
     from .board_shapes import Clock, Port
 
@@ -20,14 +23,26 @@ class Station:
         radio: The radio.
         port: The USB port.
         clock: Time.
+        airtime_ms: Of a packet of so many bytes.
+        duty_permille: Share of the air that it may use in any hour; an answer beyond that is not sent.
         listens: Whether it must find the channel free before it sends, as in KR920.
     """
 
-    def __init__(self, radio: "Radio", port: "Port", clock: "Clock", listens: bool) -> None:
+    def __init__(
+        self,
+        radio: "Radio",
+        port: "Port",
+        clock: "Clock",
+        airtime_ms: "Callable[[int], int]",
+        duty_permille: int,
+        listens: bool,
+    ) -> None:
         self.relay = Relay()
         self._radio = radio
         self._port = port
         self._clock = clock
+        self._airtime_ms = airtime_ms
+        self._budget = Budget(duty_permille)
         self._listens = listens
         self._sending_until_ms: int | None = None
 
@@ -45,10 +60,17 @@ class Station:
             if said:
                 self._port.write(said)
         data = self.relay.next(now_ms)
-        if data and (not self._listens or self._radio.is_free()):
+        if data and self._may_send(len(data), now_ms):
             self._radio.begin(data)
             self._sending_until_ms = now_ms + SEND_LIMIT_MS
         return bool(chunk or packet or data)
+
+    def _may_send(self, size: int, now_ms: int) -> bool:
+        airtime_ms = self._airtime_ms(size)
+        if self._budget.ready_ms(airtime_ms, now_ms) > now_ms or (self._listens and not self._radio.is_free()):
+            return False
+        self._budget.spend(airtime_ms, now_ms)
+        return True
 
     def _finish(self, now_ms: int) -> bool:
         """While a packet goes out nothing can be heard; whether it is out."""
