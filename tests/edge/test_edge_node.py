@@ -435,6 +435,35 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
     assert len({frame for frame, _ in numbered}) == len(numbered)  # one frame number, one content
 
 
+@pytest.mark.parametrize("rate", [0.98, 1.0, 1.02])
+def test_a_node_whose_tick_drifts_evaluates_what_the_gateway_does_once_it_knows_its_drift(rate: float) -> None:
+    wobble = Wobble()
+    node, gateway = make(SETTINGS._replace(heartbeat_s=3600), wobble)
+    chance = random.Random(2)
+    temperature, compared, different = 20.0, 0, 0
+    for minute in range(3 * 1440):
+        tick_ms = minute * PERIOD_MS
+        true_ms = int(tick_ms / rate)
+        temperature += chance.choice((0, 0, 0, 0, 0.03, -0.03))
+        was_settled = node.is_settled and node.picture is not None
+        sends = node.sample(tick_ms, temperature, 50.0)
+        if was_settled and minute >= 1440:
+            assert gateway.picture is not None
+            assert node.sampled is not None
+            compared += 1
+            different += node.sampled[2:4] != gateway.picture.at(true_ms)
+        for send in sends:
+            ack = gateway.hear(send.data, true_ms + 300)
+            assert ack is not None
+            node.receive(ack, tick_ms + int(500 * rate))
+
+    assert compared > 2000
+    assert different <= compared / 100  # at the border between two steps; without the drift it is a third
+    unix_ms = node.unix_ms(tick_ms)
+    assert unix_ms is not None
+    assert abs(unix_ms - UNIX_S * 1000 - true_ms) < 2000
+
+
 def test_the_link_of_a_node_uses_the_documented_patience() -> None:
     node, _ = make()
     node.sample(0, 20.0, 50.0)
