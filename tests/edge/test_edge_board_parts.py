@@ -110,6 +110,26 @@ def test_a_radio_that_never_gets_done_is_given_up(bench: Bench) -> None:
 
     bench.chip.is_deaf = False
     assert bench.radio.send(SENT)
+    assert bench.chip.faults == []
+
+
+def test_a_radio_that_hangs_is_reset_and_set_up_anew(bench: Bench) -> None:
+    settings = bytes(bench.chip.registers[0x06:0x3A])
+    bench.chip.is_deaf = True
+    bench.radio.send(SENT)
+    bench.chip.is_deaf = False
+
+    assert bench.chip.resets == 2
+    bench.chip.registers[0x0D] = bench.chip.registers[0x22] = 0  # where the FIFO stood
+    assert bytes(bench.chip.registers[0x06:0x3A]) == settings
+
+
+def test_a_radio_that_vanished_is_an_error(bench: Bench) -> None:
+    bench.chip.is_deaf = True
+    bench.chip.version = 0xFF
+
+    with pytest.raises(WorldError, match="0xff"):
+        bench.radio.send(SENT)
 
 
 @pytest.mark.parametrize(("frequency_hz", "rssi", "snr"), [(433_000_000, -97, 7), (868_100_000, -120, -9)])

@@ -91,6 +91,7 @@ class Sx127x:
         self.level_dbm = -120
         self.has_preamble = False
         self.is_deaf = False
+        self.resets = 0
         self.faults: list[str] = []
         self._address: int | None = None
         self._is_write = False
@@ -174,6 +175,7 @@ class Sx127x:
 
     def _reset(self, level: int) -> None:
         if level == 0:
+            self.resets += 1
             self._power_on()
 
     def _selected(self, level: int) -> None:

@@ -171,6 +171,7 @@ class Radio:
             raise InputError(f"radio settings: {fault}")
         self._spi = spi
         self._select = select
+        self._reset = reset
         self._clock = clock
         self._air = air
         self._carrier_dbm = carrier_dbm
@@ -178,11 +179,19 @@ class Radio:
         self._is_listening = False
         self.damaged = 0
         select(1)
-        if reset is not None:
-            reset(0)
-            clock.sleep_ms(RESET_MS)
-            reset(1)
-            clock.sleep_ms(RESET_MS)
+        self.start()
+
+    def start(self) -> None:
+        """Reset the chip and set it up, at the beginning or because it does not do what it was told.
+
+        Raises:
+            WorldError: No SX127x answers.
+        """
+        if self._reset is not None:
+            self._reset(0)
+            self._clock.sleep_ms(RESET_MS)
+            self._reset(1)
+            self._clock.sleep_ms(RESET_MS)
         found = self._get(VERSION)
         if found != SILICON:
             raise WorldError(
@@ -191,14 +200,17 @@ class Radio:
         self._configure()
 
     def send(self, data: bytes) -> bool:
-        """Send and wait until it is on the air; False when the radio did not say so in twice its airtime."""
+        """Send and wait until it is on the air; False when the radio did not say so in twice its airtime.
+
+        Then it is started anew, for the next packet.
+        """
         self.begin(data)
         duration_ms = airtime_ms(self._air, len(data))
         deadline_ms = self._clock.now_ms() + 2 * duration_ms + 100
         self._clock.sleep_ms(duration_ms)
         while not self.is_sent():
             if self._clock.now_ms() > deadline_ms:
-                self._mode(STANDBY)
+                self.start()
                 return False
             self._clock.sleep_ms(POLL_MS)
         return True

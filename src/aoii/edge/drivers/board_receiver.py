@@ -74,10 +74,13 @@ class Station:
 
     def _finish(self, now_ms: int) -> bool:
         """While a packet goes out nothing can be heard; whether it is out."""
-        if self._sending_until_ms is None or not (self._radio.is_sent() or now_ms > self._sending_until_ms):
-            return False
+        is_sent = self._radio.is_sent()
+        if not is_sent:
+            if self._sending_until_ms is None or now_ms <= self._sending_until_ms:
+                return False
+            self._radio.start()
         self._sending_until_ms = None
         said = self.relay.sent()
-        if said:
+        if said and is_sent:
             self._port.write(said)
         return True
