@@ -1,7 +1,12 @@
 """Airtime and energy against published values and arithmetic by hand."""
 
+import math
+
 import pytest
 
+from aoii.core import frames
+from aoii.core.frames import UPLINK_BYTES
+from aoii.core.link import TIMING
 from aoii.lab.airtime import ACK_BYTES, Radio, airtime_s
 
 
@@ -12,6 +17,22 @@ def test_the_published_check_value() -> None:
 @pytest.mark.parametrize(("sf", "ms"), [(7, 51.5), (10, 329.7), (12, 1318.9)])
 def test_sixteen_bytes(sf: int, ms: float) -> None:
     assert airtime_s(16, sf) * 1000 == pytest.approx(ms, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("sf", "ms"), [(7, 71.936), (8, 133.632), (9, 246.784), (10, 452.608), (11, 987.136), (12, 1810.432)]
+)
+def test_an_uplink_of_ours_by_hand(sf: int, ms: float) -> None:
+    """32 bytes: 8 x 32 - 4 SF + 44 bits, in 4 (SF - 2 DE) a block of five symbols, and 20.25 symbols before."""
+    blocks = {7: 10, 8: 9, 9: 8, 10: 7, 11: 8, 12: 7}[sf]
+    assert ms == pytest.approx((20.25 + 5 * blocks) * 2**sf / 125)
+
+    assert airtime_s(32, sf) * 1000 == pytest.approx(ms)
+
+
+def test_the_links_own_airtime_is_that_of_the_formula() -> None:
+    assert math.ceil(airtime_s(UPLINK_BYTES, 9) * 1000) == TIMING.airtime_ms
+    assert ACK_BYTES == frames.ACK_BYTES
 
 
 def test_options_of_the_formula() -> None:
@@ -35,6 +56,7 @@ def test_energy_by_hand() -> None:
     charge_mas = up * 29 + listen * 11.5 + (up + listen) * 40 + (86_400 - up - listen) * 0.010
 
     assert Radio(7).energy_mj_per_day(0, 1, 32) == pytest.approx(3.3 * charge_mas)
+    assert Radio(7).energy_mj_per_packet(32) == pytest.approx(3.3 * (up * 29 + listen * 11.5 + (up + listen) * 40))
 
 
 def test_with_light_sleep_saved_packets_hardly_matter() -> None:

@@ -162,6 +162,15 @@ def test_equal_to_the_threshold_is_wrong_and_just_below_is_right() -> None:
     assert replay(made([2000, 2050]), policy("send_on_delta"), Options(), quiet()).packets == 2
 
 
+def test_with_a_threshold_on_the_age_a_short_deviation_costs_no_packet_and_a_lasting_one_is_corrected() -> None:
+    outcome = replay(
+        made([2000, 2100, 2000, 2100, 2100, 2100, 2200, 2200]), policy("send_on_delta"), Options(tau=2), quiet()
+    )
+
+    assert outcome.sent == [True, False, False, False, True, False, False, True]
+    assert outcome.meter.wrong == 3
+
+
 def found(loss: float, *names: str) -> list[Entry]:
     recording = [("folder/day.csv.gz", [shipped()])]
     return list(entries(recording, names, Options(), lambda _: losses.Random(loss, loss, "1")))

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 SPREADING_FACTORS = range(7, 13)
+DUTY = 0.01  # of the EU868 default channels (ETSI EN 300 220; LoRaWAN regional parameters RP002, section EU863-870)
 ACK_BYTES = 22  # an acknowledgement without settings, docs/reference/wire-format.md
 
 VOLTAGE_V = 3.3
@@ -56,6 +57,16 @@ class Radio:
     power_dbm: int = 13
     light_sleep: bool = False
 
+    def energy_mj_per_packet(self, frame_bytes: int) -> float:
+        """What one transmission and listening for its reply use, mJ, with the board awake meanwhile."""
+        on_air_s, listen_s = self._exchange_s(frame_bytes)
+        charge_mas = on_air_s * TRANSMIT_MA[self.power_dbm] + listen_s * RECEIVE_MA + (on_air_s + listen_s) * AWAKE_MA
+        return charge_mas * VOLTAGE_V
+
+    def _exchange_s(self, frame_bytes: int) -> tuple[float, float]:
+        """Transmitting, and listening."""
+        return airtime_s(frame_bytes, self.sf), REPLY_S + airtime_s(ACK_BYTES, self.sf)
+
     def energy_mj_per_day(self, samples: float, uplinks: float, frame_bytes: int) -> float:
         """What a node uses in a day, mJ: sleeping, sampling, transmitting, and listening for the reply.
 
@@ -64,15 +75,10 @@ class Radio:
             uplinks: Transmissions a day, resends among them.
             frame_bytes: Length of the uplink.
         """
-        on_air_s = airtime_s(frame_bytes, self.sf)
-        listen_s = REPLY_S + airtime_s(ACK_BYTES, self.sf)
-        awake_s = samples * SAMPLE_S + uplinks * (on_air_s + listen_s)
-        charge_mas = (
-            uplinks * (on_air_s * TRANSMIT_MA[self.power_dbm] + listen_s * RECEIVE_MA)
-            + awake_s * AWAKE_MA
-            + max(86_400 - awake_s, 0.0) * (LIGHT_SLEEP_MA if self.light_sleep else DEEP_SLEEP_MA)
-        )
-        return charge_mas * VOLTAGE_V
+        awake_s = samples * SAMPLE_S + uplinks * sum(self._exchange_s(frame_bytes))
+        sleep_ma = LIGHT_SLEEP_MA if self.light_sleep else DEEP_SLEEP_MA
+        charge_mas = samples * SAMPLE_S * AWAKE_MA + max(86_400 - awake_s, 0.0) * sleep_ma
+        return uplinks * self.energy_mj_per_packet(frame_bytes) + charge_mas * VOLTAGE_V
 
     @staticmethod
     def battery_years(energy_mj_per_day: float, capacity_mah: float) -> float:

@@ -70,6 +70,13 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="S",
         help="a node that was silent for so many seconds reports; 0: never (default)",
     )
+    add(
+        "--tau",
+        type=_whole(1, 255),
+        default=1,
+        metavar="N",
+        help="a picture is corrected when it has been wrong at N samples in a row (default: %(default)s)",
+    )
     add("--seed", type=_whole(0, 2**31 - 1), default=1, metavar="N", help="of the losses (default: %(default)s)")
     add(
         "--prior",
@@ -168,7 +175,8 @@ def _add_airtime(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     airtime = commands.add_parser(
         "airtime",
         help="packets, time on air, energy and battery life for SF7 to SF12",
-        description="Time on air by the Semtech formula, and a model of energy and battery life with cited currents. "
+        description="Time on air by the Semtech formula, how many packets a duty cycle of 1 % allows, and a model of "
+        "energy and battery life with cited currents. "
         "Packets a day come from a replay of a recording, or from --packets.",
         epilog="Example: aoii lab airtime --packets 135 --battery 3000",
     )
@@ -287,7 +295,8 @@ def _options(options: argparse.Namespace) -> "Options":
     mlp = None
     if "mlp" in _policies(options.policy):
         mlp = pretrain.load_mlp(options.mlp or pretrain.MLP_FILE)
-    return Options((options.beta_temp, options.beta_hum), options.heartbeat, weights, mlp, Radio(options.sf))
+    epsilon = (options.beta_temp, options.beta_hum)
+    return Options(epsilon, options.heartbeat, options.tau, weights, mlp, Radio(options.sf))
 
 
 def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
@@ -357,10 +366,12 @@ def _report(options: argparse.Namespace) -> int:
 def _airtime(options: argparse.Namespace) -> int:
     from rich.table import Table
 
-    from .airtime import SPREADING_FACTORS, Radio, airtime_s
+    from .airtime import DUTY, SPREADING_FACTORS, Radio, airtime_s
 
     table = Table(
-        "policy", "SF", "packets/day", "ms/packet", "airtime s/day", "duty %", "mJ/day", "battery years", box=None
+        *("policy", "SF", "packets/day", "ms/packet", "mJ/packet", "airtime s/day", "duty %", "at most/day"),
+        *("mJ/day", "battery years"),
+        box=None,
     )
     for name, samples, packets, size in _packets_a_day(options):
         for sf in SPREADING_FACTORS:
@@ -372,8 +383,10 @@ def _airtime(options: argparse.Namespace) -> int:
                 str(sf),
                 f"{packets:.0f}",
                 f"{1000 * airtime_s(size, sf):.1f}",
+                f"{radio.energy_mj_per_packet(size):.1f}",
                 f"{on_air_s:.1f}",
                 f"{on_air_s / 864:.3f}",
+                f"{int(DUTY * 86_400 / airtime_s(size, sf))}",
                 f"{energy_mj:.0f}",
                 f"{radio.battery_years(energy_mj, options.battery):.2f}",
             )

@@ -33,6 +33,7 @@ class Options:
     Attributes:
         epsilon: Thresholds, hundredths of °C and %RH.
         heartbeat_s: A node that was silent for so long reports; 0: never.
+        tau: A picture is corrected at so many wrong samples in a row, at least 1.
         prior: What `plan` starts from.
         mlp: What `mlp` starts from.
         radio: For airtime and energy.
@@ -40,6 +41,7 @@ class Options:
 
     epsilon: Pair = (50, 300)
     heartbeat_s: int = 0
+    tau: int = 1
     prior: Prior = prior.WEIGHTS
     mlp: Weights | None = None
     radio: Radio = field(default_factory=Radio)
@@ -91,8 +93,9 @@ def is_wrong(reading: Pair, believed: Pair | None, epsilon: Pair) -> bool:
 class _Link:
     """One node, its gateway and the channel between them, for one series."""
 
-    def __init__(self, policy: Policy, world: World, channel: Channel, outcome: Outcome) -> None:
+    def __init__(self, policy: Policy, world: World, channel: Channel, outcome: Outcome, tau: int) -> None:
         self._policy, self._world, self._channel, self._outcome = policy, world, channel, outcome
+        self._tau = tau
         self._node = policy.node(world)
         self.begin()
 
@@ -101,6 +104,7 @@ class _Link:
         self._gateway = self._policy.picture(self._world)
         self._mirror = self._gateway if self._channel.lossless else self._gateway.copy()
         self._is_open = True  # the last packet has no acknowledgement
+        self._age = 0  # samples for which the picture has been wrong
 
     def advance(self, reading: Pair, steps: int, day_ms: int) -> tuple[Pair | None, Pair | None]:
         """Go on to the next sample: what the gateway believes, and what the node takes it to believe."""
@@ -110,7 +114,8 @@ class _Link:
 
     def must_speak(self, reading: Pair, believed: Pair | None) -> bool:
         """Whether the node has to send because of the sample, or because nobody answered the packet before."""
-        return self._is_open or is_wrong(reading, believed, self._world.epsilon)
+        self._age = self._age + 1 if is_wrong(reading, believed, self._world.epsilon) else 0
+        return self._is_open or self._age >= self._tau
 
     def send(self, held: Pair | None, at_s: float) -> Pair | None:
         """Send the sample, again and again if need be; what the gateway believes afterwards."""
@@ -125,6 +130,7 @@ class _Link:
             self._outcome.acks += 1
             if self._channel.down():
                 self._is_open = False
+                self._age = 0
                 break
         else:
             self._is_open = self._policy.resends
@@ -145,7 +151,7 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
     """
     outcome = Outcome()
     world = World(options.epsilon, len(series), packets, options.prior, options.mlp)
-    link = _Link(policy, world, channel, outcome)
+    link = _Link(policy, world, channel, outcome, options.tau)
     starts = set(pieces(series))
     meter = AoiiMeter()
     silent_s = 0.0
