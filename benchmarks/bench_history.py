@@ -64,7 +64,7 @@ def fill(path: Path, nodes: int, days: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--days", type=int, default=365, help="days in the database")
-    parser.add_argument("--nodes", type=int, default=3, help="nodes whose rows lie between each other's")
+    parser.add_argument("--nodes", type=int, default=2, help="nodes whose rows lie between each other's")
     parser.add_argument("--runs", type=int, default=5, help="times that each range is read")
     parser.add_argument("--folder", type=Path, help="where the file lies; by default the folder for temporary files")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
