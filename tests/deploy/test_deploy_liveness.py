@@ -4,16 +4,16 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from aoii import settings
 from aoii.server.db import open_database
@@ -99,11 +99,11 @@ KINDS = {
 class Station:
     """A station under a supervisor."""
 
-    def __init__(self, kind: Kind, folder: Path, broker_port: int) -> None:
+    def __init__(self, kind: Kind, folder: Path, broker_port: int, port: int) -> None:
         self.supervisor = Supervisor(folder / "notify", WATCHDOG_S)
         self._orders = folder / "orders"
         self._log = folder / "station.log"
-        self._port = free_port()
+        self._port = port
         self.do("go on")
         environ = {
             "PATH": os.environ["PATH"], "AOII_DATA_DIR": str(folder / "data"),
@@ -147,8 +147,8 @@ def ported(name: str, folder: Path) -> contextlib.AbstractContextManager[object]
 
 
 @contextlib.contextmanager
-def running(name: str, folder: Path, broker_port: int) -> Iterator[Station]:
-    station = Station(KINDS[name], folder, broker_port)
+def running(name: str, folder: Path, broker_port: int, port: int | None = None) -> Iterator[Station]:
+    station = Station(KINDS[name], folder, broker_port, port or free_port())
     try:
         yield station
     finally:
@@ -168,45 +168,64 @@ def is_hungry(supervisor: Supervisor) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_a_station_that_hangs_is_not_alive_and_leaves_the_watchdog_hungry(
-    name: str, tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    with ported(name, tmp_path), running(name, tmp_path, mosquitto.port) as station:
+def hang(name: str, folder: Path, broker_port: int, port: int) -> None:
+    with ported(name, folder), running(name, folder, broker_port, port) as station:
         supervisor = station.supervisor
-        until(lambda: supervisor.has("READY=1"), 60, "ready")
+        until(lambda: supervisor.has("READY=1"), 60, f"{name}: ready")
         assert station.asked("/readyz")[0] == 200
-        until(lambda: "WATCHDOG=1" in supervisor.news(), 30, "the watchdog is fed")
+        until(lambda: "WATCHDOG=1" in supervisor.news(), 30, f"{name}: the watchdog is fed")
 
         station.do("hang")
-        until(lambda: station.asked("/healthz")[0] == 503, 60, "not alive")
-        until(lambda: is_hungry(supervisor), 60, "nobody feeds the watchdog")
+        until(lambda: station.asked("/healthz")[0] == 503, 60, f"{name}: not alive")
+        until(lambda: is_hungry(supervisor), 60, f"{name}: nobody feeds the watchdog")
         _, content = station.asked("/healthz")
         assert content["reason"] == f"makes no progress: {KINDS[name].culprit}"
 
         station.do("go on")
-        until(lambda: station.asked("/healthz")[0] == 200, 60, "alive again")
-        until(lambda: "WATCHDOG=1" in supervisor.news(), 30, "the watchdog is fed again")
+        until(lambda: station.asked("/healthz")[0] == 200, 60, f"{name}: alive again")
+        until(lambda: "WATCHDOG=1" in supervisor.news(), 30, f"{name}: the watchdog is fed again")
         station.process.send_signal(signal.SIGTERM)
-        assert station.process.wait(20) == 0
+        assert station.process.wait(30) == 0
         assert supervisor.has("STOPPING=1")
 
 
-@pytest.mark.parametrize("name", sorted(set(KINDS) - {"edge"}))
-def test_a_station_whose_worker_died_ends_or_leaves_the_watchdog_hungry(
-    name: str, tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    with ported(name, tmp_path), running(name, tmp_path, mosquitto.port) as station:
-        until(lambda: station.supervisor.has("READY=1"), 60, "ready")
+def die(name: str, folder: Path, broker_port: int, port: int) -> None:
+    with ported(name, folder), running(name, folder, broker_port, port) as station:
+        until(lambda: station.supervisor.has("READY=1"), 60, f"{name}: ready")
 
         station.do("die")
 
         if name == "web":  # the page is still served, and says so
-            until(lambda: station.asked("/healthz")[0] == 503, 60, "not alive")
-            until(lambda: is_hungry(station.supervisor), 60, "nobody feeds the watchdog")
+            until(lambda: station.asked("/healthz")[0] == 503, 60, "web: not alive")
+            until(lambda: is_hungry(station.supervisor), 60, "web: nobody feeds the watchdog")
         else:
             assert station.process.wait(30) == 1
             assert not station.supervisor.has("STOPPING=1")  # nobody asked it to
+
+
+def all_at_once(
+    story: Callable[[str, Path, int, int], None], names: Collection[str], folder: Path, broker_port: int
+) -> None:
+    """One after the other they would take a minute, mostly of waiting."""
+    with contextlib.ExitStack() as probes:  # all open at once, so that no two get the same port
+        found = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        ports = [int(probe.getsockname()[1]) for probe in found]
+
+    def tell(name: str, port: int) -> None:
+        (folder / name).mkdir()
+        story(name, folder / name, broker_port, port)
+
+    with ThreadPoolExecutor(len(ports)) as pool:
+        for told in [pool.submit(tell, name, port) for name, port in zip(names, ports, strict=True)]:
+            told.result()
+
+
+def test_a_station_that_hangs_is_not_alive_and_leaves_the_watchdog_hungry(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    all_at_once(hang, KINDS, tmp_path, mosquitto.port)
+
+
+def test_a_station_whose_worker_died_ends_or_leaves_the_watchdog_hungry(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    all_at_once(die, set(KINDS) - {"edge"}, tmp_path, mosquitto.port)
 
 
 def test_a_gateway_whose_broker_is_frozen_is_alive_and_not_ready_and_its_start_is_prolonged(tmp_path: Path) -> None:
