@@ -159,6 +159,7 @@ def test_a_sensor_that_fails_is_told_and_nothing_is_learned(
     assert world.fault == fault
     assert flags == [HEARTBEAT | SENSOR_FAULT]
     assert world.learned() == learned
+    assert world.said[-1] == f"sensor: {fault}"
 
 
 def test_a_reading_out_of_range_is_told_and_not_learned_from() -> None:

@@ -5,6 +5,7 @@ import json
 import sys
 import types
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aoii.core.frames import Uplink, decode_uplink
 from aoii.core.link import TIMING
 from aoii.core.stream import DOWNLINK, encode_usb
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, airtime_ms
+from aoii.server.edge_line import read_line
 from parts import esp32, models
 
 FRAME = b"\x11\x07\x00" + bytes(range(29))
@@ -73,8 +75,9 @@ def test_a_node_starts_sends_and_sleeps_until_its_next_sample(tmp_path: Path, pa
     assert bench.errors == []
     assert bench.machine.chip.faults == []
     assert bench.machine.chip.mode == models.SLEEP
-    samples = [line for line in bench.said if line.endswith(",7,")]
-    assert len(samples) == (bench.clock.now_ms() - 5000) // 60_000  # none twice, none left out
+    rows = [read_line(line, datetime.now()) for line in bench.said]  # noqa: DTZ005 - as the log reader calls it
+    samples = [row for row in rows if row is not None and row.node == "7" and row.total_heap == 110_000]
+    assert len(samples) == len(bench.said) == (bench.clock.now_ms() - 5000) // 60_000  # none twice, none left out
 
 
 def test_a_fault_is_printed_and_the_board_begins_again_later(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:

@@ -137,17 +137,18 @@ class Station:
         self._speak(node.due(now_ms) if packet is None else node.receive(packet.data, now_ms))
 
     def _tell(self, now_ms: int, took_ms: int) -> None:
-        """The log line of the older firmware, with node and time behind it; a sample without a reading has none."""
-        sampled, display = self._node.sampled, self._parts.display
-        fault = self._node.fault
-        if sampled is not None:
-            unix_ms = self._node.unix_ms(now_ms)
+        """The log line of the older firmware, with node and time behind it; without a reading, what the matter is."""
+        node, display = self._node, self._parts.display
+        sampled = node.sampled
+        if sampled is None:
+            shown = [f"sensor: {node.fault}"]
+            self._parts.say(shown[0])
+        else:
+            shown = [f"{sampled.temperature_c / 100:.2f} C", f"{sampled.humidity_c / 100:.1f} %RH", sampled.status]
             values = ",".join([f"{value / 100:.2f}" for value in sampled[:6]])
+            unix_ms = node.unix_ms(now_ms)
             time = "" if unix_ms is None else str(unix_ms)
             free, total = self._parts.heap()
             self._parts.say(f"{values},{sampled.status},{1000 * took_ms},{free},{total},{self._number},{time}")
-            if display is not None:
-                shown = [f"{sampled.temperature_c / 100:.2f} C", f"{sampled.humidity_c / 100:.1f} %RH", sampled.status]
-                display.show([f"node {self._number}"] + shown + [fault])  # noqa: RUF005 - MicroPython lacks the other form
-        elif display is not None:
-            display.show([f"node {self._number}", "sensor:", fault])
+        if display is not None:
+            display.show([f"node {self._number}"] + shown)  # noqa: RUF005 - MicroPython lacks the other form
