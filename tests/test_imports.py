@@ -102,7 +102,8 @@ PLACES = (
     Place("broker/*", "core"),
     # the front: may import everything, lazily
     Place("board.py", "core edge.drivers.board_radio node_keys"),
-    Place("doctor.py", "core broker gateway.weights server settings node_keys clock tls"),
+    Place("doctor_stations.py", "monitoring settings"),
+    Place("doctor.py", "doctor_stations core broker gateway.weights server settings node_keys clock tls"),
     Place("demo.py", "core broker server settings node_keys clock recordings weather cli", "rich"),
     Place("credentials.py", "core certs node_keys settings"),
     Place("reference.py", "cli settings monitoring"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aoii import node_keys, settings, tls
+from aoii import doctor_stations, node_keys, settings, tls
 from aoii.broker.client import Client
 from aoii.core.errors import AoiiError, SettingsError
 from aoii.gateway import weights
@@ -201,6 +201,11 @@ def _database(values: Settings) -> Iterator[Finding]:
         yield Finding("database", f"{where}: {database.stats().total} readings{encrypted}")
 
 
+def _stations(values: Settings) -> Iterator[Finding]:
+    for told in doctor_stations.look(values):
+        yield Finding(*told)
+
+
 LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("disk", _disk),
     ("clock", _clock),
@@ -211,4 +216,5 @@ LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("web page", _page),
     ("broker", _broker),
     ("database", _database),
+    ("stations", _stations),
 )

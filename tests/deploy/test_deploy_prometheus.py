@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from aoii.monitoring import metrics
 ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
-ALERTS = [
+ALERTS: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((PROMETHEUS / "rules/alerts.yml").read_text())["groups"] for rule in group["rules"]
 ]
 NAMES = [rule["alert"] for rule in ALERTS]
@@ -48,7 +49,7 @@ def test_an_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=NAMES)
-def test_an_alert_says_how_bad_it_is_which_hop_is_at_fault_and_what_to_do(rule: dict[str, dict[str, str]]) -> None:
+def test_an_alert_says_how_bad_it_is_which_hop_is_at_fault_and_what_to_do(rule: dict[str, Any]) -> None:
     page = ROOT / rule["annotations"]["runbook_url"]
 
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
@@ -116,7 +117,7 @@ def test_data_elsewhere_are_taken_and_bounded(tmp_path: Path) -> None:
     fake.chmod(0o755)
 
     environment = {"PATH": f"{fake.parent}:/usr/bin:/bin", "HOME": "/nonexistent"}
-    command = [PROMETHEUS / "start", tmp_path / "metrics", "--log.level=warn"]
+    command = [str(PROMETHEUS / "start"), str(tmp_path / "metrics"), "--log.level=warn"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
 
     assert f"--storage.tsdb.path={tmp_path / 'metrics'}" in said
