@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 HELP = """\
 Settings, from the environment:
   TRIALS     trials in all, dealt to the scenarios in turn (default: one each)
-  SCENARIOS  names, separated by commas (default: all, and the controls)
+  SCENARIOS  names, separated by commas (default: all, the controls, and the alerts; `alerts`: only these)
   SEED       of the first trial of each scenario; the next has the next (default: drawn, and printed)
   OUT        file for the results, one JSON object a line; those that are there are not run again (default: none)
   WORKERS    stacks that work side by side (default: 1)
