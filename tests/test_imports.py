@@ -106,10 +106,11 @@ PLACES = (
     Place("doctor.py", "doctor_stations core broker gateway.weights server settings node_keys clock tls"),
     Place("demo.py", "core broker server settings node_keys clock recordings weather cli", "rich"),
     Place("credentials.py", "core certs node_keys settings"),
+    Place("dlq.py", "core gateway.drivers.quarantine server settings"),
     Place("reference.py", "cli settings monitoring"),
     Place(
         "cli.py",
-        "core monitoring settings weather credentials demo board doctor edge.app edge.drivers.board_radio "
+        "core monitoring settings weather credentials demo dlq board doctor edge.app edge.drivers.board_radio "
         "gateway.gateway server web.app lab.cli",
     ),
     Place("__init__.py"),

@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
             run=_station(name, run)
         )
     _add_export(commands)
+    _add_dlq(commands)
     _add_board(commands)
     migrate = commands.add_parser(
         "migrate",
@@ -330,9 +331,7 @@ def _board(options: argparse.Namespace) -> int:
         DEFAULT_AIR.preamble,
         options.power,
     )
-    wanted = board.Options(
-        options.out, options.board, air, options.duty, options.listen, options.force, options.mpy
-    )
+    wanted = board.Options(options.out, options.board, air, options.duty, options.listen, options.force, options.mpy)
     if options.kind == "receiver":
         board.make_receiver(wanted)
         print(f"The receiver's files are in {options.out}.")
@@ -353,6 +352,82 @@ def _migrate(options: argparse.Namespace) -> int:
     print(f"database {database.place}: its tables are up to date")
     database.close()
     return 0
+
+
+DLQ_TEXT = """\
+Dead letters are readings and payloads that were taken over and are in no table: kept, so that a person can decide.
+
+  store    reason         why it is there                                what to do
+  server   database_away  the database was away                          nothing: the server replays it by itself
+  server   bad_row        the table cannot have it                       mend the table, then replay
+  server   mismatch       its identity is stored with another content    find out who speaks twice; drop
+  server   malformed      it is no message                               find the sender; replay after an upgrade; drop
+  both     corrupt        it failed its checksum on the disk             check the disk; look; drop
+"""
+DLQ_REASONS = ("database_away", "bad_row", "mismatch", "malformed", "corrupt")
+
+
+def _add_dlq(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    dlq = commands.add_parser(
+        "dlq",
+        help="dead letters of server and gateway: list, show, replay, drop",
+        description=DLQ_TEXT,
+        epilog="All of it is safe while the stations run. Example: aoii dlq replay --all --reason bad_row",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = dlq.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {more}".strip())
+        added.add_argument("--store", choices=("server", "gateway"), help="only this store (default: both)")
+        added.set_defaults(run=_dlq)
+        return added
+
+    def chosen(added: argparse.ArgumentParser) -> None:
+        added.add_argument("ids", nargs="*", metavar="ID", help="as in list: server:12, or 12 where that is clear")
+        added.add_argument("--all", action="store_true", help="every letter that qualifies")
+        added.add_argument("--reason", choices=DLQ_REASONS, help="with --all: only letters of this reason")
+
+    listing = verb("list", "one line for each dead letter")
+    listing.add_argument("--reason", choices=DLQ_REASONS, help="only letters of this reason")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line, with the payload")
+    show = verb("show", "everything about one dead letter, with its payload")
+    show.add_argument("id", metavar="ID", help="as in list: server:12, or 12 where that is clear")
+    show.add_argument("--json", action="store_true", help="one JSON object")
+    chosen(
+        verb(
+            "replay",
+            "put dead letters through the insert once more",
+            "What the database takes, or has already, leaves the dead letters; what it does not take stays, with the "
+            "reason of this time. Replaying twice changes nothing: a reading is one row. The exit code is 1 when one "
+            "stays.",
+        )
+    )
+    drop = verb(
+        "drop",
+        "forget dead letters, after asking; each is written to the log",
+        "Without --reason, --all leaves out database_away: those will be in the database.",
+    )
+    chosen(drop)
+    drop.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _dlq(options: argparse.Namespace) -> int:
+    from aoii import dlq
+
+    if options.verb in ("replay", "drop") and bool(options.ids) == options.all:
+        raise InputError(f"{options.verb} needs either IDs or --all; `aoii dlq list` shows what there is")
+    if options.verb in ("replay", "drop") and options.ids and options.reason:
+        raise InputError("--reason goes with --all; IDs say already which letters are meant")
+    values = _load(options, "dlq")
+    match options.verb:
+        case "list":
+            return dlq.show_list(values, options.store, options.reason, options.json)
+        case "show":
+            return dlq.show_one(values, options.store, options.id, options.json)
+        case "replay":
+            return dlq.replay_letters(values, options.store, options.ids, options.reason)
+    return dlq.drop_letters(values, options.store, options.ids, options.reason, options.yes)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -1,0 +1,107 @@
+"""Readings that an outbox gave up on, because they failed their checksum: its table `corrupt`, for a person.
+
+They were accepted, and nobody knows any more what they said. They are shown and can be forgotten; nothing here puts
+one back, and the gateway may be running meanwhile.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aoii import sqlite_file
+from aoii.core.errors import WorldError
+
+PAGE_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A row that failed its checksum; every field is what was read, and None where that is of another type."""
+
+    id: int
+    node: str | None
+    epoch: int | None
+    counter: int | None
+    payload: bytes
+    found_ms: int
+
+
+class Quarantine:
+    """The table `corrupt` of an outbox that a gateway owns.
+
+    Args:
+        path: The outbox; it is not made.
+        writes: Whether rows are to be removed.
+
+    Raises:
+        WorldError: It is not there, cannot be read or written, or is damaged.
+    """
+
+    def __init__(self, path: Path, writes: bool = False) -> None:
+        self._path = path
+        with self._translated():
+            self._connection = sqlite_file.visit(path, writes)
+            self._connection.text_factory = bytes
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def rows(self) -> Iterator[Damaged]:
+        """Every row, in order."""
+        last_id = 0
+        while page := self._read("WHERE id > ? ORDER BY id LIMIT ?", last_id, PAGE_ROWS):
+            yield from page
+            last_id = page[-1].id
+
+    def row(self, id_: int) -> Damaged | None:
+        """The row of this number; None when there is none."""
+        return next(iter(self._read("WHERE id = ?", id_)), None)
+
+    def drop(self, rows: Iterable[Damaged]) -> list[Damaged]:
+        """Forget rows that a person has seen; those that were there and are forgotten.
+
+        Raises:
+            WorldError: The file cannot be written; nothing was forgotten.
+        """
+        forget = "DELETE FROM corrupt WHERE id = ? AND found_ms = ?"
+        with self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                gone = [row for row in rows if self._connection.execute(forget, (row.id, row.found_ms)).rowcount]
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return gone
+
+    def _read(self, condition: str, *values: int) -> list[Damaged]:
+        query = f"SELECT id, node, epoch, counter, payload, found_ms FROM corrupt {condition}"  # noqa: S608 - constants
+        with self._translated():
+            found = self._connection.execute(query, values).fetchall()
+        return [
+            Damaged(
+                id_,
+                node.decode(errors="replace") if isinstance(node, bytes) else None,
+                epoch if isinstance(epoch, int) else None,
+                counter if isinstance(counter, int) else None,
+                payload if isinstance(payload, bytes) else b"",
+                found_ms,
+            )
+            for id_, node, epoch, counter, payload, found_ms in found
+        ]
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            remedy = (
+                "it is damaged; the gateway saves what it can when it starts next"
+                if sqlite_file.is_damage(error)
+                else "run this as the user of the gateway, who may read and write it"
+            )
+            raise WorldError(f"outbox {self._path}: {error}; {remedy}") from error
