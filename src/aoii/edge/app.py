@@ -301,7 +301,9 @@ class _World:
         series = self._series[(number - 1) % len(self._series)]
         period_ms = round(1000 * series.interval_s)
         first = (number - 1) * len(series) // len(self._keys)  # each node starts at another hour of the recording
-        boot_ms = (number - 1) * period_ms // len(self._keys)  # and samples at another moment of the minute
+        boot_ms = (number - 1) * period_ms // len(self._keys)  # and samples at another moment of the minute,
+        if self._radio.may_collide:  # which nobody arranges in the field
+            boot_ms = random.Random(f"{self._seed}/{number}").randrange(period_ms)  # noqa: S311 - a simulation
         key = self._keys[number]
         chance = random.Random(self._seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
         store = FileStore(self._flash / f"node-{number}.flash")

@@ -72,11 +72,16 @@ class Radio:
         self._held: dict[tuple[int, bool], Transmission] = {}  # until the next one of the same sender is heard
         self.counts: Counter[str] = Counter()
 
+    @property
+    def may_collide(self) -> bool:
+        """Whether packets that overlap disturb each other."""
+        return self._weather.collisions != "none"
+
     def begin(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
         """Put a packet on the air."""
         transmission = Transmission(node, is_up, at_ms, data)
         self.counts["sent"] += 1
-        if self._weather.collisions != "none":
+        if self.may_collide:
             self._on_air = [other for other in self._on_air if other.end_ms > at_ms - UPLINK_MS]
             self._on_air.append(transmission)
         return transmission
@@ -124,7 +129,7 @@ class Radio:
                 return "burst"
         if self._random() < (weather.loss if transmission.is_up else weather.ack_loss):
             return "chance"
-        return "collision" if weather.collisions != "none" and self._is_drowned(transmission) else None
+        return "collision" if self.may_collide and self._is_drowned(transmission) else None
 
     def _is_drowned(self, transmission: Transmission) -> bool:
         """Whether something on the air at the same time keeps it from being heard."""
