@@ -25,6 +25,8 @@ class SecureBroker(Mosquitto):
         certs.make_server(self.certs, "broker", ["localhost", "127.0.0.1"])
         for user in USERS:
             certs.make_client(self.certs, user)
+        self.acl = folder / "acl"
+        self.acl.write_bytes((DEPLOY / "acl").read_bytes())
         passwords = folder / "passwd"
         passwords.touch(mode=0o600)
         for user in USERS:
@@ -37,7 +39,7 @@ class SecureBroker(Mosquitto):
         places = {
             "listener 8883": f"listener {self.port} 127.0.0.1",
             "listener 8884": f"listener {self.password_port} 127.0.0.1",
-            "/etc/mosquitto/aoii/acl": str(DEPLOY / "acl"),
+            "/etc/mosquitto/aoii/acl": str(self.acl),
             "/etc/mosquitto/aoii/passwd": str(self.folder / "passwd"),
             "/etc/mosquitto/aoii/": f"{self.certs}/",
             "/var/lib/mosquitto/": f"{self.folder}/",

@@ -11,7 +11,7 @@ from pathlib import Path
 from aoii import node_keys, settings
 from aoii.node_keys import NodeKey
 
-NEAR_DAYS = 30  # as the alert
+NEAR_DAYS = 30  # the alert comes at 21
 
 
 def configure_certs(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from aoii.server.db import open_database
 from aoii.settings import Settings
 
 BROKER_WAIT_S = 5.0
-CERTIFICATE_NEAR_DAYS = 30  # as the alert
+CERTIFICATE_NEAR_DAYS = 30  # the alert comes at 21
 DISK_LOW_BYTES = 500 * 1024 * 1024
 CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
 

@@ -1,9 +1,11 @@
 """Our connection and the shipped configuration of Mosquitto: who gets in, and what each may do there."""
 
 import queue
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -220,7 +222,7 @@ def test_a_certificate_of_another_authority_is_refused(broker: SecureBroker, con
     assert reached.tls is not None
     forged = replace(reached.tls, cert=tmp_path / "gateway.crt", key=tmp_path / "gateway.key")
 
-    refused(connect(replace(reached, tls=forged), ready=False), "tls", "certificate", "authority")
+    refused(connect(replace(reached, tls=forged), ready=False), "tls", "does not know the authority of our")
 
 
 def test_the_certificate_of_a_server_is_none_of_a_station(broker: SecureBroker, connect: Connect) -> None:
@@ -259,6 +261,42 @@ def test_an_expired_broker_is_not_believed(tmp_path: Path, connect: Connect) -> 
 
     with server:
         refused(connect(server.reached_by("gateway"), ready=False), "tls", "has expired", "renew it there")
+
+
+def test_a_broker_whose_certificate_begins_tomorrow_is_not_believed(tmp_path: Path, connect: Connect) -> None:
+    server = without_certificate(SecureBroker(tmp_path / "broker"))
+    certs.make_server(server.certs, "broker", ["127.0.0.1"], now=datetime.now(UTC) + timedelta(days=2))
+
+    with server:
+        refused(connect(server.reached_by("gateway"), ready=False), "tls", "not valid yet", "clocks")
+
+
+def test_a_renewed_certificate_of_the_broker_is_shown_after_a_reload(tmp_path: Path, connect: Connect) -> None:
+    with SecureBroker(tmp_path / "broker") as server:
+        station = connect(server.reached_by("gateway"))
+        without_certificate(server)
+        renewed = certs.make_server(server.certs, "broker", ["127.0.0.1"], days=99)
+
+        server.signal(signal.SIGHUP)
+
+        def shows_the_new_one() -> bool:
+            if station.client.is_ready and station.client.certificate_expires != renewed.expires:
+                station.client.reconnect()
+            return station.client.certificate_expires == renewed.expires
+
+        until(shows_the_new_one, what="the new certificate")
+
+
+def test_a_user_that_is_struck_from_the_acl_writes_no_more_after_a_reload(tmp_path: Path, connect: Connect) -> None:
+    with SecureBroker(tmp_path / "broker") as server:
+        gateway = connect(server.reached_by("gateway"))
+        assert gateway.publish(READINGS_TOPIC) in (0, 16)
+
+        text = server.acl.read_text()
+        server.acl.write_text(text.replace("user gateway\ntopic write aoii/readings\n", ""))
+        server.signal(signal.SIGHUP)
+
+        until(lambda: gateway.publish(READINGS_TOPIC) == NOT_AUTHORIZED, what="a refusal")
 
 
 def test_a_broker_under_another_name_is_not_believed(tmp_path: Path, connect: Connect) -> None:
