@@ -1,5 +1,7 @@
 """Right or wrong after each sample's packet, judged from what the node logged and what arrived."""
 
+from dataclasses import replace
+
 import pytest
 
 from aoii.web.points import Packet, Rules, Sample
@@ -48,6 +50,12 @@ def test_a_lost_acknowledgement_leaves_the_gateway_right() -> None:
     samples = [sample(0, sent=True), sample(1, 0.6, sent=True), sample(2, 0.7), sample(3, 0.1)]
 
     assert wrong(samples, [packet(0), packet(1)]) == []
+
+
+def test_a_node_that_waits_for_tau_leaves_the_gateway_wrong() -> None:
+    samples = [sample(0, sent=True), sample(1, 0.6), sample(2, 0.7, sent=True), sample(3)]
+
+    assert wrong(samples, [packet(0), packet(2)], replace(RULES, tau=2)) == [1]
 
 
 def test_the_offered_picture_may_be_wrong_while_the_known_one_is_right() -> None:

@@ -55,6 +55,7 @@ class Live:
             settings.gateway.sample_period_s,
             settings.gateway.heartbeat_s,
             settings.clock.speed,
+            settings.gateway.tau,
         )
         self._expected = settings.web.nodes
         self._stations = Stations(settings)

@@ -71,13 +71,14 @@ class Vitals:
 
 @dataclass(frozen=True)
 class Rules:
-    """Settings: thresholds in °C and %RH, times in seconds, and how many times as fast as real time nodes live."""
+    """Settings: thresholds in °C and %RH, times in seconds, how many times as fast as real time nodes live, and tau."""
 
     beta_temp: float
     beta_hum: float
     period_s: int
     heartbeat_s: int
     speed: float = 1.0
+    tau: int = 1
 
     @property
     def silent_after_s(self) -> float:

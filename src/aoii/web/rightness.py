@@ -6,7 +6,8 @@ what arrived, and by their event time whether at the first try: the gateway take
 receipt, and a repeated frame carries the age of its first try.
 
 What cannot be seen is judged in the gateway's favour: a retry so late that the node wrote a new frame with a new age;
-without the log, everything between packets; and in a fast simulation early retries (`is_coarse`).
+without the log, everything between packets; and in a fast simulation early retries (`is_coarse`). With tau above 1 it
+is judged against the gateway: nobody sees whether a node that does not send waits for tau or has offered what is right.
 """
 
 from bisect import bisect_left, bisect_right
@@ -44,7 +45,7 @@ def from_log(samples: list[Sample], packets: list[Packet], rules: Rules) -> Iter
                 # and the gateway may have that one. Or the gateway knows nothing at all yet.
                 wrong = sent_before is None or sent_before < sample.at_ms
             sent_before = arrived_ms
-        elif wrong and sent_before is not None:
+        elif wrong and sent_before is not None and rules.tau == 1:
             # It does not send although the picture that it knows is wrong: the one that it has offered is right.
             wrong = sent_before > sample.at_ms
         yield Instant(sample.at_ms, wrong)
