@@ -1,5 +1,6 @@
 """Frames to events: the replay window, repetitions, settings by generation, and the picture of a node."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -263,6 +264,20 @@ def test_the_state_is_the_same_after_dump_and_load() -> None:
     state = accepted(state, uplink(2, 2, 1900), at(61.5)).state
 
     assert bridge.load(bridge.dump(state)) == state
+
+
+def test_a_state_of_an_earlier_version_is_read_with_the_defaults_of_the_settings_that_it_lacks() -> None:
+    state = accepted(None, uplink(1, 1, plan=TREND), at(0), OTHER).state
+    fields = json.loads(bridge.dump(state))
+    fields["settings"] = [one and one[:4] for one in fields["settings"]]
+    fields["beliefs"] = [[*belief[:4], belief[4][:4], *belief[5:]] for belief in fields["beliefs"]]
+
+    loaded = bridge.load(json.dumps(fields).encode())
+
+    meant = NodeSettings(*OTHER[:4], PROVISIONED.heartbeat_min_s, PROVISIONED.tau)
+    assert loaded.beliefs[0].picture.settings == meant
+    assert loaded.beliefs[0].picture.plan == TREND
+    assert [one for one in loaded.settings if one is not None] == [meant]
 
 
 def test_after_a_restart_the_wall_clock_tells_how_old_the_picture_is() -> None:
