@@ -126,6 +126,19 @@ def test_no_line_goes_over_a_hole_in_the_log(url: str, visit: Visitor) -> None:
     assert inside == [None]
 
 
+def test_over_a_silence_no_belief_is_drawn(url: str, visit: Visitor) -> None:
+    line = visit(url).page.evaluate(
+        """async () => {
+          const {beliefLine} = await import("/static/series.js");
+          const packet = (ms) => [ms, 20, 40, 19, 39, "event", 1];
+          return beliefLine([], [packet(60000), packet(120000), packet(9000000)], [], 60000, 4200000);
+        }"""
+    )
+
+    assert [ms for ms, temp, _ in line if temp is None] == [120001]
+    assert [temp for _, temp, _ in line] == [19, 20, 19, 20, None, 19, 20]
+
+
 def test_a_node_without_a_log_shows_what_arrived(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=8&span=604800")
 

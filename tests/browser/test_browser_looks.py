@@ -118,6 +118,15 @@ def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
     assert len(page.evaluate(NAMELESS)) == 1
 
 
+def test_a_node_that_was_never_heard_has_a_page_that_says_so(url: str, visit: Visitor) -> None:
+    page = visit(f"{url}#node=7").page
+
+    expect(page.locator("#node-states")).to_have_text("never heard")
+    expect(page.locator("#last")).to_have_text("never")
+    expect(page.locator("#right-more")).to_have_text("no packet of it is known")
+    expect(page.get_by_role("img", name="Temperature, °C of node 7: nothing to show yet.")).to_be_visible()
+
+
 def test_headings_and_landmarks_are_in_order_on_every_page(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#fleet")
     page = visited.page

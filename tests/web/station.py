@@ -9,7 +9,8 @@ PROGRAM = """
 import sys
 from aoii import settings
 from aoii.monitoring import logs
-from aoii.web import app
+from aoii.web import app, stations
+stations.ASK_S = 0.5  # tests have no time
 values = settings.load()
 logs.configure("web", values.logs)
 sys.exit(app.run(values))
