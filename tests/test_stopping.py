@@ -3,9 +3,12 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+
+from aoii import stopping
 
 STATION = """
 from aoii import stopping
@@ -30,3 +33,18 @@ def test_a_station_that_was_frozen_goes_on_until_it_is_asked_to_end(number: sign
         assert all(process.stdout.readline() == "turns\n" for _ in range(20))
         process.send_signal(number)
         assert process.wait(5) == 0
+
+
+def test_what_a_start_makes_or_raises_comes_back_and_only_a_stop_ends_the_waiting() -> None:
+    stop, gate = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        raise TimeoutError("the port is taken")
+
+    assert stopping.unless_asked(stop, lambda: 7) == 7
+    with pytest.raises(TimeoutError, match="taken"):
+        stopping.unless_asked(stop, fail)
+    stop.set()
+    assert stopping.unless_asked(stop, lambda: 7) == 7
+    assert stopping.unless_asked(stop, gate.wait) is None
+    gate.set()

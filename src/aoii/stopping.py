@@ -7,8 +7,15 @@ either: after SIGSTOP and SIGCONT it may return a signal that nobody sent (CPyth
 
 import signal
 import threading
+from collections.abc import Callable
+from concurrent import futures
+from typing import TypeVar
+
+T = TypeVar("T")
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
+TURN_S = 0.1
+LAST_CHANCE_S = 1.0  # for what is being opened when the station is asked to stop; what it makes must be closed after it
 
 
 def on_signals() -> threading.Event:
@@ -22,3 +29,30 @@ def on_signals() -> threading.Event:
 
     threading.Thread(target=take, name="signals", daemon=True).start()
     return stopping
+
+
+def unless_asked(stop: threading.Event, build: Callable[[], T]) -> T | None:
+    """What `build` makes, or None: the station was asked to stop, and `build` does not come back.
+
+    A disk that does not answer holds the thread that opens a file there, and no signal frees it. So that is done in a
+    thread of its own, which is left behind and keeps no process alive. (A thread that the kernel holds without any
+    interruption outlives even SIGKILL, and its process with it, until the disk answers.)
+
+    Args:
+        stop: As `on_signals` gives it.
+        build: Opens what the station needs; whatever it raises is raised here.
+    """
+    made: futures.Future[T] = futures.Future()
+
+    def work() -> None:
+        try:
+            made.set_result(build())
+        except BaseException as error:
+            made.set_exception(error)
+
+    threading.Thread(target=work, name="start", daemon=True).start()
+    while not stop.is_set() and not futures.wait([made], TURN_S).done:
+        pass
+    if not futures.wait([made], LAST_CHANCE_S).done:
+        return None
+    return made.result()

@@ -222,7 +222,10 @@ def run(settings: Settings) -> int:
         AoiiError: It cannot start.
     """
     stop = stopping.on_signals()
-    gateway = Gateway(settings)
+    gateway = stopping.unless_asked(stop, lambda: Gateway(settings))
+    if gateway is None:
+        log.error("stopped while the outbox was being opened, check the disk", extra={"event": "start_hangs"})
+        return 0
     manager = ServiceManager(gateway.alive, gateway.ready)
     try:
         gateway.start()

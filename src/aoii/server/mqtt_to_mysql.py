@@ -498,7 +498,10 @@ def run(settings: Settings) -> int:
         WorldError: The dead letters cannot be opened, or the status port is taken.
     """
     stop = stopping.on_signals()
-    server = Server(settings)
+    server = stopping.unless_asked(stop, lambda: Server(settings))
+    if server is None:
+        log.error("stopped while the dead letters were being opened, check the disk", extra={"event": "start_hangs"})
+        return 0
     manager = ServiceManager(server.alive, server.ready)
     server.start(stop, manager.turn)
     while not stop.wait(IDLE_S):
