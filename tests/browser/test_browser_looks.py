@@ -5,6 +5,7 @@ The screenshots in the test's temporary folder are for people: look at them afte
 
 import itertools
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,6 +186,31 @@ def test_both_languages_have_the_same_words_and_every_word_that_is_used(url: str
         spoken |= set(re.findall(r"\bwords\.(\w+)", script.read_text(encoding="utf-8")))
     groups = {word.partition(".")[0] for word in found["en"]}
     assert spoken - {"js"} <= groups
+
+
+def test_a_page_whose_session_has_ended_leads_to_the_form_which_is_legible_too(
+    tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
+) -> None:
+    token = secrets.token_hex()
+    with stage(tmp_path, mosquitto, WEB_TOKEN=token) as (station, database):
+        store(database, list(minutes("1", count=30)))
+        visited = visit(f"{station.url}/")
+        page = visited.page
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(FAINT, [NORMAL, LARGE]) == []
+            visited.shot(f"form-{scheme}")
+        page.locator("input[type=password]").fill(token)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1:visible")).to_have_text("Node 1")
+
+        page.context.clear_cookies()
+        page.locator("#delivery-tab").click()
+
+        expect(page.locator("input[type=password]")).to_be_visible()
+        refused = [text for text in visited.errors if "401" not in text]
+        assert refused == []
+        visited.errors.clear()  # the browser itself complains of the refusal
 
 
 def test_the_empty_page_is_legible(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:

@@ -50,6 +50,17 @@ export class Stream {
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
     this.close();
     this.retryTimer = setTimeout(() => this.open(), RETRY_MS);
+    this.askWhetherKnown();
+  }
+
+  /** A stream does not say why it was refused; anything else does. A page whose session has ended leads to the form. */
+  async askWhetherKnown() {
+    try {
+      const answer = await fetch("api/delivery", { method: "HEAD" });
+      if (answer.status === 401) location.assign("login");
+    } catch {
+      /* nobody answers: it is tried again */
+    }
   }
 
   watch() {
