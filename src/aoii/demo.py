@@ -273,6 +273,8 @@ class _Stage:
             "CLOCK_START_UNIX_S": str(series.start_unix_s),
             "CLOCK_ORIGIN_S": str(self._origin_s),
         }
+        if self._own_broker:  # which has no TLS; empty, and not removed: the children read .env as well
+            self._environment |= dict.fromkeys(("MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY"), "")
         for name in ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS"):
             self._environment.pop(name, None)
         if options.recording is not None:
