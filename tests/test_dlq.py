@@ -226,6 +226,16 @@ def test_drop_asks_and_writes_what_it_dropped_to_the_log(
     assert run("list", "--store", "gateway")[1] == ""
 
 
+def test_a_dropped_payload_forges_no_line_of_the_log(run: Dlq, letters: DeadLetters) -> None:
+    letters.park_malformed([(b"{\n00:00:00 ERROR server: all is lost\xff", "json: payload is not JSON")])
+
+    _, _, err = run("drop", "--all", "--yes")
+
+    (told,) = [line for line in err.splitlines() if "all is lost" in line]
+    assert "dead letter dropped" in told
+    assert "{\\n00:00:00" in told
+
+
 def test_drop_with_nobody_to_ask_drops_nothing(run: Dlq, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
     letters.park([a_reading(1)], "mismatch", "")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)

@@ -272,7 +272,7 @@ def drop_letters(
             gone |= {("gateway", row.id) for row in stores.gateway.drop(rows)}
     for entry in entries:
         if (entry.store, entry.id) in gone:
-            log.warning("dead letter dropped", extra={"event": "dead_letter_dropped"} | entry.fields())
+            log.warning("dead letter dropped", extra={"event": "dead_letter_dropped"} | _for_log(entry))
     changed = len(entries) - len(gone)
     print(f"{len(gone):,} dropped" + (f", {changed:,} changed meanwhile and kept" if changed else ""))
     return int(changed > 0)
@@ -310,6 +310,13 @@ def _of_gateway(row: Damaged) -> Entry:
         "gateway", row.id, row.node, row.epoch, row.counter, "corrupt", DAMAGED, row.payload, row.found_ms,
         row.found_ms, 1, row,
     )  # fmt: skip
+
+
+def _for_log(entry: Entry) -> dict[str, object]:
+    """Everything about a letter, on one line whatever a stranger has put into it."""
+    fields = entry.fields() | {"payload": entry.payload.decode(errors="backslashreplace")}
+    del fields["payload_base64"]
+    return {name: _printable(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _row(values: Sequence[str]) -> str:
