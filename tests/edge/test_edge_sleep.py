@@ -1,6 +1,7 @@
 """Deep sleep: a node that forgets everything but its dump and its flash behaves bit for bit as one that stays awake."""
 
 import random
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from aoii.core.store import BLOCK, NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 from gateway_twin import GatewayTwin
 
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "link.md"
 KEY = bytes(range(16))
 PERIOD_MS = 60_000
 ROOM = NUMBER_SLOTS + 4  # so small that readings have to make room
@@ -113,6 +115,7 @@ def test_a_dump_is_small_enough_for_the_memory_that_stays_awake() -> None:
     _, state = asleep()
 
     assert len(state) < 500  # an ESP32 keeps 2048 bytes for a program, and the learner's journal wants some
+    assert f"predictor: {len(state)} bytes" in PAGE.read_text(encoding="utf-8")
 
 
 @settings(deadline=None)
