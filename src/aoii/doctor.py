@@ -199,6 +199,8 @@ def _database(values: Settings) -> Iterator[Finding]:
         where = f"MySQL at {base.host}:{base.port}" if base.host else f"SQLite, {base.sqlite_path}"
         encrypted = ", encrypted" if base.tls else ""
         yield Finding("database", f"{where}: {database.stats().total} readings{encrypted}")
+        if database.certificate_expires is not None:
+            yield _certificate(f"the database's, at {base.host}:{base.port}", database.certificate_expires)
 
 
 def _stations(values: Settings) -> Iterator[Finding]:

@@ -190,6 +190,35 @@ def test_nothing_is_delivered_of_a_topic_that_is_forbidden(
     assert [one for one in told if one not in allowed] == []
 
 
+def test_what_a_server_missed_waits_for_it_also_over_a_restart_of_the_broker(tmp_path: Path, connect: Connect) -> None:
+    heard: queue.Queue[Message] = queue.Queue()
+
+    def serve(broker: SecureBroker) -> Client:
+        client = Client(
+            broker.reached_by("server"), "durable", subscriptions=[Subscription(READINGS_TOPIC, 1)],
+            on_message=heard.put, session_expiry_s=3600,
+        )  # fmt: skip
+        client.start()
+        assert client.wait_ready(30)
+        return client
+
+    with SecureBroker(tmp_path / "broker") as broker:
+        serve(broker).stop()
+        assert broker.process is not None
+        broker.signal(signal.SIGTERM)
+        broker.process.wait()
+        broker.start()
+        gateway = connect(broker.reached_by("gateway"))
+        for number in range(1500):  # the default keeps 1,000 and drops what comes after
+            assert gateway.client.publish(READINGS_TOPIC, b"%d" % number, 1)
+        assert {gateway.ended.get(timeout=30).reason for _ in range(1500)} == {0}
+
+        server = serve(broker)
+
+        assert [heard.get(timeout=30).payload for _ in range(1500)] == [b"%d" % number for number in range(1500)]
+        server.stop()
+
+
 # --- who is not let in ------------------------------------------------------------------------------------------------
 
 

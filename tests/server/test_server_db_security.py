@@ -108,6 +108,7 @@ def test_the_connection_is_encrypted_with_tls_1_2_or_newer(server: SecureDatabas
         version = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_version'").one()[1]
 
     assert version in ("TLSv1.2", "TLSv1.3")
+    assert database.certificate_expires == certs.show(server.certs / "db.crt")[0].expires
     database.close()
 
 

@@ -15,7 +15,7 @@ def watch(peer: str, settings: Tls | None, shown: Callable[[], datetime | None] 
     """Have the metric tell, at each scrape, when the certificates of one connection end.
 
     Args:
-        peer: `broker` or `database`.
+        peer: `broker`, `database` or `page`.
         settings: Its files; None: there is no TLS, and nothing is told.
         shown: When the certificate ends that the peer showed last; None while it has shown none.
     """

@@ -91,7 +91,7 @@ BROKER_REFUSALS = counter(
 _served("gateway", "server", "csv", "edgelog")
 CERTIFICATE_EXPIRY = gauge(
     "aoii_certificate_expiry_timestamp_seconds",
-    "Unix time at which a certificate ends, by peer (broker, database) and whose it is (authority, ours, theirs).",
+    "Unix time at which a certificate ends, by peer (broker, database, page) and whose (authority, ours, theirs).",
     "peer",
     "certificate",
 )

@@ -208,10 +208,12 @@ class Database:
     def __init__(self, settings: DatabaseSettings, *, create: bool) -> None:
         self._settings = settings
         self._is_sqlite = settings.host is None
+        self.certificate_expires: datetime | None = None  # of the database's, as it showed it last
         if self._is_sqlite:
             self._engine = _sqlite_engine(settings.sqlite_path, create, LOCK_TIMEOUT_S)
         else:
             self._engine = _mysql_engine(settings, settings.name, IO_TIMEOUT_S)
+            event.listen(self._engine, "connect", self._connected)
         self._insert_readings = _INSERT_READINGS[self._engine.dialect.name]
         self._insert_edge_log = _INSERT_EDGE_LOG[self._engine.dialect.name]
 
@@ -479,6 +481,10 @@ class Database:
             if len(page) < PAGE_ROWS:
                 return
             last_id = page[-1].id
+
+    def _connected(self, connection: object, record: object) -> None:
+        # The driver keeps its socket to itself; without it the end of this certificate is not known.
+        self.certificate_expires = tls.expires_of_peer(getattr(connection, "_sock", None))
 
     def _all_stored(self, values: list[tuple[object, ...]]) -> bool:
         """Insert `values`; False, and nothing kept, when the database knew some of them."""

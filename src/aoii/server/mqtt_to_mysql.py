@@ -419,7 +419,7 @@ class Server:
             manual_ack=True,
         )
         certificates.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
-        certificates.watch("database", settings.database.tls)
+        certificates.watch("database", settings.database.tls, lambda: self._database.certificate_expires)
         self._ingest = Ingest(
             self._database,
             self._dead_letters,
