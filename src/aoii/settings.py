@@ -115,9 +115,12 @@ CATALOGUE = (
             Setting(
                 "HEARTBEAT_MIN_S",
                 "600",
-                "After this many on a bad link; twice as long with each packet that needs no resend, up to HEARTBEAT_S.",
+                "After this many on a bad link; twice as long with each packet that needs no resend, up to "
+                "HEARTBEAT_S.",
             ),
-            Setting("TAU", "1", "A node corrects a picture that has been wrong at this many samples in a row, 1 to 255."),
+            Setting(
+                "TAU", "1", "A node corrects a picture that has been wrong at this many samples in a row, 1 to 255."
+            ),
             Setting(
                 "NODE_KEYS_FILE",
                 None,
