@@ -64,6 +64,7 @@ def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(
     until(lambda: page.locator("#column-rows tr").count() > 500)
     page.locator("#table-name").click()
 
+    page.locator("#temp-chart").scroll_into_view_if_needed()
     before = visited.picture("temp")
     box = page.locator("#temp-chart .u-over").bounding_box()
     assert box is not None

@@ -123,7 +123,7 @@ class FleetFollower:
             self._sent.clear()
             content |= {"view": "fleet"} | frame(self._live)
         self._told_at = time.monotonic()
-        new = [card for card in self._live.cards() if self._sent.get(card.node) is not card]
+        new = [card for card in self._live.cards() if self._sent.get(card.node) != card]
         self._sent |= {card.node: card for card in new}
         if new or begins:
             content["nodes"] = [_card(card) for card in new]
