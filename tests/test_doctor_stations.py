@@ -79,6 +79,12 @@ def test_stations_that_are_well_have_no_remedies(tmp_path: Path) -> None:
         ("aoii_broker_up 0", "broker"),
         ("aoii_outbox_oldest_age_seconds 301", "outbox"),
         ('aoii_node_last_heard_timestamp_seconds{node="7"} 1000', "radio"),
+        ('aoii_node_heartbeat_seconds{node="7"} 60\naoii_node_battery_low{node="7"} 1', "node"),
+        ('aoii_node_sensor_fault{node="7"} 1', "node"),
+        ("aoii_gateway_clock_synced 0", "clock"),
+        ('aoii_gateway_serial_up{port="/dev/ttyUSB0"} 0', "serial port"),
+        ("aoii_outbox_bytes 90\naoii_outbox_limit_bytes 100", "outbox"),
+        ('aoii_outbox_damaged_total{outcome="lost"} 2\naoii_outbox_damaged_total{outcome="salvaged"} 9', "disk"),
     ],
 )
 def test_what_a_gateway_says_names_the_hop(tmp_path: Path, more: str, subject: str) -> None:
@@ -86,6 +92,18 @@ def test_what_a_gateway_says_names_the_hop(tmp_path: Path, more: str, subject: s
     lines = [line for line in (WELL["gateway"] % time.time()).splitlines() if not line.startswith(name.split("{")[0])]
 
     assert told(tmp_path, "\n".join([*lines, more, ""])).keys() == {subject}
+
+
+def test_a_node_that_is_silent_while_others_speak_is_named(tmp_path: Path) -> None:
+    text = WELL["gateway"] % time.time() + (
+        'aoii_node_last_heard_timestamp_seconds{node="8"} 1000\naoii_node_heartbeat_seconds{node="8"} 60\n'
+        'aoii_node_last_heard_timestamp_seconds{node="9"} 1000\n'  # with no heartbeat, silence says nothing
+    )
+
+    found = told(tmp_path, text)
+
+    assert found.keys() == {"node"}
+    assert found["node"].state == "1 silent for too long: 8"
 
 
 @pytest.mark.parametrize(
@@ -125,3 +143,4 @@ def test_limits_are_those_of_the_alerts() -> None:
     limit = f"+ {doctor_stations.HEARTBEAT_GRACE_S}, {doctor_stations.SILENT_S})"
     assert limit in rules["aoii:silence_limit:seconds"]
     assert limit in rules["NodeSilent"]
+    assert f"> {doctor_stations.OUTBOX_FULL_SHARE} * aoii_outbox_limit_bytes" in rules["OutboxFull"]

@@ -21,7 +21,7 @@ from servers import Server, until
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 SCRAPE_S = 2
 HOLD_S = 3
-WINDOW_S = 16
+WINDOW_S = 12
 SILENT_S = 10
 OLD_S = 5
 TIMEOUT_S = 30
