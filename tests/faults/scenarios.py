@@ -21,7 +21,7 @@ from faults import spoofing
 from faults.outsider import outsider, reading
 from faults.proxy import Proxy
 from faults.recorder import Content, Key
-from faults.stack import USER, Stack
+from faults.stack import SCHEMA, USER, Stack
 from faults.stations import Station
 from servers import AS_ROOT, until
 
@@ -566,6 +566,7 @@ def clock_steps_running(scene: Scene) -> None:
     steps.write_text("0")
     stack.gateway.stop()
     stack.gateway.start("stepping_clock", CLOCK_STEPS=str(steps), TZ="Europe/Berlin")
+    doubted = _doubted(stack)
     now_s = time.time()
     offsets_s = [3600.0, 0.0, -3600.0, -now_s, REPEATED_HOUR_S - now_s, 0.0]
     scene.rng.shuffle(offsets_s)
@@ -574,9 +575,19 @@ def clock_steps_running(scene: Scene) -> None:
         fresh.write_text(str(round(1000 * offset_s)))
         fresh.replace(steps)
         stack.radio.load(BURST // 4)
-        before = stack.recorder.accepted
-        until(functools.partial(_has_accepted_more, scene, before), WAIT_S, "the gateway accepts")
+        enough = stack.recorder.accepted + 40  # every node had one on its way, by the clock of before
+        until(functools.partial(_has_accepted_more, scene, enough), WAIT_S, "the gateway accepts")
         scene.pause(min(scene.scale.hold_s, 3.0))
+    scene.drain()
+    if _doubted(stack) == doubted:
+        raise Violation("a clock in 1970 was believed")
+    scene.detail = f"{_doubted(stack) - doubted} readings say that the clock was not believed"
+
+
+def _doubted(stack: Stack) -> int:
+    """Rows whose gateway did not believe its clock."""
+    ((count,),) = stack.database.execute("SELECT COUNT(*) FROM readings WHERE clock_synced = 0", database=SCHEMA)
+    return int(str(count))
 
 
 def _has_accepted_more(scene: Scene, before: int) -> bool:
