@@ -92,7 +92,7 @@ PLACES = (
     Place("stopping.py"),
     Place("sqlite_file.py"),
     Place("clock.py"),
-    Place("weather.py", standard=PURE | {"pathlib"}),  # a path is named there, never opened
+    Place("weather.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
     Place("settings.py", "core clock weather", "dotenv"),
     Place("node_keys.py", "core"),
     Place("recordings/*", "core weather"),

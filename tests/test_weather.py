@@ -7,6 +7,7 @@ import pytest
 
 from aoii import settings, weather
 from aoii.cli import build_parser
+from aoii.core.errors import InputError
 from aoii.demo import _radio_settings
 from aoii.weather import Burst, Weather
 
@@ -59,6 +60,11 @@ def test_an_option_that_makes_no_sense_is_refused_with_what_would(
         parsed(*arguments)
 
     assert said in capsys.readouterr().err
+
+
+def test_neighbours_that_could_not_disturb_anybody_are_refused() -> None:
+    with pytest.raises(InputError, match="add it"):
+        weather.of_options(parsed("--neighbours", "5"), ack_loss=0.0)
 
 
 def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_path: Path) -> None:

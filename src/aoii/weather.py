@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aoii.core.errors import InputError
+
 COLLISIONS = ("none", "all", "capture")
 DELAY_LIMIT_S = 5.0  # node and gateway count a plan's steps to the nearest: half a period, 30 s, and resends take 24
 NEIGHBOURS_LIMIT = 10_000
@@ -177,7 +179,13 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
 
 
 def of_options(options: argparse.Namespace, ack_loss: float) -> Weather:
-    """The radio that was asked for; `ack_loss` is for when `--ack-loss` was not given."""
+    """The radio that was asked for; `ack_loss` is for when `--ack-loss` was not given.
+
+    Raises:
+        InputError: Something was asked for that does nothing.
+    """
+    if options.neighbours and options.collisions == "none":
+        raise InputError("--neighbours does nothing without --collisions; add it, or leave out --neighbours")
     return Weather(
         options.loss,
         ack_loss if options.ack_loss is None else options.ack_loss,
