@@ -39,7 +39,7 @@ def test_every_wrong_setting_is_reported_at_once_with_its_remedy(station: str, t
     ("arguments", "said"),
     [
         (["demo", "--nodes", "0"], "'0' is not a whole number from 1 to 1000"),
-        (["demo", "--loss", "nan"], "'nan' is not a number from 0 to 1"),
+        (["demo", "--loss", "nan"], '"nan"; use a probability from 0 to 1'),
         (["demo", "--duration", "-1"], "not a number from"),
         (["demo", "--recording", "nothing.csv"], "nothing.csv: cannot be read"),
         (["export", "--start", "yesterday"], "is not a time such as"),
