@@ -299,6 +299,21 @@ def test_rows_beside_a_broken_page_are_salvaged_and_the_broken_ones_counted(path
     assert following.seq == 401
 
 
+def test_a_flipped_bit_in_the_index_leaves_no_reading_behind(path: Path) -> None:
+    filled(path, 60)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_events_1'")
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"7\x2a", (page[0] - 1) * PAGE_BYTES)  # node 7, counter 42; epoch 1 takes no byte
+    content[entry + 1] ^= 0x40
+    path.write_bytes(content)
+
+    with opened(path) as store:
+        assert (store.recoveries[0].salvaged, store.recoveries[0].lost) == (60, 0)
+        store.submit(lambda transaction: transaction.delete(map(who, range(1, 61)))).result()
+        assert counters(store) == []
+
+
 def test_a_flipped_bit_in_a_row_is_found_and_the_row_set_aside(path: Path) -> None:
     filled(path, 5)
     path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
