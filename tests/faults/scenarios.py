@@ -49,7 +49,7 @@ class Scale:
     forgeries: int
 
 
-SHORT = Scale(freeze_s=2.0, hole_s=2.0, hold_s=1.5, backlog=5_000, forgeries=10_000)
+SHORT = Scale(freeze_s=2.0, hole_s=2.0, hold_s=1.5, backlog=5_000, forgeries=3_000)
 LONG = Scale(freeze_s=60.0, hole_s=25.0, hold_s=10.0, backlog=50_000, forgeries=1_000_000)
 
 
