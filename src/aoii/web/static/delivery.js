@@ -3,7 +3,8 @@
 import { $, fillRows, make, setText, showState } from "./dom.js";
 import { drawSpark } from "./fleet.js";
 
-const REASONS = ["bad_row", "mismatch", "malformed", "database_away"];
+const REASONS = ["bad_row", "mismatch", "corrupt", "malformed", "database_away"]; // the first need a person most
+const REPLAYED = ["bad_row"]; // by hand, once the table is mended
 const WORSE = ["warn", "unreachable", "down"];
 
 export class DeliveryView {
@@ -128,7 +129,8 @@ export class DeliveryView {
   showLetters({ counts, stale_s: staleS, dropped }) {
     const { voice } = this.app;
     const { words } = voice;
-    const present = REASONS.filter((reason) => counts?.[reason]);
+    const known = Object.keys(counts ?? {}).sort((one, other) => REASONS.indexOf(one) - REASONS.indexOf(other));
+    const present = known.filter((reason) => counts[reason]);
     const told = counts === null ? words.lettersUnknown : present.length ? "" : words.lettersNone;
     setText($("letters-told"), staleS === null ? told : `${told} (${words.stale(voice.ago(staleS))})`.trim());
     $("letters-table").hidden = !present.length;
@@ -136,9 +138,11 @@ export class DeliveryView {
     const key = JSON.stringify([voice.name, present, counts]);
     if ($("letters-rows").dataset.told === key) return;
     $("letters-rows").dataset.told = key;
-    const act = (reason) => make("span", {}, `${words.lookWith} `, make("code", { textContent: `aoii dlq list --reason ${reason}` }));
+    const code = (text) => make("code", { textContent: text });
+    const act = (reason) => make("span", {}, `${words.lookWith} `, code(`aoii dlq list --reason ${reason}`),
+      ...(REPLAYED.includes(reason) ? [` ${words.thenWith} `, code(`aoii dlq replay --all --reason ${reason}`)] : []));
     fillRows($("letters-rows"), present.map((reason) => [
-      make("code", { textContent: reason }), voice.whole(counts[reason]), words.letterReasons[reason], act(reason),
+      code(reason), voice.whole(counts[reason]), words.letterReasons[reason] ?? "", act(reason),
     ]));
   }
 }

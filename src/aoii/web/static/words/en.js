@@ -193,10 +193,12 @@ export const en = {
     database_away: "The database was away for too long. The server stores these by itself when it is back.",
     bad_row: "A reading that the table does not take, such as a text that is too long.",
     mismatch: "The same node, epoch and number is stored with another content: two nodes with one identity, or a forgery.",
+    corrupt: "It failed its checksum on the server's disk; check the disk.",
     malformed: "A payload that is no message: another program writes to this topic, or a version that is too new.",
   },
   lettersDropped: (count) => `${count} malformed payloads gave way to newer ones.`,
   lookWith: "Look at them with",
+  thenWith: "then mend the table, and",
   notes: {
     noPort: () => "It has no status port; set one to see it here.",
     unasked: () => "It is being asked…",
