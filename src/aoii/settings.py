@@ -219,6 +219,11 @@ CATALOGUE = (
                 "EDGE_COLLISIONS", "none", "Packets that overlap are lost: none, all, or all but the loudest (capture)."
             ),
             Setting("EDGE_NEIGHBOURS", "0", "With EDGE_COLLISIONS: nodes of others that send once a minute each."),
+            Setting(
+                "EDGE_REGION",
+                "EU868",
+                "What simulated nodes keep to: EU868 (1 % of the time on air) or KR920 (listen before they talk).",
+            ),
             Setting("EDGE_SEED", "1", "Seed of the simulated radio."),
             Setting("EDGE_DURATION_S", "0", "Real seconds after which the nodes stop; 0: at the end of the recording."),
             Setting(
@@ -364,6 +369,7 @@ class Edge:
     recording: Path | None
     nodes: int
     weather: Weather
+    region: str
     seed: int
     duration_s: float
     receiver_link: Path
@@ -727,6 +733,7 @@ def _settings(read: _Reader, warnings: tuple[str, ...]) -> Settings:
             recording=read.existing_file("EDGE_RECORDING"),
             nodes=read.whole("EDGE_NODES", 1, 1000, 3),
             weather=_weather(read),
+            region=read.choice("EDGE_REGION", ("EU868", "KR920")),
             seed=read.whole("EDGE_SEED", 0, 2**31 - 1, 1),
             duration_s=read.number("EDGE_DURATION_S", 0, 1e9, 30),
             receiver_link=read.path("EDGE_RECEIVER_LINK", data / "run" / "receiver"),

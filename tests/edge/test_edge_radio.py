@@ -236,3 +236,30 @@ def test_whatever_the_weather_nothing_is_heard_that_was_not_sent_nor_before_its_
 @given(WEATHERS, PACKETS, st.integers(0, 99))
 def test_one_seed_is_one_fate(weather: Weather, packets: list[tuple[int, bool, int]], seed: int) -> None:
     assert carried(Radio(weather, chances(seed)), packets) == carried(Radio(weather, chances(seed)), packets)
+
+
+def test_a_node_that_listens_hears_what_is_on_the_air() -> None:
+    radio = Radio(Weather(collisions="all"), chances())
+    radio.begin(1, True, 1000)
+
+    assert [radio.is_busy(at_ms) for at_ms in (999, 1000, 999 + UPLINK_MS, 1000 + UPLINK_MS)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_where_nothing_collides_nobody_is_heard() -> None:
+    radio = Radio(Weather(neighbours=100), chances())
+    radio.begin(1, True, 1000)
+
+    assert not radio.is_busy(1000)
+
+
+def test_neighbours_are_heard_for_their_share_of_the_time() -> None:
+    radio = Radio(Weather(collisions="all", neighbours=100), chances())
+
+    heard = sum(radio.is_busy(number) for number in range(MANY)) / MANY
+
+    assert heard == pytest.approx(1 - math.exp(-100 * UPLINK_MS / 60_000), abs=0.01)

@@ -226,6 +226,10 @@ class _World:
         self._seed = edge.seed
         self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._series[0].span_s)
+        self._now_ms = 0  # of what happens just now in the nodes' world
+        listens = edge.region == "KR920"
+        duty_permille = 1000 if listens else TIMING.duty_permille  # who listens has no duty cycle to keep
+        self._timing = TIMING._replace(noise_ms=NOISE_MS, listens=listens, duty_permille=duty_permille)
         self._agenda: list[tuple[int, int, Happening]] = []  # a heap: what happens when, first come first served
         self._order = itertools.count()
         self._lives: list[_Life] = []
@@ -290,6 +294,7 @@ class _World:
             if at_ms >= self._end_ms:
                 return
             await self._until(at_ms)
+            self._now_ms = at_ms
             going_on = happening(at_ms)
             if going_on is not None:
                 await going_on
@@ -308,9 +313,14 @@ class _World:
         chance = random.Random(self._seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
         store = FileStore(self._flash / f"node-{number}.flash")
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
-        timing = TIMING._replace(noise_ms=NOISE_MS)
-        node = Node(number, key.epoch, key.key, PROVISIONED, learner, store, chance, timing, ANY_SENSOR)
+        node = Node(
+            number, key.epoch, key.key, PROVISIONED, learner, store, chance, self._timing, ANY_SENSOR, self._is_busy
+        )
         return _Life(number, node, _samples(series, first, boot_ms, period_ms), series.interval_s)
+
+    def _is_busy(self) -> bool:
+        """What a node hears that listens now, in the nodes' world."""
+        return self._radio.is_busy(self._now_ms)
 
     def _next_sample(self, life: _Life) -> None:
         at_ms, reading_c = next(life.samples)

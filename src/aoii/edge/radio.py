@@ -86,6 +86,13 @@ class Radio:
             self._on_air.append(transmission)
         return transmission
 
+    def is_busy(self, at_ms: int) -> bool:
+        """Whether a node that listens hears somebody, as far as packets may collide: ours, the gateway, a neighbour."""
+        if any(other.begin_ms <= at_ms < other.end_ms for other in self._on_air):
+            return True
+        neighbours = self._weather.neighbours if self.may_collide else 0
+        return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
+
     def end(self, transmission: Transmission) -> list[Heard]:
         """What is heard now that a packet's time on air is over, in order of time; nothing when it is lost.
 
