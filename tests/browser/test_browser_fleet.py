@@ -1,7 +1,10 @@
 """The overview of all nodes in a real browser: the worst first, found by state and name, also when there are 500."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,56 @@ def test_one_node_is_shown_at_once(tmp_path: Path, mosquitto: Mosquitto, visit: 
         visited.page.goto(station.url)
         expect(visited.page.locator("h1:visible")).to_have_text("Node 1")
         assert visited.page.url.endswith("#node=1&span=86400")
+
+
+@contextmanager
+def gateway_that_says(text: str) -> Iterator[int]:
+    """A status port with these metrics and no checks."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = text.encode() if self.path == "/metrics" else b'{"ok": true, "checks": {}}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_what_a_gateway_says_of_its_nodes_is_shown_in_the_fleet_and_at_the_node(
+    tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
+) -> None:
+    said = """
+aoii_node_battery_volts{node="1"} 3.31
+aoii_node_battery_low{node="1"} 1.0
+aoii_node_rssi_dbm{node="1"} -117.0
+aoii_node_snr_db{node="1"} -4.0
+aoii_node_readings_missing{node="1"} 2.0
+aoii_node_sensor_fault{node="2"} 1.0
+"""
+    with gateway_that_says(said) as port:
+        values = {"WEB_STATIONS": f"gateway=127.0.0.1:{port}", "CLOCK_START_UNIX_S": START_MS / 1000 + 3600}
+        with stage(tmp_path, mosquitto, CLOCK_SPEED=SLOW, **values) as (station, database):  # type: ignore[arg-type]  # days is not among them
+            for node in ("1", "2", "3"):
+                store(database, list(minutes(node, count=60)))
+            page = visit(station.url).page
+            tiles = page.locator(".tile")
+
+            expect(tiles.nth(0)).to_contain_text("Node 2sensor fault")
+            expect(tiles.nth(1)).to_contain_text("Node 1low battery")
+            expect(tiles.nth(2)).to_contain_text("Node 3gateway right")
+            tiles.nth(1).click()
+            expect(page.locator("#battery")).to_have_text("3.31 V")
+            expect(page.locator("#rssi")).to_have_text("−117 dBm")
+            expect(page.locator("#rssi-more")).to_have_text("signal-to-noise −4 dB, 2 readings skipped")
+            expect(page.locator("#node-states")).to_have_text("low batterygateway right")
 
 
 def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(
