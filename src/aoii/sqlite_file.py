@@ -19,7 +19,8 @@ R = TypeVar("R")
 
 LOCK_TIMEOUT_S = 5.0  # a station and the command line share a file, each for a few milliseconds
 ROWID_LIMIT = 1 << 40  # more rows than any of these files will ever number
-FAILURE_LIMIT = 20_000  # failed reads of one damaged file before the rest is given up; each costs about 20 µs
+FAILURE_LIMIT = 1_000_000  # failed reads of one damaged table before the rest is given up; each costs about 20 µs
+FAILURE_LIMIT_ABOVE = 20_000  # of them above the last row that was numbered, where nothing should be
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connectio
     new, kept_as = beside(path, ".salvaged"), beside(path, f".corrupt-{time.time_ns()}")
     with contextlib.closing(connect_to_read(path)) as damaged, contextlib.closing(connect(new)) as target:
         damaged.text_factory = bytes
+        damaged.execute("PRAGMA writable_schema = ON")  # otherwise of a file that lacks its end nothing is read at all
         result = salvage(damaged, target, kept_as)
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
@@ -162,20 +164,27 @@ def recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connectio
 
 def rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
     """Every row that can be read, in order; around a bad page by halving the range. The first column is the rowid."""
-    ranges = [(1, ROWID_LIMIT)]
-    failures = 0
-    while ranges and failures < FAILURE_LIMIT:
-        low, high = ranges.pop()
-        try:
-            query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
-            for row in damaged.execute(query, (low, high)):
-                yield row
-                low = row[0] + 1
-        except sqlite3.DatabaseError:
-            failures += 1
-            if low < high:
-                middle = (low + high) // 2
-                ranges += [(middle + 1, high), (low, middle)]
+    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
+    last = min(max(0, last_number(damaged, table)), ROWID_LIMIT)
+    for first, end, limit in ((1, last, FAILURE_LIMIT), (last + 1, ROWID_LIMIT, FAILURE_LIMIT_ABOVE)):
+        ranges = [(first, end)]
+        failures = 0
+        while ranges and failures < limit:
+            low, high = ranges.pop()
+            try:
+                for row in damaged.execute(query, (low, high)):
+                    yield row
+                    low = max(low, row[0] + 1)
+            except sqlite3.DatabaseError:
+                failures += 1
+                if low < high:
+                    middle = (low + high) // 2
+                    ranges += [(middle + 1, high), (low, middle)]
+
+
+def last_number(damaged: sqlite3.Connection, table: str) -> int:
+    """The highest number that an AUTOINCREMENT table has given to a row; 0 when nobody knows."""
+    return number(damaged, f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'") or 0  # noqa: S608 - constants
 
 
 def number(connection: sqlite3.Connection, query: str) -> int | None:

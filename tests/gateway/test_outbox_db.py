@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -297,6 +298,39 @@ def test_rows_beside_a_broken_page_are_salvaged_and_the_broken_ones_counted(path
     assert new_epoch != epoch
     assert following is not None
     assert following.seq == 401
+
+
+def test_of_a_file_that_lacks_its_end_what_is_there_is_salvaged(path: Path) -> None:
+    filled(path, 400)
+    pages = path.stat().st_size // PAGE_BYTES
+    os.truncate(path, pages * 6 // 10 * PAGE_BYTES)
+
+    with opened(path) as store:
+        recovery = store.recoveries[0]
+        kept = counters(store)
+
+    assert recovery.salvaged == len(kept) > 150
+    assert kept == list(range(1, len(kept) + 1))
+    assert recovery.lost >= 1
+
+
+def test_rows_behind_thousands_that_cannot_be_read_are_salvaged(path: Path) -> None:
+    with opened(path) as store:
+        store.submit(lambda transaction: [
+            transaction.insert(who(counter), "d", 1, b"reading %06d" % counter, 1) for counter in range(1, 16_001)
+        ]).result()  # fmt: skip
+    content = bytearray(path.read_bytes())
+    for counter in range(1000, 14_000):
+        page = content.find(b"reading %06d" % counter) // PAGE_BYTES
+        if page >= 0:
+            content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+
+    with opened(path) as store:
+        kept = counters(store)
+
+    assert {1, 900, 14_100, 16_000} <= set(kept)
+    assert 5000 not in kept
 
 
 def test_a_flipped_bit_in_the_index_leaves_no_reading_behind(path: Path) -> None:

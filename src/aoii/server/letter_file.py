@@ -131,8 +131,8 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
             corrupt += 1
         else:
             salvaged += target.execute(INSERT, letter).rowcount
-    highest = sqlite_file.number(damaged, "SELECT seq FROM sqlite_sequence WHERE name = 'letters'")
-    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'letters'", (highest or 0,))
+    highest = sqlite_file.last_number(damaged, "letters")
+    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'letters'", (highest,))
     held = sqlite_file.number(damaged, "SELECT count(*) FROM letters INDEXED BY sqlite_autoindex_letters_1")
     target.execute("COMMIT")
     lost = max(0, held - salvaged - corrupt) if held is not None else 1

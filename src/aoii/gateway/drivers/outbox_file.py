@@ -209,8 +209,8 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
         else:
             target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (*named, state_checksum(*named)))
     set_meta(target, "total_tx", _sound_meta(damaged).get("total_tx", salvaged))
-    highest = sqlite_file.number(damaged, "SELECT seq FROM sqlite_sequence WHERE name = 'events'")
-    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest or 0,))
+    highest = sqlite_file.last_number(damaged, "events")
+    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
     rows = sqlite_file.number(damaged, "SELECT count(*) FROM events INDEXED BY sqlite_autoindex_events_1")
     lost = max(0, rows - salvaged - corrupt) if rows is not None else 1
     target.execute("COMMIT")
