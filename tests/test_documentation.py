@@ -21,9 +21,9 @@ PAGES = sorted(
 )
 KOREAN = {  # an English page and its Korean twin
     "README.md": "README.ko.md",
-    "docs/howto/monitoring.md": "docs/ko/모니터링.md",
+    "docs/howto/MONITORING.md": "docs/ko/MONITORING.md",
     "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
-    "docs/howto/mqtt.md": "docs/ko/MQTT.md",
+    "docs/howto/MQTT.md": "docs/ko/MQTT.md",
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
     "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
     "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
