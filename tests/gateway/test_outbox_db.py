@@ -361,6 +361,30 @@ def test_a_flipped_bit_in_a_row_is_found_and_the_row_set_aside(path: Path) -> No
         assert connection.execute("SELECT node, epoch, counter FROM corrupt").fetchall() == [("7", 1, 3)]
 
 
+def test_readings_set_aside_earlier_are_still_listed_after_the_file_is_damaged(path: Path) -> None:
+    filled(path, 400)
+    path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
+    with opened(path) as store:
+        assert 3 not in counters(store)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        listed = connection.execute(
+            "SELECT seq, CAST(node AS BLOB), epoch, counter, payload, found_ms FROM corrupt"
+        ).fetchall()
+    content = bytearray(path.read_bytes())
+    page = content.index(b"reading 000200") // PAGE_BYTES
+    content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+
+    with opened(path) as store:
+        assert len(store.recoveries) == 1
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(
+            "SELECT seq, CAST(node AS BLOB), epoch, counter, payload, found_ms FROM corrupt"
+        ).fetchall()
+    assert found == listed != []
+
+
 @pytest.mark.parametrize(
     "damage",
     [

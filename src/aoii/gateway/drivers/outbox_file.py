@@ -41,6 +41,7 @@ PRAGMA user_version = {VERSION};
 
 EVENT_COLUMNS = "seq, node, epoch, counter, digest, qos, payload, accepted_ms, checksum"
 STATE_COLUMNS = "rowid, node, state, checksum"
+CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
 META = {"old_epoch", "total_tx"}
 
 
@@ -202,6 +203,9 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
             corrupt += 1
         elif target.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).rowcount:
             salvaged += 1
+    for row in sqlite_file.rows(damaged, "corrupt", CORRUPT_COLUMNS):  # set aside earlier, and seen by nobody perhaps
+        if isinstance(row[-1], int):
+            target.execute("INSERT INTO corrupt VALUES (NULL, ?, ?, ?, ?, ?, ?)", row[1:])
     for row in sqlite_file.rows(damaged, "nodes", STATE_COLUMNS):
         named = sound_state(row)
         if named is None:
