@@ -38,13 +38,22 @@ def test_a_station_that_was_frozen_goes_on_until_it_is_asked_to_end(number: sign
 def test_what_a_start_makes_or_raises_comes_back_and_only_a_stop_ends_the_waiting() -> None:
     stop, gate = threading.Event(), threading.Event()
 
+    def turn() -> None:
+        pass
+
     def fail() -> None:
         raise TimeoutError("the port is taken")
 
-    assert stopping.unless_asked(stop, lambda: 7) == 7
+    assert stopping.unless_asked(stop, lambda: 7, turn) == 7
     with pytest.raises(TimeoutError, match="taken"):
-        stopping.unless_asked(stop, fail)
+        stopping.unless_asked(stop, fail, turn)
     stop.set()
-    assert stopping.unless_asked(stop, lambda: 7) == 7
-    assert stopping.unless_asked(stop, gate.wait) is None
+    assert stopping.unless_asked(stop, lambda: 7, turn) == 7
+    assert stopping.unless_asked(stop, gate.wait, turn) is None
     gate.set()
+
+
+def test_while_a_start_takes_its_time_the_station_turns() -> None:
+    turned = threading.Event()
+
+    assert stopping.unless_asked(threading.Event(), lambda: turned.wait(30), turned.set)

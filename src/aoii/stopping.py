@@ -31,7 +31,7 @@ def on_signals() -> threading.Event:
     return stopping
 
 
-def unless_asked(stop: threading.Event, build: Callable[[], T]) -> T | None:
+def unless_asked(stop: threading.Event, build: Callable[[], T], turn: Callable[[], None]) -> T | None:
     """What `build` makes, or None: the station was asked to stop, and `build` does not come back.
 
     A disk that does not answer holds the thread that opens a file there, and no signal frees it. So that is done in a
@@ -41,6 +41,7 @@ def unless_asked(stop: threading.Event, build: Callable[[], T]) -> T | None:
     Args:
         stop: As `on_signals` gives it.
         build: Opens what the station needs; whatever it raises is raised here.
+        turn: Called several times a second while that takes.
     """
     made: futures.Future[T] = futures.Future()
 
@@ -52,7 +53,7 @@ def unless_asked(stop: threading.Event, build: Callable[[], T]) -> T | None:
 
     threading.Thread(target=work, name="start", daemon=True).start()
     while not stop.is_set() and not futures.wait([made], TURN_S).done:
-        pass
+        turn()
     if not futures.wait([made], LAST_CHANCE_S).done:
         return None
     return made.result()

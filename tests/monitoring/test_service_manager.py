@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii.monitoring.service_manager import ServiceManager
+from aoii.monitoring.service_manager import ServiceManager, opening
 from deploy.supervisor import Supervisor
 
 HOUR_S = 3600.0
@@ -119,6 +119,16 @@ def test_a_station_that_is_not_ready_yet_prolongs_its_start_as_long_as_it_makes_
     manager.turn()
 
     assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.news()
+
+
+def test_a_start_that_opens_its_files_is_prolonged_but_not_for_ever(attach: Attach) -> None:
+    supervisor, _ = attach(AT_EVERY_TURN_S)
+
+    opening(supervisor.environment).turn()
+    assert supervisor.news() == ["STATUS=waits for: its files", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=2"]
+    opening(supervisor.environment, limit_s=0).turn()
+
+    assert supervisor.news() == ["STATUS=makes no progress: files"]
 
 
 def test_a_watchdog_of_another_process_is_not_fed(attach: Attach) -> None:

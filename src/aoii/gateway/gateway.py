@@ -20,7 +20,7 @@ from aoii.gateway.ledger import Ledger
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
 from aoii.monitoring import metrics, status
-from aoii.monitoring.service_manager import ServiceManager
+from aoii.monitoring.service_manager import ServiceManager, opening
 from aoii.node_keys import KeyRing
 from aoii.settings import Settings
 
@@ -222,7 +222,7 @@ def run(settings: Settings) -> int:
         AoiiError: It cannot start.
     """
     stop = stopping.on_signals()
-    gateway = stopping.unless_asked(stop, lambda: Gateway(settings))
+    gateway = stopping.unless_asked(stop, lambda: Gateway(settings), opening().turn)
     if gateway is None:
         log.error("stopped while the outbox was being opened, check the disk", extra={"event": "start_hangs"})
         return 0

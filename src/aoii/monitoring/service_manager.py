@@ -16,6 +16,8 @@ from collections.abc import Mapping
 
 from aoii.monitoring.status import NOT_ALIVE, NOT_READY, Check, reason
 
+OPENING_S = 3600.0  # checking and salvaging a large file on a slow card takes minutes
+
 
 class ServiceManager:
     """The manager's end, as a station sees it.
@@ -74,3 +76,17 @@ class ServiceManager:
         except OSError:
             return False
         return True
+
+
+def opening(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_S) -> ServiceManager:
+    """What tells the manager of a start while the station's files are opened, before there is a station.
+
+    A large file is checked then, and saved if it is damaged: a start that is killed for that would be killed again each
+    time, with nothing done.
+
+    Args:
+        environ: As for `ServiceManager`.
+        limit_s: After so many seconds it counts as hanging.
+    """
+    until_s = time.monotonic() + limit_s
+    return ServiceManager(lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ)

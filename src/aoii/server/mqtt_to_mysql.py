@@ -20,7 +20,7 @@ from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, e
 from aoii.clock import Clock
 from aoii.core.errors import WorldError
 from aoii.monitoring import certificates, metrics, status
-from aoii.monitoring.service_manager import ServiceManager
+from aoii.monitoring.service_manager import ServiceManager, opening
 from aoii.server import ingest, reception
 from aoii.server.broker_watch import BrokerWatch
 from aoii.server.database_watch import DatabaseWatch
@@ -498,7 +498,7 @@ def run(settings: Settings) -> int:
         WorldError: The dead letters cannot be opened, or the status port is taken.
     """
     stop = stopping.on_signals()
-    server = stopping.unless_asked(stop, lambda: Server(settings))
+    server = stopping.unless_asked(stop, lambda: Server(settings), opening().turn)
     if server is None:
         log.error("stopped while the dead letters were being opened, check the disk", extra={"event": "start_hangs"})
         return 0
