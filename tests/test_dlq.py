@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_db import Store
 from aoii.gateway.outbox import Fetch
 from aoii.server.db import Database, open_database
-from aoii.server.dead_letter import DeadLetters
+from aoii.server.dead_letter import DeadLetter, DeadLetters, Letters
 from server.samples import a_reading, sqlite_at
 from servers import AS_ROOT
 
@@ -224,6 +224,25 @@ def test_drop_asks_and_writes_what_it_dropped_to_the_log(
     assert all(word in told[0] for word in ("7", "actual_t", "mismatch"))
     assert [letter.reason for letter in letters.letters(9)] == ["database_away"]
     assert run("list", "--store", "gateway")[1] == ""
+
+
+def test_a_drop_of_many_lets_the_station_in_between(
+    run: Dlq, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters.park([a_reading(number) for number in range(5)], "mismatch", "")
+    at_once: list[int] = []
+    drop = Letters.drop
+
+    def counted(self: Letters, dropped: Sequence[DeadLetter]) -> list[DeadLetter]:
+        at_once.append(len(dropped))
+        return drop(self, dropped)
+
+    monkeypatch.setattr(Letters, "drop", counted)
+    monkeypatch.setattr(dlq, "PAGE", 2)
+    code, out, _ = run("drop", "--all", "--yes")
+
+    assert (code, out, at_once) == (0, "5 dropped\n", [2, 2, 1])
+    assert letters.letters(9) == []
 
 
 def test_a_dropped_payload_forges_no_line_of_the_log(run: Dlq, letters: DeadLetters) -> None:

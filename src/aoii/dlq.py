@@ -263,19 +263,27 @@ def drop_letters(
         if not is_agreed and not _agrees(entries):
             print("nothing dropped")
             return 1
-        gone: set[tuple[StoreName, int]] = set()
-        if stores.server is not None:
-            letters = [entry.kept for entry in entries if isinstance(entry.kept, DeadLetter)]
-            gone |= {("server", letter.id) for letter in stores.server.drop(letters)}
-        if stores.gateway is not None:
-            rows = [entry.kept for entry in entries if isinstance(entry.kept, Damaged)]
-            gone |= {("gateway", row.id) for row in stores.gateway.drop(rows)}
+        dropped = 0
+        for begin in range(0, len(entries), PAGE):  # the station waits for each page, and gives up after 5 s
+            dropped += _drop(stores, entries[begin : begin + PAGE])
+    changed = len(entries) - dropped
+    print(f"{dropped:,} dropped" + (f", {changed:,} changed meanwhile and kept" if changed else ""))
+    return int(changed > 0)
+
+
+def _drop(stores: Stores, entries: Sequence[Entry]) -> int:
+    """Forget letters and write them to the log, but for those that have changed meanwhile; how many."""
+    gone: set[tuple[StoreName, int]] = set()
+    if stores.server is not None:
+        letters = [entry.kept for entry in entries if isinstance(entry.kept, DeadLetter)]
+        gone |= {("server", letter.id) for letter in stores.server.drop(letters)}
+    if stores.gateway is not None:
+        rows = [entry.kept for entry in entries if isinstance(entry.kept, Damaged)]
+        gone |= {("gateway", row.id) for row in stores.gateway.drop(rows)}
     for entry in entries:
         if (entry.store, entry.id) in gone:
             log.warning("dead letter dropped", extra={"event": "dead_letter_dropped"} | _for_log(entry))
-    changed = len(entries) - len(gone)
-    print(f"{len(gone):,} dropped" + (f", {changed:,} changed meanwhile and kept" if changed else ""))
-    return int(changed > 0)
+    return len(gone)
 
 
 def _why_not(entry: Entry) -> str | None:
