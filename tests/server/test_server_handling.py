@@ -110,6 +110,22 @@ def test_messages_are_acknowledged_in_order_and_only_up_to_the_first_that_is_not
     assert len(refusals) == 1
 
 
+def test_a_server_whose_dead_letters_refuse_below_their_cap_is_not_ready(
+    database: Database, letters: RefusingLetters
+) -> None:
+    database.insert_reading(a_reading(1))
+    bench = Bench(database, letters)
+    bench.put(encode_reading(a_reading(1, actual_t=30.0), 1))
+
+    bench.start()
+    until(lambda: not bench.ingest.has_room)
+    letters.has_opened = True
+    until(lambda: bench.client.acknowledged)
+
+    assert bench.ingest.has_room
+    bench.stop()
+
+
 def test_a_stop_while_a_batch_is_held_acknowledges_nothing_more(database: Database, letters: RefusingLetters) -> None:
     database.insert_reading(a_reading(1))
     bench = Bench(database, letters)

@@ -218,8 +218,8 @@ class Ingest:
 
     @property
     def has_room(self) -> bool:
-        """Whether the dead letters are below their cap."""
-        return self._has_room
+        """Whether the dead letters are below their cap and took what they were given last."""
+        return self._has_room and "park" not in self._refused
 
     def _run(self) -> None:
         try:
