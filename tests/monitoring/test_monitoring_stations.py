@@ -149,7 +149,7 @@ def test_the_server_measures_the_clock_of_the_gateway_by_its_estimates(system: S
 
 
 def test_the_broker_tells_how_much_it_has_dropped(system: System) -> None:
-    until(lambda: system.value("server", "aoii_broker_tells") == 1, 90, "what the broker says of itself")
+    until(lambda: system.value("server", "aoii_broker_tells") == 1, what="what the broker says of itself")
 
     assert system.value("server", "aoii_broker_dropped_messages") is not None
 

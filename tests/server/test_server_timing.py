@@ -71,6 +71,19 @@ def test_a_reading_is_timed_from_its_sample_if_that_time_was_believed() -> None:
     assert taken() == (count + 2, total + 2.5)
 
 
+def test_a_broker_of_which_no_number_has_changed_for_a_minute_still_tells(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic read $SYS/broker/uptime\n")  # all that is heard of such a broker
+    with Mosquitto(tmp_path, extra=f"acl_file {acl}\nsys_interval 1") as broker:
+        metrics.BROKER_TELLS.set(0)
+        watch = BrokerWatch(Mqtt("127.0.0.1", broker.port, None, None), "watch")
+        watch.start()
+        try:
+            until(lambda: metrics.value(metrics.BROKER_TELLS) == 1, what="what the broker says of itself")
+        finally:
+            watch.stop(1.0)
+
+
 def test_what_the_broker_has_dropped_is_told(tmp_path: Path) -> None:
     with Mosquitto(tmp_path, extra="max_queued_messages 5\nsys_interval 1") as broker:
         mqtt = Mqtt("127.0.0.1", broker.port, None, None, namespace="watched")

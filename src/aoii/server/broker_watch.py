@@ -12,7 +12,10 @@ from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
 
-DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"  # of Mosquitto; every `sys_interval`, 10 s by default
+# Of Mosquitto, which speaks every `sys_interval`, 10 s by default, and only of what has changed; what it said before
+# is kept for a minute. Its uptime always changes, so that one tells whether it speaks at all.
+DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
+UPTIME_TOPIC = "$SYS/broker/uptime"
 
 
 class BrokerWatch:
@@ -27,7 +30,7 @@ class BrokerWatch:
         self._client = Client(
             mqtt,
             client_id,
-            subscriptions=[Subscription(DROPPED_TOPIC, 0)],
+            subscriptions=[Subscription(DROPPED_TOPIC, 0), Subscription(UPTIME_TOPIC, 0)],
             on_message=self._heard,
             on_state=self._changed,
         )
@@ -43,10 +46,11 @@ class BrokerWatch:
     # In the network thread.
 
     def _heard(self, message: Message) -> None:
-        try:
-            metrics.BROKER_DROPPED.set(int(message.payload))
-        except ValueError:
-            return
+        if message.topic == DROPPED_TOPIC:
+            try:
+                metrics.BROKER_DROPPED.set(int(message.payload))
+            except ValueError:
+                return
         metrics.BROKER_TELLS.set(1)
 
     def _changed(self, is_ready: bool) -> None:
