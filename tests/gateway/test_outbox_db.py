@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from aoii import sqlite_file
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import PeerError
 from aoii.gateway.drivers import outbox_db
@@ -242,6 +243,20 @@ def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatc
         gate.set()
         assert all(future.result(10) is not None for future in waiting)
         until(lambda: not store.is_alive)
+
+
+def test_a_store_that_waits_for_the_lock_of_another_makes_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "LOCK_TIMEOUT_S", 0.2)
+    beats: list[float] = []
+    with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        futures = [add(store, counter) for counter in range(1, 6)]
+        for future in futures:
+            future.add_done_callback(lambda _: beats.append(store.beat_s))
+        until(lambda: len(beats) == 5)
+
+    assert beats[2] < beats[3] < beats[4]
+    assert all(isinstance(future.exception(), OutboxBrokenError) for future in futures)
 
 
 def test_what_is_submitted_after_closing_fails(path: Path) -> None:

@@ -410,6 +410,7 @@ class Store:
         return batch, True
 
     def _commit(self, batch: list[_Request[object]]) -> None:
+        self.beat_s = time.monotonic()  # somebody else's lock is waited for here, for each of a group
         try:
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
