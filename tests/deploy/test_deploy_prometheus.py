@@ -122,6 +122,7 @@ def test_data_elsewhere_are_taken_and_bounded(tmp_path: Path) -> None:
 
     assert f"--storage.tsdb.path={tmp_path / 'metrics'}" in said
     assert {"--storage.tsdb.retention.time=400d", "--storage.tsdb.retention.size=10GB", "--log.level=warn"} <= set(said)
+    assert "--web.listen-address=127.0.0.1:9090" in said
     assert (tmp_path / "metrics").is_dir()
 
 
