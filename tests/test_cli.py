@@ -44,6 +44,7 @@ def test_every_wrong_setting_is_reported_at_once_with_its_remedy(station: str, t
         (["demo", "--recording", "nothing.csv"], "nothing.csv: cannot be read"),
         (["export", "--start", "yesterday"], "is not a time such as"),
         (["export", "--format", "parquet"], "give --out FILE"),
+        (["keys", "add", "x"], "'x' is not a whole number from 0 to 65535"),
         (["nonsense"], "invalid choice"),
         ([], "required"),
     ],
@@ -54,6 +55,14 @@ def test_a_wrong_command_line_says_what_is_wrong(arguments: list[str], said: str
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_export_without_a_database_writes_nothing(tmp_path: Path) -> None:
+    result = run("export", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "start `aoii server`" in result.stderr
 
 
 def test_help_imports_no_station(tmp_path: Path) -> None:

@@ -41,13 +41,18 @@ def configure_keys(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     commands.add_parser("list", help="nodes and their epochs, and whose old key still stands").set_defaults(run=_list)
     add = commands.add_parser("add", help="make a key for a new node")
-    add.add_argument("--epoch", type=int, default=1, metavar="N", help="for a number that was used before: one more "
-                     "than its last (default: %(default)s)")  # fmt: skip
+    add.add_argument(
+        "--epoch",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="for a number that was used before: one more than its last (default: %(default)s)",
+    )
     rotate = commands.add_parser("rotate", help="make a new key and epoch; the old key is believed until it is used")
     settle = commands.add_parser("settle", help="forget the old key of a node that was rotated")
     retire = commands.add_parser("retire", help="forget a node: it is believed no more")
     for command, run in ((add, _add), (rotate, _rotate), (settle, _settle), (retire, _retire)):
-        command.add_argument("node", type=int, metavar="NODE")
+        command.add_argument("node", type=_number, metavar="NODE", help="number of the node")
         command.set_defaults(run=run)
 
 
@@ -55,6 +60,12 @@ def _days(text: str) -> int:
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= 36500:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 1 to 36500")
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 65535")
 
 
 def _authority(options: argparse.Namespace) -> int:
@@ -115,7 +126,7 @@ def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
 
 def _list(options: argparse.Namespace) -> int:
     path, keys = _file(options)
-    print(f"{len(keys)} nodes in {path}")
+    print(f"{len(keys)} {'node' if len(keys) == 1 else 'nodes'} in {path}")
     for node in sorted(keys):
         old = keys[node].previous
         note = f"   the old key, epoch {old.epoch}, is good until the node uses the new one" if old else ""

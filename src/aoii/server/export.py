@@ -5,6 +5,7 @@ Read page by page and written as it comes, so that memory stays flat; a file get
 
 import contextlib
 import csv
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -106,9 +107,10 @@ def _write_csv(rows: Iterator[ReadingRow], path: Path) -> int:
 
 def _csv(rows: Iterator[ReadingRow], file: IO[str]) -> int:
     writer = csv.writer(file, lineterminator="\n")
+    first = list(itertools.islice(rows, 1))  # before the header: where no database answers, nothing is written
     writer.writerow(COLUMNS)
     count = 0
-    for row in rows:
+    for row in itertools.chain(first, rows):
         writer.writerow(_csv_fields(row))
         count += 1
     return count
