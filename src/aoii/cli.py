@@ -433,6 +433,7 @@ def _dlq(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from aoii import doctor
 
+    logging.getLogger().addHandler(logging.NullHandler())  # its findings say what the broker's client would log
     return doctor.run(options.env_file)
 
 
