@@ -68,7 +68,7 @@ CATALOGUE = (
                 "MYSQL_TLS_CA",
                 None,
                 "Certificate of the authority that the database's must come from, or `system` for those that this "
-                "machine trusts. Unset: no TLS.",
+                "machine trusts. Unset: nothing is verified, and encrypted only where the database offers it.",
             ),
             Setting("MYSQL_TLS_CERT", None, "Our certificate for the database, if it asks for one."),
             Setting("MYSQL_TLS_KEY", None, "Key of MYSQL_TLS_CERT, readable by nobody else."),
