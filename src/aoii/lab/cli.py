@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .policies import Prior
     from .replay import Entry, Options
 
-RECORDING_FOLDERS = (Path("recordings"), Path("../shared/data"))
+RECORDING_FOLDERS = (Path("recordings"),)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +126,7 @@ def _add_pretrain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         nargs="+",
         default=list(RECORDING_FOLDERS),
         metavar="DIR",
-        help="where recordings lie (default: recordings, ../shared/data)",
+        help="where recordings lie (default: recordings)",
     )
     add(
         "--exclude",
@@ -151,7 +151,7 @@ def _add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="replay everything and write docs/explanation/results.md with tables and plots",
         description="Replay recordings at several thresholds and losses and write a page with tables and plots. "
         "The prior is fitted without the recording that is being measured.",
-        epilog="Example: aoii lab report --recordings ../shared/data --out docs/explanation/results.md",
+        epilog="Example: aoii lab report --recordings recordings --out docs/explanation/results.md",
     )
     add = report.add_argument
     add(
