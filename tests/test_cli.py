@@ -1,5 +1,6 @@
 """The command line: help that teaches, errors that say what to do, and no station imported before its time."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_an_export_without_a_database_writes_nothing(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert "start `aoii server`" in result.stderr
+
+
+def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        command = [sys.executable, "-m", "aoii.cli", "keys", "list"]
+        ended = subprocess.run(
+            command, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr == ""
 
 
 def test_help_imports_no_station(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from aoii.monitoring import logs
 
 PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when that one does
 PR_SET_PDEATHSIG = 1  # prctl(2)
+TOLD = {"board", "certs", "dlq", "doctor", "keys"}  # print for a person, who may pipe them into `head`
 
 Run = Callable[[settings.Settings], int]
 
@@ -29,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        if options.command in TOLD:
+            sys.stdout.flush()
     except AoiiError as error:
         print(f"aoii {options.command}: {error}", file=sys.stderr)
         return 2
@@ -41,8 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except BrokenPipeError:
+        if options.command not in TOLD:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 1
     except KeyboardInterrupt:
         return 130
+    else:
+        return code
 
 
 def build_parser() -> argparse.ArgumentParser:
