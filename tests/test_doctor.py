@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aoii import certs, doctor, node_keys
+from aoii import certs, doctor, node_keys, settings
 from aoii.doctor import Finding
+from aoii.server.db import open_database
+from faults.proxy import Loop, Proxy
 from secure_broker import SecureBroker, expired
 from servers import MariaDB, Mosquitto, free_port
 
@@ -31,9 +33,6 @@ def test_a_healthy_installation_has_no_remedies(
     (tmp_path / "data").mkdir()
     node_keys.write(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
     schema = mariadb.new_schema()
-    from aoii import settings
-    from aoii.server.db import open_database
-
     values = {
         "SERIAL_PORT": str(tmp_path / "port"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
         "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema,
@@ -79,6 +78,47 @@ def test_an_absent_database_is_found() -> None:
     finding = examine(MYSQL_HOST="127.0.0.1", MYSQL_PORT=str(free_port()), MQTT_PORT=str(free_port()))["database"]
 
     assert finding.remedy
+
+
+@pytest.fixture
+def reachable(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Settings of a database with our tables, for a user who passes no limit; nothing else is looked at."""
+    monkeypatch.setattr(doctor, "LOOKS", [look for look in doctor.LOOKS if look[0] == "database"])
+    schema = mariadb.new_schema()
+    user = f"u_{schema}"[:32]
+    values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema}
+    open_database(settings.load(values).database, migrate=True).close()
+    mariadb.execute(f"CREATE USER {user}@'%'", f"GRANT SELECT, INSERT, UPDATE ON {schema}.* TO {user}@'%'")
+    yield values | {"MYSQL_USER": user}
+    mariadb.execute("SET GLOBAL read_only = 0", f"DROP USER {user}@'%'")
+
+
+def test_a_read_only_database_is_found(mariadb: MariaDB, reachable: dict[str, str]) -> None:
+    mariadb.execute("SET GLOBAL read_only = 1")
+
+    finding = examine(**reachable)["database"]
+
+    assert "read-only" in finding.state
+    assert finding.remedy == "make it writable"
+
+
+def test_a_user_who_may_only_read_is_told_and_is_no_fault(mariadb: MariaDB, reachable: dict[str, str]) -> None:
+    mariadb.execute(f"REVOKE INSERT, UPDATE ON {reachable['MYSQL_DATABASE']}.* FROM {reachable['MYSQL_USER']}@'%'")
+
+    finding = examine(**reachable)["database"]
+
+    assert finding.state.startswith("read only for this user")
+    assert finding.remedy is None
+
+
+def test_a_slow_database_is_found(mariadb: MariaDB, reachable: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SLOW_S", 0.1)
+    with Loop() as loop:
+        link = Proxy(loop, mariadb.port)
+        link.delay(0.06)
+        finding = examine(**reachable | {"MYSQL_PORT": str(link.port)})["database"]
+
+    assert "busy" in str(finding.remedy)
 
 
 def test_readable_node_keys_are_found(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from aoii import doctor_stations, node_keys, settings, tls
 from aoii.broker.client import Client
 from aoii.core.errors import AoiiError, SettingsError
 from aoii.gateway import weights
-from aoii.server.db import open_database
+from aoii.server.db import Database, DatabaseAway, open_database
 from aoii.settings import Settings
 
 BROKER_WAIT_S = 5.0
 CERTIFICATE_NEAR_DAYS = 30  # the alert comes at 21
+SLOW_S = 2.0  # of a database asked about one row; usually milliseconds
 DISK_LOW_BYTES = 500 * 1024 * 1024
 CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
 
@@ -199,8 +200,25 @@ def _database(values: Settings) -> Iterator[Finding]:
         where = f"MySQL at {base.host}:{base.port}" if base.host else f"SQLite, {base.sqlite_path}"
         encrypted = ", encrypted" if base.tls else ""
         yield Finding("database", f"{where}: {database.stats().total} readings{encrypted}")
+        if base.host:
+            yield _taking(database)
         if database.certificate_expires is not None:
             yield _certificate(f"the database's, at {base.host}:{base.port}", database.certificate_expires)
+
+
+def _taking(database: Database) -> Finding:
+    """Whether it would take a row, and how fast; that this user may only read, as that of the page, is no fault."""
+    began_s = time.monotonic()
+    what = "takes rows"
+    try:
+        database.ping(write=True)
+    except DatabaseAway as error:
+        if error.reason != "refused":
+            raise
+        what = "read only for this user"
+    took_s = time.monotonic() - began_s
+    remedy = "see what it is busy with, and the way to it; readings wait meanwhile" if took_s > SLOW_S else None
+    return Finding("database", f"{what}, answers in {1000 * took_s:.0f} ms", remedy)
 
 
 def _stations(values: Settings) -> Iterator[Finding]:

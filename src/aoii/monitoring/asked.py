@@ -3,7 +3,11 @@
 It refuses to ask again and to judge the figures.
 """
 
+import http
 import http.client
+import json
+import ssl
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
@@ -42,3 +46,28 @@ def ask(port: int) -> Figures | None:
             return Figures(answer.read().decode())
     except (OSError, ValueError, http.client.HTTPException):
         return None
+
+
+def failing(port: int, path: str, host: str = "127.0.0.1", is_encrypted: bool = False) -> list[str] | None:
+    """Names of the checks that fail on /healthz or /readyz; None when nothing answers like a station.
+
+    A station that does not tell strangers which check fails is said to fail in "something". Whose certificate it shows
+    is not looked at: nothing secret is asked or sent.
+    """
+    context = ssl._create_unverified_context() if is_encrypted else None  # noqa: S323
+    address = f"{'https' if is_encrypted else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{path}"
+    try:
+        with urllib.request.urlopen(address, timeout=ASK_TIMEOUT_S, context=context):  # noqa: S310 - http or https
+            return []
+    except urllib.error.HTTPError as error:
+        return _names(error) if error.code == http.HTTPStatus.SERVICE_UNAVAILABLE else None
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+
+
+def _names(answer: urllib.error.HTTPError) -> list[str]:
+    try:
+        with answer:
+            return [name for name, is_well in json.loads(answer.read())["checks"].items() if not is_well]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException):
+        return ["something"]
