@@ -95,7 +95,7 @@ PLACES = (
     Place("weather.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
     Place("settings.py", "core clock weather", "dotenv"),
     Place("node_keys.py", "core"),
-    Place("recordings/*", "core weather"),
+    Place("recordings/*", "core recordings weather"),
     Place("tls.py", "core settings", "cryptography"),
     Place("certs.py", "core", "cryptography"),
     Place("monitoring/*", "core monitoring settings tls", "prometheus_client"),

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aoii.core.errors import InputError
@@ -93,7 +93,7 @@ def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("timestamp,temperature\n", "lacks timestamp or seq"),
+        ("timestamp,temperature\n", "lacks seq"),
         (HEADER, "no node has two rows"),
         (HEADER + "now,a,20,40,1\n", ":2: "),
         (HEADER + "2026-01-01,a,20,40,one\n", ":2: "),
@@ -111,6 +111,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\r\x00")
 def test_any_bytes_are_a_trace_or_one_error(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.csv"

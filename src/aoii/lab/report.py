@@ -5,9 +5,6 @@ replayed with a prior that was fitted without it, or without any where the other
 """
 
 import contextlib
-import csv
-import gzip
-import io
 import math
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +14,7 @@ from pathlib import Path
 from aoii import recordings
 from aoii.core import learner
 from aoii.core.errors import InputError
-from aoii.recordings import Series
+from aoii.recordings import Series, table
 
 from . import POLICY_NAMES, losses, plots, pretrain
 from .losses import Channel
@@ -70,12 +67,7 @@ def write(folder: Path | None, page: Path, seed: int) -> None:
 
 
 def _is_trace(path: Path) -> bool:
-    try:
-        raw = path.read_bytes()
-        first = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig").partition("\n")[0]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
-    return "seq" in next(csv.reader(io.StringIO(first)), [])
+    return "seq" in table.columns(path)
 
 
 def _subjects(files: Sequence[Path], folder: Path | None) -> list[Subject]:

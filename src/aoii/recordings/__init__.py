@@ -3,18 +3,14 @@
 The shipped one is a winter day of the NOAA SURFRAD station San Luis Valley (public domain), one reading a minute.
 """
 
-import csv
-import gzip
-import io
 import itertools
 import math
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aoii.core.errors import InputError
+from aoii.recordings import table
 
 SHIPPED = Path(__file__).parent / "surfrad_slv_20160101_1min.csv.gz"
 COLUMNS = ("timestamp", "temperature", "humidity")
@@ -59,7 +55,7 @@ def load(path: Path | None = None) -> list[Series]:
     """
     path = SHIPPED if path is None else path
     rows: dict[str, list[tuple[float, int, int, str]]] = {}
-    for line, row in _rows(path):
+    for line, row in table.rows(path, COLUMNS, "timestamp[,node],temperature,humidity"):
         node, at, temperature_c, humidity_c = _parse(path, line, row)
         rows.setdefault(node, []).append((at, temperature_c, humidity_c, row["timestamp"]))
     if not rows:
@@ -67,30 +63,11 @@ def load(path: Path | None = None) -> list[Series]:
     return [_series(path, node, sorted(readings)) for node, readings in rows.items()]
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text))
-    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise InputError(
-            f"{path}: lacks {', '.join(lacking)}; the first line must be timestamp[,node],temperature,humidity"
-        )
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: is not CSV ({error}); correct or remove the line") from error
-
-
 def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int, int]:
     try:
-        at = datetime.fromisoformat(row["timestamp"])
+        at = table.instant(row["timestamp"])
         temperature, humidity = float(row["temperature"]), float(row["humidity"])
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path}:{line}: {error}; correct or remove the line") from error
     if not (math.isfinite(temperature) and math.isfinite(humidity)):
         raise InputError(f"{path}:{line}: a reading is not a finite number; correct or remove the line")
@@ -98,8 +75,7 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int,
         raise InputError(
             f"{path}:{line}: no sensor reads {temperature:g} °C, {humidity:g} %RH; correct or remove the line"
         )
-    instant = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    return row.get("node") or "", instant, round(temperature * 100), round(humidity * 100)
+    return row.get("node") or "", at.timestamp(), round(temperature * 100), round(humidity * 100)
 
 
 def _series(path: Path, node: str, readings: list[tuple[float, int, int, str]]) -> Series:

@@ -1,8 +1,5 @@
 """Reception traces: which packets a real gateway heard of each node, read strictly from the gaps in their numbers."""
 
-import csv
-import gzip
-import io
 import itertools
 import statistics
 from collections.abc import Mapping
@@ -10,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aoii.core.errors import InputError
+from aoii.recordings import table
 from aoii.weather import Reception
 
 RESTART = 1000  # a sequence number that jumps further than this, or back, is a node that began anew, not a loss
@@ -26,22 +24,12 @@ def load(path: Path) -> dict[str, Reception]:
     Raises:
         InputError: The file cannot be read, or a row is malformed; names the file, the line and what to do.
     """
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text))
-    if not {"timestamp", "seq"} <= set(reader.fieldnames or ()):
-        raise InputError(
-            f"{path}: lacks timestamp or seq; a reception trace has timestamp,node,temperature,humidity,seq"
-        )
     rows: dict[str, list[tuple[datetime, int]]] = {}
-    for row in reader:
+    for line, row in table.rows(path, ("timestamp", "seq"), "timestamp,node,temperature,humidity,seq"):
         try:
-            entry = datetime.fromisoformat(row["timestamp"]), int(row["seq"])
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}:{reader.line_num}: {error}; correct or remove the line") from error
+            entry = table.instant(row["timestamp"]), int(row["seq"])
+        except ValueError as error:
+            raise InputError(f"{path}:{line}: {error}; correct or remove the line") from error
         rows.setdefault(row.get("node") or "", []).append(entry)
     receptions = {node: _reception(entries) for node, entries in rows.items() if len(entries) > 1}
     if not receptions:

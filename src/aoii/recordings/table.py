@@ -1,0 +1,72 @@
+"""A CSV file as rows by column name; whatever is wrong with it is one error that says where and what to do."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aoii.core.errors import InputError
+
+
+def columns(path: Path) -> list[str]:
+    """The names in the first line of a CSV or CSV.gz file; none when it is empty.
+
+    Raises:
+        InputError: The file cannot be read, or its first line is not CSV.
+    """
+    return _header(path, csv.reader(io.StringIO(_text(path))))
+
+
+def rows(path: Path, needed: Sequence[str], shape: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the number of its line.
+
+    Args:
+        path: CSV or CSV.gz in UTF-8.
+        needed: Columns that it must have; others may be there.
+        shape: What the first line should be, for the message.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column, is not CSV, or a row ends too early.
+    """
+    reader = csv.reader(io.StringIO(_text(path)))
+    names = _header(path, reader)
+    lacking = [name for name in needed if name not in names]
+    if lacking:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; the first line must be {shape}")
+    try:
+        for fields in reader:
+            row = dict(zip(names, fields, strict=False))
+            if row and (absent := [name for name in needed if name not in row]):
+                raise InputError(f"{path}:{reader.line_num}: has no {absent[0]}; correct or remove the line")
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: is not CSV ({error}); correct or remove the line") from error
+
+
+def instant(text: str) -> datetime:
+    """The time that is written there; one without a zone is UTC.
+
+    Raises:
+        ValueError: It is no time.
+    """
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        return next(reader, [])
+    except csv.Error as error:
+        raise InputError(f"{path}:1: is not CSV ({error}); give a CSV or CSV.gz file in UTF-8") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
