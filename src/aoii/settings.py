@@ -576,7 +576,9 @@ class _Reader:
 
 
 def _expanded(text: str) -> Path | None:
-    """The path with `~` or `~user` replaced; None when there is no such user."""
+    """The path with `~` or `~user` replaced; None when there is no such user, or no path can be that."""
+    if "\0" in text:
+        return None
     try:
         return Path(text).expanduser()
     except RuntimeError:
