@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 export PYTHON
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
 .PHONY: run test lint bench faults models docs lock clean help
 

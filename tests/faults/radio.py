@@ -25,7 +25,7 @@ from servers import pty_port
 
 EPOCH = 3
 REPEAT_S = 0.3  # a gateway that lives answers within 10 ms
-TRICKLE_S = 0.5  # between two readings of one node when the burst is over
+TRICKLE_S = 2.0  # between two readings of one node when the burst is over: a real node takes a minute
 KEPT_FRAMES = 200  # of the past, for replays
 READ_BYTES = 4096
 

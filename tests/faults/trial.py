@@ -15,6 +15,7 @@ FRESH_S = 30.0  # a fresh reading arrives this soon after healing
 DRAIN_S = 120.0
 STILL_S = 3.0  # an empty outbox and no new row for so long: what has not come is lost
 ANSWER_S = 30.0
+POLL_S = 0.05
 RSS_LIMIT_MB = 150.0  # 60 to 70 MB in usual trials; a queue that is not bounded gets here with any long backlog
 
 
@@ -157,7 +158,7 @@ def _comes(truth: Callable[[], bool], timeout_s: float) -> bool:
     while not truth():
         if time.monotonic() > deadline_s:
             return False
-        time.sleep(0.02)
+        time.sleep(POLL_S)
     return True
 
 
