@@ -101,13 +101,30 @@ def version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool:
-    """Whether the file is there without damage, or not there at all.
+def open_sound(
+    path: Path,
+    check: Callable[[sqlite3.Connection], bool],
+    salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R],
+) -> tuple[sqlite3.Connection, R | None]:
+    """The connection of the file's owner, once the file is sound or new, and what became of a damaged one.
 
     Args:
-        path: The file.
+        path: The file; its folder is made.
         check: What else must hold, asked with text as bytes before SQLite's own check; may raise what it likes.
+        salvage: Makes the tables of the file that takes the damaged one's place, and fills them, in a transaction of
+            its own: gets the damaged file, read with text as bytes, the new file, and where the damaged one will lie.
+
+    Raises:
+        sqlite3.Error, OSError: It cannot be opened for another reason than damage.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _finish_recovery(path)
+    recovery = None if _is_healthy(path, check) else _recover(path, salvage)
+    return connect(path), recovery
+
+
+def _is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool:
+    """Whether the file is there without damage, or not there at all."""
     if not path.exists():
         return True
     with contextlib.closing(connect_to_read(path)) as connection:
@@ -125,7 +142,7 @@ def is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool:
 # place the new one is not complete, and afterwards it is.
 
 
-def finish_recovery(path: Path) -> None:
+def _finish_recovery(path: Path) -> None:
     """Before the file is opened: finish what a killed recovery began."""
     new = beside(path, ".salvaged")
     if path.exists():
@@ -137,14 +154,8 @@ def finish_recovery(path: Path) -> None:
         new.rename(path)
 
 
-def recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
-    """Put a new file in the place of a damaged one, which is kept beside it.
-
-    Args:
-        path: The damaged file.
-        salvage: Makes the new file's tables and fills them, in a transaction of its own: gets the damaged file, read
-            with text as bytes, the new file, and where the damaged one will lie.
-    """
+def _recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
+    """Put a new file in the place of a damaged one, which is kept beside it."""
     new, kept_as = beside(path, ".salvaged"), beside(path, f".corrupt-{time.time_ns()}")
     with contextlib.closing(connect_to_read(path)) as damaged, contextlib.closing(connect(new)) as target:
         damaged.text_factory = bytes

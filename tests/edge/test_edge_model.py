@@ -13,11 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from aoii.core.frames import EVENT, MAC_BYTES, Ack, NodeSettings, Rejected, Uplink, decode_uplink, encode_ack
 from aoii.core.link import Send
-from aoii.core.plan import PROVISIONED, Picture, Plan
+from aoii.core.plan import PROVISIONED, Picture
 from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 from aoii.gateway import bridge
 from aoii.gateway.events import Instant
+from edge.slope import Slope
 from stateful import model_settings
 
 KEY = bytes(range(16))
@@ -25,19 +26,6 @@ EPOCH = 1
 UNIX_MS = 1_451_606_400_000
 HOUR_MS = 3_600_000
 IN_FLIGHT = 12
-
-
-class Slope:
-    """A predictor without a memory, whose plans differ from packet to packet."""
-
-    def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
-        pass
-
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
-        return Plan(error_t_c % 9 - 4, error_t_c % 21 - 10, error_h_c % 9 - 4, error_h_c % 21 - 10, 1)
-
-    def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
-        pass
 
 
 def same(node: Picture, gateway: Picture) -> bool:

@@ -8,28 +8,16 @@ from hypothesis import strategies as st
 
 from aoii.core.frames import NodeSettings
 from aoii.core.link import TIMING
-from aoii.core.plan import PROVISIONED, Plan
+from aoii.core.plan import PROVISIONED
 from aoii.core.store import BLOCK, NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
+from edge.slope import Slope
 from gateway_twin import GatewayTwin
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "link.md"
 KEY = bytes(range(16))
 PERIOD_MS = 60_000
 ROOM = NUMBER_SLOTS + 4  # so small that readings have to make room
-
-
-class Slope:
-    """A predictor without a memory, and with plans that are not HOLD."""
-
-    def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
-        pass
-
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
-        return Plan(error_t_c % 9 - 4, error_t_c % 21 - 10, error_h_c % 9 - 4, error_h_c % 21 - 10, 1)
-
-    def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
-        pass
 
 
 def make(store: RamStore, chance: random.Random, number: int = 7, epoch: int = 1) -> Node:

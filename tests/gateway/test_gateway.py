@@ -56,17 +56,6 @@ PATIENCE_S = 30.0  # for a reply where its lateness is not the subject: a busy m
 
 
 @pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "receiver"
-
-
-@pytest.fixture
-def far(link: Path) -> Iterator[int]:
-    with pty_port(link) as far:
-        yield far
-
-
-@pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A gateway id for this test alone, because all share one broker."""
     return f"g{abs(hash(request.node.nodeid)) % 10**9}"

@@ -1,6 +1,5 @@
 """A node whose key is rotated while the gateway runs: the old key is good until the new is used, and never again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,18 +7,7 @@ import pytest
 from aoii import node_keys
 from aoii.settings import Settings
 from gateway.station import EPOCH, KEY, NODE, Counts, OwnNode, configured, running, wait_connected
-from servers import Mosquitto, pty_port, until
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "receiver"
-
-
-@pytest.fixture
-def far(link: Path) -> Iterator[int]:
-    with pty_port(link) as far:
-        yield far
+from servers import Mosquitto, until
 
 
 @pytest.fixture

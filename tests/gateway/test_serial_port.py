@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from aoii.core.stream import Damaged, Frame, Line, encode_usb
 from aoii.gateway.drivers.serial_port import ANSWER_LIMIT, SerialPort
 from servers import pty_port, until
@@ -52,11 +50,6 @@ def listening(path: Path, ears: Ears) -> Iterator[SerialPort]:
 def read_within(descriptor: int, timeout_s: float) -> bytes:
     ready, _, _ = select.select([descriptor], [], [], timeout_s)
     return os.read(descriptor, 4096) if ready else b""
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "receiver"
 
 
 def test_lines_and_frames_come_out_whole_and_answers_go_back(link: Path) -> None:

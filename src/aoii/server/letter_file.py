@@ -65,11 +65,7 @@ def open_file(path: Path, max_pages: int) -> tuple[sqlite3.Connection, Recovery 
         WorldError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sqlite_file.finish_recovery(path)
-        is_healthy = sqlite_file.is_healthy(path, functools.partial(_check, path))
-        recovery = None if is_healthy else sqlite_file.recover(path, _salvage)
-        connection = sqlite_file.connect(path)
+        connection, recovery = sqlite_file.open_sound(path, functools.partial(_check, path), _salvage)
         if sqlite_file.version(connection) == 0:
             _create(connection)
         for pragma in (
