@@ -8,6 +8,7 @@ read at all, and how a new file takes the place of the old one whenever the proc
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,48 @@ from typing import TypeVar
 
 R = TypeVar("R")
 
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter where the error itself quotes a damaged name
+
+MENDED = ".mended"  # the copy from which a file is read whose description of its tables is damaged
 LOCK_TIMEOUT_S = 5.0  # a station and the command line share a file, each for a few milliseconds
 ROWID_LIMIT = 1 << 40  # more rows than any of these files will ever number
 FAILURE_LIMIT = 1_000_000  # failed reads of one damaged table before the rest is given up; each costs about 20 µs
 FAILURE_LIMIT_ABOVE = 20_000  # of them above the last row that was numbered, where nothing should be
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of a file: their version and the statements that make them."""
+
+    version: int
+    statements: str
+
+    def describes(self, connection: sqlite3.Connection) -> bool:
+        """Whether a file has these tables with these columns.
+
+        A flipped bit that gives a column another name is none that SQLite's own check could find.
+        """
+        return _columns(connection) == self._ask(_columns)
+
+    def entries(self) -> list[tuple[object, ...]]:
+        """What `sqlite_schema` says of these tables, but for where they lie."""
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
+        return self._ask(lambda connection: connection.execute(query).fetchall())
+
+    def _ask(self, question: Callable[[sqlite3.Connection], R]) -> R:
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript(self.statements)
+            return question(connection)
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
+    """Table, name, type and place in the primary key of every column."""
+    return set(
+        connection.execute(
+            "SELECT CAST(entry.name AS BLOB), CAST(col.name AS BLOB), CAST(col.type AS BLOB), pk "
+            "FROM sqlite_schema AS entry JOIN pragma_table_info(entry.name) AS col WHERE entry.type = 'table'"
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -103,6 +142,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 def open_sound(
     path: Path,
+    schema: Schema,
     check: Callable[[sqlite3.Connection], bool],
     salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R],
 ) -> tuple[sqlite3.Connection, R | None]:
@@ -110,6 +150,7 @@ def open_sound(
 
     Args:
         path: The file; its folder is made.
+        schema: Of the present version; an older file is not compared with it.
         check: What else must hold, asked with text as bytes before SQLite's own check; may raise what it likes.
         salvage: Makes the tables of the file that takes the damaged one's place, and fills them, in a transaction of
             its own: gets the damaged file, read with text as bytes, the new file, and where the damaged one will lie.
@@ -119,11 +160,11 @@ def open_sound(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _finish_recovery(path)
-    recovery = None if _is_healthy(path, check) else _recover(path, salvage)
+    recovery = None if _is_healthy(path, schema, check) else _recover(path, schema, salvage)
     return connect(path), recovery
 
 
-def _is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool:
+def _is_healthy(path: Path, schema: Schema, check: Callable[[sqlite3.Connection], bool]) -> bool:
     """Whether the file is there without damage, or not there at all."""
     if not path.exists():
         return True
@@ -131,9 +172,10 @@ def _is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool
         connection.text_factory = bytes
         try:
             # quick_check does not compare an index with its table, and a row that the index misses is never deleted
-            return check(connection) and connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == b"ok"
-        except sqlite3.DatabaseError as error:
-            if is_damage(error):
+            is_sound = check(connection) and connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == b"ok"
+            return is_sound and (version(connection) != schema.version or schema.describes(connection))
+        except UNREADABLE as error:
+            if isinstance(error, UnicodeDecodeError) or is_damage(error):
                 return False
             raise
 
@@ -145,6 +187,7 @@ def _is_healthy(path: Path, check: Callable[[sqlite3.Connection], bool]) -> bool
 def _finish_recovery(path: Path) -> None:
     """Before the file is opened: finish what a killed recovery began."""
     new = beside(path, ".salvaged")
+    _remove(beside(path, MENDED))
     if path.exists():
         for stale in (new, beside(new, "-journal")):
             stale.unlink(missing_ok=True)
@@ -154,13 +197,15 @@ def _finish_recovery(path: Path) -> None:
         new.rename(path)
 
 
-def _recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
+def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
     """Put a new file in the place of a damaged one, which is kept beside it."""
     new, kept_as = beside(path, ".salvaged"), beside(path, f".corrupt-{time.time_ns()}")
-    with contextlib.closing(connect_to_read(path)) as damaged, contextlib.closing(connect(new)) as target:
+    source = _with_schema(path, schema)
+    with contextlib.closing(connect_to_read(source)) as damaged, contextlib.closing(connect(new)) as target:
         damaged.text_factory = bytes
         damaged.execute("PRAGMA writable_schema = ON")  # otherwise of a file that lacks its end nothing is read at all
         result = salvage(damaged, target, kept_as)
+    _remove(beside(path, MENDED))
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             beside(path, suffix).rename(beside(kept_as, suffix))
@@ -171,6 +216,38 @@ def _recover(path: Path, salvage: Callable[[sqlite3.Connection, sqlite3.Connecti
     finally:
         os.close(folder)
     return result
+
+
+def _with_schema(path: Path, schema: Schema) -> Path:
+    """The damaged file itself, or, when what is damaged is the description of its tables, a copy with the right one."""
+    with contextlib.closing(connect_to_read(path)) as damaged:
+        try:
+            if version(damaged) != schema.version or schema.describes(damaged):
+                return path
+        except UNREADABLE:  # the description cannot even be read as one
+            pass
+    mended = beside(path, MENDED)
+    try:
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(beside(path, suffix), beside(mended, suffix))
+        with contextlib.closing(connect(mended)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")
+            places = [place for (place,) in connection.execute("SELECT rowid FROM sqlite_schema ORDER BY rowid")]
+            changes = [(*entry, place) for entry, place in zip(schema.entries(), places, strict=True)]
+            connection.execute("BEGIN")
+            connection.executemany(
+                "UPDATE sqlite_schema SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?", changes
+            )
+            connection.execute("COMMIT")
+    except (*UNREADABLE, ValueError):  # more of it is damaged than that
+        return path
+    return mended
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        beside(path, suffix).unlink(missing_ok=True)
 
 
 def rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
@@ -186,7 +263,7 @@ def rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tupl
                 for row in damaged.execute(query, (low, high)):
                     yield row
                     low = max(low, row[0] + 1)
-            except sqlite3.DatabaseError:
+            except UNREADABLE:
                 failures += 1
                 if low < high:
                     middle = (low + high) // 2
@@ -200,7 +277,7 @@ def last_number(damaged: sqlite3.Connection, table: str) -> int:
 
 def number(connection: sqlite3.Connection, query: str) -> int | None:
     """The whole number that a query gives; None when a damaged file does not give one."""
-    with contextlib.suppress(sqlite3.DatabaseError):
+    with contextlib.suppress(*UNREADABLE):
         row = connection.execute(query).fetchone()
         if row is not None and isinstance(row[0], int):
             return row[0]

@@ -315,6 +315,30 @@ def test_rows_beside_a_broken_page_are_salvaged_and_the_broken_ones_counted(path
     assert following.seq == 401
 
 
+@pytest.mark.parametrize("table", ["events", "nodes", "meta", "corrupt"])
+def test_a_flipped_bit_in_the_description_of_a_table_costs_nothing(path: Path, table: str) -> None:
+    filled(path, 20)
+    sound = path.read_bytes()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (text,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    begin = sound.index(text.encode())
+    kept_as = []
+    for place in range(begin, begin + len(text), 13):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+
+        with opened(path) as store:
+            kept_as += [recovery.kept_as for recovery in store.recoveries]
+            assert counters(store) == list(range(1, 21)), text[place - begin :]
+            assert store.submit(lambda transaction: transaction.state("7")).result() == b"state"
+            assert store.submit(Transaction.total_tx).result() == 20
+            assert add(store, 21).result() is not None
+
+    assert kept_as
+    assert not list(path.parent.glob("*.mended*"))
+
+
 def test_of_a_file_that_lacks_its_end_what_is_there_is_salvaged(path: Path) -> None:
     filled(path, 400)
     pages = path.stat().st_size // PAGE_BYTES

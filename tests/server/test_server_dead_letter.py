@@ -207,6 +207,18 @@ def test_a_letter_that_fails_its_checksum_is_shown_as_corrupt_and_never_inserted
     assert 7 not in waiting
 
 
+def test_a_flipped_bit_in_the_name_of_a_column_costs_no_letter(tmp_path: Path) -> None:
+    path = tmp_path / "dead_letters.db"
+    filled(path, 20)
+    path.write_bytes(
+        path.read_bytes().replace(b"digest TEXT", b"eigest TEXT").replace(b"counter, digest", b"counter, eigest")
+    )
+
+    with contextlib.closing(DeadLetters(path, 4)) as letters:
+        (recovery,) = letters.recoveries
+        assert len(letters.letters(1000)) == recovery.salvaged == 20
+
+
 def test_damage_that_appears_while_running_is_healed_without_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "dead_letters.db"
     filled(path)

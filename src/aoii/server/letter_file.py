@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from aoii import sqlite_file
 from aoii.core.errors import WorldError
-from aoii.sqlite_file import Recovery
+from aoii.sqlite_file import Recovery, Schema
 
 Reason = Literal["database_away", "bad_row", "mismatch", "malformed", "corrupt"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -65,7 +65,9 @@ def open_file(path: Path, max_pages: int) -> tuple[sqlite3.Connection, Recovery 
         WorldError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
-        connection, recovery = sqlite_file.open_sound(path, functools.partial(_check, path), _salvage)
+        connection, recovery = sqlite_file.open_sound(
+            path, Schema(VERSION, SCHEMA), functools.partial(_check, path), _salvage
+        )
         if sqlite_file.version(connection) == 0:
             _create(connection)
         for pragma in (
@@ -136,7 +138,7 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
 
 
 def _has_checksums(damaged: sqlite3.Connection) -> bool:
-    with contextlib.suppress(sqlite3.DatabaseError):
+    with contextlib.suppress(*sqlite_file.UNREADABLE):
         return sqlite_file.version(damaged) > 0
     return True
 

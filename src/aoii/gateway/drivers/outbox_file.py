@@ -117,7 +117,8 @@ def open_file(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Recovery 
         OutboxBrokenError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
-        connection, recovery = sqlite_file.open_sound(path, functools.partial(_check, path), _salvage)
+        schema = sqlite_file.Schema(VERSION, SCHEMA)
+        connection, recovery = sqlite_file.open_sound(path, schema, functools.partial(_check, path), _salvage)
         connection.text_factory = bytes  # a text that is no UTF-8 any more is for the checksum to find
         match sqlite_file.version(connection):
             case 0:
@@ -164,7 +165,7 @@ def set_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
 def _sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
     """The file's own numbers that pass their checksum; all of them when it is older than the checksums."""
     sound = {}
-    with contextlib.suppress(sqlite3.DatabaseError):
+    with contextlib.suppress(*sqlite_file.UNREADABLE):
         checksum = "checksum" if sqlite_file.version(connection) > 1 else "NULL"
         for row in connection.execute(f"SELECT name, value, {checksum} FROM meta").fetchall():  # noqa: S608 - constants
             match row:
