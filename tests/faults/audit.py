@@ -64,6 +64,7 @@ class Audit:
         self._connection: pymysql.Connection[pymysql.cursors.Cursor] | None = None
         self._unseen: set[Key] = set()  # accepted, and not yet seen as a row
         self._written_off: set[Key] = set()
+        self._nameless_before = 0
         self._seen, self._seen_s = (0, 0), time.monotonic()
         self._forget()
 
@@ -94,7 +95,7 @@ class Audit:
         held = sum(_number(path, "SELECT count(*) FROM events") for path in self.outboxes)
         if (held, self._last_id) != self._seen or held:
             self._seen, self._seen_s = (held, self._last_id), time.monotonic()
-        if len(nowhere := self._nowhere()) > lost:
+        if len(nowhere := self._nowhere()) > lost + self.nameless:
             some = ", ".join(map(str, sorted(nowhere)[:3]))
             return f"{len(nowhere)} accepted readings are neither rows nor dead letters, such as {some}"
         if held:
@@ -102,6 +103,11 @@ class Audit:
         if held := _number(self._letters, "SELECT count(*) FROM letters WHERE reason = 'database_away'"):
             return f"{held} dead letters wait to be replayed"
         return ""
+
+    @property
+    def nameless(self) -> int:
+        """Readings that a damaged outbox lists without anything that tells whose they were, since `write_off`."""
+        return self._damaged_readings()[1] - self._nameless_before
 
     @property
     def still_s(self) -> float:
@@ -117,6 +123,7 @@ class Audit:
         nowhere = self._nowhere()
         self._written_off |= nowhere
         self._unseen -= nowhere
+        self._nameless_before += self.nameless
 
     def count(self) -> Count:
         """Count everything; reads the whole table again when a row has come from behind, or has gone."""
@@ -125,7 +132,7 @@ class Audit:
             self._forget()
             self._read_rows()
             self._unseen = self._recorder.all_accepted() - self._written_off
-        letters, damaged = self._letters_of_the_server(), self._damaged_readings()
+        letters, (damaged, _) = self._letters_of_the_server(), self._damaged_readings()
         doubled = sum(content is not None and self._rows.get(key) == content for key, content in letters)
         contents = [(content, self._recorder.contents(key)) for key, content in letters]
         return Count(
@@ -144,7 +151,7 @@ class Audit:
         self._unseen = {key for key in self._unseen if key not in self._rows}
         if not self._unseen:
             return set()
-        return self._unseen - {key for key, _ in self._letters_of_the_server()} - self._damaged_readings()
+        return self._unseen - {key for key, _ in self._letters_of_the_server()} - self._damaged_readings()[0]
 
     def _read_rows(self) -> None:
         while rows := self._query(ROWS, (self._last_id, PAGE_ROWS)):
@@ -167,13 +174,17 @@ class Audit:
             letters.append((_key(node, epoch, counter, content), content))
         return letters
 
-    def _damaged_readings(self) -> set[Key]:
-        """Identities of readings that a damaged outbox gave up on and lists; what they say is not to be believed."""
-        return {
-            Key(node.decode(errors="replace") if isinstance(node, bytes) else str(node), epoch, counter)
-            for path in self.outboxes
-            for node, epoch, counter in _select(path, "SELECT node, epoch, counter FROM corrupt")
-        }
+    def _damaged_readings(self) -> tuple[set[Key], int]:
+        """Readings that a damaged outbox gave up on and lists, by row or payload, and how many more nobody can name."""
+        named: set[Key] = set()
+        nameless = 0
+        for path in self.outboxes:
+            for node, epoch, counter, payload in _select(path, "SELECT node, epoch, counter, payload FROM corrupt"):
+                row = Key(node.decode(errors="replace") if isinstance(node, bytes) else str(node), epoch, counter)
+                sent = {key for key in (row, _named_by(payload)) if key is not None and self._recorder.contents(key)}
+                named |= sent
+                nameless += not sent
+        return named, nameless
 
     def _query(self, text: str, values: tuple[object, ...] = ()) -> tuple[tuple[Any, ...], ...]:
         for attempt in range(2):
@@ -202,6 +213,14 @@ def _key(node: str, epoch: int, counter: int, content: Content | None) -> Key:
 def _content(payload: bytes) -> Content:
     fields = json.loads(payload)
     return Content(round(fields["actual_t"] * 100), round(fields["actual_h"] * 100))
+
+
+def _named_by(payload: object) -> Key | None:
+    """Whose reading a payload is that may be damaged."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        fields = json.loads(payload)  # type: ignore[arg-type] # whatever it is, it is refused
+        return Key(fields["node"], fields["epoch"], fields["counter"])
+    return None
 
 
 def _select(path: Path, query: str) -> list[tuple[Any, ...]]:

@@ -25,7 +25,7 @@ CREATE TABLE letters (
 """
 OUTBOX = """
 CREATE TABLE events (seq INTEGER PRIMARY KEY, node TEXT);
-CREATE TABLE corrupt (id INTEGER PRIMARY KEY, node BLOB, epoch INTEGER, counter INTEGER);
+CREATE TABLE corrupt (id INTEGER PRIMARY KEY, node BLOB, epoch INTEGER, counter INTEGER, payload BLOB);
 """
 KEYS = [Key("7", 1, counter) for counter in range(1, 5)]
 SAID = Content(2150, 4000)
@@ -70,9 +70,10 @@ class World:
     def wait_in_outbox(self) -> None:
         self._execute(self._outbox, "INSERT INTO events (node) VALUES ('7')")
 
-    def set_aside(self, key: Key) -> None:
+    def set_aside(self, key: Key, payload: bytes = b"") -> None:
         with sqlite3.connect(self._outbox) as connection:
-            connection.execute("INSERT INTO corrupt VALUES (NULL, ?, ?, ?)", (key.node.encode(), *key[1:]))
+            row = (key.node.encode(), *key[1:], payload)
+            connection.execute("INSERT INTO corrupt VALUES (NULL, ?, ?, ?, ?)", row)
 
 
 @pytest.fixture
@@ -91,6 +92,27 @@ def test_what_was_accepted_and_is_stored_once_is_well(world: World) -> None:
     assert (count.accepted, count.stored, count.dead_letters) == (4, 4, 0)
     assert (count.missing, count.duplicates, count.spurious, count.corrupt) == (0, 0, 0, 0)
     assert world.audit.unfinished() == ""
+
+
+def test_a_reading_set_aside_under_a_damaged_name_is_known_by_its_payload(world: World) -> None:
+    world.accept(*KEYS)
+    world.store(*KEYS[1:])
+    world.set_aside(Key("7", 1, 1 << 20), json.dumps({"node": "7", "epoch": 1, "counter": 1}).encode())
+
+    assert world.audit.count().missing == 0
+    assert world.audit.nameless == 0
+
+
+def test_a_reading_set_aside_without_a_name_stands_for_one_that_is_gone_until_it_is_written_off(world: World) -> None:
+    world.accept(*KEYS)
+    world.store(*KEYS[2:])
+    world.set_aside(Key("7", 1, 1 << 20), b'{"node": "7", ')
+
+    assert (world.audit.count().missing, world.audit.nameless) == (2, 1)
+    assert "2 accepted readings are neither" in world.audit.unfinished()
+    assert not world.audit.unfinished(lost=1)
+    world.audit.write_off()
+    assert world.audit.nameless == 0
 
 
 def test_a_reading_that_is_nowhere_is_missing_until_it_is_written_off(world: World) -> None:

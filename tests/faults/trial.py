@@ -24,7 +24,8 @@ class Result:
     """What a trial is judged by; the differences that it made to the stack's account.
 
     Attributes:
-        lost_corrupt: Missing readings that the gateway itself reported as lost, from a file damaged on purpose.
+        lost_corrupt: Missing readings of a file damaged on purpose that the gateway itself reported as lost, or listed
+            without a name that can be read.
         duplicate_deliveries: Deliveries that the server recognised as known and stored no second time, at least.
         drain_s: Seconds from healing until everything accepted had arrived; None: it did not.
         rss_max_mb: Of gateway and server, the larger peak so far.
@@ -100,7 +101,7 @@ def run(
         violations += station.faults
         station.faults.clear()
     change = _difference(stack.audit.count(), before)
-    lost_corrupt = min(change.missing, scene.lost)
+    lost_corrupt = min(change.missing, scene.lost + stack.audit.nameless)
     stack.audit.write_off()
     peak_mb = round(max(station.rss_max_mb for station in stack.stations), 1)
     if peak_mb > RSS_LIMIT_MB:
