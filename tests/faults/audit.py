@@ -107,7 +107,7 @@ class Audit:
     @property
     def nameless(self) -> int:
         """Readings that a damaged outbox lists without anything that tells whose they were, since `write_off`."""
-        return self._damaged_readings()[1] - self._nameless_before
+        return max(0, self._damaged_readings()[1] - self._nameless_before)  # damage may take the list's own rows too
 
     @property
     def still_s(self) -> float:
@@ -123,7 +123,7 @@ class Audit:
         nowhere = self._nowhere()
         self._written_off |= nowhere
         self._unseen -= nowhere
-        self._nameless_before += self.nameless
+        self._nameless_before = self._damaged_readings()[1]
 
     def count(self) -> Count:
         """Count everything; reads the whole table again when a row has come from behind, or has gone."""
