@@ -145,6 +145,7 @@ def open_sound(
     schema: Schema,
     check: Callable[[sqlite3.Connection], bool],
     salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R],
+    is_damaged: bool = False,
 ) -> tuple[sqlite3.Connection, R | None]:
     """The connection of the file's owner, once the file is sound or new, and what became of a damaged one.
 
@@ -154,20 +155,20 @@ def open_sound(
         check: What else must hold, asked with text as bytes before SQLite's own check; may raise what it likes.
         salvage: Makes the tables of the file that takes the damaged one's place, and fills them, in a transaction of
             its own: gets the damaged file, read with text as bytes, the new file, and where the damaged one will lie.
+        is_damaged: Its use has shown that it is, which no check needs to confirm, and not every one does.
 
     Raises:
         sqlite3.Error, OSError: It cannot be opened for another reason than damage.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _finish_recovery(path)
-    recovery = None if _is_healthy(path, schema, check) else _recover(path, schema, salvage)
+    is_sound = not path.exists() or (_is_healthy(path, schema, check) and not is_damaged)
+    recovery = None if is_sound else _recover(path, schema, salvage)
     return connect(path), recovery
 
 
 def _is_healthy(path: Path, schema: Schema, check: Callable[[sqlite3.Connection], bool]) -> bool:
-    """Whether the file is there without damage, or not there at all."""
-    if not path.exists():
-        return True
+    """Whether every check finds the file without damage."""
     with contextlib.closing(connect_to_read(path)) as connection:
         connection.text_factory = bytes
         try:

@@ -339,6 +339,17 @@ def test_a_flipped_bit_in_the_description_of_a_table_costs_nothing(path: Path, t
     assert not list(path.parent.glob("*.mended*"))
 
 
+def test_damage_that_no_check_finds_is_salvaged_when_a_reading_meets_it(path: Path) -> None:
+    filled(path, 20)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE sqlite_sequence(", b"CREATE TABLE sqlite_Sequence("))
+
+    with opened(path) as store:
+        until(lambda: add(store, 21).exception() is None)
+
+        assert [recovery.salvaged for recovery in store.recoveries] == [20]
+        assert counters(store) == list(range(1, 22))
+
+
 def test_of_a_file_that_lacks_its_end_what_is_there_is_salvaged(path: Path) -> None:
     filled(path, 400)
     pages = path.stat().st_size // PAGE_BYTES

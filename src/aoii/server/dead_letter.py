@@ -247,7 +247,7 @@ class DeadLetters(Letters):
         super().__init__(path, self._open(path))
 
     def _open(self, path: Path) -> sqlite3.Connection:
-        connection, recovery = open_file(path, self._max_pages)
+        connection, recovery = open_file(path, self._max_pages, self._is_damaged)
         if recovery is not None:
             self.recoveries.append(recovery)
         return connection

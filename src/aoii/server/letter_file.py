@@ -54,20 +54,20 @@ def letter_checksum(
     return zlib.crc32(payload, zlib.crc32(f"{node}|{epoch}|{counter}|{digest}|{first_unix_ms}|".encode()))
 
 
-def open_file(path: Path, max_pages: int) -> tuple[sqlite3.Connection, Recovery | None]:
+def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sqlite3.Connection, Recovery | None]:
     """Open the file for the server, make it if it does not exist, and replace it if it is damaged.
 
     Args:
         path: The file; its folder is made.
         max_pages: Its size is capped there.
+        is_damaged: Its use has shown that it is, whatever a check says.
 
     Raises:
         WorldError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
-        connection, recovery = sqlite_file.open_sound(
-            path, Schema(VERSION, SCHEMA), functools.partial(_check, path), _salvage
-        )
+        check = functools.partial(_check, path)
+        connection, recovery = sqlite_file.open_sound(path, Schema(VERSION, SCHEMA), check, _salvage, is_damaged)
         if sqlite_file.version(connection) == 0:
             _create(connection)
         for pragma in (

@@ -305,7 +305,7 @@ class Store:
         self._events = 0
         self._oldest_ms: int | None = None
         self._used_bytes, self._limit_bytes = 0, 1
-        self._connection: sqlite3.Connection | None = self._open()
+        self._connection: sqlite3.Connection | None = self._open(is_damaged=False)
         self._is_writable = True
         self._measure()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -371,8 +371,8 @@ class Store:
             raise OutboxBrokenError(f"{path}: cannot be written ({error}); check the folder and its rights") from error
         return file
 
-    def _open(self) -> sqlite3.Connection:
-        connection, recovery = open_file(self._path, self._max_bytes)
+    def _open(self, is_damaged: bool) -> sqlite3.Connection:
+        connection, recovery = open_file(self._path, self._max_bytes, is_damaged)
         if recovery is not None:
             self.recoveries.append(recovery)
         self._events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
@@ -442,7 +442,7 @@ class Store:
             OutboxBrokenError: The file cannot be opened.
         """
         if self._connection is None:
-            self._connection = self._open()
+            self._connection = self._open(is_damaged=True)
         return self._connection
 
     def _make_room(self, connection: sqlite3.Connection) -> None:

@@ -104,7 +104,7 @@ def sound_state(row: tuple[object, ...]) -> tuple[str, bytes] | None:
     return None
 
 
-def open_file(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Recovery | None]:
+def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sqlite3.Connection, Recovery | None]:
     """Open the file for the store's thread, make it if it does not exist, and replace it if it is damaged.
 
     Text is read through this connection as bytes.
@@ -112,13 +112,15 @@ def open_file(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Recovery 
     Args:
         path: The file; its folder is made.
         max_bytes: Its size is capped there.
+        is_damaged: Its use has shown that it is, whatever a check says.
 
     Raises:
         OutboxBrokenError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
         schema = sqlite_file.Schema(VERSION, SCHEMA)
-        connection, recovery = sqlite_file.open_sound(path, schema, functools.partial(_check, path), _salvage)
+        check = functools.partial(_check, path)
+        connection, recovery = sqlite_file.open_sound(path, schema, check, _salvage, is_damaged)
         connection.text_factory = bytes  # a text that is no UTF-8 any more is for the checksum to find
         match sqlite_file.version(connection):
             case 0:
