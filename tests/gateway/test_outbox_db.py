@@ -293,10 +293,7 @@ def test_rows_beside_a_broken_page_are_salvaged_and_the_broken_ones_counted(path
     filled(path, 400)
     with opened(path) as store:
         epoch = store.submit(Transaction.old_epoch).result()
-    content = bytearray(path.read_bytes())
-    page = content.index(b"reading 000200") // PAGE_BYTES
-    content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
-    path.write_bytes(content)
+    _break_page(path, b"reading 000200")
 
     with opened(path) as store:
         recovery = store.recoveries[0]
@@ -383,6 +380,57 @@ def test_rows_behind_thousands_that_cannot_be_read_are_salvaged(path: Path) -> N
     assert 5000 not in kept
 
 
+def test_rows_of_a_file_that_has_seen_millions_are_salvaged_beside_its_broken_first_page(path: Path) -> None:
+    with opened(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO sqlite_sequence VALUES ('events', 30000000)")
+        connection.commit()
+    filled(path, 400)
+    _break_page(path, b"reading 000001")
+
+    with opened(path) as store:
+        kept = counters(store)
+        following = add(store, 401).result()
+
+    assert len(kept) > 380
+    assert (store.recoveries[0].lost, store.recoveries[0].is_lost_exact) == (400 - len(kept), True)
+    assert following is not None
+    assert following.seq == 30_000_401
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_readings_set_aside_earlier_that_are_lost_are_counted_or_said_to_be(path: Path, is_counted: bool) -> None:
+    filled(path, 40)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET checksum = 0 WHERE counter <= 30")
+        connection.commit()
+    with opened(path) as store:
+        assert counters(store) == list(range(31, 41))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'corrupt'")
+    if is_counted:  # the place of a row that starts behind the end of its page
+        content = bytearray(path.read_bytes())
+        leaf = content.index(b"reading 000030") // PAGE_BYTES * PAGE_BYTES
+        content[leaf + 8 : leaf + 10] = b"\xff\xff"
+        path.write_bytes(content)
+    else:
+        _break_page(path, page - 1)
+
+    with opened(path) as store:
+        assert counters(store) == list(range(31, 41))
+    recovery = store.recoveries[0]
+    assert (recovery.lost >= 1, recovery.is_lost_exact) == (True, is_counted)
+
+
+def _break_page(path: Path, what: bytes | int) -> None:
+    """Overwrite a page, by its number from 0 or by what stands in it."""
+    content = bytearray(path.read_bytes())
+    page = content.index(what) // PAGE_BYTES if isinstance(what, bytes) else what
+    content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+
+
 def test_a_flipped_bit_in_the_index_leaves_no_reading_behind(path: Path) -> None:
     filled(path, 60)
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -420,10 +468,7 @@ def test_readings_set_aside_earlier_are_still_listed_after_the_file_is_damaged(p
         listed = connection.execute(
             "SELECT seq, CAST(node AS BLOB), epoch, counter, payload, found_ms FROM corrupt"
         ).fetchall()
-    content = bytearray(path.read_bytes())
-    page = content.index(b"reading 000200") // PAGE_BYTES
-    content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
-    path.write_bytes(content)
+    _break_page(path, b"reading 000200")
 
     with opened(path) as store:
         assert len(store.recoveries) == 1

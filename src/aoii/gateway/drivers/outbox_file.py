@@ -190,8 +190,12 @@ def _check(path: Path, connection: sqlite3.Connection) -> bool:
 def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
     _create(target)
     target.execute("BEGIN")
-    salvaged = corrupt = states_lost = 0
+    salvaged = corrupt = listed = states_lost = 0
     found_ms = time.time_ns() // 1_000_000
+    for row in sqlite_file.rows(damaged, "corrupt", CORRUPT_COLUMNS):  # set aside earlier, and seen by nobody perhaps
+        when_ms = row[-1] if isinstance(row[-1], int) else found_ms
+        list_again = "INSERT OR IGNORE INTO corrupt VALUES (?, ?, ?, ?, ?, ?, ?)"
+        listed += target.execute(list_again, (*row[:-1], when_ms)).rowcount
     for row in sqlite_file.rows(damaged, "events", EVENT_COLUMNS):
         seq, node, epoch, counter, _, _, payload, _, _ = row
         values = sound_event(row)
@@ -202,9 +206,6 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
             corrupt += 1
         elif target.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).rowcount:
             salvaged += 1
-    for row in sqlite_file.rows(damaged, "corrupt", CORRUPT_COLUMNS):  # set aside earlier, and seen by nobody perhaps
-        if isinstance(row[-1], int):
-            target.execute("INSERT INTO corrupt VALUES (NULL, ?, ?, ?, ?, ?, ?)", row[1:])
     for row in sqlite_file.rows(damaged, "nodes", STATE_COLUMNS):
         named = sound_state(row)
         if named is None:
@@ -214,7 +215,16 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     set_meta(target, "total_tx", _sound_meta(damaged).get("total_tx", salvaged))
     highest = sqlite_file.last_number(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
-    rows = sqlite_file.number(damaged, "SELECT count(*) FROM events INDEXED BY sqlite_autoindex_events_1")
-    lost = max(0, rows - salvaged - corrupt) if rows is not None else 1
+    lost = [
+        _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
+        _lost(damaged, "corrupt", listed),
+    ]
     target.execute("COMMIT")
-    return Recovery(kept_as, salvaged, corrupt, lost, rows is not None, states_lost)
+    at_least = sum(1 if count is None else count for count in lost)
+    return Recovery(kept_as, salvaged, corrupt, at_least, None not in lost, states_lost)
+
+
+def _lost(damaged: sqlite3.Connection, table: str, found: int) -> int | None:
+    """How many rows there were beside those that were found; None when nobody knows."""
+    held = sqlite_file.number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
+    return None if held is None else max(0, held - found)
