@@ -522,17 +522,22 @@ def database_connections(scene: Scene) -> None:
     scene.mid_burst()
     database.execute("CREATE USER IF NOT EXISTS crowd@'%'")
     refusals = scene.stack.server.said("Too many connections")
-    with contextlib.closing(database.session()) as admin, admin.cursor() as cursor:
+    admin = database.session()
+    database.sessions.callback(admin.close)  # not before the others: the server would have its place
+    with admin.cursor() as cursor:
         database.break_by("SET GLOBAL max_connections = 10", undo="SET GLOBAL max_connections = 151")
         deadline_s = time.monotonic() + WAIT_S
-        while scene.stack.server.said("Too many connections") == refusals:
+        is_crowded = False
+        while not is_crowded or scene.stack.server.said("Too many connections") == refusals:
             with contextlib.suppress(pymysql.err.OperationalError):
                 while True:  # as soon as there is room, it is taken
                     database.sessions.callback(database.session("crowd").close)
             cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (USER,))
-            for (number,) in cursor.fetchall():
+            numbers = cursor.fetchall()
+            for number in numbers:
                 with contextlib.suppress(pymysql.err.OperationalError):  # it has gone by itself
-                    cursor.execute(f"KILL {number}")
+                    cursor.execute("KILL %s", number)
+            is_crowded = not numbers
             assert time.monotonic() < deadline_s, "the engine never refused the server"
     scene.hold(scene.scale.hold_s)
 
