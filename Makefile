@@ -35,12 +35,12 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 models: ## run the stateful models of outbox, broker link and radio link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
 	@scripts/set-up test
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
-		tests/gateway/test_outbox.py::TestWorld tests/server/test_server_link.py::TestLink \
-		tests/edge/test_edge_model.py::TestModel $(ARGS)
+		tests/gateway/test_outbox.py::TestWorld tests/server/test_link_model.py::TestLink \
+		tests/edge/test_node_model.py::TestModel $(ARGS)
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test
-	@.venv/bin/python -m aoii.reference
+	@.venv/bin/python -m aoii.commands.reference
 
 lock: ## resolve the dependencies of pyproject.toml anew into requirements/*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS)

@@ -656,7 +656,7 @@ def pair(scene: Scene) -> None:
 
 # --- exact instants ---------------------------------------------------------------------------------------------------
 
-# Where a station can be told to die (aoii.failpoints), in the order of the data path; with the station and the highest
+# Where a station can be told to die (aoii.runtime.failpoints), in the order of the data path; with the station and the highest
 # pass at which it dies: batches are rarer than readings.
 FAILPOINTS = {
     "outbox_commit": ("gateway", 20),

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from aoii.core import prior
 from aoii.core.errors import InputError
-from aoii.core.plan import DAMPED, HOLD, Plan, estimate_pair
-
-from .fast import FastLearner
+from aoii.core.forecast import DAMPED, HOLD, Plan, estimate_pair
+from aoii.lab.fast import FastLearner
 
 Pair = tuple[int, int]
 Prior = tuple[tuple[int, ...], ...]
