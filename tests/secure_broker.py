@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aoii.security import authority
-from aoii.settings import Mqtt, Tls
+from aoii.security.tls import Tls
+from aoii.settings import Mqtt
 from servers import AS_ROOT, Mosquitto, free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy" / "mosquitto"

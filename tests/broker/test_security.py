@@ -14,7 +14,8 @@ from aoii.broker.client import Client, Message, Published, Refusal, Subscription
 from aoii.broker.messages import READINGS_TOPIC, ack_topic
 from aoii.core.errors import InputError
 from aoii.security import authority
-from aoii.settings import Mqtt, Tls
+from aoii.security.tls import Tls
+from aoii.settings import Mqtt
 from secure_broker import PASSWORD, SecureBroker, expired
 from servers import Mosquitto, until
 

@@ -14,7 +14,7 @@ from aoii.edge.drivers.board_radio import DEFAULT_AIR
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def mode_of(path: Path) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aoii.commands import main
 from aoii.core.errors import InputError
 from aoii.security import authority, tls
-from aoii.settings import Tls
+from aoii.security.tls import Tls
 
 HOSTS = ["broker.example", "10.0.0.5", "fd00::5"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
+from aoii.commands import channel_options
 from aoii.commands.demo import _radio_settings
 from aoii.commands.main import build_parser
 from aoii.core.errors import InputError
-from aoii.settings import channel
 from aoii.settings.channel import Burst, Weather
 
 ALL = [
@@ -21,7 +21,7 @@ EVERYTHING = Weather(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture"
 
 def parsed(*arguments: str) -> Namespace:
     parser = ArgumentParser()
-    channel.add_options(parser, ack_loss="0")
+    channel_options.add_options(parser, ack_loss="0")
     return parser.parse_args(arguments)
 
 
@@ -29,13 +29,13 @@ def parsed(*arguments: str) -> Namespace:
 def test_every_option_of_the_radio_is_read_by_demo_and_lab_alike(command: tuple[str, ...]) -> None:
     options = build_parser().parse_args([*command, *ALL])
 
-    assert channel.of_options(options, ack_loss=0.0) == EVERYTHING
+    assert channel_options.of_options(options, ack_loss=0.0) == EVERYTHING
 
 
 def test_without_options_the_weather_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
-    assert channel.of_options(parsed(), ack_loss=0.0).is_fair
-    assert channel.of_options(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
-    assert channel.of_options(parsed("--collisions"), ack_loss=0.0).collisions == "all"
+    assert channel_options.of_options(parsed(), ack_loss=0.0).is_fair
+    assert channel_options.of_options(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
+    assert channel_options.of_options(parsed("--collisions"), ack_loss=0.0).collisions == "all"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_option_that_makes_no_sense_is_refused_with_what_would(
 
 def test_neighbours_that_could_not_disturb_anybody_are_refused() -> None:
     with pytest.raises(InputError, match="add it"):
-        channel.of_options(parsed("--neighbours", "5"), ack_loss=0.0)
+        channel_options.of_options(parsed("--neighbours", "5"), ack_loss=0.0)
 
 
 def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from aoii.commands import doctor_stations
 from aoii.commands.doctor_stations import Told
 from servers import free_port
 
-RULES = Path(__file__).parent.parent / "deploy" / "prometheus" / "rules"
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 WELL = {
     "gateway": "aoii_broker_up 1\naoii_gateway_publish_refused 0\n"
     'aoii_node_last_heard_timestamp_seconds{node="7"} %d\n',

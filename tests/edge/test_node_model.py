@@ -1,8 +1,8 @@
 """A model of node and gateway: whatever the radio and the power do, both ends hold the same plan once it is settled.
 
-The node is the board's, the gateway's judgement is `gateway/node_state.py`; the radio between them loses, repeats, delays
-and reorders packets and acknowledgements as Hypothesis likes, the node sleeps and loses its power, the gateway restarts
-and wants other settings.
+The node is the board's, the gateway's judgement is `gateway/node_state.py`; the radio between them loses, repeats,
+delays and reorders packets and acknowledgements as Hypothesis likes, the node sleeps and loses its power, the
+gateway restarts and wants other settings.
 """
 
 import random

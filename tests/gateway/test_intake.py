@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from aoii.gateway.legacy.old_node import Payload
 
 from aoii.core.errors import PeerError
 from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.intake import Kept, Ledger
+from aoii.gateway.legacy.old_node import Payload
 from aoii.gateway.outbox import Item
 from aoii.gateway.receiver import Receiver
 from aoii.security.node_keys import KeyRing

@@ -15,7 +15,7 @@ import pytest
 
 from servers import free_port
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 Answer = Callable[[dict[str, object]], bytes]
 
 

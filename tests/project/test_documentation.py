@@ -12,7 +12,7 @@ from aoii import settings
 from aoii.commands import main, reference
 from aoii.runtime import metrics
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted(
     [

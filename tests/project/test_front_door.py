@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LOCKS = {purpose: (ROOT / "requirements" / f"{purpose}.txt").read_text() for purpose in ("run", "test")}
 
 BACKEND = """\

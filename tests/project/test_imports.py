@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "aoii"
+SOURCE = Path(__file__).parents[2] / "src" / "aoii"
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 BOARD = frozenset({"array", "binascii", "collections", "hashlib", "json", "math", "struct"})  # MicroPython has these
@@ -43,78 +43,69 @@ PLACES = (
     Place("core/interfaces.py", "core"),  # for type checkers only: no board ever imports it
     Place("core/*", "core", standard=BOARD),
     Place("edge/node.py", "core", standard=BOARD),
-    Place("simulation/radio.py", "core weather", standard=PURE),
+    Place("edge/sample_log.py", "core", standard=BOARD),
+    Place("edge/receiver_bridge.py", "core", standard=BOARD),
     Place("broker/messages.py", "core", standard=PURE),
     Place("gateway/events.py", "core broker.messages", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.events", standard=PURE),
-    Place("gateway/legacy/old_node.py", "core broker.messages gateway.events gateway.mirror", standard=PURE),
+    Place("gateway/legacy/old_node.py", "core broker.messages gateway.events gateway.legacy.mirror", standard=PURE),
     Place("gateway/legacy/mirror.py", "core", standard=PURE),
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
+    Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
+    Place("simulation/radio.py", "core settings.channel", standard=PURE),
     Place("web/points.py", "broker.messages", standard=PURE),
     Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
-    Place("web/pipeline_health.py", "web.figures web.points", standard=PURE),
+    Place("web/pipeline_health.py", "web.metric_snapshot web.points", standard=PURE),
     Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
     Place(
         "web/fleet.py",
-        "core broker.messages server.db web.points web.rightness",  # of server.db only what a row looks like
+        "core broker.messages server.db web.points web.estimate_accuracy",  # of server.db only what a row looks like
         standard=PURE,
     ),
-    Place("server/edge_log_line.py", "core clock server.db", standard=PURE),  # of server.db only what a row looks like
     # drivers: one library each
-    Place("broker/client.py", "core settings tls", "paho"),
+    Place("broker/client.py", "core settings security.tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
     Place("edge/drivers/board_interfaces.py", "core edge"),  # for type checkers only
     Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
     Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
     Place("edge/drivers/*", "core edge"),
-    Place("gateway/drivers/serial_port.py", "core gateway failpoints", "serial"),
-    Place("gateway/drivers/*", "core gateway broker.messages failpoints sqlite_file"),
-    Place("server/db.py", "core broker.messages clock settings server failpoints tls", "sqlalchemy alembic pymysql"),
+    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints", "serial"),
+    Place("gateway/drivers/*", "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery"),
+    Place(
+        "server/db.py",
+        "core broker.messages runtime settings server security.tls",
+        "sqlalchemy alembic pymysql",
+    ),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
-    Place("server/dead_letters/file.py", "core sqlite_file"),
-    Place("server/dead_letters/store.py", "core broker.messages server.letter_file sqlite_file"),
-    Place("server/edge_log_port.py", "core settings", "serial"),
+    Place("server/dead_letters/file.py", "core runtime.sqlite_recovery"),
+    Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/edge_log_port.py", "core", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
-    Place("edge/*", "core edge clock monitoring node_keys recordings settings weather"),
-    Place("gateway/*", "core gateway broker clock monitoring node_keys settings failpoints stopping"),
-    Place("server/*", "core server broker clock monitoring settings failpoints stopping"),
+    Place("edge/*", "core edge"),
+    Place("gateway/*", "core gateway broker runtime security settings"),
+    Place("server/*", "core server broker runtime settings"),
     Place(
         "web/*",
-        "core web server broker clock monitoring settings tls",
+        "core web server broker runtime settings security.tls",
         "starlette uvicorn sse_starlette anyio prometheus_client",
     ),
-    Place("lab/*", "core edge lab recordings weather", "numpy matplotlib sklearn rich"),
+    Place("simulation/fleet.py", "core edge runtime security.node_keys settings simulation"),
+    Place("simulation/*", "core simulation settings.channel"),
+    Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
     # what stations share
-    Place("failpoints.py"),
-    Place("stopping.py"),
-    Place("sqlite_file.py"),
-    Place("clock.py"),
-    Place("weather.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
-    Place("settings.py", "core clock weather", "dotenv"),
-    Place("node_keys.py", "core"),
-    Place("recordings/*", "core recordings weather"),
-    Place("tls.py", "core settings", "cryptography"),
-    Place("certs.py", "core", "cryptography"),
-    Place("monitoring/*", "core monitoring settings tls", "prometheus_client"),
+    Place("security/*", "core", "cryptography"),
+    Place("runtime/*", "core runtime security.tls", "prometheus_client"),
+    Place("settings/channel.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
+    Place("settings/*", "core runtime.clock security.tls settings", "dotenv"),
     Place("broker/*", "core"),
-    # the front: may import everything, lazily
-    Place("board.py", "core edge.drivers.board_radio node_keys"),
-    Place("doctor_stations.py", "monitoring settings"),
-    Place("doctor.py", "doctor_stations core broker gateway.weights server settings node_keys clock tls"),
-    Place("demo.py", "core broker server settings node_keys clock recordings weather cli", "rich"),
-    Place("credentials.py", "core certs node_keys settings"),
-    Place("dlq.py", "core gateway.drivers.quarantine server settings"),
-    Place("reference.py", "cli settings monitoring"),
-    Place(
-        "cli.py",
-        "core monitoring settings weather credentials demo dlq board doctor edge.app edge.drivers.board_radio "
-        "gateway.gateway server web.app lab.cli",
-    ),
+    # the commands: may import everything, each lazily what it starts
+    Place("commands/demo.py", "core broker server settings security runtime simulation", "rich"),
+    Place("commands/lab.py", "core lab settings simulation commands", "rich"),
+    Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
+    Place("cli.py", "commands"),
     Place("__init__.py"),
-    Place("__main__.py", "cli"),
 )
 
 
@@ -182,8 +173,8 @@ def test_a_file_imports_only_what_its_place_allows(file: str) -> None:
         ("server/mqtt_to_mysql.py", "from aoii.web import app"),
         ("web/app.py", "from aoii.gateway import gateway"),
         ("lab/replay.py", "from aoii.gateway import gateway"),
-        ("settings.py", "from aoii.cli import main"),
-        ("cli.py", "import rich"),
+        ("settings/__init__.py", "from aoii.cli import main"),
+        ("commands/main.py", "import rich"),
     ],
 )
 def test_an_import_that_breaks_a_rule_is_found(file: str, line: str) -> None:
@@ -198,7 +189,7 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
     heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
 
     loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, aoii.cli; aoii.cli.build_parser(); print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, aoii.commands.main; aoii.commands.main.build_parser(); print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
@@ -206,5 +197,7 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
 
     assert not [name for name in loaded if is_under(name, heavy)]
     assert not [
-        name for name in loaded if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.commands.demo")
+        name
+        for name in loaded
+        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation aoii.commands.demo")
     ]

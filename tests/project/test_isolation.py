@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aoii import settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_test_begins_in_an_empty_folder_with_every_setting_at_its_default() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aoii.runtime import certificate_expiry, metrics
 from aoii.security import authority
-from aoii.settings import Tls
+from aoii.security.tls import Tls
 
 
 def ends(peer: str, certificate: str) -> float:

@@ -12,9 +12,9 @@ import pytest
 from aoii.commands import main
 from aoii.core.errors import InputError
 from aoii.security import authority
+from aoii.security.tls import Tls
 from aoii.server.db import DatabaseAway, EdgeLogRow, open_database
 from aoii.settings import Database as Settings
-from aoii.settings import Tls
 from server.samples import a_reading
 from servers import AS_ROOT, MariaDB
 

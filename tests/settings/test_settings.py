@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aoii import settings
 from aoii.core.errors import SettingsError
+from aoii.security.tls import Tls
 
 REFERENCE_DEFAULTS = {
     "MYSQL_PORT": "3306",
@@ -279,6 +280,6 @@ def test_tls_needs_an_authority_and_both_halves_of_a_certificate(name: str) -> N
     assert "_CERT as well" in faults(base | {f"{name}_CA": ca, f"{name}_KEY": key})[0]
     whole = settings.load(base | {f"{name}_CA": ca, f"{name}_CERT": cert, f"{name}_KEY": key})
     part = whole.mqtt.tls if name == "MQTT_TLS" else whole.database.tls
-    assert part == settings.Tls(Path(ca), Path(cert), Path(key), name)
+    assert part == Tls(Path(ca), Path(cert), Path(key), name)
     system = settings.load(base | {f"{name}_CA": "system"})
-    assert (system.mqtt.tls or system.database.tls) == settings.Tls(None, None, None, name)
+    assert (system.mqtt.tls or system.database.tls) == Tls(None, None, None, name)

@@ -17,8 +17,8 @@ from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air, air_fault
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 
-SOURCE = Path(__file__).parent
-HOST_ONLY = {"shapes.py", "board_shapes.py"}  # types for checkers
+SOURCE = Path(__file__).parents[1]
+HOST_ONLY = {"interfaces.py", "board_interfaces.py"}  # types for checkers
 FILES = (
     "__init__.py",
     "edge/__init__.py",

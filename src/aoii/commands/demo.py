@@ -28,8 +28,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from aoii.broker import embedded
-from aoii.commands.main import PARENT_VARIABLE
 from aoii.core.errors import InputError, WorldError
+from aoii.runtime.shutdown import PARENT_VARIABLE
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server.db import open_database

@@ -130,9 +130,9 @@ class Stores:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for store in (self.server, self.gateway):
-            if store is not None:
-                store.close()
+        for opened in (self.server, self.gateway):
+            if opened is not None:
+                opened.close()
 
     def all(self, reason: str | None) -> Iterator[Entry]:
         """Every letter, of one reason or of all, the server's first, in the order of their numbers."""

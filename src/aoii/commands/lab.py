@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aoii.commands import channel_options
 from aoii.core.errors import AoiiError, InputError
 from aoii.lab import POLICY_NAMES
-from aoii.settings import channel
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +97,7 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add("--json", type=Path, metavar="OUT", help="write the figures here")
     add("--trace", type=Path, metavar="OUT.csv", help="write one row for each sample here")
     add("--plot", type=Path, metavar="DIR", help="write a picture of each series here")
-    channel.add_options(replay, ack_loss="0")
+    channel_options.add_options(replay, ack_loss="0")
     replay.set_defaults(run=_replay)
 
 
@@ -299,7 +299,7 @@ def _options(options: argparse.Namespace) -> "Options":
 def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
     from aoii.lab import losses
 
-    wanted = channel.of_options(options, ack_loss=0.0)
+    wanted = channel_options.of_options(options, ack_loss=0.0)
     trace = losses.load(wanted.trace) if wanted.trace is not None else None
 
     def of_series(series: "Series") -> "Channel":

@@ -5,23 +5,18 @@ Exit codes: 0 done, 1 the work failed, 2 somebody has to correct a setting, a fi
 
 import argparse
 import contextlib
-import ctypes
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aoii import __version__, settings
-from aoii.commands import credentials
+from aoii.commands import channel_options, credentials
 from aoii.core.errors import AoiiError, InputError
-from aoii.runtime import logs
-from aoii.settings import channel
+from aoii.runtime import logs, shutdown
 
-PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when that one does
-PR_SET_PDEATHSIG = 1  # prctl(2)
 TOLD = {"board", "certs", "dlq", "doctor", "keys"}  # print for a person, who may pipe them into `head`
 
 Run = Callable[[settings.Settings], int]
@@ -160,7 +155,7 @@ STATIONS: tuple[tuple[str, Run, str], ...] = (
 
 def _load(options: argparse.Namespace, station: str) -> settings.Settings:
     values = settings.load(env_file=options.env_file)
-    logs.configure(station, values.logs)
+    logs.configure(station, values.logs.level, as_json=values.logs.json)
     for warning in values.warnings:
         print(f"aoii {station}: {warning}", file=sys.stderr)
     return values
@@ -168,20 +163,10 @@ def _load(options: argparse.Namespace, station: str) -> settings.Settings:
 
 def _station(name: str, run: Run) -> Callable[[argparse.Namespace], int]:
     def start(options: argparse.Namespace) -> int:
-        _end_with_parent()
+        shutdown.end_with_parent()
         return run(_load(options, name))
 
     return start
-
-
-def _end_with_parent() -> None:
-    """Under a demo: have the kernel end this process when the demo dies, however it dies (Linux)."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    if parent is None or not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it died before the call above
-        raise SystemExit(1)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -232,7 +217,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="S",
         help="unplug the receiver for this long in the middle",
     )
-    channel.add_options(demo, ack_loss="as --loss")
+    channel_options.add_options(demo, ack_loss="as --loss")
     demo.set_defaults(run=_demo)
 
 
@@ -243,7 +228,7 @@ def _demo(options: argparse.Namespace) -> int:
         duration_s=options.duration,
         speed=options.speed,
         nodes=options.nodes,
-        weather=channel.of_options(options, ack_loss=options.loss),
+        weather=channel_options.of_options(options, ack_loss=options.loss),
         recording=options.recording,
         seed=options.seed,
         headless=options.headless,

@@ -1,7 +1,7 @@
 """The simulated radio as a replay sees it: whether the gateway hears a packet, and the node its answer, in time.
 
-What happens on the air is `simulation/radio.py`'s, the same as in the demo. A replay knows no time between two samples, so a
-packet that comes after the receive window counts as lost here, and a copy of it as nothing.
+What happens on the air is `simulation/radio.py`'s, the same as in the demo. A replay knows no time between two samples,
+so a packet that comes after the receive window counts as lost here, and a copy of it as nothing.
 """
 
 import random

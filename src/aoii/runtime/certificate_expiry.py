@@ -8,7 +8,7 @@ from pathlib import Path
 from aoii.core.errors import InputError
 from aoii.runtime import metrics
 from aoii.security import tls
-from aoii.settings import Tls
+from aoii.security.tls import Tls
 
 
 def watch(peer: str, settings: Tls | None, shown: Callable[[], datetime | None] | None = None) -> None:

@@ -10,8 +10,6 @@ import sys
 import threading
 import time
 
-from aoii.settings import Logs
-
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "withheld", "taskName"}
 REPEAT_S = 1.0
 REMEMBERED = 1000  # different things said
@@ -89,11 +87,11 @@ class HumanFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(station: str, logs: Logs) -> None:
-    """Send the logs of this process to standard error, in the form that the settings ask for."""
+def configure(station: str, level: str, *, as_json: bool) -> None:
+    """Send the logs of this process to standard error, from `level` on, such as `info`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(station) if logs.json else HumanFormatter(station))
+    handler.setFormatter(JsonFormatter(station) if as_json else HumanFormatter(station))
     handler.addFilter(StormFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logs.level.upper())
+    root.setLevel(level.upper())

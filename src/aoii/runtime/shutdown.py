@@ -5,7 +5,10 @@ on the same event, which then holds the event's lock, setting it would never ret
 either: after SIGSTOP and SIGCONT it may return a signal that nobody sent (CPython 3.11).
 """
 
+import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -13,6 +16,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when that one does
+PR_SET_PDEATHSIG = 1  # prctl(2)
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 TURN_S = 0.1
 LAST_CHANCE_S = 1.0  # for what is being opened when the station is asked to stop; what it makes must be closed after it
@@ -57,3 +62,13 @@ def unless_asked(stop: threading.Event, build: Callable[[], T], turn: Callable[[
     if not futures.wait([made], LAST_CHANCE_S).done:
         return None
     return made.result()
+
+
+def end_with_parent() -> None:
+    """Under a demo: have the kernel end this process when the demo dies, however it dies (Linux)."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before the call above
+        raise SystemExit(1)

@@ -5,15 +5,32 @@ that off. Files are read at every call, so that a renewed certificate is used fr
 """
 
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aoii.core.errors import InputError
-from aoii.settings import Tls
 
 if TYPE_CHECKING:
     from cryptography import x509
+
+
+@dataclass(frozen=True)
+class Tls:
+    """An encrypted connection to a verified peer.
+
+    Attributes:
+        ca: Certificate of the authority that signs the peer's; None: those that this machine trusts.
+        cert, key: What we show ourselves, both or neither.
+        name: How the settings begin, such as `MQTT_TLS`, for messages.
+    """
+
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    name: str
+
 
 # What OpenSSL 1.1 to 3.5 say, and what it means. An *alert* is the peer's word about us, anything else ours about it.
 _MEANINGS = (

@@ -1,9 +1,9 @@
 """Settings: the one `.env` (or the environment) read once into frozen values, every fault reported at once.
 
-`CATALOGUE` is the only list of settings. It makes `.env.example` and `docs/reference/settings.md` (`aoii.commands.reference`),
-and tests hold both to it. The environment wins over the file, so that a service manager can override one value. Each
-station takes only its own part of `Settings`. Settings of the older installation keep their names and defaults; only an
-unset `MYSQL_HOST` means SQLite here.
+`CATALOGUE` is the only list of settings. It makes `.env.example` and `docs/reference/settings.md`
+(`aoii.commands.reference`), and tests hold both to it. The environment wins over the file, so that a service manager
+can override one value. Each station takes only its own part of `Settings`. Settings of the older installation keep
+their names and defaults; only an unset `MYSQL_HOST` means SQLite here.
 """
 
 import difflib
@@ -22,8 +22,9 @@ from dotenv.parser import parse_stream
 
 from aoii.core.errors import SettingsError
 from aoii.runtime.clock import Clock
-from aoii.settings import channel
-from aoii.settings.channel import Weather
+from aoii.security.tls import Tls
+from aoii.settings.channel import BURST_REMEDY, COLLISIONS, DELAY_LIMIT_S, NEIGHBOURS_LIMIT, Burst, Weather
+from aoii.settings.channel import burst as parse_burst
 
 T = TypeVar("T")
 
@@ -255,22 +256,6 @@ CATALOGUE = (
 )
 
 BY_NAME = {setting.name: setting for section in CATALOGUE for setting in section.settings}
-
-
-@dataclass(frozen=True)
-class Tls:
-    """An encrypted connection to a verified peer.
-
-    Attributes:
-        ca: Certificate of the authority that signs the peer's; None: those that this machine trusts.
-        cert, key: What we show ourselves, both or neither.
-        name: How the settings begin, such as `MQTT_TLS`, for messages.
-    """
-
-    ca: Path | None
-    cert: Path | None
-    key: Path | None
-    name: str
 
 
 @dataclass(frozen=True)
@@ -567,11 +552,11 @@ class _Reader:
             self.fault(f"{name}_CERT", f"set {name}_CA as well, or remove this line")
         return None
 
-    def burst(self, name: str) -> channel.Burst | None:
+    def burst(self, name: str) -> Burst | None:
         try:
-            return channel.burst((self.text(name) or "").strip())
+            return parse_burst((self.text(name) or "").strip())
         except ValueError:
-            self.fault(name, channel.BURST_REMEDY)
+            self.fault(name, BURST_REMEDY)
             return None
 
 
@@ -621,10 +606,10 @@ def _weather(read: _Reader) -> Weather:
         ack_loss=read.number("EDGE_ACK_LOSS", 0, 1, 0.1) if read.text("EDGE_ACK_LOSS") else loss,
         burst=read.burst("EDGE_LOSS_BURST"),
         duplicate=read.number("EDGE_DUPLICATE", 0, 1, 0.1),
-        delay_s=read.number("EDGE_DELAY_S", 0, channel.DELAY_LIMIT_S, 1),
+        delay_s=read.number("EDGE_DELAY_S", 0, DELAY_LIMIT_S, 1),
         reorder=read.number("EDGE_REORDER", 0, 1, 0.1),
-        collisions=read.choice("EDGE_COLLISIONS", channel.COLLISIONS),
-        neighbours=read.whole("EDGE_NEIGHBOURS", 0, channel.NEIGHBOURS_LIMIT, 10),
+        collisions=read.choice("EDGE_COLLISIONS", COLLISIONS),
+        neighbours=read.whole("EDGE_NEIGHBOURS", 0, NEIGHBOURS_LIMIT, 10),
         trace=read.existing_file("EDGE_TRACE_LOSS"),
     )
 

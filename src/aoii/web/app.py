@@ -23,7 +23,8 @@ from aoii.core.errors import InputError, SettingsError, WorldError
 from aoii.runtime import certificate_expiry
 from aoii.runtime.systemd import ServiceManager
 from aoii.security import tls
-from aoii.settings import Settings, Tls
+from aoii.security.tls import Tls
+from aoii.settings import Settings
 from aoii.settings import Web as WebSettings
 from aoii.web import api
 from aoii.web.access import Access

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aoii.gateway.legacy.mirror import Mirror, ModelError
 
 from aoii.gateway.legacy import weights
+from aoii.gateway.legacy.mirror import Mirror, ModelError
 from gateway.reference_mlp import ReferenceNode, random_model, source
 
 TIGHT = 1e-9

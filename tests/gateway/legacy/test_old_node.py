@@ -5,13 +5,13 @@ import random
 from pathlib import Path
 
 import pytest
-from aoii.gateway.legacy.mirror import Mirror, Weights
-from aoii.gateway.legacy.old_node import OldState, Outlook, Payload, Refused, TimeRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.gateway.events import Instant
 from aoii.gateway.legacy import old_node, weights
+from aoii.gateway.legacy.mirror import Mirror, Weights
+from aoii.gateway.legacy.old_node import OldState, Outlook, Payload, Refused, TimeRequest
 from gateway.reference_mlp import ReferenceNode, random_model, source
 
 START_MS = 1_700_000_000_000

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from aoii.gateway.legacy.mirror import Weights
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core.errors import InputError
 from aoii.gateway.legacy import weights
+from aoii.gateway.legacy.mirror import Weights
 from gateway.reference_mlp import random_model, source
 
 MODEL = random_model(1)

@@ -139,7 +139,7 @@ def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
         "from aoii.server.dead_letters.store import DeadLetters; "
         "DeadLetters(pathlib.Path(sys.argv[1]), 1).park([a_reading(9)], 'database_away', ''); os.kill(os.getpid(), 9)"
     )
-    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
     ended = subprocess.run([sys.executable, "-c", script, str(path)], env=environ, check=False)
 

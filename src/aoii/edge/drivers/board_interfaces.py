@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-from aoii.edge.drivers.board_radio import Packet
-
 
 class Disk(Protocol):
     """Files that are read and written in place; see `board_flash.Files`."""
@@ -74,6 +72,22 @@ class Port(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send."""
+
+
+class Packet(Protocol):
+    """What was heard, and how well: `board_radio.Packet`."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+
+    @property
+    def rssi_dbm(self) -> int:
+        """Signal strength."""
+
+    @property
+    def snr_db(self) -> int:
+        """Signal-to-noise ratio."""
 
 
 class RadioDriver(Protocol):
