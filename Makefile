@@ -21,7 +21,7 @@ lint: ## check style, format and types, and the locks for known vulnerabilities
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m ruff format --check
 	@.venv/bin/python -m mypy
-	@.venv/bin/python scripts/audit.py
+	@scripts/audit
 
 bench: ## run the benchmarks
 	@scripts/set-up test
