@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench faults models docs lock clean help
+.PHONY: run test lint bench faults models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -21,7 +21,7 @@ lint: ## check style, format and types, and the locks for known vulnerabilities
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m ruff format --check
 	@.venv/bin/python -m mypy
-	@.venv/bin/python scripts/audit.py
+	@scripts/audit
 
 bench: ## run the benchmarks
 	@scripts/set-up test
@@ -42,13 +42,16 @@ docs: ## write the pages that are made from the code: .env.example and docs/refe
 	@scripts/set-up test
 	@.venv/bin/python -m aoii.commands.reference
 
+docs-site: ## build the documentation site into site/, with a page for each module; fails on a link that leads nowhere
+	@scripts/docs-site
+
 lock: ## resolve the dependencies of pyproject.toml anew into requirements/*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS)
 
 clean: ## remove what these targets made: .venv, caches, build output. Your data/ and .env stay
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
 
 help:
 	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
-	@sed -n 's/^\([a-z]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'

@@ -189,7 +189,11 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
     heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
 
     loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, aoii.commands.main; aoii.commands.main.build_parser(); print(*sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, aoii.commands.main; aoii.commands.main.build_parser(); print(*sys.modules)",
+        ],
         capture_output=True,
         text=True,
         check=True,

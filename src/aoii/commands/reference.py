@@ -1,4 +1,4 @@
-"""Writes the generated files: `.env.example` and the reference pages of settings, commands and metrics.
+"""Writes the generated files: `.env.example` and the reference pages, among them those of settings and metrics.
 
 Run `python -m aoii.commands.reference` in the project's folder; a test fails while one of them is not up to date.
 """
@@ -6,7 +6,7 @@ Run `python -m aoii.commands.reference` in the project's folder; a test fails wh
 from pathlib import Path
 
 from aoii import settings
-from aoii.commands import main
+from aoii.commands import main, state_diagrams
 from aoii.runtime import metrics
 
 
@@ -17,6 +17,7 @@ def pages() -> dict[Path, str]:
         Path("docs/reference/settings.md"): settings.reference_page(),
         Path("docs/reference/cli.md"): main.reference_page(),
         Path("docs/reference/metrics.md"): metrics.reference_page(),
+        Path("docs/reference/state-machines.md"): state_diagrams.reference_page(),
     }
 
 
