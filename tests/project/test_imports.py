@@ -109,6 +109,17 @@ PLACES = (
 )
 
 
+FLOORS = (
+    "core",
+    "security",
+    "runtime",
+    "settings",
+    "broker",
+    "edge gateway server web simulation",
+    "commands lab",
+)  # from the ground up; on one floor the places above say who may look at whom
+
+
 def place_of(file: str) -> Place:
     return next(place for place in PLACES if fnmatch(file, place.pattern))
 
@@ -205,3 +216,50 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
         for name in loaded
         if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation aoii.commands.demo")
     ]
+
+
+def graph() -> dict[str, set[str]]:
+    """The modules of ours that each module imports, those for type checkers included."""
+    names = {module_of(file): file for file in FILES}
+    found: dict[str, set[str]] = {}
+    for name, file in names.items():
+        package = ".".join(["aoii", *Path(file).parent.parts])
+        text = (SOURCE / file).read_text(encoding="utf-8").replace("if MYPY:", "if True:")
+        tree = ast.parse(text.replace("if TYPE_CHECKING:", "if True:"))
+        wanted = set(imports(tree, package))
+        found[name] = {module if module in names else module.rpartition(".")[0] for module in wanted} & names.keys()
+    return found
+
+
+def module_of(file: str) -> str:
+    return ".".join(["aoii", *Path(file).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def test_nothing_imports_from_a_floor_above_its_own() -> None:
+    floor = {folder: number for number, folders in enumerate(FLOORS) for folder in folders.split()}
+
+    upward = [
+        f"{name} imports {wanted}"
+        for name, all_wanted in graph().items()
+        for wanted in all_wanted
+        if name.count(".") > 1 and wanted.count(".") > 0 and floor[wanted.split(".")[1]] > floor[name.split(".")[1]]
+    ]
+
+    assert upward == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = graph()
+
+    while free := [name for name, wanted in left.items() if not wanted & left.keys() - {name}]:
+        for name in free:
+            del left[name]
+
+    assert sorted(left) == []
+
+
+def test_the_top_of_the_source_has_twelve_folders_and_nothing_loose() -> None:
+    entries = [path for path in SOURCE.iterdir() if path.name != "__pycache__"]
+
+    assert {path.name for path in entries if path.is_file()} == {"__init__.py", "py.typed", "cli.py"}
+    assert sum(path.is_dir() for path in entries) <= 12
