@@ -179,7 +179,7 @@ def test_both_languages_have_the_same_words_and_every_word_that_is_used(url: str
 
     assert found["en"] == found["ko"]
     assert set(found["used"]) <= set(found["en"])
-    notes = set(re.findall(r'\("(\w+)", \{', (SOURCE / "hops.py").read_text(encoding="utf-8")))
+    notes = set(re.findall(r'\("(\w+)", \{', (SOURCE / "pipeline_health.py").read_text(encoding="utf-8")))
     assert {f"notes.{code}" for code in notes} == {word for word in found["en"] if word.startswith("notes.")}
     spoken = set[str]()
     for script in (SOURCE / "static").glob("*.js"):

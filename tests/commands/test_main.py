@@ -81,7 +81,7 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
 
 
 def test_help_imports_no_station(tmp_path: Path) -> None:
-    code = "import sys; from aoii import cli; cli.build_parser(); print([m for m in sys.modules if m in "
+    code = "import sys; from aoii.commands import main; main.build_parser(); print([m for m in sys.modules if m in "
     code += "('paho.mqtt.client', 'sqlalchemy', 'serial', 'starlette', 'numpy', 'pyarrow', 'rich')])"
 
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -27,7 +27,7 @@ PROGRAM = f"""
 import importlib, sys, time
 from pathlib import Path
 from aoii import settings
-from aoii.monitoring import logs
+from aoii.runtime import logs
 
 entry, patience, place, orders = sys.argv[1:]
 module, _, name = patience.rpartition(".")
@@ -46,7 +46,7 @@ def held(*arguments, **named):
 
 setattr(owner, name, held)
 values = settings.load()
-logs.configure("test", values.logs)
+logs.configure("test", values.logs.level, as_json=values.logs.json)
 sys.exit(importlib.import_module(entry).run(values))
 """
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 THRICE = """
-from aoii import failpoints
+from aoii.runtime import failpoints
 for number in range(3):
     print(number, flush=True)
     failpoints.reach("before_publish")

@@ -11,8 +11,8 @@ import pytest
 from aoii.runtime import shutdown
 
 STATION = """
-from aoii import stopping
-stop = stopping.on_signals()
+from aoii.runtime import shutdown
+stop = shutdown.on_signals()
 print("runs", flush=True)
 while not stop.wait(0.1):
     print("turns", flush=True)

@@ -110,7 +110,7 @@ class Policy:
 
 
 class Planned:
-    """The picture of our own nodes: the reading and a plan, evaluated as `core.plan` does."""
+    """The picture of our own nodes: the reading and a plan, evaluated as `core.forecast` does."""
 
     def __init__(self, world: World) -> None:
         self._epsilon = world.epsilon

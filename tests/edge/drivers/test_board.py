@@ -15,6 +15,7 @@ from aoii.commands import board as builder
 from aoii.core.frames import Uplink, decode_uplink
 from aoii.core.link import TIMING
 from aoii.core.stream import DOWNLINK, encode_usb
+from aoii.edge.drivers import board_flash
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, airtime_ms
 from aoii.security import node_keys
 from aoii.server.edge_log_line import read_line
@@ -40,8 +41,6 @@ class Bench:
         self.sent: list[bytes] = []
         self.machine = esp32.Machine(self.clock, self.config["pins"], self.sent.append)
         patch.setitem(sys.modules, "machine", self.machine)
-        from aoii.edge.drivers import board_flash
-
         self.program: Any = importlib.import_module("aoii.edge.drivers.board")
         self.modules = (self.program, board_flash)
         self.said: list[str] = []
@@ -59,6 +58,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     sys.modules.pop("aoii.edge.drivers.board", None)
     yield monkeypatch
     sys.modules.pop("aoii.edge.drivers.board", None)
+    vars(board_flash).pop("open", None)  # `esp32.boot` put the board's disk there
 
 
 def test_a_node_starts_sends_and_sleeps_until_its_next_sample(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
