@@ -45,7 +45,7 @@ def step():
     used.append(gc.mem_alloc())
     k = len(used)
     if k == 1:
-        from aoii.core import plan
+        from aoii.core import forecast
     elif k == 2:
         from aoii.core.learner import Learner
     elif k == 3:
