@@ -74,24 +74,24 @@ KINDS = {
         "aoii.gateway.publisher:Publisher:_take_acks", "publisher",
     ),
     "server": Kind(
-        "aoii.server.mqtt_to_mysql", "SERVER_STATUS_PORT", "aoii.server.mqtt_to_mysql.ALIVE_S",
+        "aoii.server.mqtt_to_mysql", "SERVER_STATUS_PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
         "aoii.server.dead_letters.store:DeadLetters:has_room", "ingest",
     ),
     "csv": Kind(
-        "aoii.server.mqtt_to_csv", "CSV_STATUS_PORT", "aoii.server.mqtt_to_csv.ALIVE_S",
+        "aoii.server.mqtt_to_csv", "CSV_STATUS_PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
         "aoii.server.inbox:Inbox:take", "writer",
     ),
     "edgelog": Kind(
-        "aoii.server.edge_log", "EDGE_LOG_STATUS_PORT", "aoii.server.edge_log.ALIVE_S",
+        "aoii.server.edge_log", "EDGE_LOG_STATUS_PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
         "aoii.server.edge_log_port:LogPort:read", "ports",
     ),
     "web": Kind(
-        "aoii.web.app", "PORT", "aoii.web.live.ALIVE_S",
+        "aoii.web.app", "PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
         "aoii.web.source:Source:try_read", "poller",
     ),
     "edge": Kind(
-        "aoii.simulation.fleet", "EDGE_STATUS_PORT", "aoii.simulation.fleet.ALIVE_S",
-        "aoii.simulation.fleet:_World:_write_report", "nodes",
+        "aoii.simulation.fleet", "EDGE_STATUS_PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
+        "aoii.simulation.fleet:Fleet:_write_report", "nodes",
     ),
 }  # fmt: skip
 

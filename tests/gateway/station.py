@@ -206,7 +206,7 @@ class Counts:
 
 def is_connected(gateway: Gateway) -> bool:
     """Ports open and broker there."""
-    return gateway.ready()["serial"] and gateway.ready()["broker"]
+    return gateway.is_ready()["serial"] and gateway.is_ready()["broker"]
 
 
 def wait_connected(gateway: Gateway) -> None:

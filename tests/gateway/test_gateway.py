@@ -30,6 +30,7 @@ from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.runtime import metrics
 from aoii.runtime.clock import Clock, day_fraction
+from aoii.runtime.station import served
 from aoii.security import node_keys
 from aoii.settings import Settings
 from gateway.reference_mlp import ReferenceNode, random_model, source
@@ -196,7 +197,7 @@ def test_a_full_outbox_means_no_reply_and_everything_else_goes_on(
         until(lambda: sum(counts.since("outbox_full").values()) == 2)
         say(far, "0.0,0.0")
         assert reply(far) is not None  # the only answer
-        until(lambda: not gateway.ready()["outbox"])
+        until(lambda: not gateway.is_ready()["outbox"])
         gateway._store.submit(lambda tx: tx.delete(fillers)).result()
         node.transmit(node.frame(1, 1))
         assert node.ack() is not None
@@ -238,7 +239,7 @@ def test_two_old_nodes_on_two_ports_are_two_nodes(tmp_path: Path, mosquitto: Mos
         listening(values) as listener,
         running(values) as gateway,
     ):
-        until(lambda: all(port.is_open for port in gateway._ports) and gateway.ready()["broker"])
+        until(lambda: all(port.is_open for port in gateway._ports) and gateway.is_ready()["broker"])
         for far, payload in ((first, "20.00,40.00"), (second, "30.00,50.00")):
             say(far, payload)
             assert reply(far) is not None
@@ -435,14 +436,14 @@ def test_the_broker_may_come_after_the_gateway_and_go_and_come_again(tmp_path: P
     values = configured(tmp_path / "data", port, "late", link)
     node = OwnNode(far)
     with running(values) as gateway:
-        until(lambda: gateway.ready()["serial"])
+        until(lambda: gateway.is_ready()["serial"])
         node.send(1, 1)
-        assert not gateway.ready()["broker"]
+        assert not gateway.is_ready()["broker"]
         with Mosquitto(tmp_path / "first", port), listening(values) as listener:
             assert listener.next(timeout_s=20)["counter"] == 1
             node.send(2, 2)
             assert listener.next()["counter"] == 2
-        until(lambda: not gateway.ready()["broker"])
+        until(lambda: not gateway.is_ready()["broker"])
         node.send(3, 3)
 
         found: set[int] = set()
@@ -460,7 +461,7 @@ def test_the_adapter_may_be_unplugged_and_plugged_in_again(
                 OwnNode(far).send(number, number)
                 say(far, f"{20 + number}.00,40.00")
                 assert reply(far) is not None
-            until(lambda: not gateway.ready()["serial"])
+            until(lambda: not gateway.is_ready()["serial"])
 
         messages = [listener.next() for _ in range(4)]
 
@@ -695,7 +696,7 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
         assert len(said) == 1
         assert {f"thread of {values.gateway.serial_ports[0]}", "outbox"} <= set(said[0])
         gate.set()
-        until(lambda: not any(is_alive for _, is_alive, _ in gateway._threads()))
+        until(lambda: not any(part.is_running for part in gateway.parts()))
 
 
 def test_after_a_restart_the_picture_goes_on(
@@ -804,8 +805,8 @@ def test_the_status_port_tells_what_is_missing(tmp_path: Path, mosquitto: Mosqui
                 answer = stack.enter_context(error)
             return answer.status, json.loads(answer.read())
 
-    with running(values) as gateway:
-        until(lambda: gateway.ready()["broker"])
+    with running(values) as gateway, served("gateway", port, gateway):
+        until(lambda: gateway.is_ready()["broker"])
         checks = {"broker": True, "outbox": True, "serial": False}
         assert asked("/readyz") == (503, {"ok": False, "checks": checks, "reason": "waits for: serial"})
         assert asked("/healthz")[0] == 200
@@ -815,16 +816,16 @@ def test_the_status_port_tells_what_is_missing(tmp_path: Path, mosquitto: Mosqui
 
 
 def test_a_thread_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-    assert all(gateway.alive().values())
+    assert all(gateway.is_alive().values())
     gate = threading.Event()
     gateway._store.submit(lambda _: gate.wait(10))
 
     monkeypatch.setattr(station, "PROGRESS_S", 1.5)
 
-    until(lambda: not gateway.alive()["outbox"])
+    until(lambda: not gateway.is_alive()["outbox"])
     gate.set()
-    until(lambda: all(gateway.alive().values()))
-    assert gateway.dead() == []
+    until(lambda: all(gateway.is_alive().values()))
+    assert gateway.ended() == []
 
 
 def test_wrong_weights_or_keys_keep_it_from_starting(tmp_path: Path, link: Path) -> None:

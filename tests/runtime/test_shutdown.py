@@ -44,16 +44,16 @@ def test_what_a_start_makes_or_raises_comes_back_and_only_a_stop_ends_the_waitin
     def fail() -> None:
         raise TimeoutError("the port is taken")
 
-    assert shutdown.unless_asked(stop, lambda: 7, turn) == 7
+    assert shutdown.run_unless_stopped(stop, lambda: 7, turn) == 7
     with pytest.raises(TimeoutError, match="taken"):
-        shutdown.unless_asked(stop, fail, turn)
+        shutdown.run_unless_stopped(stop, fail, turn)
     stop.set()
-    assert shutdown.unless_asked(stop, lambda: 7, turn) == 7
-    assert shutdown.unless_asked(stop, gate.wait, turn) is None
+    assert shutdown.run_unless_stopped(stop, lambda: 7, turn) == 7
+    assert shutdown.run_unless_stopped(stop, gate.wait, turn) is None
     gate.set()
 
 
 def test_while_a_start_takes_its_time_the_station_turns() -> None:
     turned = threading.Event()
 
-    assert shutdown.unless_asked(threading.Event(), lambda: turned.wait(30), turned.set)
+    assert shutdown.run_unless_stopped(threading.Event(), lambda: turned.wait(30), turned.set)

@@ -85,12 +85,13 @@ class Gateway:
 def running(values: settings.Settings, wait_for: Sequence[str] = ("broker", "database")) -> Iterator[Server]:
     """The server inside this process, when it is ready as far as the test needs it."""
     server = Server(values)
-    server.start(threading.Event())
+    server.start()
     try:
-        until(lambda: all(server.ready()[name] for name in wait_for), what="server ready")
+        until(lambda: all(server.is_ready()[name] for name in wait_for), what="server ready")
         yield server
     finally:
-        assert server.stop()
+        server.stop()
+    assert "ingest" in server.ended(), "it stopped in a batch"
 
 
 STATUS_PORTS = {

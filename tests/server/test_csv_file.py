@@ -17,7 +17,7 @@ import pytest
 from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
 from aoii.core.errors import InputError, WorldError
-from aoii.runtime import metrics
+from aoii.runtime import metrics, station
 from aoii.server import csv_file, mqtt_to_csv
 from aoii.server.csv_file import COLUMNS, CsvFile, CsvRow
 from aoii.server.inbox import Inbox
@@ -217,7 +217,7 @@ def values(
 def subscribing(values: Settings) -> Iterator[CsvSubscriber]:
     subscriber = CsvSubscriber(values)
     subscriber.start()
-    until(lambda: all(subscriber.ready().values()))
+    until(lambda: all(subscriber.is_ready().values()))
     try:
         yield subscriber
     finally:
@@ -263,8 +263,8 @@ def test_a_file_that_cannot_be_written_holds_the_messages_back(values: Settings)
         path.unlink()
         path.mkdir()
         gateway.publish_once(encode_reading(a_reading(1, total_tx=1), 1))
-        until(lambda: not subscriber.ready()["file"])
-        assert subscriber.alive() == {"writer": True, "network": True}
+        until(lambda: not subscriber.is_ready()["file"])
+        assert subscriber.is_alive() == {"writer": True, "network": True}
 
     path.rmdir()
     with subscribing(values):
@@ -287,7 +287,7 @@ def test_a_stop_ends_in_time_though_writer_and_network_hang(values: Settings, mo
     monkeypatch.setattr(Inbox, "put", hang_network)
     subscriber = CsvSubscriber(values)
     subscriber.start()
-    until(lambda: subscriber.ready()["broker"])
+    until(lambda: subscriber.is_ready()["broker"])
     with Gateway(values.mqtt) as gateway:
         gateway.publish_once(encode_reading(a_reading(1), 1))
         until(entered.is_set)
@@ -301,7 +301,7 @@ def test_a_stop_ends_in_time_though_writer_and_network_hang(values: Settings, mo
 
 
 def test_a_network_thread_that_hangs_is_not_alive(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt_to_csv, "ALIVE_S", 2.0)
+    monkeypatch.setattr(station, "SILENCE_LIMIT_S", 2.0)
     entered, thawed = threading.Event(), threading.Event()
 
     def hang(self: Inbox, message: Message) -> None:
@@ -313,11 +313,11 @@ def test_a_network_thread_that_hangs_is_not_alive(values: Settings, monkeypatch:
         gateway.publish_once(encode_reading(a_reading(1), 1))
         until(entered.is_set)
 
-        until(lambda: subscriber.alive() == {"writer": True, "network": False})
-        assert not subscriber.has_failed
+        until(lambda: subscriber.is_alive() == {"writer": True, "network": False})
+        assert not subscriber.ended()
 
         thawed.set()
-        until(lambda: subscriber.alive() == {"writer": True, "network": True})
+        until(lambda: subscriber.is_alive() == {"writer": True, "network": True})
 
 
 @pytest.mark.faults

@@ -46,7 +46,7 @@ def reading(values: Settings) -> Iterator[LogReader]:
     reader = LogReader(values)
     reader.start()
     try:
-        until(lambda: all(reader.ready().values()), what="log reader ready")
+        until(lambda: all(reader.is_ready().values()), what="log reader ready")
         yield reader
     finally:
         reader.stop()
@@ -153,13 +153,13 @@ def test_a_port_that_is_unplugged_is_opened_again(values: Settings, tmp_path: Pa
     with pty_port(tmp_path / "port") as node:
         reader = LogReader(values)
         reader.start()
-        until(lambda: all(reader.ready().values()))
+        until(lambda: all(reader.is_ready().values()))
         os.write(node, f"{OLD}\n{NEW[:30]}".encode())
         until(lambda: len(rows_of(values)) == 1)
-    until(lambda: not reader.ready()["ports"])
+    until(lambda: not reader.is_ready()["ports"])
 
     with pty_port(tmp_path / "port") as node:
-        until(lambda: reader.ready()["ports"])
+        until(lambda: reader.is_ready()["ports"])
         os.write(node, f"{NEW}\n".encode())
         until(lambda: len(rows_of(values)) == 2)
         reader.stop()
@@ -174,11 +174,11 @@ def test_while_the_database_is_away_lines_wait(values: Settings, tmp_path: Path)
         with own:
             reader = LogReader(values)
             reader.start()
-            until(lambda: all(reader.ready().values()))
+            until(lambda: all(reader.is_ready().values()))
         for number in range(200):
             os.write(node, f"{OLD},{number},\n".encode())
         until(lambda: len(reader.buffer) == 200)
-        until(lambda: not reader.ready()["database"])
+        until(lambda: not reader.is_ready()["database"])
 
         with own:
             until(lambda: len(reader.buffer) == 0)
@@ -228,9 +228,9 @@ def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, mon
     reader = LogReader(values)
     reader.start()
 
-    until(lambda: reader.has_failed)
+    until(reader.ended)
 
-    assert reader.alive() == {"ports": True, "writer": True, "database_watch": False}
+    assert reader.is_alive() == {"ports": True, "writer": True, "database_watch": False}
     reader.stop()
 
 

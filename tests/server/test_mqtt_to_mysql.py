@@ -203,7 +203,7 @@ def test_a_table_that_takes_nothing_parks_and_is_replayed_when_it_does(values: S
 
         mariadb.execute("DROP TRIGGER full", database=schema)
         until(lambda: len(counters(values)) == 20)
-        until(lambda: server.ready()["database"])
+        until(lambda: server.is_ready()["database"])
 
     assert sorted(counters(values)) == list(range(20))
     assert letters_of(values).letters(10) == []
@@ -245,8 +245,8 @@ def test_while_the_database_is_gone_readings_are_parked_and_then_replayed(
             own.kill() if fault == "kill" else own.freeze()
             gateway.publish(readings[300:600])
             until(gateway.all_acknowledged, 30)
-            assert not server.ready()["database"]
-            assert server.alive() == {"ingest": True, "database_watch": True, "network": True}
+            assert not server.is_ready()["database"]
+            assert server.is_alive() == {"ingest": True, "database_watch": True, "network": True}
 
             own.start() if fault == "kill" else own.thaw()
             gateway.publish(readings[600:])
@@ -289,13 +289,13 @@ def test_at_the_cap_of_the_dead_letters_nothing_is_acknowledged_and_nothing_is_l
     values = replace(values, database=replace(values.database, host="127.0.0.1", port=own.port))
     with running(values, wait_for=("broker",)) as server, Gateway(values.mqtt) as gateway:
         gateway.publish([a_reading(counter) for counter in range(50)])
-        until(lambda: not server.ready()["dead_letters"])
+        until(lambda: not server.is_ready()["dead_letters"])
         time.sleep(0.5)
         assert gateway.statuses == {}
 
         with own:
             until(gateway.all_acknowledged, 30)
-            until(lambda: server.ready() == {"broker": True, "database": True, "dead_letters": True}, 30)
+            until(lambda: server.is_ready() == {"broker": True, "database": True, "dead_letters": True}, 30)
             until(lambda: letters_of(values).waiting(1) == [], 30)
 
             database = open_database(values.database)
@@ -437,8 +437,8 @@ def test_an_error_of_ours_in_the_ingest_thread_is_noticed_and_nothing_is_acknowl
     with running(values) as server, Gateway(values.mqtt) as gateway:
         gateway.publish([a_reading(1)])
 
-        until(lambda: server.has_failed)
-        assert server.alive()["ingest"] is False
+        until(server.ended)
+        assert server.is_alive()["ingest"] is False
     monkeypatch.undo()
     assert gateway.statuses == {}
 
@@ -450,9 +450,9 @@ def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, mon
 
     monkeypatch.setattr(db.Database, "migrate", fail)
     with running(values, wait_for=("broker",)) as server:
-        until(lambda: server.has_failed)
+        until(server.ended)
 
-        assert server.alive() == {"ingest": True, "database_watch": False, "network": True}
+        assert server.is_alive() == {"ingest": True, "database_watch": False, "network": True}
 
 
 @pytest.mark.faults

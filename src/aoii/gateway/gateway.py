@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import ThreadingHTTPServer
 
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate
 from aoii.gateway.drivers.outbox_db import Store
@@ -18,8 +17,8 @@ from aoii.gateway.intake import Ledger
 from aoii.gateway.legacy import old_node, weights
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
-from aoii.runtime import metrics, shutdown, status_port
-from aoii.runtime.systemd import ServiceManager, opening
+from aoii.runtime import metrics
+from aoii.runtime.station import Part, Station, run_station
 from aoii.security.node_keys import KeyRing
 from aoii.settings import Settings
 
@@ -34,7 +33,7 @@ THREADS_LIMIT_S = 1.5  # of these, for ports, clock and publisher; a broker that
 FULL_SHARE = 0.9  # of the outbox; above, somebody has to look
 
 
-class Gateway:
+class Gateway(Station):
     """The station, from `start` to `stop`.
 
     Raises:
@@ -44,7 +43,6 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         own = settings.gateway
         self._clock = settings.clock
-        self._status_port = own.status_port
         self._outbox_folder = own.outbox_path.parent
         model = weights.load(own.mirror_weights) if own.mirror_weights is not None else None
         keys = self._keys = KeyRing(own.node_keys_file)
@@ -56,22 +54,15 @@ class Gateway:
         self._stopping = threading.Event()
         self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
         self._beat_s = time.monotonic()
-        self._status: ThreadingHTTPServer | None = None
         self._recoveries_told = self._corrupt_told = self._states_told = 0
 
     def start(self) -> None:
-        """Begin; neither ports nor broker need be there.
-
-        Raises:
-            WorldError: The status port is taken.
-        """
-        self._status = status_port.serve("gateway", self._status_port, self.alive, self.ready)
+        """Begin; neither ports nor broker need be there."""
         self._observe()
         self.publisher.start()
         self._clock_thread.start()
         for port in self._ports:
             port.start()
-        log.info("gateway started", extra={"event": "started", "ports": len(self._ports)})
 
     def stop(self) -> None:
         """Take no more readings, disconnect, and close the outbox; nothing that was answered is lost.
@@ -92,18 +83,20 @@ class Gateway:
             self._clock_thread.join(left_s(THREADS_LIMIT_S))
         self.publisher.stop(left_s(THREADS_LIMIT_S))
         self._store.close(left_s(STOP_LIMIT_S))
-        if hanging := [name for name, is_alive, _ in self._threads() if is_alive]:
+        if hanging := [part.name for part in self.parts() if part.is_running]:
             log.error("threads hang and are left behind", extra={"event": "stop_hangs", "threads": hanging})
-        if self._status is not None:
-            self._status.shutdown()
-            self._status.server_close()
 
-    def alive(self) -> Mapping[str, bool]:
-        """Whether each thread makes progress."""
-        now_s = time.monotonic()
-        return {name: is_alive and now_s - beat_s < PROGRESS_S for name, is_alive, beat_s in self._threads()}
+    def parts(self) -> Iterator[Part]:
+        """Its threads."""
+        client = self.publisher.client
+        for port in self._ports:
+            yield Part(f"thread of {port.path}", port.is_alive, port.beat_s, PROGRESS_S)
+        yield Part("outbox", self._store.is_alive, self._store.beat_s, PROGRESS_S)
+        yield Part("publisher", self.publisher.is_alive, self.publisher.beat_s, PROGRESS_S)
+        yield Part("clock", self._clock_thread.is_alive(), self._beat_s, PROGRESS_S)
+        yield Part("broker connection", client.is_alive, client.beat_s, PROGRESS_S)
 
-    def ready(self) -> Mapping[str, bool]:
+    def is_ready(self) -> Mapping[str, bool]:
         """Whether everything is there that readings need on their way."""
         stats = self._store.stats
         return {
@@ -111,19 +104,6 @@ class Gateway:
             "outbox": stats.is_writable and stats.used_bytes < FULL_SHARE * stats.limit_bytes,
             "serial": any(port.is_open for port in self._ports),
         }
-
-    def dead(self) -> list[str]:
-        """The threads that have ended though nobody asked them to."""
-        return [name for name, is_alive, _ in self._threads() if not is_alive]
-
-    def _threads(self) -> Iterator[tuple[str, bool, float]]:
-        """Name, whether it runs, and when it turned last, monotonic seconds."""
-        for port in self._ports:
-            yield f"thread of {port.path}", port.is_alive, port.beat_s
-        yield "outbox", self._store.is_alive, self._store.beat_s
-        yield "publisher", self.publisher.is_alive, self.publisher.beat_s
-        yield "clock", self._clock_thread.is_alive(), self._beat_s
-        yield "broker connection", self.publisher.client.is_alive, self.publisher.client.beat_s
 
     def _is_ours(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)
@@ -215,26 +195,9 @@ class Gateway:
 
 
 def run(settings: Settings) -> int:
-    """Run the gateway until SIGTERM or SIGINT; the exit code: 0, or 1 when a thread of it died.
+    """Run the gateway until SIGTERM or SIGINT; its exit code.
 
     Raises:
         AoiiError: It cannot start.
     """
-    stop = shutdown.on_signals()
-    gateway = shutdown.unless_asked(stop, lambda: Gateway(settings), opening().turn)
-    if gateway is None:
-        log.error("stopped while the outbox was being opened, check the disk", extra={"event": "start_hangs"})
-        return 0
-    manager = ServiceManager(gateway.alive, gateway.ready)
-    try:
-        gateway.start()
-        while not stop.wait(TICK_S):
-            manager.turn()
-            if dead := gateway.dead():
-                log.error("a thread died", extra={"event": "thread_died", "threads": dead})
-                return 1
-        manager.stopping()
-        log.info("gateway stops", extra={"event": "stopping"})
-    finally:
-        gateway.stop()
-    return 0
+    return run_station("gateway", settings.gateway.status_port, lambda: Gateway(settings))

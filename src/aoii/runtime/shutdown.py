@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from typing import TypeVar
 
@@ -23,20 +23,26 @@ TURN_S = 0.1
 LAST_CHANCE_S = 1.0  # for what is being opened when the station is asked to stop; what it makes must be closed after it
 
 
-def on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; to be called in the main thread, before it starts others."""
+def on_signals(also: Mapping[signal.Signals, Callable[[], None]] | None = None) -> threading.Event:
+    """An event that SIGTERM and SIGINT set; to be called in the main thread, before it starts others.
+
+    Args:
+        also: Other signals, each with what the thread that takes it calls.
+    """
+    others = dict(also or {})
     stopping = threading.Event()
-    signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)  # threads inherit this, so only the one below gets them
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*NUMBERS, *others})  # threads inherit this: only the one below gets them
 
     def take() -> None:
-        signal.sigwait(NUMBERS)
+        while (number := signal.Signals(signal.sigwait({*NUMBERS, *others}))) in others:
+            others[number]()
         stopping.set()
 
     threading.Thread(target=take, name="signals", daemon=True).start()
     return stopping
 
 
-def unless_asked(stop: threading.Event, build: Callable[[], T], turn: Callable[[], None]) -> T | None:
+def run_unless_stopped(stop: threading.Event, build: Callable[[], T], turn: Callable[[], None]) -> T | None:
     """What `build` makes, or None: the station was asked to stop, and `build` does not come back.
 
     A disk that does not answer holds the thread that opens a file there, and no signal frees it. So that is done in a

@@ -1,6 +1,6 @@
 """What a station tells its service manager: systemd's `sd_notify`, datagrams of `NAME=value` lines to NOTIFY_SOCKET.
 
-It has no thread of its own: the loop that would end the station turns it, so that a loop that hangs falls silent, too.
+It has no thread of its own: the loop that would end the station calls it, so that a loop that hangs falls silent, too.
 It says READY=1 once, when the station can do its work for the first time; one human line whenever that changes; and
 WATCHDOG=1, twice in the time that the manager allows, while the station makes progress. Until the first READY=1 the
 manager has no watchdog: then the same rule prolongs the start instead, so that a station whose broker is away may wait
@@ -19,8 +19,8 @@ from aoii.runtime.status_port import NOT_ALIVE, NOT_READY, Check, reason
 OPENING_S = 3600.0  # checking and salvaging a large file on a slow card takes minutes
 
 
-class ServiceManager:
-    """The manager's end, as a station sees it.
+class Notifier:
+    """The station's end of the conversation with its service manager.
 
     Args:
         alive: Names what must make progress, and whether it does.
@@ -38,7 +38,7 @@ class ServiceManager:
         self._is_started = False
         self._told = ""
 
-    def turn(self) -> None:
+    def notify(self) -> None:
         """Tell what is due; to be called several times in half the watchdog's time. Never waits, never raises."""
         if not self._address:
             return
@@ -78,15 +78,15 @@ class ServiceManager:
         return True
 
 
-def opening(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_S) -> ServiceManager:
+def opening(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_S) -> Notifier:
     """What tells the manager of a start while the station's files are opened, before there is a station.
 
     A large file is checked then, and saved if it is damaged: a start that is killed for that would be killed again each
     time, with nothing done.
 
     Args:
-        environ: As for `ServiceManager`.
+        environ: As for `Notifier`.
         limit_s: After so many seconds it counts as hanging.
     """
     until_s = time.monotonic() + limit_s
-    return ServiceManager(lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ)
+    return Notifier(lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ)

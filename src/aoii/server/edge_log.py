@@ -12,14 +12,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from aoii.core.errors import SettingsError, WorldError
 from aoii.core.stream import Line, Reader
-from aoii.runtime import metrics, shutdown, status_port
-from aoii.runtime.systemd import ServiceManager
+from aoii.runtime import metrics
+from aoii.runtime.station import Part, Station, run_station
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database, EdgeLogRow
@@ -35,7 +35,6 @@ GATHER_S = 0.2
 REOPEN_FIRST_S = 0.2
 REOPEN_LAST_S = 5.0
 PROBE_DELAYS = 5  # an absent database is asked every 5 x INSERT_BASE_DELAY seconds
-ALIVE_S = 60.0
 
 
 class Buffer:
@@ -138,7 +137,7 @@ class PortReader:
                     log.debug("noise on the log port", extra={"event": "noise", "port": self._path, "what": found})
 
 
-class LogReader:
+class LogReader(Station):
     """The station: its ports and the thread that stores."""
 
     def __init__(self, settings: Settings) -> None:
@@ -150,7 +149,6 @@ class LogReader:
         self.buffer = Buffer()
         self._ports = [PortReader(source, self.buffer, self._stop) for source in settings.server.edge_log_ports]
         self._writer = threading.Thread(target=self._write, name="edge-log-writer", daemon=True)
-        self._page = status_port.serve("edgelog", settings.server.edge_log_status_port, self.alive, self.ready)
 
     def start(self) -> None:
         """Begin reading and storing."""
@@ -167,31 +165,20 @@ class LogReader:
         self._closing.set()
         self._writer.join(timeout_s)
         self._watch.stop()
-        if self._page is not None:
-            self._page.shutdown()
-            self._page.server_close()
         if len(self.buffer):
             metrics.LOG_LINES.labels(outcome="lost").inc(len(self.buffer))
             log.error("log lines lost at the end", extra={"event": "lines_lost", "lines": len(self.buffer)})
 
-    def alive(self) -> dict[str, bool]:
-        """What must make progress."""
-        now = time.monotonic()
-        return {
-            "ports": all(port.is_alive and now - port.beat_s < ALIVE_S for port in self._ports),
-            "writer": self._writer.is_alive() and now - self._progress_s < ALIVE_S,
-            "database_watch": now - self._watch.beat_s < ALIVE_S and not self._watch.has_ended,
-        }
+    def parts(self) -> Iterator[Part]:
+        """Its threads."""
+        for port in self._ports:
+            yield Part("ports", port.is_alive, port.beat_s)
+        yield Part("writer", self._writer.is_alive(), self._progress_s)
+        yield Part("database_watch", not self._watch.has_ended, self._watch.beat_s)
 
-    def ready(self) -> dict[str, bool]:
+    def is_ready(self) -> dict[str, bool]:
         """What must be there for work."""
         return {"ports": all(port.is_open for port in self._ports), "database": self._watch.is_up}
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether a thread has ended by itself, which is a fault of ours."""
-        threads_live = self._writer.is_alive() and all(port.is_alive for port in self._ports)
-        return self._watch.has_ended or not threads_live
 
     def _write(self) -> None:
         ending = False
@@ -235,16 +222,4 @@ def run(settings: Settings) -> int:
     """
     if not settings.server.edge_log_ports:
         raise SettingsError(["EDGE_LOG_PORT is not set; name the port of a node's USB log, such as /dev/ttyUSB1"])
-    stop = shutdown.on_signals()
-    reader = LogReader(settings)
-    manager = ServiceManager(reader.alive, reader.ready)
-    reader.start()
-    while not stop.wait(GATHER_S):
-        manager.turn()
-        if reader.has_failed:
-            log.error("a thread of the log reader has ended", extra={"event": "thread_ended"})
-            reader.stop()
-            return 1
-    manager.stopping()
-    reader.stop()
-    return 0
+    return run_station("edgelog", settings.server.edge_log_status_port, lambda: LogReader(settings))

@@ -10,13 +10,13 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.core.errors import AoiiError
-from aoii.runtime import certificate_expiry, metrics, shutdown, status_port
-from aoii.runtime.systemd import ServiceManager
+from aoii.runtime import certificate_expiry, metrics
+from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
 from aoii.server.csv_file import CsvFile, CsvRow
 from aoii.server.inbox import Inbox
@@ -31,7 +31,6 @@ JOURNAL_NAME = "csv_journal.db"
 BATCH_LIMIT = 500
 IDLE_S = 0.2
 RETRY_S = 1.0
-ALIVE_S = 60.0
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
 
 
@@ -63,7 +62,7 @@ def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
     return CsvRow(key, fields_of_reading)
 
 
-class CsvSubscriber:
+class CsvSubscriber(Station):
     """The station: subscriber and file."""
 
     def __init__(self, settings: Settings) -> None:
@@ -84,7 +83,6 @@ class CsvSubscriber:
         self._is_writable = True
         self._progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
-        self._page = status_port.serve("csv", settings.server.csv_status_port, self.alive, self.ready)
 
     def start(self) -> None:
         """Begin."""
@@ -97,28 +95,17 @@ class CsvSubscriber:
         self._stopping.set()
         self._thread.join(STOP_S)
         self._client.stop(max(0.5, deadline - time.monotonic()))
-        if self._page is not None:
-            self._page.shutdown()
-            self._page.server_close()
         if not self._thread.is_alive():
             self._file.close()
 
-    def alive(self) -> dict[str, bool]:
-        """What must make progress."""
-        now = time.monotonic()
-        return {
-            "writer": self._thread.is_alive() and now - self._progress_s < ALIVE_S,
-            "network": self._client.is_alive and now - self._client.beat_s < ALIVE_S,
-        }
+    def parts(self) -> Iterator[Part]:
+        """Its threads."""
+        yield Part("writer", self._thread.is_alive(), self._progress_s)
+        yield Part("network", self._client.is_alive, self._client.beat_s)
 
-    def ready(self) -> dict[str, bool]:
+    def is_ready(self) -> dict[str, bool]:
         """What must be there for work."""
         return {"broker": self._client.is_ready, "file": self._is_writable}
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether a thread has ended by itself, which is a fault of ours."""
-        return not (self._thread.is_alive() and self._client.is_alive)
 
     def _run(self) -> None:
         try:
@@ -166,16 +153,4 @@ def run(settings: Settings) -> int:
         InputError: CSV_FILE has other columns.
         WorldError: CSV_FILE cannot be opened, or the status port is taken.
     """
-    stop = shutdown.on_signals()
-    subscriber = CsvSubscriber(settings)
-    manager = ServiceManager(subscriber.alive, subscriber.ready)
-    subscriber.start()
-    while not stop.wait(IDLE_S):
-        manager.turn()
-        if subscriber.has_failed:
-            log.error("a thread of the CSV subscriber has ended", extra={"event": "thread_ended"})
-            subscriber.stop()
-            return 1
-    manager.stopping()
-    subscriber.stop()
-    return 0
+    return run_station("csv", settings.server.csv_status_port, lambda: CsvSubscriber(settings))

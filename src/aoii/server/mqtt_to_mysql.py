@@ -10,16 +10,16 @@ any instruction loses nothing: what was not acknowledged comes again, and its id
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import WorldError
-from aoii.runtime import certificate_expiry, failpoints, metrics, shutdown, status_port
+from aoii.runtime import certificate_expiry, failpoints, metrics
 from aoii.runtime.clock import Clock
-from aoii.runtime.systemd import ServiceManager, opening
+from aoii.runtime.station import Part, Station, run_station
 from aoii.server import ingest, subscription
 from aoii.server.broker_watch import BrokerWatch
 from aoii.server.database_watch import DatabaseWatch
@@ -42,7 +42,6 @@ IDLE_S = 0.2
 PROBE_DELAYS = 5  # an absent database is asked every 5 x INSERT_BASE_DELAY seconds
 HOLD_S = 0.5  # between two tries when the dead letters are full
 HOUSEKEEPING_S = 1.0
-ALIVE_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
 STOP_S = 6.0  # of the 10 s that a graceful stop may take
 INGEST_STOP_S = 4.0  # a database that is frozen answers later: the batch in hand comes again
 
@@ -206,14 +205,9 @@ class Ingest:
         return not self._thread.is_alive()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs and got somewhere within the last minute."""
-        return self._thread.is_alive() and time.monotonic() - self._progress_s < ALIVE_S
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the thread is gone, which must not happen before `stop`."""
-        return not self._thread.is_alive()
+    def part(self) -> Part:
+        """How the thread does."""
+        return Part("ingest", self._thread.is_alive(), self._progress_s)
 
     @property
     def has_room(self) -> bool:
@@ -397,7 +391,7 @@ class Ingest:
             )
 
 
-class Server:
+class Server(Station):
     """The station: everything that runs, started and stopped together."""
 
     def __init__(self, settings: Settings) -> None:
@@ -429,65 +423,60 @@ class Server:
             timing=Timing(settings.clock),
         )
         self._broker_watch = BrokerWatch(settings.mqtt, f"{CLIENT_ID}-watch")
-        self._listening = False
-        self._page = status_port.serve("server", server.status_port, self.alive, self.ready)
+        self._stopping = threading.Event()
+        self._start_lock = threading.Lock()  # stopping while the connections begin
+        self._is_listening = False
 
-    def start(self, stop: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
-        """Begin; waits for the database's first answer as long as a batch would, then takes messages without it.
-
-        Args:
-            stop: Ends the waiting.
-            turn: Called several times a second while it waits.
-        """
+    def start(self) -> None:
+        """Begin; messages are taken from the database's first answer on, or without it when that takes too long."""
         self._ingest.watch.start()
         self._ingest.start()
-        deadline = time.monotonic() + self._max_wait_s
-        while not self._ingest.watch.wait_answer(IDLE_S) and time.monotonic() < deadline and not stop.is_set():
-            turn()
-        if not stop.is_set():
-            self._client.start()
-            self._broker_watch.start()
-            self._listening = True
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
-    def stop(self) -> bool:
-        """Finish the batch in hand, acknowledge it and end; False when that took too long."""
-        deadline = time.monotonic() + STOP_S
+    def _listen(self) -> None:
+        """Wait for the database's first answer as long as a batch would, then take messages without it."""
+        deadline_s = time.monotonic() + self._max_wait_s
+        while not self._ingest.watch.wait_answer(IDLE_S) and time.monotonic() < deadline_s:
+            if self._stopping.is_set():
+                return
+        with self._start_lock:
+            if not self._stopping.is_set():
+                self._client.start()
+                self._broker_watch.start()
+                self._is_listening = True
+
+    def stop(self) -> None:
+        """Finish the batch in hand, acknowledge it and end; a batch that takes too long comes again."""
+        deadline_s = time.monotonic() + STOP_S
+        with self._start_lock:
+            self._stopping.set()
         done = self._ingest.stop(INGEST_STOP_S)
         self._ingest.watch.stop()
-        if self._listening:
-            self._client.stop(max(0.5, deadline - time.monotonic()))
-            self._broker_watch.stop(max(0.5, deadline - time.monotonic()))
-        if self._page is not None:
-            self._page.shutdown()
-            self._page.server_close()
+        if self._is_listening:
+            self._client.stop(max(0.5, deadline_s - time.monotonic()))
+            self._broker_watch.stop(max(0.5, deadline_s - time.monotonic()))
         if done:
             self._dead_letters.close()
             self._database.close()
-        return done
+        else:
+            log.warning("stopped in a batch", extra={"event": "stopped_in_batch"})
 
-    def alive(self) -> dict[str, bool]:
-        """What must make progress."""
-        now = time.monotonic()
-        network_moves = self._client.is_alive and now - self._client.beat_s < ALIVE_S
-        return {
-            "ingest": self._ingest.is_alive,
-            "database_watch": now - self._ingest.watch.beat_s < ALIVE_S and not self._ingest.watch.has_ended,
-            "network": network_moves or not self._listening,
-        }
+    def parts(self) -> Iterator[Part]:
+        """Its threads."""
+        yield self._ingest.part
+        yield Part("database_watch", not self._ingest.watch.has_ended, self._ingest.watch.beat_s)
+        if self._is_listening:
+            yield Part("network", self._client.is_alive, self._client.beat_s)
+        else:
+            yield Part("network", True, time.monotonic())
 
-    def ready(self) -> dict[str, bool]:
+    def is_ready(self) -> dict[str, bool]:
         """What must be there for work."""
         return {
             "broker": self._client.is_ready,
             "database": self._ingest.watch.is_up,
             "dead_letters": self._ingest.has_room,
         }
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether a thread has ended by itself, which is a fault of ours."""
-        network_ended = self._listening and not self._client.is_alive
-        return self._ingest.has_ended or self._ingest.watch.has_ended or network_ended
 
 
 def run(settings: Settings) -> int:
@@ -496,20 +485,4 @@ def run(settings: Settings) -> int:
     Raises:
         WorldError: The dead letters cannot be opened, or the status port is taken.
     """
-    stop = shutdown.on_signals()
-    server = shutdown.unless_asked(stop, lambda: Server(settings), opening().turn)
-    if server is None:
-        log.error("stopped while the dead letters were being opened, check the disk", extra={"event": "start_hangs"})
-        return 0
-    manager = ServiceManager(server.alive, server.ready)
-    server.start(stop, manager.turn)
-    while not stop.wait(IDLE_S):
-        manager.turn()
-        if server.has_failed:
-            log.error("a thread of the server has ended", extra={"event": "thread_ended"})
-            server.stop()
-            return 1
-    manager.stopping()
-    if not server.stop():
-        log.warning("stopped in a batch", extra={"event": "stopped_in_batch"})  # it comes again
-    return 0
+    return run_station("server", settings.server.status_port, lambda: Server(settings))

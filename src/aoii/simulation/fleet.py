@@ -8,6 +8,7 @@ The radio keeps a record of what the gateway told it, which no station writes an
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import json
@@ -15,6 +16,7 @@ import logging
 import random
 import secrets
 import signal
+import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,8 +32,7 @@ from aoii.core.learner import Learner
 from aoii.core.link import TIMING, Send
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.edge.node import Node
-from aoii.runtime import status_port
-from aoii.runtime.systemd import ServiceManager
+from aoii.runtime.station import Part, Station, run_station
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.settings import Edge, Settings
@@ -46,8 +47,8 @@ SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers 
 REPLY_AFTER_MS = 50  # in the nodes' world, from a packet to the beginning of its acknowledgement
 JUDGED_AFTER_MS = 600  # in the nodes' world: a packet at the sample, its acknowledgement, and some time
 REPORT_EVERY_S = 0.5
-TURN_S = 0.2
-ALIVE_S = 60.0  # as for the other stations; the loop turns five times a second
+BEAT_S = 0.2
+STOP_S = 8.0  # of the 10 s that a graceful stop may take
 SETTLE_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
 UPLINKS_REMEMBERED = 100_000
 RSSI_DBM, SNR_DB = -90, 8
@@ -63,14 +64,12 @@ def run(settings: Settings) -> int:
     Raises:
         WorldError: The status port is taken.
     """
-    world = _World(settings)
-    page = status_port.serve("edge", settings.edge.status_port, world.alive, world.ready)
-    try:
-        return asyncio.run(world.run())
-    finally:
-        if page is not None:
-            page.shutdown()
-            page.server_close()
+    return run_station(
+        "edge",
+        settings.edge.status_port,
+        lambda: Fleet(settings),
+        {signal.SIGUSR1: Fleet.unplug, signal.SIGUSR2: Fleet.plug},
+    )
 
 
 class _Receiver:
@@ -205,7 +204,7 @@ class _Life:
 Happening = Callable[[int], Awaitable[None] | None]  # what happens at an instant, which it is told
 
 
-class _World:
+class Fleet(Station):
     """All nodes, their recording, the air between them, and the account of how they did."""
 
     def __init__(self, settings: Settings) -> None:
@@ -239,23 +238,44 @@ class _World:
         self._plan_mismatches = 0
         self._is_over = False
         self._beat_s = time.monotonic()
-        self._manager = ServiceManager(self.alive, self.ready)
+        self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
 
-    def alive(self) -> dict[str, bool]:
-        """What must make progress."""
-        return {"nodes": time.monotonic() - self._beat_s < ALIVE_S}
+    def start(self) -> None:
+        """Begin; the nodes live in a thread with an event loop."""
+        self._thread.start()
 
-    def ready(self) -> dict[str, bool]:
+    def stop(self) -> None:
+        """Write the last report and take the ports away."""
+        self._in_loop(self._stopped.set)
+        self._thread.join(STOP_S)
+
+    def plug(self) -> None:
+        """Plug the receiver in; from any thread."""
+        self._in_loop(self._receiver.plug)
+
+    def unplug(self) -> None:
+        """Unplug the receiver; from any thread."""
+        self._in_loop(self._receiver.unplug)
+
+    def parts(self) -> Iterator[Part]:
+        """The loop in which all nodes live."""
+        yield Part("nodes", self._thread.is_alive(), self._beat_s)
+
+    def is_ready(self) -> dict[str, bool]:
         """What others must be able to open."""
         return {"receiver": self._receiver.is_plugged, "log": self._log_port.is_plugged}
 
-    async def run(self) -> int:
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGUSR1, self._receiver.unplug)
-        loop.add_signal_handler(signal.SIGUSR2, self._receiver.plug)
+    def _in_loop(self, act: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(act)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._live_until_stopped())
+
+    async def _live_until_stopped(self) -> None:
         self._receiver.plug()
         self._log_port.plug()
         # A simulated clock begins at its origin, unless that has passed; a real one has run since the machine started.
@@ -263,8 +283,8 @@ class _World:
         self._zero_ms = max(0, settled_ms) if self._clock.start_unix_s is not None else settled_ms
         nodes = asyncio.create_task(self._live())
         reports = asyncio.create_task(self._keep_reporting())
-        turning = asyncio.create_task(self._keep_turning())
-        stop = asyncio.create_task(stopped.wait())
+        beating = asyncio.create_task(self._keep_beating())
+        stop = asyncio.create_task(self._stopped.wait())
         try:
             either: list[asyncio.Future[Any]] = [nodes, stop]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -274,14 +294,12 @@ class _World:
                 log.info("nodes have ended", extra={"event": "nodes_ended", "samples": self._samples})
                 await stop
         finally:
-            for task in (nodes, reports, turning, stop):
+            for task in (nodes, reports, beating, stop):
                 task.cancel()
-            await asyncio.gather(nodes, reports, turning, stop, return_exceptions=True)
-        self._manager.stopping()
+            await asyncio.gather(nodes, reports, beating, stop, return_exceptions=True)
         self._write_report()
         self._receiver.unplug()
         self._log_port.unplug()
-        return 0
 
     async def _live(self) -> None:
         """Everything that happens in the nodes' world, in order, to its end."""
@@ -411,12 +429,11 @@ class _World:
         line = f"{values},{sampled.status},{NOT_MEASURED},{number},{unix_ms}\n"
         self._log_port.write(line.encode())
 
-    async def _keep_turning(self) -> None:
+    async def _keep_beating(self) -> None:
         """Show that the loop turns, in which all nodes live."""
         while True:
             self._beat_s = time.monotonic()
-            self._manager.turn()
-            await asyncio.sleep(TURN_S)
+            await asyncio.sleep(BEAT_S)
 
     async def _keep_reporting(self) -> None:
         while True:

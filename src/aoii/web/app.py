@@ -6,9 +6,10 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 
 from aoii.core.errors import InputError, SettingsError, WorldError
 from aoii.runtime import certificate_expiry
-from aoii.runtime.systemd import ServiceManager
+from aoii.runtime.station import Part, Station, run_station
 from aoii.security import tls
 from aoii.security.tls import Tls
 from aoii.settings import Settings
@@ -35,42 +36,74 @@ from aoii.web.source import Source
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
-TURN_S = 0.2
+BEAT_S = 0.2
+STOP_S = 8.0  # of the 10 s that a graceful stop may take
 SHUTDOWN_S = 3  # for requests that are being answered; streams end by themselves within one look
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT; the exit code.
 
     Raises:
         WorldError: The port is taken or the address is not of this machine.
         SettingsError: The address is not loopback, and there is no token.
         InputError: The files for TLS, here or towards the database, are none.
     """
-    web = settings.web
-    if web.cert is not None and web.key is not None:
-        tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), web.cert, web.key, "WEB_TLS_CERT")
-    if settings.database.tls is not None:
-        tls.context(settings.database.tls)  # the source opens the database when it is asked; a file is wrong right now
-    with _listen(web) as listener:
+    return run_station("web", 0, lambda: WebPage(settings))  # the page itself answers on /metrics and /healthz
+
+
+class WebPage(Station):
+    """The station: the application on its address, in a thread with an event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        web = settings.web
+        if web.cert is not None and web.key is not None:
+            tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), web.cert, web.key, "WEB_TLS_CERT")
+        if settings.database.tls is not None:
+            tls.context(settings.database.tls)  # the source opens the database when asked; a file is wrong right now
+        self._listener = _listen(web)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         app = create_app(settings)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-            ssl_certfile=web.cert,
-            ssl_keyfile=web.key,
+        self._live: Live = app.state.live
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN_S,
+                ssl_certfile=web.cert,
+                ssl_keyfile=web.key,
+            )
         )
-        server = _Server(config, app.state.live)
+        self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
         certificate_expiry.watch("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
         log.info("web page is served", extra={"event": "web_up", "host": web.host, "port": web.port})
-        if not (_is_loopback(listener) or web.cert):
+        if not (_is_loopback(self._listener) or web.cert):
             log.warning("the page and its token cross the network unencrypted", extra={"event": "web_unencrypted"})
-        server.run(sockets=[listener])
-    return 0
+
+    def start(self) -> None:
+        """Begin to serve; neither database nor broker need be up."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the streams, then the loop; the library would wait for streams for ever."""
+        self._live.say_stop()
+        self._server.should_exit = True
+        self._thread.join(STOP_S)
+        self._listener.close()
+
+    def parts(self) -> Iterator[Part]:
+        """Its threads, and the loop that answers."""
+        yield Part("page", self._thread.is_alive(), self._live.page_beat_s)
+        yield from self._live.parts()
+
+    def is_ready(self) -> Mapping[str, bool]:
+        """What must be there for a page that lacks nothing."""
+        return self._live.is_ready()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._listener])
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -78,20 +111,18 @@ def create_app(settings: Settings) -> Starlette:
     source = Source(settings.database)
     live = Live(settings, source)
     answers = api.Answers(source, live)
-    manager = ServiceManager(live.alive, live.ready)
 
-    async def keep_turning() -> None:
+    async def keep_beating() -> None:
         while True:
-            manager.turn()
-            await asyncio.sleep(TURN_S)
+            live.page_beat_s = time.monotonic()
+            await asyncio.sleep(BEAT_S)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         live.start()
-        turning = asyncio.create_task(keep_turning())
+        beating = asyncio.create_task(keep_beating())
         yield
-        turning.cancel()
-        manager.stopping()
+        beating.cancel()
         live.stop()
         source.close()
 
@@ -111,19 +142,6 @@ def create_app(settings: Settings) -> Starlette:
 
 def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
-
-
-class _Server(uvicorn.Server):
-    """Ends the streams at the signal; the library would wait for them, and then die of the signal, not return."""
-
-    def __init__(self, config: uvicorn.Config, live: Live) -> None:
-        super().__init__(config)
-        self._live = live
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM or SIGINT."""
-        self._live.say_stop()
-        self.should_exit = True
 
 
 def _listen(web: WebSettings) -> socket.socket:

@@ -10,13 +10,14 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import PeerError, WorldError
 from aoii.runtime import certificate_expiry, metrics
+from aoii.runtime.station import Part, checks
 from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
 from aoii.web import pipeline_health
@@ -39,7 +40,6 @@ SPANS_S = (3600, 21600, 86400)  # what a page may follow; longer ones are read f
 SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
 SUMMARY_IDLE_S = 10.0  # of a node that did not: its silence is judged again
 NODES_PER_CARD_SECOND = 25  # a hundred cards are refreshed every 5 s, so that summaries cost a twentieth of a core
-ALIVE_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
 VITALS_MAX_AGE_S = 1.0
 
 
@@ -69,7 +69,7 @@ class Live:
         self._summaries: dict[tuple[str, int], tuple[float, int, Summary]] = {}
         self._cards: tuple[float, list[Summary]] = (-SUMMARY_IDLE_S, [])
         self._vitals: tuple[float, dict[str, Vitals]] = (-SUMMARY_IDLE_S, {})
-        self._beat_s = time.monotonic()
+        self._beat_s = self.page_beat_s = time.monotonic()  # of the poller, and of the loop that serves the page
         self._poller = threading.Thread(target=self._follow_database, name="poller", daemon=True)
         self._broker = Client(
             settings.mqtt,
@@ -91,15 +91,16 @@ class Live:
         """Whether estimates are coming in."""
         return self._broker.is_ready
 
-    def alive(self) -> dict[str, bool]:
-        """What must make progress."""
-        now = time.monotonic()
-        return {
-            "poller": self._poller.is_alive() and now - self._beat_s < ALIVE_S,
-            "network": self._broker.is_alive and now - self._broker.beat_s < ALIVE_S,
-        }
+    def parts(self) -> Iterator[Part]:
+        """Its threads."""
+        yield Part("poller", self._poller.is_alive(), self._beat_s)
+        yield Part("network", self._broker.is_alive, self._broker.beat_s)
 
-    def ready(self) -> dict[str, bool]:
+    def is_alive(self) -> dict[str, bool]:
+        """Whether each of them makes progress."""
+        return checks(self.parts())
+
+    def is_ready(self) -> dict[str, bool]:
         """What must be there for a page that lacks nothing."""
         return {"broker": self.broker_up, "database": self._opening > 0 and self.database_away is None}
 

@@ -117,7 +117,7 @@ def test_simulated_nodes_listen_before_they_talk_where_the_region_asks_for_it(
 ) -> None:
     (tmp_path / ".env").touch()
     environ = {"AOII_DATA_DIR": str(tmp_path / "data"), "EDGE_REGION": region, "EDGE_COLLISIONS": "all"}
-    world = fleet._World(settings.load(environ, tmp_path / ".env"))
+    world = fleet.Fleet(settings.load(environ, tmp_path / ".env"))
     node = world._born(1).node
     world._radio.begin(2, True, 0)  # somebody else has just begun
 

@@ -1,0 +1,145 @@
+"""How a station is run: built, started, watched, stopped, whatever its parts do."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from aoii.runtime import shutdown
+from aoii.runtime.station import Part, Station, checks, run_station
+
+
+class Made(Station):
+    """A station that does nothing, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.is_running = True
+        self.started = threading.Event()
+
+    def start(self) -> None:
+        self.told.append("start")
+        self.started.set()
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def parts(self) -> Iterator[Part]:
+        yield Part("worker", self.is_running, time.monotonic())
+
+    def is_ready(self) -> Mapping[str, bool]:
+        return {"broker": True}
+
+    def unplug(self) -> None:
+        self.told.append("unplug")
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What a signal would set; this process takes none."""
+    event = threading.Event()
+    monkeypatch.setattr(shutdown, "on_signals", lambda also: event)
+    return event
+
+
+def test_parts_of_one_name_are_judged_together_and_each_by_its_own_patience() -> None:
+    now_s = time.monotonic()
+    parts = [
+        Part("ports", True, now_s),
+        Part("ports", True, now_s - 70),
+        Part("patient", True, now_s - 70, 100),
+        Part("ended", False, now_s),
+    ]
+
+    assert checks(parts) == {"ports": False, "patient": True, "ended": False}
+
+
+def test_a_station_runs_until_it_is_asked_to_stop(stop: threading.Event) -> None:
+    made = Made()
+
+    def ask() -> None:
+        made.started.wait(10)
+        stop.set()
+
+    threading.Thread(target=ask).start()
+
+    assert run_station("edge", 0, lambda: made) == 0
+
+    assert made.told == ["start", "stop"]
+
+
+@pytest.mark.usefixtures("stop")
+def test_a_station_whose_part_ended_by_itself_is_stopped_and_says_which(caplog: pytest.LogCaptureFixture) -> None:
+    made = Made()
+    made.is_running = False
+
+    assert run_station("edge", 0, lambda: made) == 1
+
+    assert made.told == ["start", "stop"]
+    assert [vars(record)["threads"] for record in caplog.records if "by itself" in record.message] == [["worker"]]
+
+
+def test_a_station_that_is_stopped_while_it_is_built_is_left_behind(
+    stop: threading.Event, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutdown, "LAST_CHANCE_S", 0.05)
+    gate = threading.Event()
+
+    def build() -> Made:
+        stop.set()
+        gate.wait(60)
+        return Made()
+
+    assert run_station("edge", 0, build) == 0
+
+    gate.set()
+    assert any("check the disk" in record.message for record in caplog.records)
+
+
+@pytest.mark.usefixtures("stop")
+def test_a_station_that_cannot_start_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made()
+    monkeypatch.setattr(made, "start", lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        run_station("edge", 0, lambda: made)
+
+    assert made.told == ["stop"]
+
+
+PROGRAM = """
+import os, signal, threading
+from aoii.runtime.station import run_station
+from runtime.test_station import Made
+
+made = Made()
+
+def act(station):
+    station.unplug()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def ask():
+    made.started.wait(10)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+def build():
+    threading.Thread(target=ask).start()
+    return made
+
+print(run_station("edge", 0, build, {signal.SIGUSR1: act}), *made.told)
+"""
+
+
+def test_another_signal_reaches_the_station() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ran.stdout.split() == ["0", "start", "unplug", "stop"]
