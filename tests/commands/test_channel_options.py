@@ -10,13 +10,13 @@ from aoii.commands import channel_options
 from aoii.commands.demo import _radio_settings
 from aoii.commands.main import build_parser
 from aoii.core.errors import InputError
-from aoii.settings.channel import Burst, Weather
+from aoii.settings.channel import Burst, ChannelModel
 
 ALL = [
     *("--loss", "0.1", "--ack-loss", "0.2", "--loss-burst", "0.05:120:0.9", "--trace-loss", "trace.csv"),
     *("--duplicate", "0.3", "--reorder", "0.4", "--delay-s", "1.5", "--collisions", "capture", "--neighbours", "7"),
 ]
-EVERYTHING = Weather(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, Path("trace.csv"))
+EVERYTHING = ChannelModel(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, Path("trace.csv"))
 
 
 def parsed(*arguments: str) -> Namespace:
@@ -32,7 +32,7 @@ def test_every_option_of_the_radio_is_read_by_demo_and_lab_alike(command: tuple[
     assert channel_options.of_options(options, ack_loss=0.0) == EVERYTHING
 
 
-def test_without_options_the_weather_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
+def test_without_options_the_channel_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
     assert channel_options.of_options(parsed(), ack_loss=0.0).is_fair
     assert channel_options.of_options(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
     assert channel_options.of_options(parsed("--collisions"), ack_loss=0.0).collisions == "all"
@@ -71,11 +71,11 @@ def test_neighbours_that_could_not_disturb_anybody_are_refused() -> None:
 def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
     trace.touch()
-    wanted = Weather(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, trace)
+    wanted = ChannelModel(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, trace)
 
-    assert settings.load(_radio_settings(wanted)).edge.weather == wanted
-    assert settings.load(_radio_settings(Weather())).edge.weather == Weather()
+    assert settings.load(_radio_settings(wanted)).edge.channel == wanted
+    assert settings.load(_radio_settings(ChannelModel())).edge.channel == ChannelModel()
 
 
 def test_a_station_told_only_the_loss_loses_acknowledgements_alike() -> None:
-    assert settings.load({"EDGE_LOSS": "0.25"}).edge.weather == Weather(0.25, 0.25)
+    assert settings.load({"EDGE_LOSS": "0.25"}).edge.channel == ChannelModel(0.25, 0.25)

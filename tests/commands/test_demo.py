@@ -6,7 +6,7 @@ import pytest
 
 from aoii import settings
 from aoii.commands import demo
-from aoii.settings.channel import Weather
+from aoii.settings.channel import ChannelModel
 from aoii.simulation import recordings
 
 
@@ -14,7 +14,7 @@ from aoii.simulation import recordings
 def test_the_demos_own_broker_is_reached_without_tls(tmp_path: Path, broker: dict[str, str], is_kept: bool) -> None:
     (tmp_path / "ca.crt").touch()
     environ = broker | {"MQTT_TLS_CA": str(tmp_path / "ca.crt")}
-    options = demo.Options(None, 120, 1, Weather(), None, 1, True, None, 0, 0)
+    options = demo.Options(None, 120, 1, ChannelModel(), None, 1, True, None, 0, 0)
 
     stage = demo._Stage(settings.load(environ), options, tmp_path, 1.0, recordings.load()[0], None)
     told = settings.load(environ | stage._environment)

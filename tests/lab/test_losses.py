@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from aoii.core.errors import InputError
 from aoii.lab import losses
 from aoii.lab.losses import Random, Replayed, Simulated
-from aoii.settings.channel import Burst, Reception, Weather
+from aoii.settings.channel import Burst, ChannelModel
+from aoii.simulation.radio import PacketTrace
 
 HEADER = "timestamp,node,temperature,humidity,seq\n"
 
@@ -40,12 +41,12 @@ def test_chances_are_kept() -> None:
 def test_only_a_radio_that_loses_nothing_is_lossless() -> None:
     assert Random(0.0, 0.0, "").lossless
     assert not Random(0.0, 0.1, "").lossless
-    assert not Replayed(Reception(60.0, (True,)), 0.0, 0.0, "").lossless
+    assert not Replayed(PacketTrace(60.0, (True,)), 0.0, 0.0, "").lossless
 
 
 def test_what_comes_after_the_receive_window_is_lost_to_a_replay_and_a_copy_is_nothing() -> None:
-    late = Simulated(Weather(delay_s=5.0), "seed")
-    twice = Simulated(Weather(duplicate=1.0), "seed")
+    late = Simulated(ChannelModel(delay_s=5.0), "seed")
+    twice = Simulated(ChannelModel(duplicate=1.0), "seed")
 
     heard = sum(late.up(60.0 * minute) for minute in range(10_000)) / 10_000
 
@@ -54,7 +55,7 @@ def test_what_comes_after_the_receive_window_is_lost_to_a_replay_and_a_copy_is_n
 
 
 def test_a_try_in_an_outage_fails_as_the_one_before() -> None:
-    channel = Simulated(Weather(burst=Burst(0.3, 3600.0)), "seed")
+    channel = Simulated(ChannelModel(burst=Burst(0.3, 3600.0)), "seed")
 
     tries = [[channel.up(3600.0 * hour) for _ in range(6)] for hour in range(1000)]
 
@@ -63,7 +64,7 @@ def test_a_try_in_an_outage_fails_as_the_one_before() -> None:
 
 
 def test_the_tries_of_one_node_do_not_collide_with_each_other() -> None:
-    channel = Simulated(Weather(collisions="all"), "seed")
+    channel = Simulated(ChannelModel(collisions="all"), "seed")
 
     assert all(channel.up(0.0) and channel.down() for _ in range(10))
 
@@ -71,14 +72,14 @@ def test_the_tries_of_one_node_do_not_collide_with_each_other() -> None:
 def test_missing_numbers_are_losses_and_a_restart_is_none(tmp_path: Path) -> None:
     text = HEADER + rows((0, 7), (1, 8), (4, 11), (5, 1), (6, 2), (7, 60_000))
 
-    reception = losses.load(write(tmp_path, text))["a"]
+    trace = losses.load(write(tmp_path, text))["a"]
 
-    assert reception.heard == (True, True, False, False, True, True, True, True)
-    assert reception.interval_s == 60.0
+    assert trace.received == (True, True, False, False, True, True, True, True)
+    assert trace.interval_s == 60.0
 
 
 def test_a_trace_is_replayed_over_and_over_and_every_try_of_an_interval_is_lost() -> None:
-    channel = Replayed(Reception(60.0, (True, False, True)), 0.0, 0.0, "")
+    channel = Replayed(PacketTrace(60.0, (True, False, True)), 0.0, 0.0, "")
 
     assert [channel.up(at_s) for at_s in (0, 59.9, 60, 90, 119.9, 120, 180, 240)] == [1, 1, 0, 0, 0, 1, 1, 0]
 
@@ -87,7 +88,7 @@ def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv.gz"
     path.write_bytes(gzip.compress((HEADER + rows((0, 1), (1, 2)) + rows((0, 1), (2, 3), node="b")).encode()))
 
-    assert {node: len(one.heard) for node, one in losses.load(path).items()} == {"a": 2, "b": 3}
+    assert {node: len(one.received) for node, one in losses.load(path).items()} == {"a": 2, "b": 3}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Settings: everything the older installation had, every fault at once, and no secret anywhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ from hypothesis import strategies as st
 
 from aoii import settings
 from aoii.core.errors import SettingsError
-from aoii.security.tls import Tls
 
 REFERENCE_DEFAULTS = {
     "MYSQL_PORT": "3306",
@@ -29,7 +29,7 @@ REFERENCE_DEFAULTS = {
 def faults(values: dict[str, str]) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as caught:
         settings.load(values, None)
-    return caught.value.faults
+    return tuple(str(fault) for fault in caught.value.faults)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,51 @@ def test_an_unset_host_means_sqlite_in_the_data_folder() -> None:
 
     assert values.database.host is None
     assert values.database.sqlite_path == Path("/srv/aoii/aoii.db")
+
+
+def test_nothing_set_is_the_same_as_nothing_given() -> None:
+    assert settings.load({}) == settings.Settings()
+
+
+@pytest.mark.parametrize("name", [name for name, one in settings.BY_NAME.items() if one.default is None])
+def test_an_empty_value_is_an_unset_one_where_the_default_is_unset(name: str) -> None:
+    given = {"MYSQL_HOST": "db"} | {name: ""}
+
+    assert settings.load(given) == replace(settings.load({"MYSQL_HOST": given["MYSQL_HOST"]}), given=frozenset(given))
+
+
+def test_an_empty_data_folder_is_the_default() -> None:
+    assert settings.load({"AOII_DATA_DIR": ""}).data_dir == Path("data")
+
+
+def test_each_setting_belongs_to_one_section_and_has_a_meaning() -> None:
+    names = [one.name for section in settings.CATALOGUE for one in section.settings]
+
+    assert sorted(names) == sorted(settings.BY_NAME)
+    assert all(one.help.endswith(".") for one in settings.BY_NAME.values())
+
+
+def test_acknowledgements_are_lost_like_packets_unless_something_else_is_said() -> None:
+    assert settings.load({"EDGE_LOSS": "0.2"}).edge.channel.ack_loss == 0.2
+    assert settings.load({"EDGE_LOSS": "0.2", "EDGE_ACK_LOSS": "0"}).edge.channel.ack_loss == 0
+
+
+def test_files_follow_the_data_folder_unless_a_setting_puts_them_elsewhere() -> None:
+    values = settings.load({"AOII_DATA_DIR": "/srv/aoii", "CSV_FILE": "/tmp/x.csv"})  # noqa: S108 - never opened
+
+    assert values.gateway.node_keys_file == Path("/srv/aoii/node_keys")
+    assert values.server.csv_file == Path("/tmp/x.csv")  # noqa: S108 - never opened
+
+
+def test_a_fault_carries_its_parts() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({"MQTT_PORT": "fast", "WEB_TOKEN": "short"})
+
+    port, token = caught.value.faults
+    assert (port.origin, port.name, port.state) == ("environment", "MQTT_PORT", 'is "fast"')
+    assert port.remedy == "use a whole number from 1 to 65535, such as 1883"
+    assert str(port) == f"{port.problem}; {port.remedy}"
+    assert token.state == "is set"
 
 
 def test_the_environment_wins_over_the_file() -> None:
@@ -67,9 +112,9 @@ def test_all_faults_are_reported_together() -> None:
     found = faults({"MQTT_PORT": "0", "BETA_TEMP": "nan", "LOG_FORMAT": "xml", "GATEWAY_ID": "a b", "SERIAL_PORT": ","})
 
     assert [fault.split()[1] for fault in found] == [
-        "SERIAL_PORT",
         "MQTT_PORT",
         "GATEWAY_ID",
+        "SERIAL_PORT",
         "BETA_TEMP",
         "LOG_FORMAT",
     ]
@@ -152,7 +197,7 @@ def test_a_misspelt_name_in_the_file_is_a_warning() -> None:
 
     (warning,) = settings.load({}).warnings
 
-    assert "did you mean MQTT_BROKER?" in warning
+    assert "did you mean MQTT_BROKER?" in warning.remedy
 
 
 def test_a_misspelt_name_is_told_together_with_the_faults() -> None:
@@ -280,6 +325,6 @@ def test_tls_needs_an_authority_and_both_halves_of_a_certificate(name: str) -> N
     assert "_CERT as well" in faults(base | {f"{name}_CA": ca, f"{name}_KEY": key})[0]
     whole = settings.load(base | {f"{name}_CA": ca, f"{name}_CERT": cert, f"{name}_KEY": key})
     part = whole.mqtt.tls if name == "MQTT_TLS" else whole.database.tls
-    assert part == Tls(Path(ca), Path(cert), Path(key), name)
+    assert part == settings.Tls(Path(ca), Path(cert), Path(key), name)
     system = settings.load(base | {f"{name}_CA": "system"})
-    assert (system.mqtt.tls or system.database.tls) == Tls(None, None, None, name)
+    assert (system.mqtt.tls or system.database.tls) == settings.Tls(None, None, None, name)

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.settings.channel import COLLISIONS, Burst, Reception, Weather
-from aoii.simulation.radio import COPY_LIMIT_MS, DOWNLINK_MS, REASONS, UPLINK_MS, Heard, Radio, Transmission
+from aoii.settings.channel import COLLISIONS, Burst, ChannelModel
+from aoii.simulation.radio import (
+    COPY_LIMIT_MS,
+    DOWNLINK_MS,
+    REASONS,
+    UPLINK_MS,
+    Heard,
+    PacketTrace,
+    Radio,
+    Transmission,
+)
 
 MANY = 20_000
 APART_MS = 10_000
@@ -25,8 +34,8 @@ def sent(radio: Radio, count: int, node: int = 1, is_up: bool = True, apart_ms: 
     return [radio.end(radio.begin(node, is_up, number * apart_ms, b"%d" % number)) for number in range(count)]
 
 
-def share_heard(weather: Weather, is_up: bool = True, count: int = MANY) -> float:
-    return sum(map(bool, sent(Radio(weather, chances()), count, is_up=is_up))) / count
+def share_heard(channel: ChannelModel, is_up: bool = True, count: int = MANY) -> float:
+    return sum(map(bool, sent(Radio(channel, chances()), count, is_up=is_up))) / count
 
 
 def carried(radio: Radio, packets: list[tuple[int, bool, int]]) -> list[tuple[Transmission, list[Heard]]]:
@@ -48,8 +57,8 @@ def overlapping(radio: Radio, *packets: tuple[int, bool, int]) -> list[bool]:
     return [bool(all_heard) for _, all_heard in ended]
 
 
-def test_in_fair_weather_every_packet_is_heard_once_when_its_time_on_air_is_over() -> None:
-    radio = Radio(Weather(), chances())
+def test_in_fair_channel_every_packet_is_heard_once_when_its_time_on_air_is_over() -> None:
+    radio = Radio(ChannelModel(), chances())
 
     up, down = radio.begin(1, True, 5, b"up"), radio.begin(1, False, 7, b"down")
 
@@ -59,20 +68,20 @@ def test_in_fair_weather_every_packet_is_heard_once_when_its_time_on_air_is_over
 
 
 def test_chances_are_kept_in_each_direction() -> None:
-    weather = Weather(loss=0.3, ack_loss=0.1)
+    channel = ChannelModel(loss=0.3, ack_loss=0.1)
 
-    assert share_heard(weather) == pytest.approx(0.7, abs=0.01)
-    assert share_heard(weather, is_up=False) == pytest.approx(0.9, abs=0.01)
+    assert share_heard(channel) == pytest.approx(0.7, abs=0.01)
+    assert share_heard(channel, is_up=False) == pytest.approx(0.9, abs=0.01)
 
 
 def test_a_dead_radio_carries_nothing() -> None:
-    assert share_heard(Weather(loss=1.0), count=1000) == 0
+    assert share_heard(ChannelModel(loss=1.0), count=1000) == 0
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 @pytest.mark.parametrize("mean_s", [20.0, 120.0])
 def test_outages_take_their_share_of_the_time_and_last_as_long_as_they_should(share: float, mean_s: float) -> None:
-    radio = Radio(Weather(burst=Burst(share, mean_s)), chances())
+    radio = Radio(ChannelModel(burst=Burst(share, mean_s)), chances())
 
     lost = [not heard for heard in sent(radio, 200_000, apart_ms=1000)]
 
@@ -82,8 +91,8 @@ def test_outages_take_their_share_of_the_time_and_last_as_long_as_they_should(sh
 
 
 def test_in_an_outage_only_its_own_share_of_packets_is_lost_and_both_directions_fall_ill_together() -> None:
-    mild = Radio(Weather(burst=Burst(0.5, 3600.0, 0.4)), chances())
-    hard = Radio(Weather(burst=Burst(0.5, 3600.0)), chances())
+    mild = Radio(ChannelModel(burst=Burst(0.5, 3600.0, 0.4)), chances())
+    hard = Radio(ChannelModel(burst=Burst(0.5, 3600.0)), chances())
 
     lost = sum(not heard for heard in sent(mild, MANY, apart_ms=3_600_000)) / MANY
     pairs = [
@@ -97,7 +106,7 @@ def test_in_an_outage_only_its_own_share_of_packets_is_lost_and_both_directions_
 
 
 def test_nodes_have_outages_of_their_own() -> None:
-    radio = Radio(Weather(burst=Burst(0.5, 600.0)), chances())
+    radio = Radio(ChannelModel(burst=Burst(0.5, 600.0)), chances())
 
     fates = [[bool(radio.end(radio.begin(node, True, at_ms))) for node in (1, 2)] for at_ms in range(0, 10**8, 60_000)]
 
@@ -107,11 +116,11 @@ def test_nodes_have_outages_of_their_own() -> None:
 def test_a_trace_decides_for_every_try_of_an_interval_and_for_no_answer() -> None:
     asked: list[int] = []
 
-    def reception(node: int) -> Reception:
+    def trace(node: int) -> PacketTrace:
         asked.append(node)
-        return Reception(60.0, (True, False, True))
+        return PacketTrace(60.0, (True, False, True))
 
-    radio = Radio(Weather(), chances(), reception)
+    radio = Radio(ChannelModel(), chances(), trace)
     instants = [0, 59_999, 60_000, 90_000, 119_999, 120_000, 180_000, 240_000]
 
     assert [bool(radio.end(radio.begin(4, True, at_ms))) for at_ms in instants] == [1, 1, 0, 0, 0, 1, 1, 0]
@@ -121,7 +130,7 @@ def test_a_trace_decides_for_every_try_of_an_interval_and_for_no_answer() -> Non
 
 
 def test_a_packet_heard_twice_is_the_same_packet_soon_after() -> None:
-    radio = Radio(Weather(duplicate=1.0), chances())
+    radio = Radio(ChannelModel(duplicate=1.0), chances())
 
     for all_heard in sent(radio, 1000):
         first, second = all_heard
@@ -130,7 +139,7 @@ def test_a_packet_heard_twice_is_the_same_packet_soon_after() -> None:
 
 
 def test_a_packet_that_is_overtaken_is_heard_right_after_the_next_of_its_sender() -> None:
-    radio = Radio(Weather(reorder=1.0), chances())
+    radio = Radio(ChannelModel(reorder=1.0), chances())
 
     heard = [[one.transmission.data for one in all_heard] for all_heard in sent(radio, 4)]
     other = sent(radio, 1, node=2)
@@ -141,7 +150,9 @@ def test_a_packet_that_is_overtaken_is_heard_right_after_the_next_of_its_sender(
 
 
 def test_delays_are_spread_evenly_up_to_the_longest() -> None:
-    late_ms = [one.at_ms - one.transmission.end_ms for (one,) in sent(Radio(Weather(delay_s=2.0), chances()), MANY)]
+    late_ms = [
+        one.at_ms - one.transmission.end_ms for (one,) in sent(Radio(ChannelModel(delay_s=2.0), chances()), MANY)
+    ]
 
     assert min(late_ms) >= 0
     assert max(late_ms) <= 2000
@@ -150,7 +161,7 @@ def test_delays_are_spread_evenly_up_to_the_longest() -> None:
 
 def test_packets_that_overlap_are_lost_and_packets_that_touch_are_not() -> None:
     def heard(*packets: tuple[int, bool, int]) -> list[bool]:
-        return overlapping(Radio(Weather(collisions="all"), chances()), *packets)
+        return overlapping(Radio(ChannelModel(collisions="all"), chances()), *packets)
 
     assert heard((1, True, 0), (2, True, UPLINK_MS - 1)) == [False, False]
     assert heard((1, True, 0), (2, True, UPLINK_MS)) == [True, True]
@@ -160,12 +171,12 @@ def test_packets_that_overlap_are_lost_and_packets_that_touch_are_not() -> None:
 
 
 def test_without_collisions_any_number_of_packets_fits_on_the_air() -> None:
-    assert overlapping(Radio(Weather(), chances()), (1, True, 0), (2, True, 1), (3, False, 2)) == [True] * 3
+    assert overlapping(Radio(ChannelModel(), chances()), (1, True, 0), (2, True, 1), (3, False, 2)) == [True] * 3
 
 
 def test_with_capture_the_louder_packet_is_heard_if_it_is_loud_enough() -> None:
     def heard(*levels: float) -> list[bool]:
-        radio = Radio(Weather(collisions="capture"), chances())
+        radio = Radio(ChannelModel(collisions="capture"), chances())
         radio._levels_db = {node: 30 * level for node, level in enumerate(levels, 1)}
         return overlapping(radio, *((node, True, node) for node in range(1, len(levels) + 1)))
 
@@ -175,7 +186,7 @@ def test_with_capture_the_louder_packet_is_heard_if_it_is_loud_enough() -> None:
 
 
 def test_a_gateway_that_sends_hears_nobody_however_loud() -> None:
-    radio = Radio(Weather(collisions="capture"), chances())
+    radio = Radio(ChannelModel(collisions="capture"), chances())
     radio._levels_db = {1: 0.0, 2: 30.0}
 
     assert overlapping(radio, (1, False, 0), (2, True, 10)) == [False, False]
@@ -189,7 +200,7 @@ def test_neighbours_cost_what_the_aloha_formula_says(collisions: str, share: flo
     if share is None:  # averaged over the level of our node, even over 30 dB
         harmful = [min(1.0, 1 - (30 * level / 1000 - 6) / 30) for level in range(1000)]
         expected = sum(math.exp(-2 * load * part) for part in harmful) / 1000
-    radio = Radio(Weather(collisions=collisions, neighbours=neighbours), chances())
+    radio = Radio(ChannelModel(collisions=collisions, neighbours=neighbours), chances())
 
     heard = sum(bool(radio.end(radio.begin(number, True, number * APART_MS))) for number in range(MANY)) / MANY
 
@@ -199,7 +210,7 @@ def test_neighbours_cost_what_the_aloha_formula_says(collisions: str, share: flo
 
 PROBABILITY = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 WEATHERS = st.builds(
-    Weather,
+    ChannelModel,
     loss=PROBABILITY,
     ack_loss=PROBABILITY,
     burst=st.none() | st.builds(Burst, st.sampled_from([0.0, 0.3, 0.9]), st.floats(0.1, 1e4), PROBABILITY),
@@ -213,10 +224,10 @@ PACKETS = st.lists(st.tuples(st.integers(1, 3), st.booleans(), st.integers(0, 90
 
 
 @given(WEATHERS, PACKETS, st.integers(0, 99))
-def test_whatever_the_weather_nothing_is_heard_that_was_not_sent_nor_before_its_time(
-    weather: Weather, packets: list[tuple[int, bool, int]], seed: int
+def test_whatever_the_channel_nothing_is_heard_that_was_not_sent_nor_before_its_time(
+    channel: ChannelModel, packets: list[tuple[int, bool, int]], seed: int
 ) -> None:
-    radio = Radio(weather, chances(seed))
+    radio = Radio(channel, chances(seed))
 
     ended = carried(radio, packets)
 
@@ -234,12 +245,12 @@ def test_whatever_the_weather_nothing_is_heard_that_was_not_sent_nor_before_its_
 
 
 @given(WEATHERS, PACKETS, st.integers(0, 99))
-def test_one_seed_is_one_fate(weather: Weather, packets: list[tuple[int, bool, int]], seed: int) -> None:
-    assert carried(Radio(weather, chances(seed)), packets) == carried(Radio(weather, chances(seed)), packets)
+def test_one_seed_is_one_fate(channel: ChannelModel, packets: list[tuple[int, bool, int]], seed: int) -> None:
+    assert carried(Radio(channel, chances(seed)), packets) == carried(Radio(channel, chances(seed)), packets)
 
 
 def test_a_node_that_listens_hears_what_is_on_the_air() -> None:
-    radio = Radio(Weather(collisions="all"), chances())
+    radio = Radio(ChannelModel(collisions="all"), chances())
     radio.begin(1, True, 1000)
 
     assert [radio.is_busy(at_ms) for at_ms in (999, 1000, 999 + UPLINK_MS, 1000 + UPLINK_MS)] == [
@@ -251,14 +262,14 @@ def test_a_node_that_listens_hears_what_is_on_the_air() -> None:
 
 
 def test_where_nothing_collides_nobody_is_heard() -> None:
-    radio = Radio(Weather(neighbours=100), chances())
+    radio = Radio(ChannelModel(neighbours=100), chances())
     radio.begin(1, True, 1000)
 
     assert not radio.is_busy(1000)
 
 
 def test_neighbours_are_heard_for_their_share_of_the_time() -> None:
-    radio = Radio(Weather(collisions="all", neighbours=100), chances())
+    radio = Radio(ChannelModel(collisions="all", neighbours=100), chances())
 
     heard = sum(radio.is_busy(number) for number in range(MANY)) / MANY
 

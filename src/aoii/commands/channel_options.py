@@ -12,9 +12,9 @@ from aoii.settings.channel import (
     COLLISIONS,
     DELAY_LIMIT_S,
     NEIGHBOURS_LIMIT,
-    Weather,
-    burst,
+    ChannelModel,
     number,
+    parse_burst,
     share,
 )
 
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
     )
     add(
         "--loss-burst",
-        type=_typed(burst, BURST_REMEDY),
+        type=_typed(parse_burst, BURST_REMEDY),
         metavar="SHARE:S[:P]",
         help="outages (Gilbert-Elliott): a link is in one for this SHARE of the time, for S seconds on average, and "
         "loses a packet meanwhile with probability P (default: 1); 0.05:120 loses 5%% in outages of two minutes",
@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
         "--trace-loss",
         type=Path,
         metavar="FILE",
-        help="lose packets as in this reception trace: CSV or CSV.gz with timestamp, seq and perhaps node; a missing "
+        help="lose packets as in this packet trace: CSV or CSV.gz with timestamp, seq and perhaps node; a missing "
         "number is an interval in which every try is lost. A node takes the trace of its name, else the first",
     )
     add(
@@ -93,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
     )
 
 
-def of_options(options: argparse.Namespace, ack_loss: float) -> Weather:
+def of_options(options: argparse.Namespace, ack_loss: float) -> ChannelModel:
     """The radio that was asked for; `ack_loss` is for when `--ack-loss` was not given.
 
     Raises:
@@ -101,7 +101,7 @@ def of_options(options: argparse.Namespace, ack_loss: float) -> Weather:
     """
     if options.neighbours and options.collisions == "none":
         raise InputError("--neighbours does nothing without --collisions; add it, or leave out --neighbours")
-    return Weather(
+    return ChannelModel(
         options.loss,
         ack_loss if options.ack_loss is None else options.ack_loss,
         options.loss_burst,

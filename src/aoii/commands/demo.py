@@ -35,7 +35,7 @@ from aoii.security.node_keys import NodeKey
 from aoii.server.db import open_database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.settings import Settings, load
-from aoii.settings.channel import Weather
+from aoii.settings.channel import ChannelModel
 from aoii.simulation import packet_traces, recordings
 
 START_ALLOWANCE_S = 3.0  # real seconds for the stations to come up before the first sample
@@ -63,7 +63,7 @@ class Options:
     duration_s: float | None
     speed: float
     nodes: int
-    weather: Weather
+    channel: ChannelModel
     recording: Path | None
     seed: int
     headless: bool
@@ -134,8 +134,8 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         WorldError: A station did not start, or died; the message has the end of its log.
     """
     series = recordings.load(options.recording)[0]
-    if options.weather.trace is not None:
-        packet_traces.load(options.weather.trace)  # a bad file is said now, not by a station that dies of it
+    if options.channel.trace is not None:
+        packet_traces.load(options.channel.trace)  # a bad file is said now, not by a station that dies of it
     duration_s = options.duration_s or series.span_s / options.speed
     folder = settings.data_dir / "demo"
     console = Console()
@@ -155,7 +155,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         _print_summary(console, summary, stage)
     if options.json_file is not None:
         options.json_file.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
-    if summary.samples and not summary.accepted and options.weather.loss < 1:
+    if summary.samples and not summary.accepted and options.channel.loss < 1:
         console.print(f"the gateway accepted nothing; its log is {folder / 'logs' / 'gateway.log'}", highlight=False)
         return 1
     return 0 if summary.missing == summary.duplicates == 0 else 1
@@ -198,18 +198,18 @@ def _check_writable(path: Path | None) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give --json another file") from error
 
 
-def _radio_settings(weather: Weather) -> dict[str, str]:
+def _radio_settings(channel: ChannelModel) -> dict[str, str]:
     """The settings that ask `aoii edge` for this radio, all of them: the user's `.env` may ask for another."""
     return {
-        "EDGE_LOSS": str(weather.loss),
-        "EDGE_ACK_LOSS": str(weather.ack_loss),
-        "EDGE_LOSS_BURST": str(weather.burst or ""),
-        "EDGE_TRACE_LOSS": str(weather.trace.resolve() if weather.trace else ""),
-        "EDGE_DUPLICATE": str(weather.duplicate),
-        "EDGE_REORDER": str(weather.reorder),
-        "EDGE_DELAY_S": str(weather.delay_s),
-        "EDGE_COLLISIONS": weather.collisions,
-        "EDGE_NEIGHBOURS": str(weather.neighbours),
+        "EDGE_LOSS": str(channel.loss),
+        "EDGE_ACK_LOSS": str(channel.ack_loss),
+        "EDGE_LOSS_BURST": str(channel.burst or ""),
+        "EDGE_TRACE_LOSS": str(channel.trace.resolve() if channel.trace else ""),
+        "EDGE_DUPLICATE": str(channel.duplicate),
+        "EDGE_REORDER": str(channel.reorder),
+        "EDGE_DELAY_S": str(channel.delay_s),
+        "EDGE_COLLISIONS": channel.collisions,
+        "EDGE_NEIGHBOURS": str(channel.neighbours),
     }
 
 
@@ -265,7 +265,7 @@ class _Stage:
             "EDGE_LOG_STATUS_PORT": str(log_port),
             "EDGE_STATUS_PORT": str(edge_port),
             "EDGE_NODES": str(options.nodes),
-            **_radio_settings(options.weather),
+            **_radio_settings(options.channel),
             "EDGE_SEED": str(options.seed),
             "EDGE_DURATION_S": str(duration_s),
             "EDGE_RECORD_FILE": str(self._record_file),

@@ -56,14 +56,12 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
         values = settings.load(env_file=env_file)
     except SettingsError as error:
         for fault in error.faults:
-            what, _, remedy = fault.partition("; ")
-            yield Finding("settings", what, remedy)
+            yield Finding("settings", fault.problem, fault.remedy)
         return
     if not values.warnings:
         yield Finding("settings", f"{len(values.given)} set, the rest at their defaults")
     for warning in values.warnings:
-        what, _, remedy = warning.partition("; ")
-        yield Finding("settings", what, remedy)
+        yield Finding("settings", warning.problem, warning.remedy)
     yield from _env_file(values, Path(settings.ENV_FILE) if env_file is None else env_file)
     for subject, look in LOOKS:
         try:

@@ -300,11 +300,11 @@ def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
     from aoii.lab import losses
 
     wanted = channel_options.of_options(options, ack_loss=0.0)
-    trace = losses.load(wanted.trace) if wanted.trace is not None else None
+    traces = losses.load(wanted.trace) if wanted.trace is not None else None
 
     def of_series(series: "Series") -> "Channel":
-        reception = None if trace is None else losses.of_node(trace, series.node)
-        return losses.Simulated(wanted, f"{options.seed}/{series.node}", reception)
+        trace = None if traces is None else losses.of_node(traces, series.node)
+        return losses.Simulated(wanted, f"{options.seed}/{series.node}", trace)
 
     return of_series
 

@@ -3,16 +3,48 @@
 Noise on a wire is not here: a reader reports damaged bytes as values, never as exceptions.
 """
 
+from collections import namedtuple
+
+MYPY = False
+if MYPY:
+    from collections.abc import Sequence
+
 
 class AoiiError(Exception):
     """Root of all errors raised by aoii; the message is written for whoever must act."""
 
 
+class Fault(namedtuple("Fault", ("origin", "name", "state", "remedy"))):
+    """What is wrong with one setting, and what to do.
+
+    Attributes:
+        origin: Where it was set: a file, or `environment`; empty when that does not matter.
+        name: Of the setting, or the place in the file; empty: the file itself.
+        state: What is wrong with it, such as `is "fast"`; never a secret.
+        remedy: What to do.
+    """
+
+    __slots__ = ()
+    origin: str
+    name: str
+    state: str
+    remedy: str
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the remedy."""
+        where = f"{self.origin}: " if self.origin else ""
+        return f"{where}{self.name} {self.state}" if self.name else f"{where}{self.state}"
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}"
+
+
 class SettingsError(AoiiError):
     """The user's configuration: one or more settings are wrong. `faults` lists each with its remedy."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
+    def __init__(self, faults: "Sequence[Fault]") -> None:
+        super().__init__("\n".join([str(fault) for fault in faults]))
         self.faults = tuple(faults)
 
 

@@ -8,11 +8,11 @@ import random
 from typing import Protocol
 
 from aoii.core.link import TIMING
-from aoii.settings.channel import Reception as Reception  # noqa: PLC0414 - given on
-from aoii.settings.channel import Weather
+from aoii.settings.channel import ChannelModel
 from aoii.simulation.packet_traces import load as load  # noqa: PLC0414 - given on
 from aoii.simulation.packet_traces import of_node as of_node  # noqa: PLC0414 - given on
 from aoii.simulation.radio import DOWNLINK_MS, UPLINK_MS, Radio
+from aoii.simulation.radio import PacketTrace as PacketTrace  # noqa: PLC0414 - given on
 
 EITHER_WAY_MS = (TIMING.ack_window_ms - UPLINK_MS - DOWNLINK_MS) // 2  # half of what the window leaves for delays
 
@@ -33,16 +33,16 @@ class Simulated:
     """A `Channel` on the simulated radio, for one node.
 
     Args:
-        weather: What happens on it.
+        channel: What happens on it.
         seed: Of its chances.
-        reception: What the weather's trace says of the node.
+        trace: Of the node; None: none.
     """
 
-    def __init__(self, weather: Weather, seed: str, reception: Reception | None = None) -> None:
-        draw = random.Random(seed).random  # noqa: S311 - weather, not secrets
-        self._radio = Radio(weather, draw, None if reception is None else lambda _: reception)
+    def __init__(self, channel: ChannelModel, seed: str, trace: PacketTrace | None = None) -> None:
+        draw = random.Random(seed).random  # noqa: S311 - a simulation, not secrets
+        self._radio = Radio(channel, draw, None if trace is None else lambda _: trace)
         self._at_ms = 0
-        self.lossless = weather.is_fair and reception is None
+        self.lossless = channel.is_fair and trace is None
 
     def up(self, at_s: float) -> bool:
         """See `Channel`."""
@@ -67,11 +67,11 @@ class Random(Simulated):
     """Each packet and each acknowledgement is lost with its own probability, whatever happened to others."""
 
     def __init__(self, loss: float, ack_loss: float, seed: str) -> None:
-        super().__init__(Weather(loss, ack_loss), seed)
+        super().__init__(ChannelModel(loss, ack_loss), seed)
 
 
 class Replayed(Simulated):
-    """A recorded reception, over and over: where its packet was lost, every try is lost. Random loss comes on top."""
+    """A packet trace, over and over: where its packet was lost, every try is lost. Random loss comes on top."""
 
-    def __init__(self, reception: Reception, loss: float, ack_loss: float, seed: str) -> None:
-        super().__init__(Weather(loss, ack_loss), seed, reception)
+    def __init__(self, trace: PacketTrace, loss: float, ack_loss: float, seed: str) -> None:
+        super().__init__(ChannelModel(loss, ack_loss), seed, trace)

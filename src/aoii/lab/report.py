@@ -1,6 +1,6 @@
 """The page docs/explanation/results.md: everything that is claimed about the learning, measured by one command.
 
-Recordings are CSV or CSV.gz files in a folder; those with a column `seq` are reception traces. Each recording is
+Recordings are CSV or CSV.gz files in a folder; those with a column `seq` are packet traces. Each recording is
 replayed with a prior that was fitted without it, or without any where the others are not at hand.
 """
 
@@ -369,14 +369,14 @@ Minutes wrong in %, and mean age of incorrect information in s.
 def _real_losses(subjects: Sequence[Subject], mlp: Weights, traces: Sequence[Path], seed: int) -> str:
     rows = []
     for path in traces:
-        receptions = losses.load(path)
-        node, reception = max(receptions.items(), key=lambda item: item[1].heard.count(False) / len(item[1].heard))
+        of_nodes = losses.load(path)
+        node, trace = max(of_nodes.items(), key=lambda item: item[1].received.count(False) / len(item[1].received))
 
-        def channel(series: Series, reception: losses.Reception = reception) -> Channel:
-            return losses.Replayed(reception, 0.0, 0.0, f"{seed}/{series.node}")
+        def channel(series: Series, trace: losses.PacketTrace = trace) -> Channel:
+            return losses.Replayed(trace, 0.0, 0.0, f"{seed}/{series.node}")
 
         done = _run(subjects, UNRELIABLE, Options(mlp=mlp), channel)
-        lost = 100 * reception.heard.count(False) / len(reception.heard)
+        lost = 100 * trace.received.count(False) / len(trace.received)
         row = [f"{stem(path.name)}, node {node}", f"{lost:.1f}"]
         for name in UNRELIABLE:
             some = [entry for entry in done if entry.policy.name == name]
@@ -385,7 +385,7 @@ def _real_losses(subjects: Sequence[Subject], mlp: Weights, traces: Sequence[Pat
     return f"""
 ## Real losses
 
-The worst node of each reception trace, replayed over all recordings; where a packet of the trace was lost, every try of ours in that interval is lost.
+The worst node of each packet trace, replayed over all recordings; where a packet of the trace was lost, every try of ours in that interval is lost.
 Minutes wrong in %, and mean age of incorrect information in s.
 
 {_table(["trace", "lost, %", *UNRELIABLE], rows)}"""  # noqa: E501 - one sentence a line

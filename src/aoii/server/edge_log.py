@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from aoii.core.errors import SettingsError, WorldError
+from aoii.core.errors import Fault, SettingsError, WorldError
 from aoii.core.stream import Line, Reader
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, Station, run_station
@@ -221,5 +221,7 @@ def run(settings: Settings) -> int:
         WorldError: The status port is taken.
     """
     if not settings.server.edge_log_ports:
-        raise SettingsError(["EDGE_LOG_PORT is not set; name the port of a node's USB log, such as /dev/ttyUSB1"])
+        raise SettingsError(
+            [Fault("", "EDGE_LOG_PORT", "is not set", "name the port of a node's USB log, such as /dev/ttyUSB1")]
+        )
     return run_station("edgelog", settings.server.edge_log_status_port, lambda: LogReader(settings))

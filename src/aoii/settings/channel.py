@@ -1,8 +1,4 @@
-"""What the simulated radio does to packets, described once: for `aoii demo`, `aoii edge` and `aoii lab replay` alike.
-
-A value and how it is written; nothing here loses a packet (`simulation/radio.py` does) or reads a file
-(`simulation/packet_traces.py` does).
-"""
+"""The channel model: what the simulated radio does to packets, as a value that settings and options describe."""
 
 import math
 from dataclasses import dataclass
@@ -33,15 +29,7 @@ class Burst:
 
 
 @dataclass(frozen=True)
-class Reception:
-    """What a real gateway heard of one node that sent once in each interval."""
-
-    interval_s: float
-    heard: tuple[bool, ...]
-
-
-@dataclass(frozen=True)
-class Weather:
+class ChannelModel:
     """Everything that may happen to a packet on the air.
 
     Attributes:
@@ -53,7 +41,7 @@ class Weather:
         reorder: Probability that a packet is heard only after the next one of the same sender.
         collisions: What happens when packets overlap: `none`, `all` are lost, or all but the strongest (`capture`).
         neighbours: Nodes of others on the same channel, each of which sends once a minute; they only collide.
-        trace: A reception trace whose losses are repeated; None: none.
+        trace: A packet trace whose losses are repeated; None: none.
     """
 
     loss: float = 0.0
@@ -69,7 +57,7 @@ class Weather:
     @property
     def is_fair(self) -> bool:
         """Whether every packet arrives, once and at once."""
-        return self == Weather(neighbours=self.neighbours)
+        return self == ChannelModel(neighbours=self.neighbours)
 
 
 def share(text: str) -> float:
@@ -85,7 +73,7 @@ def number(text: str, low: float, high: float) -> float:
     return value
 
 
-def burst(text: str) -> Burst | None:
+def parse_burst(text: str) -> Burst | None:
     """Outages as `SHARE:SECONDS[:LOSS]`, None for nothing. Raises ValueError."""
     if not text:
         return None

@@ -213,9 +213,9 @@ class Fleet(Station):
         self._series = recordings.load(edge.recording)
         self._keys = _provisioned(settings.gateway.node_keys_file, edge.nodes)
         self._receiver = _Receiver(edge, self._keys)
-        trace = None if edge.weather.trace is None else packet_traces.load(edge.weather.trace)
+        trace = None if edge.channel.trace is None else packet_traces.load(edge.channel.trace)
         self._radio = Radio(
-            edge.weather,
+            edge.channel,
             random.Random(edge.seed).random,  # noqa: S311 - a simulation, repeatable
             None if trace is None else lambda node: packet_traces.of_node(trace, str(node)),
         )

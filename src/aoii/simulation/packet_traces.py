@@ -1,4 +1,4 @@
-"""Reception traces: which packets a real gateway heard of each node, read strictly from the gaps in their numbers."""
+"""Packet traces: which packets a real gateway heard of each node, read strictly from the gaps in their numbers."""
 
 import itertools
 import statistics
@@ -7,19 +7,19 @@ from datetime import datetime
 from pathlib import Path
 
 from aoii.core.errors import InputError
-from aoii.settings.channel import Reception
 from aoii.simulation import csv_table
+from aoii.simulation.radio import PacketTrace
 
 RESTART = 1000  # a sequence number that jumps further than this, or back, is a node that began anew, not a loss
 
 
-def of_node(receptions: Mapping[str, Reception], name: str) -> Reception:
-    """The reception of the node with this name, else the first of the trace."""
-    return receptions.get(name) or next(iter(receptions.values()))
+def of_node(traces: Mapping[str, PacketTrace], name: str) -> PacketTrace:
+    """The trace of the node with this name, else the first."""
+    return traces.get(name) or next(iter(traces.values()))
 
 
-def load(path: Path) -> dict[str, Reception]:
-    """The receptions of a trace by node: CSV or CSV.gz with the columns timestamp, seq and perhaps node.
+def load(path: Path) -> dict[str, PacketTrace]:
+    """The packet traces of a file by node: CSV or CSV.gz with the columns timestamp, seq and perhaps node.
 
     Raises:
         InputError: The file cannot be read, or a row is malformed; names the file, the line and what to do.
@@ -31,13 +31,13 @@ def load(path: Path) -> dict[str, Reception]:
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}; correct or remove the line") from error
         rows.setdefault(row.get("node") or "", []).append(entry)
-    receptions = {node: _reception(entries) for node, entries in rows.items() if len(entries) > 1}
-    if not receptions:
+    traces = {node: _trace(entries) for node, entries in rows.items() if len(entries) > 1}
+    if not traces:
         raise InputError(f"{path}: no node has two rows; give a longer trace")
-    return receptions
+    return traces
 
 
-def _reception(entries: list[tuple[datetime, int]]) -> Reception:
+def _trace(entries: list[tuple[datetime, int]]) -> PacketTrace:
     heard = [True]
     intervals = []
     for (before, last), (at, seq) in itertools.pairwise(entries):
@@ -46,4 +46,4 @@ def _reception(entries: list[tuple[datetime, int]]) -> Reception:
         heard += [False] * lost + [True]
         if not lost:
             intervals.append((at - before).total_seconds())
-    return Reception(max(statistics.median(intervals or [60.0]), 1.0), tuple(heard))
+    return PacketTrace(max(statistics.median(intervals or [60.0]), 1.0), tuple(heard))

@@ -14,14 +14,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aoii.settings.channel import Burst, Reception, Weather
+from aoii.settings.channel import Burst, ChannelModel
 
 UPLINK_MS, DOWNLINK_MS = 247, 206  # 32 and 22 bytes at SF9, 125 kHz, 4/5 (Semtech AN1200.13)
-COPY_LIMIT_MS = 5000  # a copy is heard within this; weather.DELAY_LIMIT_S says why
+COPY_LIMIT_MS = 5000  # a copy is heard within this; settings.channel.DELAY_LIMIT_S says why
 CAPTURE_DB = 6.0
 LEVELS_DB = 30.0  # received levels of the nodes are spread evenly over this
 NEIGHBOUR_PERIOD_MS = 60_000
 REASONS = ("trace", "burst", "chance", "collision")
+
+
+@dataclass(frozen=True)
+class PacketTrace:
+    """Which packets of one node a real gateway received, when the node sent one in each interval."""
+
+    interval_s: float
+    received: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -51,21 +59,21 @@ class Radio:
     """One channel for any number of nodes and their gateway.
 
     Args:
-        weather: What happens on it.
+        channel: What happens on it.
         random: Uniform numbers in [0, 1).
-        reception: What a trace says of a node; asked once for each node, and only if there is a trace.
+        trace: What a trace says of a node; asked once for each node, and only if there is a trace.
 
     Attributes:
         counts: Packets `sent` and `heard` at least once, `lost` by each of REASONS, heard `twice`, `overtaken`.
     """
 
     def __init__(
-        self, weather: Weather, random: Callable[[], float], reception: Callable[[int], Reception] | None = None
+        self, channel: ChannelModel, random: Callable[[], float], trace: Callable[[int], PacketTrace] | None = None
     ) -> None:
-        self._weather = weather
+        self._channel = channel
         self._random = random
-        self._reception_of = reception
-        self._receptions: dict[int, Reception] = {}
+        self._trace_of = trace
+        self._traces: dict[int, PacketTrace] = {}
         self._links: dict[int, _Link] = {}
         self._levels_db: dict[int, float] = {}
         self._on_air: list[Transmission] = []
@@ -75,7 +83,7 @@ class Radio:
     @property
     def may_collide(self) -> bool:
         """Whether packets that overlap disturb each other."""
-        return self._weather.collisions != "none"
+        return self._channel.collisions != "none"
 
     def begin(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
         """Put a packet on the air."""
@@ -90,7 +98,7 @@ class Radio:
         """Whether a node that listens hears somebody, as far as packets may collide: ours, the gateway, a neighbour."""
         if any(other.begin_ms <= at_ms < other.end_ms for other in self._on_air):
             return True
-        neighbours = self._weather.neighbours if self.may_collide else 0
+        neighbours = self._channel.neighbours if self.may_collide else 0
         return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
 
     def end(self, transmission: Transmission) -> list[Heard]:
@@ -102,15 +110,15 @@ class Radio:
         if reason is not None:
             self.counts[f"lost_{reason}"] += 1
             return []
-        weather = self._weather
+        channel = self._channel
         sender = transmission.node, transmission.is_up
-        if weather.reorder and sender not in self._held and self._random() < weather.reorder:
+        if channel.reorder and sender not in self._held and self._random() < channel.reorder:
             self._held[sender] = transmission
             return []
         self.counts["heard"] += 1
-        late_ms = round(1000 * weather.delay_s * self._random()) if weather.delay_s else 0
+        late_ms = round(1000 * channel.delay_s * self._random()) if channel.delay_s else 0
         heard = [Heard(transmission, transmission.end_ms + late_ms)]
-        if weather.duplicate and self._random() < weather.duplicate:
+        if channel.duplicate and self._random() < channel.duplicate:
             self.counts["twice"] += 1
             heard.append(Heard(transmission, transmission.end_ms + round(COPY_LIMIT_MS * self._random())))
         overtaken = self._held.pop(sender, None)
@@ -122,19 +130,19 @@ class Radio:
 
     def _loss(self, transmission: Transmission) -> str | None:
         """Why it is lost, if it is."""
-        weather = self._weather
+        channel = self._channel
         node, at_ms = transmission.node, transmission.begin_ms
-        if transmission.is_up and self._reception_of is not None:
-            if node not in self._receptions:
-                self._receptions[node] = self._reception_of(node)
-            reception = self._receptions[node]
-            if not reception.heard[int(at_ms // (1000 * reception.interval_s)) % len(reception.heard)]:
+        if transmission.is_up and self._trace_of is not None:
+            if node not in self._traces:
+                self._traces[node] = self._trace_of(node)
+            trace = self._traces[node]
+            if not trace.received[int(at_ms // (1000 * trace.interval_s)) % len(trace.received)]:
                 return "trace"
-        if weather.burst is not None:
-            link = self._links.setdefault(node, _Link(weather.burst))
-            if link.is_ill(at_ms, self._random()) and self._random() < weather.burst.loss:
+        if channel.burst is not None:
+            link = self._links.setdefault(node, _Link(channel.burst))
+            if link.is_ill(at_ms, self._random()) and self._random() < channel.burst.loss:
                 return "burst"
-        if self._random() < (weather.loss if transmission.is_up else weather.ack_loss):
+        if self._random() < (channel.loss if transmission.is_up else channel.ack_loss):
             return "chance"
         return "collision" if self.may_collide and self._is_drowned(transmission) else None
 
@@ -148,7 +156,7 @@ class Radio:
             and other.end_ms > transmission.begin_ms
         ]
         harmful_db = -math.inf  # of the neighbours all are, whatever their level
-        if self._weather.collisions == "capture":
+        if self._channel.collisions == "capture":
             if transmission.is_up and any(not other.is_up for other in others):
                 return True  # a gateway that sends is deaf
             harmful_db = self._level_db(transmission.node) - CAPTURE_DB
@@ -157,7 +165,7 @@ class Radio:
             return True
         share = min(1.0, 1.0 - harmful_db / LEVELS_DB)  # of the neighbours that are that loud
         vulnerable_ms = transmission.end_ms - transmission.begin_ms + UPLINK_MS
-        expected = self._weather.neighbours * share * vulnerable_ms / NEIGHBOUR_PERIOD_MS
+        expected = self._channel.neighbours * share * vulnerable_ms / NEIGHBOUR_PERIOD_MS
         return expected > 0 and self._random() >= math.exp(-expected)
 
     def _level_db(self, node: int) -> float:

@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aoii.core.errors import InputError, SettingsError, WorldError
+from aoii.core.errors import Fault, InputError, SettingsError, WorldError
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.security import tls
@@ -155,7 +155,14 @@ def _listen(web: WebSettings) -> socket.socket:
     if web.token is None and not _is_loopback(listener):
         listener.close()
         raise SettingsError(
-            [f'WEB_HOST is "{web.host}", which others reach; set WEB_TOKEN as well, or 127.0.0.1 to serve only here']
+            [
+                Fault(
+                    "",
+                    "WEB_HOST",
+                    f'is "{web.host}", which other machines reach',
+                    "set WEB_TOKEN as well, or 127.0.0.1 to serve only this machine",
+                )
+            ]
         )
     return listener
 

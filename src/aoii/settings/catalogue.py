@@ -1,0 +1,166 @@
+"""How a setting is declared: once, as a field of the frozen value that it becomes a part of.
+
+`setting`, `secret`, `in_data_dir` and `group` make the fields of a dataclass. What the dataclass of everything declares
+is the catalogue: the reader, `.env.example` and the reference page walk it. A field that nobody sets has its documented
+default, so that a dataclass without arguments is what an empty `.env` gives. Nothing here reads a file or a value.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from .kinds import Kind, first_line, path
+
+T = TypeVar("T")
+
+DECLARED = "aoii.settings"  # the key of a field's metadata
+DATA_DIR = "data"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: As in `.env`.
+        default: As it would stand in `.env`; None: unset.
+        help: What it means, for the page and `.env.example`.
+        kind: What its text becomes.
+        unset: Its value while nobody sets it.
+        secret: Whether its value may never be shown.
+        example: What a remedy suggests.
+        below: Where it is under the data folder while it is unset; empty: it is nowhere there.
+    """
+
+    name: str
+    default: str | None
+    help: str
+    kind: Kind[Any]
+    unset: Any
+    secret: bool = False
+    example: str = ""
+    below: str = ""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret, given as `direct` or in the first line of the file that `file` names."""
+
+    direct: Setting
+    file: Setting
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file under the data folder, or where `setting` says."""
+
+    below: str
+    setting: Setting | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Declarations by the name of the argument of `build` that each is for; a `title` begins a section."""
+
+    build: Callable[..., Any]
+    parts: Mapping[str, "Declared"]
+    title: str | None = None
+
+
+Declared = Setting | Secret | DataFile | Group
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of settings that belong to one station or peer."""
+
+    title: str
+    settings: tuple[Setting, ...]
+
+
+# To type checkers a declaration is the value that its field will have.
+
+
+@overload
+def setting(name: str, default: str, kind: Kind[T], meaning: str, *, example: str = ...) -> T: ...
+@overload
+def setting(name: str, default: None, kind: Kind[T], meaning: str, *, unset: T, example: str = ...) -> T: ...
+@overload
+def setting(name: str, default: None, kind: Kind[T], meaning: str, *, example: str = ...) -> T | None: ...
+def setting(
+    name: str, default: str | None, kind: Kind[Any], meaning: str, *, unset: Any = None, example: str = ""
+) -> Any:
+    """Declare one setting.
+
+    Args:
+        name: As in `.env`.
+        default: As it would stand in `.env`; None: unset, which an empty value means as well.
+        kind: What its text becomes.
+        meaning: For the page and `.env.example`.
+        unset: Its value while it is unset.
+        example: What a remedy suggests; by default the default.
+    """
+    value = unset if default is None else kind(default)
+    return _field(Setting(name, default, meaning, kind, value, example=example or default or ""), value)
+
+
+@overload
+def secret(name: str, default: str, meaning: str, file_meaning: str, kind: Kind[str] = ...) -> str: ...
+@overload
+def secret(name: str, default: None, meaning: str, file_meaning: str, kind: Kind[str] = ...) -> str | None: ...
+def secret(name: str, default: str | None, meaning: str, file_meaning: str, kind: Kind[str] = str) -> Any:
+    """Declare a secret: the setting `name`, and `name`_FILE for a file that holds it."""
+    direct = Setting(name, default, meaning, kind, default, secret=True)
+    file = Setting(f"{name}_FILE", None, file_meaning, first_line(kind), default)
+    return _field(Secret(direct, file), default, shown=False)
+
+
+def in_data_dir(below: str, name: str | None = None, meaning: str = "") -> Path:
+    """Declare a file under AOII_DATA_DIR; with a `name`, a setting may put it elsewhere."""
+    declared = None if name is None else Setting(name, None, meaning, path, None, below=below)
+    return _field(DataFile(below, declared), Path(DATA_DIR, below))  # type: ignore[no-any-return]
+
+
+def group(build: Callable[..., T], *, title: str | None = None, **parts: Any) -> T:
+    """Declare a value of several settings.
+
+    Args:
+        build: A dataclass whose fields are declared; with `parts`, any function.
+        title: Of the section of the page that it begins.
+        parts: Declarations of its arguments, for a `build` that knows nothing of settings.
+    """
+    declared = {name: made.metadata[DECLARED] for name, made in parts.items()} or declarations(build)
+    value = build(**{name: made.default for name, made in parts.items()})
+    return _field(Group(build, declared, title), value)  # type: ignore[no-any-return]
+
+
+def declarations(of: Any) -> dict[str, Declared]:
+    """What the fields of a dataclass declare, by field; other fields are left out."""
+    return {one.name: one.metadata[DECLARED] for one in fields(of) if DECLARED in one.metadata}
+
+
+def sections(root: Group) -> tuple[Section, ...]:
+    """Every setting under the title that it belongs to, in the order of declaration."""
+    found: dict[str, list[Setting]] = {}
+    for title, one in _walk(root, root.title or ""):
+        found.setdefault(title, []).append(one)
+    return tuple(Section(title, tuple(several)) for title, several in found.items())
+
+
+def _walk(declared: Declared, title: str) -> Iterator[tuple[str, Setting]]:
+    match declared:
+        case Setting():
+            yield title, declared
+        case Secret(direct, file):
+            yield from ((title, direct), (title, file))
+        case DataFile(_, place):
+            if place is not None:
+                yield title, place
+        case Group(_, parts, own):
+            for part in parts.values():
+                yield from _walk(part, own or title)
+
+
+def _field(declared: Declared, value: Any, *, shown: bool = True) -> Any:
+    return field(default=value, repr=shown, metadata={DECLARED: declared})

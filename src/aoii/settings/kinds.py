@@ -1,0 +1,245 @@
+"""Kinds of values: how the text of a setting becomes a typed value, and what to write when it does not.
+
+A kind is a function from text to value that raises `KindError`. The kinds of files look at the file system; no other
+kind looks at anything but its text.
+"""
+
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .channel import BURST_REMEDY, Burst, parse_burst
+
+T = TypeVar("T")
+Kind = Callable[[str], T]
+
+TOKEN_LENGTH = 16  # 64 bits when they are hexadecimal digits: nobody guesses that over a network
+NODES_LIMIT = 500  # as many as the page's overview shows
+
+
+class KindError(ValueError):
+    """A text that is not of its kind.
+
+    Attributes:
+        remedy: What to do; `{example}` stands for the example of the setting.
+        cause: What is wrong with it, as a clause after its value; empty when the remedy makes that plain.
+    """
+
+    def __init__(self, remedy: str, cause: str = "") -> None:
+        super().__init__(remedy)
+        self.remedy = remedy
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A port with a node's USB log; `node` names whose, for lines that do not say it."""
+
+    port: str
+    node: str | None
+
+
+@dataclass(frozen=True)
+class StatusAddress:
+    """Where a station (`gateway`, `server`, `csv`, `edgelog`) reports its status."""
+
+    station: str
+    host: str
+    port: int
+
+
+# Text and numbers
+
+
+def text(given: str) -> str:
+    """Any text."""
+    return given
+
+
+def whole(low: int, high: int) -> Kind[int]:
+    """A whole number from `low` to `high`."""
+
+    def parse(given: str) -> int:
+        return _within(given, int, low, high, f"use a whole number from {low} to {high}, such as {{example}}")
+
+    return parse
+
+
+def number(low: float, high: float) -> Kind[float]:
+    """A finite number from `low` to `high`."""
+
+    def parse(given: str) -> float:
+        return _within(given, float, low, high, f"use a number from {low:g} to {high:g}, such as {{example}}")
+
+    return parse
+
+
+def _within(given: str, parse: Callable[[str], T], low: float, high: float, remedy: str) -> T:
+    try:
+        value = parse(given)
+    except ValueError:
+        raise KindError(remedy) from None
+    if not (isinstance(value, int | float) and math.isfinite(value) and low <= value <= high):
+        raise KindError(remedy)
+    return value
+
+
+def choice(values: Mapping[str, T]) -> Kind[T]:
+    """One of these words; each stands for its value."""
+
+    def parse(given: str) -> T:
+        if given.strip() not in values:
+            raise KindError(f"use one of {', '.join(values)}")
+        return values[given.strip()]
+
+    return parse
+
+
+def word(*words: str) -> Kind[str]:
+    """One of these words."""
+    return choice({one: one for one in words})
+
+
+def host(given: str) -> str:
+    """A host name or an address."""
+    return _matching(r"[\w.:%-]+", given, "use a host name or an address such as 127.0.0.1")
+
+
+def name(given: str) -> str:
+    """A name that fits into a topic, a client id and the name of a schema."""
+    return _matching(r"[\w.-]{1,64}", given, "use 1 to 64 letters, digits, dots, dashes or underscores")
+
+
+def _matching(pattern: str, given: str, remedy: str) -> str:
+    if re.fullmatch(pattern, given.strip(), re.ASCII) is None:
+        raise KindError(remedy)
+    return given.strip()
+
+
+def token(given: str) -> str:
+    """A token that nobody guesses."""
+    if len(given) < TOKEN_LENGTH or not (given.isascii() and given.isprintable()):
+        raise KindError(f"use {TOKEN_LENGTH} or more ASCII characters, such as those of: openssl rand -hex 16")
+    return given
+
+
+def burst(given: str) -> Burst | None:
+    """Outages as SHARE:SECONDS[:LOSS]."""
+    try:
+        return parse_burst(given.strip())
+    except ValueError:
+        raise KindError(BURST_REMEDY) from None
+
+
+# Lists, separated by commas
+
+
+def serial_ports(given: str) -> tuple[str, ...]:
+    """One serial port or more."""
+    ports = _listed(given)
+    if not ports:
+        raise KindError("name at least one port, such as /dev/ttyUSB0")
+    return ports
+
+
+def log_sources(given: str) -> tuple[LogSource, ...]:
+    """Serial ports, each with `=NODE` behind it or not."""
+    return tuple(_log_source(part) for part in _listed(given))
+
+
+def _log_source(part: str) -> LogSource:
+    port, equals, node = part.partition("=")
+    if not port or (equals and not (node.isprintable() and 1 <= len(node) <= 128)):
+        raise KindError("write PORT or PORT=NODE, such as /dev/ttyUSB1=gateway/ttyUSB0")
+    return LogSource(port, node or None)
+
+
+def status_addresses(given: str) -> tuple[StatusAddress, ...]:
+    """Status ports of stations, `STATION=HOST:PORT` each."""
+    return tuple(_status_address(part) for part in _listed(given))
+
+
+def _status_address(part: str) -> StatusAddress:
+    match = re.fullmatch(r"(gateway|server|csv|edgelog)=\[?([\w.:%-]+?)\]?:([0-9]{1,5})", part, re.ASCII)
+    if match is None or not 1 <= int(match[3]) <= 65535:
+        raise KindError("write STATION=HOST:PORT, such as gateway=127.0.0.1:5011,server=127.0.0.1:5012")
+    return StatusAddress(match[1], match[2], int(match[3]))
+
+
+def nodes(given: str) -> tuple[str, ...]:
+    """Names of nodes and ranges of numbers, each node once."""
+    found = dict.fromkeys(node for part in _listed(given) for node in _span(part))
+    if len(found) > NODES_LIMIT:
+        raise KindError(f"name at most {NODES_LIMIT} nodes")
+    return tuple(found)
+
+
+def _span(part: str) -> Iterable[str]:
+    span = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", part, re.ASCII)
+    low, high = (int(span[1]), int(span[2])) if span else (0, 0)
+    if not (part.isprintable() and len(part) <= 128 and low <= high < low + NODES_LIMIT):
+        raise KindError(f"write names and ranges such as 1-20,33; at most {NODES_LIMIT} nodes")
+    return map(str, range(low, high + 1)) if span else (part,)
+
+
+def _listed(given: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in given.split(",") if part.strip())
+    if len(set(parts)) != len(parts):
+        raise KindError("remove the repetition", "which names something twice")
+    return parts
+
+
+# Files
+
+
+def path(given: str) -> Path:
+    """A path, `~` and `~user` expanded; nothing needs to be there."""
+    if "\0" in given:
+        raise KindError("write the whole path", "which no path can be")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise KindError("write the whole path", "which names no user of this machine") from None
+
+
+def existing_file(given: str) -> Path:
+    """A file that is there."""
+    found = path(given)
+    if not found.is_file():
+        raise KindError("correct the path or remove the line", "which is not a file")
+    return found
+
+
+def private_file(given: str) -> Path:
+    """A file that holds a secret, readable by nobody but its user and group.
+
+    Its group may read it: service managers hand credentials out with mode 0440, certificate tools with 0640.
+    """
+    found = existing_file(given)
+    mode = found.stat().st_mode & 0o777
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise KindError(f"run chmod 600 {found}", f"which others may use (mode {mode:03o})")
+    if not os.access(found, os.R_OK):
+        raise KindError("give it to the user who runs the station", "which this user may not read")
+    return found
+
+
+def first_line(of: Kind[T]) -> Kind[T]:
+    """The secret in the first line of a private file."""
+
+    def parse(given: str) -> T:
+        try:
+            lines = private_file(given).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            lines = []
+        secret = lines[0].strip() if lines else ""
+        if not secret:
+            raise KindError("write the secret into its first line, as UTF-8 text", "whose first line holds no secret")
+        return of(secret)
+
+    return parse

@@ -1,0 +1,136 @@
+"""Reads `.env` and the environment into `Settings`, and collects every fault on the way.
+
+The environment wins over the file, so that a service manager can override one value.
+"""
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
+from aoii.core.errors import Fault, SettingsError
+
+from .catalogue import DataFile, Declared, Group, Secret, Setting
+from .kinds import KindError
+from .model import BY_NAME, ROOT, RULES, Settings
+
+ENV_FILE = ".env"
+
+
+def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """Read all settings from `.env` and the environment, which wins.
+
+    Args:
+        environ: The environment; `os.environ` by default.
+        env_file: The file; by default `.env` in the working directory, which need not exist.
+
+    Raises:
+        SettingsError: One or more settings are wrong; it lists all of them, each with its remedy.
+    """
+    environ = os.environ if environ is None else environ
+    path = Path(ENV_FILE) if env_file is None else env_file
+    if env_file is not None and not path.is_file():
+        raise SettingsError([Fault(str(path), "", "no such file", "give the path of an .env file")])
+    filed, torn = _filed(path)
+    given = _Given({name: (filed[name], str(path)) for name in BY_NAME if name in filed})
+    given.values |= {name: (environ[name], "environment") for name in BY_NAME if name in environ}
+    given.check_rules()
+    parts = given.parts(ROOT)
+    warnings = _misspelt(filed, str(path))
+    if torn or given.faults:
+        order = {name: place for place, name in enumerate(BY_NAME)}
+        raise SettingsError([*torn, *sorted(given.faults, key=lambda fault: order[fault.name]), *warnings])
+    return Settings(**parts, given=frozenset(given.values), warnings=warnings)
+
+
+class _Given:
+    """What somebody set, by name, each with its origin; and the faults in it."""
+
+    def __init__(self, values: dict[str, tuple[str, str]]) -> None:
+        self.values = values
+        self.faults: list[Fault] = []
+        self._read: dict[str, Any] = {}
+
+    def text(self, name: str) -> str:
+        """What was set; empty when nothing was."""
+        return self.values.get(name, ("", ""))[0]
+
+    def fault(self, name: str, remedy: str, cause: str = "") -> None:
+        """Note that the value of `name`, which somebody set, is wrong."""
+        text, origin = self.values[name]
+        shown = "set" if BY_NAME[name].secret else f'"{text}"'
+        self.faults.append(Fault(origin, name, f"is {shown}, {cause}" if cause else f"is {shown}", remedy))
+
+    def check_rules(self) -> None:
+        """Note each setting that stands without the one that it needs."""
+        for rule in RULES:
+            is_set = rule.name in self.values if rule.even_empty else self.text(rule.name)
+            if is_set and not self.text(rule.other):
+                self.fault(rule.name, rule.remedy)
+
+    def parts(self, group: Group) -> dict[str, Any]:
+        """The arguments of `group.build`."""
+        return {name: self._value(part) for name, part in group.parts.items()}
+
+    def _value(self, declared: Declared) -> Any:
+        match declared:
+            case Group():
+                return declared.build(**self.parts(declared))
+            case Setting():
+                return self._setting(declared)
+            case Secret(direct, file):
+                if self.text(direct.name) and self.text(file.name):
+                    self.fault(file.name, "keep one of the two", f"and {direct.name} is set as well")
+                own, filed = self._setting(direct), self._setting(file)
+                return filed if self.text(file.name) else own
+            case DataFile(below, place):
+                elsewhere = None if place is None else self._setting(place)
+                return elsewhere or self._setting(BY_NAME["AOII_DATA_DIR"]) / below
+
+    def _setting(self, declared: Setting) -> Any:
+        """The value; while it is unset or wrong, that of the default."""
+        is_set = declared.name in self.values and (declared.default is not None or self.text(declared.name))
+        if is_set and declared.name not in self._read:
+            try:
+                self._read[declared.name] = declared.kind(self.text(declared.name))
+            except KindError as wrong:
+                self._read[declared.name] = declared.unset
+                self.fault(declared.name, wrong.remedy.replace("{example}", declared.example), wrong.cause)
+        return self._read.get(declared.name, declared.unset)
+
+
+def _filed(path: Path) -> tuple[dict[str, str], list[Fault]]:
+    """What the file sets, and a fault for each of its lines that sets nothing."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "make it a UTF-8 text file that you may read"
+        raise SettingsError([Fault(str(path), "", f"cannot be read ({error})", remedy)]) from error
+    faults = []
+    for binding in list(parse_stream(io.StringIO(text))):
+        if binding.error or (binding.key is not None and binding.value is None):
+            torn = binding.original.string
+            line = binding.original.line + len(torn) - len(torn.lstrip("\n"))
+            remedy = "write NAME=value, or # before a comment"
+            faults.append(Fault(str(path), f"line {line}", "is no setting", remedy))
+            text = text.replace(torn, "\n", 1)  # so that the library does not complain in its own words
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}, faults
+
+
+def _misspelt(filed: Mapping[str, str], origin: str) -> tuple[Fault, ...]:
+    """A warning for each key that is no setting and looks like one."""
+    unknown = [name for name in filed if name not in BY_NAME]
+    if not unknown:
+        return ()
+    import difflib  # rarely wanted
+
+    near = {name: difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85) for name in unknown}
+    return tuple(
+        Fault(origin, name, "is not a setting and is ignored", f"did you mean {known[0]}?")
+        for name, known in near.items()
+        if known
+    )
