@@ -72,9 +72,9 @@ def listed(printed: str) -> list[list[str]]:
 
 
 def test_both_stores_are_listed_with_reason_times_and_attempts(run: Dlq, letters: DeadLetters, outbox: Path) -> None:
-    letters.park([a_reading(5)], "mismatch", "")
-    letters.park([a_reading(5)], "mismatch", "")
-    letters.park_malformed([(b"\xff", "encoding: payload is not UTF-8")])
+    letters.add([a_reading(5)], "mismatch", "")
+    letters.add([a_reading(5)], "mismatch", "")
+    letters.add_malformed([(b"\xff", "encoding: payload is not UTF-8")])
 
     code, out, err = run("list")
 
@@ -91,7 +91,7 @@ def test_both_stores_are_listed_with_reason_times_and_attempts(run: Dlq, letters
 def test_the_list_is_narrowed_by_store_and_by_reason_and_made_for_programs(
     run: Dlq, letters: DeadLetters, outbox: Path
 ) -> None:
-    letters.park([a_reading(5)], "bad_row", "too hot")
+    letters.add([a_reading(5)], "bad_row", "too hot")
 
     _, by_reason, _ = run("list", "--reason", "corrupt", "--json")
     _, by_store, _ = run("list", "--store", "server", "--json")
@@ -105,7 +105,7 @@ def test_the_list_is_narrowed_by_store_and_by_reason_and_made_for_programs(
 
 
 def test_a_letter_is_shown_whole_and_no_terminal_obeys_it(run: Dlq, letters: DeadLetters, outbox: Path) -> None:
-    letters.park_malformed([(b"\x1b]0;owned\x07 {", "json: payload is not JSON")])
+    letters.add_malformed([(b"\x1b]0;owned\x07 {", "json: payload is not JSON")])
 
     code, out, _ = run("show", "server:1")
 
@@ -136,9 +136,9 @@ def test_what_the_table_takes_now_leaves_the_dead_letters_and_twice_changes_noth
 ) -> None:
     database.insert_reading(a_reading(2))
     database.insert_reading(a_reading(3))
-    letters.park([a_reading(1), a_reading(2)], "bad_row", "the table was too small")
-    letters.park([a_reading(3, actual_t=30.0)], "mismatch", "")
-    letters.park_malformed([(b"{}", "event: event is neither RX nor EST")])
+    letters.add([a_reading(1), a_reading(2)], "bad_row", "the table was too small")
+    letters.add([a_reading(3, actual_t=30.0)], "mismatch", "")
+    letters.add_malformed([(b"{}", "event: event is neither RX nor EST")])
 
     first = run("replay", "--all")
     second = run("replay", "--all")
@@ -153,8 +153,8 @@ def test_what_the_table_takes_now_leaves_the_dead_letters_and_twice_changes_noth
 
 
 def test_replay_takes_one_letter_or_one_reason(run: Dlq, letters: DeadLetters, database: Database) -> None:
-    letters.park([a_reading(counter) for counter in (1, 2, 3)], "bad_row", "")
-    letters.park([a_reading(4)], "mismatch", "")
+    letters.add([a_reading(counter) for counter in (1, 2, 3)], "bad_row", "")
+    letters.add([a_reading(4)], "mismatch", "")
 
     assert run("replay", "server:2")[0] == 0
     assert run("replay", "--all", "--reason", "mismatch")[0] == 0
@@ -166,7 +166,7 @@ def test_replay_takes_one_letter_or_one_reason(run: Dlq, letters: DeadLetters, d
 def test_what_is_not_for_a_person_to_replay_is_left_and_said(
     run: Dlq, letters: DeadLetters, outbox: Path, database: Database
 ) -> None:
-    letters.park([a_reading(1)], "database_away", "")
+    letters.add([a_reading(1)], "database_away", "")
 
     assert "the server replays it by itself" in run("replay", "server:1")[2]
     assert "nobody knows what it said" in run("replay", "gateway:1")[2]
@@ -180,7 +180,7 @@ def test_what_is_not_for_a_person_to_replay_is_left_and_said(
 def test_a_letter_that_was_damaged_on_the_disk_is_not_inserted(
     run: Dlq, letters: DeadLetters, database: Database
 ) -> None:
-    letters.park([a_reading(1)], "bad_row", "")
+    letters.add([a_reading(1)], "bad_row", "")
     letters._connection.execute("UPDATE letters SET payload = CAST(replace(payload, '21.5', '99.5') AS BLOB)")
 
     code, out, _ = run("replay", "--all")
@@ -195,7 +195,7 @@ def test_while_the_database_is_away_nothing_changes(
 ) -> None:
     monkeypatch.setenv("MYSQL_HOST", "127.0.0.1")
     monkeypatch.setenv("MYSQL_PORT", "1")
-    letters.park([a_reading(1)], "bad_row", "hot")
+    letters.add([a_reading(1)], "bad_row", "hot")
 
     code, _, err = run("replay", "--all")
 
@@ -207,8 +207,8 @@ def test_while_the_database_is_away_nothing_changes(
 def test_drop_asks_and_writes_what_it_dropped_to_the_log(
     run: Dlq, letters: DeadLetters, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    letters.park([a_reading(1)], "mismatch", "")
-    letters.park([a_reading(2)], "database_away", "")
+    letters.add([a_reading(1)], "mismatch", "")
+    letters.add([a_reading(2)], "database_away", "")
     questions: list[str] = []
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda question: "" if questions.append(question) is None else "y")  # type: ignore[func-returns-value]  # on purpose
@@ -229,7 +229,7 @@ def test_drop_asks_and_writes_what_it_dropped_to_the_log(
 def test_a_drop_of_many_lets_the_station_in_between(
     run: Dlq, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    letters.park([a_reading(number) for number in range(5)], "mismatch", "")
+    letters.add([a_reading(number) for number in range(5)], "mismatch", "")
     at_once: list[int] = []
     drop = Letters.drop
 
@@ -246,7 +246,7 @@ def test_a_drop_of_many_lets_the_station_in_between(
 
 
 def test_a_dropped_payload_forges_no_line_of_the_log(run: Dlq, letters: DeadLetters) -> None:
-    letters.park_malformed([(b"{\n00:00:00 ERROR server: all is lost\xff", "json: payload is not JSON")])
+    letters.add_malformed([(b"{\n00:00:00 ERROR server: all is lost\xff", "json: payload is not JSON")])
 
     _, _, err = run("drop", "--all", "--yes")
 
@@ -256,7 +256,7 @@ def test_a_dropped_payload_forges_no_line_of_the_log(run: Dlq, letters: DeadLett
 
 
 def test_drop_with_nobody_to_ask_drops_nothing(run: Dlq, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
-    letters.park([a_reading(1)], "mismatch", "")
+    letters.add([a_reading(1)], "mismatch", "")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
 
     code, _, err = run("drop", "server:1")
@@ -275,13 +275,13 @@ def test_it_wants_to_know_which_letters(run: Dlq, letters: DeadLetters, verb: st
 
 
 def test_a_server_that_parks_meanwhile_loses_nothing(run: Dlq, letters: DeadLetters, database: Database) -> None:
-    letters.park([a_reading(counter) for counter in range(100)], "bad_row", "")
+    letters.add([a_reading(counter) for counter in range(100)], "bad_row", "")
     faults: list[Exception] = []
 
     def park() -> None:
         try:
             for first in range(100, 200, 5):  # few enough that who waits for the file gets it, however slow the disk
-                letters.park([a_reading(counter) for counter in range(first, first + 5)], "bad_row", "")
+                letters.add([a_reading(counter) for counter in range(first, first + 5)], "bad_row", "")
         except Exception as error:
             faults.append(error)
 
@@ -301,7 +301,7 @@ def test_who_may_only_read_sees_everything_and_changes_nothing(
     run: Dlq, data_dir: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with contextlib.closing(DeadLetters(data_dir / "dead_letters.db", 4)) as letters:
-        letters.park([a_reading(1)], "mismatch", "")
+        letters.add([a_reading(1)], "mismatch", "")
     with tempfile.TemporaryDirectory(dir="/tmp") as home:  # pytest's own folders are closed to others
         folder = Path(home) / "data"
         shutil.copytree(data_dir, folder)

@@ -12,7 +12,7 @@ from typing import Any
 
 from aoii import settings
 from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, Status, ack_topic, encode_commit_ack
+from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, Told, ack_topic, encode_commit_ack
 from aoii.core.forecast import HOLD
 from aoii.core.frames import EVENT, Ack, Rejected, Uplink, decode_ack, encode_uplink
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
@@ -87,7 +87,7 @@ class Listener:
             return False
         return True
 
-    def commit(self, *messages: dict[str, Any], status: Status = "stored") -> None:
+    def commit(self, *messages: dict[str, Any], status: Told = "stored") -> None:
         """Say that the database has these."""
         self.tell(
             *(

@@ -52,6 +52,7 @@ PLACES = (
     Place("gateway/legacy/mirror.py", "core", standard=PURE),
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
+    Place("server/circuit_breaker.py", "core", standard=PURE),
     Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
     Place("web/points.py", "broker.messages", standard=PURE),
@@ -78,7 +79,7 @@ PLACES = (
         "sqlalchemy alembic pymysql",
     ),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
-    Place("server/dead_letters/file.py", "core runtime.sqlite_recovery"),
+    Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/edge_log_port.py", "core", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),

@@ -44,6 +44,6 @@ def fill(letters: DeadLetters, node: str = "7") -> int:
     for step in (100, 1):
         with contextlib.suppress(DeadLettersFull):
             while kept < 100_000:
-                letters.park([a_reading(kept + n, node=node) for n in range(step)], "database_away", "")
+                letters.add([a_reading(kept + n, node=node) for n in range(step)], "database_away", "")
                 kept += step
     return kept

@@ -12,7 +12,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from aoii.broker.messages import Reading
+from aoii.broker.messages import DeliveryStatus, Reading
 from aoii.server import db
 from aoii.server.db import BadRow, Database, DatabaseAway, EdgeLogRow, open_database
 from aoii.settings import Database as DatabaseSettings
@@ -47,7 +47,7 @@ def an_edge_log_row(**changes: object) -> EdgeLogRow:
     return replace(row, **changes)  # type: ignore[arg-type]  # by name
 
 
-def tried(database: Database, rows: list[Reading]) -> list[db.Outcome] | None:
+def tried(database: Database, rows: list[Reading]) -> list[DeliveryStatus] | None:
     """What became of the rows; None when another writer was in the way."""
     try:
         return database.insert_readings(rows)

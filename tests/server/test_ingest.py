@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,9 +18,8 @@ from aoii.broker.messages import (
     encode_reading,
     payload_digest,
 )
-from aoii.core.errors import ProgramError
 from aoii.server import ingest
-from aoii.server.ingest import Circuit, Malformed
+from aoii.server.ingest import Malformed
 from server.samples import a_reading
 
 READING = json.loads(encode_reading(a_reading(), 1))
@@ -72,7 +70,11 @@ def test_a_malformed_payload_is_told_to_its_gateway_as_parked() -> None:
     content = Malformed(b"", "range", "hot", "gateway", Identity("7", 1, 9))
 
     assert ingest.commit_acks(
-        [(b"1", a_reading(1), "stored"), (b"9", content, "parked"), (b"", Malformed(b"", "json", ""), "parked")]
+        [
+            (b"1", a_reading(1), "stored"),
+            (b"9", content, "database_away"),
+            (b"", Malformed(b"", "json", ""), "database_away"),
+        ]
     ) == [
         (
             "gateway",
@@ -90,11 +92,14 @@ def test_each_gateway_is_told_about_its_own_readings() -> None:
 
     acks = ingest.commit_acks(
         [(b"", ours, "stored"), (b"", theirs, "duplicate"), (b"", nobodys, "stored"), (b"", a_reading(4), "mismatch"),
-         (b"", a_reading(5), "bad_row"), (b"", a_reading(6), "parked")]
+         (b"", a_reading(5), "bad_row"), (b"", a_reading(6), "database_away")]
     )  # fmt: skip
 
     told = {gateway: [(item.identity.counter, item.status) for item in items] for gateway, items in acks}
-    assert told == {"gateway": [(1, "stored"), (4, "parked"), (5, "parked"), (6, "parked")], "b": [(2, "duplicate")]}
+    assert told == {
+        "gateway": [(1, "stored"), (4, "database_away"), (5, "database_away"), (6, "database_away")],
+        "b": [(2, "duplicate")],
+    }
 
 
 @given(
@@ -114,52 +119,3 @@ def test_no_acknowledgement_is_over_the_limits_and_nothing_is_left_out(who: list
     for _, items in acks:
         assert 1 <= len(items) <= ACK_ITEMS_LIMIT
         assert len(encode_commit_ack(items)) <= PAYLOAD_LIMIT_BYTES
-
-
-def test_the_circuit_parks_at_once_while_the_database_is_away_and_tries_once_when_it_answers() -> None:
-    circuit = Circuit(max_retries=5)
-    assert circuit.tries() == 0  # before the first answer
-
-    steps = [
-        (ingest.ANSWERED, 1),
-        (ingest.STORED, 6),
-        (ingest.ANSWERED, 6),
-        (ingest.STORED, 6),
-        (ingest.FAILED, 0),
-        (ingest.ANSWERED, 1),
-        (ingest.ANSWERED, 1),
-        (ingest.FAILED, 0),  # a full table answers and takes nothing
-        (ingest.ANSWERED, 1),
-        (ingest.STORED, 6),
-    ]
-
-    for event, tries in steps:
-        circuit.handle(event)
-        assert circuit.tries() == tries
-
-
-def test_the_table_of_the_documentation_is_the_table_of_the_circuit() -> None:
-    page = Path(__file__).parents[2] / "docs" / "explanation" / "server.md"
-    given = {0: "no try: park at once", 1: "one try", 6: "all tries"}
-    lines = []
-
-    for (state, event), after in ingest.RULES.items():
-        circuit = Circuit(max_retries=5)
-        circuit.state = state
-        circuit.handle(event)
-        lines.append(f"| {state} | {event} | {after} | {given[circuit.tries()]} |")
-
-    assert "\n".join(["|---|---|---|---|", *lines, ""]) in page.read_text(encoding="utf-8")
-
-
-def test_the_circuit_tells_changes_from_repetitions() -> None:
-    circuit = Circuit(max_retries=0)
-
-    assert [circuit.handle(event) for event in (ingest.ANSWERED, ingest.ANSWERED, ingest.STORED, ingest.STORED)] == [
-        True, False, True, False,
-    ]  # fmt: skip
-
-
-def test_an_insert_while_the_circuit_is_open_is_an_error_of_ours() -> None:
-    with pytest.raises(ProgramError):
-        Circuit(max_retries=5).handle(ingest.STORED)

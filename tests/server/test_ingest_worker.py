@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.client import Client, Message
-from aoii.broker.messages import Identity, Reading, decode_commit_ack, encode_reading
+from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading
 from aoii.core.errors import WorldError
 from aoii.runtime import metrics
 from aoii.server.db import Database, open_database
-from aoii.server.dead_letters.store import DeadLetters, Reason
+from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
-from aoii.server.mqtt_to_mysql import Ingest
+from aoii.server.ingest_worker import IngestWorker
 from server.samples import a_reading, sqlite_at
 from servers import until
 
@@ -40,16 +40,16 @@ class RefusingLetters(DeadLetters):
     has_opened = False
     refusals = 0
 
-    def park(self, readings: Sequence[Reading], reason: Reason, detail: str) -> None:
+    def park(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
         if not self.has_opened:
             raise WorldError("full")
-        super().park(readings, reason, detail)
+        super().add(readings, reason, detail)
 
     def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         if not self.has_opened:
             self.refusals += 1
             raise WorldError("full")
-        super().park_unreadable(payloads)
+        super().add_unreadable(payloads)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class Bench:
     def __init__(self, database: Database, letters: DeadLetters) -> None:
         self.client = RememberingClient()
         self.inbox = Inbox()
-        self.ingest = Ingest(database, letters, self.client, self.inbox, max_retries=0, base_delay_s=0.01)
+        self.ingest = IngestWorker(database, letters, self.client, self.inbox, max_retries=0, base_delay_s=0.01)
 
     def start(self) -> None:
         self.ingest.watch.start()
@@ -189,7 +189,7 @@ def test_dead_letters_that_cannot_be_read_are_said_once(
 
 def test_a_damaged_letter_does_not_stop_the_replay_of_the_others(database: Database, letters: RefusingLetters) -> None:
     letters.has_opened = True
-    letters.park([a_reading(1), a_reading(2), a_reading(3, actual_t=30.0)], "database_away", "")
+    letters.add([a_reading(1), a_reading(2), a_reading(3, actual_t=30.0)], "database_away", "")
     database.insert_reading(a_reading(3))
     letters._connection.execute("UPDATE letters SET payload = x'ff' WHERE counter = 1")
     bench = Bench(database, letters)

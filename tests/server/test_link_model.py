@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from aoii.broker.client import Client, Message
-from aoii.broker.messages import Identity, Reading, decode_commit_ack, encode_reading, payload_digest
+from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading, payload_digest
 from aoii.core.errors import WorldError
 from aoii.runtime import failpoints
 from aoii.server import inbox as inbox_module
 from aoii.server import ingest, subscription
-from aoii.server.db import BadRow, Database, DatabaseAway, Outcome
-from aoii.server.dead_letters.store import DeadLetters, Reason
+from aoii.server.db import BadRow, Database, DatabaseAway
+from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
-from aoii.server.mqtt_to_mysql import Ingest, Job
+from aoii.server.ingest_worker import IngestWorker, Job
 from server.samples import a_reading
 from stateful import model_settings
 
@@ -61,7 +61,7 @@ class Table(Database):
         self.is_away = False
         self._has_key = has_key
 
-    def insert_readings(self, rows: Sequence[Reading]) -> list[Outcome]:
+    def insert_readings(self, rows: Sequence[Reading]) -> list[DeliveryStatus]:
         fault = self.faults.pop(0) if self.faults else None
         if self.is_away or fault == "unreachable":
             raise DatabaseAway("unreachable", "nobody answers")
@@ -72,7 +72,7 @@ class Table(Database):
         if any(row.actual_t == NEVER_FITS_C for row in rows):
             raise BadRow("out of range")
         failpoints.reach("before_database_commit")
-        outcomes: list[Outcome] = []
+        outcomes: list[DeliveryStatus] = []
         known = dict(self.rows)
         for row in rows:
             assert row.identity is not None
@@ -93,13 +93,13 @@ class Letters(DeadLetters):
 
     is_full = False
 
-    def park(self, readings: Sequence[Reading], reason: Reason, detail: str) -> None:
+    def park(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
         self._refuse()
-        super().park(readings, reason, detail)
+        super().add(readings, reason, detail)
 
     def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         self._refuse()
-        super().park_unreadable(payloads)
+        super().add_unreadable(payloads)
 
     def _refuse(self) -> None:
         if self.is_full:
@@ -161,7 +161,7 @@ class Hasty(Job):
         self.done = True
 
 
-class Stepwise(Ingest):
+class Stepwise(IngestWorker):
     """The ingest without its thread: it works when it is told to, and its pauses pass at once."""
 
     pauses: Callable[[], bool]

@@ -20,10 +20,14 @@ ACK_BYTES_READ = 128_000  # of one that another server made, with items as long 
 DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
-Status = Literal["stored", "duplicate", "parked"]
+DeliveryStatus = Literal["stored", "duplicate", "database_away", "bad_row", "mismatch", "malformed", "corrupt"]
+"""What became of a reading: it is in the table, was there already, or is a dead letter, for one of these reasons."""
+
+Told = Literal["stored", "duplicate", "parked"]
+"""The same as a gateway is told it; `parked` on the wire is a dead letter of any reason."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-STATUSES: tuple[Status, ...] = get_args(Status)
+TOLD: tuple[Told, ...] = get_args(Told)
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,7 @@ class Committed:
     """
 
     identity: Identity
-    status: Status
+    status: Told
     digest: str | None = None
 
 

@@ -237,10 +237,10 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
         for begin in range(0, len(chosen), PAGE):
             page = chosen[begin : begin + PAGE]
             letters = [entry.kept for entry in page if isinstance(entry.kept, DeadLetter)]
-            for entry, result in zip(page, replay(database, stores.server, letters), strict=True):
-                is_gone = result in ("stored", "duplicate")
+            for entry, delivery in zip(page, replay(database, stores.server, letters), strict=True):
+                is_gone = delivery.is_in_table
                 stayed += not is_gone
-                print(f"{entry.name}  {entry.identity}  {result}{'' if is_gone else ', stays'}")
+                print(f"{entry.name}  {entry.identity}  {delivery.status}{'' if is_gone else ', stays'}")
     print(f"{len(chosen) - stayed:,} in the database, {stayed:,} stay", file=sys.stderr)
     return int(stayed > 0)
 

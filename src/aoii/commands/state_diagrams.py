@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 LINK = "aoii.core.link"
-CIRCUIT = "aoii.server.ingest"
+CIRCUIT_BREAKER = "aoii.server.circuit_breaker"
 
 Rules = Mapping[tuple[str, str], str | tuple[str, str]]
 
@@ -46,12 +46,11 @@ MACHINES = (
         "Each arrow is an event and the action that it causes; [the radio link](../explanation/link.md) explains them.",
     ),
     Machine(
-        "The server's circuit before the database",
-        CIRCUIT,
+        "The server's circuit breaker in front of the database",
+        CIRCUIT_BREAKER,
         "open",
-        "How often an insert is tried before its readings are parked.\n"
+        "How often an insert is tried before its readings become dead letters.\n"
         "[The server](../explanation/server.md) says what each state means for the next insert.",
-        {"stored": "an insert got through"},
     ),
 )
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from aoii.broker.messages import Identity, Reading
+from aoii.broker.messages import DeliveryStatus, Identity, Reading
 from aoii.runtime import failpoints
 from aoii.runtime.clock import utc
 from aoii.security import tls
@@ -37,13 +37,11 @@ __all__ = [
     "DatabaseAway",
     "EdgeLogRow",
     "NodeSummary",
-    "Outcome",
     "ReadingRow",
     "Stats",
     "open_database",
 ]
 
-Outcome = Literal["stored", "duplicate", "mismatch"]
 TableName = Literal["readings", "edge_log"]
 
 CONNECT_TIMEOUT_S = 5
@@ -256,11 +254,11 @@ class Database:
             else:
                 connection.execute(sa.select(*_READING_COLUMNS).limit(1)).all()
 
-    def insert_reading(self, row: Reading) -> Outcome:
+    def insert_reading(self, row: Reading) -> DeliveryStatus:
         """`insert_readings` for a batch of one."""
         return self.insert_readings([row])[0]
 
-    def insert_readings(self, rows: Sequence[Reading]) -> list[Outcome]:
+    def insert_readings(self, rows: Sequence[Reading]) -> list[DeliveryStatus]:
         """Store rows in one transaction; what became of each, in their order.
 
         A row without identity is always `stored`. One whose identity is known, from the table or from earlier in
@@ -290,15 +288,15 @@ class Database:
             raise DatabaseAway("conflict", "other writers keep inserting the same readings; or `readings` has another "
                                "unique key than (node, epoch, counter), which must then be dropped")  # fmt: skip
         stored = set(unknown)
-        outcomes: list[Outcome] = []
+        statuses: list[DeliveryStatus] = []
         for index, row in enumerate(rows):
             who = row.identity
             if index in stored or who is None:
-                outcomes.append("stored")
+                statuses.append("stored")
             else:
                 same = known.get(who, first[who]) == digests[index]
-                outcomes.append("duplicate" if same else "mismatch")
-        return outcomes
+                statuses.append("duplicate" if same else "mismatch")
+        return statuses
 
     def insert_edge_log(self, rows: Sequence[EdgeLogRow]) -> None:
         """Store rows in one transaction.

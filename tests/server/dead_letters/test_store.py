@@ -28,7 +28,7 @@ def letters(tmp_path: Path) -> Iterator[DeadLetters]:
 def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
     reading = a_reading(5, node="gw/ttyUSB0", transmission_delay_ms=12)
 
-    letters.park([reading], "database_away", "connection refused")
+    letters.add([reading], "database_away", "connection refused")
 
     (letter,) = letters.waiting(10)
     assert decode_message(letter.payload) == reading
@@ -38,9 +38,9 @@ def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
 
 
 def test_parking_twice_makes_one_letter_with_the_latest_reason(letters: DeadLetters) -> None:
-    letters.park([a_reading(1), a_reading(2)], "database_away", "away")
+    letters.add([a_reading(1), a_reading(2)], "database_away", "away")
 
-    letters.park([a_reading(1)], "bad_row", "too hot")
+    letters.add([a_reading(1)], "bad_row", "too hot")
 
     first, second = letters.letters(10)
     assert (first.counter, first.reason, first.detail, first.attempts) == (1, "bad_row", "too hot", 2)
@@ -49,7 +49,7 @@ def test_parking_twice_makes_one_letter_with_the_latest_reason(letters: DeadLett
 
 
 def test_the_same_identity_with_another_content_is_another_letter(letters: DeadLetters) -> None:
-    letters.park([a_reading(1), a_reading(1, actual_t=30.0)], "mismatch", "")
+    letters.add([a_reading(1), a_reading(1, actual_t=30.0)], "mismatch", "")
 
     assert letters.counts()["mismatch"] == 2
     assert list(letters.identities()) == [("7", 1, 1)] * 2
@@ -58,14 +58,14 @@ def test_the_same_identity_with_another_content_is_another_letter(letters: DeadL
 def test_readings_without_identity_are_letters_of_their_own(letters: DeadLetters) -> None:
     nobody = replace(a_reading(), identity=None)
 
-    letters.park([nobody, nobody, a_reading(3)], "database_away", "")
+    letters.add([nobody, nobody, a_reading(3)], "database_away", "")
 
     assert letters.counts()["database_away"] == 3
     assert list(letters.identities()) == [("7", 1, 3)]
 
 
 def test_letters_are_removed_and_changed_by_number(letters: DeadLetters) -> None:
-    letters.park([a_reading(counter) for counter in range(4)], "database_away", "")
+    letters.add([a_reading(counter) for counter in range(4)], "database_away", "")
     ids = [letter.id for letter in letters.letters(10)]
 
     letters.remove(ids[:2])
@@ -97,9 +97,9 @@ def test_room_that_is_made_can_be_used_again(letters: DeadLetters) -> None:
 def test_malformed_payloads_are_a_ring(letters: DeadLetters) -> None:
     limit = 2**20 // 4096 // 4
 
-    assert letters.park_malformed([(b"%d" % number, "json: no JSON") for number in range(limit)]) == 0
-    assert letters.park_malformed([(b"new", "json: no JSON"), (b"newer", "json: no JSON")]) == 2
-    assert letters.park_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)]) == limit + 5
+    assert letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit)]) == 0
+    assert letters.add_malformed([(b"new", "json: no JSON"), (b"newer", "json: no JSON")]) == 2
+    assert letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)]) == limit + 5
 
     kept = letters.letters(1000)
     assert [letter.payload for letter in kept] == [b"%d" % number for number in range(5, limit + 5)]
@@ -107,20 +107,20 @@ def test_malformed_payloads_are_a_ring(letters: DeadLetters) -> None:
 
 
 def test_a_huge_payload_is_cut_and_a_full_file_drops_the_malformed_first(letters: DeadLetters) -> None:
-    letters.park_malformed([(b"x" * 1_000_000, "size: too long")])
+    letters.add_malformed([(b"x" * 1_000_000, "size: too long")])
 
     assert len(letters.letters(1)[0].payload) == store.PAGE_BYTES
 
     fill(letters)
-    assert letters.park_malformed([(b"y" * 5000, "size: too long")] * 100) == 100
+    assert letters.add_malformed([(b"y" * 5000, "size: too long")] * 100) == 100
 
 
 def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: DeadLetters) -> None:
     limit = 2**20 // 4096 // 4
 
-    letters.park_unreadable([(Identity("7", 1, 5), b"{}", "range: hot"), (Identity("7", 1, 6), b"{}", "range: hot")])
-    letters.park_unreadable([(Identity("7", 1, 5), b"{}", "range: hot")])
-    dropped = letters.park_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)])
+    letters.add_unreadable([(Identity("7", 1, 5), b"{}", "range: hot"), (Identity("7", 1, 6), b"{}", "range: hot")])
+    letters.add_unreadable([(Identity("7", 1, 5), b"{}", "range: hot")])
+    dropped = letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)])
 
     assert dropped == 5
     assert list(letters.identities()) == [("7", 1, 5), ("7", 1, 6)]
@@ -129,7 +129,7 @@ def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: D
     assert second.attempts == 1
     fill(letters)
     with pytest.raises(DeadLettersFull):
-        letters.park_unreadable([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
+        letters.add_unreadable([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
 
 
 def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, sys; from server.samples import a_reading; "
         "from aoii.server.dead_letters.store import DeadLetters; "
-        "DeadLetters(pathlib.Path(sys.argv[1]), 1).park([a_reading(9)], 'database_away', ''); os.kill(os.getpid(), 9)"
+        "DeadLetters(pathlib.Path(sys.argv[1]), 1).add([a_reading(9)], 'database_away', ''); os.kill(os.getpid(), 9)"
     )
     environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -158,7 +158,7 @@ def damage(path: Path, marker: bytes) -> None:
 
 def filled(path: Path, count: int = 200) -> None:
     with contextlib.closing(DeadLetters(path, 4)) as letters:
-        letters.park([a_reading(number) for number in range(count)], "database_away", "")
+        letters.add([a_reading(number) for number in range(count)], "database_away", "")
 
 
 def test_a_file_that_is_no_database_is_kept_beside_a_new_one(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_database_is_kept_beside_a_new_one(tmp_path: Path) -> 
 
     with contextlib.closing(DeadLetters(path, 1)) as letters:
         (recovery,) = letters.recoveries
-        letters.park([a_reading(1)], "bad_row", "")
+        letters.add([a_reading(1)], "bad_row", "")
 
     assert recovery.kept_as.read_bytes() == b"not a database at all" * 500
     assert (recovery.salvaged, recovery.corrupt, recovery.lost, recovery.is_lost_exact) == (0, 0, 1, False)
@@ -181,7 +181,7 @@ def test_from_a_damaged_file_what_passes_is_kept_and_what_is_gone_is_counted(tmp
     with contextlib.closing(DeadLetters(path, 4)) as letters:
         (recovery,) = letters.recoveries
         kept = letters.letters(1000)
-        letters.park([a_reading(1000)], "bad_row", "")
+        letters.add([a_reading(1000)], "bad_row", "")
         newest = letters.letters(1, reason="bad_row")[0]
 
     assert recovery.salvaged == len(kept) > 150
@@ -262,7 +262,7 @@ def test_an_older_file_is_brought_up_to_date_with_everything_in_it(tmp_path: Pat
 
     with contextlib.closing(DeadLetters(path, 1)) as letters:
         first, second = letters.letters(9)
-        letters.park([a_reading(1)], "bad_row", "")
+        letters.add([a_reading(1)], "bad_row", "")
         third = letters.letters(1, after_id=second.id)[0]
 
     assert (first.id, first.reason, first.detail, first.node, first.epoch, first.counter, first.digest) == (
@@ -301,9 +301,9 @@ def test_a_file_of_a_newer_aoii_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_only_what_a_person_has_seen_is_dropped(letters: DeadLetters) -> None:
-    letters.park([a_reading(1), a_reading(2)], "mismatch", "")
+    letters.add([a_reading(1), a_reading(2)], "mismatch", "")
     seen = letters.letters(9)
-    letters.park([a_reading(2)], "database_away", "")  # it came again meanwhile
+    letters.add([a_reading(2)], "database_away", "")  # it came again meanwhile
 
     assert letters.drop(seen) == seen[:1]
     assert [letter.counter for letter in letters.letters(9)] == [2]
@@ -315,9 +315,9 @@ def test_a_lock_of_somebody_else_is_the_worlds_fault(letters: DeadLetters, tmp_p
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(WorldError, match="locked"):
-        letters.park([a_reading(1)], "bad_row", "")
+        letters.add([a_reading(1)], "bad_row", "")
     other.execute("ROLLBACK")
     other.close()
 
-    letters.park([a_reading(1)], "bad_row", "")
+    letters.add([a_reading(1)], "bad_row", "")
     assert a_reading(1).identity == Identity(*next(letters.identities()))

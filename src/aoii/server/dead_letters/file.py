@@ -11,14 +11,13 @@ import sqlite3
 import time
 import zlib
 from pathlib import Path
-from typing import Literal, get_args
 
+from aoii.broker.messages import DeliveryStatus
 from aoii.core.errors import WorldError
 from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery, Schema
 
-Reason = Literal["database_away", "bad_row", "mismatch", "malformed", "corrupt"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
+REASONS: tuple[DeliveryStatus, ...] = ("database_away", "bad_row", "mismatch", "malformed", "corrupt")
 
 VERSION = 1  # 0: without checksums, and the number of a removed letter could be given to another one
 PAGE_BYTES = 4096
@@ -72,7 +71,7 @@ def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sql
             _create(connection)
         for pragma in (
             "journal_mode = WAL",
-            "synchronous = FULL",  # parked means done: it has to survive a power cut
+            "synchronous = FULL",  # what is added has to survive a power cut
             f"max_page_count = {max_pages}",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -1,11 +1,12 @@
 """Dead letters: what the server took over and could not store, kept where a person can see it.
 
-A local SQLite file, never the database that failed. A letter is unique by identity and digest, so parking twice changes
-only its counts. Readings are never dropped: at the cap `DeadLettersFull` is raised, and the server stops acknowledging.
+A local SQLite file, never the database that failed. A letter is unique by identity and digest, so adding it twice
+changes only its counts. Readings are never dropped: at the cap `DeadLettersFull` is raised, and the server stops
+acknowledging.
 Payloads that are no messages go to a ring of bounded size, the oldest dropped and counted; but one whose identity can
 be read is kept like a reading, because its gateway is told that we have it, and forgets it.
 
-Letters parked because the database was away are replayed by the server itself; the others only by hand. The command
+Letters of a database that was away are replayed by the server itself; the others only by hand. The command
 line does that in a process of its own (`visit`) while the server runs: every act is one short transaction, and no
 number is ever given to a second letter.
 """
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii.broker.messages import Identity, Reading, encode_reading, payload_digest
+from aoii.broker.messages import DeliveryStatus, Identity, Reading, encode_reading, payload_digest
 from aoii.core.errors import WorldError
 from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery
@@ -27,19 +28,18 @@ from aoii.server.dead_letters.file import (
     PAGE_BYTES,
     REASONS,
     VERSION,
-    Reason,
     check_version,
     letter_checksum,
     open_file,
 )
 
-__all__ = ["PAGE_BYTES", "REASONS", "DeadLetter", "DeadLetters", "DeadLettersFull", "Letters", "Reason", "visit"]
+__all__ = ["PAGE_BYTES", "REASONS", "DeadLetter", "DeadLetters", "DeadLettersFull", "Letters", "visit"]
 
 RING_LIMIT = 1000  # malformed payloads: enough to see what a peer does wrong
 RING_SHARE = 4  # the ring takes at most one part in four of the cap (a payload is cut to one page)
 NEAR_CAP = 0.95
 
-PARK = """
+ADD = """
 INSERT INTO letters
     (reason, detail, node, epoch, counter, digest, payload, first_unix_ms, last_unix_ms, attempts, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
@@ -59,7 +59,7 @@ class DeadLetter:
     """One letter; times are Unix milliseconds of this machine's clock, `node` to `digest` None without identity."""
 
     id: int
-    reason: Reason
+    reason: DeliveryStatus
     detail: str
     node: str | None
     epoch: int | None
@@ -73,7 +73,7 @@ class DeadLetter:
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is what was parked."""
+        """Whether it is what was added."""
         content = self.node, self.epoch, self.counter, self.digest, self.payload, self.first_unix_ms
         return self.checksum == letter_checksum(*content)
 
@@ -101,7 +101,7 @@ class Letters:
         with self._lock:
             self._connection.close()
 
-    def letters(self, limit: int, after_id: int = 0, reason: Reason | None = None) -> list[DeadLetter]:
+    def letters(self, limit: int, after_id: int = 0, reason: DeliveryStatus | None = None) -> list[DeadLetter]:
         """At most `limit` letters with an id above `after_id`, ascending, of one reason or of all."""
         if reason is None:
             return self._read("WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)
@@ -111,7 +111,7 @@ class Letters:
         """The letter of this number; None when there is none."""
         return next(iter(self._read("WHERE id = ?", id_)), None)
 
-    def change_reasons(self, changes: Iterable[tuple[int, Reason, str]]) -> None:
+    def change_reasons(self, changes: Iterable[tuple[int, DeliveryStatus, str]]) -> None:
         """Give letters, by number, another reason and detail, after a replay that failed; counts as an attempt.
 
         Raises:
@@ -146,7 +146,7 @@ class Letters:
             forget = "DELETE FROM letters WHERE id = ? AND reason = ? AND attempts = ?"
             return [one for one in letters if connection.execute(forget, (one.id, one.reason, one.attempts)).rowcount]
 
-    def counts(self) -> dict[Reason, int]:
+    def counts(self) -> dict[DeliveryStatus, int]:
         """Number of letters by reason; every reason is there."""
         with self._translated():
             rows = self._connection.execute("SELECT reason, count(*) FROM letters GROUP BY reason").fetchall()
@@ -252,7 +252,7 @@ class DeadLetters(Letters):
             self.recoveries.append(recovery)
         return connection
 
-    def park(self, readings: Sequence[Reading], reason: Reason, detail: str) -> None:
+    def add(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
         """Keep readings for `reason`, durably; one that is here already gets the new reason and one attempt more.
 
         Raises:
@@ -266,9 +266,9 @@ class DeadLetters(Letters):
             key = (who.node, who.epoch, who.counter, reading.digest()) if who else (None, None, None, None)
             letters.append(_letter(reason, detail, key, encode_reading(reading, 1), now))
         with self._transaction() as connection:
-            connection.executemany(PARK, letters)
+            connection.executemany(ADD, letters)
 
-    def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+    def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         """Keep malformed payloads whose identity can be read, each with what is wrong with it, durably.
 
         Raises:
@@ -278,7 +278,7 @@ class DeadLetters(Letters):
         now = _unix_ms()
         with self._transaction() as connection:
             connection.executemany(
-                PARK,
+                ADD,
                 [
                     _letter(
                         "malformed", detail, (who.node, who.epoch, who.counter, payload_digest(payload)), payload, now
@@ -287,7 +287,7 @@ class DeadLetters(Letters):
                 ],
             )
 
-    def park_malformed(self, payloads: Sequence[tuple[bytes, str]]) -> int:
+    def add_malformed(self, payloads: Sequence[tuple[bytes, str]]) -> int:
         """Keep payloads that nobody is known to have sent, each with its fault; how many payloads had to be dropped.
 
         Raises:
@@ -298,7 +298,7 @@ class DeadLetters(Letters):
         letters = [_letter("malformed", detail, nobody, payload[:PAGE_BYTES], now) for payload, detail in payloads]
         try:
             with self._transaction() as connection:
-                connection.executemany(PARK, letters[-self._ring_limit :])
+                connection.executemany(ADD, letters[-self._ring_limit :])
                 held: int = connection.execute(f"SELECT count(*) FROM letters WHERE {IN_RING}").fetchone()[0]  # noqa: S608 - a constant
                 over = max(0, held - self._ring_limit)
                 _drop_malformed(connection, over)
@@ -307,7 +307,7 @@ class DeadLetters(Letters):
         return over + len(letters[: -self._ring_limit])
 
     def waiting(self, limit: int) -> list[DeadLetter]:
-        """The oldest letters that were parked because the database was away, to be replayed."""
+        """The oldest letters of a database that was away, to be replayed."""
         return self._read("WHERE reason = 'database_away' ORDER BY id LIMIT ?", limit)
 
     @contextlib.contextmanager
@@ -332,13 +332,13 @@ class DeadLetters(Letters):
 
 
 def _letter(
-    reason: Reason,
+    reason: DeliveryStatus,
     detail: str,
     key: tuple[str | None, int | None, int | None, str | None],
     payload: bytes,
     now_ms: int,
 ) -> tuple[object, ...]:
-    """The values of PARK."""
+    """The values of ADD."""
     return reason, detail, *key, payload, now_ms, now_ms, letter_checksum(*key, payload, now_ms)
 
 

@@ -1,0 +1,56 @@
+"""The circuit breaker in front of the database: a table, without a socket, a file or a clock.
+
+Source: Nygard, "Release It!", 2007; Fowler, "CircuitBreaker", 2014.
+"""
+
+from aoii.core.errors import ProgramError
+
+CLOSED = "closed"  # the database takes rows
+OPEN = "open"  # it is known to be away: readings become dead letters at once
+HALF_OPEN = "half_open"  # it answers again; whether it takes rows is not known (a full table answers, too)
+
+STORED = "stored"  # an insert got through
+FAILED = "failed"  # an insert failed, after all its tries
+ANSWERED = "answered"  # the probe got through
+
+RULES = {
+    (CLOSED, STORED): CLOSED,
+    (CLOSED, FAILED): OPEN,
+    (CLOSED, ANSWERED): CLOSED,
+    (OPEN, ANSWERED): HALF_OPEN,
+    (HALF_OPEN, STORED): CLOSED,
+    (HALF_OPEN, FAILED): OPEN,
+    (HALF_OPEN, ANSWERED): HALF_OPEN,
+}
+
+
+class CircuitBreaker:
+    """How often an insert is tried before its readings become dead letters.
+
+    Without it every batch would wait for all its retries while the database is away, and the broker's queue would
+    overflow. It begins OPEN: nothing is known of the database before its first answer.
+
+    Args:
+        max_retries: Retries of an insert while the database is believed to take rows.
+    """
+
+    def __init__(self, max_retries: int) -> None:
+        self._max_retries = max_retries
+        self.state = OPEN
+
+    def handle(self, event: str) -> bool:
+        """Take STORED, FAILED or ANSWERED; whether the state changed.
+
+        Raises:
+            ProgramError: The table has no such transition.
+        """
+        after = RULES.get((self.state, event))
+        if after is None:
+            raise ProgramError(f"circuit breaker {self.state} cannot take {event}")
+        changed = after != self.state
+        self.state = after
+        return changed
+
+    def tries(self) -> int:
+        """Tries that the next insert has; 0: none, its readings become dead letters at once."""
+        return {CLOSED: 1 + self._max_retries, HALF_OPEN: 1, OPEN: 0}[self.state]
