@@ -39,8 +39,9 @@ def test_the_overview_shows_the_worst_first(url: str, visit: Visitor) -> None:
     tiles = visited.page.locator(".tile")
     expect(tiles).to_have_count(NODES + 1)
 
-    for place, texts in enumerate([("20", "silent"), ("21", "no packets yet"), ("4", "reporting"), ("1", "estimate correct")]):
-        expect(tiles.nth(place)).to_contain_text(f"Node {texts[0]}{texts[1]}")
+    first = [("20", "silent"), ("21", "no packets yet"), ("4", "reporting"), ("1", "estimate correct")]
+    for place, (node, state) in enumerate(first):
+        expect(tiles.nth(place)).to_contain_text(f"Node {node}{state}")
     expect(tiles.nth(12)).to_contain_text("Node 11")
     expect(tiles.nth(20)).to_contain_text("Node 19")
     visited.shot("twenty-nodes")

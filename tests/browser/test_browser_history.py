@@ -115,29 +115,17 @@ def test_no_line_goes_over_a_hole_in_the_log(url: str, visit: Visitor) -> None:
 
     drawn = visited.page.evaluate(
         """async () => {
+          const {decodeHistory} = await import("/static/api.js");
           const {extremes} = await import("/static/series.js");
           const query = "node=7&start=2016-01-03T00:00:00Z&end=2016-01-10T00:00:00Z";
-          const past = await (await fetch("/api/series?" + query)).json();
-          const [times, , , , , , , high] = extremes(past.measured, [], 1);
-          return times.map((second, place) => [new Date(second * 1000).toISOString(), high[place]]);
+          const {measured} = decodeHistory(await (await fetch("/api/series?" + query)).json());
+          const {time, max_measured} = extremes(measured, [], "temp");
+          return time.map((second, place) => [new Date(second * 1000).toISOString(), max_measured[place]]);
         }"""
     )
 
     inside = [value for at, value in drawn if "2016-01-04T02:59:00.000Z" < at < "2016-01-04T06:00"]
     assert inside == [None]
-
-
-def test_over_a_silence_no_belief_is_drawn(url: str, visit: Visitor) -> None:
-    line = visit(url).page.evaluate(
-        """async () => {
-          const {beliefLine} = await import("/static/series.js");
-          const packet = (ms) => [ms, 20, 40, 19, 39, "event", 1];
-          return beliefLine([], [packet(60000), packet(120000), packet(9000000)], [], 60000, 4200000);
-        }"""
-    )
-
-    assert [ms for ms, temp, _ in line if temp is None] == [120001]
-    assert [temp for _, temp, _ in line] == [19, 20, 19, 20, None, 19, 20]
 
 
 def test_a_node_without_a_log_shows_what_arrived(url: str, visit: Visitor) -> None:

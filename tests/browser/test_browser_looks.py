@@ -4,7 +4,6 @@ The screenshots in the test's temporary folder are for people: look at them afte
 """
 
 import itertools
-import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from browser.pages import DESK, PHONE, Visitor, stage
 from servers import Mosquitto
 from web.recorded import START_MS, minutes, store
 
-SOURCE = Path(__file__).parent.parent.parent / "src" / "aoii" / "web"
 PAGES = {
     "fleet": ("#fleet", ".tile"),
     "node": ("#node=1", "#packets"),
@@ -112,10 +110,9 @@ def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
     page.evaluate("document.documentElement.style.setProperty('--muted', '#8a97a5')")
     page.evaluate("document.querySelector('#search').removeAttribute('aria-label')")
 
-    assert [text for text, ratio in page.evaluate(FAINT, [NORMAL, LARGE]) if text.startswith(("7 nodes", "Measurement times"))] == [
-        "7 nodes",
-        "Measurement times, in your time zone.",
-    ]
+    faint = [text for text, ratio in page.evaluate(FAINT, [NORMAL, LARGE])]
+    assert "7 nodes" in faint
+    assert "Measurement times, in your time zone." in faint
     assert len(page.evaluate(NAMELESS)) == 1
 
 
@@ -163,29 +160,6 @@ def test_the_keyboard_goes_from_the_skip_link_through_the_page_in_the_order_of_r
     expect(page.locator(".filter").first).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert visited.page.url.endswith("#fleet")
-
-
-def test_both_languages_have_the_same_words_and_every_word_that_is_used(url: str, visit: Visitor) -> None:
-    found = visit(url).page.evaluate(
-        """async () => {
-          const {speak} = await import("/static/words.js");
-          const used = [...document.querySelectorAll("[data-word], [data-label], [data-title], [data-hint]")]
-            .flatMap(({dataset}) => [dataset.word, dataset.label, dataset.title, dataset.hint]).filter(Boolean);
-          const names = (words, before) => Object.entries(words).flatMap(([name, word]) =>
-            typeof word === "object" ? names(word, `${before}${name}.`) : [before + name]).sort();
-          return {used, en: names(speak("en").words, ""), ko: names(speak("ko").words, "")};
-        }"""
-    )
-
-    assert found["en"] == found["ko"]
-    assert set(found["used"]) <= set(found["en"])
-    notes = set(re.findall(r'\("(\w+)", \{', (SOURCE / "hops.py").read_text(encoding="utf-8")))
-    assert {f"notes.{code}" for code in notes} == {word for word in found["en"] if word.startswith("notes.")}
-    spoken = set[str]()
-    for script in (SOURCE / "static").glob("*.js"):
-        spoken |= set(re.findall(r"\bwords\.(\w+)", script.read_text(encoding="utf-8")))
-    groups = {word.partition(".")[0] for word in found["en"]}
-    assert spoken - {"js"} <= groups
 
 
 def test_a_page_whose_session_has_ended_leads_to_the_form_which_is_legible_too(

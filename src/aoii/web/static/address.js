@@ -13,8 +13,12 @@ import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
  * @property {number | null} to Unix ms
  */
 
-/** @type {Record<string, ViewName>} */
-const PLAIN = { fleet: "fleet", pipeline: "pipeline", delivery: "pipeline" }; // the last is in older bookmarks
+/** @type {Map<string, ViewName>} */
+const PLAIN = new Map([
+  ["fleet", "fleet"],
+  ["pipeline", "pipeline"],
+  ["delivery", "pipeline"], // in older bookmarks
+]);
 
 /**
  * What an address means.
@@ -24,7 +28,7 @@ const PLAIN = { fleet: "fleet", pipeline: "pipeline", delivery: "pipeline" }; //
  */
 export function read(hash) {
   const text = hash.replace(/^#/, "");
-  const plain = PLAIN[text];
+  const plain = PLAIN.get(text);
   if (plain) return { ...empty(), view: plain };
   const wanted = new URLSearchParams(text);
   const node = wanted.get("node");

@@ -147,13 +147,12 @@ export class App {
       return;
     }
     if (event.status) this.#take(event.status);
-    if (name === "news") {
-      this.views[this.#followed].take(event);
-      return;
-    }
-    this.#arrived = event.view;
-    this.views[this.#followed].begin(event);
-    this.#show();
+    const view = this.views[this.#followed];
+    if (name === "snapshot") {
+      this.#arrived = event.view;
+      view.begin(event);
+    } else view.take(event);
+    if (event.status) this.#show();
   }
 
   /** @param {import("./api.js").Status} status */
@@ -162,7 +161,6 @@ export class App {
     this.#connect(status.database_away !== null || !status.broker_up ? "partly" : "live");
     this.#showNotices(status);
     this.#showTabs(status);
-    if (this.#shown) this.#show();
   }
 
   /* --- what every view has --- */

@@ -56,7 +56,8 @@ export class NodeView {
     this.past = null;
     /** @type {Points} */
     this.points = noPoints();
-    this.spanS = 0; // of the points
+    /** @type {number} of the points */
+    this.spanS = 0;
     /** @type {StreamEvent["neighbours"]} */
     this.neighbours = null;
     /** @type {import("./api.js").Estimate[]} */
