@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench faults models docs lock clean help
+.PHONY: run test lint bench faults models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -22,7 +22,7 @@ lint: ## check style, format and types, and the locks for known vulnerabilities
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m ruff format --check
 	@.venv/bin/python -m mypy
-	@.venv/bin/python scripts/audit.py
+	@scripts/audit
 
 bench: ## run the benchmarks
 	@scripts/set-up test
@@ -36,20 +36,23 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 models: ## run the stateful models of outbox, broker link and radio link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
 	@scripts/set-up test
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
-		tests/gateway/test_outbox.py::TestWorld tests/server/test_server_link.py::TestLink \
-		tests/edge/test_edge_model.py::TestModel $(ARGS)
+		tests/gateway/test_outbox.py::TestWorld tests/server/test_link_model.py::TestLink \
+		tests/edge/test_node_model.py::TestModel $(ARGS)
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test
-	@.venv/bin/python -m aoii.reference
+	@.venv/bin/python -m aoii.commands.reference
+
+docs-site: ## build the documentation site into site/, with a page for each module; fails on a link that leads nowhere
+	@scripts/docs-site
 
 lock: ## resolve the dependencies of pyproject.toml anew into requirements/*.txt (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS)
 
 clean: ## remove what these targets made: .venv, caches, build output. Your data/ and .env stay
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
 
 help:
 	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
-	@sed -n 's/^\([a-z]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'

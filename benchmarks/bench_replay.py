@@ -16,13 +16,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from aoii import recordings
 from aoii.core.learner import Learner
 from aoii.lab import losses, pretrain
 from aoii.lab.fast import FastLearner
 from aoii.lab.policies import POLICIES
 from aoii.lab.replay import Options, replay
-from aoii.recordings import Series
+from aoii.simulation import recordings
+from aoii.simulation.recordings import Series
 
 
 def days(samples: int) -> Series:

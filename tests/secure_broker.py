@@ -5,8 +5,9 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from aoii import certs
-from aoii.settings import Mqtt, Tls
+from aoii.security import authority
+from aoii.security.tls import Tls
+from aoii.settings import Mqtt
 from servers import AS_ROOT, Mosquitto, free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy" / "mosquitto"
@@ -21,10 +22,10 @@ class SecureBroker(Mosquitto):
         super().__init__(folder)
         self.password_port = free_port()
         self.certs = folder / "certs"
-        certs.make_authority(self.certs)
-        certs.make_server(self.certs, "broker", ["localhost", "127.0.0.1"])
+        authority.make_authority(self.certs)
+        authority.make_server(self.certs, "broker", ["localhost", "127.0.0.1"])
         for user in USERS:
-            certs.make_client(self.certs, user)
+            authority.make_client(self.certs, user)
         self.acl = folder / "acl"
         self.acl.write_bytes((DEPLOY / "acl").read_bytes())
         passwords = folder / "passwd"
@@ -71,6 +72,6 @@ def expired(folder: Path, name: str, *hosts: str) -> None:
     """Make a certificate that ended yesterday, of the authority in `folder`."""
     long_ago = datetime.now(UTC) - timedelta(days=3)
     if hosts:
-        certs.make_server(folder, name, hosts, days=2, now=long_ago)
+        authority.make_server(folder, name, hosts, days=2, now=long_ago)
     else:
-        certs.make_client(folder, name, days=2, now=long_ago)
+        authority.make_client(folder, name, days=2, now=long_ago)

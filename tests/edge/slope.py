@@ -1,6 +1,6 @@
 """What stands in for the learner where only the pictures of node and gateway are in question."""
 
-from aoii.core.plan import Plan
+from aoii.core.forecast import Plan
 
 
 class Slope:

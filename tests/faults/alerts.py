@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from aoii import doctor, doctor_stations
+from aoii.commands import doctor, doctor_stations
 from aoii.settings import BY_NAME
 from faults import scenarios
 from faults.outsider import outsider

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from aoii.core.forecast import HOLD
 from aoii.core.frames import BACKFILL, EVENT, HEARTBEAT, LOW_BATTERY, Rejected, Uplink, decode_ack, encode_uplink
-from aoii.core.plan import HOLD
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
-from aoii.node_keys import NodeKey
+from aoii.security.node_keys import NodeKey
 from faults.recorder import Content, Key, Recorder
 from servers import pty_port
 

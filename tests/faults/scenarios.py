@@ -656,8 +656,8 @@ def pair(scene: Scene) -> None:
 
 # --- exact instants ---------------------------------------------------------------------------------------------------
 
-# Where a station can be told to die (aoii.failpoints), in the order of the data path; with the station and the highest
-# pass at which it dies: batches are rarer than readings.
+# Where a station can be told to die (aoii.runtime.failpoints), in the order of the data path; with the station and the
+# highest pass at which it dies: batches are rarer than readings.
 FAILPOINTS = {
     "outbox_commit": ("gateway", 20),
     "radio_ack": ("gateway", 100),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aoii.core.forecast import HOLD, PROVISIONED
 from aoii.core.frames import (
     EVENT,
     MAC_BYTES,
@@ -27,15 +28,14 @@ from aoii.core.frames import (
     encode_uplink,
 )
 from aoii.core.link import Link
-from aoii.core.plan import HOLD, PROVISIONED
 from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
-from aoii.gateway.bridge import REPLAY_WINDOW
 from aoii.gateway.drivers.outbox_db import Store
-from aoii.gateway.ledger import Ledger
+from aoii.gateway.intake import Ledger
+from aoii.gateway.node_state import REPLAY_WINDOW
 from aoii.gateway.receiver import Receiver
-from aoii.monitoring import metrics
-from aoii.node_keys import KeyRing, NodeKey, write
+from aoii.runtime import metrics
+from aoii.security.node_keys import KeyRing, NodeKey, write
 from aoii.settings import load
 
 NODES = range(1, 5)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pymysql
 
-from aoii import node_keys
+from aoii.security import node_keys
 from faults.audit import Audit
 from faults.old_node import OldNode
 from faults.proxy import Loop, Proxy

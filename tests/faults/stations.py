@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 import aoii
-from aoii.cli import PARENT_VARIABLE
+from aoii.runtime.shutdown import PARENT_VARIABLE
 from servers import until
 
 STOP_S = 10.0  # a graceful stop may take this long, by contract

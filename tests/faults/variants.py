@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from aoii import cli
 from aoii.broker.client import Client, Message, Published
 from aoii.broker.messages import Committed, Identity
+from aoii.commands import main
 
 
 def without_unique_key() -> None:
@@ -49,7 +49,7 @@ def without_generation_guard() -> None:
 
 def stepping_clock() -> None:
     """The machine's wall clock is off by the milliseconds that stand in the file CLOCK_STEPS, from call to call."""
-    from aoii.clock import Clock
+    from aoii.runtime.clock import Clock
 
     steps = Path(os.environ["CLOCK_STEPS"])
     steady = Clock.unix_ms
@@ -64,4 +64,4 @@ VARIANTS: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     VARIANTS[sys.argv[1]]()
-    raise SystemExit(cli.main(sys.argv[2:]))
+    raise SystemExit(main.main(sys.argv[2:]))

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aoii import node_keys, settings
+from aoii import settings
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, Status, ack_topic, encode_commit_ack
+from aoii.core.forecast import HOLD
 from aoii.core.frames import EVENT, Ack, Rejected, Uplink, decode_ack, encode_uplink
-from aoii.core.plan import HOLD
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
 from aoii.gateway.gateway import Gateway
-from aoii.monitoring import metrics
-from aoii.node_keys import NodeKey
+from aoii.runtime import metrics
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
 from servers import until
 
 KEY = bytes(range(16))

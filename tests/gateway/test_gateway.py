@@ -19,18 +19,18 @@ from urllib.error import HTTPError
 
 import pytest
 
-from aoii import node_keys
 from aoii.broker.client import CONNECT_TIMEOUT_S
 from aoii.broker.messages import Committed, Identity, payload_digest
-from aoii.clock import Clock, day_fraction
 from aoii.core.errors import InputError
+from aoii.core.forecast import NodeSettings, Plan
 from aoii.core.frames import BACKFILL, HEARTBEAT
-from aoii.core.plan import NodeSettings, Plan
 from aoii.gateway import gateway as station
 from aoii.gateway import outbox
 from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.gateway import Gateway
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
+from aoii.runtime.clock import Clock, day_fraction
+from aoii.security import node_keys
 from aoii.settings import Settings
 from gateway.reference_mlp import ReferenceNode, random_model, source
 from gateway.station import (

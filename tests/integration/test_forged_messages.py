@@ -9,7 +9,7 @@ from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC, Identity, Reading, decode_message
 from aoii.gateway import outbox
 from aoii.server.db import open_database
-from aoii.server.dead_letter import DeadLetters
+from aoii.server.dead_letters.store import DeadLetters
 from gateway import station
 from gateway.station import EPOCH, NODE, Counts, OwnNode
 from server import doubles

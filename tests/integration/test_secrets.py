@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aoii import node_keys
-from aoii.node_keys import NodeKey
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
 from gateway.station import OwnNode
 from secure_broker import PASSWORD, SecureBroker
 from servers import MariaDB, Server, free_port, pty_port, until

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from aoii import node_keys
+from aoii.core.forecast import PROVISIONED
 from aoii.core.frames import Ack, NodeSettings, Uplink, decode_ack, decode_uplink
 from aoii.core.link import Send
-from aoii.core.plan import PROVISIONED
 from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
 from aoii.core.trigger import Hold
 from aoii.edge.node import Node
-from aoii.node_keys import NodeKey
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
 from servers import Mosquitto, free_port, pty_port, until
 
 KEY = bytes(range(16))

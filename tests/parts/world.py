@@ -6,15 +6,15 @@ The same source runs on CPython and on MicroPython.
 import hashlib
 
 from aoii.core import frames
+from aoii.core.forecast import NodeSettings, Plan
 from aoii.core.frames import Rejected
 from aoii.core.link import TIMING
-from aoii.core.plan import NodeSettings, Plan
 from aoii.edge.drivers.board_flash import FlashStore, Pillow, Shelf
 from aoii.edge.drivers.board_node import Parts, Station
 from aoii.edge.drivers.board_radio import Radio
 from aoii.edge.drivers.board_sensor import Aht20, Battery
-from aoii.edge.journal import Journal
 from aoii.edge.node import Node
+from aoii.edge.sample_log import Journal
 from gateway_twin import GatewayTwin
 from parts import models
 from vectors.replay import Chance
@@ -24,8 +24,8 @@ if MYPY:
     from collections.abc import Callable
     from typing import Protocol
 
-    from aoii.core.shapes import Predictor
-    from aoii.edge.journal import Model
+    from aoii.core.interfaces import Predictor
+    from aoii.edge.sample_log import Model
 
     class Learning(Model, Predictor, Protocol):
         """A learner: with thresholds that may change, and with a dump."""

@@ -113,8 +113,9 @@ class StationProcess:
     def start(self) -> None:
         command = (
             "import sys; from aoii import settings; "
-            f"from aoii.monitoring import logs; from aoii.server import {self._station} as station; "
-            "values = settings.load(); logs.configure('server', values.logs); sys.exit(station.run(values))"
+            f"from aoii.runtime import logs; from aoii.server import {self._station} as station; "
+            "values = settings.load(); logs.configure('server', values.logs.level, as_json=values.logs.json); "
+            "sys.exit(station.run(values))"
         )
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aoii.broker.messages import Identity, Reading
-from aoii.server.dead_letter import DeadLetters, DeadLettersFull
+from aoii.server.dead_letters.store import DeadLetters, DeadLettersFull
 from aoii.settings import Database as DatabaseSettings
 from servers import MariaDB
 

@@ -18,11 +18,11 @@ from zlib import crc32
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from aoii import recordings  # noqa: E402
 from aoii.core import frames, link  # noqa: E402
 from aoii.core.frames import NodeSettings  # noqa: E402
 from aoii.core.learner import Learner  # noqa: E402
 from aoii.core.store import RamStore  # noqa: E402
+from aoii.simulation import recordings  # noqa: E402
 from vectors import replay  # noqa: E402 - found by the line above
 
 Case = dict[str, Any]

@@ -7,8 +7,8 @@ file.
 import hashlib
 
 from aoii.core import frames, link, stream
+from aoii.core.forecast import Plan, estimate
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
-from aoii.core.plan import Plan, estimate
 from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 

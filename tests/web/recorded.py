@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from aoii import recordings
 from aoii.broker.messages import Estimate, Identity, Reading
-from aoii.clock import day_fraction, local_text, utc
+from aoii.runtime.clock import day_fraction, local_text, utc
 from aoii.server.db import Database, EdgeLogRow
+from aoii.simulation import recordings
 
 BETA_TEMP, BETA_HUM = 0.5, 3.0
 PERIOD_MS = 60_000

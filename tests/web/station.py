@@ -8,11 +8,11 @@ from servers import Server
 PROGRAM = """
 import sys
 from aoii import settings
-from aoii.monitoring import logs
-from aoii.web import app, stations
-stations.ASK_S = 0.5  # tests have no time
+from aoii.runtime import logs
+from aoii.web import app, station_poller
+station_poller.ASK_S = 0.5  # tests have no time
 values = settings.load()
-logs.configure("web", values.logs)
+logs.configure("web", values.logs.level, as_json=values.logs.json)
 sys.exit(app.run(values))
 """
 

@@ -23,8 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aoii import tls
 from aoii.core.errors import InputError
+from aoii.security import tls
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the picture was right (Maatouk, Kriouile, Assaad,
 Ephremides, IEEE/ACM ToN 2020, arXiv 1907.06604), taken at the node's sample instants. Lab and demo use this meter,
-and the gateway's metrics bound the same quantity from below (`gateway/vitals.py`). It refuses to judge right and wrong
-itself: that is `trigger.is_wrong`.
+and the gateway's metrics bound the same quantity from below (`gateway/node_metrics.py`). It refuses to judge right and
+wrong itself: that is `trigger.is_wrong`.
 """
 
 

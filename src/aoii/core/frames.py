@@ -13,8 +13,8 @@ import struct
 from collections import namedtuple
 
 from .errors import ProgramError
-from .plan import DAMPED, Plan
-from .plan import NodeSettings as NodeSettings  # noqa: PLC0414 - given on: it is part of what goes over the air
+from .forecast import DAMPED, Plan
+from .forecast import NodeSettings as NodeSettings  # noqa: PLC0414 - given on: it is part of what goes over the air
 
 MYPY = False  # for type checkers only: MicroPython has no collections.abc
 if MYPY:

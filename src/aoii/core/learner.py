@@ -15,7 +15,7 @@ import struct
 from array import array
 
 from . import prior
-from .plan import DAMPED, HOLD, Plan, estimate_pair
+from .forecast import DAMPED, HOLD, Plan, estimate_pair
 
 LAGS = (1, 2, 3, 5)  # eq. 1: differences to the readings so many samples ago
 MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: and to exponential means of these weights

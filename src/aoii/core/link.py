@@ -11,8 +11,9 @@ What both ends hold, and why they agree: docs/explanation/link.md.
 import struct
 from collections import namedtuple
 
-from . import volatile
+from . import packed_fields
 from .errors import ProgramError
+from .forecast import HOLD, NodeSettings, Picture, Plan
 from .frames import (
     AGE_LIMIT_S,
     BACKFILL,
@@ -25,13 +26,12 @@ from .frames import (
     decode_ack,
     encode_uplink,
 )
-from .plan import HOLD, NodeSettings, Picture, Plan
 from .store import Backlog, Numbers, Stored
-from .unixclock import UnixClock
+from .unix_clock import UnixClock
 
 MYPY = False
 if MYPY:
-    from .shapes import IsBusy, Random, Store
+    from .interfaces import IsBusy, Random, Store
 
 # States.
 IDLE = "idle"  # nothing waits but, perhaps, backlog
@@ -207,11 +207,11 @@ class Tick:
 
     def dump(self) -> bytes:
         """Where it stands."""
-        return volatile.dump(self, "<qB", ("_now_ms", "_started"))
+        return packed_fields.dump(self, "<qB", ("_now_ms", "_started"))
 
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at`; where it ends."""
-        return volatile.load(self, "<qB", ("_now_ms", "_started"), state, at)
+        return packed_fields.load(self, "<qB", ("_now_ms", "_started"), state, at)
 
 
 class Budget:
@@ -240,11 +240,11 @@ class Budget:
 
     def dump(self) -> bytes:
         """What is left."""
-        return volatile.dump(self, "<qq", ("_level_us", "_at_ms"))
+        return packed_fields.dump(self, "<qq", ("_level_us", "_at_ms"))
 
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at`; where it ends."""
-        return volatile.load(self, "<qq", ("_level_us", "_at_ms"), state, at)
+        return packed_fields.load(self, "<qq", ("_level_us", "_at_ms"), state, at)
 
     def _refilled(self, now_ms: int) -> int:
         return min(self._limit_us, self._level_us + (now_ms - self._at_ms) * self._duty_permille // 2)
@@ -451,7 +451,7 @@ class Link:
         item = self.item
         return (
             bytes((_STATES.index(self.state),))
-            + volatile.dump(self, _FORM, _NAMES)
+            + packed_fields.dump(self, _FORM, _NAMES)
             + struct.pack(_SETTINGS, *self.settings)
             + (_NO_ITEM if item is None else struct.pack(_ITEM, item.counter, item.kind, *item[3:]))
             + dump_picture(None if item is None else item.picture)
@@ -469,7 +469,7 @@ class Link:
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at` and `fits`; where it ends."""
         self.state = _STATES[state[at]]
-        at = volatile.load(self, _FORM, _NAMES, state, at + 1)
+        at = packed_fields.load(self, _FORM, _NAMES, state, at + 1)
         end = at + struct.calcsize(_SETTINGS)
         self.settings = NodeSettings(*struct.unpack(_SETTINGS, state[at:end]))
         at, end = end, end + len(_NO_ITEM)

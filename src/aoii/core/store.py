@@ -10,12 +10,12 @@ import struct
 from binascii import crc32
 from collections import namedtuple
 
-from . import volatile
+from . import packed_fields
 from .errors import ProgramError, WorldError
 
 MYPY = False
 if MYPY:
-    from .shapes import Store
+    from .interfaces import Store
 
 SLOT_BYTES = 24
 NUMBER_SLOTS = 2  # written in turn, so that the older record survives a power cut in the newer one's write
@@ -115,11 +115,11 @@ class Numbers:
 
     def dump(self) -> bytes:
         """Where the numbers stand."""
-        return volatile.dump(self, _NUMBERS_FORM, _NUMBERS_NAMES)
+        return packed_fields.dump(self, _NUMBERS_FORM, _NUMBERS_NAMES)
 
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at`; where it ends."""
-        return volatile.load(self, _NUMBERS_FORM, _NUMBERS_NAMES, state, at)
+        return packed_fields.load(self, _NUMBERS_FORM, _NUMBERS_NAMES, state, at)
 
     def fits(self, state: bytes, at: int) -> bool:
         """Whether a `dump` that begins at `at` was made after the last block was reserved, and before the next."""

@@ -8,8 +8,8 @@ Source: the optimal policy over an unreliable channel is a threshold on AoII (Ch
 
 from collections import namedtuple
 
-from . import volatile
-from .plan import HOLD, NodeSettings, Plan
+from . import packed_fields
+from .forecast import HOLD, NodeSettings, Plan
 
 SKIP = "SKIP"  # the words of the older firmware's log
 EVENT = "SEND & TRAIN"
@@ -66,11 +66,11 @@ class Sensor:
 
     def dump(self) -> bytes:
         """What it remembers."""
-        return volatile.dump(self, "<iiH", ("_last_t_c", "_last_h_c", "_same"))
+        return packed_fields.dump(self, "<iiH", ("_last_t_c", "_last_h_c", "_same"))
 
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at`; where it ends."""
-        return volatile.load(self, "<iiH", ("_last_t_c", "_last_h_c", "_same"), state, at)
+        return packed_fields.load(self, "<iiH", ("_last_t_c", "_last_h_c", "_same"), state, at)
 
 
 class Trigger:
@@ -106,11 +106,11 @@ class Trigger:
 
     def dump(self) -> bytes:
         """What it remembers."""
-        return volatile.dump(self, "<II", ("age", "offered_age"))
+        return packed_fields.dump(self, "<II", ("age", "offered_age"))
 
     def load(self, state: bytes, at: int) -> int:
         """Go on from a `dump` that begins at `at`; where it ends."""
-        return volatile.load(self, "<II", ("age", "offered_age"), state, at)
+        return packed_fields.load(self, "<II", ("age", "offered_age"), state, at)
 
 
 class Hold:

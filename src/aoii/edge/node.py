@@ -12,14 +12,14 @@ import struct
 from binascii import crc32
 from collections import namedtuple
 
-from ..core import trigger, volatile
+from ..core import packed_fields, trigger
+from ..core.forecast import HOLD, Picture, Plan, steps_between
 from ..core.frames import BACKFILL, EVENT, HEARTBEAT, LOW_BATTERY, SENSOR_FAULT, NodeSettings
 from ..core.link import PICTURE_BYTES, TIMING, Item, Link, Send, Tick, Timing, dump_picture, load_picture
-from ..core.plan import HOLD, Picture, Plan, steps_between
 
 MYPY = False
 if MYPY:
-    from ..core.shapes import IsBusy, Predictor, Random, Store
+    from ..core.interfaces import IsBusy, Predictor, Random, Store
 
 DAY_MS = 86_400_000
 FAULT_SAMPLES = 3  # one failed measurement is common on I2C and not worth a packet
@@ -180,7 +180,7 @@ class Node:
         body = (
             struct.pack(_HEAD, *self._identity)
             + self._tick.dump()
-            + volatile.dump(self, _FORM, _NAMES)
+            + packed_fields.dump(self, _FORM, _NAMES)
             + self._trigger.dump()
             + self._sensor.dump()
             + dump_picture(self.picture)
@@ -203,7 +203,7 @@ class Node:
         if not self.link.fits(state, len(state) - 4 - len(self.link.dump())):
             return False
         at = self._tick.load(state, head)
-        at = volatile.load(self, _FORM, _NAMES, state, at)
+        at = packed_fields.load(self, _FORM, _NAMES, state, at)
         at = self._trigger.load(state, at)
         at = self._sensor.load(state, at)
         self.picture = load_picture(state, at)

@@ -12,16 +12,15 @@ import time
 from collections.abc import Iterator, Mapping
 from http.server import ThreadingHTTPServer
 
-from aoii import stopping
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate
-from aoii.gateway import legacy, weights
 from aoii.gateway.drivers.outbox_db import Store
-from aoii.gateway.ledger import Ledger
+from aoii.gateway.intake import Ledger
+from aoii.gateway.legacy import old_node, weights
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
-from aoii.monitoring import metrics, status
-from aoii.monitoring.service_manager import ServiceManager, opening
-from aoii.node_keys import KeyRing
+from aoii.runtime import metrics, shutdown, status_port
+from aoii.runtime.systemd import ServiceManager, opening
+from aoii.security.node_keys import KeyRing
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class Gateway:
         self._outbox_folder = own.outbox_path.parent
         model = weights.load(own.mirror_weights) if own.mirror_weights is not None else None
         keys = self._keys = KeyRing(own.node_keys_file)
-        self._old_nodes = {legacy.node_name(own.gateway_id, path): path for path in own.serial_ports}
+        self._old_nodes = {old_node.node_name(own.gateway_id, path): path for path in own.serial_ports}
         self._store = Store(own.outbox_path, own.outbox_max_mb << 20)
         self.publisher = Publisher(settings.mqtt, own.gateway_id, self._store)
         self.ledger = Ledger(own, settings.clock, model, self._store, self.publisher.accepted, self._is_ours)
@@ -66,7 +65,7 @@ class Gateway:
         Raises:
             WorldError: The status port is taken.
         """
-        self._status = status.serve("gateway", self._status_port, self.alive, self.ready)
+        self._status = status_port.serve("gateway", self._status_port, self.alive, self.ready)
         self._observe()
         self.publisher.start()
         self._clock_thread.start()
@@ -221,8 +220,8 @@ def run(settings: Settings) -> int:
     Raises:
         AoiiError: It cannot start.
     """
-    stop = stopping.on_signals()
-    gateway = stopping.unless_asked(stop, lambda: Gateway(settings), opening().turn)
+    stop = shutdown.on_signals()
+    gateway = shutdown.unless_asked(stop, lambda: Gateway(settings), opening().turn)
     if gateway is None:
         log.error("stopped while the outbox was being opened, check the disk", extra={"event": "start_hangs"})
         return 0

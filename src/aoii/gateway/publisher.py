@@ -12,13 +12,12 @@ import threading
 import time
 from concurrent.futures import Future
 
-from aoii import failpoints
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.core.errors import AoiiError, PeerError
 from aoii.gateway.drivers.outbox_db import Settlement, Store
 from aoii.gateway.outbox import Fetch, Item, Outbox
-from aoii.monitoring import certificates, metrics
+from aoii.runtime import certificate_expiry, failpoints, metrics
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class Publisher:
             on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
         )
-        certificates.watch("broker", mqtt.tls, lambda: self.client.certificate_expires)
+        certificate_expiry.watch("broker", mqtt.tls, lambda: self.client.certificate_expires)
 
     @property
     def is_alive(self) -> bool:

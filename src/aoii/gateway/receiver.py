@@ -12,13 +12,14 @@ from concurrent.futures import Future
 from aoii.core.errors import PeerError, WorldError
 from aoii.core.frames import MAC_BYTES, Ack, Rejected, Uplink, decode_uplink, encode_ack, node_of
 from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, encode_usb, heard
-from aoii.gateway import bridge, legacy
+from aoii.gateway import node_state
 from aoii.gateway.drivers.serial_port import STOPPED, SerialPort
 from aoii.gateway.events import Instant
-from aoii.gateway.ledger import Judged, Kept, Ledger
-from aoii.gateway.legacy import Payload, Refused, TimeRequest
-from aoii.monitoring import metrics
-from aoii.node_keys import KeyRing, NodeKey
+from aoii.gateway.intake import Judged, Kept, Ledger
+from aoii.gateway.legacy import old_node
+from aoii.gateway.legacy.old_node import Payload, Refused, TimeRequest
+from aoii.runtime import metrics
+from aoii.security.node_keys import KeyRing, NodeKey
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Receiver:
         if isinstance(decision, Rejected):
             self._refuse(*decision)
             return
-        is_new = isinstance(decision, bridge.Accepted) and decision.event is not None
+        is_new = isinstance(decision, node_state.Accepted) and decision.event is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
         self._ledger.vitals.frame(uplink, *signal)
         now = self._ledger.now()
@@ -105,7 +106,7 @@ class Receiver:
         self.port.answer(encode_usb(DOWNLINK, encode_ack(ack, key.key)))
 
     def _take_line(self, text: str, at: Instant, read_s: float) -> None:
-        said = legacy.read(text)
+        said = old_node.read(text)
         if isinstance(said, Refused):
             self._refuse(said.reason)
         elif isinstance(said, TimeRequest):

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from aoii.recordings import Series
+from aoii.simulation.recordings import Series
 
 
 class Bounds:

@@ -1,18 +1,18 @@
 """The simulated radio as a replay sees it: whether the gateway hears a packet, and the node its answer, in time.
 
-What happens on the air is `edge/radio.py`'s, the same as in the demo. A replay knows no time between two samples, so a
-packet that comes after the receive window counts as lost here, and a copy of it as nothing.
+What happens on the air is `simulation/radio.py`'s, the same as in the demo. A replay knows no time between two samples,
+so a packet that comes after the receive window counts as lost here, and a copy of it as nothing.
 """
 
 import random
 from typing import Protocol
 
 from aoii.core.link import TIMING
-from aoii.edge.radio import DOWNLINK_MS, UPLINK_MS, Radio
-from aoii.recordings.receptions import load as load  # noqa: PLC0414 - given on
-from aoii.recordings.receptions import of_node as of_node  # noqa: PLC0414 - given on
-from aoii.weather import Reception as Reception  # noqa: PLC0414 - given on
-from aoii.weather import Weather
+from aoii.settings.channel import Reception as Reception  # noqa: PLC0414 - given on
+from aoii.settings.channel import Weather
+from aoii.simulation.packet_traces import load as load  # noqa: PLC0414 - given on
+from aoii.simulation.packet_traces import of_node as of_node  # noqa: PLC0414 - given on
+from aoii.simulation.radio import DOWNLINK_MS, UPLINK_MS, Radio
 
 EITHER_WAY_MS = (TIMING.ack_window_ms - UPLINK_MS - DOWNLINK_MS) // 2  # half of what the window leaves for delays
 

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 
-from .replay import Entry, stem
+from aoii.lab.replay import Entry, stem
 
 COLOURS = {
     "periodic": "#9e9e9e",

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from aoii.core import prior
 from aoii.core.errors import InputError
-from aoii.core.plan import DAMPED, HOLD, Plan, estimate_pair
-
-from .fast import FastLearner
+from aoii.core.forecast import DAMPED, HOLD, Plan, estimate_pair
+from aoii.lab.fast import FastLearner
 
 Pair = tuple[int, int]
 Prior = tuple[tuple[int, ...], ...]
@@ -111,7 +110,7 @@ class Policy:
 
 
 class Planned:
-    """The picture of our own nodes: the reading and a plan, evaluated as `core.plan` does."""
+    """The picture of our own nodes: the reading and a plan, evaluated as `core.forecast` does."""
 
     def __init__(self, world: World) -> None:
         self._epsilon = world.epsilon

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aoii import recordings
 from aoii.core import prior
 from aoii.core.errors import InputError
 from aoii.core.learner import ENDS, FEATURES, OWN, WINDOWS, Learner, importance
-from aoii.recordings import Series
-
-from .policies import Pair, Prior, Weights
+from aoii.lab.policies import Pair, Prior, Weights
+from aoii.simulation import recordings
+from aoii.simulation.recordings import Series
 
 PACES = (1, 2, 5)  # every sample, every second, every fifth
 SCALES = (50, 25, 100)  # thresholds in hundredths of °C; six times as much in %RH

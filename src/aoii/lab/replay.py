@@ -14,12 +14,11 @@ from pathlib import PurePath
 from aoii.core import prior
 from aoii.core.aoii import AoiiMeter
 from aoii.core.learner import REACH
-from aoii.recordings import Series
-
-from .airtime import Radio, airtime_s
-from .bounds import Bounds
-from .losses import Channel
-from .policies import POLICIES, Pair, Policy, Prior, Weights, World
+from aoii.lab.airtime import Radio, airtime_s
+from aoii.lab.bounds import Bounds
+from aoii.lab.losses import Channel
+from aoii.lab.policies import POLICIES, Pair, Policy, Prior, Weights, World
+from aoii.simulation.recordings import Series
 
 RESENDS = 5
 HOLE = REACH  # sampling intervals; the learner, too, begins anew after a longer gap

@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aoii import recordings
 from aoii.core import learner
 from aoii.core.errors import InputError
-from aoii.recordings import Series, table
-
-from . import POLICY_NAMES, losses, plots, pretrain
-from .losses import Channel
-from .policies import Prior, Weights
-from .replay import Entry, Options, entries, stem
+from aoii.lab import POLICY_NAMES, losses, plots, pretrain
+from aoii.lab.losses import Channel
+from aoii.lab.policies import Prior, Weights
+from aoii.lab.replay import Entry, Options, entries, stem
+from aoii.simulation import csv_table, recordings
+from aoii.simulation.recordings import Series
 
 BETAS = ((30, 180), (50, 300), (70, 420))  # hundredths of °C and %RH
 LOSSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -67,7 +66,7 @@ def write(folder: Path | None, page: Path, seed: int) -> None:
 
 
 def _is_trace(path: Path) -> bool:
-    return "seq" in table.columns(path)
+    return "seq" in csv_table.columns(path)
 
 
 def _subjects(files: Sequence[Path], folder: Path | None) -> list[Subject]:

@@ -7,7 +7,7 @@ that say nothing about themselves, or not to us, are no fault of the readings. I
 import logging
 
 from aoii.broker.client import Client, Message, Subscription
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import InputError, WorldError
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from aoii.core.errors import WorldError
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
 from aoii.server.db import Database
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from aoii import failpoints, tls
 from aoii.broker.messages import Identity, Reading
-from aoii.clock import utc
+from aoii.runtime import failpoints
+from aoii.runtime.clock import utc
+from aoii.security import tls
 from aoii.server.database_errors import BadRow, DatabaseAway, translated
 from aoii.settings import Database as DatabaseSettings
 

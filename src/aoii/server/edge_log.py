@@ -16,16 +16,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from aoii import stopping
 from aoii.core.errors import SettingsError, WorldError
 from aoii.core.stream import Line, Reader
-from aoii.monitoring import metrics, status
-from aoii.monitoring.service_manager import ServiceManager
+from aoii.runtime import metrics, shutdown, status_port
+from aoii.runtime.systemd import ServiceManager
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database, EdgeLogRow
-from aoii.server.edge_line import read_line
-from aoii.server.log_port import LogPort
+from aoii.server.edge_log_line import read_line
+from aoii.server.edge_log_port import LogPort
 from aoii.settings import LogSource, Settings
 
 log = logging.getLogger(__name__)
@@ -151,7 +150,7 @@ class LogReader:
         self.buffer = Buffer()
         self._ports = [PortReader(source, self.buffer, self._stop) for source in settings.server.edge_log_ports]
         self._writer = threading.Thread(target=self._write, name="edge-log-writer", daemon=True)
-        self._page = status.serve("edgelog", settings.server.edge_log_status_port, self.alive, self.ready)
+        self._page = status_port.serve("edgelog", settings.server.edge_log_status_port, self.alive, self.ready)
 
     def start(self) -> None:
         """Begin reading and storing."""
@@ -236,7 +235,7 @@ def run(settings: Settings) -> int:
     """
     if not settings.server.edge_log_ports:
         raise SettingsError(["EDGE_LOG_PORT is not set; name the port of a node's USB log, such as /dev/ttyUSB1"])
-    stop = stopping.on_signals()
+    stop = shutdown.on_signals()
     reader = LogReader(settings)
     manager = ServiceManager(reader.alive, reader.ready)
     reader.start()

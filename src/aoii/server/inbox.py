@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from aoii.broker.client import Message
 from aoii.broker.messages import PAYLOAD_LIMIT_BYTES
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
 
 INBOX_LIMIT = 20_000  # messages, about 20 MB; Mosquitto overruns our Receive Maximum of 500 many times over
 LINGER_S = 0.005  # a batch waits this long for more, so that a burst becomes one transaction

@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Sequence
 
-from aoii import stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.core.errors import AoiiError
-from aoii.monitoring import certificates, metrics, status
-from aoii.monitoring.service_manager import ServiceManager
-from aoii.server import reception
+from aoii.runtime import certificate_expiry, metrics, shutdown, status_port
+from aoii.runtime.systemd import ServiceManager
+from aoii.server import subscription
 from aoii.server.csv_file import CsvFile, CsvRow
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
@@ -75,17 +74,17 @@ class CsvSubscriber:
             CLIENT_ID,
             subscriptions=[Subscription(READINGS_TOPIC, 1)],
             on_message=self._inbox.put,
-            on_state=reception.note_state,
+            on_state=subscription.note_state,
             on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
             manual_ack=True,
         )
-        certificates.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
         self._stopping = threading.Event()
         self._is_writable = True
         self._progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
-        self._page = status.serve("csv", settings.server.csv_status_port, self.alive, self.ready)
+        self._page = status_port.serve("csv", settings.server.csv_status_port, self.alive, self.ready)
 
     def start(self) -> None:
         """Begin."""
@@ -130,13 +129,13 @@ class CsvSubscriber:
                     for message in batch:
                         if message.qos:
                             self._client.acknowledge(message)
-                reception.reconnect_when_overrun(self._inbox, self._client)
+                subscription.reconnect_when_overrun(self._inbox, self._client)
         except Exception:  # a fault of ours: the process ends, and what was not acknowledged comes again
             log.exception("CSV subscriber ended by an error", extra={"event": "csv_error"})
 
     def _write(self, batch: Sequence[Message]) -> bool:
         """Append a batch, however often it takes; False when we stopped before it was in the file."""
-        contents = [(reception.receive(message), message.payload) for message in batch]
+        contents = [(subscription.receive(message), message.payload) for message in batch]
         rows = [to_row(content, payload) for content, payload in contents if not isinstance(content, Malformed)]
         while True:
             try:
@@ -167,7 +166,7 @@ def run(settings: Settings) -> int:
         InputError: CSV_FILE has other columns.
         WorldError: CSV_FILE cannot be opened, or the status port is taken.
     """
-    stop = stopping.on_signals()
+    stop = shutdown.on_signals()
     subscriber = CsvSubscriber(settings)
     manager = ServiceManager(subscriber.alive, subscriber.ready)
     subscriber.start()

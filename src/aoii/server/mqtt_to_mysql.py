@@ -14,22 +14,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from aoii import failpoints, stopping
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, ack_topic, encode_commit_ack
-from aoii.clock import Clock
 from aoii.core.errors import WorldError
-from aoii.monitoring import certificates, metrics, status
-from aoii.monitoring.service_manager import ServiceManager, opening
-from aoii.server import ingest, reception
+from aoii.runtime import certificate_expiry, failpoints, metrics, shutdown, status_port
+from aoii.runtime.clock import Clock
+from aoii.runtime.systemd import ServiceManager, opening
+from aoii.server import ingest, subscription
 from aoii.server.broker_watch import BrokerWatch
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database, DatabaseAway
-from aoii.server.dead_letter import DeadLetters, Reason
+from aoii.server.dead_letters.replay import MISMATCH, replay
+from aoii.server.dead_letters.store import DeadLetters, Reason
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Answer, Circuit, Fate, Malformed
-from aoii.server.inserting import insert
-from aoii.server.replay import MISMATCH, replay
+from aoii.server.insertion import insert
 from aoii.server.timing import Timing
 from aoii.settings import Settings
 
@@ -233,13 +232,13 @@ class Ingest:
             batch = self._inbox.take(BATCH_LIMIT, 0 if replaying else IDLE_S)
             self._keep_house()
             if batch:
-                jobs = [Job(message, reception.receive(message)) for message in batch]
+                jobs = [Job(message, subscription.receive(message)) for message in batch]
                 for job in jobs:
                     if isinstance(job.content, Estimate):
                         self._timing.estimated(job.content)
                 self._handle(jobs)
             replaying = self._replay()  # one batch of each in turn: neither starves the other
-            reception.reconnect_when_overrun(self._inbox, self._client)
+            subscription.reconnect_when_overrun(self._inbox, self._client)
 
     def _handle(self, jobs: list[Job]) -> None:
         """Make every message durable, then acknowledge it; gives up only when stopping."""
@@ -412,14 +411,14 @@ class Server:
             CLIENT_ID,
             subscriptions=[Subscription(READINGS_TOPIC, 1)],
             on_message=self._inbox.put,
-            on_state=reception.note_state,
+            on_state=subscription.note_state,
             on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
             receive_maximum=RECEIVE_MAXIMUM,
             manual_ack=True,
         )
-        certificates.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
-        certificates.watch("database", settings.database.tls, lambda: self._database.certificate_expires)
+        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        certificate_expiry.watch("database", settings.database.tls, lambda: self._database.certificate_expires)
         self._ingest = Ingest(
             self._database,
             self._dead_letters,
@@ -431,7 +430,7 @@ class Server:
         )
         self._broker_watch = BrokerWatch(settings.mqtt, f"{CLIENT_ID}-watch")
         self._listening = False
-        self._page = status.serve("server", server.status_port, self.alive, self.ready)
+        self._page = status_port.serve("server", server.status_port, self.alive, self.ready)
 
     def start(self, stop: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         """Begin; waits for the database's first answer as long as a batch would, then takes messages without it.
@@ -497,8 +496,8 @@ def run(settings: Settings) -> int:
     Raises:
         WorldError: The dead letters cannot be opened, or the status port is taken.
     """
-    stop = stopping.on_signals()
-    server = stopping.unless_asked(stop, lambda: Server(settings), opening().turn)
+    stop = shutdown.on_signals()
+    server = shutdown.unless_asked(stop, lambda: Server(settings), opening().turn)
     if server is None:
         log.error("stopped while the dead letters were being opened, check the disk", extra={"event": "start_hangs"})
         return 0

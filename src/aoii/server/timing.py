@@ -5,8 +5,8 @@ time whose gateway did not believe it.
 """
 
 from aoii.broker.messages import Estimate, Reading
-from aoii.clock import Clock
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
+from aoii.runtime.clock import Clock
 
 GATEWAYS_LIMIT = 100  # names come from messages; more of them than this are not told apart
 

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aoii.monitoring import metrics
+from aoii.runtime import metrics
 
 COOKIE = "aoii_session"
 SESSION_S = 30 * 86400

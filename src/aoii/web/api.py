@@ -24,13 +24,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aoii.core.errors import InputError, WorldError
-from aoii.monitoring import metrics, status
+from aoii.runtime import metrics, status_port
 from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
 from aoii.web import history
 from aoii.web.fleet import UNNAMED
-from aoii.web.followers import DeliveryFollower, FleetFollower, Follower, NodeFollower, delivery
 from aoii.web.live import CARD_SPAN_S, SPANS_S, Live
 from aoii.web.source import Source
+from aoii.web.subscribers import DeliveryFollower, FleetFollower, Follower, NodeFollower, delivery
 
 RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
@@ -162,12 +162,12 @@ class Answers:
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason; the database is not asked."""
-        code, content = status.answer(status.NOT_ALIVE, self._live.alive())
+        code, content = status_port.answer(status_port.NOT_ALIVE, self._live.alive())
         return _json(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while the page lacks nothing, else 503 with the reason and, as `detail`, why the database is away."""
-        code, content = status.answer(status.NOT_READY, self._live.ready())
+        code, content = status_port.answer(status_port.NOT_READY, self._live.ready())
         return _json(content | {"detail": self._live.database_away}, code)
 
     def _last_day(self, node: NodeSummary) -> dict[str, object] | None:

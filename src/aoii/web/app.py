@@ -19,11 +19,12 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aoii import tls
 from aoii.core.errors import InputError, SettingsError, WorldError
-from aoii.monitoring import certificates
-from aoii.monitoring.service_manager import ServiceManager
-from aoii.settings import Settings, Tls
+from aoii.runtime import certificate_expiry
+from aoii.runtime.systemd import ServiceManager
+from aoii.security import tls
+from aoii.security.tls import Tls
+from aoii.settings import Settings
 from aoii.settings import Web as WebSettings
 from aoii.web import api
 from aoii.web.access import Access
@@ -64,7 +65,7 @@ def run(settings: Settings) -> int:
             ssl_keyfile=web.key,
         )
         server = _Server(config, app.state.live)
-        certificates.watch("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
+        certificate_expiry.watch("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
         log.info("web page is served", extra={"event": "web_up", "host": web.host, "port": web.port})
         if not (_is_loopback(listener) or web.cert):
             log.warning("the page and its token cross the network unencrypted", extra={"event": "web_unencrypted"})

@@ -20,7 +20,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 from aoii.broker.messages import Estimate, Reading
 from aoii.core.aoii import AoiiMeter
 from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
-from aoii.web import rightness
+from aoii.web import estimate_accuracy
 from aoii.web.points import Belief, Key, Packet, Rules, Sample, Vitals, event_ms
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
@@ -303,7 +303,7 @@ class Fleet:
         samples = node.samples.between(start_ms, end_ms)
         packets = node.packets.between(start_ms, end_ms)
         latest = max((last for last in (node.beliefs.last, node.packets.last) if last), key=event_ms, default=None)
-        aoii, wrong_spans, instants = None, list[tuple[int, int]](), list[rightness.Instant]()
+        aoii, wrong_spans, instants = None, list[tuple[int, int]](), list[estimate_accuracy.Instant]()
         if node.last_packet_ms is not None:  # a log alone does not tell what arrived
             instants = self._judged(samples, packets, start_ms, end_ms)
             aoii, wrong_spans = self._aoii("log" if samples else "bound", instants)
@@ -329,7 +329,9 @@ class Fleet:
             vitals=vitals,
         )
 
-    def _states(self, node: _Node, judged: list[rightness.Instant], now_ms: int, vitals: Vitals | None) -> list[State]:
+    def _states(
+        self, node: _Node, judged: list[estimate_accuracy.Instant], now_ms: int, vitals: Vitals | None
+    ) -> list[State]:
         """How the node is now; `judged` are the instants of its log."""
         period_ms, real_ms = 1000 * self.rules.period_s, 1000 * self.rules.speed
         found: set[State] = set()
@@ -351,14 +353,14 @@ class Fleet:
 
     def _judged(
         self, samples: list[Sample], packets: list[Packet], start_ms: int, end_ms: int
-    ) -> list[rightness.Instant]:
+    ) -> list[estimate_accuracy.Instant]:
         if samples:
-            return list(rightness.from_log(samples, packets, self.rules))
+            return list(estimate_accuracy.from_log(samples, packets, self.rules))
         count = self._instants(start_ms, end_ms)
-        return list(rightness.from_packets(packets, start_ms, count, self.rules))
+        return list(estimate_accuracy.from_packets(packets, start_ms, count, self.rules))
 
     def _aoii(
-        self, basis: Literal["log", "bound"], instants: list[rightness.Instant]
+        self, basis: Literal["log", "bound"], instants: list[estimate_accuracy.Instant]
     ) -> tuple[Aoii, list[tuple[int, int]]]:
         meter = AoiiMeter()
         period_ms = 1000 * self.rules.period_s

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from aoii.core.errors import InputError
 from aoii.server.db import Column, Database, EdgeLogRow, ReadingRow
 from aoii.web.fleet import TRACK_LIMIT, UNNAMED, Fleet
-from aoii.web.followers import short
 from aoii.web.points import Rules
+from aoii.web.subscribers import short
 
 GAP_PERIODS = 3  # as in the live view (static/series.js)
 COLUMNS = 700  # about as many as a chart has pixels, divided by two

@@ -16,14 +16,14 @@ from typing import TypeVar
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import PeerError, WorldError
-from aoii.monitoring import certificates, metrics
+from aoii.runtime import certificate_expiry, metrics
 from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
-from aoii.web import hops
+from aoii.web import pipeline_health
 from aoii.web.fleet import Fleet, Summary
 from aoii.web.points import Rules, Vitals
 from aoii.web.source import Source
-from aoii.web.stations import Stations
+from aoii.web.station_poller import Stations
 
 Row = TypeVar("Row")
 
@@ -78,8 +78,8 @@ class Live:
             on_message=self._heard,
             on_refusal=metrics.broker_refused,
         )
-        certificates.watch("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
-        certificates.watch("database", settings.database.tls)
+        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
+        certificate_expiry.watch("database", settings.database.tls)
 
     @property
     def database_away(self) -> str | None:
@@ -177,15 +177,15 @@ class Live:
         """What the gateways tell of their nodes beside readings, by node; nothing of a gateway that does not answer."""
         made_at, vitals = self._vitals
         if time.monotonic() - made_at > VITALS_MAX_AGE_S:
-            vitals = hops.vitals(self._stations.reports())
+            vitals = pipeline_health.vitals(self._stations.reports())
             self._vitals = (time.monotonic(), vitals)
         return vitals
 
-    def delivery(self) -> tuple[list[hops.Hop], list[hops.Account], hops.Letters]:
+    def delivery(self) -> tuple[list[pipeline_health.Hop], list[pipeline_health.Account], pipeline_health.Letters]:
         """The way of a reading, hop by hop."""
         trouble = self._broker.refusal or self._broker.trouble or None
-        own = hops.Own(self.database_away, self.broker_up, None if self.broker_up else trouble)
-        return hops.delivery(self._stations.reports(), own)
+        own = pipeline_health.Own(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        return pipeline_health.delivery(self._stations.reports(), own)
 
     def _new_fleet(self) -> Fleet:
         fleet = Fleet(self.rules)

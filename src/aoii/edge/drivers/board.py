@@ -16,8 +16,8 @@ import machine
 
 from ...core.frames import UPLINK_BYTES, NodeSettings
 from ...core.link import TIMING, Timing
-from ..journal import Journal
 from ..node import Node
+from ..sample_log import Journal
 from .board_flash import Files, FlashStore, Pillow, Shelf
 from .board_node import DEEP_MS, NAP_MS, Parts, Station
 from .board_radio import Air, Radio, airtime_ms
@@ -27,7 +27,7 @@ MYPY = False
 if MYPY:
     from typing import Any
 
-    from ..journal import Model
+    from ..sample_log import Model
     from .board_display import Display
 
     Config = dict[str, Any]

@@ -7,7 +7,7 @@ MYPY = False
 if MYPY:
     from typing import Any
 
-    from .board_shapes import I2c, Pin
+    from .board_interfaces import I2c, Pin
 
 ADDRESS = 0x3C
 WIDTH, HEIGHT = 128, 64

@@ -12,7 +12,7 @@ from ...core.store import NUMBER_SLOTS, SLOT_BYTES
 
 MYPY = False
 if MYPY:
-    from .board_shapes import Disk, Memory
+    from .board_interfaces import Disk, Memory
 
 BACKLOG_SLOTS = 64
 SLOTS_FILE = "slots.bin"

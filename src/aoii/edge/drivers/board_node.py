@@ -9,8 +9,8 @@ import struct
 from collections import namedtuple
 
 from ...core.link import WAITING, Send
-from ..journal import Journal
 from ..node import Node
+from ..sample_log import Journal
 
 MYPY = False
 if MYPY:
@@ -18,8 +18,8 @@ if MYPY:
 
     from .board_display import Display
     from .board_flash import Pillow
+    from .board_interfaces import Clock, RadioDriver
     from .board_sensor import Aht20, Battery
-    from .board_shapes import Clock, RadioDriver
 
 DEEP_MS = 3000  # a shorter pause is waited out awake: starting again takes about a second
 NAP_MS = 10_000  # the watchdog is fed so often while the board waits

@@ -12,7 +12,7 @@ from ...core.errors import InputError, WorldError
 
 MYPY = False
 if MYPY:
-    from .board_shapes import Clock, Pin, Spi
+    from .board_interfaces import Clock, Pin, Spi
 
 FIFO = 0x00
 OP_MODE = 0x01

@@ -4,14 +4,14 @@ What passes and in which form is decided by `edge.relay`.
 """
 
 from ...core.link import Budget
-from ..relay import Relay
+from ..receiver_bridge import Relay
 
 MYPY = False
 if MYPY:
     from collections.abc import Callable
 
+    from .board_interfaces import Clock, Port
     from .board_radio import Radio
-    from .board_shapes import Clock, Port
 
 SEND_LIMIT_MS = 3000  # a packet of 32 bytes takes 1.8 s at SF12
 

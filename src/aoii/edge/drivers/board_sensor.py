@@ -8,7 +8,7 @@ Source: Aosong, AHT20 product manuals, version 1.0, section 5.
 
 MYPY = False
 if MYPY:
-    from .board_shapes import Adc, Clock, I2c
+    from .board_interfaces import Adc, Clock, I2c
 
 ADDRESS = 0x38
 INITIALISE = b"\xbe\x08\x00"

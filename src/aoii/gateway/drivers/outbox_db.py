@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Generic, NamedTuple, TypeVar
 
-from aoii import failpoints, sqlite_file
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import PeerError, WorldError
+from aoii.gateway.drivers.disk_reserve import Reserve
 from aoii.gateway.drivers.outbox_file import (
     EVENT_COLUMNS,
     STATE_COLUMNS,
@@ -34,8 +34,8 @@ from aoii.gateway.drivers.outbox_file import (
     sound_state,
     state_checksum,
 )
-from aoii.gateway.drivers.reserve import Reserve
 from aoii.gateway.outbox import Fetch, Item
+from aoii.runtime import failpoints, sqlite_recovery
 
 __all__ = ["OutboxBrokenError", "OutboxFullError", "Recovery", "Settlement", "Stats", "Store", "Transaction"]
 
@@ -264,7 +264,7 @@ class _Request(Generic[T]):
             self.events_added, self.corrupt_found = transaction.events_added, transaction.corrupt_found
             self.states_lost = transaction.states_lost
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and (sqlite_file.is_damage(error) or not connection.in_transaction):
+            if isinstance(error, sqlite3.Error) and (sqlite_recovery.is_damage(error) or not connection.in_transaction):
                 raise
             connection.execute("ROLLBACK TO request")
             self._error = translated(error)
@@ -471,7 +471,7 @@ class Store:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error) and sqlite_file.is_damage(error):
+        if isinstance(error, sqlite3.Error) and sqlite_recovery.is_damage(error):
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
@@ -507,4 +507,4 @@ def translated(error: Exception) -> Exception:
 
 
 def _is_full(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and sqlite_file.is_full(error)
+    return isinstance(error, sqlite3.Error) and sqlite_recovery.is_full(error)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii import sqlite_file
 from aoii.core.errors import WorldError
+from aoii.runtime import sqlite_recovery
 
 PAGE_ROWS = 1000
 
@@ -42,7 +42,7 @@ class Quarantine:
     def __init__(self, path: Path, writes: bool = False) -> None:
         self._path = path
         with self._translated():
-            self._connection = sqlite_file.visit(path, writes)
+            self._connection = sqlite_recovery.visit(path, writes)
             self._connection.text_factory = bytes
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Quarantine:
         except sqlite3.Error as error:
             remedy = (
                 "it is damaged; the gateway saves what it can when it starts next"
-                if sqlite_file.is_damage(error)
+                if sqlite_recovery.is_damage(error)
                 else "run this as the user of the gateway, who may read and write it"
             )
             raise WorldError(f"outbox {self._path}: {error}; {remedy}") from error

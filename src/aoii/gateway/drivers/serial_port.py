@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 
 import serial
 
-from aoii import failpoints
 from aoii.core.stream import Damaged, Frame, Line, Reader
+from aoii.runtime import failpoints
 
 BAUD = 115_200
 CHUNK_BYTES = 4096

@@ -1,0 +1,242 @@
+"""`aoii doctor`: one look at everything a station needs, and for each fault what to do about it.
+
+It changes nothing: it opens what the stations open, and closes it again.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aoii import settings
+from aoii.broker.client import Client
+from aoii.commands import doctor_stations
+from aoii.core.errors import AoiiError, SettingsError
+from aoii.gateway.legacy import weights
+from aoii.security import node_keys, tls
+from aoii.server.db import Database, DatabaseAway, open_database
+from aoii.settings import Settings
+
+BROKER_WAIT_S = 5.0
+CERTIFICATE_NEAR_DAYS = 30  # the alert comes at 21
+SLOW_S = 2.0  # of a database asked about one row; usually milliseconds
+DISK_LOW_BYTES = 500 * 1024 * 1024
+CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `remedy` is None when it is well."""
+
+    subject: str
+    state: str
+    remedy: str | None = None
+
+
+def run(env_file: Path | None) -> int:
+    """Print the findings; 0 when all is well, 1 when something has to be done."""
+    failed = False
+    for finding in examine(env_file):
+        mark = "ok  " if finding.remedy is None else "FAIL"
+        print(f"{mark}  {finding.subject:12} {finding.state}")
+        if finding.remedy is not None:
+            failed = True
+            print(f"      {'':12} -> {finding.remedy}")
+    return 1 if failed else 0
+
+
+def examine(env_file: Path | None) -> Iterator[Finding]:
+    """Look at the settings, then at everything they name."""
+    try:
+        values = settings.load(env_file=env_file)
+    except SettingsError as error:
+        for fault in error.faults:
+            what, _, remedy = fault.partition("; ")
+            yield Finding("settings", what, remedy)
+        return
+    if not values.warnings:
+        yield Finding("settings", f"{len(values.given)} set, the rest at their defaults")
+    for warning in values.warnings:
+        what, _, remedy = warning.partition("; ")
+        yield Finding("settings", what, remedy)
+    yield from _env_file(values, Path(settings.ENV_FILE) if env_file is None else env_file)
+    for subject, look in LOOKS:
+        try:
+            yield from look(values)
+        except AoiiError as error:
+            what, _, remedy = str(error).partition("; ")
+            yield Finding(subject, what, remedy or "see the message")
+
+
+def _env_file(values: Settings, path: Path) -> Iterator[Finding]:
+    """Nothing, unless others may read the secrets in it."""
+    secrets = [name for name, setting in settings.BY_NAME.items() if setting.secret and name in values.given]
+    with contextlib.suppress(OSError):
+        if secrets and path.stat().st_mode & 0o007 and any(name in path.read_text() for name in secrets):
+            yield Finding("settings", f"{path} holds a secret and others may read it", f"run chmod 600 {path}")
+
+
+def _disk(values: Settings) -> Iterator[Finding]:
+    folder = values.data_dir
+    while not folder.exists():
+        folder = folder.parent if folder.parent != folder else Path()
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        yield Finding("disk", f"{folder}: {error.strerror}", "give this user the folder, or set AOII_DATA_DIR")
+        return
+    free = shutil.disk_usage(folder).free
+    state = f"{free / 1e9:.1f} GB free for {values.data_dir}"
+    yield Finding("disk", state, "make room, or set AOII_DATA_DIR to a larger disk" if free < DISK_LOW_BYTES else None)
+
+
+def _clock(values: Settings) -> Iterator[Finding]:
+    now = time.time()
+    state = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
+    remedy = "set the clock or start a time service; until then rows are marked as not synchronised"
+    yield Finding("clock", state, remedy if now < CLOCK_FLOOR_UNIX_S else None)
+
+
+def _serial(values: Settings) -> Iterator[Finding]:
+    for port in values.gateway.serial_ports:
+        yield _port("serial port", port, "plug the receiver in, or correct SERIAL_PORT")
+    for source in values.server.edge_log_ports:
+        yield _port("log port", source.port, "connect the node's USB port, or correct EDGE_LOG_PORT")
+
+
+def _port(subject: str, port: str, remedy: str) -> Finding:
+    path = Path(port)
+    if not path.exists():
+        return Finding(subject, f"{port} does not exist", remedy)
+    if not path.is_char_device():
+        return Finding(subject, f"{port} is no serial port", remedy)
+    if not os.access(path, os.R_OK | os.W_OK):
+        return Finding(subject, f"{port} may not be opened", "add this user to the group dialout, and log in again")
+    return Finding(subject, f"{port} is there")
+
+
+def _weights(values: Settings) -> Iterator[Finding]:
+    path = values.gateway.mirror_weights
+    if path is not None:
+        weights.load(path)
+        yield Finding("weights", f"{path} holds the old nodes' network")
+
+
+def _keys(values: Settings) -> Iterator[Finding]:
+    path = values.gateway.node_keys_file
+    if not path.exists():
+        yield Finding("node keys", f"{path} does not exist: old nodes only")
+    else:
+        yield Finding("node keys", f"{len(node_keys.load(path))} nodes in {path}")
+
+
+def _broker(values: Settings) -> Iterator[Finding]:
+    where = f"{values.mqtt.host}:{values.mqtt.port}"
+    client = Client(values.mqtt, f"aoii-doctor-{os.getpid()}")
+    client.start()
+    try:
+        if client.wait_ready(BROKER_WAIT_S):
+            yield Finding("broker", f"{where} answers{_login(values)}")
+            if client.certificate_expires is not None:
+                yield _certificate(f"the broker's, of {where}", client.certificate_expires)
+        elif client.refusal is not None:
+            state, _, remedy = client.refusal.partition("; ")
+            remedy = remedy or "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
+            yield Finding("broker", state, remedy)
+        else:
+            trouble = client.trouble or f"no answer within {BROKER_WAIT_S:g} s"
+            state, _, remedy = trouble.partition("; ")
+            remedy = remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
+            yield Finding("broker", f"{where}: {state}", remedy)
+    finally:
+        client.stop()
+
+
+def _login(values: Settings) -> str:
+    """What is worth knowing of how we are connected."""
+    mqtt, gateway = values.mqtt, values.gateway.gateway_id
+    said = ", encrypted" if mqtt.tls else ", not encrypted" if mqtt.username else ""
+    user = mqtt.username
+    if mqtt.tls is not None and mqtt.tls.cert is not None:
+        user = tls.common_name(mqtt.tls.cert)
+    if user is not None and "GATEWAY_ID" in values.given and user != gateway:
+        said += f"; our user is {user}: with the shipped ACL a gateway {gateway} hears no commit acknowledgement"
+    return said
+
+
+def _certificates(values: Settings) -> Iterator[Finding]:
+    pairs = [(one.name, path) for one in (values.mqtt.tls, values.database.tls) if one for path in (one.ca, one.cert)]
+    for setting, path in [*pairs, ("WEB_TLS", values.web.cert)]:
+        if path is not None:
+            yield _certificate(f"{path} ({setting})", tls.expires(path))
+
+
+def _certificate(whose: str, expires: datetime) -> Finding:
+    days = (expires - datetime.now(UTC)).days
+    ends = f"ends on {expires:%Y-%m-%d}" if days >= 0 else f"ENDED on {expires:%Y-%m-%d}"
+    remedy = "renew it: aoii certs, or whoever made it" if days < CERTIFICATE_NEAR_DAYS else None
+    return Finding("certificate", f"{whose} {ends}", remedy)
+
+
+def _page(values: Settings) -> Iterator[Finding]:
+    web = values.web
+    if web.host not in ("127.0.0.1", "::1", "localhost"):
+        remedy = None if web.token else "set WEB_TOKEN, or WEB_HOST=127.0.0.1; `aoii web` does not start without"
+        how = "with" if web.token else "without"
+        encrypted = "encrypted" if web.cert else "not encrypted"
+        yield Finding("web page", f"on {web.host}:{web.port}, {how} a token, {encrypted}", remedy)
+
+
+def _database(values: Settings) -> Iterator[Finding]:
+    base = values.database
+    if base.host is None and not base.sqlite_path.exists():
+        yield Finding("database", f"SQLite, {base.sqlite_path} will be made by the server")
+        return
+    with contextlib.closing(open_database(base)) as database:
+        database.ping()
+        where = f"MySQL at {base.host}:{base.port}" if base.host else f"SQLite, {base.sqlite_path}"
+        encrypted = ", encrypted" if base.tls else ""
+        yield Finding("database", f"{where}: {database.stats().total} readings{encrypted}")
+        if base.host:
+            yield _taking(database)
+        if database.certificate_expires is not None:
+            yield _certificate(f"the database's, at {base.host}:{base.port}", database.certificate_expires)
+
+
+def _taking(database: Database) -> Finding:
+    """Whether it would take a row, and how fast; that this user may only read, as that of the page, is no fault."""
+    began_s = time.monotonic()
+    what = "takes rows"
+    try:
+        database.ping(write=True)
+    except DatabaseAway as error:
+        if error.reason != "refused":
+            raise
+        what = "read only for this user"
+    took_s = time.monotonic() - began_s
+    remedy = "see what it is busy with, and the way to it; readings wait meanwhile" if took_s > SLOW_S else None
+    return Finding("database", f"{what}, answers in {1000 * took_s:.0f} ms", remedy)
+
+
+def _stations(values: Settings) -> Iterator[Finding]:
+    for told in doctor_stations.look(values):
+        yield Finding(*told)
+
+
+LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
+    ("disk", _disk),
+    ("clock", _clock),
+    ("serial port", _serial),
+    ("weights", _weights),
+    ("node keys", _keys),
+    ("certificate", _certificates),
+    ("web page", _page),
+    ("broker", _broker),
+    ("database", _database),
+    ("stations", _stations),
+)

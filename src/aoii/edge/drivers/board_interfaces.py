@@ -1,0 +1,106 @@
+"""What the board's drivers ask of MicroPython and of each other, for type checkers only; no board ever imports it."""
+
+from typing import Protocol
+
+
+class Disk(Protocol):
+    """Files that are read and written in place; see `board_flash.Files`."""
+
+    def read(self, name: str, at: int, size: int) -> bytes:
+        """Up to `size` bytes from position `at`; fewer at the end, none when there is no such file."""
+
+    def write(self, name: str, at: int, content: bytes) -> None:
+        """Replace the bytes from position `at` on; a power cut may leave any part of them."""
+
+
+class Memory(Protocol):
+    """`machine.RTC`: bytes that outlast a deep sleep."""
+
+    def memory(self, content: bytes | None = ..., /) -> bytes:
+        """Read, or write when there is content."""
+
+
+class Pin(Protocol):
+    """`machine.Pin`."""
+
+    def __call__(self, value: int = ..., /) -> int:
+        """Set it, or read it."""
+
+
+class Spi(Protocol):
+    """`machine.SPI`."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send."""
+
+    def read(self, size: int, /) -> bytes:
+        """Receive while sending zeros."""
+
+
+class I2c(Protocol):
+    """`machine.I2C`."""
+
+    def writeto(self, address: int, data: bytes, /) -> int:
+        """Send; OSError when nobody answers."""
+
+    def readfrom(self, address: int, size: int, /) -> bytes:
+        """Receive; OSError when nobody answers."""
+
+
+class Adc(Protocol):
+    """`machine.ADC`."""
+
+    def read_uv(self) -> int:
+        """Microvolts at the pin, by the chip's own calibration."""
+
+
+class Clock(Protocol):
+    """Time that goes on while the board sleeps."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since power-on; never goes back."""
+
+    def sleep_ms(self, duration_ms: int) -> None:
+        """Wait."""
+
+
+class Port(Protocol):
+    """The receiver's USB port."""
+
+    def read(self) -> bytes:
+        """What has come, without waiting."""
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+
+
+class Packet(Protocol):
+    """What was heard, and how well: `board_radio.Packet`."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+
+    @property
+    def rssi_dbm(self) -> int:
+        """Signal strength."""
+
+    @property
+    def snr_db(self) -> int:
+        """Signal-to-noise ratio."""
+
+
+class RadioDriver(Protocol):
+    """See `board_radio.Radio`."""
+
+    def send(self, data: bytes) -> bool:
+        """Send and wait until it is on the air; False when the radio did not say so."""
+
+    def receive(self, timeout_ms: int) -> Packet | None:
+        """The next packet, None when none came."""
+
+    def is_free(self, for_ms: int = ...) -> bool:
+        """Whether nobody is heard."""
+
+    def sleep(self) -> None:
+        """Draw no current."""

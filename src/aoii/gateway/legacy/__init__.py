@@ -1,0 +1,1 @@
+"""Nodes with the firmware of the older installation: their lines, their network, its weights."""

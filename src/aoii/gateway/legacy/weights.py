@@ -1,0 +1,242 @@
+"""The weights of the reference MLP, read out of the operators' own `gateway.py`, which is parsed and never executed.
+
+Understood are literals at the top level of the file: numbers, lists and tuples, and the usual wrappers around them
+(`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), also by the name of an earlier one.
+Everything else in the file is passed over. A matrix may stand either way round: the layer sizes are all different, so
+its shape says which way.
+"""
+
+import ast
+import hashlib
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aoii.core.errors import InputError
+from aoii.gateway.legacy.mirror import (
+    HIDDEN_1,
+    HIDDEN_2,
+    INPUTS,
+    OUTPUTS,
+    Layer,
+    Matrix,
+    Scale,
+    Vector,
+    Weights,
+)
+
+VECTORS = {
+    "X_MEAN": INPUTS,
+    "X_STD": INPUTS,
+    "Y_MEAN": OUTPUTS,
+    "Y_STD": OUTPUTS,
+    "B1": HIDDEN_1,
+    "B2": HIDDEN_2,
+    "B3": OUTPUTS,
+}
+MATRICES = {"W1": (HIDDEN_1, INPUTS), "W2": (HIDDEN_2, HIDDEN_1), "W3": (OUTPUTS, HIDDEN_2)}  # outputs, inputs
+SIZE_LIMIT_BYTES = 16 * 1024 * 1024  # 3,000 weights with 20 digits each are 70 kB
+
+WRAPPERS = {"array", "asarray", "ascontiguousarray", "list", "tuple", "float", "float32", "float64"}
+UNCHANGED = {"astype", "copy", "tolist"}
+
+Tree = float | list["Tree"]
+
+
+class _NotLiteral(Exception):  # noqa: N818 - a signal inside this file
+    """An expression that would have to be executed."""
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """Stands for a variable that got a value which is no literal, on this line."""
+
+    line: int
+
+
+Found = dict[str, "Tree | _Computed"]
+
+
+def load(path: Path) -> Weights:
+    """Read the ten variables.
+
+    Raises:
+        InputError: The file cannot be read or parsed, or a variable is missing, is no literal, has another shape or
+            holds a number that no model has; the message names file, variable and remedy.
+    """
+    try:
+        with path.open("rb") as file:
+            source = file.read(SIZE_LIMIT_BYTES + 1)
+        if len(source) > SIZE_LIMIT_BYTES:
+            raise InputError(
+                f"{path}: larger than {SIZE_LIMIT_BYTES} bytes; name the gateway.py that holds the weights"
+            )
+        module = ast.parse(source)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); correct MIRROR_WEIGHTS") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"{path}: not a Python file ({error}); name the gateway.py that holds the weights") from error
+    found = _assigned(module)
+    vectors = {name: _vector(path, name, found, size) for name, size in VECTORS.items()}
+    matrices = {name: _matrix(path, name, found, *shape) for name, shape in MATRICES.items()}
+    for name in ("X_STD", "Y_STD"):
+        if min(vectors[name]) <= 0.0:
+            raise InputError(f"{path}: {name} has an entry that is not above 0; a standard deviation is")
+    scale = Scale(vectors["X_MEAN"], vectors["X_STD"], vectors["Y_MEAN"], vectors["Y_STD"])
+    first, second, third = (Layer(matrices[f"W{layer}"], vectors[f"B{layer}"]) for layer in (1, 2, 3))
+    numbers = [number for name in sorted(vectors) for number in vectors[name]]
+    numbers += [number for name in sorted(matrices) for row in matrices[name] for number in row]
+    fingerprint = hashlib.sha256(struct.pack(f"<{len(numbers)}d", *numbers)).hexdigest()[:16]
+    return Weights(scale, (first, second, third), fingerprint)
+
+
+def _assigned(module: ast.Module) -> Found:
+    """Every variable by name; the last assignment counts."""
+    found: Found = {}
+    for statement in _top_level(module.body):
+        if isinstance(statement, ast.Assign):
+            targets, value = statement.targets, statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets, value = [statement.target], statement.value
+        else:
+            continue
+        for target in targets:
+            for name, expression in _pairs(target, value):
+                try:
+                    found[name] = _evaluate(expression, found)
+                except (_NotLiteral, RecursionError):
+                    found[name] = _Computed(statement.lineno)
+    return found
+
+
+def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements of the module itself, also inside `if`, `try` and `with`, never inside functions and classes."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.If | ast.Try):
+            yield from _top_level(statement.body)
+            yield from _top_level(statement.orelse)
+        elif isinstance(statement, ast.With):
+            yield from _top_level(statement.body)
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    if isinstance(target, ast.Name):
+        yield target.id, value
+    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        for one, of in zip(target.elts, value.elts, strict=True):
+            yield from _pairs(one, of)
+
+
+def _evaluate(node: ast.expr, known: Found) -> Tree:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            try:
+                return float(number)
+            except OverflowError as error:
+                raise _NotLiteral from error
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            inner = _evaluate(operand, known)
+            if isinstance(inner, list):
+                raise _NotLiteral
+            return -inner if isinstance(sign, ast.USub) else inner
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_evaluate(item, known) for item in items]
+        case ast.Name(id=name) if name in known:
+            earlier = known[name]
+            if not isinstance(earlier, _Computed):
+                return earlier
+        case ast.Attribute(value=inner, attr="T"):
+            return _transposed(_evaluate(inner, known))
+        case ast.Call():
+            return _call(node, known)
+    raise _NotLiteral
+
+
+def _call(node: ast.Call, known: Found) -> Tree:
+    match node.func:
+        case ast.Attribute(value=inner, attr=attr) if attr in UNCHANGED:
+            return _evaluate(inner, known)
+        case ast.Attribute(value=inner, attr="transpose") if not node.args:
+            return _transposed(_evaluate(inner, known))
+        case ast.Attribute(value=inner, attr="reshape"):
+            shape = node.args[0].elts if len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) else node.args
+            return _reshaped(_evaluate(inner, known), [_evaluate(size, known) for size in shape])
+        case ast.Attribute(attr=attr) | ast.Name(id=attr) if attr in WRAPPERS:
+            # array("f", [...]) names its type first, np.array([...], "float32") last
+            operands = [
+                item for item in node.args if not (isinstance(item, ast.Constant) and isinstance(item.value, str))
+            ]
+            if operands:
+                return _evaluate(operands[0], known)
+    raise _NotLiteral
+
+
+def _transposed(tree: Tree) -> Tree:
+    if not isinstance(tree, list) or not all(isinstance(row, list) for row in tree):
+        return tree  # the transpose of a vector is the vector
+    rows = [row for row in tree if isinstance(row, list)]
+    if len({len(row) for row in rows}) > 1:
+        raise _NotLiteral
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _reshaped(tree: Tree, shape: list[Tree]) -> Tree:
+    numbers: list[Tree] = list(_flat(tree))
+    sizes = [int(size) for size in shape if isinstance(size, float)]
+    if len(sizes) not in (1, 2) or len(sizes) != len(shape):
+        raise _NotLiteral
+    if len(sizes) == 1:
+        return numbers
+    height, width = sizes
+    if height == -1 and width > 0:
+        height = len(numbers) // width
+    elif width == -1 and height > 0:
+        width = len(numbers) // height
+    if height < 1 or width < 1 or height * width != len(numbers):
+        raise _NotLiteral
+    return [numbers[row * width : (row + 1) * width] for row in range(height)]
+
+
+def _flat(tree: Tree) -> Iterator[float]:
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _flat(item)
+    else:
+        yield tree
+
+
+def _tree(path: Path, name: str, found: Found) -> Tree:
+    if name not in found:
+        raise InputError(f"{path}: {name} is missing; name the gateway.py that holds the weights of the MLP")
+    tree = found[name]
+    if isinstance(tree, _Computed):
+        raise InputError(f"{path}:{tree.line}: {name} is computed, not written out; write its numbers into the file")
+    if not all(math.isfinite(number) for number in _flat(tree)):
+        raise InputError(f"{path}: {name} holds a number that is not finite; train or export the model again")
+    return tree
+
+
+def _vector(path: Path, name: str, found: Found, size: int) -> Vector:
+    tree = _tree(path, name, found)
+    numbers = tuple(_flat(tree))
+    if len(numbers) != size:
+        raise InputError(f"{path}: {name} has {len(numbers)} numbers; the model has {size} there")
+    return numbers
+
+
+def _matrix(path: Path, name: str, found: Found, height: int, width: int) -> Matrix:
+    tree = _tree(path, name, found)
+    rows = tree if isinstance(tree, list) else [tree]
+    numbers = [tuple(_flat(row)) for row in rows]
+    shape = (len(numbers), len(numbers[0]) if numbers and len({len(row) for row in numbers}) == 1 else 0)
+    if shape == (width, height):
+        numbers = list(zip(*numbers, strict=True))
+    elif shape != (height, width):
+        raise InputError(
+            f"{path}: {name} has the shape {shape[0]} × {shape[1] or 'uneven'}; the model has {height} × {width} or "
+            f"{width} × {height} there"
+        )
+    return tuple(numbers)

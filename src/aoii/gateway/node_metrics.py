@@ -1,0 +1,126 @@
+"""What operators see of each node: its vital signs, as metrics.
+
+Told of every reading after its commit, in the order in which they came. The age of incorrect information is the lower
+bound that a gateway can know (docs/explanation/aoii.md): what was not heard is in no metric. Labels are names of nodes
+that the gateway believes, so there are never more of them than nodes provisioned and ports. It refuses to judge frames.
+"""
+
+import time
+
+from aoii.broker.messages import Identity, is_important
+from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
+from aoii.gateway.events import Event
+from aoii.runtime import metrics
+from aoii.settings import Gateway as Settings
+
+OLD_HEARTBEAT_S = 600  # of the old firmware; it is no setting there
+MISSING_KEPT = 1000  # numbers of readings that a node skipped; more are not remembered
+MISSING_FOR_S = 86_400  # what has not come by then is not asked for any more
+
+
+class Vitals:
+    """The metrics of the nodes of one gateway.
+
+    Args:
+        settings: The gateway's: thresholds and heartbeat.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._beta_temp = settings.beta_temp
+        self._beta_hum = settings.beta_hum
+        self._heartbeat_s = settings.heartbeat_s
+        self._counters: dict[str, _Counters] = {}
+        metrics.THRESHOLD_T.set(settings.beta_temp)
+        metrics.THRESHOLD_H.set(settings.beta_hum)
+
+    def known(self, node: str, is_old: bool, last_unix_ms: int | None) -> None:
+        """The gateway started, and knows this node from before.
+
+        Args:
+            node: Its name.
+            is_old: Whether it has the old firmware.
+            last_unix_ms: When its last reading was taken; None when nobody knows: then the silence begins now.
+        """
+        self._note_heard(node, is_old, time.time() if last_unix_ms is None else last_unix_ms / 1000)
+
+    def frame(self, uplink: Uplink, rssi_dbm: int, snr_db: int) -> None:
+        """A frame of a node of ours was accepted, or repeated one that was."""
+        node = str(uplink.node)
+        self._note_heard(node, False, time.time())
+        metrics.NODE_RSSI.labels(node=node).set(rssi_dbm)
+        metrics.NODE_SNR.labels(node=node).set(snr_db)
+        if uplink.flags & BACKFILL:  # says how the node was then
+            return
+        if uplink.battery:
+            metrics.NODE_BATTERY_V.labels(node=node).set(round(1 + uplink.battery / 50, 2))
+        metrics.NODE_BATTERY_LOW.labels(node=node).set(bool(uplink.flags & LOW_BATTERY))
+        metrics.NODE_SENSOR_FAULT.labels(node=node).set(bool(uplink.flags & SENSOR_FAULT))
+
+    def heard(self, event: Event) -> None:
+        """A reading was accepted for the first time."""
+        node = event.identity.node
+        metrics.NODE_READINGS.labels(node=node, kind=event.kind).inc()
+        if event.kind == "legacy":
+            self._note_heard(node, True, time.time())
+            if event.delay_ms is not None:
+                metrics.NODE_CLOCK_OFFSET_S.labels(node=node).set(-event.delay_ms / 1000)
+        else:
+            counters = self._counters.setdefault(node, _Counters())
+            counters.heard(event.identity, time.monotonic())
+            metrics.NODE_MISSING.labels(node=node).set(counters.missing)
+        if event.believed is not None:
+            self._note_error(event, *event.believed)
+
+    def forget(self, node: str) -> None:
+        """The node does not belong here any more."""
+        self._counters.pop(node, None)
+        for metric in metrics.OF_A_NODE:
+            metric.remove_by_labels({"node": node})
+
+    def _note_heard(self, node: str, is_old: bool, unix_s: float) -> None:
+        metrics.NODE_LAST_HEARD_S.labels(node=node).set(unix_s)
+        heartbeat_s = OLD_HEARTBEAT_S if is_old else self._heartbeat_s
+        if heartbeat_s:  # without one, silence says nothing
+            metrics.NODE_HEARTBEAT_S.labels(node=node).set(heartbeat_s)
+
+    def _note_error(self, event: Event, believed_t: float, believed_h: float) -> None:
+        node = event.identity.node
+        error_t, error_h = abs(event.actual_t - believed_t), abs(event.actual_h - believed_h)
+        is_live = event.kind != "backfill"
+        if is_live:
+            metrics.ERROR_T.observe(error_t)
+            metrics.ERROR_H.observe(error_h)
+            metrics.NODE_ERROR_T.labels(node=node).set(round(error_t, 4))
+            metrics.NODE_ERROR_H.labels(node=node).set(round(error_h, 4))
+        if event.held_ms is None:
+            return
+        is_wrong = is_important(error_t, error_h, self._beta_temp, self._beta_hum)
+        aoii_s = event.held_ms / 1000 if is_wrong else 0.0
+        metrics.NODE_AOII_REPORTS_S.labels(node=node).observe(aoii_s)
+        gauge = metrics.NODE_AOII_S.labels(node=node)
+        # Backlog belongs to the report before it, and shows that the picture had been wrong for longer than that knew.
+        gauge.set(aoii_s if is_live else max(aoii_s, metrics.value(gauge)))
+
+
+class _Counters:
+    """Which numbers of a node's readings have been skipped and not come since."""
+
+    def __init__(self) -> None:
+        self._epoch = -1
+        self._highest = 0
+        self._since_s: dict[int, float] = {}
+
+    @property
+    def missing(self) -> int:
+        return len(self._since_s)
+
+    def heard(self, identity: Identity, now_s: float) -> None:
+        if identity.epoch != self._epoch:  # the first since we started says nothing about those before it
+            self._epoch, self._highest = identity.epoch, identity.counter
+            self._since_s.clear()
+        for counter in range(self._highest + 1, identity.counter)[: MISSING_KEPT - len(self._since_s)]:
+            self._since_s[counter] = now_s
+        self._highest = max(self._highest, identity.counter)
+        self._since_s.pop(identity.counter, None)
+        for counter in [counter for counter, since_s in self._since_s.items() if now_s - since_s > MISSING_FOR_S]:
+            del self._since_s[counter]

@@ -1,1 +1,0 @@
-"""What operators see of a station: metrics (every one defined here once), logs and health."""

@@ -1,0 +1,1 @@
+"""What every station shares: its life as a process, its logs, metrics, health and clock. Knows no settings."""

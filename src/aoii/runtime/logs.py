@@ -1,0 +1,97 @@
+"""Logs: constant sentences with fields, for a person or as one JSON object a line.
+
+A message that comes in a storm is said once a second for each (sentence, reason); what was withheld is counted and
+told with the next one that passes.
+"""
+
+import json
+import logging
+import sys
+import threading
+import time
+
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "withheld", "taskName"}
+REPEAT_S = 1.0
+REMEMBERED = 1000  # different things said
+
+
+class StormFilter(logging.Filter):
+    """Passes each sentence, with each reason, at most once in `REPEAT_S` seconds; errors always pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._last: dict[tuple[str, object], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to say it; adds the number of withheld twins as a field."""
+        if record.levelno >= logging.ERROR:
+            return True
+        now = time.monotonic()
+        said = (record.msg, getattr(record, "reason", None))
+        with self._lock:
+            last, withheld = self._last.get(said, (-REPEAT_S, 0))
+            if now - last < REPEAT_S:
+                self._last[said] = (last, withheld + 1)
+                return False
+            if len(self._last) >= REMEMBERED:  # reasons may hold a peer's words
+                self._last.clear()
+            self._last[said] = (now, 0)
+        if withheld:
+            record.withheld = withheld
+        return True
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """The fields that the caller gave with `extra`, without the library's own."""
+    fields = {name: value for name, value in vars(record).items() if name not in STANDARD}
+    if hasattr(record, "withheld"):
+        fields["withheld"] = record.withheld
+    return fields
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, station, message, then the fields."""
+
+    def __init__(self, station: str) -> None:
+        super().__init__()
+        self._station = station
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{at}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "station": self._station,
+            "message": record.getMessage(),
+        } | fields_of(record)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class HumanFormatter(logging.Formatter):
+    """`12:00:01 WARNING gateway: sentence (field=value)`."""
+
+    def __init__(self, station: str) -> None:
+        super().__init__()
+        self._station = station
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, with a traceback below it if there is one."""
+        fields = " ".join(f"{name}={value}" for name, value in fields_of(record).items() if name != "event")
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{at} {record.levelname:7} {self._station}: {record.getMessage()}"
+        line += f" ({fields})" if fields else ""
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure(station: str, level: str, *, as_json: bool) -> None:
+    """Send the logs of this process to standard error, from `level` on, such as `info`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(station) if as_json else HumanFormatter(station))
+    handler.addFilter(StormFilter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

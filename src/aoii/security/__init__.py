@@ -1,0 +1,1 @@
+"""Keys and certificates: whom a station believes, and how it proves who it is."""

@@ -1,0 +1,1 @@
+"""What the server took over and could not store: kept, shown, replayed."""

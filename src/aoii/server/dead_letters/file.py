@@ -1,0 +1,178 @@
+"""Opening the file of dead letters: its table, what older files lack, and what is done when it is damaged.
+
+Letters that pass their checksum move into a new file (`sqlite_file`); those that can be read and fail it become letters
+of the reason `corrupt` there, with whatever could be read, for a person; what cannot be read at all is counted. The
+damaged file stays beside the new one.
+"""
+
+import contextlib
+import functools
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+from typing import Literal, get_args
+
+from aoii.core.errors import WorldError
+from aoii.runtime import sqlite_recovery
+from aoii.runtime.sqlite_recovery import Recovery, Schema
+
+Reason = Literal["database_away", "bad_row", "mismatch", "malformed", "corrupt"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+VERSION = 1  # 0: without checksums, and the number of a removed letter could be given to another one
+PAGE_BYTES = 4096
+CORRUPT = "what was read from a damaged file fails its checksum"
+
+SCHEMA = """
+CREATE TABLE letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    node TEXT,
+    epoch INTEGER,
+    counter INTEGER,
+    digest TEXT,
+    payload BLOB NOT NULL,
+    first_unix_ms INTEGER NOT NULL,
+    last_unix_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    UNIQUE (node, epoch, counter, digest)
+) STRICT;
+CREATE INDEX letters_reason ON letters (reason, id);
+"""
+OLD_COLUMNS = "id, reason, detail, node, epoch, counter, digest, payload, first_unix_ms, last_unix_ms, attempts"
+COLUMNS = f"{OLD_COLUMNS}, checksum"
+INSERT = f"INSERT OR IGNORE INTO letters ({COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608 - constants
+
+
+def letter_checksum(
+    node: str | None, epoch: int | None, counter: int | None, digest: str | None, payload: bytes, first_unix_ms: int
+) -> int:
+    """CRC-32 over what never changes in a letter."""
+    return zlib.crc32(payload, zlib.crc32(f"{node}|{epoch}|{counter}|{digest}|{first_unix_ms}|".encode()))
+
+
+def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sqlite3.Connection, Recovery | None]:
+    """Open the file for the server, make it if it does not exist, and replace it if it is damaged.
+
+    Args:
+        path: The file; its folder is made.
+        max_pages: Its size is capped there.
+        is_damaged: Its use has shown that it is, whatever a check says.
+
+    Raises:
+        WorldError: It cannot be opened for another reason than damage, or a newer aoii made it.
+    """
+    try:
+        check = functools.partial(_check, path)
+        connection, recovery = sqlite_recovery.open_sound(path, Schema(VERSION, SCHEMA), check, _salvage, is_damaged)
+        if sqlite_recovery.version(connection) == 0:
+            _create(connection)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # parked means done: it has to survive a power cut
+            f"max_page_count = {max_pages}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except (sqlite3.Error, OSError) as error:
+        raise WorldError(
+            f"dead letters {path}: the file cannot be opened ({error}); check the folder, its rights and the disk"
+        ) from error
+    return connection, recovery
+
+
+def check_version(path: Path, connection: sqlite3.Connection) -> int:
+    """The version of the file.
+
+    Raises:
+        WorldError: A newer aoii made it.
+    """
+    version = sqlite_recovery.version(connection)
+    if version > VERSION:
+        raise WorldError(f"dead letters {path}: made by a newer aoii (version {version}); install that one again")
+    return version
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> bool:
+    check_version(path, connection)
+    return True
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the table, and bring over the letters of an older file, which can only be believed."""
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.execute("BEGIN IMMEDIATE")
+    is_older = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'letters'").fetchone()[0]
+    if is_older:
+        connection.execute("DROP INDEX IF EXISTS letters_reason")
+        connection.execute("ALTER TABLE letters RENAME TO old_letters")
+    for statement in SCHEMA.split(";")[:-1]:
+        connection.execute(statement)
+    if is_older:
+        old = connection.execute(f"SELECT {OLD_COLUMNS} FROM old_letters ORDER BY id")  # noqa: S608 - constants
+        connection.executemany(INSERT, ((*row, letter_checksum(*row[3:9])) for row in old))
+        connection.execute("DROP TABLE old_letters")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
+    _create(target)
+    target.execute("BEGIN")
+    salvaged = corrupt = 0
+    for row in sqlite_recovery.rows(damaged, "letters", COLUMNS if _has_checksums(damaged) else f"{OLD_COLUMNS}, NULL"):
+        letter = _sound(row)
+        if letter is None:
+            target.execute(INSERT, _corrupt(row))
+            corrupt += 1
+        else:
+            salvaged += target.execute(INSERT, letter).rowcount
+    highest = sqlite_recovery.last_number(damaged, "letters")
+    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'letters'", (highest,))
+    held = sqlite_recovery.number(damaged, "SELECT count(*) FROM letters INDEXED BY sqlite_autoindex_letters_1")
+    target.execute("COMMIT")
+    lost = max(0, held - salvaged - corrupt) if held is not None else 1
+    return Recovery(kept_as, salvaged, corrupt, lost, held is not None)
+
+
+def _has_checksums(damaged: sqlite3.Connection) -> bool:
+    with contextlib.suppress(*sqlite_recovery.UNREADABLE):
+        return sqlite_recovery.version(damaged) > 0
+    return True
+
+
+def _sound(row: tuple[object, ...]) -> tuple[object, ...] | None:
+    """A row, read with text as bytes, as it belongs into a new file; None when it fails its checksum."""
+    match row:
+        case (
+            int() as id_, bytes() as reason, bytes() as detail, bytes() | None as node, int() | None as epoch,
+            int() | None as counter, bytes() | None as digest, bytes() as payload, int() as first_unix_ms,
+            int() as last_unix_ms, int() as attempts, int() | None as checksum,
+        ):  # fmt: skip
+            who = _text(node), epoch, counter, _text(digest)
+            expected = letter_checksum(*who, payload, first_unix_ms)
+            if _text(reason) in REASONS and checksum in (None, expected):
+                return (
+                    id_, _text(reason), _text(detail), *who, payload, first_unix_ms, last_unix_ms, attempts, expected,
+                )  # fmt: skip
+    return None
+
+
+def _corrupt(row: tuple[object, ...]) -> tuple[object, ...]:
+    """A letter that shows what could be read of a row; without digest, for nothing says whose content it is."""
+    now_ms = time.time_ns() // 1_000_000
+    id_, _, _, node, epoch, counter, _, payload, *_ = row
+    who = (
+        _text(node) if isinstance(node, bytes) else None,
+        epoch if isinstance(epoch, int) else None,
+        counter if isinstance(counter, int) else None,
+        None,
+    )
+    content = payload if isinstance(payload, bytes) else b""
+    return (id_, "corrupt", CORRUPT, *who, content, now_ms, now_ms, 1, letter_checksum(*who, content, now_ms))
+
+
+def _text(code: bytes | None) -> str | None:
+    return None if code is None else code.decode(errors="replace")

@@ -1,0 +1,1 @@
+"""Simulated nodes, the radio between them and the gateway, and the recordings that they replay."""

@@ -1,0 +1,188 @@
+"""The simulated radio between the nodes and the receiver: what it does to a packet is decided here, and nowhere else.
+
+Pure: chance and time come from outside. A packet is put on the air by `begin` and judged by `end` when its time on air
+is over, so that whatever overlaps it is known. Both ask to be called in order of time. It refuses to know what is in a
+packet, and who believes it.
+
+Sources: Gilbert, "Capacity of a burst-noise channel", 1960, and Elliott, "Estimates of error rates for codes on
+burst-noise channels", 1963 (outages, here in continuous time); Abramson, "The ALOHA system", 1970 (neighbours); Bor,
+Roedig, Voigt, Alonso, "Do LoRa low-power wide-area networks scale?", 2016 (capture at 6 dB).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aoii.settings.channel import Burst, Reception, Weather
+
+UPLINK_MS, DOWNLINK_MS = 247, 206  # 32 and 22 bytes at SF9, 125 kHz, 4/5 (Semtech AN1200.13)
+COPY_LIMIT_MS = 5000  # a copy is heard within this; weather.DELAY_LIMIT_S says why
+CAPTURE_DB = 6.0
+LEVELS_DB = 30.0  # received levels of the nodes are spread evenly over this
+NEIGHBOUR_PERIOD_MS = 60_000
+REASONS = ("trace", "burst", "chance", "collision")
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """A packet on the air; `node` sends it or is to hear it."""
+
+    node: int
+    is_up: bool
+    begin_ms: int
+    data: bytes
+
+    @property
+    def end_ms(self) -> int:
+        """When it is over."""
+        return self.begin_ms + (UPLINK_MS if self.is_up else DOWNLINK_MS)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A packet that reaches the other end, at `at_ms`."""
+
+    transmission: Transmission
+    at_ms: int
+
+
+class Radio:
+    """One channel for any number of nodes and their gateway.
+
+    Args:
+        weather: What happens on it.
+        random: Uniform numbers in [0, 1).
+        reception: What a trace says of a node; asked once for each node, and only if there is a trace.
+
+    Attributes:
+        counts: Packets `sent` and `heard` at least once, `lost` by each of REASONS, heard `twice`, `overtaken`.
+    """
+
+    def __init__(
+        self, weather: Weather, random: Callable[[], float], reception: Callable[[int], Reception] | None = None
+    ) -> None:
+        self._weather = weather
+        self._random = random
+        self._reception_of = reception
+        self._receptions: dict[int, Reception] = {}
+        self._links: dict[int, _Link] = {}
+        self._levels_db: dict[int, float] = {}
+        self._on_air: list[Transmission] = []
+        self._held: dict[tuple[int, bool], Transmission] = {}  # until the next one of the same sender is heard
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def may_collide(self) -> bool:
+        """Whether packets that overlap disturb each other."""
+        return self._weather.collisions != "none"
+
+    def begin(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
+        """Put a packet on the air."""
+        transmission = Transmission(node, is_up, at_ms, data)
+        self.counts["sent"] += 1
+        if self.may_collide:
+            self._on_air = [other for other in self._on_air if other.end_ms > at_ms - UPLINK_MS]
+            self._on_air.append(transmission)
+        return transmission
+
+    def is_busy(self, at_ms: int) -> bool:
+        """Whether a node that listens hears somebody, as far as packets may collide: ours, the gateway, a neighbour."""
+        if any(other.begin_ms <= at_ms < other.end_ms for other in self._on_air):
+            return True
+        neighbours = self._weather.neighbours if self.may_collide else 0
+        return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
+
+    def end(self, transmission: Transmission) -> list[Heard]:
+        """What is heard now that a packet's time on air is over, in order of time; nothing when it is lost.
+
+        That may be the packet, a copy of it, and an earlier packet of the same sender that was held back.
+        """
+        reason = self._loss(transmission)
+        if reason is not None:
+            self.counts[f"lost_{reason}"] += 1
+            return []
+        weather = self._weather
+        sender = transmission.node, transmission.is_up
+        if weather.reorder and sender not in self._held and self._random() < weather.reorder:
+            self._held[sender] = transmission
+            return []
+        self.counts["heard"] += 1
+        late_ms = round(1000 * weather.delay_s * self._random()) if weather.delay_s else 0
+        heard = [Heard(transmission, transmission.end_ms + late_ms)]
+        if weather.duplicate and self._random() < weather.duplicate:
+            self.counts["twice"] += 1
+            heard.append(Heard(transmission, transmission.end_ms + round(COPY_LIMIT_MS * self._random())))
+        overtaken = self._held.pop(sender, None)
+        if overtaken is not None:
+            self.counts["heard"] += 1
+            self.counts["overtaken"] += 1
+            heard.append(Heard(overtaken, heard[0].at_ms + 1))
+        return sorted(heard, key=lambda one: one.at_ms)
+
+    def _loss(self, transmission: Transmission) -> str | None:
+        """Why it is lost, if it is."""
+        weather = self._weather
+        node, at_ms = transmission.node, transmission.begin_ms
+        if transmission.is_up and self._reception_of is not None:
+            if node not in self._receptions:
+                self._receptions[node] = self._reception_of(node)
+            reception = self._receptions[node]
+            if not reception.heard[int(at_ms // (1000 * reception.interval_s)) % len(reception.heard)]:
+                return "trace"
+        if weather.burst is not None:
+            link = self._links.setdefault(node, _Link(weather.burst))
+            if link.is_ill(at_ms, self._random()) and self._random() < weather.burst.loss:
+                return "burst"
+        if self._random() < (weather.loss if transmission.is_up else weather.ack_loss):
+            return "chance"
+        return "collision" if self.may_collide and self._is_drowned(transmission) else None
+
+    def _is_drowned(self, transmission: Transmission) -> bool:
+        """Whether something on the air at the same time keeps it from being heard."""
+        others = [
+            other
+            for other in self._on_air
+            if (other.node, other.is_up) != (transmission.node, transmission.is_up)  # nobody talks over himself
+            and other.begin_ms < transmission.end_ms
+            and other.end_ms > transmission.begin_ms
+        ]
+        harmful_db = -math.inf  # of the neighbours all are, whatever their level
+        if self._weather.collisions == "capture":
+            if transmission.is_up and any(not other.is_up for other in others):
+                return True  # a gateway that sends is deaf
+            harmful_db = self._level_db(transmission.node) - CAPTURE_DB
+            others = [other for other in others if self._level_db(other.node) > harmful_db]
+        if others:
+            return True
+        share = min(1.0, 1.0 - harmful_db / LEVELS_DB)  # of the neighbours that are that loud
+        vulnerable_ms = transmission.end_ms - transmission.begin_ms + UPLINK_MS
+        expected = self._weather.neighbours * share * vulnerable_ms / NEIGHBOUR_PERIOD_MS
+        return expected > 0 and self._random() >= math.exp(-expected)
+
+    def _level_db(self, node: int) -> float:
+        """How loud a node is at the gateway, and the gateway at the node, above the faintest."""
+        if node not in self._levels_db:
+            self._levels_db[node] = LEVELS_DB * self._random()
+        return self._levels_db[node]
+
+
+class _Link:
+    """Whether one link is in an outage: a Markov chain in continuous time, looked at whenever a packet passes.
+
+    It leaves an outage at the rate 1/mean and begins one at such a rate that the share comes out; so what was known
+    fades with the time constant mean x (1 - share).
+    """
+
+    def __init__(self, burst: Burst) -> None:
+        self._burst = burst
+        self._was_ill: float = burst.share  # as a probability, before anybody has looked
+        self._at_ms = 0
+
+    def is_ill(self, at_ms: int, chance: float) -> bool:
+        """Look at it at an instant that is not before the last one; `chance` is uniform in [0, 1)."""
+        burst = self._burst
+        memory = math.exp(-max(0, at_ms - self._at_ms) / (1000 * burst.mean_s * (1 - burst.share)))
+        is_ill = chance < burst.share + (self._was_ill - burst.share) * memory
+        self._was_ill, self._at_ms = float(is_ill), at_ms
+        return is_ill

@@ -1,0 +1,81 @@
+"""How a radio is asked for: the same options for the demo and the lab, and what is said to those that make no sense."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import pytest
+
+from aoii import settings
+from aoii.commands import channel_options
+from aoii.commands.demo import _radio_settings
+from aoii.commands.main import build_parser
+from aoii.core.errors import InputError
+from aoii.settings.channel import Burst, Weather
+
+ALL = [
+    *("--loss", "0.1", "--ack-loss", "0.2", "--loss-burst", "0.05:120:0.9", "--trace-loss", "trace.csv"),
+    *("--duplicate", "0.3", "--reorder", "0.4", "--delay-s", "1.5", "--collisions", "capture", "--neighbours", "7"),
+]
+EVERYTHING = Weather(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, Path("trace.csv"))
+
+
+def parsed(*arguments: str) -> Namespace:
+    parser = ArgumentParser()
+    channel_options.add_options(parser, ack_loss="0")
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize("command", [("demo",), ("lab", "replay")])
+def test_every_option_of_the_radio_is_read_by_demo_and_lab_alike(command: tuple[str, ...]) -> None:
+    options = build_parser().parse_args([*command, *ALL])
+
+    assert channel_options.of_options(options, ack_loss=0.0) == EVERYTHING
+
+
+def test_without_options_the_weather_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
+    assert channel_options.of_options(parsed(), ack_loss=0.0).is_fair
+    assert channel_options.of_options(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
+    assert channel_options.of_options(parsed("--collisions"), ack_loss=0.0).collisions == "all"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--loss", "1.1"), "use a probability from 0 to 1"),
+        (("--loss", "nan"), "use a probability from 0 to 1"),
+        (("--ack-loss", "much"), "use a probability from 0 to 1"),
+        (("--loss-burst", "0.5"), "write SHARE:SECONDS"),
+        (("--loss-burst", "1:60"), "write SHARE:SECONDS"),
+        (("--loss-burst", "0.5:0"), "write SHARE:SECONDS"),
+        (("--loss-burst", "0.5:inf"), "write SHARE:SECONDS"),
+        (("--loss-burst", "0.5:60:2"), "write SHARE:SECONDS"),
+        (("--delay-s", "6"), "use seconds from 0 to 5"),
+        (("--collisions", "some"), "choose from"),
+        (("--neighbours", "-1"), "use 0 to"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_with_what_would(
+    arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(*arguments)
+
+    assert said in capsys.readouterr().err
+
+
+def test_neighbours_that_could_not_disturb_anybody_are_refused() -> None:
+    with pytest.raises(InputError, match="add it"):
+        channel_options.of_options(parsed("--neighbours", "5"), ack_loss=0.0)
+
+
+def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.touch()
+    wanted = Weather(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, trace)
+
+    assert settings.load(_radio_settings(wanted)).edge.weather == wanted
+    assert settings.load(_radio_settings(Weather())).edge.weather == Weather()
+
+
+def test_a_station_told_only_the_loss_loses_acknowledgements_alike() -> None:
+    assert settings.load({"EDGE_LOSS": "0.25"}).edge.weather == Weather(0.25, 0.25)

@@ -1,0 +1,236 @@
+"""The doctor: each fault is found by name, with what to do about it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aoii import settings
+from aoii.commands import doctor
+from aoii.commands.doctor import Finding
+from aoii.security import authority, node_keys
+from aoii.server.db import open_database
+from faults.proxy import Loop, Proxy
+from secure_broker import SecureBroker, expired
+from servers import MariaDB, Mosquitto, free_port
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "BROKER_WAIT_S", 2.0)
+
+
+def examine(**settings: str) -> dict[str, Finding]:
+    Path(".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return {finding.subject: finding for finding in doctor.examine(None)}
+
+
+def test_a_healthy_installation_has_no_remedies(
+    tmp_path: Path, mosquitto: Mosquitto, mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = os.openpty()
+    (tmp_path / "port").symlink_to(os.ttyname(theirs))
+    (tmp_path / "data").mkdir()
+    node_keys.write(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
+    schema = mariadb.new_schema()
+    values = {
+        "SERIAL_PORT": str(tmp_path / "port"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
+        "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema,
+    }  # fmt: skip
+    open_database(settings.load(values).database, migrate=True).close()
+
+    found = examine(**values)
+
+    assert {subject: finding.remedy for subject, finding in found.items()} == dict.fromkeys(found)
+    assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database"} == found.keys()
+    assert doctor.run(None) == 0
+    assert "FAIL" not in capsys.readouterr().out
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_every_wrong_setting_is_a_finding() -> None:
+    Path(".env").write_text("MQTT_PORT=fast\nBETA_TEMP=hot\n")
+
+    found = list(doctor.examine(None))
+
+    assert [finding.remedy is not None for finding in found] == [True, True]
+    assert doctor.run(None) == 1
+
+
+def test_a_missing_serial_port_is_found() -> None:
+    assert "plug the receiver in" in str(examine(MQTT_PORT=str(free_port()))["serial port"].remedy)
+
+
+def test_an_absent_broker_is_found() -> None:
+    assert "start the broker" in str(examine(MQTT_PORT=str(free_port()))["broker"].remedy)
+
+
+def test_a_broker_that_refuses_us_is_found_with_its_word(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker", extra="allow_anonymous false") as server:
+        finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(server.port))["broker"]
+
+    assert "Not authorized" in finding.state
+    assert "MQTT_USERNAME" in str(finding.remedy)
+
+
+def test_an_absent_database_is_found() -> None:
+    finding = examine(MYSQL_HOST="127.0.0.1", MYSQL_PORT=str(free_port()), MQTT_PORT=str(free_port()))["database"]
+
+    assert finding.remedy
+
+
+@pytest.fixture
+def reachable(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Settings of a database with our tables, for a user who passes no limit; nothing else is looked at."""
+    monkeypatch.setattr(doctor, "LOOKS", [look for look in doctor.LOOKS if look[0] == "database"])
+    schema = mariadb.new_schema()
+    user = f"u_{schema}"[:32]
+    values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema}
+    open_database(settings.load(values).database, migrate=True).close()
+    mariadb.execute(f"CREATE USER {user}@'%'", f"GRANT SELECT, INSERT, UPDATE ON {schema}.* TO {user}@'%'")
+    yield values | {"MYSQL_USER": user}
+    mariadb.execute("SET GLOBAL read_only = 0", f"DROP USER {user}@'%'")
+
+
+def test_a_read_only_database_is_found(mariadb: MariaDB, reachable: dict[str, str]) -> None:
+    mariadb.execute("SET GLOBAL read_only = 1")
+
+    finding = examine(**reachable)["database"]
+
+    assert "read-only" in finding.state
+    assert finding.remedy == "make it writable"
+
+
+def test_a_user_who_may_only_read_is_told_and_is_no_fault(mariadb: MariaDB, reachable: dict[str, str]) -> None:
+    mariadb.execute(f"REVOKE INSERT, UPDATE ON {reachable['MYSQL_DATABASE']}.* FROM {reachable['MYSQL_USER']}@'%'")
+
+    finding = examine(**reachable)["database"]
+
+    assert finding.state.startswith("read only for this user")
+    assert finding.remedy is None
+
+
+def test_a_slow_database_is_found(mariadb: MariaDB, reachable: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SLOW_S", 0.1)
+    with Loop() as loop:
+        link = Proxy(loop, mariadb.port)
+        link.delay(0.06)
+        finding = examine(**reachable | {"MYSQL_PORT": str(link.port)})["database"]
+
+    assert "busy" in str(finding.remedy)
+
+
+def test_readable_node_keys_are_found(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("7 1 " + "0" * 32 + "\n")
+    (tmp_path / "keys").chmod(0o644)
+
+    assert "chmod 600" in str(examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"])
+
+
+def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aoii.commands.doctor.time.time", lambda: 1000.0)
+
+    assert "set the clock" in str(examine(MQTT_PORT=str(free_port()))["clock"].remedy)
+
+
+@pytest.mark.parametrize("port", ["/dev/no-such-port", "/etc/hostname"])
+def test_a_log_port_that_is_none_is_found(port: str) -> None:
+    assert "EDGE_LOG_PORT" in str(examine(EDGE_LOG_PORT=port, MQTT_PORT=str(free_port()))["log port"].remedy)
+
+
+def test_wrong_weights_are_found(tmp_path: Path) -> None:
+    (tmp_path / "gateway.py").write_text("W1 = 'none'\n")
+
+    assert examine(MIRROR_WEIGHTS=str(tmp_path / "gateway.py"), MQTT_PORT=str(free_port()))["weights"].remedy
+
+
+def test_a_folder_that_cannot_be_made_is_found() -> None:
+    assert "AOII_DATA_DIR" in str(examine(AOII_DATA_DIR="/proc/x", MQTT_PORT=str(free_port()))["disk"].remedy)
+
+
+def test_a_misspelt_setting_is_found() -> None:
+    assert "did you mean MQTT_PORT?" in str(examine(MQTT_PROT="1", MQTT_PORT=str(free_port()))["settings"].remedy)
+
+
+# --- security ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    with SecureBroker(tmp_path_factory.mktemp("secure")) as server:
+        yield server
+
+
+def reached(broker: SecureBroker, user: str, **others: str) -> dict[str, Finding]:
+    return examine(
+        MQTT_BROKER="127.0.0.1",
+        MQTT_PORT=str(broker.port),
+        MQTT_TLS_CA=str(broker.certs / "ca.crt"),
+        MQTT_TLS_CERT=str(broker.certs / f"{user}.crt"),
+        MQTT_TLS_KEY=str(broker.certs / f"{user}.key"),
+        **others,
+    )
+
+
+def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: SecureBroker) -> None:
+    found = reached(secure, "gateway", GATEWAY_ID="gateway")
+
+    assert found["broker"].remedy is None
+    assert found["broker"].state.endswith("answers, encrypted")
+    assert found["certificate"].remedy is None
+    assert "the broker's" in found["certificate"].state
+
+
+def test_a_gateway_under_another_name_than_its_user_is_told(secure: SecureBroker) -> None:
+    assert "a gateway attic hears no commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
+
+
+def test_an_expired_certificate_is_found(secure: SecureBroker) -> None:
+    expired(secure.certs, "old")
+    Path(".env").write_text(
+        f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={secure.port}\nMQTT_TLS_CA={secure.certs}/ca.crt\n"
+        f"MQTT_TLS_CERT={secure.certs}/old.crt\nMQTT_TLS_KEY={secure.certs}/old.key\n"
+    )
+
+    found = [finding for finding in doctor.examine(None) if finding.remedy]
+
+    assert any("ENDED" in finding.state and "old.crt" in finding.state for finding in found)
+    (broker,) = [finding for finding in found if finding.subject == "broker"]
+    assert "our certificate has expired" in broker.state
+    assert "MQTT_TLS_CERT" in str(broker.remedy)
+
+
+def test_a_broker_of_an_unknown_authority_is_found(secure: SecureBroker, tmp_path: Path) -> None:
+    other = authority.make_authority(tmp_path / "other").certificate
+
+    finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(secure.port), MQTT_TLS_CA=str(other))["broker"]
+
+    assert "unknown authority" in finding.state
+    assert "MQTT_TLS_CA" in str(finding.remedy)
+
+
+def test_a_key_that_others_may_read_is_found(secure: SecureBroker) -> None:
+    authority.make_client(secure.certs, "loose").key.chmod(0o644)
+
+    assert "chmod 600" in str(reached(secure, "loose")["settings"].remedy)
+
+
+def test_secrets_that_others_may_read_are_found() -> None:
+    Path(".env").touch()
+    Path(".env").chmod(0o644)
+
+    finding = examine(MQTT_USERNAME="u", MQTT_PASSWORD="hunter2", MQTT_PORT=str(free_port()))["settings"]  # noqa: S106
+
+    assert "chmod 600 .env" in str(finding.remedy)
+    assert "hunter2" not in str(finding)
+
+
+def test_a_page_for_everybody_without_a_token_is_found() -> None:
+    everywhere = "0.0.0.0"  # noqa: S104 - what is to be found
+    token = "0123456789abcdef"  # noqa: S105
+
+    assert "WEB_TOKEN" in str(examine(WEB_HOST=everywhere, MQTT_PORT=str(free_port()))["web page"].remedy)
+    assert examine(WEB_HOST=everywhere, WEB_TOKEN=token, MQTT_PORT=str(free_port()))["web page"].remedy is None

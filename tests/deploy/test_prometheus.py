@@ -1,0 +1,151 @@
+"""The shipped configuration of Prometheus and Alertmanager, by their own tools; each alert with all that it needs."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aoii import settings
+from aoii.runtime import metrics
+
+ROOT = Path(__file__).parent.parent.parent
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
+ALERTS: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((PROMETHEUS / "rules/alerts.yml").read_text())["groups"] for rule in group["rules"]
+]
+NAMES = [rule["alert"] for rule in ALERTS]
+CASES = yaml.safe_load((PROMETHEUS / "tests/alerts.yml").read_text())["tests"]
+
+
+def says(*command: object) -> str:
+    """What a tool prints; its exit code must be 0."""
+    done = subprocess.run([str(word) for word in command], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_configuration_passes_promtool() -> None:
+    said = says("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+
+    assert f"{len(ALERTS)} rules found" in said
+
+
+def test_each_rule_passes_its_tests() -> None:
+    says("promtool", "test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yml")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None:
+    expected = [
+        bool(rule["exp_alerts"]) for case in CASES for rule in case["alert_rule_test"] if rule["alertname"] == name
+    ]
+
+    assert True in expected
+    assert False in expected
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=NAMES)
+def test_an_alert_says_how_bad_it_is_which_hop_is_at_fault_and_what_to_do(rule: dict[str, Any]) -> None:
+    page = ROOT / rule["annotations"]["runbook_url"]
+
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["labels"]["hop"]
+    assert rule["annotations"]["summary"]
+    assert page.stem == rule["alert"]
+    assert re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE) == ["What it means", "What to do", "How it clears"]
+
+
+def test_there_is_no_runbook_for_an_alert_that_is_none() -> None:
+    assert {page.stem for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README"} == set(NAMES)
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "recording.yml"])
+def test_rules_ask_for_metrics_that_exist(file: str) -> None:
+    text = re.sub(r"#.*|aoii-\w+|docs/\S+", "", (PROMETHEUS / "rules" / file).read_text())
+    known = {name for name, *_ in metrics.CATALOGUE}
+    known |= {
+        f"{name}_{end}"
+        for name, kind, *_ in metrics.CATALOGUE
+        if kind == "histogram"
+        for end in ("bucket", "sum", "count")
+    }
+
+    asked = set(re.findall(r"\baoii_\w+", text))
+
+    assert asked
+    assert asked <= known
+
+
+def test_every_station_is_asked_at_its_default_port() -> None:
+    (job, _) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    usual = settings.load({}, None)
+    ports = {
+        "web": usual.web.port,
+        "gateway": usual.gateway.status_port,
+        "server": usual.server.status_port,
+        "csv": usual.server.csv_status_port,
+        "edgelog": usual.server.edge_log_status_port,
+    }
+
+    asked = {entry["labels"]["station"]: entry["targets"] for entry in job["static_configs"]}
+
+    assert job["job_name"] == "aoii-gateway"  # of the older installation, whose panels ask for it
+    assert asked == {name: [f"127.0.0.1:{port}"] for name, port in ports.items()}
+
+
+@pytest.mark.parametrize("inside", ["data", "", "deploy/../.prometheus", "link"])
+def test_data_inside_the_project_are_refused(inside: str, tmp_path: Path) -> None:
+    folder = ROOT / inside
+    if inside == "link":
+        folder = tmp_path / "link"
+        folder.symlink_to(ROOT / "data")
+
+    done = subprocess.run([PROMETHEUS / "start", folder], check=False, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "inside the project" in done.stderr
+
+
+def test_data_elsewhere_are_taken_and_bounded(tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "prometheus"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+
+    environment = {"PATH": f"{fake.parent}:/usr/bin:/bin", "HOME": "/nonexistent"}
+    command = [str(PROMETHEUS / "start"), str(tmp_path / "metrics"), "--log.level=warn"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
+
+    assert f"--storage.tsdb.path={tmp_path / 'metrics'}" in said
+    assert {"--storage.tsdb.retention.time=400d", "--storage.tsdb.retention.size=10GB", "--log.level=warn"} <= set(said)
+    assert "--web.listen-address=127.0.0.1:9090" in said
+    assert (tmp_path / "metrics").is_dir()
+
+
+def test_the_configuration_of_alertmanager_passes_amtool() -> None:
+    says("amtool", "check-config", ALERTMANAGER)
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("severity=critical", "person-on-duty"),
+        ("severity=warning", "mail"),
+        ("severity=info", "nobody"),
+        ("alertname=SomethingElse", "mail"),
+    ],
+)
+def test_an_alert_reaches_its_receiver(labels: str, receiver: str) -> None:
+    said = says("amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", labels)
+
+    assert said.split() == [receiver]
+
+
+def test_what_inhibits_and_is_inhibited_are_alerts_that_exist() -> None:
+    named = re.findall(r'alertname=~?"([^"]+)"', ALERTMANAGER.read_text())
+
+    assert {name for names in named for name in names.split("|")} <= set(NAMES)

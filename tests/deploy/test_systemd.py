@@ -1,0 +1,112 @@
+"""The systemd units, read by systemd's own checker: every key is known, nothing they need is missing, they are closed.
+
+Not tried here is what only a booted systemd does; `docs/howto/deploy-with-systemd.md` says what was tried with one.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aoii import settings
+from aoii.commands import main
+
+SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "systemd"
+UNITS = sorted(path.name for path in (SHIPPED / "system").glob("aoii*.*") if path.is_file())
+SERVICES = [name for name in UNITS if name.endswith(".service")]
+COMMON = Path("aoii-.service.d") / "common.conf"
+EXPOSURE = 20  # of 100; what systemd calls OK begins at 50
+STOP_S = 10  # what a graceful stop may take
+
+# Every Debian that boots has it. Where nothing boots, the test set-up does not install an init system.
+analyzer = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (Debian: systemd)")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root folder with our units, the distribution's targets, and a program where ours is to be."""
+    folder = tmp_path / "root"
+    shutil.copytree(SHIPPED / "system", folder / "etc" / "systemd" / "system")
+    targets = folder / "usr" / "lib" / "systemd" / "system"
+    targets.mkdir(parents=True)
+    for target in Path("/usr/lib/systemd/system").glob("*.target"):
+        shutil.copy(target, targets)
+    program = folder / "opt" / "aoii" / ".venv" / "bin" / "aoii"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    return folder
+
+
+def analyzed(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command, *others = words
+    return subprocess.run(
+        ["systemd-analyze", command, f"--root={root}", *others], capture_output=True, text=True, check=False
+    )
+
+
+def values(unit: str, key: str) -> list[str]:
+    """What a unit and the part that is common to all say for a key."""
+    text = "".join((SHIPPED / "system" / name).read_text() for name in (unit, COMMON))
+    return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+
+
+@analyzer
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_finds_nothing_wrong_with_a_unit(root: Path, unit: str) -> None:
+    found = analyzed(root, "verify", unit)
+
+    assert (found.returncode, found.stderr) == (0, "")  # it only warns of keys that it does not know
+
+
+@analyzer
+@pytest.mark.parametrize(
+    ("place", "wrong"), [("aoii-web.service", "MemroyMax=1G"), (str(COMMON), "ProtectSystem=strictly")]
+)
+def test_a_mistake_in_a_unit_is_found(root: Path, place: str, wrong: str) -> None:
+    path = root / "etc" / "systemd" / "system" / place
+    path.write_text(path.read_text().replace("[Service]", f"[Service]\n{wrong}"))
+
+    found = analyzed(root, "verify", "aoii-web.service")
+
+    assert f"{place}:" in found.stderr
+
+
+@analyzer
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_station_can_do_little_beyond_its_work(root: Path, unit: str) -> None:
+    found = analyzed(root, "security", "--offline=true", f"--threshold={EXPOSURE}", unit)
+
+    assert found.returncode == 0, found.stdout
+
+
+@analyzer
+def test_an_open_unit_is_found(root: Path) -> None:
+    (root / "etc" / "systemd" / "system" / COMMON).unlink()
+
+    assert analyzed(root, "security", "--offline=true", f"--threshold={EXPOSURE}", "aoii-web.service").returncode
+
+
+def test_every_station_but_the_simulated_nodes_has_its_unit() -> None:
+    assert [f"aoii-{name}.service" for name, *_ in sorted(main.STATIONS) if name != "edge"] == SERVICES
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_unit_starts_its_station_and_lets_it_stop_in_its_own_time(unit: str) -> None:
+    (command,) = values(unit, "ExecStart")
+    station = unit.removeprefix("aoii-").removesuffix(".service")
+    _, *words = command.split()
+    options = main.build_parser().parse_args(words)
+
+    assert options.command == station
+    assert values(unit, "Type") == ["notify"]
+    assert int(values(unit, "TimeoutStopSec")[0]) > STOP_S
+    assert values(unit, "WantedBy") == ["aoii.target"]
+
+
+def test_the_shipped_settings_are_settings() -> None:
+    found = settings.load({}, SHIPPED / "aoii.env")
+
+    assert found.warnings == ()
+    assert str(found.data_dir) == "/var/lib/aoii"

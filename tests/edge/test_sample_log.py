@@ -1,0 +1,175 @@
+"""The predictor that sleeps: whatever it forgets meanwhile, it says what one says that never slept."""
+
+import random
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aoii.core import trigger
+from aoii.core.learner import Learner
+from aoii.edge.drivers.board_flash import Shelf
+from aoii.edge.sample_log import Journal
+from parts.models import Disk
+
+EPSILON = (50, 300)
+
+
+class Nights:
+    """A journal that is built anew before every call, with all that lasts in between."""
+
+    def __init__(self, page: int) -> None:
+        self.disk = Disk()
+        self.page = page
+        self.state: bytes | None = None
+        self.replayed = 0
+        self.lost = 0
+
+    def journal(self) -> Journal:
+        journal = Journal(*EPSILON, Learner, Shelf(self.disk, "learner"), self.breathe, self.page)
+        if self.state is not None:
+            journal.load(self.state)
+        return journal
+
+    def night(self, journal: Journal) -> None:
+        self.state = journal.dump()
+        self.lost += journal.lost
+
+    def breathe(self) -> None:
+        self.replayed += 1
+
+
+def samples(count: int, seed: int = 3) -> list[tuple[int, int, int, int | None]]:
+    chance = random.Random(seed)
+    temperature, humidity, day = 2000.0, 5000.0, 0
+    found: list[tuple[int, int, int, int | None]] = []
+    for _ in range(count):
+        temperature += chance.gauss(0, 15)
+        humidity = min(9900, max(100, humidity + chance.gauss(0, 80)))
+        steps = chance.choice((1, 1, 1, 1, 1, 1, 2, 3, 40, 70_000))
+        day = (day + steps * 60_000) % 86_400_000
+        found.append((round(temperature), round(humidity), steps, None if len(found) < 5 else day))
+    return found
+
+
+@pytest.mark.parametrize("page", [1, 7, 64])
+def test_a_journal_that_sleeps_after_every_sample_is_the_learner_that_never_slept(page: int) -> None:
+    awake, nights = Learner(*EPSILON), Nights(page)
+
+    for number, sample in enumerate(samples(400)):
+        journal = nights.journal()
+        awake.observe(*sample)
+        journal.observe(*sample)
+        if number % 13 == 12:
+            assert journal.plan(0, 0) == awake.plan(0, 0)
+        if number == 200:
+            awake.retune(40, 250)
+            journal.retune(40, 250)
+        nights.night(journal)
+
+    journal = nights.journal()
+    journal.plan(0, 0)
+    assert Shelf(nights.disk, "learner").load() == awake.dump()
+    assert nights.lost == 0
+
+
+def test_the_learner_sleeps_until_a_plan_is_wanted_or_the_page_is_full() -> None:
+    nights = Nights(64)
+    journal = nights.journal()
+
+    for sample in samples(63):
+        journal.observe(*sample)
+    before = nights.replayed, nights.disk.writes
+    journal.plan(0, 0)
+
+    assert before == (0, 0)
+    assert (nights.replayed, nights.disk.writes) == (63, 1)
+
+
+def test_a_full_page_wakes_the_learner_by_itself() -> None:
+    nights = Nights(10)
+    journal = nights.journal()
+
+    for sample in samples(25):
+        journal.observe(*sample)
+
+    assert nights.replayed == 20
+    assert len(journal.dump()) < 10 * 9 + 20
+
+
+def test_after_a_power_cut_it_goes_on_from_the_flash_as_after_a_long_gap() -> None:
+    before, after = samples(64), samples(30, seed=4)
+    nights, awake = Nights(64), Learner(*EPSILON)
+    for sample in before:
+        nights.journal().observe(*sample) if nights.page == 0 else None
+        awake.observe(*sample)
+    journal = nights.journal()
+    for sample in before:
+        journal.observe(*sample)
+
+    nights.state = None  # the power was away
+    journal = nights.journal()
+    first, *others = after
+    awake.observe(first[0], first[1], 1000, first[3])
+    journal.observe(first[0], first[1], 1, first[3])  # the node does not know either
+    for sample in others:
+        awake.observe(*sample)
+        journal.observe(*sample)
+
+    assert journal.plan(0, 0) == awake.plan(0, 0)
+
+
+def test_after_a_power_cut_the_gateways_thresholds_find_what_was_learned_with_them() -> None:
+    nights = Nights(64)
+    journal = nights.journal()
+    journal.retune(40, 250)
+    for sample in samples(100):
+        journal.observe(*sample)
+    journal.plan(0, 0)
+    learned = Shelf(nights.disk, "learner").load()
+
+    nights.state = None
+    journal = nights.journal()
+    journal.observe(2000, 5000, 1, None)  # before the gateway was heard
+    journal.retune(40, 250)
+    journal.observe(2000, 5000, 1, None)
+    journal.plan(0, 0)
+
+    expected = Learner(40, 250)
+    assert expected.load(learned)
+    expected.observe(2000, 5000, 1000, None)
+    assert Shelf(nights.disk, "learner").load() == expected.dump()
+
+
+def test_a_flash_that_lost_the_learner_costs_what_was_learned_and_is_counted() -> None:
+    nights = Nights(8)
+    journal = nights.journal()
+    for sample in samples(20):
+        journal.observe(*sample)
+    nights.night(journal)
+    nights.disk.files.clear()
+
+    journal = nights.journal()
+    plan = journal.plan(0, 0)
+
+    fresh = Learner(*EPSILON)
+    for sample in samples(20)[16:]:
+        fresh.observe(*sample)
+    assert plan == fresh.plan(0, 0)
+    assert journal.lost == 1
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(-4000, 8500), st.integers(0, 10_000), st.integers(1, 100_000)), max_size=20))
+def test_a_dump_carries_any_sample_that_a_sensor_can_give(readings: list[tuple[int, int, int]]) -> None:
+    one = Nights(64).journal()
+    other = Nights(64).journal()
+
+    for temperature_c, humidity_c, steps in readings:
+        one.observe(temperature_c, humidity_c, steps, 86_399_999)
+    other.load(one.dump())
+
+    assert other.dump() == one.dump()
+    assert len(one.dump()) == struct.calcsize("<BHHI") + 9 * len(readings)
+    assert trigger.AHT20.high_t_c == 8500

@@ -1,0 +1,117 @@
+"""The ledger on a file in which the states of nodes were damaged: nothing is swallowed, nothing is silent."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from aoii.core.errors import PeerError
+from aoii.gateway.drivers.outbox_db import Store, Transaction
+from aoii.gateway.intake import Kept, Ledger
+from aoii.gateway.legacy.old_node import Payload
+from aoii.gateway.outbox import Item
+from aoii.gateway.receiver import Receiver
+from aoii.security.node_keys import KeyRing
+from aoii.settings import Settings
+from gateway.station import Counts, configured
+
+OLD = "gateway/ttyUSB0"
+DAMAGES = [
+    "state = x'00'",
+    "state = CAST(state AS TEXT), checksum = 1",
+    "state = 7",
+    "checksum = 'x'",
+    "node = CAST(x'e72f78' AS TEXT)",
+    "node = 'gateway/ttyUSB1'",
+]
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> Settings:
+    return configured(tmp_path, 1883, "gateway", tmp_path / "absent")
+
+
+@contextlib.contextmanager
+def opened(values: Settings) -> Iterator[tuple[Store, Ledger]]:
+    with contextlib.closing(Store(values.gateway.outbox_path, 1 << 24)) as store:
+        yield store, Ledger(values.gateway, values.clock, None, store, lambda _: None, lambda _: True)
+
+
+def hear(ledger: Ledger, temperature: float) -> Item | None:
+    """Have the old node's reading committed."""
+    ended: Future[Kept] = Future()
+
+    def end(future: "Future[Kept]") -> None:
+        error = future.exception()
+        ended.set_result(future.result()) if error is None else ended.set_exception(error)
+
+    ledger.submit_line(OLD, Payload(temperature, 40.0, None), ledger.now(), end)
+    return ended.result(10).item
+
+
+def damage(values: Settings, change: str) -> None:
+    with contextlib.closing(sqlite3.connect(values.gateway.outbox_path)) as connection:
+        connection.execute(f"UPDATE nodes SET {change}")  # noqa: S608 - one of ours
+        connection.commit()
+
+
+@pytest.mark.parametrize("change", DAMAGES)
+@pytest.mark.parametrize("is_running", [False, True])
+def test_an_old_node_whose_state_was_damaged_never_reuses_an_identity(
+    values: Settings, change: str, is_running: bool
+) -> None:
+    with opened(values) as (store, ledger):
+        before = [hear(ledger, 20.0), hear(ledger, 20.5)]
+        if is_running:
+            damage(values, change)
+            after = [hear(ledger, 20.0), hear(ledger, 30.0)]
+            lost = store.states_lost
+    if not is_running:
+        damage(values, change)
+        with opened(values) as (store, ledger):
+            after = [hear(ledger, 20.0), hear(ledger, 30.0)]
+            lost = store.states_lost
+
+    identities = {item.identity for item in before + after if item is not None}
+    assert len(identities) == 4
+    assert lost == 1
+    with opened(values) as (store, ledger):
+        again = hear(ledger, 20.0)
+        assert again is not None
+        assert again.identity not in identities
+        assert store.states_lost == 0
+
+
+def test_a_request_that_fails_forgets_no_state(values: Settings) -> None:
+    with opened(values) as (store, ledger):
+        hear(ledger, 20.0)
+        epoch = store.submit(Transaction.old_epoch).result()
+        damage(values, "state = x'00'")
+
+        def failing(tx: Transaction) -> None:
+            tx.state(OLD)
+            raise ZeroDivisionError
+
+        assert isinstance(store.submit(failing).exception(), ZeroDivisionError)
+
+        assert store.submit(Transaction.old_epoch).result() == epoch
+        assert store.states_lost == 0
+
+
+def test_a_reading_that_contradicts_one_that_waits_is_counted_and_said_once(
+    values: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = Counts()
+    with opened(values) as (_, ledger):
+        receiver = Receiver("/dev/absent", OLD, ledger, KeyRing(values.gateway.node_keys_file))
+        ended: Future[Kept] = Future()
+        ended.set_exception(PeerError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
+
+        for _ in range(3):
+            receiver._answer_line(0.0, ended)
+
+    assert counts.since("gateway_rejected") == {"conflict": 3}
+    assert [record.levelname for record in caplog.records if record.name.endswith("receiver")] == ["ERROR"]

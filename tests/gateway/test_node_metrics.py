@@ -1,0 +1,89 @@
+"""What the gateway says of its nodes that takes longer to happen than a test may: days, thousands of numbers."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from aoii.broker.messages import Identity
+from aoii.gateway import node_metrics
+from aoii.gateway.events import Event
+from aoii.gateway.node_metrics import Vitals
+from aoii.runtime import metrics
+from gateway.station import configured
+
+NODE = "4711"  # no other test speaks of it
+
+
+@pytest.fixture
+def signs(tmp_path: Path) -> Vitals:
+    signs = Vitals(configured(tmp_path, 1883, "gateway", tmp_path / "absent").gateway)
+    signs.forget(NODE)
+    return signs
+
+
+def reading(counter: int, *, epoch: int = 1, kind: str = "event") -> Event:
+    return Event(Identity(NODE, epoch, counter), kind, 21.0, 40.0, None, 0, True)  # type: ignore[arg-type]  # a plain text is one
+
+
+def missing() -> float:
+    return metrics.value(metrics.NODE_MISSING, node=NODE)
+
+
+def test_numbers_that_were_skipped_are_missing_until_they_come(signs: Vitals) -> None:
+    seen = []
+    for counter, kind in (
+        (7, "event"),
+        (8, "event"),
+        (12, "event"),
+        (10, "backfill"),
+        (9, "backfill"),
+        (11, "backfill"),
+    ):
+        signs.heard(reading(counter, kind=kind))
+        seen.append(missing())
+
+    assert seen == [0, 0, 3, 2, 1, 0]
+
+
+def test_a_new_epoch_counts_from_the_beginning(signs: Vitals) -> None:
+    signs.heard(reading(7))
+    signs.heard(reading(9))
+
+    signs.heard(reading(1, epoch=2))
+
+    assert missing() == 0
+
+
+def test_what_is_missing_is_bounded_in_number_and_in_time(signs: Vitals, monkeypatch: pytest.MonkeyPatch) -> None:
+    signs.heard(reading(1))
+    signs.heard(reading(2**32 - 2))
+    assert missing() == node_metrics.MISSING_KEPT
+
+    monkeypatch.setattr(node_metrics, "MISSING_FOR_S", -math.inf)
+    signs.heard(reading(2**32 - 1))
+
+    assert missing() == 0
+
+
+def test_a_node_that_belongs_here_no_more_is_in_no_metric(signs: Vitals) -> None:
+    signs.heard(reading(1))
+    signs.known(NODE, False, None)
+
+    signs.forget(NODE)
+
+    named = {
+        sample.name
+        for family in metrics.REGISTRY.collect()
+        for sample in family.samples
+        if NODE in sample.labels.values()
+    }
+    assert named == set()
+
+
+def test_every_metric_with_a_label_for_the_node_goes_with_the_node() -> None:
+    of_a_node = {
+        name.removesuffix("_total") for name, _, labels, _ in metrics.CATALOGUE if "node" in labels.split(", ")
+    }
+
+    assert of_a_node == {next(iter(metric.describe())).name for metric in metrics.OF_A_NODE}

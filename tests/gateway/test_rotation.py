@@ -1,0 +1,62 @@
+"""A node whose key is rotated while the gateway runs: the old key is good until the new is used, and never again."""
+
+from pathlib import Path
+
+import pytest
+
+from aoii.security import node_keys
+from aoii.settings import Settings
+from gateway.station import EPOCH, KEY, NODE, Counts, OwnNode, configured, running, wait_connected
+from servers import Mosquitto, until
+
+
+@pytest.fixture
+def values(tmp_path: Path, mosquitto: Mosquitto, link: Path) -> Settings:
+    return configured(tmp_path / "data", mosquitto.port, "rotation", link)
+
+
+def rotate(values: Settings, far: int) -> OwnNode:
+    """Rotate the node's key in the file; the node as it will be with the new one."""
+    file = values.gateway.node_keys_file
+    keys = node_keys.rotated(node_keys.load(file), NODE)
+    node_keys.write(file, keys)
+    return OwnNode(far, NODE, keys[NODE].epoch, keys[NODE].key)
+
+
+def test_a_rotated_node_is_believed_with_its_old_key_until_it_uses_the_new_one(values: Settings, far: int) -> None:
+    counts = Counts()
+    old = OwnNode(far, NODE, EPOCH, KEY)
+    with running(values) as gateway:
+        wait_connected(gateway)
+        old.send(1, 1)
+        new = rotate(values, far)
+
+        old.send(2, 2)  # nobody has been to the cellar yet
+        new.send(1, 1)
+        old.transmit(old.frame(3, 3))  # whoever found the old board
+
+        until(lambda: counts.since("gateway_rejected").get("epoch"), what="the old key's refusal")
+        new.send(2, 2)
+
+    with running(values) as gateway:  # a restart does not bring the old key back
+        wait_connected(gateway)
+        before = counts.since("gateway_rejected").get("epoch", 0)
+        old.transmit(old.frame(4, 4))
+        until(lambda: counts.since("gateway_rejected").get("epoch", 0) > before, what="the old key's refusal")
+
+
+def test_a_settled_or_retired_key_is_a_strangers(values: Settings, far: int) -> None:
+    counts = Counts()
+    old = OwnNode(far, NODE, EPOCH, KEY)
+    file = values.gateway.node_keys_file
+    with running(values) as gateway:
+        wait_connected(gateway)
+        old.send(1, 1)
+        rotate(values, far)
+        node_keys.write(file, node_keys.settled(node_keys.load(file), NODE))
+        old.transmit(old.frame(2, 2))
+        until(lambda: counts.since("gateway_rejected").get("mac"), what="a wrong code")
+
+        node_keys.write(file, node_keys.retired(node_keys.load(file), NODE))
+        old.transmit(old.frame(3, 3))
+        until(lambda: counts.since("gateway_rejected").get("unknown_node"), what="a stranger")

@@ -1,0 +1,108 @@
+"""What the project claims of its learning, measured on recordings that are not shipped; skipped where they are absent.
+
+Each recording is replayed with a prior that was fitted without the recordings of its group.
+"""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from aoii.core import prior
+from aoii.lab import losses, pretrain
+from aoii.lab.policies import Prior
+from aoii.lab.replay import Entry, Options, entries
+from aoii.simulation import recordings
+from aoii.simulation.recordings import Series
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+FILES = (
+    "surfrad_slv_20160101_1min.csv.gz",
+    "arm_met_1min.csv.gz",
+    "occupancy_1min.csv.gz",
+    "reference_logs_1min.csv.gz",
+    "ulb_library1_1min.csv.gz",
+    "hast_lora_node3_5min.csv.gz",
+)
+
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordings are not beside the project")
+
+
+@pytest.fixture(scope="module")
+def evidence() -> dict[str, pretrain.Evidence]:
+    """What each source of the prior says, by file."""
+    return {source.file: pretrain.evidence(recordings.load(SHARED / source.file)) for source in pretrain.SOURCES}
+
+
+def without(file: str, evidence: dict[str, pretrain.Evidence]) -> Prior:
+    total = pretrain.Evidence()
+    for name, one in evidence.items():
+        if name != file:
+            total.add(one)
+    return pretrain.fit_prior(total)
+
+
+@pytest.fixture(scope="module")
+def held_out(evidence: dict[str, pretrain.Evidence]) -> list[tuple[str, list[Series], Prior]]:
+    """Each recording with the prior that never saw it."""
+    return [(file, recordings.load(SHARED / file), without(file, evidence)) for file in FILES]
+
+
+@pytest.fixture(scope="module")
+def found(held_out: list[tuple[str, list[Series], Prior]]) -> dict[tuple[str, str], dict[str, Entry]]:
+    by_series: dict[tuple[str, str], dict[str, Entry]] = {}
+    for file, all_series, weights in held_out:
+        for entry in entries(
+            [(file, all_series)],
+            ("send_on_delta", "plan"),
+            Options(prior=weights),
+            lambda _: losses.Random(0.0, 0.0, ""),
+        ):
+            by_series.setdefault((file, entry.node), {})[entry.policy.name] = entry
+    return by_series
+
+
+def ratios(found: dict[tuple[str, str], dict[str, Entry]]) -> dict[tuple[str, str], float]:
+    """Packets divided by send-on-delta's where there is enough to count."""
+    return {
+        key: group["plan"].outcome.packets / group["send_on_delta"].outcome.packets
+        for key, group in found.items()
+        if len(group["plan"].series) >= 500 and group["send_on_delta"].outcome.packets >= 15
+    }
+
+
+def test_the_shipped_prior_is_what_its_recordings_make(evidence: dict[str, pretrain.Evidence]) -> None:
+    assert without("nothing", evidence) == prior.WEIGHTS
+    assert all(
+        source["sha256"] in str(prior.__doc__)
+        for source in pretrain.provenance([SHARED / source.file for source in pretrain.SOURCES])
+    )
+
+
+def test_two_packets_where_send_on_delta_needs_three(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+    counted = ratios(found)
+
+    assert len(counted) == 8
+    assert math.exp(sum(math.log(ratio) for ratio in counted.values()) / len(counted)) <= 0.68
+
+
+def test_never_worse_than_send_on_delta(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+    assert max(ratios(found).values()) <= 1.02
+
+
+def test_a_third_of_what_the_older_installation_sent(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+    assert found["reference_logs_1min.csv.gz", "mlp0.5"]["plan"].outcome.packets <= 0.35 * 419
+
+
+def test_never_wrong_without_loss(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+    assert [key for key, group in found.items() if group["plan"].outcome.meter.wrong] == []
+
+
+def test_hardly_ever_wrong_when_a_tenth_is_lost_either_way(held_out: list[tuple[str, list[Series], Prior]]) -> None:
+    for file, all_series, weights in held_out:
+        if not file.startswith(("surfrad", "reference")):
+            continue  # longer, and no different
+        for entry in entries(
+            [(file, all_series)], ("plan",), Options(prior=weights), lambda s: losses.Random(0.1, 0.1, f"1/{s.node}")
+        ):
+            assert entry.outcome.meter.wrong < 0.005 * len(entry.series)

@@ -1,0 +1,163 @@
+"""What is documented is what exists: every setting, metric and command, every link, and both languages."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from aoii import settings
+from aoii.commands import main, reference
+from aoii.runtime import metrics
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(page for folder in ("docs", "deploy", "benchmarks") for page in (ROOT / folder).rglob("*.md")),
+    ]
+)
+KOREAN = {  # an English page and its Korean twin
+    "README.md": "README.ko.md",
+    "docs/howto/MONITORING.md": "docs/ko/MONITORING.md",
+    "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
+    "docs/howto/MQTT.md": "docs/ko/MQTT.md",
+    "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
+    "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
+    "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
+}
+# what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
+NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "COLUMNS"}
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return re.sub(r"^( *)```.*?^\1```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"^#+ .*$", prose(page), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The anchor that hosts of Markdown make of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
+
+
+def commands(parser: argparse.ArgumentParser, name: str = "aoii") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command and subcommand with its parser, by the words that a person types."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, child in action.choices.items():
+                yield from commands(child, f"{name} {word}")
+
+
+@pytest.mark.parametrize("path", reference.pages(), ids=str)
+def test_a_page_that_is_made_from_the_code_is_up_to_date(path: Path) -> None:
+    written = text_of(ROOT / path)
+
+    # Word by word: how the help of a command is wrapped differs between versions of Python.
+    assert written.split() == reference.pages()[path].split()
+
+
+def test_the_pages_name_every_setting_and_every_metric() -> None:
+    assert all(f"`{name}`" in text_of(REFERENCE / "settings.md") for name in settings.BY_NAME)
+    assert all(f"`{name}`" in text_of(REFERENCE / "metrics.md") for name, *_ in metrics.CATALOGUE)
+    assert all(f"#{name}=" in text_of(ROOT / ".env.example") for name in settings.BY_NAME)
+
+
+def test_every_variable_that_the_source_reads_is_a_setting() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+    read = set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"|getenv\("(\w+)"', source))
+
+    assert {first or second for first, second in read} <= settings.BY_NAME.keys() | NOT_SETTINGS
+
+
+def test_every_metric_is_defined_in_the_catalogue_and_nowhere_else() -> None:
+    made = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "src").rglob("*.py")
+        if re.search(r"\b(Counter|Gauge|Histogram|Summary|Info|Enum)\(\s*\"aoii_", path.read_text(encoding="utf-8"))
+    }
+
+    assert made <= {"src/aoii/runtime/metrics.py"}
+
+
+def test_every_command_and_every_option_is_on_the_page_of_the_commands() -> None:
+    page = text_of(REFERENCE / "cli.md")
+
+    for name, parser in commands(main.build_parser()):
+        assert f" {name}\n" in page
+        for option in (option for action in parser._actions for option in action.option_strings):
+            assert option in page, f"{name} {option}"
+
+
+def test_every_station_is_in_both_readmes() -> None:
+    words = {name.split()[1] for name, _ in commands(main.build_parser()) if " " in name}
+
+    for page in (ROOT / "README.md", ROOT / "README.ko.md"):
+        text = text_of(page)
+        assert not [word for word in words if f"`aoii {word}" not in text], page.name
+
+
+def test_every_command_that_a_page_shows_exists() -> None:
+    known = {name for name, _ in commands(main.build_parser())}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    for page in PAGES:
+        shown = set(re.findall(r"(?:^|`|\.venv/bin/)(aoii [a-z]+)\b", text_of(page), re.MULTILINE))
+        assert shown <= known, page.name
+        made = set(re.findall(r"(?:^|`)make ([a-z]+)\b", text_of(page), re.MULTILINE))
+        assert made <= targets, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_and_picture_of_a_page_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, fragment = unquote(target).partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if fragment:
+            assert fragment in {anchor(heading) for heading in headings(linked)}, f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize(("english", "korean"), KOREAN.items())
+def test_a_page_and_its_korean_twin_have_the_same_shape(english: str, korean: str) -> None:
+    ours, theirs = ROOT / english, ROOT / korean
+
+    depths = [[len(heading.split()[0]) for heading in headings(page)] for page in (ours, theirs)]
+    blocks = [re.findall(r"^ *```(\w*)$", text_of(page), re.MULTILINE) for page in (ours, theirs)]
+
+    assert depths[0] == depths[1]
+    assert blocks[0] == blocks[1]
+    assert re.search("[가-힣]", text_of(theirs))
+
+
+def test_every_page_is_reached_from_the_table_of_contents() -> None:
+    start = ROOT / "docs" / "index.md"
+    reached, left = set(), [start]
+    while left:
+        page = left.pop()
+        if page in reached or page.suffix != ".md" or not page.exists():
+            continue
+        reached.add(page)
+        targets = re.findall(r"\]\(([^)\s#]+)", prose(page))
+        left += [(page.parent / unquote(target)).resolve() for target in targets if ":" not in target]
+
+    assert [page for page in PAGES if page.resolve() not in reached] == []
+
+
+def test_nothing_of_the_place_where_it_was_written_is_on_a_page() -> None:
+    for page in PAGES:
+        assert not re.search(r"/root/", text_of(page)), page.name

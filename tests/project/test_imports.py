@@ -1,0 +1,265 @@
+"""Who may import whom: the table of ARCHITECTURE.md, held against every import statement of the source.
+
+A rule is a line of `PLACES`; the first pattern that fits a file counts. Imports for type checkers only do not count:
+they do not happen. That a station's libraries are loaded only when it is asked for is tried in a process of its own.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "aoii"
+FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+
+BOARD = frozenset({"array", "binascii", "collections", "hashlib", "json", "math", "struct"})  # MicroPython has these
+WIRED = frozenset({"gc", "os", "select", "sys", "time"})  # and these; only the wiring needs them
+ACTING = """asyncio ctypes fcntl ftplib http io logging multiprocessing mmap os pathlib pty queue random secrets select
+    selectors shutil signal smtplib socket socketserver sqlite3 ssl subprocess sys syslog tempfile termios threading
+    time tty urllib uuid"""
+PURE = frozenset(sys.stdlib_module_names) - frozenset(
+    ACTING.split()
+)  # no socket, file, clock, thread, log or chance of its own
+ANY = frozenset(sys.stdlib_module_names)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What files that fit `pattern` may import: of ours (the part after `aoii.`), of libraries, of Python's own."""
+
+    pattern: str
+    ours: str = ""
+    libraries: str = ""
+    standard: frozenset[str] = ANY
+
+
+PLACES = (
+    # deciding code
+    Place("core/interfaces.py", "core"),  # for type checkers only: no board ever imports it
+    Place("core/*", "core", standard=BOARD),
+    Place("edge/node.py", "core", standard=BOARD),
+    Place("edge/sample_log.py", "core", standard=BOARD),
+    Place("edge/receiver_bridge.py", "core", standard=BOARD),
+    Place("broker/messages.py", "core", standard=PURE),
+    Place("gateway/events.py", "core broker.messages", standard=PURE),
+    Place("gateway/node_state.py", "core broker.messages gateway.events", standard=PURE),
+    Place("gateway/legacy/old_node.py", "core broker.messages gateway.events gateway.legacy.mirror", standard=PURE),
+    Place("gateway/legacy/mirror.py", "core", standard=PURE),
+    Place("gateway/outbox.py", "core broker.messages", standard=PURE),
+    Place("server/ingest.py", "core broker.messages", standard=PURE),
+    Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
+    Place("simulation/radio.py", "core settings.channel", standard=PURE),
+    Place("web/points.py", "broker.messages", standard=PURE),
+    Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
+    Place("web/pipeline_health.py", "web.metric_snapshot web.points", standard=PURE),
+    Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
+    Place(
+        "web/fleet.py",
+        "core broker.messages server.db web.points web.estimate_accuracy",  # of server.db only what a row looks like
+        standard=PURE,
+    ),
+    # drivers: one library each
+    Place("broker/client.py", "core settings security.tls", "paho"),
+    Place("broker/embedded.py", "core", "iotcore"),
+    Place("edge/drivers/board_interfaces.py", "core edge"),  # for type checkers only
+    Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
+    Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
+    Place("edge/drivers/*", "core edge"),
+    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints", "serial"),
+    Place("gateway/drivers/*", "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery"),
+    Place(
+        "server/db.py",
+        "core broker.messages runtime settings server security.tls",
+        "sqlalchemy alembic pymysql",
+    ),
+    Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
+    Place("server/dead_letters/file.py", "core runtime.sqlite_recovery"),
+    Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
+    Place("server/edge_log_port.py", "core", "serial"),
+    Place("server/export.py", "core settings server", "pyarrow"),
+    # stations
+    Place("edge/*", "core edge"),
+    Place("gateway/*", "core gateway broker runtime security settings"),
+    Place("server/*", "core server broker runtime settings"),
+    Place(
+        "web/*",
+        "core web server broker runtime settings security.tls",
+        "starlette uvicorn sse_starlette anyio prometheus_client",
+    ),
+    Place("simulation/fleet.py", "core edge runtime security.node_keys settings simulation"),
+    Place("simulation/*", "core simulation settings.channel"),
+    Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
+    # what stations share
+    Place("security/*", "core", "cryptography"),
+    Place("runtime/*", "core runtime security.tls", "prometheus_client"),
+    Place("settings/channel.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
+    Place("settings/*", "core runtime.clock security.tls settings", "dotenv"),
+    Place("broker/*", "core"),
+    # the commands: may import everything, each lazily what it starts
+    Place("commands/demo.py", "core broker server settings security runtime simulation", "rich"),
+    Place("commands/lab.py", "core lab settings simulation commands", "rich"),
+    Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
+    Place("cli.py", "commands"),
+    Place("__init__.py"),
+)
+
+
+FLOORS = (
+    "core",
+    "security",
+    "runtime",
+    "settings",
+    "broker",
+    "edge gateway server web simulation",
+    "commands lab",
+)  # from the ground up; on one floor the places above say who may look at whom
+
+
+def place_of(file: str) -> Place:
+    return next(place for place in PLACES if fnmatch(file, place.pattern))
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Every module that the code imports, by its full name; `from a import b` is `a.b`."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.If(test=ast.Name(id="MYPY" | "TYPE_CHECKING")):
+                continue
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+                yield from (".".join([*above, *([module] if module else []), name.name]) for name in names)
+            case _:
+                yield from imports(node, package)
+
+
+def is_under(module: str, parts: str) -> bool:
+    return any(f"{module}.".startswith(f"{part}.") for part in parts.split())
+
+
+def offences(file: str, text: str) -> list[str]:
+    """The imports of a file that its place does not allow."""
+    place = place_of(file)
+    package = ".".join(["aoii", *Path(file).parent.parts])
+    found = []
+    for module in imports(ast.parse(text), package):
+        top = module.partition(".")[0]
+        if top == "aoii":
+            allowed = module == "aoii.__version__" or is_under(module.removeprefix("aoii."), place.ours)
+        elif top in sys.stdlib_module_names:
+            allowed = top in place.standard or module == "collections.abc"
+        else:
+            allowed = is_under(module, place.libraries)
+        if not allowed:
+            found.append(f"{file} imports {module}")
+    return found
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_imports_only_what_its_place_allows(file: str) -> None:
+    assert offences(file, (SOURCE / file).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("core/frames.py", "import time"),
+        ("core/frames.py", "from aoii.settings import Settings"),
+        ("core/frames.py", "from ..settings import Settings"),
+        ("core/frames.py", "from dataclasses import dataclass"),
+        ("edge/node.py", "import random"),
+        ("gateway/node_state.py", "import sqlite3"),
+        ("gateway/node_state.py", "from aoii.gateway.drivers import serial_port"),
+        ("server/ingest.py", "def f():\n    import time"),
+        ("gateway/gateway.py", "from aoii.server.db import Database"),
+        ("gateway/gateway.py", "from aoii import server"),
+        ("gateway/gateway.py", "import paho.mqtt.client"),
+        ("server/mqtt_to_mysql.py", "import sqlalchemy"),
+        ("server/mqtt_to_mysql.py", "from aoii.web import app"),
+        ("web/app.py", "from aoii.gateway import gateway"),
+        ("lab/replay.py", "from aoii.gateway import gateway"),
+        ("settings/__init__.py", "from aoii.cli import main"),
+        ("commands/main.py", "import rich"),
+    ],
+)
+def test_an_import_that_breaks_a_rule_is_found(file: str, line: str) -> None:
+    assert offences(file, line)
+
+
+def test_an_import_for_type_checkers_only_is_no_import() -> None:
+    assert offences("core/frames.py", "MYPY = False\nif MYPY:\n    from typing import Callable") == []
+
+
+def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for() -> None:
+    heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
+
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, aoii.commands.main; aoii.commands.main.build_parser(); print(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    assert not [name for name in loaded if is_under(name, heavy)]
+    assert not [
+        name
+        for name in loaded
+        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation aoii.commands.demo")
+    ]
+
+
+def graph() -> dict[str, set[str]]:
+    """The modules of ours that each module imports, those for type checkers included."""
+    names = {module_of(file): file for file in FILES}
+    found: dict[str, set[str]] = {}
+    for name, file in names.items():
+        package = ".".join(["aoii", *Path(file).parent.parts])
+        text = (SOURCE / file).read_text(encoding="utf-8").replace("if MYPY:", "if True:")
+        tree = ast.parse(text.replace("if TYPE_CHECKING:", "if True:"))
+        wanted = set(imports(tree, package))
+        found[name] = {module if module in names else module.rpartition(".")[0] for module in wanted} & names.keys()
+    return found
+
+
+def module_of(file: str) -> str:
+    return ".".join(["aoii", *Path(file).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def test_nothing_imports_from_a_floor_above_its_own() -> None:
+    floor = {folder: number for number, folders in enumerate(FLOORS) for folder in folders.split()}
+
+    upward = [
+        f"{name} imports {wanted}"
+        for name, all_wanted in graph().items()
+        for wanted in all_wanted
+        if name.count(".") > 1 and wanted.count(".") > 0 and floor[wanted.split(".")[1]] > floor[name.split(".")[1]]
+    ]
+
+    assert upward == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = graph()
+
+    while free := [name for name, wanted in left.items() if not wanted & left.keys() - {name}]:
+        for name in free:
+            del left[name]
+
+    assert sorted(left) == []
+
+
+def test_the_top_of_the_source_has_twelve_folders_and_nothing_loose() -> None:
+    entries = [path for path in SOURCE.iterdir() if path.name != "__pycache__"]
+
+    assert {path.name for path in entries if path.is_file()} == {"__init__.py", "py.typed", "cli.py"}
+    assert sum(path.is_dir() for path in entries) <= 12

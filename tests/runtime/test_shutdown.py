@@ -1,0 +1,59 @@
+"""How a station ends: when it is asked to, and only then."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from aoii.runtime import shutdown
+
+STATION = """
+from aoii.runtime import shutdown
+stop = shutdown.on_signals()
+print("runs", flush=True)
+while not stop.wait(0.1):
+    print("turns", flush=True)
+print("ends")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_station_that_was_frozen_goes_on_until_it_is_asked_to_end(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", STATION], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "runs\n"
+
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1.2)  # longer than one turn, so that a wait with a deadline is past it
+        process.send_signal(signal.SIGCONT)
+
+        assert all(process.stdout.readline() == "turns\n" for _ in range(20))
+        process.send_signal(number)
+        assert process.wait(5) == 0
+
+
+def test_what_a_start_makes_or_raises_comes_back_and_only_a_stop_ends_the_waiting() -> None:
+    stop, gate = threading.Event(), threading.Event()
+
+    def turn() -> None:
+        pass
+
+    def fail() -> None:
+        raise TimeoutError("the port is taken")
+
+    assert shutdown.unless_asked(stop, lambda: 7, turn) == 7
+    with pytest.raises(TimeoutError, match="taken"):
+        shutdown.unless_asked(stop, fail, turn)
+    stop.set()
+    assert shutdown.unless_asked(stop, lambda: 7, turn) == 7
+    assert shutdown.unless_asked(stop, gate.wait, turn) is None
+    gate.set()
+
+
+def test_while_a_start_takes_its_time_the_station_turns() -> None:
+    turned = threading.Event()
+
+    assert shutdown.unless_asked(threading.Event(), lambda: turned.wait(30), turned.set)

@@ -1,0 +1,185 @@
+"""What is told to the service manager, and when."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aoii.runtime.systemd import ServiceManager, opening
+from deploy.supervisor import Supervisor
+
+HOUR_S = 3600.0
+AT_EVERY_TURN_S = 2e-6
+
+
+class Station:
+    """What a station says of itself, as the test wants it."""
+
+    def __init__(self) -> None:
+        self.works = True
+        self.broker = False
+
+    def alive(self) -> dict[str, bool]:
+        return {"clock": True, "worker": self.works}
+
+    def ready(self) -> dict[str, bool]:
+        return {"broker": self.broker, "disk": True}
+
+
+Attach = Callable[..., tuple[Supervisor, ServiceManager]]
+
+
+@pytest.fixture
+def station() -> Station:
+    return Station()
+
+
+@pytest.fixture
+def attach(tmp_path: Path, station: Station) -> Iterator[Attach]:
+    """A supervisor, and the station's side of it."""
+    supervisors = []
+
+    def attach(watchdog_s: float | None = None, **environ: str) -> tuple[Supervisor, ServiceManager]:
+        supervisor = Supervisor(tmp_path / "notify", watchdog_s)
+        supervisors.append(supervisor)
+        return supervisor, ServiceManager(station.alive, station.ready, supervisor.environment | environ)
+
+    yield attach
+    for supervisor in supervisors:
+        supervisor.close()
+
+
+def test_ready_is_said_once_when_it_is_so_for_the_first_time(attach: Attach, station: Station) -> None:
+    supervisor, manager = attach()
+
+    manager.turn()
+    assert supervisor.news() == ["STATUS=waits for: broker"]
+    station.broker = True
+    manager.turn()
+    assert supervisor.news() == ["READY=1", "STATUS=ready"]
+    station.broker = False
+    manager.turn()
+    station.broker = True
+    manager.turn()
+
+    assert supervisor.news() == ["STATUS=waits for: broker", "STATUS=ready"]
+
+
+def test_the_human_line_is_said_when_it_changes_and_only_then(attach: Attach, station: Station) -> None:
+    supervisor, manager = attach()
+
+    for station.works in (True, True, False, False, True):
+        manager.turn()
+
+    assert supervisor.news() == [
+        "STATUS=waits for: broker", "STATUS=makes no progress: worker", "STATUS=waits for: broker",
+    ]  # fmt: skip
+
+
+def test_the_watchdog_is_fed_only_while_there_is_progress(attach: Attach, station: Station) -> None:
+    station.broker = True
+    supervisor, manager = attach(AT_EVERY_TURN_S)
+
+    manager.turn()
+    manager.turn()
+    assert supervisor.news().count("WATCHDOG=1") == 2
+    station.works = False
+    manager.turn()
+    manager.turn()
+    assert "WATCHDOG=1" not in supervisor.news()
+    station.works = True
+    manager.turn()
+
+    assert "WATCHDOG=1" in supervisor.news()
+
+
+def test_the_watchdog_is_fed_no_more_often_than_twice_in_its_time(attach: Attach) -> None:
+    supervisor, manager = attach(HOUR_S)
+
+    for _ in range(10):
+        manager.turn()
+
+    assert supervisor.news().count("WATCHDOG=1") == 1
+
+
+def test_a_station_that_is_not_ready_yet_prolongs_its_start_as_long_as_it_makes_progress(
+    attach: Attach, station: Station
+) -> None:
+    supervisor, manager = attach(AT_EVERY_TURN_S)
+
+    manager.turn()
+    assert "EXTEND_TIMEOUT_USEC=2" in supervisor.news()
+    station.works = False
+    manager.turn()
+    assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.news()
+    station.works = station.broker = True
+    manager.turn()
+    manager.turn()
+
+    assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.news()
+
+
+def test_a_start_that_opens_its_files_is_prolonged_but_not_for_ever(attach: Attach) -> None:
+    supervisor, _ = attach(AT_EVERY_TURN_S)
+
+    opening(supervisor.environment).turn()
+    assert supervisor.news() == ["STATUS=waits for: its files", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=2"]
+    opening(supervisor.environment, limit_s=0).turn()
+
+    assert supervisor.news() == ["STATUS=makes no progress: files"]
+
+
+def test_a_watchdog_of_another_process_is_not_fed(attach: Attach) -> None:
+    supervisor, manager = attach(AT_EVERY_TURN_S, WATCHDOG_PID=str(os.getpid() + 1))
+
+    manager.turn()
+
+    assert "WATCHDOG=1" not in supervisor.news()
+
+
+def test_a_stop_is_said(attach: Attach) -> None:
+    supervisor, manager = attach()
+
+    manager.stopping()
+
+    assert supervisor.news() == ["STOPPING=1", "STATUS=stops"]
+
+
+def test_an_abstract_address_is_reached(station: Station) -> None:
+    supervisor = Supervisor(f"@aoii-{secrets.token_hex(8)}")
+
+    ServiceManager(station.alive, station.ready, supervisor.environment).turn()
+
+    assert supervisor.news() == ["STATUS=waits for: broker"]
+    supervisor.close()
+
+
+def test_without_a_service_manager_nothing_happens(station: Station) -> None:
+    manager = ServiceManager(station.alive, station.ready, {"WATCHDOG_USEC": "1000"})
+
+    manager.turn()
+    manager.stopping()
+
+
+def test_what_a_manager_did_not_hear_is_said_again(tmp_path: Path, station: Station) -> None:
+    station.broker = True
+    address = tmp_path / "notify"
+    manager = ServiceManager(station.alive, station.ready, {"NOTIFY_SOCKET": str(address)})
+
+    manager.turn()
+    supervisor = Supervisor(address)
+    manager.turn()
+
+    assert supervisor.news() == ["READY=1", "STATUS=ready"]
+    supervisor.close()
+
+
+def test_a_manager_that_reads_nothing_does_not_hold_the_station_up(attach: Attach) -> None:
+    supervisor, manager = attach(AT_EVERY_TURN_S)
+
+    for _ in range(2000):  # more than any queue of datagrams
+        manager.turn()
+
+    assert 0 < supervisor.news().count("WATCHDOG=1") < 2000

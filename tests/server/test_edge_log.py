@@ -1,0 +1,256 @@
+"""The log reader: lines on a pseudo-terminal become rows, and noise becomes a count."""
+# ruff: noqa: DTZ001 - the times of the table have no zone
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aoii.core.errors import SettingsError
+from aoii.runtime import metrics
+from aoii.server import edge_log
+from aoii.server.db import Database, EdgeLogRow, open_database
+from aoii.server.edge_log import Buffer, LogReader
+from aoii.server.edge_log_line import read_line
+from aoii.settings import Settings
+from server.doubles import StationProcess
+from server.samples import sqlite_at
+from servers import MariaDB, pty_port, until
+
+Load = Callable[..., Settings]
+NOW = datetime(2026, 1, 2, 3, 4, 5)
+OLD = "21.50,40.00,21.00,41.25,0.50,1.25,SEND & TRAIN,512,100000,200000"
+NEW = "21.50,40.00,21.70,41.25,-0.20,-1.25,SKIP,0,0,0,7,1451606400123"
+
+
+def counted(outcome: str) -> float:
+    return metrics.value(metrics.LOG_LINES, outcome=outcome)
+
+
+def rows_of(values: Settings) -> list[EdgeLogRow]:
+    database = open_database(values.database)
+    rows = database.recent_edge_log(100_000)
+    database.close()
+    return rows
+
+
+@contextmanager
+def reading(values: Settings) -> Iterator[LogReader]:
+    reader = LogReader(values)
+    reader.start()
+    try:
+        until(lambda: all(reader.ready().values()), what="log reader ready")
+        yield reader
+    finally:
+        reader.stop()
+
+
+@pytest.fixture
+def values(load: Load, tmp_path: Path) -> Settings:
+    return load(EDGE_LOG_PORT=tmp_path / "port", EDGE_LOG_STATUS_PORT=0, INSERT_BASE_DELAY=0.02)
+
+
+def test_a_line_of_the_old_firmware_is_a_row_with_signed_errors() -> None:
+    row = read_line(OLD, NOW)
+
+    assert row is not None
+    assert (row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity) == (21.5, 40.0, 21.0, 41.25)
+    assert (row.error_temp, row.error_humidity) == (0.5, -1.25)
+    assert (row.triggered, row.status, row.inference_time_us) == (True, "SEND & TRAIN", 512)
+    assert (row.free_heap, row.total_heap, row.node, row.event_time) == (100_000, 200_000, None, None)
+    assert row.created_at == NOW
+
+
+def test_a_line_of_ours_names_its_node_and_its_time() -> None:
+    row = read_line(NEW, NOW)
+
+    assert row is not None
+    assert (row.node, row.event_time) == ("7", datetime(2016, 1, 1, 0, 0, 0, 123000))
+    assert (row.triggered, row.error_temp, row.error_humidity) == (False, -0.2, -1.25)
+    assert read_line(NEW.replace("1451606400123", ""), NOW) == replace(row, event_time=None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "rst:0x1 (POWERON_RESET),boot:0x13",
+        OLD.rsplit(",", 1)[0],
+        OLD + ",7",
+        OLD + ",7,1,2",
+        OLD.replace("SEND & TRAIN", "SEND"),
+        OLD.replace("21.50", "nan"),
+        OLD.replace("21.50", "1e9"),
+        OLD.replace("512", "-1"),
+        OLD.replace("512", "5.5"),
+        OLD.replace("200000", str(2**31)),
+        OLD + ",,1451606400123",
+        OLD + f",{'n' * 129},1451606400123",
+        OLD + ",7,253402300800000",
+    ],
+)
+def test_anything_else_is_noise(text: str) -> None:
+    assert read_line(text, NOW) is None
+
+
+def test_a_first_line_whose_beginning_is_torn_off_is_not_believed() -> None:
+    for cut in range(1, 5):
+        torn = OLD[cut:]
+        assert read_line(torn, NOW, is_first=True) is None
+
+    assert read_line(OLD, NOW, is_first=True) is not None
+    assert read_line(NEW, NOW, is_first=True) is not None
+
+
+@given(
+    st.text(max_size=100) | st.lists(st.text("0123456789.-naife", max_size=6), min_size=10, max_size=12).map(",".join)
+)
+def test_any_text_is_a_row_or_noise(text: str) -> None:
+    fields = text.split(",")
+    if len(fields) >= 10:
+        fields[6] = "SKIP"
+    row = read_line(",".join(fields), NOW)
+
+    assert row is None or row.status == "SKIP"
+
+
+def test_lines_on_a_port_become_rows_and_noise_is_counted(values: Settings, tmp_path: Path) -> None:
+    noise = counted("noise")
+    with pty_port(tmp_path / "port") as node, reading(values):
+        os.write(node, f"{OLD}\r\n{NEW}\n".encode())
+        os.write(node, b"\xff\xfe,1,2\n" + b"x" * 300 + b"\n" + OLD[:20].encode() + b"\n")
+        for byte in NEW.encode() + b"\n":
+            os.write(node, bytes([byte]))
+        until(lambda: len(rows_of(values)) == 3)
+
+    old, new, again = rows_of(values)
+    assert (old.status, new.node, again.node) == ("SEND & TRAIN", "7", "7")
+    assert counted("noise") - noise == 3
+
+
+def test_several_ports_are_read_at_once(load: Load, tmp_path: Path, mariadb: MariaDB) -> None:
+    schema = mariadb.new_schema()
+    values = load(
+        EDGE_LOG_PORT=f"{tmp_path}/a,{tmp_path}/b", EDGE_LOG_STATUS_PORT=0, MYSQL_HOST="127.0.0.1",
+        MYSQL_PORT=mariadb.port, MYSQL_DATABASE=schema,
+    )  # fmt: skip
+    with pty_port(tmp_path / "a") as a, pty_port(tmp_path / "b") as b, reading(values):
+        os.write(a, f"{OLD}\n".encode())
+        os.write(b, f"{NEW}\n".encode())
+        until(lambda: len(rows_of(values)) == 2)
+
+    assert {row.node for row in rows_of(values)} == {None, "7"}
+
+
+def test_a_port_that_is_unplugged_is_opened_again(values: Settings, tmp_path: Path) -> None:
+    with pty_port(tmp_path / "port") as node:
+        reader = LogReader(values)
+        reader.start()
+        until(lambda: all(reader.ready().values()))
+        os.write(node, f"{OLD}\n{NEW[:30]}".encode())
+        until(lambda: len(rows_of(values)) == 1)
+    until(lambda: not reader.ready()["ports"])
+
+    with pty_port(tmp_path / "port") as node:
+        until(lambda: reader.ready()["ports"])
+        os.write(node, f"{NEW}\n".encode())
+        until(lambda: len(rows_of(values)) == 2)
+        reader.stop()
+
+    assert [row.node for row in rows_of(values)] == [None, "7"]
+
+
+def test_while_the_database_is_away_lines_wait(values: Settings, tmp_path: Path) -> None:
+    own = MariaDB(tmp_path / "own")
+    values = replace(values, database=replace(values.database, host="127.0.0.1", port=own.port))
+    with pty_port(tmp_path / "port") as node:
+        with own:
+            reader = LogReader(values)
+            reader.start()
+            until(lambda: all(reader.ready().values()))
+        for number in range(200):
+            os.write(node, f"{OLD},{number},\n".encode())
+        until(lambda: len(reader.buffer) == 200)
+        until(lambda: not reader.ready()["database"])
+
+        with own:
+            until(lambda: len(reader.buffer) == 0)
+            reader.stop()
+            assert [row.node for row in rows_of(values)] == [str(number) for number in range(200)]
+
+
+def test_a_full_buffer_loses_the_oldest_and_counts_them() -> None:
+    row = read_line(OLD, NOW)
+    assert row is not None
+    lost = counted("lost")
+    buffer = Buffer(limit=3)
+
+    for number in range(5):
+        buffer.put(replace(row, node=str(number)))
+    taken = buffer.take(2)
+    buffer.put(replace(row, node="5"))
+    buffer.put(replace(row, node="6"))
+    buffer.put_back(taken)
+
+    assert [kept.node for kept in buffer.take(10)] == ["4", "5", "6"]
+    assert counted("lost") - lost == 4
+
+
+def test_a_row_that_never_fits_does_not_hold_up_the_others(values: Settings, tmp_path: Path) -> None:
+    open_database(values.database, migrate=True).close()
+    with sqlite3.connect(values.database.sqlite_path) as connection:
+        connection.execute(
+            "CREATE TRIGGER hot BEFORE INSERT ON edge_log WHEN NEW.actual_temp > 60 "
+            "BEGIN SELECT RAISE(ABORT, 'too hot'); END"
+        )
+    lost = counted("lost")
+    with pty_port(tmp_path / "port") as node, reading(values):
+        for number in range(20):
+            os.write(node, f"{OLD.replace('21.50', '99.00') if number == 7 else OLD},{number},\n".encode())
+        until(lambda: len(rows_of(values)) == 19)
+
+    assert {row.node for row in rows_of(values)} == {str(number) for number in range(20) if number != 7}
+    assert counted("lost") - lost == 1
+
+
+def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Database) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Database, "migrate", fail)
+    reader = LogReader(values)
+    reader.start()
+
+    until(lambda: reader.has_failed)
+
+    assert reader.alive() == {"ports": True, "writer": True, "database_watch": False}
+    reader.stop()
+
+
+def test_without_a_port_it_says_what_to_set(load: Load) -> None:
+    with pytest.raises(SettingsError, match="EDGE_LOG_PORT is not set; name the port"):
+        edge_log.run(load())
+
+
+def test_the_process_stores_what_it_read_before_it_stops(tmp_path: Path) -> None:
+    environ = {"AOII_DATA_DIR": str(tmp_path), "EDGE_LOG_PORT": str(tmp_path / "port")}
+    process = StationProcess("edge_log", environ, tmp_path / "log")
+    with pty_port(tmp_path / "port") as node:
+        process.start()
+        until(process.is_ready)
+        os.write(node, f"{OLD}\n{NEW}\n".encode() * 10)
+
+        code, seconds = process.terminate()
+
+    assert code == 0
+    assert seconds < 10
+    database = open_database(sqlite_at(tmp_path / "aoii.db"))
+    assert len(database.recent_edge_log(100)) == 20
+    database.close()
