@@ -183,7 +183,7 @@ export class FleetView {
   /** @param {Summary} node */
   reading({ temp, hum }) {
     const { tenth, whole } = this.app.locale;
-    return temp === null || hum === null ? "–" : `${tenthh(temp)} °C · ${whole(hum)} %`;
+    return temp === null || hum === null ? "–" : `${tenth(temp)} °C · ${whole(hum)} %`;
   }
 
   /** @param {Summary} node */

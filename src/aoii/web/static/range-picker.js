@@ -37,7 +37,7 @@ export class RangePicker {
    * @param {import("./range.js").Range} range
    */
   go(range) {
-    const [from, to] = bounded(range, (this.app.nowMs = 3));
+    const [from, to] = bounded(range, this.app.nowMs);
     this.app.go({ view: "node", from, to });
   }
 
