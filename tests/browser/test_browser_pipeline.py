@@ -76,7 +76,7 @@ def state(visited: Visit, name: str, word: str) -> None:
 
 def waits(visited: Visit, digits: str) -> None:
     """Wait until the page shows one of these counts of readings in the outbox."""
-    expect(stage(visited, "outbox").locator(".figures div").first).to_have_text(re.compile(f"^waiting[{digits}]$"))
+    expect(stage(visited, "outbox").locator(".counts div").first).to_have_text(re.compile(f"^waiting[{digits}]$"))
 
 
 def stored(stations: World) -> int:

@@ -31,7 +31,7 @@ test("a snapshot of a node has settings, status and points with names", () => {
     ...STATE,
     previous: null,
     next: "8",
-    summary: { node: "7", packets: 3, vitals: { rssi_dbm: -90 } },
+    summary: { node: "7", packets: 3, states: ["battery", "right"], vitals: { rssi_dbm: -90 } },
     samples: [[1, 20, 50, 19, 49]],
     beliefs: [[2, 20.5, 51]],
     packets: [[3, 21, 52, 20, 50, "event", 1]],
@@ -43,7 +43,8 @@ test("a snapshot of a node has settings, status and points with names", () => {
   assert.equal(event.status?.has_nodes, true);
   assert.deepEqual([event.node, event.span_s], ["7", 3600]);
   assert.deepEqual(event.neighbours, { previous: null, next: "8" });
-  assert.deepEqual(event.summary, { node: "7", packets: 3, health: { rssi_dbm: -90 } });
+  const health = { rssi_dbm: -90 };
+  assert.deepEqual(event.summary, { node: "7", packets: 3, states: ["battery", "correct"], health });
   assert.deepEqual(event.points, {
     samples: [{ at_ms: 1, temp: 20, hum: 50, pred_temp: 19, pred_hum: 49 }],
     estimates: [{ at_ms: 2, temp: 20.5, hum: 51 }],
@@ -62,8 +63,10 @@ test("an empty system has a status that says so", () => {
   assert.equal(decodeEvent({ ...STATE, states: {} }).status?.has_nodes, false);
 });
 
-test("nodes of the fleet have their health", () => {
-  assert.deepEqual(decodeEvent({ nodes: [{ node: "1", vitals: null }] }).nodes, [{ node: "1", health: null }]);
+test("nodes of the fleet have their states and their health", () => {
+  const [node] = decodeEvent({ nodes: [{ node: "1", states: ["heard"], vitals: null }] }).nodes ?? [];
+
+  assert.deepEqual(node, { node: "1", states: ["reporting"], health: null });
 });
 
 test("the pipeline has stages with reports", () => {

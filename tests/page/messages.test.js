@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { LANGUAGES, localeOf, pick } from "../../src/aoii/web/static/language.js";
 
-const html = readFileSync(new URL("../../src/aoii/web/static/index.html", import.meta.url), "utf8");
+const STATIC = new URL("../../src/aoii/web/static/", import.meta.url);
+const html = readFileSync(new URL("index.html", STATIC), "utf8");
 const en = localeOf("en").messages;
 
 /**
@@ -82,6 +83,14 @@ test("every message that the page's HTML names is there, and stands in it as it 
     const written = kind === "text" ? text?.trim() : (/aria-label="([^"]*)"/.exec(attributes)?.[1] ?? "");
     assert.ok(written === "" || written === texts[key], `${key}: ${written}`);
   }
+});
+
+test("every message is used", () => {
+  const scripts = readdirSync(STATIC).filter((name) => name.endsWith(".js"));
+  const code = scripts.map((name) => readFileSync(new URL(name, STATIC), "utf8")).join("\n") + html;
+
+  const unused = Object.keys(en).filter((key) => !new RegExp(`(messages\\.|["'])${key}\\b`).test(code));
+  assert.deepEqual(unused, []);
 });
 
 test("the first language that we speak is taken, else English", () => {

@@ -7,7 +7,7 @@ import { countStates, isWanted, worstFirst } from "../../src/aoii/web/static/sta
 const node = (name, ...states) => /** @type {any} */ ({ node: name, states });
 
 test("the worst comes first, then nodes as a person counts", () => {
-  const nodes = [node("10", "right"), node("2", "right"), node("3", "wrong", "battery"), node("roof", "silent")];
+  const nodes = [node("10", "correct"), node("2", "correct"), node("3", "wrong", "battery"), node("roof", "silent")];
 
   assert.deepEqual(
     worstFirst(nodes).map((each) => each.node),
@@ -23,7 +23,7 @@ test("a node counts in each of its states", () => {
 });
 
 test("a node is looked for by a part of its name, in any case", () => {
-  const roof = node("Roof 12", "right");
+  const roof = node("Roof 12", "correct");
 
   assert.ok(isWanted(roof, " roof ", new Set()));
   assert.ok(isWanted(roof, "12", new Set()));

@@ -84,13 +84,14 @@ def test_there_is_a_message_for_every_note_and_no_other() -> None:
 
 def test_there_is_a_message_for_every_stage_and_state() -> None:
     written = evaluate(
-        'import { en } from "./messages/en.js"; import { STATES } from "./states.js";'
-        "const found = [Object.keys(en.stages), Object.keys(en.stageStates), Object.keys(en.states), STATES];"
+        'import { en } from "./messages/en.js"; import { NODE_STATES } from "./api.js";'
+        "const found = [Object.keys(en.stages), Object.keys(en.stageStates), Object.keys(en.states), Object.keys(en.stateHelp), NODE_STATES];"
         "console.log(JSON.stringify(found))"
     )
 
     assert isinstance(written, list)
-    stages, stage_states, node_states, order = written
+    stages, stage_states, node_states, node_state_help, named = written
     assert stages == list(pipeline_health.HOPS)
     assert set(stage_states) == set(pipeline_health.RANK)
-    assert node_states == order == list(STATES)
+    assert list(named) == list(STATES)
+    assert node_states == node_state_help == list(named.values())

@@ -35,7 +35,7 @@
  *
  * @typedef {{ samples: Sample[], estimates: Estimate[], packets: Packet[] }} Points each in order of time
  *
- * @typedef {"silent" | "fault" | "wrong" | "never" | "battery" | "heard" | "right"} NodeState
+ * @typedef {(typeof NODE_STATES)[keyof typeof NODE_STATES]} NodeState
  *
  * @typedef {object} Health what a gateway reports of a node beside its readings; null: it does not
  * @property {number | null} battery_v
@@ -106,7 +106,7 @@
  * @property {number | null} per_minute
  * @property {number[]} track what waited over the last minutes
  * @property {[code: NoteCode, values: Record<string, string | number>][]} notes
- * @property {number | null} stale_s age of the figures of a station that does not answer any more
+ * @property {number | null} stale_s age of what a station last told that does not answer any more
  *
  * @typedef {keyof typeof import("./messages/en.js").en.notes} NoteCode
  * @typedef {{ name: StageName, state: StageState, reports: Report[] }} Stage
@@ -144,6 +144,17 @@ export const COLUMNS = {
   packets: ["at_ms", "temp", "hum", "pred_temp", "pred_hum", "kind", "qos"],
   extremes: ["at_ms", "min_temp", "max_temp", "min_hum", "max_hum"],
 };
+
+/** The states of a node, the worst first: as the server names them, and as the page does. */
+export const NODE_STATES = /** @type {const} */ ({
+  silent: "silent",
+  fault: "fault",
+  wrong: "wrong",
+  never: "never",
+  battery: "battery",
+  heard: "reporting",
+  right: "correct",
+});
 
 /**
  * An event of the stream.
@@ -222,8 +233,9 @@ function named(columns, rows = []) {
 }
 
 /** @returns {Summary} */
-function decodeSummary(/** @type {any} */ { vitals, ...summary }) {
-  return { ...summary, health: vitals };
+function decodeSummary(/** @type {any} */ { vitals, states, ...summary }) {
+  const known = states.map((/** @type {keyof typeof NODE_STATES} */ state) => NODE_STATES[state]);
+  return { ...summary, states: known, health: vitals };
 }
 
 /** @returns {Settings} */

@@ -305,10 +305,10 @@ export class NodeView {
     }
   }
 
-  /* --- words --- */
+  /* --- texts --- */
 
   /**
-   * Figures and legend of the time that is shown.
+   * Summary and legend of the time that is shown.
    *
    * @param {Summary | Totals} summary
    */

@@ -103,7 +103,7 @@ export class PipelineView {
     setText(part(item, ".by"), report.address ? `${by} · ${report.address}` : by);
     part(item, ".report-state").hidden = !hasState;
     showState(part(item, ".report-state"), "stage", report.state, messages.stageStates);
-    fillFigures(part(item, ".figures"), this.figures(report));
+    fillCounts(part(item, ".counts"), this.counts(report));
     setText(part(item, ".stale"), report.stale_s === null ? "" : `(${messages.stale(locale.ago(report.stale_s))})`);
     const drawing = part(item, "svg", SVGElement);
     drawing.toggleAttribute("hidden", report.track.length < 2 || Math.max(...report.track) === 0);
@@ -121,14 +121,14 @@ export class PipelineView {
    * @param {Report} report
    * @returns {[name: string, value: string][]}
    */
-  figures({ waiting, oldest_s: oldest, per_minute: rate }) {
+  counts({ waiting, oldest_s: oldest, per_minute: rate }) {
     const { messages, whole, tenth, duration } = this.app.locale;
     /** @type {[string, string][]} */
-    const figures = [];
-    if (waiting !== null) figures.push([messages.waiting, whole(waiting)]);
-    if (waiting) figures.push([messages.oldest, duration(oldest ?? 0)]);
-    if (rate !== null) figures.push([messages.rate, tenth(rate)]);
-    return figures;
+    const counts = [];
+    if (waiting !== null) counts.push([messages.waiting, whole(waiting)]);
+    if (waiting) counts.push([messages.oldest, duration(oldest ?? 0)]);
+    if (rate !== null) counts.push([messages.rate, tenth(rate)]);
+    return counts;
   }
 
   /**
@@ -194,19 +194,19 @@ function newStage({ name, reports }) {
 function newReport() {
   const [by, state, stale] = ["by", "report-state", "stale"].map((className) => make("span", { className }));
   const who = make("p", { className: "who" }, by ?? "", " ", state ?? "", " ", stale ?? "");
-  const [figures, notes] = [make("dl", { className: "figures" }), make("ul", { className: "notes" })];
-  return make("li", { className: "report" }, who, figures, newSpark(), notes);
+  const [counts, notes] = [make("dl", { className: "counts" }), make("ul", { className: "notes" })];
+  return make("li", { className: "report" }, who, counts, newSpark(), notes);
 }
 
 /**
  * @param {HTMLElement} list
- * @param {[name: string, value: string][]} figures
+ * @param {[name: string, value: string][]} counts
  */
-function fillFigures(list, figures) {
-  if (list.children.length !== figures.length) {
-    list.replaceChildren(...figures.map(() => make("div", {}, make("dt"), make("dd"))));
+function fillCounts(list, counts) {
+  if (list.children.length !== counts.length) {
+    list.replaceChildren(...counts.map(() => make("div", {}, make("dt"), make("dd"))));
   }
-  for (const [place, [name, value]] of figures.entries()) {
+  for (const [place, [name, value]] of counts.entries()) {
     setText(part(child(list, place), "dt"), name);
     setText(part(child(list, place), "dd"), value);
   }

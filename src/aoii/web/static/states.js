@@ -1,9 +1,11 @@
 /* The states of nodes, pure: their order, how many nodes are in which, and which nodes a person looks for. */
 
+import { NODE_STATES } from "./api.js";
+
 /** @typedef {import("./api.js").Summary} Summary */
 
-/** The worst first. @type {import("./api.js").NodeState[]} */
-export const STATES = ["silent", "fault", "wrong", "never", "battery", "heard", "right"];
+/** The worst first. */
+export const STATES = Object.values(NODE_STATES);
 
 const collator = new Intl.Collator("en", { numeric: true });
 

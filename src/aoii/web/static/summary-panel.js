@@ -1,4 +1,4 @@
-/* The figures of one node over what is shown, and how it is now. */
+/* The summary of one node over the time that is shown, and how the node is now. */
 
 import { $, setText, showNodeStates } from "./dom.js";
 import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
@@ -56,7 +56,7 @@ export function showPresent(locale, summary, nowMs) {
 }
 
 /**
- * By element, a figure and what stands below it.
+ * By element, a value and what stands below it.
  *
  * @param {Locale} locale
  * @param {Summary | Totals} summary
