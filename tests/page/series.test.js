@@ -76,6 +76,15 @@ test("an estimate that was made while the packet was on its way is left out", ()
   assert.deepEqual(line({ packets: [packet(MINUTE)], estimates: [late, after] }).slice(2), [[MINUTE + 600, 20.1]]);
 });
 
+test("whether an estimate is the old one is told by both quantities, as far as it has them", () => {
+  const oldByHumidity = estimate(MINUTE + 500, 19.6, 39);
+  const newByHumidity = estimate(MINUTE + 600, 19.4, 40);
+  const ofTemperatureOnly = { at_ms: MINUTE + 700, temp: 19.1, hum: null };
+
+  const estimates = [oldByHumidity, newByHumidity, ofTemperatureOnly];
+  assert.deepEqual(line({ packets: [packet(MINUTE)], estimates }).slice(2), [[MINUTE + 600, 19.4]]);
+});
+
 test("an estimate that looks like the old one is believed a period after the packet", () => {
   const old = estimate(2 * MINUTE, 19, 39);
 
@@ -95,11 +104,13 @@ test("the node's log tells the estimate only where the gateway's own was not rec
 });
 
 test("the sample that a packet brought tells no estimate of its own", () => {
-  const samples = [sample(MINUTE + 20, 20, 19), sample(2 * MINUTE + 20, 20, 20)];
+  const samples = [0.4, 0.6, 1.4, 1.6].map((minutes) => sample(minutes * MINUTE, 20, 17));
 
-  assert.deepEqual(line({ samples, packets: [packet(MINUTE)] }).slice(1), [
+  assert.deepEqual(line({ samples, packets: [packet(MINUTE)] }), [
+    [0.4 * MINUTE, 17],
+    [MINUTE - 1, 19],
     [MINUTE, 20],
-    [2 * MINUTE + 20, 20],
+    [1.6 * MINUTE, 17],
   ]);
 });
 

@@ -17,6 +17,6 @@ test("what was saved is told against periodic sending", () => {
 });
 
 test("the covered time is told in whole minutes", () => {
-  assert.equal(coveredSeconds({ start_ms: 1000, end_ms: 3 * 60000 + 999 }), 180);
+  assert.equal(coveredSeconds({ start_ms: 4 * 86400000 + 1000, end_ms: 5 * 86400000 + 999 }), 86400);
   assert.equal(coveredSeconds({ start_ms: null, end_ms: null }), 0);
 });
