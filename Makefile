@@ -18,6 +18,7 @@ test: ## install what the tests need, then lint and test everything (ARGS="tests
 
 lint: ## check style, format and types, and the locks for known vulnerabilities
 	@scripts/set-up test
+	@scripts/check-page
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m ruff format --check
 	@.venv/bin/python -m mypy

@@ -39,8 +39,9 @@ def test_the_overview_shows_the_worst_first(url: str, visit: Visitor) -> None:
     tiles = visited.page.locator(".tile")
     expect(tiles).to_have_count(NODES + 1)
 
-    for place, texts in enumerate([("20", "silent"), ("21", "never heard"), ("4", "heard"), ("1", "gateway right")]):
-        expect(tiles.nth(place)).to_contain_text(f"Node {texts[0]}{texts[1]}")
+    first = [("20", "silent"), ("21", "no packets yet"), ("4", "reporting"), ("1", "estimate correct")]
+    for place, (node, state) in enumerate(first):
+        expect(tiles.nth(place)).to_contain_text(f"Node {node}{state}")
     expect(tiles.nth(12)).to_contain_text("Node 11")
     expect(tiles.nth(20)).to_contain_text("Node 19")
     visited.shot("twenty-nodes")
@@ -59,14 +60,14 @@ def test_nodes_are_found_by_state_and_by_name_with_the_keyboard(url: str, visit:
     page.get_by_role("searchbox", name="Find a node").fill("1")
     expect(shown).to_have_count(12)
     page.get_by_role("searchbox", name="Find a node").fill("99")
-    expect(page.get_by_text("No node is like that.")).to_be_visible()
+    expect(page.get_by_text("No nodes match.")).to_be_visible()
 
 
 def test_the_overview_is_a_table_too_and_tells_states_aloud(url: str, visit: Visitor) -> None:
     page = visit(url).page
-    expect(page.locator("#fleet-spoken")).to_have_text("silent 1, never heard 1, heard 1, gateway right 18")
+    expect(page.locator("#fleet-spoken")).to_have_text("silent 1, no packets yet 1, reporting 1, estimate correct 18")
 
-    page.get_by_text("The fleet as a table").click()
+    page.get_by_text("All nodes as a table").click()
     rows = page.locator("#fleet-rows tr")
     expect(rows).to_have_count(NODES + 1)
     expect(rows.first).to_contain_text("Node 20silent")
@@ -128,12 +129,12 @@ aoii_node_sensor_fault{node="2"} 1.0
 
             expect(tiles.nth(0)).to_contain_text("Node 2sensor fault")
             expect(tiles.nth(1)).to_contain_text("Node 1low battery")
-            expect(tiles.nth(2)).to_contain_text("Node 3gateway right")
+            expect(tiles.nth(2)).to_contain_text("Node 3estimate correct")
             tiles.nth(1).click()
             expect(page.locator("#battery")).to_have_text("3.31 V")
             expect(page.locator("#rssi")).to_have_text("−117 dBm")
-            expect(page.locator("#rssi-more")).to_have_text("signal-to-noise −4 dB, 2 readings skipped")
-            expect(page.locator("#node-states")).to_have_text("low batterygateway right")
+            expect(page.locator("#rssi-more")).to_have_text("SNR −4 dB, 2 readings missing")
+            expect(page.locator("#node-states")).to_have_text("low batteryestimate correct")
 
 
 def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(

@@ -55,10 +55,10 @@ def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(
     visited = visit(f"{url}#node=7")
     page = visited.page
     page.get_by_role("button", name="7 days").click()
-    told(page, "in columns of")
+    told(page, "grouped by")
     expect(page.locator(".legend .extremes")).to_be_visible()
-    expect(page.locator(".legend .belief")).to_be_hidden()
-    visited.draws("temp", "actual", 500)
+    expect(page.locator(".legend .estimate")).to_be_hidden()
+    visited.draws("temp", "measured", 500)
     visited.shot("week", whole=True)
     page.locator("#table-name").click()
     until(lambda: page.locator("#column-rows tr").count() > 500)
@@ -74,52 +74,53 @@ def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(
     page.mouse.move(box["x"] + 0.50 * box["width"], across, steps=4)
     page.mouse.up()
 
-    told(page, "Every point")
+    told(page, "All points")
     visited.draws_anew("temp", before)
-    visited.draws("temp", "belief", 100)
-    expect(page.get_by_role("button", name="Other…")).to_have_attribute("aria-pressed", "true")
+    visited.draws("temp", "estimate", 100)
+    expect(page.get_by_role("button", name="Custom…")).to_have_attribute("aria-pressed", "true")
     assert "from=" in page.url
     page.go_back()
-    told(page, "in columns of")
+    told(page, "grouped by")
 
 
 def test_without_a_mouse_the_range_is_moved_zoomed_and_written(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=7&from=2016-01-05T00:00:00Z&to=2016-01-05T08:00:00Z")
     page = visited.page
-    told(page, "Every point: 480 samples")
+    told(page, "All points: 480 samples")
 
     page.get_by_role("button", name="Zoom in").focus()
     page.keyboard.press("Enter")
-    told(page, "Every point: 240 samples")
+    told(page, "All points: 240 samples")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    told(page, "Every point: 480 samples")
+    told(page, "All points: 480 samples")
     page.get_by_role("button", name="Earlier").press("Enter")
     until(lambda: "from=2016-01-04T20%3A00%3A00Z&to=2016-01-05T04%3A00%3A00Z" in page.url)
-    page.get_by_role("button", name="Other…").press("Enter")
-    expect(page.get_by_label("From")).to_be_focused()
-    page.get_by_label("From").fill("2016-01-04T02:00")
-    page.get_by_label("to", exact=True).fill("2016-01-04T01:00")
+    page.get_by_role("button", name="Custom…").press("Enter")
+    expect(page.get_by_label("From", exact=True)).to_be_focused()
+    page.get_by_label("From", exact=True).fill("2016-01-04T02:00")
+    page.get_by_label("To", exact=True).fill("2016-01-04T01:00")
     page.get_by_role("button", name="Show", exact=True).press("Enter")
     expect(page.get_by_role("alert").filter(has_text="before the end")).to_be_visible()
-    page.get_by_label("to", exact=True).fill("2016-01-04T07:00")
+    page.get_by_label("To", exact=True).fill("2016-01-04T07:00")
     page.get_by_role("button", name="Show", exact=True).press("Enter")
 
-    told(page, "Every point: 120 samples")
-    expect(page.locator("#right-more")).to_have_text("of 120 samples")
+    told(page, "All points: 120 samples")
+    expect(page.locator("#accuracy-more")).to_have_text("of 120 samples")
 
 
 def test_no_line_goes_over_a_hole_in_the_log(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=7&span=604800")
-    told(visited.page, "in columns of")
+    told(visited.page, "grouped by")
 
     drawn = visited.page.evaluate(
         """async () => {
+          const {decodeHistory} = await import("/static/api.js");
           const {extremes} = await import("/static/series.js");
           const query = "node=7&start=2016-01-03T00:00:00Z&end=2016-01-10T00:00:00Z";
-          const past = await (await fetch("/api/series?" + query)).json();
-          const [times, , , , , , , high] = extremes(past.measured, [], 1);
-          return times.map((second, place) => [new Date(second * 1000).toISOString(), high[place]]);
+          const {measured} = decodeHistory(await (await fetch("/api/series?" + query)).json());
+          const {time, max_measured} = extremes(measured, [], "temp");
+          return time.map((second, place) => [new Date(second * 1000).toISOString(), max_measured[place]]);
         }"""
     )
 
@@ -127,23 +128,10 @@ def test_no_line_goes_over_a_hole_in_the_log(url: str, visit: Visitor) -> None:
     assert inside == [None]
 
 
-def test_over_a_silence_no_belief_is_drawn(url: str, visit: Visitor) -> None:
-    line = visit(url).page.evaluate(
-        """async () => {
-          const {beliefLine} = await import("/static/series.js");
-          const packet = (ms) => [ms, 20, 40, 19, 39, "event", 1];
-          return beliefLine([], [packet(60000), packet(120000), packet(9000000)], [], 60000, 4200000);
-        }"""
-    )
-
-    assert [ms for ms, temp, _ in line if temp is None] == [120001]
-    assert [temp for _, temp, _ in line] == [19, 20, 19, 20, None, 19, 20]
-
-
 def test_a_node_without_a_log_shows_what_arrived(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=8&span=604800")
 
-    told(visited.page, "Every point: 0 samples")
+    told(visited.page, "All points: 0 samples")
     visited.draws("temp", "sent", 200)
 
 
@@ -154,16 +142,16 @@ def test_a_range_without_rows_and_a_database_that_is_away_are_told(
         store(database, list(minutes("7", count=30)))
         visited = visit(f"{station.url}/#node=7&from=2015-01-05T00:00:00Z&to=2015-01-06T00:00:00Z")
         page = visited.page
-        expect(page.get_by_text("Nothing is stored of this node in this range.")).to_be_visible()
+        expect(page.get_by_text("No data for this node in this range.")).to_be_visible()
         visited.shot("nothing-there")
 
         database.close()
         path = station.data_dir / "aoii.db"
         path.rename(path.with_suffix(".away"))
-        expect(page.get_by_text("The database cannot be read.")).to_be_visible()
+        expect(page.get_by_text("Cannot read the database.")).to_be_visible()
         page.get_by_role("button", name="Earlier").click()
 
-        expect(page.get_by_role("alert").filter(has_text="The history could not be read")).to_be_visible()
+        expect(page.get_by_role("alert").filter(has_text="Cannot load the history")).to_be_visible()
         visited.shot("history-away")
         refused = [text for text in visited.errors if "503" not in text]
         assert refused == []

@@ -22,7 +22,7 @@ def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
         expect(visited.page.locator("#packets-of")).to_have_text("of 1,300 packets")
         expect(visited.page.locator("#connection")).to_have_text("Live")
         for chart in ("temp", "hum"):
-            for colour, least in (("actual", 500), ("belief", 300), ("sent", 300), ("wrong", 10)):
+            for colour, least in (("measured", 500), ("estimate", 300), ("sent", 300), ("wrong", 10)):
                 visited.draws(chart, colour, least)
         visited.shot("stored")
         before = visited.picture("temp"), visited.picture("hum")
@@ -34,7 +34,7 @@ def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
         expect(visited.page.locator("#packets-of")).to_have_text("of 1,440 packets")
         visited.draws_anew("temp", before[0])
         visited.draws_anew("hum", before[1])
-        expect(visited.page.locator("#right")).not_to_have_text("100.00 %")
+        expect(visited.page.locator("#accuracy")).not_to_have_text("100.00 %")
         expect(visited.page.locator("#saved")).to_have_text("−92 %")
         visited.shot("live")
 
@@ -49,12 +49,12 @@ def test_without_the_nodes_log_there_are_points_and_an_honest_bound(
         say(story[1200:])
         shows(visited, packets_of(story))
 
-        visited.draws("temp", "belief", 300)
+        visited.draws("temp", "estimate", 300)
         visited.draws("temp", "sent", 300)
-        assert visited.pixels("temp", "actual") < 20  # the edge of another colour may look like it
+        assert visited.pixels("temp", "measured") < 20  # the edge of another colour may look like it
         expect(visited.page.locator("#aoii")).to_have_text("≥ 0 sec")
         expect(visited.page.locator("#aoii-more")).to_contain_text("lower bound")
-        expect(visited.page.locator("#source-note")).to_contain_text("Between packets nothing is known")
+        expect(visited.page.locator("#source-note")).to_contain_text("values between packets are unknown")
         visited.shot("no-log")
 
 
@@ -68,11 +68,11 @@ def test_both_schemes_draw_their_own_colours(scheme: str, tmp_path: Path, mosqui
         ground = visited.page.evaluate("getComputedStyle(document.body).backgroundColor")
 
         assert ground == {"light": "rgb(244, 246, 248)", "dark": "rgb(14, 19, 24)"}[scheme]
-        visited.draws("temp", "belief", 300)
+        visited.draws("temp", "estimate", 300)
         visited.shot(scheme)
 
         visited.page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
-        visited.draws("temp", "belief", 300)
+        visited.draws("temp", "estimate", 300)
 
 
 def test_it_speaks_korean_to_a_korean_browser_and_keeps_a_choice(
@@ -141,10 +141,10 @@ def test_who_cannot_see_the_charts_gets_landmarks_words_and_a_table(
         expect(page.get_by_role("main")).to_have_count(1)
         expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
         temps = [minute.log.actual_temp for minute in story]
-        told = f"Temperature, °C of node 7, last 24 hours: from {min(temps)} to {max(temps)}".replace("-", "−")
+        told = f"Temperature, °C of node 7, last 24 hours: {min(temps)} to {max(temps)}".replace("-", "−")
         chart = page.get_by_role("img", name=told)
         expect(chart).to_be_visible()
-        page.get_by_text("The latest packets as a table").click()
+        page.get_by_text("Latest packets as a table").click()
         rows = page.get_by_role("row")
         expect(rows).to_have_count(101)
         last = next(minute.reading for minute in reversed(story) if minute.reading is not None)
@@ -153,7 +153,7 @@ def test_who_cannot_see_the_charts_gets_landmarks_words_and_a_table(
         visited.shot("table", whole=True)
 
 
-def test_the_cursor_tells_measured_and_believed(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+def test_the_cursor_tells_measured_and_estimate(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     story = list(minutes("7"))
     with stage(tmp_path, mosquitto) as (station, database):
         store(database, story)
@@ -163,7 +163,7 @@ def test_the_cursor_tells_measured_and_believed(tmp_path: Path, mosquitto: Mosqu
         visited.page.locator("#temp-chart .u-over").hover()
 
         expect(visited.page.locator("#temp-readout")).to_contain_text("measured −2")
-        expect(visited.page.locator("#hum-readout")).to_contain_text("believed")
+        expect(visited.page.locator("#hum-readout")).to_contain_text("estimate")
 
 
 def test_an_empty_system_says_what_to_check_and_fills_by_itself(
@@ -171,7 +171,7 @@ def test_an_empty_system_says_what_to_check_and_fills_by_itself(
 ) -> None:
     with stage(tmp_path, mosquitto) as (station, database):
         visited = visit(station.url)
-        expect(visited.page.get_by_role("heading", name="No reading yet")).to_be_visible()
+        expect(visited.page.get_by_role("heading", name="No readings yet")).to_be_visible()
         expect(visited.page.locator("#empty-broker")).to_have_text("Yes.")
         expect(visited.page.locator("#empty-database")).to_have_text("Yes.")
         visited.shot("empty")
@@ -193,9 +193,9 @@ def test_a_database_that_is_away_is_told_and_the_live_half_goes_on(
 
         database.close()
         path.rename(path.with_suffix(".away"))
-        notice = visited.page.get_by_text("The database cannot be read.")
+        notice = visited.page.get_by_text("Cannot read the database.")
         expect(notice).to_be_visible()
-        expect(visited.page.locator("#connection")).to_have_text("Live, in part")
+        expect(visited.page.locator("#connection")).to_have_text("Partly live")
         before = visited.picture("temp")
         say(story[1200:])
         shows(visited, packets_of(story))
@@ -215,7 +215,7 @@ def test_a_server_that_went_away_is_told_and_found_again(tmp_path: Path, mosquit
         shows(visited, packets_of(story))
 
         station.kill()
-        expect(visited.page.locator("#connection")).to_have_text("Connection lost, trying again…")
+        expect(visited.page.locator("#connection")).to_have_text("Disconnected. Retrying…")
         expect(visited.page.locator("#lost-notice")).to_be_visible()
         visited.shot("lost")
         station.start()

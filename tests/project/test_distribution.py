@@ -71,7 +71,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(built: Built
 
 @pytest.mark.parametrize(
     "wanted", [r"aoii/py\.typed", r".+/surfrad_.+\.csv\.gz", r".+/static/index\.html", r".+/static/vendor/.+\.js",
-               r".+/static/words/ko\.js", r".+/migrations/versions/v0001.+\.py", r".+/mlp\.json"]
+               r".+/static/messages/ko\.js", r".+/migrations/versions/v0001.+\.py", r".+/mlp\.json"]
 )  # fmt: skip
 def test_the_wheel_holds_what_is_no_code_of_ours_too(built: Built, wanted: str) -> None:
     assert [name for name in contents(built.wheel) if re.fullmatch(wanted, name)]

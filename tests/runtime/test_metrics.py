@@ -85,6 +85,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> It
         system = System(stations, page, node)
         # an empty outbox would not say so: it is empty before they arrive as well
         until(lambda: system.value("gateway", "aoii_commit_ack_seconds_count") == 3, 30, "all of it in the database")
+        until(lambda: system.value("web", "aoii_readings_total") == 3, 30, "the page's view of the table")
         yield system
 
 

@@ -1,4 +1,4 @@
-"""What the server decides: what a payload is, what is told to whom, when to park."""
+"""What the server decides: what a payload is, and what is told to whom."""
 
 import json
 from dataclasses import replace
@@ -97,7 +97,7 @@ def test_each_gateway_is_told_about_its_own_readings() -> None:
 
     told = {gateway: [(item.identity.counter, item.status) for item in items] for gateway, items in acks}
     assert told == {
-        "gateway": [(1, "stored"), (4, "database_away"), (5, "database_away"), (6, "database_away")],
+        "gateway": [(1, "stored"), (4, "parked"), (5, "parked"), (6, "parked")],
         "b": [(2, "duplicate")],
     }
 

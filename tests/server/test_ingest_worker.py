@@ -40,12 +40,12 @@ class RefusingLetters(DeadLetters):
     has_opened = False
     refusals = 0
 
-    def park(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
+    def add(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
         if not self.has_opened:
             raise WorldError("full")
         super().add(readings, reason, detail)
 
-    def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+    def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         if not self.has_opened:
             self.refusals += 1
             raise WorldError("full")

@@ -85,7 +85,7 @@ def filled(station: WebStation) -> None:
 
     def known() -> bool:
         (node,) = httpx.get(f"{station.url}/api/nodes").json()
-        return bool(node["last_day"] and node["last_day"]["aoii"]["instants"] == len(STORY))
+        return bool(node["last_day"] and (node["last_day"]["aoii"] or {}).get("instants") == len(STORY))
 
     until(known)
 

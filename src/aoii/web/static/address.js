@@ -1,13 +1,35 @@
 /* The address of a view, pure: what stands behind the # and what it means. Every view can be bookmarked, and Back goes back. */
 
-export const LIVE_SPANS_S = [3600, 21600, 86400]; // followed as they grow
-export const LONG_SPANS_S = [604800, 2592000]; // read from the database
-const DEFAULT_SPAN_S = 86400;
+import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
 
-/** `{view, node, span, from, to}`; view is null when the address does not say, from and to are Unix ms or null. */
+/**
+ * @typedef {"fleet" | "node" | "pipeline"} ViewName
+ *
+ * @typedef {object} Address
+ * @property {ViewName | null} view null when the address does not say
+ * @property {string | null} node
+ * @property {number} span seconds up to now; without meaning when `from` and `to` are there
+ * @property {number | null} from Unix ms
+ * @property {number | null} to Unix ms
+ */
+
+/** @type {Map<string, ViewName>} */
+const PLAIN = new Map([
+  ["fleet", "fleet"],
+  ["pipeline", "pipeline"],
+  ["delivery", "pipeline"], // in older bookmarks
+]);
+
+/**
+ * What an address means.
+ *
+ * @param {string} hash
+ * @returns {Address}
+ */
 export function read(hash) {
   const text = hash.replace(/^#/, "");
-  if (text === "fleet" || text === "delivery") return { ...empty(), view: text };
+  const plain = PLAIN.get(text);
+  if (plain) return { ...empty(), view: plain };
   const wanted = new URLSearchParams(text);
   const node = wanted.get("node");
   if (!node) return empty();
@@ -17,33 +39,53 @@ export function read(hash) {
   return {
     view: "node",
     node,
-    span: [...LIVE_SPANS_S, ...LONG_SPANS_S].includes(span) ? span : DEFAULT_SPAN_S,
+    span: SPANS_S.includes(span) ? span : DEFAULT_SPAN_S,
     from: isRange ? from : null,
     to: isRange ? to : null,
   };
 }
 
-/** The address of a view. */
+/**
+ * The address of a view.
+ *
+ * @param {Address} address
+ */
 export function write({ view, node, span, from, to }) {
-  if (view !== "node") return `#${view}`;
-  const values = from === null ? { node, span } : { node, from: iso(from), to: iso(to) };
-  return `#${new URLSearchParams(values)}`;
+  if (view !== "node") return `#${view ?? ""}`;
+  const values = new URLSearchParams({ node: node ?? "" });
+  if (from === null || to === null) values.set("span", String(span));
+  else {
+    values.set("from", iso(from));
+    values.set("to", iso(to));
+  }
+  return `#${values}`;
 }
 
-/** The address of a node over the usual span. */
+/**
+ * The address of a node over the usual span.
+ *
+ * @param {string} node
+ */
 export function ofNode(node) {
   return write({ ...empty(), view: "node", node });
 }
 
+/**
+ * An instant as ISO 8601 in whole seconds.
+ *
+ * @param {number} ms
+ */
+export function iso(ms) {
+  return new Date(Math.round(ms / 1000) * 1000).toISOString().replace(".000", "");
+}
+
+/** @returns {Address} */
 function empty() {
   return { view: null, node: null, span: DEFAULT_SPAN_S, from: null, to: null };
 }
 
+/** @param {string | null} text */
 function instant(text) {
   const ms = Date.parse(text ?? "");
   return Number.isFinite(ms) ? ms : null;
-}
-
-export function iso(ms) {
-  return new Date(Math.round(ms / 1000) * 1000).toISOString().replace(".000", "");
 }

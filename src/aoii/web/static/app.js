@@ -1,180 +1,244 @@
 /* The page: one view at a time follows its stream of events; what belongs to every view is shown here. */
 
 import { read, write } from "./address.js";
-import { DeliveryView } from "./delivery.js";
-import { $, setText } from "./dom.js";
-import { FleetView } from "./fleet.js";
-import { NodeView } from "./node.js";
+import { streamAddress } from "./api.js";
+import { $, part, setText } from "./dom.js";
+import { FleetView } from "./fleet-view.js";
+import { firstLanguage, keepLanguage, LANGUAGES, localeOf } from "./language.js";
+import { NodeView } from "./node-view.js";
+import { PipelineView } from "./pipeline-view.js";
 import { Stream } from "./stream.js";
-import { firstLanguage, keepLanguage, speak } from "./words.js";
 
-const app = {
-  voice: speak(firstLanguage()),
-  address: read(location.hash),
-  nowMs: 0,
-  connection: "connecting",
-  databaseAway: null,
-  brokerUp: true,
-  moreNodes: false,
-  delivery: null, // the worst of it, for the tab
-  frame: null, // settings that do not change while the page is open; null before the first snapshot
-  go,
-  guarded,
-};
-const views = { fleet: new FleetView(app), node: new NodeView(app), delivery: new DeliveryView(app) };
-const stream = new Stream((name, content) => guarded(() => hear(name, content)), () => connection("lost"));
-let view = null; // the view that is followed
-let shown = null; // the one that is seen: none before its first snapshot
-let focusNext = false;
+/**
+ * @typedef {import("./address.js").Address} Address
+ * @typedef {import("./address.js").ViewName} ViewName
+ * @typedef {import("./api.js").StreamEvent} StreamEvent
+ * @typedef {"connecting" | "live" | "partly" | "lost"} Connection
+ *
+ * @typedef {object} View
+ * @property {() => { node?: string | null, span?: number }} wants what its stream is asked for
+ * @property {() => string} title
+ * @property {(event: StreamEvent) => void} begin a snapshot
+ * @property {(event: StreamEvent) => void} take news
+ * @property {() => void} leave
+ * @property {() => void} translate the language is another one
+ * @property {() => void} [seen] it has come into sight
+ */
 
-/* --- from the address to the view --- */
+const SCREENS = /** @type {const} */ (["fleet", "node", "pipeline", "empty"]);
 
-/** Go to another address; the browser's Back comes back. */
-function go(change, { replace = false } = {}) {
-  const hash = write({ ...app.address, ...change });
-  if (replace) {
-    history.replaceState(null, "", hash);
-    follow();
-  } else {
-    location.hash = hash;
+export class App {
+  /* Views read these and change none: each has one owner, and that is here. */
+  #locale = localeOf(firstLanguage());
+  #address = read(location.hash);
+  /** @type {import("./api.js").Settings | null} */
+  #settings = null;
+  /** @type {import("./api.js").Status | null} */
+  #status = null;
+
+  /** @type {Connection} */
+  #connection = "connecting";
+  /** @type {ViewName} the view that is followed */
+  #followed = "fleet";
+  /** @type {ViewName | null} the view of the last snapshot */
+  #arrived = null;
+  /** @type {(typeof SCREENS)[number] | null} what is seen: nothing before the first snapshot */
+  #shown = null;
+  #focusNext = false;
+
+  constructor() {
+    /** @type {Record<ViewName, View>} */
+    this.views = { fleet: new FleetView(this), node: new NodeView(this), pipeline: new PipelineView(this) };
+    this.stream = new Stream(
+      (name, event) => this.guarded(() => this.#receive(name, event)),
+      () => this.#connect("lost"),
+    );
   }
-}
 
-function follow() {
-  const before = app.address;
-  app.address = read(location.hash);
-  const name = app.address.view ?? "fleet";
-  focusNext = Boolean(shown) && (before.view !== app.address.view || before.node !== app.address.node);
-  if (view !== views[name]) view?.leave();
-  view = views[name];
-  stream.open({ view: name, ...view.wants() });
-}
+  get locale() {
+    return this.#locale;
+  }
 
-function hear(name, content) {
-  if (name === "snapshot") {
-    app.frame = content;
-    if (content.view === "fleet" && app.address.view === null && content.nodes.length === 1) {
-      go({ view: "node", node: content.nodes[0].node }, { replace: true }); // an overview of one is none
-      return;
+  get address() {
+    return this.#address;
+  }
+
+  /** What does not change while the page is open; null before the first snapshot. */
+  get settings() {
+    return this.#settings;
+  }
+
+  get nowMs() {
+    return this.#status?.now_ms ?? 0;
+  }
+
+  /** Whether there are more nodes than the page holds. */
+  get hasMoreNodes() {
+    return this.#status?.more_nodes ?? false;
+  }
+
+  start() {
+    for (const language of LANGUAGES) {
+      $(`lang-${language}`).addEventListener("click", () => {
+        keepLanguage(language);
+        this.guarded(() => this.#speak(language));
+      });
+    }
+    $("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address is the view's
+      $("main").focus();
+    });
+    window.addEventListener("hashchange", () => this.guarded(() => this.#follow()));
+    this.#speak(this.#locale.name);
+    this.#follow();
+  }
+
+  /**
+   * Go to another address; the browser's Back comes back, unless it is put in the place of this one.
+   *
+   * @param {Partial<Address>} change
+   */
+  go(change, { replace = false } = {}) {
+    const hash = write({ ...this.#address, ...change });
+    if (replace) {
+      history.replaceState(null, "", hash);
+      this.#follow();
+    } else {
+      location.hash = hash;
     }
   }
-  told(content);
-  if (name === "snapshot") {
-    view.begin(content);
-    show();
-  } else view.take(content);
-}
 
-function told(content) {
-  if (content.now_ms === undefined) return;
-  app.nowMs = content.now_ms;
-  app.databaseAway = content.database_away;
-  app.brokerUp = content.broker_up;
-  app.moreNodes = content.more_nodes;
-  app.delivery = content.delivery;
-  app.isEmpty = Object.keys(content.states).length === 0;
-  connection(app.databaseAway || !app.brokerUp ? "partly" : "live");
-  showNotices();
-  showTabs();
-  if (shown) show();
-}
+  /**
+   * A fault of this page is shown, not only written where nobody looks.
+   *
+   * @template T
+   * @param {() => T} act
+   * @returns {T}
+   */
+  guarded(act) {
+    try {
+      return act();
+    } catch (error) {
+      $("bug-notice").hidden = false;
+      setText(part($("bug-notice"), "span"), String(error));
+      throw error;
+    }
+  }
 
-/* --- what every view has --- */
+  /* --- from the address to the view --- */
 
-function show() {
-  const name = app.isEmpty && view !== views.delivery ? "empty" : app.frame.view;
-  const isNew = shown !== name;
-  shown = name;
-  for (const each of ["fleet", "node", "delivery", "empty"]) $(`${each}-view`).hidden = each !== name;
-  $("loading").hidden = true;
-  const title = name === "empty" ? "" : view.title();
-  document.title = title ? `${title} · aoii` : "aoii";
-  const chip = $("simulated");
-  chip.hidden = !app.frame.simulated;
-  setText(chip, app.voice.words.simulated(app.voice.whole(app.frame.speed)));
-  if (isNew) view.seen?.();
-  if (focusNext) {
-    focusNext = false;
-    scrollTo(0, 0);
-    $(`${name}-title`).focus({ preventScroll: true });
+  #follow() {
+    const before = this.#address;
+    this.#address = read(location.hash);
+    const name = this.#address.view ?? "fleet";
+    this.#focusNext =
+      this.#shown !== null && (before.view !== this.#address.view || before.node !== this.#address.node);
+    if (this.#followed !== name) this.views[this.#followed].leave();
+    this.#followed = name;
+    this.stream.open(streamAddress(name, this.views[name].wants()));
+  }
+
+  /** @type {(name: import("./stream.js").EventName, event: StreamEvent) => void} */
+  #receive(name, event) {
+    if (event.settings) this.#settings = event.settings;
+    const [only, ...others] = event.nodes ?? [];
+    if (event.view === "fleet" && this.#address.view === null && only && !others.length) {
+      this.go({ view: "node", node: only.node }, { replace: true }); // an overview of one is none
+      return;
+    }
+    if (event.status) this.#take(event.status);
+    const view = this.views[this.#followed];
+    if (name === "snapshot") {
+      this.#arrived = event.view;
+      view.begin(event);
+    } else view.take(event);
+    if (event.status) this.#show();
+  }
+
+  /** @param {import("./api.js").Status} status */
+  #take(status) {
+    this.#status = status;
+    this.#connect(status.database_away !== null || !status.broker_up ? "partly" : "live");
+    this.#showNotices(status);
+    this.#showTabs(status);
+  }
+
+  /* --- what every view has --- */
+
+  #show() {
+    const name = this.#status?.has_nodes || this.#followed === "pipeline" ? this.#arrived : "empty";
+    if (name === null || !this.#settings) return;
+    const isNew = this.#shown !== name;
+    this.#shown = name;
+    for (const screen of SCREENS) $(`${screen}-view`).hidden = screen !== name;
+    $("loading").hidden = true;
+    const view = name === "empty" ? null : this.views[name];
+    document.title = view ? `${view.title()} · aoii` : "aoii";
+    $("simulated").hidden = !this.#settings.simulated;
+    setText($("simulated"), this.#locale.messages.simulated(this.#locale.whole(this.#settings.speed)));
+    if (isNew) view?.seen?.();
+    if (this.#focusNext) {
+      this.#focusNext = false;
+      scrollTo(0, 0);
+      $(`${name}-title`).focus({ preventScroll: true });
+    }
+  }
+
+  /** @param {Connection} connection */
+  #connect(connection) {
+    this.#connection = connection;
+    const chip = $("connection");
+    chip.dataset.state = connection;
+    $("lost-notice").hidden = connection !== "lost";
+    setText(chip, this.#locale.messages[connection]);
+  }
+
+  /** @param {import("./api.js").Status} status */
+  #showNotices({ database_away: away, broker_up: isUp, has_nodes: hasNodes }) {
+    const { messages } = this.#locale;
+    $("database-notice").hidden = away === null || !hasNodes; // the empty page tells it in its list
+    if (away !== null) setText(part($("database-notice"), "span"), messages.databaseAwayMore(away));
+    $("broker-notice").hidden = isUp || !hasNodes;
+    setText($("empty-broker"), isUp ? messages.yes : messages.no(""));
+    setText($("empty-database"), away === null ? messages.yes : messages.no(away));
+  }
+
+  /** @param {import("./api.js").Status} status */
+  #showTabs({ pipeline: { state, stages } }) {
+    const { messages } = this.#locale;
+    for (const name of /** @type {const} */ (["fleet", "pipeline"])) {
+      const isHere = this.#followed === name;
+      const isAbove = name === "fleet" && this.#followed === "node";
+      if (isHere || isAbove) $(`${name}-tab`).setAttribute("aria-current", isHere ? "page" : "true");
+      else $(`${name}-tab`).removeAttribute("aria-current");
+    }
+    const badge = $("pipeline-badge");
+    badge.hidden = state === "ok" || state === "unknown";
+    badge.dataset.stage = state;
+    const names = stages.map((stage) => messages.stages[stage]).join(", ");
+    setText(badge, `${names}: ${messages.stageStates[state]}`);
+  }
+
+  /** @param {import("./language.js").Language} language */
+  #speak(language) {
+    this.#locale = localeOf(language);
+    const messages = /** @type {Record<string, unknown>} */ (this.#locale.messages);
+    const text = (/** @type {string | undefined} */ key) => String(messages[key ?? ""]);
+    document.documentElement.lang = language;
+    for (const element of document.querySelectorAll("[data-text], [data-label], [data-title], [data-placeholder]")) {
+      if (!(element instanceof HTMLElement)) continue;
+      const { dataset } = element;
+      if (dataset.text) element.textContent = text(dataset.text);
+      if (dataset.label) element.setAttribute("aria-label", text(dataset.label));
+      if (dataset.title) element.title = text(dataset.title);
+      if (dataset.placeholder) element.setAttribute("placeholder", text(dataset.placeholder));
+    }
+    for (const each of LANGUAGES) $(`lang-${each}`).setAttribute("aria-pressed", String(each === language));
+    for (const view of Object.values(this.views)) view.translate();
+    this.#connect(this.#connection);
+    if (!this.#shown || !this.#status) return;
+    this.#showNotices(this.#status);
+    this.#showTabs(this.#status);
+    this.#show();
   }
 }
-
-function connection(name) {
-  app.connection = name;
-  const chip = $("connection");
-  const text = app.voice.words[name];
-  if (chip.dataset.state === name && chip.textContent === text) return; // or it would be read out again
-  chip.dataset.state = name;
-  $("lost-notice").hidden = name !== "lost";
-  chip.textContent = text;
-}
-
-function showNotices() {
-  const { words } = app.voice;
-  $("database-notice").hidden = !app.databaseAway || app.isEmpty; // the empty page tells it in its list
-  if (app.databaseAway) setText($("database-notice").querySelector("span"), words.databaseAwayMore(app.databaseAway));
-  $("broker-notice").hidden = app.brokerUp || app.isEmpty;
-  setText($("empty-broker"), app.brokerUp ? words.yes : words.no());
-  setText($("empty-database"), app.databaseAway ? words.no(app.databaseAway) : words.yes);
-}
-
-function showTabs() {
-  for (const name of ["fleet", "delivery"]) {
-    const isHere = view === views[name] || (name === "fleet" && view === views.node);
-    if (isHere) $(`${name}-tab`).setAttribute("aria-current", view === views[name] ? "page" : "true");
-    else $(`${name}-tab`).removeAttribute("aria-current");
-  }
-  const badge = $("delivery-badge");
-  const state = app.delivery?.state ?? "unknown";
-  badge.hidden = state === "ok" || state === "unknown";
-  badge.dataset.hop = state;
-  const names = (app.delivery?.hops ?? []).map((hop) => app.voice.words.hops[hop]).join(", ");
-  setText(badge, `${names}: ${app.voice.words.hopStates[state]}`);
-}
-
-function showLanguage(name) {
-  app.voice = speak(name);
-  const { words } = app.voice;
-  document.documentElement.lang = name;
-  for (const element of document.querySelectorAll("[data-word]")) element.textContent = words[element.dataset.word];
-  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", words[element.dataset.label]);
-  for (const element of document.querySelectorAll("[data-hint]")) element.placeholder = words[element.dataset.hint];
-  for (const element of document.querySelectorAll("[data-title]")) element.title = words[element.dataset.title];
-  for (const code of ["en", "ko"]) $(`lang-${code}`).setAttribute("aria-pressed", String(code === name));
-  for (const each of Object.values(views)) each.translate();
-  connection(app.connection);
-  if (!shown) return;
-  showNotices();
-  showTabs();
-  show();
-}
-
-/** A fault of this page is shown, not only written where nobody looks. */
-function guarded(act) {
-  try {
-    return act();
-  } catch (error) {
-    $("bug-notice").hidden = false;
-    $("bug-notice").querySelector("span").textContent = String(error);
-    throw error;
-  }
-}
-
-function start() {
-  for (const code of ["en", "ko"]) {
-    $(`lang-${code}`).addEventListener("click", () => {
-      keepLanguage(code);
-      guarded(() => showLanguage(code));
-    });
-  }
-  $("skip").addEventListener("click", (event) => {
-    event.preventDefault(); // the address is the view's
-    $("main").focus();
-  });
-  window.addEventListener("hashchange", () => guarded(follow));
-  showLanguage(app.voice.name);
-  follow();
-}
-
-guarded(start);

@@ -1,139 +1,200 @@
-/* Points to lines, pure. A point is an array that begins with its event time in Unix ms. */
+/* Points to lines, pure. */
+
+/**
+ * @typedef {import("./api.js").Points} Points
+ * @typedef {import("./api.js").Sample} Sample
+ * @typedef {import("./api.js").Estimate} Estimate
+ * @typedef {import("./api.js").Packet} Packet
+ * @typedef {import("./api.js").Extremes} Extremes
+ * @typedef {import("./api.js").Quantity} Quantity
+ */
 
 const LOG_GAP_PERIODS = 3; // a longer hole in a node's log is shown as a hole
-const HEARD_NEAR_PERIODS = 1.5; // an estimate this near makes the node's own account of the belief needless
+const NEAR_PERIODS = 1.5; // an estimate this near makes the node's own account of it needless
 
-/** Put a point into a list that is ordered by time. */
+/**
+ * The series of a chart, in the order in which they are drawn: seconds; measured; the estimate and the edges of its band;
+ * packets and heartbeats; and of a long range only the extremes of what was measured and of what arrived.
+ */
+export const SERIES = /** @type {const} */ ([
+  "time",
+  "measured",
+  "estimate",
+  "upper",
+  "lower",
+  "sent",
+  "heartbeat",
+  "max_measured",
+  "min_measured",
+  "max_arrived",
+  "min_arrived",
+]);
+
+/**
+ * @typedef {(typeof SERIES)[number]} SeriesName
+ * @typedef {number | null | undefined} Value undefined: a moment of another series; null: a hole
+ * @typedef {Record<SeriesName, Value[]> & { time: number[] }} ChartData series of equal length
+ */
+
+/**
+ * Put a point into a list that is ordered by time.
+ *
+ * @template {{ at_ms: number }} P
+ * @param {P[]} points
+ * @param {P} point
+ */
 export function insert(points, point) {
-  let place = points.length;
-  while (place > 0 && points[place - 1][0] > point[0]) place -= 1;
-  points.splice(place, 0, point);
+  points.splice(indexAt(points, point.at_ms) + 1, 0, point);
 }
 
 /**
- * What the gateway believed over time: [ms, temperature, humidity], ordered; null for both where nobody knows.
+ * The last index whose time is at or before `ms`; -1 when there is none.
  *
- * At a packet the belief jumps from what it was to the reading. Estimates say it every period. Where none was heard (before this
- * page's server listened), the node's log says what the node knew the gateway to believe. Over a silence of more than `silentMs`
- * no line is drawn.
+ * @param {{ at_ms: number }[]} points
+ * @param {number} ms
  */
-export function beliefLine(estimates, packets, samples, periodMs, silentMs) {
-  const line = [];
-  const heard = estimates.filter((estimate) => !saidBeforeArrival(estimate, packets, periodMs));
-  for (const [ms, temp, hum] of heard) line.push([ms, temp, hum]);
-  for (const [ms, temp, hum, predTemp, predHum] of packets) line.push([ms - 1, predTemp, predHum], [ms, temp, hum]);
-  const near = HEARD_NEAR_PERIODS * periodMs;
-  let next = 0;
-  for (const [ms, , , predTemp, predHum] of samples) {
-    while (next < estimates.length && estimates[next][0] < ms - near) next += 1;
-    const covered = next < estimates.length && estimates[next][0] <= ms + near;
-    if (!covered && !atPacket(ms, packets, periodMs)) line.push([ms, predTemp, predHum]);
-  }
-  line.sort((one, other) => one[0] - other[0]);
-  return line.flatMap((point, place) => {
-    const isCut = place > 0 && point[0] - line[place - 1][0] > silentMs;
-    return isCut ? [[line[place - 1][0] + 1, null, null], point] : [point];
-  });
-}
-
-/** The last index whose time is at or before `ms`; -1 when there is none. */
 export function indexAt(points, ms) {
   let low = 0;
   let high = points.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (points[middle][0] <= ms) low = middle + 1;
+    if (/** @type {{ at_ms: number }} */ (points[middle]).at_ms <= ms) low = middle + 1;
     else high = middle;
   }
   return low - 1;
 }
 
-/* A packet's time is that of its sample. An estimate that the gateway made while the packet was on its way has a later time and
-   still tells the old belief; drawn as it came it would be a spike. */
-function saidBeforeArrival(estimate, packets, periodMs) {
-  const packet = packets[indexAt(packets, estimate[0])];
-  if (!packet || estimate[0] - packet[0] >= periodMs) return false;
-  const [, temp, hum, predTemp, predHum] = packet;
-  return apart(estimate, predTemp, predHum) < apart(estimate, temp, hum);
+/**
+ * What the gateway estimated over time, ordered; null where nobody knows.
+ *
+ * At a packet the estimate jumps from what it was to the reading. Between packets the gateway tells it every period. Where it
+ * was not received (before this page's server listened), the node's log says what the node knew of it. Over a silence of more
+ * than `silentMs` no line is drawn.
+ *
+ * @param {Points} points
+ * @param {number} periodMs
+ * @param {number} silentMs
+ * @returns {Estimate[]}
+ */
+export function estimateLine({ estimates, packets, samples }, periodMs, silentMs) {
+  const line = estimates.filter((estimate) => !isOutdated(estimate, packets, periodMs));
+  for (const { at_ms, temp, hum, pred_temp, pred_hum } of packets) {
+    line.push({ at_ms: at_ms - 1, temp: pred_temp, hum: pred_hum }, { at_ms, temp, hum });
+  }
+  for (const { at_ms, pred_temp, pred_hum } of samples) {
+    const isTold = isNear(estimates, at_ms, NEAR_PERIODS * periodMs) || isAtPacket(at_ms, packets, periodMs);
+    if (!isTold) line.push({ at_ms, temp: pred_temp, hum: pred_hum });
+  }
+  line.sort((one, other) => one.at_ms - other.at_ms);
+  return line.flatMap((point, place) => {
+    const before = line[place - 1];
+    const isCut = before !== undefined && point.at_ms - before.at_ms > silentMs;
+    return isCut ? [{ at_ms: before.at_ms + 1, temp: null, hum: null }, point] : [point];
+  });
 }
-
-function apart(estimate, temp, hum) {
-  return Math.abs(estimate[1] - temp) + Math.abs(estimate[2] - hum);
-}
-
-/* The sample that a packet brought: the packet itself tells the belief before and after. */
-function atPacket(ms, packets, periodMs) {
-  const index = indexAt(packets, ms + periodMs / 2);
-  return index >= 0 && packets[index][0] > ms - periodMs / 2;
-}
-
-const WIDTH = 11; // of a table for the chart
 
 /**
- * One quantity as columns for the chart: seconds, measured, believed, upper and lower edge of the band, sent, heartbeats, and (of
- * a long range only) greatest and least measured, greatest and least that arrived.
+ * One quantity for the chart, with every point.
  *
- * `undefined` is a moment of another column, `null` a hole.
+ * @param {Points} points
+ * @param {Estimate[]} line as `estimateLine` gives it
+ * @param {Quantity} quantity
+ * @param {number} beta half of the band's width
+ * @param {number} periodMs
+ * @returns {ChartData}
  */
-export function everyPoint(points, belief, column, beta, periodMs) {
-  const { samples, packets } = points;
+export function everyPoint({ samples, packets }, line, quantity, beta, periodMs) {
   const moments = new Moments();
-  let before = null;
+  let before = Number.POSITIVE_INFINITY;
   for (const sample of samples) {
-    if (before !== null && sample[0] - before > LOG_GAP_PERIODS * periodMs) moments.at(before + periodMs)[1] = null;
-    moments.at(sample[0])[1] = sample[column];
-    before = sample[0];
+    if (sample.at_ms - before > LOG_GAP_PERIODS * periodMs) moments.at(before + periodMs).measured = null;
+    moments.at(sample.at_ms).measured = sample[quantity];
+    before = sample.at_ms;
   }
-  for (const point of belief) {
-    const row = moments.at(point[0]);
-    const value = point[column];
-    row[2] = value;
-    row[3] = value === null ? null : value + beta;
-    row[4] = value === null ? null : value - beta;
+  for (const point of line) {
+    const value = point[quantity];
+    const edges = value === null ? { upper: null, lower: null } : { upper: value + beta, lower: value - beta };
+    Object.assign(moments.at(point.at_ms), { estimate: value, ...edges });
   }
-  for (const packet of packets) moments.at(packet[0])[packet[5] === "heartbeat" ? 6 : 5] = packet[column];
-  return moments.table();
+  for (const packet of packets) {
+    moments.at(packet.at_ms)[packet.kind === "heartbeat" ? "heartbeat" : "sent"] = packet[quantity];
+  }
+  return moments.series();
 }
 
-/** The same of a long range, whose points are `[ms, least and greatest temperature, least and greatest humidity]`. */
-export function extremes(measured, arrived, column) {
+/**
+ * One quantity of a long range for the chart.
+ *
+ * @param {Extremes[]} measured
+ * @param {Extremes[]} arrived
+ * @param {Quantity} quantity
+ * @returns {ChartData}
+ */
+export function extremes(measured, arrived, quantity) {
   const moments = new Moments();
-  const least = 2 * column - 1;
-  for (const point of measured) {
-    const row = moments.at(point[0]);
-    row[7] = point[least + 1];
-    row[8] = point[least];
+  for (const column of measured) {
+    const moment = moments.at(column.at_ms);
+    moment.max_measured = column[`max_${quantity}`];
+    moment.min_measured = column[`min_${quantity}`];
   }
-  for (const point of arrived) {
-    const row = moments.at(point[0]);
-    row[9] = point[least + 1];
-    row[10] = point[least];
+  for (const column of arrived) {
+    const moment = moments.at(column.at_ms);
+    moment.max_arrived = column[`max_${quantity}`];
+    moment.min_arrived = column[`min_${quantity}`];
   }
-  return moments.table();
+  return moments.series();
+}
+
+/** A chart without a moment. */
+export function nothing() {
+  return new Moments().series();
+}
+
+/* A packet's time is that of its sample. An estimate that the gateway made while the packet was on its way has a later time and
+   still tells the old value; drawn as it came it would be a spike. */
+/** @type {(estimate: Estimate, packets: Packet[], periodMs: number) => boolean} */
+function isOutdated(estimate, packets, periodMs) {
+  const packet = packets[indexAt(packets, estimate.at_ms)];
+  if (!packet || estimate.at_ms - packet.at_ms >= periodMs) return false;
+  const { temp, hum, pred_temp, pred_hum } = packet;
+  return distance(estimate, pred_temp, pred_hum) < distance(estimate, temp, hum);
+}
+
+/** @type {(estimate: Estimate, temp: number, hum: number) => number} */
+function distance(estimate, temp, hum) {
+  return Math.abs((estimate.temp ?? temp) - temp) + Math.abs((estimate.hum ?? hum) - hum);
+}
+
+/** @type {(points: { at_ms: number }[], ms: number, reachMs: number) => boolean} */
+function isNear(points, ms, reachMs) {
+  const latest = points[indexAt(points, ms + reachMs)];
+  return latest !== undefined && latest.at_ms >= ms - reachMs;
+}
+
+/* The sample that a packet brought: the packet itself tells the estimate before and after. */
+/** @type {(ms: number, packets: Packet[], periodMs: number) => boolean} */
+function isAtPacket(ms, packets, periodMs) {
+  const latest = packets[indexAt(packets, ms + periodMs / 2)];
+  return latest !== undefined && latest.at_ms > ms - periodMs / 2;
 }
 
 class Moments {
   constructor() {
+    /** @type {Map<number, Partial<Record<SeriesName, Value>>>} */
     this.rows = new Map();
   }
 
+  /** @param {number} ms */
   at(ms) {
-    if (!this.rows.has(ms)) this.rows.set(ms, []);
-    return this.rows.get(ms);
+    const row = this.rows.get(ms) ?? {};
+    this.rows.set(ms, row);
+    return row;
   }
 
-  table() {
-    const times = [...this.rows.keys()].sort((one, other) => one - other);
-    const table = [times.map((ms) => ms / 1000), ...Array.from({ length: WIDTH - 1 }, () => [])];
-    for (const ms of times) {
-      const row = this.rows.get(ms);
-      for (let index = 1; index < WIDTH; index += 1) table[index].push(row[index]);
-    }
-    return table;
+  /** @returns {ChartData} */
+  series() {
+    const rows = [...this.rows].sort(([one], [other]) => one - other);
+    const data = Object.fromEntries(SERIES.map((name) => [name, rows.map(([, row]) => row[name])]));
+    return /** @type {ChartData} */ ({ ...data, time: rows.map(([ms]) => ms / 1000) });
   }
-}
-
-/** A table without a moment. */
-export function nothing() {
-  return Array.from({ length: WIDTH }, () => []);
 }

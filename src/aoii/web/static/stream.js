@@ -1,41 +1,58 @@
 /* The stream of events of one view: opened, watched, opened again when it ends, and given back by a page that nobody sees. */
 
+import { decodeEvent } from "./api.js";
+
+const WATCH_MS = 1000;
 const QUIET_MS = 10000; // the server says something every second
 const RETRY_MS = 3000;
 const HIDDEN_MS = 30000;
 
+/** @typedef {"snapshot" | "news"} EventName */
+
 export class Stream {
   /**
-   * @param {(name: "snapshot" | "news", content: object) => void} onEvent
+   * @param {(name: EventName, event: import("./api.js").StreamEvent) => void} onEvent
    * @param {() => void} onLost
    */
   constructor(onEvent, onLost) {
     this.onEvent = onEvent;
     this.onLost = onLost;
+    /** @type {EventSource | null} */
     this.source = null;
-    this.query = null;
-    this.heardAt = 0;
-    this.retryTimer = 0;
-    this.hiddenTimer = 0;
-    setInterval(() => this.watch(), 1000);
+    /** @type {string | null} */
+    this.address = null;
+    this.receivedAt = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.retryTimer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.hiddenTimer = undefined;
+    setInterval(() => this.watch(), WATCH_MS);
     document.addEventListener("visibilitychange", () => this.seen());
   }
 
-  /** Follow another view. */
-  open(query = this.query) {
+  /**
+   * Follow another view.
+   *
+   * @param {string} address
+   */
+  open(address) {
     this.close();
-    this.query = query;
-    const source = new EventSource(`events?${new URLSearchParams(query)}`);
-    const hear = (name) => (event) => {
-      if (source !== this.source) return;
-      this.heardAt = Date.now();
-      this.onEvent(name, JSON.parse(event.data));
-    };
-    source.addEventListener("snapshot", hear("snapshot"));
-    source.addEventListener("news", hear("news"));
+    this.address = address;
+    const source = new EventSource(address);
+    for (const name of /** @type {EventName[]} */ (["snapshot", "news"])) {
+      source.addEventListener(name, (event) => {
+        if (source !== this.source) return;
+        this.receivedAt = Date.now();
+        this.onEvent(name, decodeEvent(JSON.parse(event.data)));
+      });
+    }
     source.onerror = () => this.lost(source);
     this.source = source;
-    this.heardAt = Date.now();
+    this.receivedAt = Date.now();
+  }
+
+  openAgain() {
+    if (this.address !== null) this.open(this.address);
   }
 
   close() {
@@ -44,12 +61,13 @@ export class Stream {
     this.source = null;
   }
 
+  /** @param {EventSource} source */
   lost(source) {
     if (source !== this.source) return;
     this.onLost();
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
     this.close();
-    this.retryTimer = setTimeout(() => this.open(), RETRY_MS);
+    this.retryTimer = setTimeout(() => this.openAgain(), RETRY_MS);
     this.askWhetherKnown();
   }
 
@@ -64,15 +82,14 @@ export class Stream {
   }
 
   watch() {
-    if (this.source && Date.now() - this.heardAt > QUIET_MS) {
-      this.onLost();
-      this.open();
-    }
+    if (this.source === null || Date.now() - this.receivedAt <= QUIET_MS) return;
+    this.onLost();
+    this.openAgain();
   }
 
   seen() {
     clearTimeout(this.hiddenTimer);
     if (document.hidden) this.hiddenTimer = setTimeout(() => this.close(), HIDDEN_MS);
-    else if (!this.source && this.query) this.open();
+    else if (!this.source) this.openAgain();
   }
 }

@@ -1,4 +1,4 @@
-"""The delivery page in a real browser over real stations: gateway with a receiver, broker, server and database."""
+"""The pipeline page in a real browser over real stations: gateway with a receiver, broker, server and database."""
 
 import os
 import re
@@ -65,18 +65,18 @@ def world(folder: Path, mosquitto: Mosquitto) -> Iterator[World]:
             yield World(gateway, server, web, receiver)
 
 
-def hop(visited: Visit, name: str) -> Locator:
-    return visited.page.locator(f"#hop-{name}")
+def stage(visited: Visit, name: str) -> Locator:
+    return visited.page.locator(f"#stage-{name}")
 
 
 def state(visited: Visit, name: str, word: str) -> None:
-    """Wait until the page says this of a hop."""
-    expect(hop(visited, name).locator(".hop-state")).to_have_text(word)
+    """Wait until the page says this of a stage."""
+    expect(stage(visited, name).locator(".stage-state")).to_have_text(word)
 
 
 def waits(visited: Visit, digits: str) -> None:
     """Wait until the page shows one of these counts of readings in the outbox."""
-    expect(hop(visited, "outbox").locator(".figures div").first).to_have_text(re.compile(f"^waiting[{digits}]$"))
+    expect(stage(visited, "outbox").locator(".counts div").first).to_have_text(re.compile(f"^waiting[{digits}]$"))
 
 
 def stored(stations: World) -> int:
@@ -88,32 +88,32 @@ def test_a_server_that_is_killed_is_named_the_outbox_grows_and_empties_again(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     with world(tmp_path / "world", mosquitto) as stations:
-        visited = visit(f"{stations.web.url}/#delivery")
+        visited = visit(f"{stations.web.url}/#pipeline")
         page = visited.page
-        expect(page.locator("#verdict")).to_have_text("Every hop works.")
+        expect(page.locator("#verdict")).to_have_text("All stages are healthy.")
         stations.say(3)
         until(lambda: stored(stations) == 3)
         for name in ("radio", "gateway", "outbox", "broker", "server", "database", "commit"):
-            state(visited, name, "works")
-        expect(hop(visited, "radio")).to_contain_text("per minute")
+            state(visited, name, "healthy")
+        expect(stage(visited, "radio")).to_contain_text("per minute")
         waits(visited, "0")
-        expect(page.get_by_text("There are none.")).to_be_visible()
+        expect(page.get_by_text("No dead letters.")).to_be_visible()
         visited.shot("well", whole=True)
 
         stations.server.kill()
-        state(visited, "server", "does not answer")
-        expect(hop(visited, "server")).to_contain_text("Its status port does not answer: Connection refused")
-        state(visited, "database", "works")
-        expect(page.locator("#delivery-badge")).to_have_text("Server: does not answer")
-        expect(page.locator("#verdict")).to_contain_text("Look at: Server (does not answer)")
+        state(visited, "server", "not responding")
+        expect(stage(visited, "server")).to_contain_text("Its status port does not answer: Connection refused")
+        state(visited, "database", "healthy")
+        expect(page.locator("#pipeline-badge")).to_have_text("Server: not responding")
+        expect(page.locator("#verdict")).to_contain_text("Needs attention: Server (not responding)")
         stations.say(5)
         waits(visited, "5-8")  # the last acknowledgements may have gone down with the server
-        expect(hop(visited, "outbox")).to_contain_text(re.compile("It grew by [5-8] in the last minute: nothing"))
-        state(visited, "outbox", "look here")
+        expect(stage(visited, "outbox")).to_contain_text(re.compile("Grew by [5-8] in the last minute without"))
+        state(visited, "outbox", "warning")
         visited.shot("killed", whole=True)
 
         page.get_by_role("button", name="한국어").click()
-        expect(hop(visited, "server").locator(".hop-state")).to_have_text("응답 없음")
+        expect(stage(visited, "server").locator(".stage-state")).to_have_text("응답 없음")
         page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         visited.shot("killed-korean-phone", whole=True)
@@ -121,9 +121,9 @@ def test_a_server_that_is_killed_is_named_the_outbox_grows_and_empties_again(
 
         stations.server.start()
         waits(visited, "0")
-        state(visited, "server", "works")
+        state(visited, "server", "healthy")
         until(lambda: stored(stations) == 8)
-        expect(page.locator("#delivery-badge")).to_be_hidden()
+        expect(page.locator("#pipeline-badge")).to_be_hidden()
 
 
 def test_dead_letters_are_counted_by_reason_with_what_to_do(
@@ -133,8 +133,8 @@ def test_dead_letters_are_counted_by_reason_with_what_to_do(
         sender = Client(loaded(stations.web).mqtt, "stranger")
         sender.start()
         until(lambda: sender.is_ready)
-        visited = visit(f"{stations.web.url}/#delivery")
-        state(visited, "server", "works")
+        visited = visit(f"{stations.web.url}/#pipeline")
+        state(visited, "server", "healthy")
 
         for payload in (b"no JSON", b"{}"):
             sender.publish(READINGS_TOPIC, payload, 1)
@@ -143,27 +143,27 @@ def test_dead_letters_are_counted_by_reason_with_what_to_do(
         expect(row).to_have_count(1)
         expect(row).to_contain_text("malformed2")
         expect(row).to_contain_text("aoii dlq list --reason malformed")
-        expect(hop(visited, "server")).to_contain_text("2 payloads in the last minute were no messages.")
+        expect(stage(visited, "server")).to_contain_text("2 invalid messages in the last minute.")
         visited.shot("letters", whole=True)
         sender.stop()
 
         stations.gateway.freeze()
-        state(visited, "gateway", "does not answer")
-        expect(hop(visited, "gateway")).to_contain_text("no answer within 2 s")
-        state(visited, "radio", "not known")
-        expect(hop(visited, "outbox")).to_contain_text("told")
+        state(visited, "gateway", "not responding")
+        expect(stage(visited, "gateway")).to_contain_text("no answer within 2 s")
+        state(visited, "radio", "unknown")
+        expect(stage(visited, "outbox")).to_contain_text("reported")
         stations.gateway.thaw()
-        state(visited, "gateway", "works")
+        state(visited, "gateway", "healthy")
 
 
 def test_a_page_alone_says_that_nothing_answers(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     nobody = free_port()
     with WebStation(tmp_path, MQTT_PORT=mosquitto.port, WEB_STATIONS=f"gateway=127.0.0.1:{nobody}") as station:
-        visited = visit(f"{station.url}/#delivery")
+        visited = visit(f"{station.url}/#pipeline")
 
-        state(visited, "gateway", "does not answer")
-        expect(hop(visited, "gateway")).to_contain_text("never answered since this page was started")
-        state(visited, "outbox", "not known")
-        expect(visited.page.get_by_text("No server has told of them yet.")).to_be_visible()
+        state(visited, "gateway", "not responding")
+        expect(stage(visited, "gateway")).to_contain_text("No answer since this page started")
+        state(visited, "outbox", "unknown")
+        expect(visited.page.get_by_text("No server has reported any yet.")).to_be_visible()
         state(visited, "database", "down")
         visited.shot("alone", whole=True)

@@ -1,0 +1,202 @@
+/* All nodes as a map of states, the worst first; the same as a table. */
+
+import { ofNode } from "./address.js";
+import { $, fillRows, make, part, setText, showNodeStates, showState } from "./dom.js";
+import { drawSpark, newSpark } from "./spark.js";
+import { countStates, isWanted, STATES, worstFirst } from "./states.js";
+
+/**
+ * @typedef {import("./api.js").Summary} Summary
+ * @typedef {import("./api.js").StreamEvent} StreamEvent
+ */
+
+const MANY = 40; // from here on tiles are small
+const AGES_MS = 10000; // how often "3 minutes ago" is written anew
+const SPOKEN_MS = 5000;
+
+export class FleetView {
+  /** @param {import("./app.js").App} app */
+  constructor(app) {
+    this.app = app;
+    /** @type {Map<string, Summary>} */
+    this.nodes = new Map();
+    /** @type {Map<string, HTMLLIElement>} */
+    this.tiles = new Map();
+    /** @type {Set<import("./api.js").NodeState>} states that are shown; empty: all */
+    this.chosen = new Set();
+    this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
+    this.filters = STATES.map((state) => {
+      const [name, count] = [make("span", { className: "state" }), make("span", { className: "count" })];
+      const button = make("button", { type: "button", className: "filter" }, name, count);
+      button.addEventListener("click", () => this.choose(state));
+      const item = make("li", {}, button);
+      return { state, item, button, name, count };
+    });
+    $("filters").append(...this.filters.map(({ item }) => item));
+    $("search").addEventListener("input", () => this.arrange(true));
+    $("fleet-table").addEventListener("toggle", () => this.showTable());
+  }
+
+  wants() {
+    return {};
+  }
+
+  leave() {
+    this.nodes.clear();
+    this.tiles.clear();
+    $("tiles").replaceChildren();
+  }
+
+  title() {
+    return this.app.locale.messages.fleet;
+  }
+
+  /** @param {StreamEvent} event */
+  begin(event) {
+    this.leave();
+    this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
+    this.take(event);
+  }
+
+  /** @param {StreamEvent} event */
+  take({ nodes }) {
+    for (const node of nodes ?? []) this.nodes.set(node.node, node);
+    const areAgesDue = performance.now() - this.agesAt > AGES_MS;
+    if (areAgesDue) this.agesAt = performance.now();
+    $("tiles").classList.toggle("many", this.nodes.size >= MANY);
+    for (const node of areAgesDue ? this.nodes.values() : (nodes ?? [])) this.fill(node);
+    this.arrange(false);
+    this.count();
+    if (areAgesDue || nodes) this.showTable();
+  }
+
+  translate() {
+    this.count();
+    for (const node of this.nodes.values()) this.fill(node);
+    this.showTable();
+  }
+
+  /** @param {import("./api.js").NodeState} state */
+  choose(state) {
+    if (!this.chosen.delete(state)) this.chosen.add(state);
+    this.count();
+    this.arrange(true);
+  }
+
+  /**
+   * Tiles into their places; not while one of them is in use, or it would run away from who uses it.
+   *
+   * @param {boolean} isAsked
+   */
+  arrange(isAsked) {
+    const list = $("tiles");
+    const isInUse = !isAsked && list.querySelector(":focus-visible, a:hover") !== null;
+    const text = $("search", HTMLInputElement).value;
+    let shown = 0;
+    for (const [place, node] of worstFirst(this.nodes.values()).entries()) {
+      const tile = this.tile(node.node);
+      tile.hidden = !isWanted(node, text, this.chosen);
+      if (!tile.hidden) shown += 1;
+      const there = list.children[place] ?? null;
+      if ((!isInUse || !tile.isConnected) && there !== tile) list.insertBefore(tile, there);
+    }
+    $("none-found").hidden = shown > 0 || !this.nodes.size;
+  }
+
+  count() {
+    const { messages, whole } = this.app.locale;
+    const counts = countStates(this.nodes.values());
+    for (const { state, item, button, name, count } of this.filters) {
+      const isChosen = this.chosen.has(state);
+      showState(name, "state", state, messages.states);
+      setText(count, whole(counts[state]));
+      button.title = messages.stateHelp[state];
+      button.setAttribute("aria-pressed", String(isChosen));
+      item.hidden = !counts[state] && !isChosen;
+    }
+    setText($("fleet-count"), messages.nodeCount(whole(this.nodes.size) + (this.app.hasMoreNodes ? "+" : "")));
+    $("more-nodes").hidden = !this.app.hasMoreNodes;
+    if (performance.now() - this.spokenAt < SPOKEN_MS) return;
+    this.spokenAt = performance.now();
+    const spoken = STATES.filter((state) => counts[state]);
+    setText($("fleet-spoken"), spoken.map((state) => `${messages.states[state]} ${whole(counts[state])}`).join(", "));
+  }
+
+  /**
+   * The node's tile, made when it is asked for first.
+   *
+   * @param {string} name
+   */
+  tile(name) {
+    const tile = this.tiles.get(name) ?? newTile(name);
+    this.tiles.set(name, tile);
+    return tile;
+  }
+
+  /** @param {Summary} node */
+  fill(node) {
+    const { locale } = this.app;
+    const { messages } = locale;
+    const link = part(this.tile(node.node), "a");
+    link.dataset.state = node.states[0];
+    setText(part(link, ".who"), `${messages.node} ${node.node}`);
+    showNodeStates(part(link, ".states"), node.states, locale);
+    setText(part(link, ".values"), this.reading(node));
+    setText(part(link, ".age"), this.age(node));
+    setText(part(link, ".count"), node.periodic ? this.packets(node) : "");
+    drawSpark(part(link, "svg", SVGElement), node.spark);
+  }
+
+  showTable() {
+    if (!$("fleet-table", HTMLDetailsElement).open) return;
+    const { locale } = this.app;
+    const { messages } = locale;
+    const rows = worstFirst(this.nodes.values()).map((node) => {
+      const { battery_v: battery = null, rssi_dbm: rssi = null } = node.health ?? {};
+      return [
+        make("a", { href: ofNode(node.node), textContent: `${messages.node} ${node.node}` }),
+        node.states.map((state) => messages.states[state]).join(", "),
+        this.age(node),
+        this.reading(node),
+        this.aoii(node),
+        node.periodic ? this.packets(node) : "–",
+        battery === null ? "–" : messages.volts(locale.hundredth(battery)),
+        rssi === null ? "–" : messages.dbm(locale.whole(rssi)),
+      ];
+    });
+    fillRows($("fleet-rows"), rows);
+  }
+
+  /** @param {Summary} node */
+  aoii({ aoii }) {
+    if (aoii === null) return "–";
+    const mean = this.app.locale.duration(aoii.mean_s);
+    return aoii.basis === "log" ? mean : this.app.locale.messages.atLeast(mean);
+  }
+
+  /** @param {Summary} node */
+  age({ last_packet_ms: last }) {
+    const { locale, nowMs } = this.app;
+    return last === null ? locale.messages.never : locale.ago(Math.max(0, (nowMs - last) / 1000));
+  }
+
+  /** @param {Summary} node */
+  reading({ temp, hum }) {
+    const { tenth, whole } = this.app.locale;
+    return temp === null || hum === null ? "–" : `${tenth(temp)} °C · ${whole(hum)} %`;
+  }
+
+  /** @param {Summary} node */
+  packets({ packets, periodic }) {
+    const { messages, whole } = this.app.locale;
+    return messages.packetsShort(whole(packets), whole(periodic));
+  }
+}
+
+/** @param {string} name */
+function newTile(name) {
+  const link = make("a", { className: "tile", href: ofNode(name) });
+  for (const className of ["who", "states", "values", "age", "count"]) link.append(make("span", { className }));
+  link.append(newSpark());
+  return make("li", {}, link);
+}

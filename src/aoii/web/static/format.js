@@ -1,0 +1,67 @@
+/* How a language writes numbers and times, pure. */
+
+/**
+ * @typedef {object} Format
+ * @property {(value: number) => string} whole
+ * @property {(value: number) => string} tenth
+ * @property {(value: number) => string} hundredth
+ * @property {(ms: number) => string} clock hours and minutes of Unix ms
+ * @property {(ms: number) => string} day day and month of Unix ms
+ * @property {(ms: number) => string} full date and time of Unix ms
+ * @property {(seconds: number) => string} duration in short: 5 min
+ * @property {(seconds: number) => string} span in words: 5 minutes
+ * @property {(seconds: number) => string} ago 5 min ago
+ *
+ * @typedef {"second" | "minute" | "hour" | "day"} Unit
+ */
+
+/**
+ * The format of a language, in the time zone of whoever looks.
+ *
+ * @param {string} language
+ * @returns {Format}
+ */
+export function formatOf(language) {
+  /** @param {number} digits */
+  const number = (digits) => {
+    const format = new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    return (/** @type {number} */ value) => format.format(value).replace("-", "−");
+  };
+  /** @type {(seconds: number, unitDisplay: "short" | "long") => string} */
+  const measure = (seconds, unitDisplay) => {
+    const [unit, size] = unitOf(seconds);
+    const style = /** @type {const} */ ({ style: "unit", unit, unitDisplay, maximumFractionDigits: 1 });
+    return new Intl.NumberFormat(language, style).format(seconds / size);
+  };
+  const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" });
+  const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const day = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+  const full = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+  return {
+    whole: number(0),
+    tenth: number(1),
+    hundredth: number(2),
+    clock: (ms) => clock.format(ms),
+    day: (ms) => day.format(ms),
+    full: (ms) => full.format(ms),
+    duration: (seconds) => measure(seconds, "short"),
+    span: (seconds) => measure(seconds, "long"),
+    ago: (seconds) => {
+      const [unit, size] = unitOf(seconds);
+      return relative.format(-Math.round(seconds / size), unit);
+    },
+  };
+}
+
+/**
+ * The unit in which a person would say it, and its seconds: 60 seconds, 90 minutes, 24 hours.
+ *
+ * @param {number} seconds
+ * @returns {[unit: Unit, size: number]}
+ */
+function unitOf(seconds) {
+  if (seconds < 120) return ["second", 1];
+  if (seconds < 7200 && seconds % 3600) return ["minute", 60];
+  if (seconds < 172800) return ["hour", 3600];
+  return ["day", 86400];
+}

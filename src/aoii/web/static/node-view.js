@@ -1,0 +1,419 @@
+/* One node: followed as it grows, or any range of its past from the database. */
+
+import { ofNode } from "./address.js";
+import { Chart } from "./chart.js";
+import { $, part, setText } from "./dom.js";
+import { readHistory } from "./history.js";
+import { showColumns, showPackets } from "./node-tables.js";
+import { LIVE_SPANS_S } from "./range.js";
+import { RangePicker } from "./range-picker.js";
+import { estimateLine, everyPoint, extremes, indexAt, insert } from "./series.js";
+import { showPresent, showSummary } from "./summary-panel.js";
+
+/**
+ * @typedef {import("./api.js").StreamEvent} StreamEvent
+ * @typedef {import("./api.js").Summary} Summary
+ * @typedef {import("./api.js").Totals} Totals
+ * @typedef {import("./api.js").Quantity} Quantity
+ * @typedef {import("./api.js").Points} Points
+ * @typedef {import("./series.js").ChartData} ChartData
+ * @typedef {import("./series.js").Value} Value
+ * @typedef {import("./range.js").Range} Range
+ */
+
+const FRAME_MS = 100; // at most ten drawings a second
+const LEAST_PERIODS = 10; // the narrowest time axis
+const SPOKEN_MS = 5000; // how often the chart's description changes
+const AGAIN_MS = 60000; // how often a long span that ends now is read again
+const BESIDE_S = 3600; // what is followed while the past is shown
+const NEVER = Number.NEGATIVE_INFINITY;
+
+/** @type {Quantity[]} */
+const QUANTITIES = ["temp", "hum"];
+const UNITS = { temp: " °C", hum: " %" };
+
+export class NodeView {
+  /** @param {import("./app.js").App} app */
+  constructor(app) {
+    this.app = app;
+    this.picker = new RangePicker(app, () => this.range);
+    this.isDrawing = false;
+    this.forget();
+    this.charts = { temp: this.newChart("temp"), hum: this.newChart("hum") };
+    $("table-panel").addEventListener("toggle", () => this.showTable());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.renewCharts());
+    document.addEventListener("visibilitychange", () => this.draw());
+  }
+
+  forget() {
+    /** @type {AbortController | null} */
+    this.asked = null;
+    /** @type {string | null} */
+    this.node = null;
+    /** @type {Summary | null} of what is followed */
+    this.present = null;
+    /** @type {import("./api.js").History | null} what the database told of the range that is shown */
+    this.past = null;
+    /** @type {Points} */
+    this.points = noPoints();
+    /** @type {number} of the points */
+    this.spanS = 0;
+    /** @type {StreamEvent["neighbours"]} */
+    this.neighbours = null;
+    /** @type {import("./api.js").Estimate[]} */
+    this.line = [];
+    /** @type {Range} */
+    this.range = [0, 1000];
+    /** @type {number} */
+    this.drawnAt = NEVER;
+    /** @type {number} */
+    this.spokenAt = NEVER;
+    /** @type {number} */
+    this.readAt = NEVER;
+    this.isZooming = false;
+  }
+
+  /** @param {Quantity} quantity */
+  newChart(quantity) {
+    return new Chart(
+      $(`${quantity}-chart`),
+      () => this.app.locale,
+      (index, data) => this.showReadout(quantity, index, data),
+      (range) => this.zoom(range),
+    );
+  }
+
+  /* --- the view --- */
+
+  wants() {
+    const { node, span } = this.app.address;
+    return { node, span: this.isLive() ? span : BESIDE_S };
+  }
+
+  leave() {
+    this.asked?.abort();
+    this.forget();
+  }
+
+  title() {
+    return `${this.app.locale.messages.node} ${this.node ?? ""}`;
+  }
+
+  /** Whether the range that is shown is followed as it grows. */
+  isLive() {
+    const { from, span } = this.app.address;
+    return from === null && LIVE_SPANS_S.includes(span);
+  }
+
+  /** @param {StreamEvent} event */
+  begin(event) {
+    this.leave();
+    this.node = event.node;
+    this.points = event.points;
+    this.spanS = event.span_s ?? 0;
+    $("history-notice").hidden = true;
+    $("nothing-there").hidden = true;
+    setText($("range-told"), "");
+    if (this.node === null) return;
+    this.takeStatus(event);
+    this.translate();
+    if (!this.isLive()) this.read(this.node);
+  }
+
+  /** @param {StreamEvent} event */
+  take(event) {
+    const { samples, estimates, packets } = event.points;
+    for (const sample of samples) insert(this.points.samples, sample);
+    for (const estimate of estimates) insert(this.points.estimates, estimate);
+    for (const packet of packets) insert(this.points.packets, packet);
+    this.takeStatus(event);
+    const hasMoved = samples.length + estimates.length + packets.length > 0 || event.summary !== null;
+    if (hasMoved && this.isLive()) this.draw();
+    const isOld = performance.now() - this.readAt > AGAIN_MS;
+    if (this.node !== null && !this.isLive() && this.app.address.from === null && isOld) this.read(this.node);
+  }
+
+  /** The drawing has a size only now. */
+  seen() {
+    this.renewCharts();
+    this.draw();
+  }
+
+  /** @param {StreamEvent} event */
+  takeStatus({ summary, neighbours, status }) {
+    if (summary) this.present = summary;
+    if (neighbours) this.neighbours = neighbours;
+    if (neighbours) this.showNeighbours();
+    if (!this.present || (!summary && !status)) return;
+    showPresent(this.app.locale, this.present, this.app.nowMs);
+    if (this.isLive()) this.showSummary(this.present);
+  }
+
+  translate() {
+    this.picker.show();
+    const { locale, settings } = this.app;
+    if (this.node === null || !settings) return;
+    this.spokenAt = NEVER;
+    setText($("node-name"), this.node);
+    const betas = QUANTITIES.map((quantity) => `±${settings[`beta_${quantity}`]}${UNITS[quantity]}`);
+    setText($("band"), locale.messages.band(betas.join(" / ")));
+    this.renewCharts();
+    if (this.present) showPresent(locale, this.present, this.app.nowMs);
+    this.showNeighbours();
+    if (this.isLive() && this.present) this.showSummary(this.present);
+    if (this.past) this.showPast(this.past);
+    this.draw();
+  }
+
+  showNeighbours() {
+    const { messages } = this.app.locale;
+    for (const name of /** @type {const} */ (["previous", "next"])) {
+      const link = $(`node-${name}`, HTMLAnchorElement);
+      const node = this.neighbours?.[name] ?? null;
+      link.hidden = node === null;
+      if (node === null) continue;
+      link.href = ofNode(node);
+      link.title = messages[name](node);
+      link.setAttribute("aria-label", link.title);
+    }
+  }
+
+  renewCharts() {
+    for (const quantity of QUANTITIES) this.charts[quantity].renew();
+  }
+
+  /* --- the past --- */
+
+  /** @param {Range} range */
+  zoom(range) {
+    if (this.isZooming) return; // the other chart says the same
+    this.isZooming = true;
+    this.picker.go(range);
+  }
+
+  /** @param {string} node */
+  async read(node) {
+    const { address, locale, nowMs } = this.app;
+    const { from, to, span } = address;
+    this.range = from === null || to === null ? [nowMs - span * 1000, nowMs] : [from, to];
+    this.readAt = performance.now();
+    this.asked?.abort();
+    const asked = new AbortController();
+    this.asked = asked;
+    $("charts").setAttribute("aria-busy", "true");
+    if (!this.past) setText($("range-told"), locale.messages.loading);
+    /** @type {import("./api.js").History | Error} */
+    let answer;
+    try {
+      answer = await readHistory(node, this.range, asked.signal);
+    } catch (error) {
+      answer = error instanceof Error ? error : new Error(String(error));
+    }
+    if (asked !== this.asked) return;
+    $("charts").removeAttribute("aria-busy");
+    this.app.guarded(() => this.takePast(answer));
+  }
+
+  /** @param {import("./api.js").History | Error} answer */
+  takePast(answer) {
+    const isFailure = answer instanceof Error;
+    $("history-notice").hidden = !isFailure;
+    if (isFailure) {
+      setText($("history-notice"), this.app.locale.messages.historyFailed(answer.message));
+      if (!this.past) setText($("range-told"), "");
+      return;
+    }
+    this.past = answer;
+    this.showPast(answer);
+    this.draw();
+  }
+
+  /** @param {import("./api.js").History} past */
+  showPast(past) {
+    const { messages, whole, span } = this.app.locale;
+    $("nothing-there").hidden = past.summary !== null;
+    if (past.summary === null) {
+      setText($("range-told"), "");
+      this.showSummary({ start_ms: null, end_ms: null, packets: 0, periodic: 0, logged: false });
+      return;
+    }
+    const told = past.exact
+      ? messages.everyPoint(whole(past.points.samples.length), whole(past.points.packets.length))
+      : messages.everyColumn(whole(past.summary.samples), whole(past.summary.packets), span(past.width_s));
+    setText($("range-told"), told);
+    this.showSummary(past.summary);
+  }
+
+  /** The columns of the long range that is shown; null when a short or a live one is. */
+  get columns() {
+    return !this.isLive() && this.past && !this.past.exact ? this.past : null;
+  }
+
+  /** The points of the short or live range that is shown. */
+  get shownPoints() {
+    if (this.isLive()) return this.points;
+    return this.past?.exact ? this.past.points : noPoints();
+  }
+
+  /* --- drawing --- */
+
+  draw() {
+    if (this.isDrawing || document.hidden) return;
+    this.isDrawing = true;
+    const wait = Math.max(0, this.drawnAt + FRAME_MS - performance.now());
+    setTimeout(() => requestAnimationFrame(() => this.app.guarded(() => this.drawNow())), wait);
+  }
+
+  drawNow() {
+    this.isDrawing = false;
+    this.drawnAt = performance.now();
+    const { settings } = this.app;
+    if (!settings || this.node === null) return;
+    if (this.isLive()) this.followPoints(settings);
+    this.drawShown(settings);
+    this.describe();
+    this.showTable();
+  }
+
+  /**
+   * The range ends at the latest point; points that lie before it are let go.
+   *
+   * @param {import("./api.js").Settings} settings
+   */
+  followPoints(settings) {
+    const lists = Object.values(this.points);
+    const endMs = Math.max(...lists.map((list) => list.at(-1)?.at_ms ?? NEVER));
+    if (!Number.isFinite(endMs)) return;
+    for (const list of lists) list.splice(0, indexAt(list, endMs - this.spanS * 1000 - 1) + 1);
+    const startMs = Math.min(...lists.map((list) => list[0]?.at_ms ?? endMs));
+    this.range = [Math.min(startMs, endMs - LEAST_PERIODS * settings.period_s * 1000), endMs];
+  }
+
+  /** @param {import("./api.js").Settings} settings */
+  drawShown(settings) {
+    const { columns, shownPoints: points } = this;
+    const [periodMs, silentMs] = [settings.period_s * 1000, settings.silent_after_s * 1000];
+    this.line = columns ? [] : estimateLine(points, periodMs, silentMs);
+    const summary = this.isLive() ? this.present : this.past?.summary;
+    const wrongSpans = summary && "wrong_spans" in summary ? summary.wrong_spans : [];
+    const arrived = columns && !columns.summary.logged ? columns.arrived : [];
+    for (const quantity of QUANTITIES) {
+      const data = columns
+        ? extremes(columns.measured, arrived, quantity)
+        : everyPoint(points, this.line, quantity, settings[`beta_${quantity}`], periodMs);
+      this.charts[quantity].draw(data, this.range, wrongSpans);
+    }
+  }
+
+  /* --- texts --- */
+
+  /**
+   * Summary and legend of the time that is shown.
+   *
+   * @param {Summary | Totals} summary
+   */
+  showSummary(summary) {
+    const { locale, settings } = this.app;
+    const { messages } = locale;
+    const { columns } = this;
+    if (!settings) return;
+    showSummary(locale, summary, settings);
+    const coarse = settings.coarse && summary.logged && !columns ? ` ${messages.coarse}` : "";
+    const source = summary.logged ? messages.fromLog : messages.fromPackets;
+    setText($("source-note"), columns ? messages.fromColumns(locale.span(columns.width_s)) : source + coarse);
+    const has = {
+      measured: summary.logged && !columns,
+      extremes: summary.logged && columns,
+      estimate: !columns,
+      band: !columns,
+      sent: !columns,
+      heartbeat: !columns,
+      arrived: !summary.logged && columns,
+      wrong: "wrong_spans" in summary && summary.wrong_spans.length > 0,
+    };
+    for (const [name, isThere] of Object.entries(has)) part($("legend"), `.${name}`).hidden = !isThere;
+  }
+
+  /** The charts in words, for those who do not see them; not so often that it would be noise. */
+  describe() {
+    if (performance.now() - this.spokenAt < SPOKEN_MS) return;
+    this.spokenAt = performance.now();
+    const { locale, address } = this.app;
+    const { messages, tenth, full } = locale;
+    const [from, to] = this.range;
+    const range =
+      address.from === null ? messages.lastSpan(locale.span(address.span)) : messages.fromTo(full(from), full(to));
+    const packets = locale.whole(this.columns?.summary.packets ?? this.shownPoints.packets.length);
+    for (const quantity of QUANTITIES) {
+      const title = $(`${quantity}-title`).textContent ?? "";
+      const { low, high } = this.shownExtremes(quantity);
+      const text = Number.isFinite(low)
+        ? messages.chart(title, this.node ?? "", range, tenth(low), tenth(high), packets)
+        : messages.chartEmpty(title, this.node ?? "");
+      $(`${quantity}-chart`).setAttribute("aria-label", text);
+    }
+  }
+
+  /**
+   * The least and the greatest value that are shown; infinite when there is none.
+   *
+   * @param {Quantity} quantity
+   */
+  shownExtremes(quantity) {
+    const { columns, shownPoints: points } = this;
+    const known = columns?.measured.length ? columns.measured : columns?.arrived;
+    const pairs =
+      known?.map((column) => [column[`min_${quantity}`], column[`max_${quantity}`]]) ??
+      (points.samples.length ? points.samples : points.packets).map((point) => [point[quantity]]);
+    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const value of pairs.flat()) {
+      if (value === null || value === undefined) continue;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+    return { low, high };
+  }
+
+  /** @type {(quantity: Quantity, index: number | null, data: ChartData) => void} */
+  showReadout(quantity, index, data) {
+    const { locale, settings } = this.app;
+    const { messages, full, hundredth } = locale;
+    const readout = $(`${quantity}-readout`);
+    const seconds = index === null ? undefined : data.time[index];
+    if (index === null || seconds === undefined || !settings) {
+      setText(readout, "");
+      return;
+    }
+    const ms = seconds * 1000;
+    const written = (/** @type {Value} */ value) =>
+      value === undefined || value === null ? "–" : hundredth(value) + UNITS[quantity];
+    if (this.columns) {
+      const low = data.min_measured[index] ?? data.min_arrived[index];
+      const high = data.max_measured[index] ?? data.max_arrived[index];
+      setText(readout, messages.readoutExtremes(full(ms), written(low), written(high)));
+      return;
+    }
+    const { samples } = this.shownPoints;
+    const sample = samples[indexAt(samples, ms)];
+    const isKnown = sample !== undefined && ms - sample.at_ms < 2 * settings.period_s * 1000;
+    const estimate = this.line[indexAt(this.line, ms)];
+    const measured = isKnown ? sample[quantity] : null;
+    setText(readout, messages.readout(full(ms), written(measured), written(estimate?.[quantity])));
+  }
+
+  showTable() {
+    const { locale } = this.app;
+    const { columns } = this;
+    $("packet-table").hidden = columns !== null;
+    $("column-table").hidden = columns === null;
+    setText($("table-name"), columns ? locale.messages.columnsAsTable : locale.messages.asTable);
+    if (!$("table-panel", HTMLDetailsElement).open) return;
+    if (columns) showColumns(locale, columns.summary.logged ? columns.measured : columns.arrived);
+    else showPackets(locale, this.shownPoints.packets);
+  }
+}
+
+/** @returns {Points} */
+function noPoints() {
+  return { samples: [], estimates: [], packets: [] };
+}

@@ -1,0 +1,226 @@
+/* The pipeline, stage by stage, as the stations report it; and the dead letters. */
+
+import { $, fillRows, make, part, setText, showState } from "./dom.js";
+import { presentReasons, verdict } from "./pipeline.js";
+import { drawSpark, newSpark } from "./spark.js";
+
+/**
+ * @typedef {import("./api.js").Pipeline} Pipeline
+ * @typedef {import("./api.js").Stage} Stage
+ * @typedef {import("./api.js").Report} Report
+ * @typedef {import("./api.js").StreamEvent} StreamEvent
+ */
+
+const REPLAYED = "bad_row"; // by hand, once the table is mended
+
+export class PipelineView {
+  /** @param {import("./app.js").App} app */
+  constructor(app) {
+    this.app = app;
+    /** @type {Pipeline | null} */
+    this.pipeline = null;
+    this.built = ""; // which stages and reports the page has elements for
+    this.lettersShown = "";
+  }
+
+  wants() {
+    return {};
+  }
+
+  leave() {}
+
+  title() {
+    return this.app.locale.messages.pipeline;
+  }
+
+  /** @param {StreamEvent} event */
+  begin(event) {
+    this.take(event);
+  }
+
+  /** @param {StreamEvent} event */
+  take({ pipeline }) {
+    if (!pipeline) return;
+    this.pipeline = pipeline;
+    this.show(pipeline);
+  }
+
+  translate() {
+    if (this.pipeline) this.show(this.pipeline);
+  }
+
+  /** @param {Pipeline} pipeline */
+  show({ stages, others, dead_letters: letters }) {
+    const key = JSON.stringify([
+      stages.map(({ name, reports }) => [name, reports.map(sourceOf)]),
+      others.map(sourceOf),
+    ]);
+    if (key !== this.built) {
+      this.built = key;
+      $("stages").replaceChildren(...stages.map(newStage));
+      $("others").replaceChildren(...others.map(newReport));
+    }
+    for (const stage of stages) this.fillStage($(`stage-${stage.name}`), stage);
+    for (const [place, report] of others.entries()) this.fillReport(child($("others"), place), report, true);
+    this.showVerdict(stages);
+    this.showLetters(letters);
+  }
+
+  /** @param {Stage[]} stages */
+  showVerdict(stages) {
+    const { messages } = this.app.locale;
+    const { state, trouble, unknown } = verdict(stages);
+    const named = trouble.map((stage) => `${messages.stages[stage.name]} (${messages.stageStates[stage.state]})`);
+    const unseen = unknown.map((stage) => messages.stages[stage.name]);
+    $("verdict").dataset.stage = state;
+    const text = { ok: messages.allWell, unknown: messages.notSeen(unseen.join(", ")) };
+    setText($("verdict"), state === "ok" || state === "unknown" ? text[state] : messages.trouble(named.join(", ")));
+  }
+
+  /**
+   * @param {HTMLElement} item
+   * @param {Stage} stage
+   */
+  fillStage(item, { name, state, reports }) {
+    const { messages } = this.app.locale;
+    item.dataset.stage = state;
+    setText(part(item, "h2"), messages.stages[name]);
+    showState(part(item, ".stage-state"), "stage", state, messages.stageStates);
+    setText(part(item, ".stage-head p"), messages.stageHelp[name]);
+    const list = part(item, ".reports");
+    for (const [place, report] of reports.entries()) this.fillReport(child(list, place), report, reports.length > 1);
+  }
+
+  /**
+   * @param {HTMLElement} item
+   * @param {Report} report
+   * @param {boolean} hasState whether its state is shown, which the stage does not show already
+   */
+  fillReport(item, report, hasState) {
+    const { locale } = this.app;
+    const { messages } = locale;
+    const by = report.by === "web" ? messages.byPage : messages.by(messages.stations[report.by]);
+    setText(part(item, ".by"), report.address ? `${by} · ${report.address}` : by);
+    part(item, ".report-state").hidden = !hasState;
+    showState(part(item, ".report-state"), "stage", report.state, messages.stageStates);
+    fillCounts(part(item, ".counts"), this.counts(report));
+    setText(part(item, ".stale"), report.stale_s === null ? "" : `(${messages.stale(locale.ago(report.stale_s))})`);
+    const drawing = part(item, "svg", SVGElement);
+    drawing.toggleAttribute("hidden", report.track.length < 2 || Math.max(...report.track) === 0);
+    drawSpark(drawing, report.track);
+    const notes = report.notes.map(([code, values]) => messages.notes[code](this.written(values)));
+    const list = part(item, ".notes");
+    if (list.dataset.shown === notes.join("\n")) return;
+    list.dataset.shown = notes.join("\n");
+    list.replaceChildren(...notes.map((textContent) => make("li", { textContent })));
+  }
+
+  /**
+   * What can be counted at a stage, by its name.
+   *
+   * @param {Report} report
+   * @returns {[name: string, value: string][]}
+   */
+  counts({ waiting, oldest_s: oldest, per_minute: rate }) {
+    const { messages, whole, tenth, duration } = this.app.locale;
+    /** @type {[string, string][]} */
+    const counts = [];
+    if (waiting !== null) counts.push([messages.waiting, whole(waiting)]);
+    if (waiting) counts.push([messages.oldest, duration(oldest ?? 0)]);
+    if (rate !== null) counts.push([messages.rate, tenth(rate)]);
+    return counts;
+  }
+
+  /**
+   * Values of a note as the language writes them.
+   *
+   * @param {Record<string, string | number>} values
+   */
+  written(values) {
+    const { messages, whole, duration } = this.app.locale;
+    const stations = /** @type {Record<string, string>} */ (messages.stations);
+    /** @type {Record<string, (value: any) => string>} */
+    const write = { count: whole, seconds: duration, station: (name) => stations[name] ?? name };
+    const written = Object.entries(values).map(([name, value]) => [name, write[name]?.(value) ?? String(value)]);
+    return /** @type {import("./messages/en.js").NoteValues} */ (Object.fromEntries(written));
+  }
+
+  /** @param {Pipeline["dead_letters"]} letters */
+  showLetters({ counts, stale_s: stale, dropped }) {
+    const { locale } = this.app;
+    const { messages, whole } = locale;
+    const reasons = presentReasons(counts ?? {});
+    const told = counts === null ? messages.lettersUnknown : reasons.length ? "" : messages.lettersNone;
+    const age = stale === null ? "" : `(${messages.stale(locale.ago(stale))})`;
+    setText($("letters-told"), `${told} ${age}`.trim());
+    $("letters-table").hidden = !reasons.length;
+    setText($("letters-dropped"), dropped ? messages.lettersDropped(whole(dropped)) : "");
+    const key = JSON.stringify([locale.name, counts]);
+    if (this.lettersShown === key) return;
+    this.lettersShown = key;
+    const meanings = /** @type {Record<string, string>} */ (messages.letterReasons);
+    fillRows(
+      $("letters-rows"),
+      reasons.map((reason) => [code(reason), whole(counts?.[reason] ?? 0), meanings[reason] ?? "", this.act(reason)]),
+    );
+  }
+
+  /**
+   * What to do about dead letters.
+   *
+   * @param {string} reason
+   */
+  act(reason) {
+    const { messages } = this.app.locale;
+    const act = make("span", {}, `${messages.lookWith} `, code(`aoii dlq list --reason ${reason}`));
+    if (reason === REPLAYED) act.append(` ${messages.thenWith} `, code(`aoii dlq replay --all --reason ${reason}`));
+    return act;
+  }
+}
+
+/** @param {Report} report */
+function sourceOf({ by, address }) {
+  return [by, address];
+}
+
+/** @param {Stage} stage */
+function newStage({ name, reports }) {
+  const head = make("div", { className: "stage-head" });
+  head.append(make("h2"), make("span", { className: "stage-state" }), make("p", { className: "muted" }));
+  const list = make("ul", { className: "reports" }, ...reports.map(newReport));
+  return make("li", { className: "stage panel", id: `stage-${name}` }, head, list);
+}
+
+function newReport() {
+  const [by, state, stale] = ["by", "report-state", "stale"].map((className) => make("span", { className }));
+  const who = make("p", { className: "who" }, by ?? "", " ", state ?? "", " ", stale ?? "");
+  const [counts, notes] = [make("dl", { className: "counts" }), make("ul", { className: "notes" })];
+  return make("li", { className: "report" }, who, counts, newSpark(), notes);
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {[name: string, value: string][]} counts
+ */
+function fillCounts(list, counts) {
+  if (list.children.length !== counts.length) {
+    list.replaceChildren(...counts.map(() => make("div", {}, make("dt"), make("dd"))));
+  }
+  for (const [place, [name, value]] of counts.entries()) {
+    setText(part(child(list, place), "dt"), name);
+    setText(part(child(list, place), "dd"), value);
+  }
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {number} place
+ */
+function child(list, place) {
+  return /** @type {HTMLElement} */ (list.children[place]);
+}
+
+/** @param {string} textContent */
+function code(textContent) {
+  return make("code", { textContent });
+}

@@ -1,0 +1,94 @@
+/* The summary of one node over the time that is shown, and how the node is now. */
+
+import { $, setText, showNodeStates } from "./dom.js";
+import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
+
+/**
+ * @typedef {import("./language.js").Locale} Locale
+ * @typedef {import("./api.js").Summary} Summary
+ * @typedef {import("./api.js").Totals} Totals
+ */
+
+/**
+ * What the shown time tells: packets, and how accurate the estimate was.
+ *
+ * @param {Locale} locale
+ * @param {Summary | Totals} summary over the shown time; of a range that is too long to judge every sample only totals
+ * @param {import("./api.js").Settings} settings
+ */
+export function showSummary(locale, summary, settings) {
+  const { messages } = locale;
+  const [packets, periodic] = [locale.whole(summary.packets), locale.whole(summary.periodic)];
+  setText($("packets"), packets);
+  setText($("packets-of"), messages.packetsOf(periodic));
+  setText($("saved"), saved(locale, summary));
+  $("meter").style.width = `${Math.min(100, (100 * summary.packets) / Math.max(1, summary.periodic))}%`;
+  const [every, covered] = [locale.span(settings.period_s), locale.span(coveredSeconds(summary))];
+  setText($("packets-more"), messages.packetsMore(every, covered, periodic));
+  for (const [id, [value, more]] of Object.entries(judged(locale, summary))) {
+    setText($(id), value);
+    setText($(`${id}-more`), more);
+  }
+}
+
+/**
+ * What holds now, whatever time is shown: state, last packet, battery, radio.
+ *
+ * @param {Locale} locale
+ * @param {Summary} summary
+ * @param {number} nowMs
+ */
+export function showPresent(locale, summary, nowMs) {
+  const { messages } = locale;
+  const { last_packet_ms: last, states, gateway, health } = summary;
+  showNodeStates($("node-states"), states, locale);
+  setText($("node-more"), gateway ? messages.receivedBy(gateway) : "");
+  setText($("last"), last === null ? messages.never : locale.ago(Math.max(0, (nowMs - last) / 1000)));
+  setText($("last-more"), last === null ? "" : locale.full(last));
+  const { battery_v: battery = null, rssi_dbm: rssi = null, snr_db: snr = null, missing = null } = health ?? {};
+  setText($("battery"), battery === null ? "–" : messages.volts(locale.hundredth(battery)));
+  const isLow = states.includes("battery");
+  setText($("battery-more"), battery === null ? messages.noBattery : isLow ? messages.states.battery : "");
+  setText($("rssi"), rssi === null ? "–" : messages.dbm(locale.whole(rssi)));
+  const more = [snr === null ? "" : messages.snr(locale.whole(snr))];
+  if (missing) more.push(messages.missing(locale.whole(missing)));
+  setText($("rssi-more"), rssi === null ? messages.noHealth : more.filter(Boolean).join(", "));
+}
+
+/**
+ * By element, a value and what stands below it.
+ *
+ * @param {Locale} locale
+ * @param {Summary | Totals} summary
+ * @returns {Record<"accuracy" | "aoii" | "qos", [value: string, more: string]>}
+ */
+function judged(locale, summary) {
+  const { messages, whole, duration } = locale;
+  if (!("aoii" in summary)) {
+    return { accuracy: ["–", messages.accuracyLong], aoii: ["–", messages.accuracyLong], qos: ["–", ""] };
+  }
+  const { aoii, qos0, qos1, estimates, heartbeats } = summary;
+  const more = messages.qosMore(whole(estimates), whole(heartbeats));
+  /** @type {[string, string]} */
+  const qos = [`${whole(qos1)} / ${whole(qos0)}`, more];
+  if (aoii === null) return { accuracy: [messages.unknown, messages.noPackets], aoii: ["–", ""], qos };
+  if (aoii.basis === "bound") {
+    const bound = messages.atLeast(duration(aoii.mean_s));
+    return { accuracy: [messages.unknown, messages.accuracyUnknown], aoii: [bound, messages.aoiiBound], qos };
+  }
+  const percent = `${locale.hundredth(accuracyPercent(aoii))} %`;
+  return {
+    accuracy: [percent, messages.accuracyMore(whole(aoii.instants))],
+    aoii: [duration(aoii.mean_s), messages.aoiiMore(duration(aoii.p99_s))],
+    qos,
+  };
+}
+
+/**
+ * @param {Locale} locale
+ * @param {Totals} totals
+ */
+function saved({ whole }, totals) {
+  const percent = savedPercent(totals);
+  return percent === null ? "" : `${percent > 0 ? "+" : ""}${whole(percent)} %`;
+}

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { Stream } from "../../src/aoii/web/static/stream.js";
+
+/* A browser as far as the stream sees it: sources that are opened, a page that can be hidden, and a clock of our own. */
+
+class FakeSource extends EventTarget {
+  static CLOSED = 2;
+  /** @type {FakeSource[]} */
+  static opened = [];
+
+  /** @param {string} address */
+  constructor(address) {
+    super();
+    this.address = address;
+    this.readyState = 1;
+    /** @type {(() => void) | null} */
+    this.onerror = null;
+    FakeSource.opened.push(this);
+  }
+
+  close() {
+    this.readyState = FakeSource.CLOSED;
+  }
+
+  /** @param {string} name */
+  send(name, content = {}) {
+    this.dispatchEvent(Object.assign(new Event(name), { data: JSON.stringify(content) }));
+  }
+
+  /** @param {{ forEver: boolean }} how whether the browser tries again by itself */
+  fail({ forEver }) {
+    if (forEver) this.close();
+    this.onerror?.();
+  }
+}
+
+class FakeDocument extends EventTarget {
+  hidden = false;
+
+  /** @param {boolean} hidden */
+  hide(hidden) {
+    this.hidden = hidden;
+    this.dispatchEvent(new Event("visibilitychange"));
+  }
+}
+
+/** @type {FakeDocument} */
+let page;
+/** @type {string[]} */
+let told;
+/** @type {string[]} */
+let visited;
+let status = 200;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setInterval", "setTimeout", "Date"] });
+  page = new FakeDocument();
+  told = [];
+  visited = [];
+  status = 200;
+  FakeSource.opened = [];
+  Object.assign(globalThis, {
+    EventSource: FakeSource,
+    document: page,
+    location: { assign: (/** @type {string} */ address) => visited.push(address) },
+    fetch: async () => ({ status }),
+  });
+});
+
+/** A stream that is open, and its first source. */
+function opened() {
+  const stream = new Stream(
+    (name, event) => told.push(`${name} ${event.node}`),
+    () => told.push("lost"),
+  );
+  stream.open("events?view=fleet");
+  return { stream, source: latest() };
+}
+
+function latest() {
+  const source = FakeSource.opened.at(-1);
+  assert.ok(source);
+  return source;
+}
+
+test("events are told in their order", () => {
+  const { source } = opened();
+
+  source.send("snapshot", { node: "7" });
+  source.send("news");
+
+  assert.deepEqual(told, ["snapshot 7", "news null"]);
+});
+
+test("who follows another view hears no more of the one before", () => {
+  const { stream, source } = opened();
+
+  stream.open("events?view=delivery");
+  source.send("snapshot");
+  source.fail({ forEver: true });
+
+  assert.deepEqual(told, []);
+  assert.equal(source.readyState, FakeSource.CLOSED);
+  assert.equal(latest().address, "events?view=delivery");
+});
+
+test("a stream that says nothing for ten seconds is lost and opened again", () => {
+  const { source } = opened();
+  mock.timers.tick(9000);
+  source.send("news");
+  mock.timers.tick(10000);
+  assert.equal(FakeSource.opened.length, 1);
+
+  mock.timers.tick(1000);
+
+  assert.deepEqual(told, ["news null", "lost"]);
+  assert.equal(FakeSource.opened.length, 2);
+});
+
+test("what the browser tries again by itself is left to it", () => {
+  const { source } = opened();
+
+  source.fail({ forEver: false });
+  mock.timers.tick(5000);
+
+  assert.deepEqual(told, ["lost"]);
+  assert.equal(FakeSource.opened.length, 1);
+});
+
+test("a stream that was refused is tried again after three seconds", () => {
+  const { source } = opened();
+
+  source.fail({ forEver: true });
+  mock.timers.tick(2999);
+  assert.equal(FakeSource.opened.length, 1);
+  mock.timers.tick(1);
+
+  assert.equal(FakeSource.opened.length, 2);
+  assert.equal(latest().address, source.address);
+});
+
+test("a page whose session has ended goes to the form", async () => {
+  const { source } = opened();
+  status = 401;
+
+  source.fail({ forEver: true });
+  await new Promise(setImmediate);
+
+  assert.deepEqual(visited, ["login"]);
+});
+
+test("a page that nobody sees gives its stream back after half a minute, and comes back with it", () => {
+  const { source } = opened();
+
+  page.hide(true);
+  for (let second = 0; second < 29; second += 1) {
+    mock.timers.tick(1000);
+    source.send("news");
+  }
+  assert.equal(source.readyState, 1);
+  mock.timers.tick(1000);
+  assert.equal(source.readyState, FakeSource.CLOSED);
+  page.hide(false);
+
+  assert.equal(FakeSource.opened.length, 2);
+});
+
+test("a page that is seen again in time keeps its stream", () => {
+  const { source } = opened();
+
+  page.hide(true);
+  mock.timers.tick(5000);
+  page.hide(false);
+  for (let second = 0; second < 40; second += 1) {
+    mock.timers.tick(1000);
+    source.send("news");
+  }
+
+  assert.equal(FakeSource.opened.length, 1);
+  assert.equal(source.readyState, 1);
+});
