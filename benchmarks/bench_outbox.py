@@ -22,7 +22,7 @@ from aoii.gateway.outbox import Item
 
 NODES = 50
 PAYLOAD = b"x" * 480  # an RX in JSON
-STATE = b"s" * 1200  # picture, settings and replay window of a node
+STATE = b"s" * 1200  # forecast, settings and replay window of a node
 
 
 def accept(number: int, transaction: Transaction) -> Item | None:

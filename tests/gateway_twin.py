@@ -1,7 +1,7 @@
 """The other end of the radio link, as small as it can be: what any gateway must do for both ends to agree."""
 
 from aoii.core import frames
-from aoii.core.forecast import Picture
+from aoii.core.forecast import Forecast
 from aoii.core.frames import Ack, NodeSettings, Rejected
 
 UNIX_S = 1_451_606_400  # the world's clock at its instant 0
@@ -12,7 +12,7 @@ class GatewayTwin:
     """Believes the newest frame of one node, keeps every reading once, answers what is authentic.
 
     Attributes:
-        picture: What it believes, on the world's clock.
+        forecast: What it believes, on the world's clock.
         readings: Every accepted reading by its event counter, in order of acceptance.
         repeated: Frames that had been accepted before.
     """
@@ -25,7 +25,7 @@ class GatewayTwin:
         self._told = {0: settings}  # what each generation means; 0: as provisioned
         self._newest = 0
         self._seen: set[int] = set()
-        self.picture: Picture | None = None
+        self.forecast: Forecast | None = None
         self.readings: dict[int, tuple[int, int]] = {}
         self.sampled_ms: dict[int, int] = {}
         self.repeated = 0
@@ -48,7 +48,7 @@ class GatewayTwin:
                 self._newest = uplink.frame
                 if not uplink.flags & frames.BACKFILL:
                     told = self._told[uplink.generation]
-                    self.picture = Picture(*reading, uplink.plan, told, now_ms - 1000 * uplink.age_s)
+                    self.forecast = Forecast(*reading, uplink.trend, told, now_ms - 1000 * uplink.age_s)
         self._told[self.generation] = self.settings
         ack = Ack(
             uplink.node,

@@ -1,4 +1,4 @@
-"""Payloads: the reference system's keys, strict reading, and no exception but a `PeerError` for any bytes."""
+"""Payloads: the reference system's keys, strict reading, and no exception but a `ProtocolError` for any bytes."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aoii.broker import messages
 from aoii.broker.messages import Committed, Estimate, Identity, Reading
-from aoii.core.errors import PeerError
+from aoii.core.errors import ProtocolError
 
 REFERENCE_KEYS = [
     "event", "timestamp", "time_n", "actual_t", "actual_h", "pred_t", "pred_h", "error_t", "error_h", "total_tx",
@@ -55,7 +55,7 @@ readings = st.builds(
 
 
 def reason(payload: bytes) -> str:
-    with pytest.raises(PeerError) as caught:
+    with pytest.raises(ProtocolError) as caught:
         messages.decode_message(payload)
     return caught.value.reason
 
@@ -130,7 +130,7 @@ def test_any_bytes_are_a_message_or_a_peer_error(payload: bytes) -> None:
     for decode in (messages.decode_message, messages.decode_commit_ack):
         try:
             decode(payload)
-        except PeerError as error:
+        except ProtocolError as error:
             assert error.reason in REASONS  # noqa: PT017 - either outcome is right
 
 
@@ -196,7 +196,7 @@ def test_a_server_may_send_no_digests_or_not_all() -> None:
     ],
 )
 def test_a_commit_acknowledgement_of_another_shape_is_refused_whole(payload: bytes) -> None:
-    with pytest.raises(PeerError):
+    with pytest.raises(ProtocolError):
         messages.decode_commit_ack(payload)
 
 

@@ -63,8 +63,8 @@ def test_the_vectors_of_the_stream_that_are_shown_are_the_tested_ones() -> None:
     assert all(case["name"] in WIRE and spaced(case["bytes"]) in WIRE for case in shown)
 
 
-def test_the_plans_that_are_shown_are_the_tested_ones() -> None:
-    tested = {(*case["arguments"], case["estimate_c"]) for case in vectors("plan")}
+def test_the_trends_that_are_shown_are_the_tested_ones() -> None:
+    tested = {(*case["arguments"], case["estimate_c"]) for case in vectors("trend")}
 
     rows = re.findall(r"^\| (-?\d+) \| (-?\d+) \| (-?\d+) \| (\d) \| (\d+) \| (\d+) \| (-?\d+) \|$", WIRE, re.MULTILINE)
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.core.forecast import DAMPED, GROWTH, HOLD, LAST, NodeSettings, Picture, Plan, estimate, steps_between
+from aoii.core.forecast import DAMPED, GROWTH, HOLD, LAST, Forecast, NodeSettings, Trend, estimate, steps_between
 
 BYTE = st.integers(-128, 127)
 
@@ -20,7 +20,7 @@ def test_at_the_sample_itself_the_estimate_is_the_reading_and_the_level() -> Non
     assert estimate(2000, 8, 100, DAMPED, 50, 0) == 2025
 
 
-def test_a_plan_without_damping_has_no_trend() -> None:
+def test_a_trend_without_damping_has_no_trend() -> None:
     assert estimate(2000, 0, 127, 0, 50, 1000) == 2000
 
 
@@ -55,9 +55,9 @@ def test_steps_are_counted_to_the_nearest_sample(steps: int, period_s: int) -> N
     assert steps_between(-late_ms, period_s) == 0
 
 
-def test_a_picture_is_evaluated_on_the_clock_of_its_holder() -> None:
-    plan = Plan(16, 0, -16, 0, 0)
-    picture = Picture(2000, 5000, plan, NodeSettings(50, 300, 60, 0, 0, 1), sampled_ms=1000)
+def test_a_forecast_is_evaluated_on_the_clock_of_its_holder() -> None:
+    trend = Trend(16, 0, -16, 0, 0)
+    forecast = Forecast(2000, 5000, trend, NodeSettings(50, 300, 60, 0, 0, 1), sampled_ms=1000)
 
-    assert picture.at(1000) == (2050, 4700)
-    assert picture._replace(plan=HOLD).at(10**9) == (2000, 5000)
+    assert forecast.at(1000) == (2050, 4700)
+    assert forecast._replace(trend=HOLD).at(10**9) == (2000, 5000)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core import frames
-from aoii.core.errors import ProgramError
-from aoii.core.forecast import HOLD, Plan
+from aoii.core.errors import InternalError
+from aoii.core.forecast import HOLD, Trend
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
 
 KEY = bytes(range(16))
@@ -22,7 +22,7 @@ UPLINK = Uplink(
     age_s=60,
     temperature_c=-512,
     humidity_c=4520,
-    plan=Plan(-3, 12, 4, -9, 1),
+    trend=Trend(-3, 12, 4, -9, 1),
     flags=frames.EVENT | frames.LOW_BATTERY,
     generation=3,
     battery=140,
@@ -32,7 +32,7 @@ SETTINGS = NodeSettings(50, 300, 60, 3600, 0, 1)
 
 U8, U16, U32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
 I8 = st.integers(-128, 127)
-plans = st.builds(Plan, I8, I8, I8, I8, st.integers(0, 1))
+trends = st.builds(Trend, I8, I8, I8, I8, st.integers(0, 1))
 uplinks = st.builds(
     Uplink,
     node=U16,
@@ -42,7 +42,7 @@ uplinks = st.builds(
     age_s=st.integers(0, frames.AGE_LIMIT_S),
     temperature_c=st.integers(-0x8000, 0x7FFF),
     humidity_c=U16,
-    plan=plans,
+    trend=trends,
     flags=st.builds(lambda kind, rest: kind | rest, st.sampled_from((1, 2, 4)), st.sampled_from((0, 8, 16, 24))),
     generation=st.integers(0, 7),
     battery=U8,
@@ -136,7 +136,7 @@ def test_an_authentic_frame_of_a_newer_firmware_is_refused_by_its_fields() -> No
     body = frames.encode_uplink(UPLINK, KEY)[:26]
     answer = frames.encode_ack(ACK._replace(settings=SETTINGS), KEY)[:27]
 
-    assert reason(frames.decode_uplink(signed(b"\x12" + body[1:], b"U"), key_of)) == "plan"
+    assert reason(frames.decode_uplink(signed(b"\x12" + body[1:], b"U"), key_of)) == "trend"
     assert reason(frames.decode_uplink(signed(body[:24] + b"\x03" + body[25:], b"U"), key_of)) == "flags"
     assert reason(frames.decode_ack(signed(answer[:13] + b"\xe8\x03" + answer[15:], b"D"), 7, 1, KEY)) == "range"
     assert reason(frames.decode_ack(signed(answer[:16] + b"\0\0" + answer[18:], b"D"), 7, 1, KEY)) == "range"
@@ -155,19 +155,19 @@ def test_an_acknowledgement_never_passes_for_an_uplink() -> None:
         {"age_s": 1 << 24},
         {"temperature_c": 40000},
         {"humidity_c": -1},
-        {"plan": HOLD._replace(slope_h=200)},
+        {"trend": HOLD._replace(slope_h=200)},
         {"flags": 3},
         {"flags": 33},
         {"generation": 8},
     ],
 )
 def test_a_field_that_does_not_fit_is_our_mistake(wrong: dict[str, object]) -> None:
-    with pytest.raises(ProgramError):
+    with pytest.raises(InternalError):
         frames.encode_uplink(UPLINK._replace(**wrong), KEY)
 
 
 def test_a_key_of_the_wrong_length_is_our_mistake() -> None:
-    with pytest.raises(ProgramError, match="provision"):
+    with pytest.raises(InternalError, match="provision"):
         frames.encode_uplink(UPLINK, KEY[:-1])
 
 

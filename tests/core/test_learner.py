@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aoii.core import prior
-from aoii.core.forecast import HOLD, Plan, estimate_pair
+from aoii.core.forecast import HOLD, Trend, estimate_pair
 from aoii.core.learner import FEATURES, PACKED, WINDOWS, Learner, fit_course
 from aoii.simulation import recordings
 
@@ -34,16 +34,16 @@ def fed(samples: Sequence[Sample], node: Learner | None = None) -> Learner:
 
 
 def packets(samples: Sequence[Sample], node: Learner, epsilon_t_c: int = 50, epsilon_h_c: int = 300) -> int:
-    """How many packets keep the picture right."""
-    sent, steps, picture = 0, 0, None
+    """How many packets keep the forecast right."""
+    sent, steps, forecast = 0, 0, None
     for t, h, passed, at in samples:
         node.observe(t, h, passed, at)
         steps += passed
-        if picture is not None:
-            believed = estimate_pair(*picture, epsilon_t_c, epsilon_h_c, steps)
-        if picture is None or abs(t - believed[0]) >= epsilon_t_c or abs(h - believed[1]) >= epsilon_h_c:
-            picture, steps, sent = (t, h, node.plan()), 0, sent + 1
-            believed = estimate_pair(*picture, epsilon_t_c, epsilon_h_c, 0)
+        if forecast is not None:
+            believed = estimate_pair(*forecast, epsilon_t_c, epsilon_h_c, steps)
+        if forecast is None or abs(t - believed[0]) >= epsilon_t_c or abs(h - believed[1]) >= epsilon_h_c:
+            forecast, steps, sent = (t, h, node.trend()), 0, sent + 1
+            believed = estimate_pair(*forecast, epsilon_t_c, epsilon_h_c, 0)
             assert abs(t - believed[0]) < epsilon_t_c
             assert abs(h - believed[1]) < epsilon_h_c
     return sent
@@ -67,9 +67,9 @@ def test_it_needs_far_fewer_packets_than_holding_on_the_shipped_day() -> None:
 def test_a_line_is_learned_and_continued() -> None:
     node = fed([(2000 + 5 * k, 4000, 1, None) for k in range(400)])
 
-    plan = node.plan()
+    trend = node.trend()
 
-    ahead = [estimate_pair(2000 + 5 * 399, 4000, plan, 50, 300, k)[0] - (2000 + 5 * 399) for k in (0, 4, 8)]
+    ahead = [estimate_pair(2000 + 5 * 399, 4000, trend, 50, 300, k)[0] - (2000 + 5 * 399) for k in (0, 4, 8)]
     assert abs(ahead[0]) <= 8
     assert 20 <= ahead[1] <= 30  # more than the line itself: the trend is damped, the gain has made up for it
     assert 40 <= ahead[2] <= 60
@@ -78,12 +78,12 @@ def test_a_line_is_learned_and_continued() -> None:
 def test_what_stands_still_is_held() -> None:
     node = fed([(2000, 4000, 1, None)] * 500)
 
-    plan = node.plan()
+    trend = node.trend()
 
-    assert (plan.slope_t, plan.slope_h) == (0, 0)
+    assert (trend.slope_t, trend.slope_h) == (0, 0)
 
 
-def test_where_plans_cost_more_than_holding_it_holds() -> None:
+def test_where_trends_cost_more_than_holding_it_holds() -> None:
     walk = random.Random(4)
     t, samples = 2000, []
     for _ in range(2500):
@@ -178,7 +178,7 @@ def test_after_a_sleep_it_goes_on_as_if_it_had_been_awake() -> None:
     fed(day(300)[150:], woken)
 
     assert woken.dump() == awake.dump()
-    assert woken.plan() == awake.plan()
+    assert woken.trend() == awake.trend()
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00", b"\x01" * 7034])
@@ -232,24 +232,24 @@ def test_the_fitted_course_is_the_least_squares_one() -> None:
 def test_a_level_never_reaches_the_threshold(epsilon_c: int, side: int) -> None:
     level, slope = fit_course([100.0 * side] * WINDOWS, 0.0, 1.0, epsilon_c)
 
-    plan = Plan(level, slope, 0, 0, 1)
+    trend = Trend(level, slope, 0, 0, 1)
 
-    assert abs(estimate_pair(0, 0, plan, epsilon_c, 300, 0)[0]) < epsilon_c
+    assert abs(estimate_pair(0, 0, trend, epsilon_c, 300, 0)[0]) < epsilon_c
 
 
-def test_a_new_learner_has_a_plan() -> None:
-    assert Learner(50, 300).plan() in (HOLD, Plan(0, 0, 0, 0, 1))
+def test_a_new_learner_has_a_trend() -> None:
+    assert Learner(50, 300).trend() in (HOLD, Trend(0, 0, 0, 0, 1))
 
 
 def test_the_golden_trace_is_met() -> None:
     """Recorded on this interpreter; `tests/micropython` holds the other one to it. Changed only with the learner."""
     case = json.loads((Path(__file__).parent.parent / "vectors" / "learner.json").read_text(encoding="utf-8"))
     node = Learner(*case["epsilon_c"])
-    plans = []
+    trends = []
 
     for sample in case["samples"]:
         node.observe(*sample)
-        plans.append(list(node.plan()))
+        trends.append(list(node.trend()))
 
-    assert plans == case["plans"]
+    assert trends == case["trends"]
     assert hashlib.sha256(node.dump()).hexdigest() == case["state"]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core import frames, link
-from aoii.core.errors import ProgramError
-from aoii.core.forecast import HOLD, Plan
+from aoii.core.errors import InternalError
+from aoii.core.forecast import HOLD, Trend
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
 from aoii.core.link import (
     ACK,
@@ -23,16 +23,16 @@ from aoii.core.link import (
     SUBMIT,
     TIMING,
     WAITING,
-    Budget,
+    DutyCycleBudget,
     Link,
+    MonotonicClock,
     Send,
-    Tick,
 )
 from aoii.core.store import NUMBER_SLOTS, RamStore
 
 KEY = bytes(range(16))
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
-PLAN = Plan(1, 2, 3, 4, 1)
+PLAN = Trend(1, 2, 3, 4, 1)
 FRESH_MS = 60 * link.FRESH_SHARE
 
 
@@ -81,7 +81,7 @@ def test_every_state_and_event_is_in_the_table_or_cannot_be() -> None:
 def test_an_event_that_the_table_lacks_is_an_error_and_changes_nothing() -> None:
     machine = make()
 
-    with pytest.raises(ProgramError, match="ack while idle"):
+    with pytest.raises(InternalError, match="ack while idle"):
         machine._move(ACK)
 
     assert machine.state == IDLE
@@ -96,7 +96,7 @@ def test_a_packet_is_sent_at_once_and_an_acknowledgement_settles_it() -> None:
     assert [send.kind for send in sends] == ["event"]
     assert settled is not None
     assert not isinstance(settled, Rejected)
-    assert (settled.picture.plan, machine.state, machine.offered) == (PLAN, IDLE, None)
+    assert (settled.forecast.trend, machine.state, machine.offered) == (PLAN, IDLE, None)
     assert machine.deadline_ms() is None
 
 
@@ -163,7 +163,7 @@ def test_a_newer_reading_goes_at_once_and_the_older_one_follows_as_backfill() ->
     assert late[0].kind == "backfill"
     uplink = read(late[0])
     assert (uplink.counter, uplink.temperature_c, uplink.kind) == (old.counter, old.temperature_c, "backfill")
-    assert uplink.plan == HOLD
+    assert uplink.trend == HOLD
     assert uplink.frame > read(new[0]).frame
     assert uplink.age_s == round(at_ms / 1000)
     machine.receive(answer(late[0]), at_ms + 500)
@@ -413,7 +413,7 @@ def test_a_free_channel_is_listened_to_before_every_packet_and_ends_the_deferral
 
 
 def test_a_region_that_listens_needs_a_radio_that_can() -> None:
-    with pytest.raises(ProgramError, match="listen"):
+    with pytest.raises(InternalError, match="listen"):
         Link(7, 1, KEY, SETTINGS, RamStore(), random.Random(3).random, TIMING._replace(listens=True))
 
 
@@ -497,7 +497,7 @@ def test_a_flash_that_fails_while_an_event_is_cleared_leaves_it_to_be_acknowledg
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 2000)), max_size=80))
 def test_no_hour_holds_more_than_its_allowance(duty_permille: int, packets: list[tuple[int, int]]) -> None:
-    budget = Budget(duty_permille)
+    budget = DutyCycleBudget(duty_permille)
     now_ms = 0
     sent = []
     for pause_ms, airtime_ms in packets:
@@ -534,7 +534,7 @@ def test_a_failing_flash_stops_the_packet_and_the_link_tries_again() -> None:
 
 @given(st.integers(0, 2**33), st.lists(st.integers(0, 2**31 - 1), max_size=20))
 def test_a_wrapping_tick_counts_on(start_ms: int, passed: list[int]) -> None:
-    tick, wrapped = Tick(), Tick()
+    tick, wrapped = MonotonicClock(), MonotonicClock()
     assert tick.unwrapped(start_ms) == start_ms
     wrapped.unwrapped(start_ms % 2**32)
 
@@ -546,7 +546,7 @@ def test_a_wrapping_tick_counts_on(start_ms: int, passed: list[int]) -> None:
 
 
 def test_a_tick_that_steps_back_stands_still() -> None:
-    tick = Tick()
+    tick = MonotonicClock()
     tick.unwrapped(1000)
 
     assert tick.unwrapped(999) == 1000

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aoii.core import frames, link, store
-from aoii.core.errors import ProgramError, WorldError
+from aoii.core.errors import InternalError, UnavailableError
 from aoii.core.forecast import HOLD
 from aoii.core.frames import NodeSettings, Uplink
 from aoii.core.link import Link, Send
-from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, Backlog, Numbers, RamStore, Stored
+from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, Backlog, CounterAllocator, RamStore, Stored
 from gateway_twin import GatewayTwin
 
 KEY = bytes(range(16))
@@ -100,7 +100,7 @@ def whole_life(flash: Flash) -> Life:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers are reserved often, so that the power is cut in every phase of it."""
+    """CounterAllocator are reserved often, so that the power is cut in every phase of it."""
     monkeypatch.setattr(store, "BLOCK", BLOCK)
 
 
@@ -181,13 +181,13 @@ def test_a_reading_that_the_flash_lost_is_counted_and_passed_over() -> None:
 
 
 def test_a_store_without_room_for_readings_is_our_mistake() -> None:
-    with pytest.raises(ProgramError):
+    with pytest.raises(InternalError):
         Backlog(RamStore(NUMBER_SLOTS), 1)
 
 
 def test_numbers_begin_at_one_and_a_block_costs_one_write() -> None:
     flash = Flash(3)
-    numbers = Numbers(flash, 7, 1)
+    numbers = CounterAllocator(flash, 7, 1)
 
     used = [numbers.next_frame() for _ in range(BLOCK)]
 
@@ -198,22 +198,22 @@ def test_numbers_begin_at_one_and_a_block_costs_one_write() -> None:
 def test_numbers_begin_again_with_a_new_epoch_or_node() -> None:
     flash = Flash(3)
     for _ in range(3):
-        Numbers(flash, 7, 1).next_frame()
+        CounterAllocator(flash, 7, 1).next_frame()
 
-    assert Numbers(flash, 7, 2).next_counter() == 1
-    assert Numbers(flash, 7, 2).next_counter() == 1 + BLOCK
-    assert Numbers(flash, 8, 2).next_counter() == 1
+    assert CounterAllocator(flash, 7, 2).next_counter() == 1
+    assert CounterAllocator(flash, 7, 2).next_counter() == 1 + BLOCK
+    assert CounterAllocator(flash, 8, 2).next_counter() == 1
 
 
 def test_when_both_number_records_are_damaged_the_node_refuses_to_start() -> None:
     flash = Flash(3)
     for _ in range(2):
-        Numbers(flash, 7, 1).next_frame()
+        CounterAllocator(flash, 7, 1).next_frame()
     for slot in range(NUMBER_SLOTS):
         flash.write(slot, b"\x55")
 
-    with pytest.raises(WorldError, match="epoch above 1"):
-        Numbers(flash, 7, 1)
+    with pytest.raises(UnavailableError, match="epoch above 1"):
+        CounterAllocator(flash, 7, 1)
 
 
 @given(st.lists(st.binary(max_size=SLOT_BYTES), min_size=4, max_size=4))
@@ -224,7 +224,7 @@ def test_whatever_lies_in_the_flash_the_node_starts_or_says_why_not(slots: list[
 
     try:
         machine = Link(7, 1, KEY, SETTINGS, flash, random.Random(1).random, link.TIMING)
-    except WorldError:
+    except UnavailableError:
         return
 
     assert len(machine.backlog) == 0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core import stream
-from aoii.core.errors import ProgramError
+from aoii.core.errors import InternalError
 from aoii.core.stream import Damaged, Frame, Line, Reader
 
 RADIO = bytes(range(0x10, 0x30))
@@ -131,7 +131,7 @@ def test_a_newline_may_stand_in_a_frame_even_as_its_first_byte() -> None:
 
 
 def test_a_frame_that_is_too_long_is_our_mistake() -> None:
-    with pytest.raises(ProgramError):
+    with pytest.raises(InternalError):
         stream.encode_usb(stream.DOWNLINK, bytes(90))
 
 

@@ -20,7 +20,7 @@ def test_wrong_is_a_threshold_or_more_in_either_quantity(
     assert wrong == (abs(temperature_c - estimate_t_c) / 100 >= 0.5 or abs(humidity_c - estimate_h_c) / 100 >= 3)
 
 
-def test_it_speaks_when_the_picture_has_been_wrong_for_tau_samples_and_until_it_is_right() -> None:
+def test_it_speaks_when_the_forecast_has_been_wrong_for_tau_samples_and_until_it_is_right() -> None:
     three = Trigger()
 
     said = [
@@ -31,7 +31,7 @@ def test_it_speaks_when_the_picture_has_been_wrong_for_tau_samples_and_until_it_
     assert said == [trigger.SKIP] * 5 + [trigger.EVENT] * 2 + [trigger.SKIP]
 
 
-def test_a_picture_on_its_way_counts_as_the_worse_of_the_two_until_it_is_settled() -> None:
+def test_a_forecast_on_its_way_counts_as_the_worse_of_the_two_until_it_is_settled() -> None:
     three = Trigger()
 
     said = [three.decide(*wrong, heartbeat_due=False, tau=3) for wrong in ((True, False), (True, False), (True, True))]
@@ -50,7 +50,7 @@ def test_an_event_goes_before_a_heartbeat() -> None:
     assert Trigger().decide(wrong=False, offered_wrong=False, heartbeat_due=False, tau=1) == trigger.SKIP
 
 
-def test_a_wrong_picture_is_corrected_by_an_event_not_by_a_heartbeat() -> None:
+def test_a_wrong_forecast_is_corrected_by_an_event_not_by_a_heartbeat() -> None:
     assert Trigger().decide(wrong=True, offered_wrong=False, heartbeat_due=True, tau=2) == trigger.SKIP
 
 
@@ -72,4 +72,4 @@ def test_hold_promises_nothing() -> None:
     hold.observe(2000, 5000, 1, None)
     hold.retune(10, 10)
 
-    assert hold.plan(50, 0) == HOLD
+    assert hold.trend(50, 0) == HOLD

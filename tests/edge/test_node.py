@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aoii.core import frames, link, trigger
-from aoii.core.forecast import HOLD, NodeSettings, Picture, Plan
+from aoii.core.forecast import HOLD, Forecast, NodeSettings, Trend
 from aoii.core.frames import Uplink
 from aoii.core.link import Send
 from aoii.core.store import RamStore
@@ -24,7 +24,7 @@ PERIOD_MS = 60_000
 
 
 class Wobble:
-    """A predictor whose plans are easily told apart."""
+    """A predictor whose trends are easily told apart."""
 
     def __init__(self) -> None:
         self.observed: list[tuple[int, int, int, int | None]] = []
@@ -34,10 +34,10 @@ class Wobble:
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
         self.observed.append((temperature_c, humidity_c, steps, day_ms))
 
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
+    def trend(self, error_t_c: int, error_h_c: int) -> Trend:
         self.errors.append((error_t_c, error_h_c))
         n = len(self.errors)
-        return Plan(n % 5 - 2, n * 7 % 41 - 20, n % 3 - 1, n * 11 % 41 - 20, n % 2)
+        return Trend(n % 5 - 2, n * 7 % 41 - 20, n % 3 - 1, n * 11 % 41 - 20, n % 2)
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
         self.thresholds = (epsilon_t_c, epsilon_h_c)
@@ -79,15 +79,15 @@ def status(node: Node) -> str:
     return node.sampled.status
 
 
-def test_the_first_contact_is_an_event_without_a_previous_picture() -> None:
+def test_the_first_contact_is_an_event_without_a_previous_forecast() -> None:
     node, _ = make()
 
     sends = node.sample(0, 20.0, 50.0)
 
     uplink = read(sends)
-    assert (sends[0].kind, uplink.kind, uplink.plan, uplink.age_s) == ("event", "event", HOLD, 0)
+    assert (sends[0].kind, uplink.kind, uplink.trend, uplink.age_s) == ("event", "event", HOLD, 0)
     assert node.sampled == (2000, 5000, 2000, 5000, 0, 0, trigger.EVENT)
-    assert node.picture is None
+    assert node.forecast is None
 
 
 def test_a_reading_inside_both_thresholds_is_skipped() -> None:
@@ -116,7 +116,7 @@ def test_with_a_threshold_of_two_samples_one_wrong_sample_is_waited_out() -> Non
     sends = node.sample(4 * PERIOD_MS, 21.0, 50.0)
     assert read(sends).kind == "event"
     deliver(node, gateway, sends, 4 * PERIOD_MS)
-    assert node.sample(5 * PERIOD_MS, 22.0, 50.0) == []  # a picture that was acknowledged begins anew
+    assert node.sample(5 * PERIOD_MS, 22.0, 50.0) == []  # a forecast that was acknowledged begins anew
     assert read(node.sample(6 * PERIOD_MS, 22.0, 50.0)).kind == "event"
 
 
@@ -133,7 +133,7 @@ def test_the_predictor_sees_every_sample_and_what_the_error_was() -> None:
         (2010, 5000, 1, day_ms + PERIOD_MS),
         (2100, 4900, 3, day_ms + 4 * PERIOD_MS),
     ]
-    assert wobble.errors == [(100, -100)]  # the first packet held: generation 0 has no plan
+    assert wobble.errors == [(100, -100)]  # the first packet held: generation 0 has no trend
 
 
 def test_a_heartbeat_is_due_when_the_gateway_has_not_been_heard_for_long() -> None:
@@ -156,14 +156,14 @@ def test_a_heartbeat_of_zero_is_never_due() -> None:
     assert all(node.sample(minute * PERIOD_MS, 20.0, 50.0) == [] for minute in range(1, 3000, 7))
 
 
-def test_what_was_not_acknowledged_goes_on_even_when_the_old_picture_is_right_again() -> None:
+def test_what_was_not_acknowledged_goes_on_even_when_the_old_forecast_is_right_again() -> None:
     node, gateway = settled_node()
     lost = node.sample(PERIOD_MS, 21.0, 50.0)
     gateway.hear(
         lost[0].data, PERIOD_MS
     )  # it arrives, the answer does not: the gateway believes 21, the node cannot know
 
-    node.sample(2 * PERIOD_MS, 20.4, 50.0)  # the old picture is right again, the new one is wrong
+    node.sample(2 * PERIOD_MS, 20.4, 50.0)  # the old forecast is right again, the new one is wrong
 
     assert status(node) == trigger.EVENT
     assert not node.is_settled
@@ -173,15 +173,15 @@ def test_what_was_not_acknowledged_is_repeated_while_it_is_right_itself() -> Non
     node, gateway = settled_node()
     lost = node.sample(PERIOD_MS, 20.6, 50.0)
 
-    sends = node.sample(PERIOD_MS + 1000, 20.3, 50.0)  # both pictures are right here
+    sends = node.sample(PERIOD_MS + 1000, 20.3, 50.0)  # both forecasts are right here
     assert (sends, status(node)) == ([], trigger.SKIP)
     again = [send for at_ms in range(61_000, 90_000, 500) for send in node.due(at_ms)]
 
     assert again[0] == Send(lost[0].data, "retry")
     deliver(node, gateway, again[:1], 70_000)
     assert node.is_settled
-    assert node.picture is not None
-    assert node.picture.temperature_c == 2060
+    assert node.forecast is not None
+    assert node.forecast.temperature_c == 2060
 
 
 def test_after_power_returns_the_numbers_go_on() -> None:
@@ -282,8 +282,8 @@ def test_a_failing_sensor_does_not_push_aside_what_waits() -> None:
     assert {read([send]).counter for send in later} == {read(event).counter}
     assert {send.kind for send in later} == {"retry"}
     deliver(node, gateway, later[-1:], 19 * PERIOD_MS)
-    assert node.picture is not None
-    assert node.picture.temperature_c == 2100
+    assert node.forecast is not None
+    assert node.forecast.temperature_c == 2100
 
 
 def test_a_sensor_that_recovered_clears_its_flag() -> None:
@@ -320,12 +320,12 @@ def test_the_battery_is_told(millivolts: int, battery: int, low: bool) -> None:
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_random_bytes_from_the_radio_change_nothing(noise: list[bytes]) -> None:
     node, _ = settled_node()
-    picture = node.picture
+    forecast = node.forecast
 
     for data in noise:
         assert node.receive(data, 1000) == []
 
-    assert (node.picture, node.link.rejected) == (picture, len(noise))
+    assert (node.forecast, node.link.rejected) == (forecast, len(noise))
 
 
 class Air:
@@ -380,11 +380,11 @@ class Air:
         self.send(self.node.receive(data, now_ms), now_ms)
         if self.node.is_settled and not was_settled:
             self.settlements += 1
-            assert same(self.node.picture, self.gateway.picture)
+            assert same(self.node.forecast, self.gateway.forecast)
 
 
-def same(held: Picture | None, believed: Picture | None) -> bool:
-    """Whether two pictures are the same but for their clocks."""
+def same(held: Forecast | None, believed: Forecast | None) -> bool:
+    """Whether two forecasts are the same but for their clocks."""
     assert held is not None
     assert believed is not None
     return held._replace(sampled_ms=0) == believed._replace(sampled_ms=0)
@@ -415,17 +415,17 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
         air.send(node.sample(now_ms, temperature, min(100.0, max(0.0, humidity))), now_ms)
 
         if node.is_settled:
-            assert node.picture is not None
-            assert gateway.picture is not None
-            assert same(node.picture, gateway.picture)
-            assert node.picture.at(now_ms) == gateway.picture.at(now_ms)
+            assert node.forecast is not None
+            assert gateway.forecast is not None
+            assert same(node.forecast, gateway.forecast)
+            assert node.forecast.at(now_ms) == gateway.forecast.at(now_ms)
 
     air._loss = 0.0
     air.until(150 * PERIOD_MS + 40 * 3_600_000)
     uplinks = [frames.decode_uplink(data, lambda node: KEY) for data in air.sent]
     events = {uplink.counter for uplink in uplinks if isinstance(uplink, Uplink) and uplink.flags & frames.EVENT}
     assert node.is_settled
-    assert same(node.picture, gateway.picture)
+    assert same(node.forecast, gateway.forecast)
     assert air.settlements > 0
     assert events <= gateway.readings.keys()
     assert len(node.link.backlog) == 0
@@ -445,13 +445,13 @@ def test_a_node_whose_tick_drifts_evaluates_what_the_gateway_does_once_it_knows_
         tick_ms = minute * PERIOD_MS
         true_ms = int(tick_ms / rate)
         temperature += chance.choice((0, 0, 0, 0, 0.03, -0.03))
-        was_settled = node.is_settled and node.picture is not None
+        was_settled = node.is_settled and node.forecast is not None
         sends = node.sample(tick_ms, temperature, 50.0)
         if was_settled and minute >= 1440:
-            assert gateway.picture is not None
+            assert gateway.forecast is not None
             assert node.sampled is not None
             compared += 1
-            different += node.sampled[2:4] != gateway.picture.at(true_ms)
+            different += node.sampled[2:4] != gateway.forecast.at(true_ms)
         for send in sends:
             ack = gateway.hear(send.data, true_ms + 300)
             assert ack is not None

@@ -1,4 +1,4 @@
-"""A model of node and gateway: whatever the radio and the power do, both ends hold the same plan once it is settled.
+"""A model of node and gateway: whatever the radio and the power do, both ends hold the same trend once it is settled.
 
 The node is the board's, the gateway's judgement is `gateway/node_state.py`; the radio between them loses, repeats,
 delays and reorders packets and acknowledgements as Hypothesis likes, the node sleeps and loses its power, the
@@ -11,7 +11,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aoii.core.forecast import PROVISIONED, Picture
+from aoii.core.forecast import PROVISIONED, Forecast
 from aoii.core.frames import EVENT, MAC_BYTES, Ack, NodeSettings, Rejected, Uplink, decode_uplink, encode_ack
 from aoii.core.link import Send
 from aoii.core.store import NUMBER_SLOTS, RamStore
@@ -28,8 +28,8 @@ HOUR_MS = 3_600_000
 IN_FLIGHT = 12
 
 
-def same(node: Picture, gateway: Picture) -> bool:
-    """Whether two pictures are the same but for their clocks."""
+def same(node: Forecast, gateway: Forecast) -> bool:
+    """Whether two forecasts are the same but for their clocks."""
     return node[:-1] == gateway[:-1]
 
 
@@ -168,10 +168,10 @@ class Model(RuleBasedStateMachine):
     # What must hold
 
     @invariant()
-    def both_ends_hold_the_same_plan_when_it_is_settled(self) -> None:
-        if self.node.is_settled and self.node.picture is not None:
+    def both_ends_hold_the_same_trend_when_it_is_settled(self) -> None:
+        if self.node.is_settled and self.node.forecast is not None:
             assert self.state is not None
-            assert same(self.node.picture, self.state.beliefs[0].picture)
+            assert same(self.node.forecast, self.state.forecasts[0].forecast)
 
     @invariant()
     def settings_that_the_node_uses_are_what_the_gateway_means_by_their_generation(self) -> None:
@@ -202,7 +202,7 @@ class Model(RuleBasedStateMachine):
         assert self.node.is_settled
         assert len(self.node.link.backlog) == 0
         assert self.submitted <= self.readings.keys()
-        self.both_ends_hold_the_same_plan_when_it_is_settled()
+        self.both_ends_hold_the_same_trend_when_it_is_settled()
 
 
 TestModel = Model.TestCase

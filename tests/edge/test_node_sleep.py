@@ -42,7 +42,7 @@ class Pair:
         assert self.sleeper.load(state)
         assert self.sleeper.dump() == state == self.awake.dump()
         assert self.sleeper.deadline_ms() == self.awake.deadline_ms()
-        assert (self.sleeper.picture, self.sleeper.settings) == (self.awake.picture, self.awake.settings)
+        assert (self.sleeper.forecast, self.sleeper.settings) == (self.awake.forecast, self.awake.settings)
         assert len(self.sleeper.link.backlog) == len(self.awake.link.backlog)
         return [send.data for send in sends]
 

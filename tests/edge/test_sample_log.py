@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from aoii.core import trigger
 from aoii.core.learner import Learner
-from aoii.edge.drivers.board_flash import Shelf
-from aoii.edge.sample_log import Journal
+from aoii.edge.drivers.board_flash import DoubleBuffer
+from aoii.edge.sample_log import SampleLog
 from parts.models import Disk
 
 EPSILON = (50, 300)
@@ -26,13 +26,13 @@ class Nights:
         self.replayed = 0
         self.lost = 0
 
-    def journal(self) -> Journal:
-        journal = Journal(*EPSILON, Learner, Shelf(self.disk, "learner"), self.breathe, self.page)
+    def journal(self) -> SampleLog:
+        journal = SampleLog(*EPSILON, Learner, DoubleBuffer(self.disk, "learner"), self.breathe, self.page)
         if self.state is not None:
             journal.load(self.state)
         return journal
 
-    def night(self, journal: Journal) -> None:
+    def night(self, journal: SampleLog) -> None:
         self.state = journal.dump()
         self.lost += journal.lost
 
@@ -62,26 +62,26 @@ def test_a_journal_that_sleeps_after_every_sample_is_the_learner_that_never_slep
         awake.observe(*sample)
         journal.observe(*sample)
         if number % 13 == 12:
-            assert journal.plan(0, 0) == awake.plan(0, 0)
+            assert journal.trend(0, 0) == awake.trend(0, 0)
         if number == 200:
             awake.retune(40, 250)
             journal.retune(40, 250)
         nights.night(journal)
 
     journal = nights.journal()
-    journal.plan(0, 0)
-    assert Shelf(nights.disk, "learner").load() == awake.dump()
+    journal.trend(0, 0)
+    assert DoubleBuffer(nights.disk, "learner").load() == awake.dump()
     assert nights.lost == 0
 
 
-def test_the_learner_sleeps_until_a_plan_is_wanted_or_the_page_is_full() -> None:
+def test_the_learner_sleeps_until_a_trend_is_wanted_or_the_page_is_full() -> None:
     nights = Nights(64)
     journal = nights.journal()
 
     for sample in samples(63):
         journal.observe(*sample)
     before = nights.replayed, nights.disk.writes
-    journal.plan(0, 0)
+    journal.trend(0, 0)
 
     assert before == (0, 0)
     assert (nights.replayed, nights.disk.writes) == (63, 1)
@@ -117,7 +117,7 @@ def test_after_a_power_cut_it_goes_on_from_the_flash_as_after_a_long_gap() -> No
         awake.observe(*sample)
         journal.observe(*sample)
 
-    assert journal.plan(0, 0) == awake.plan(0, 0)
+    assert journal.trend(0, 0) == awake.trend(0, 0)
 
 
 def test_after_a_power_cut_the_gateways_thresholds_find_what_was_learned_with_them() -> None:
@@ -126,20 +126,20 @@ def test_after_a_power_cut_the_gateways_thresholds_find_what_was_learned_with_th
     journal.retune(40, 250)
     for sample in samples(100):
         journal.observe(*sample)
-    journal.plan(0, 0)
-    learned = Shelf(nights.disk, "learner").load()
+    journal.trend(0, 0)
+    learned = DoubleBuffer(nights.disk, "learner").load()
 
     nights.state = None
     journal = nights.journal()
     journal.observe(2000, 5000, 1, None)  # before the gateway was heard
     journal.retune(40, 250)
     journal.observe(2000, 5000, 1, None)
-    journal.plan(0, 0)
+    journal.trend(0, 0)
 
     expected = Learner(40, 250)
     assert expected.load(learned)
     expected.observe(2000, 5000, 1000, None)
-    assert Shelf(nights.disk, "learner").load() == expected.dump()
+    assert DoubleBuffer(nights.disk, "learner").load() == expected.dump()
 
 
 def test_a_flash_that_lost_the_learner_costs_what_was_learned_and_is_counted() -> None:
@@ -151,12 +151,12 @@ def test_a_flash_that_lost_the_learner_costs_what_was_learned_and_is_counted() -
     nights.disk.files.clear()
 
     journal = nights.journal()
-    plan = journal.plan(0, 0)
+    trend = journal.trend(0, 0)
 
     fresh = Learner(*EPSILON)
     for sample in samples(20)[16:]:
         fresh.observe(*sample)
-    assert plan == fresh.plan(0, 0)
+    assert trend == fresh.trend(0, 0)
     assert journal.lost == 1
 
 

@@ -22,7 +22,7 @@ import pytest
 from aoii.broker.client import CONNECT_TIMEOUT_S
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import InputError
-from aoii.core.forecast import NodeSettings, Plan
+from aoii.core.forecast import NodeSettings, Trend
 from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.gateway import gateway as station
 from aoii.gateway import outbox
@@ -699,7 +699,7 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
         until(lambda: not any(part.is_running for part in gateway.parts()))
 
 
-def test_after_a_restart_the_picture_goes_on(
+def test_after_a_restart_the_forecast_goes_on(
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
     values = configured(
@@ -708,7 +708,7 @@ def test_after_a_restart_the_picture_goes_on(
     )  # fmt: skip
     with running(values) as gateway:
         wait_connected(gateway)
-        OwnNode(far).send(1, 1, plan=Plan(0, 100, 0, 0, 1), generation=0)
+        OwnNode(far).send(1, 1, trend=Trend(0, 100, 0, 0, 1), generation=0)
 
     with listening(values) as listener, running(values):
         rising = [listener.next("EST")["pred_t"] for _ in range(3)]

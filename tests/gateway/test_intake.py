@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii.core.errors import PeerError
+from aoii.core.errors import ProtocolError
 from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.intake import Kept, Ledger
 from aoii.gateway.legacy.old_node import Payload
@@ -108,7 +108,7 @@ def test_a_reading_that_contradicts_one_that_waits_is_counted_and_said_once(
     with opened(values) as (_, ledger):
         receiver = Receiver("/dev/absent", OLD, ledger, KeyRing(values.gateway.node_keys_file))
         ended: Future[Kept] = Future()
-        ended.set_exception(PeerError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
+        ended.set_exception(ProtocolError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
 
         for _ in range(3):
             receiver._answer_line(0.0, ended)

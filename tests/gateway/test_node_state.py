@@ -1,4 +1,4 @@
-"""Frames to events: the replay window, repetitions, settings by generation, and the picture of a node."""
+"""Frames to events: the replay window, repetitions, settings by generation, and the forecast of a node."""
 
 import json
 import random
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.core.forecast import HOLD, PROVISIONED, NodeSettings, Plan, estimate_pair
+from aoii.core.forecast import HOLD, PROVISIONED, NodeSettings, Trend, estimate_pair
 from aoii.core.frames import AGE_LIMIT_S, BACKFILL, EVENT, HEARTBEAT, Rejected, Uplink
 from aoii.gateway import node_state
 from aoii.gateway.events import Instant
@@ -17,7 +17,7 @@ from aoii.gateway.node_state import REPLAY_WINDOW, Accepted, NodeState, Repeated
 EPOCH = 3
 WANTED = NodeSettings(50, 300, 60, 3600, 0, 1)
 OTHER = NodeSettings(20, 150, 30, 600, 0, 1)
-TREND = Plan(3, 40, -5, -20, 1)
+TREND = Trend(3, 40, -5, -20, 1)
 SESSION = 11
 
 
@@ -29,7 +29,7 @@ def at(second: float, *, session: int = SESSION, synced: bool = True, boot_s: fl
 def uplink(frame: int, counter: int, temperature_c: int = 2150, flags: int = EVENT, **others: object) -> Uplink:
     fields: dict[str, object] = {
         "node": 7, "epoch": EPOCH, "frame": frame, "counter": counter, "age_s": 0, "temperature_c": temperature_c,
-        "humidity_c": 4000, "plan": HOLD, "flags": flags, "generation": 1, "battery": 0,
+        "humidity_c": 4000, "trend": HOLD, "flags": flags, "generation": 1, "battery": 0,
     }  # fmt: skip
     return Uplink(**(fields | others))
 
@@ -141,7 +141,7 @@ def test_the_same_counter_with_another_reading_is_not_swallowed() -> None:
     assert accepted(first.state, uplink(2, 1, 2300), at(30)).event is not None
 
 
-def test_backfill_is_an_event_and_leaves_the_picture_alone() -> None:
+def test_backfill_is_an_event_and_leaves_the_forecast_alone() -> None:
     first = accepted(None, uplink(1, 7), at(600))
 
     late = accepted(first.state, uplink(2, 3, 1500, BACKFILL, age_s=300), at(605))
@@ -151,7 +151,7 @@ def test_backfill_is_an_event_and_leaves_the_picture_alone() -> None:
     assert node_state.estimate(late.state, at(605)) == (21.5, 40.0)
 
 
-def test_an_event_that_was_overtaken_leaves_the_newer_picture_alone() -> None:
+def test_an_event_that_was_overtaken_leaves_the_newer_forecast_alone() -> None:
     state = accepted(None, uplink(5, 5, 2150), at(0)).state
 
     state = accepted(state, uplink(4, 4, 1000), at(1)).state
@@ -159,8 +159,8 @@ def test_an_event_that_was_overtaken_leaves_the_newer_picture_alone() -> None:
     assert node_state.estimate(state, at(1)) == (21.5, 40.0)
 
 
-def test_what_was_believed_is_the_plan_evaluated_at_the_samples_own_instant() -> None:
-    state = accepted(None, uplink(1, 1, plan=TREND), at(0)).state
+def test_what_was_believed_is_the_trend_evaluated_at_the_samples_own_instant() -> None:
+    state = accepted(None, uplink(1, 1, trend=TREND), at(0)).state
 
     event = accepted(state, uplink(2, 2, 2300, HEARTBEAT, age_s=5), at(605)).event
 
@@ -188,7 +188,7 @@ def test_an_event_tells_for_how_long_what_was_believed_was_held() -> None:
 
     held = [decision.event and decision.event.held_ms for decision in (first, second, late, earlier)]
 
-    assert held == [None, 45_000, 300_000, None]  # of before the first picture, and of what is forgotten, nobody knows
+    assert held == [None, 45_000, 300_000, None]  # of before the first forecast, and of what is forgotten, nobody knows
 
 
 def test_an_event_of_unknown_age_tells_nothing_about_the_past() -> None:
@@ -201,8 +201,8 @@ def test_an_event_of_unknown_age_tells_nothing_about_the_past() -> None:
 
 
 @pytest.mark.parametrize(("second", "steps"), [(29.9, 0), (30, 1), (89, 1), (91, 2), (6000, 100)])
-def test_the_picture_moves_on_by_whole_sampling_periods_of_elapsed_time(second: float, steps: int) -> None:
-    state = accepted(None, uplink(1, 1, plan=TREND), at(0)).state
+def test_the_forecast_moves_on_by_whole_sampling_periods_of_elapsed_time(second: float, steps: int) -> None:
+    state = accepted(None, uplink(1, 1, trend=TREND), at(0)).state
 
     temperature_c, humidity_c = estimate_pair(2150, 4000, TREND, 50, 300, steps)
 
@@ -218,16 +218,16 @@ def test_a_node_is_told_the_settings_until_its_frames_say_that_it_uses_them() ->
     assert [one.answer.settings for one in (first, second, third)] == [OTHER, OTHER, None]
 
 
-def test_changed_settings_are_a_new_generation_and_the_picture_keeps_those_it_was_made_with() -> None:
+def test_changed_settings_are_a_new_generation_and_the_forecast_keeps_those_it_was_made_with() -> None:
     state = accepted(None, uplink(1, 1, generation=0), at(0), WANTED).state
-    state = accepted(state, uplink(2, 2, generation=1, plan=TREND), at(60), WANTED).state
+    state = accepted(state, uplink(2, 2, generation=1, trend=TREND), at(60), WANTED).state
 
-    changed = accepted(state, uplink(3, 3, generation=1, plan=TREND), at(120), OTHER)
-    told = accepted(changed.state, uplink(4, 4, generation=2, plan=TREND), at(150), OTHER)
+    changed = accepted(state, uplink(3, 3, generation=1, trend=TREND), at(120), OTHER)
+    told = accepted(changed.state, uplink(4, 4, generation=2, trend=TREND), at(150), OTHER)
 
     assert (changed.answer.generation, changed.answer.settings) == (2, OTHER)
-    assert changed.state.beliefs[0].picture.settings == WANTED
-    assert told.state.beliefs[0].picture.settings == OTHER
+    assert changed.state.forecasts[0].forecast.settings == WANTED
+    assert told.state.forecasts[0].forecast.settings == OTHER
     assert told.answer.settings is None
     temperature_c, _ = estimate_pair(2150, 4000, TREND, OTHER.beta_t_c, OTHER.beta_h_c, 4)
     estimated = node_state.estimate(told.state, at(150 + 4 * OTHER.period_s))
@@ -253,21 +253,21 @@ def test_generations_come_round_without_ever_being_the_one_in_force() -> None:
         state = decision.state
 
 
-def test_plans_of_a_provisioned_node_are_read_with_the_protocols_defaults() -> None:
+def test_trends_of_a_provisioned_node_are_read_with_the_protocols_defaults() -> None:
     state = accepted(None, uplink(1, 1, generation=0), at(0), OTHER).state
 
-    assert state.beliefs[0].picture.settings == PROVISIONED
+    assert state.forecasts[0].forecast.settings == PROVISIONED
 
 
 def test_the_state_is_the_same_after_dump_and_load() -> None:
-    state = accepted(None, uplink(1, 1, plan=TREND, generation=0), at(0), OTHER).state
+    state = accepted(None, uplink(1, 1, trend=TREND, generation=0), at(0), OTHER).state
     state = accepted(state, uplink(2, 2, 1900), at(61.5)).state
 
     assert node_state.load(node_state.dump(state)) == state
 
 
 def test_a_state_of_an_earlier_version_is_read_with_the_defaults_of_the_settings_that_it_lacks() -> None:
-    state = accepted(None, uplink(1, 1, plan=TREND), at(0), OTHER).state
+    state = accepted(None, uplink(1, 1, trend=TREND), at(0), OTHER).state
     fields = json.loads(node_state.dump(state))
     fields["settings"] = [one and one[:4] for one in fields["settings"]]
     fields["beliefs"] = [[*belief[:4], belief[4][:4], *belief[5:]] for belief in fields["beliefs"]]
@@ -275,20 +275,20 @@ def test_a_state_of_an_earlier_version_is_read_with_the_defaults_of_the_settings
     loaded = node_state.load(json.dumps(fields).encode())
 
     meant = NodeSettings(*OTHER[:4], PROVISIONED.heartbeat_min_s, PROVISIONED.tau)
-    assert loaded.beliefs[0].picture.settings == meant
-    assert loaded.beliefs[0].picture.plan == TREND
+    assert loaded.forecasts[0].forecast.settings == meant
+    assert loaded.forecasts[0].forecast.trend == TREND
     assert [one for one in loaded.settings if one is not None] == [meant]
 
 
-def test_after_a_restart_the_wall_clock_tells_how_old_the_picture_is() -> None:
-    state = accepted(None, uplink(1, 1, plan=TREND, age_s=60), at(60)).state
+def test_after_a_restart_the_wall_clock_tells_how_old_the_forecast_is() -> None:
+    state = accepted(None, uplink(1, 1, trend=TREND, age_s=60), at(60)).state
     later = at(600, session=12, boot_s=555)
 
     temperature_c, humidity_c = estimate_pair(2150, 4000, TREND, 50, 300, 10)
 
     assert node_state.estimate(state, later) == (temperature_c / 100, humidity_c / 100)
     revived = node_state.revived(state, later)
-    assert revived.beliefs[0].picture.sampled_ms == later.elapsed_ms - 600_000
+    assert revived.forecasts[0].forecast.sampled_ms == later.elapsed_ms - 600_000
     assert node_state.revived(revived, at(700, session=12, boot_s=555)) is revived
 
 
@@ -300,8 +300,8 @@ def test_after_a_restart_the_wall_clock_tells_how_old_the_picture_is() -> None:
         (at(0), at(-600, session=12)),
     ],
 )
-def test_a_picture_of_unknown_age_counts_as_just_taken(kept: Instant, now: Instant) -> None:
-    state = accepted(None, uplink(1, 1, plan=TREND), kept).state
+def test_a_forecast_of_unknown_age_counts_as_just_taken(kept: Instant, now: Instant) -> None:
+    state = accepted(None, uplink(1, 1, trend=TREND), kept).state
 
     temperature_c, humidity_c = estimate_pair(2150, 4000, TREND, 50, 300, 0)
 
@@ -317,11 +317,11 @@ def test_a_clock_that_is_not_believed_is_told_with_the_event_and_never_gives_a_t
     assert (event.unix_ms, event.clock_synced) == (0, False)
 
 
-def test_only_so_many_pictures_are_kept() -> None:
+def test_only_so_many_forecasts_are_kept() -> None:
     state = None
     for number in range(50):
         state = accepted(state, uplink(number, number, 2000 + number), at(60 * number)).state
 
     assert state is not None
-    assert len(state.beliefs) == node_state.BELIEFS_KEPT
-    assert state == replace(state, beliefs=state.beliefs[: node_state.BELIEFS_KEPT])
+    assert len(state.forecasts) == node_state.BELIEFS_KEPT
+    assert state == replace(state, forecasts=state.forecasts[: node_state.BELIEFS_KEPT])

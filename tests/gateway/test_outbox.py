@@ -275,7 +275,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def the_window_holds(self) -> None:
-        assert len(self.outbox._flights) <= WINDOW
+        assert len(self.outbox._in_flight) <= WINDOW
 
     def teardown(self) -> None:
         """Heal everything: whatever is in the file must be published, and then the file is empty."""
@@ -288,7 +288,7 @@ class World(RuleBasedStateMachine):
             self.air = []
             self.now_ms += LAST_DEADLINE_MS
         assert not self.file
-        assert not self.outbox._flights
+        assert not self.outbox._in_flight
 
 
 TestWorld = World.TestCase

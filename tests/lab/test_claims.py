@@ -54,7 +54,7 @@ def found(held_out: list[tuple[str, list[Series], Prior]]) -> dict[tuple[str, st
     for file, all_series, weights in held_out:
         for entry in entries(
             [(file, all_series)],
-            ("send_on_delta", "plan"),
+            ("send_on_delta", "trend"),
             Options(prior=weights),
             lambda _: losses.Random(0.0, 0.0, ""),
         ):
@@ -65,9 +65,9 @@ def found(held_out: list[tuple[str, list[Series], Prior]]) -> dict[tuple[str, st
 def ratios(found: dict[tuple[str, str], dict[str, Entry]]) -> dict[tuple[str, str], float]:
     """Packets divided by send-on-delta's where there is enough to count."""
     return {
-        key: group["plan"].outcome.packets / group["send_on_delta"].outcome.packets
+        key: group["trend"].outcome.packets / group["send_on_delta"].outcome.packets
         for key, group in found.items()
-        if len(group["plan"].series) >= 500 and group["send_on_delta"].outcome.packets >= 15
+        if len(group["trend"].series) >= 500 and group["send_on_delta"].outcome.packets >= 15
     }
 
 
@@ -91,11 +91,11 @@ def test_never_worse_than_send_on_delta(found: dict[tuple[str, str], dict[str, E
 
 
 def test_a_third_of_what_the_older_installation_sent(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
-    assert found["reference_logs_1min.csv.gz", "mlp0.5"]["plan"].outcome.packets <= 0.35 * 419
+    assert found["reference_logs_1min.csv.gz", "mlp0.5"]["trend"].outcome.packets <= 0.35 * 419
 
 
 def test_never_wrong_without_loss(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
-    assert [key for key, group in found.items() if group["plan"].outcome.meter.wrong] == []
+    assert [key for key, group in found.items() if group["trend"].outcome.meter.wrong] == []
 
 
 def test_hardly_ever_wrong_when_a_tenth_is_lost_either_way(held_out: list[tuple[str, list[Series], Prior]]) -> None:
@@ -103,6 +103,6 @@ def test_hardly_ever_wrong_when_a_tenth_is_lost_either_way(held_out: list[tuple[
         if not file.startswith(("surfrad", "reference")):
             continue  # longer, and no different
         for entry in entries(
-            [(file, all_series)], ("plan",), Options(prior=weights), lambda s: losses.Random(0.1, 0.1, f"1/{s.node}")
+            [(file, all_series)], ("trend",), Options(prior=weights), lambda s: losses.Random(0.1, 0.1, f"1/{s.node}")
         ):
             assert entry.outcome.meter.wrong < 0.005 * len(entry.series)

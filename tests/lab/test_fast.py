@@ -16,7 +16,7 @@ ROWS, COLUMNS = np.tril_indices(FEATURES)
 
 def assert_equal(board: Learner, host: FastLearner) -> None:
     """Plans, weights and covariances are the same numbers."""
-    assert host.plan() == board.plan()
+    assert host.trend() == board.trend()
     assert bytes(host._weights) == bytes(board._weights)
     packed = np.array(board._covariance, dtype=np.float64).reshape(WINDOWS, PACKED)
     assert np.array_equal(host._full[:, ROWS, COLUMNS], packed, equal_nan=True)
@@ -27,7 +27,7 @@ def feed(samples: Sequence[Sample]) -> tuple[Learner, FastLearner]:
     for sample in samples:
         board.observe(*sample)
         host.observe(*sample)
-        assert host.plan() == board.plan()
+        assert host.trend() == board.trend()
     return board, host
 
 

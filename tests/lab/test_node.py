@@ -1,7 +1,7 @@
-"""That `plan` is what the node runs: the real node, its link and its frames, against the replay of the lab."""
+"""That `trend` is what the node runs: the real node, its link and its frames, against the replay of the lab."""
 
 from aoii.core import frames, trigger
-from aoii.core.forecast import Picture, Plan
+from aoii.core.forecast import Forecast, Trend
 from aoii.core.frames import Ack, NodeSettings, Uplink
 from aoii.core.learner import Learner
 from aoii.core.store import RamStore
@@ -32,7 +32,7 @@ def live(series: Series) -> tuple[list[bool], list[tuple[int, int]]]:
     """A node on a perfect radio: at which samples it spoke, and what a gateway believed after each."""
     node = Node(7, 1, KEY, SETTINGS, Clocked(0), RamStore(), lambda: 0.5, limits=trigger.Limits(-9000, 9000, 0, 20000))
     spoke, believed = [], []
-    picture: Picture | None = None
+    forecast: Forecast | None = None
     for minute, (t, h) in enumerate(zip(series.temperature_c, series.humidity_c, strict=True)):
         now_ms = 60_000 * minute
         sends = node.sample(now_ms, t / 100, h / 100)
@@ -40,33 +40,33 @@ def live(series: Series) -> tuple[list[bool], list[tuple[int, int]]]:
         for send in sends:
             uplink = frames.decode_uplink(send.data, lambda node: KEY)
             assert isinstance(uplink, Uplink)
-            picture = Picture(uplink.temperature_c, uplink.humidity_c, uplink.plan, SETTINGS, now_ms)
+            forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, SETTINGS, now_ms)
             told = None if uplink.generation else SETTINGS
             ack = Ack(7, 1, uplink.frame, 1_451_606_400 + 60 * minute, 0, 1, told)
             node.receive(frames.encode_ack(ack, KEY), now_ms)
-        assert picture is not None
-        believed.append(picture.at(now_ms))
+        assert forecast is not None
+        believed.append(forecast.at(now_ms))
     return spoke, believed
 
 
 def test_the_node_sends_what_the_lab_says_and_the_gateway_believes_it() -> None:
     (day,) = recordings.load()
-    plan = next(policy for policy in POLICIES if policy.name == "plan")
+    trend = next(policy for policy in POLICIES if policy.name == "trend")
 
-    outcome = replay(day, plan, Options(), losses.Random(0.0, 0.0, ""))
+    outcome = replay(day, trend, Options(), losses.Random(0.0, 0.0, ""))
     spoke, believed = live(day)
 
     assert spoke == outcome.sent
     assert believed == outcome.estimates
 
 
-def test_every_plan_of_the_day_fits_into_a_frame() -> None:
+def test_every_trend_of_the_day_fits_into_a_frame() -> None:
     (day,) = recordings.load()
     learner = Learner(50, 300)
 
     for minute, (t, h) in enumerate(zip(day.temperature_c, day.humidity_c, strict=True)):
         learner.observe(t, h, 1, 60_000 * minute)
-        plan = learner.plan()
+        trend = learner.trend()
 
-        assert isinstance(plan, Plan)
-        assert all(-128 <= value <= 127 for value in plan)
+        assert isinstance(trend, Trend)
+        assert all(-128 <= value <= 127 for value in trend)

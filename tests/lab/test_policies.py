@@ -52,7 +52,7 @@ def test_the_command_line_lists_the_policies_that_exist() -> None:
 
 
 @every_sender_on_violation
-def test_without_loss_the_picture_is_never_wrong(policy: Policy) -> None:
+def test_without_loss_the_forecast_is_never_wrong(policy: Policy) -> None:
     outcome = replay(shipped(), policy, OPTIONS, QUIET)
 
     assert outcome.meter.wrong == 0
@@ -69,8 +69,8 @@ def test_the_same_replay_gives_the_same_outcome(policy: Policy) -> None:
 
 
 @every_policy
-def test_two_pictures_with_the_same_packets_agree_and_a_copy_goes_its_own_way(policy: Policy) -> None:
-    node, one, other = policy.node(WORLD), policy.picture(WORLD), policy.picture(WORLD)
+def test_two_forecasts_with_the_same_packets_agree_and_a_copy_goes_its_own_way(policy: Policy) -> None:
+    node, one, other = policy.node(WORLD), policy.forecast(WORLD), policy.forecast(WORLD)
     chance = random.Random(3)
     reading = (2000, 5000)
 
@@ -90,12 +90,12 @@ def test_two_pictures_with_the_same_packets_agree_and_a_copy_goes_its_own_way(po
 
 
 @every_policy
-def test_a_picture_is_empty_until_it_hears_and_right_when_it_does(policy: Policy) -> None:
-    node, picture = policy.node(WORLD), policy.picture(WORLD)
+def test_a_forecast_is_empty_until_it_hears_and_right_when_it_does(policy: Policy) -> None:
+    node, forecast = policy.node(WORLD), policy.forecast(WORLD)
 
-    before = picture.advance(1, 0)
+    before = forecast.advance(1, 0)
     node.observe((2000, 5000), 1, 0)
-    after = picture.receive(node.content())
+    after = forecast.receive(node.content())
 
     assert before is None
     assert abs(after[0] - 2000) < 50
@@ -122,14 +122,14 @@ def test_gaps_short_and_long_do_no_harm(policy: Policy) -> None:
     assert outcome.sent[120]
 
 
-@pytest.mark.parametrize("name", ["send_on_delta", "damped", "nlms", "kalman", "plan"])
+@pytest.mark.parametrize("name", ["send_on_delta", "damped", "nlms", "kalman", "trend"])
 def test_what_stands_still_needs_one_packet(name: str) -> None:
     policy = next(policy for policy in POLICIES if policy.name == name)
 
     assert replay(made([(2000, 5000)] * 500), policy, OPTIONS, QUIET).packets == 1
 
 
-@pytest.mark.parametrize("name", ["dbp", "nlms", "kalman", "plan"])
+@pytest.mark.parametrize("name", ["dbp", "nlms", "kalman", "trend"])
 def test_a_line_needs_fewer_packets_than_holding(name: str) -> None:
     policy = next(policy for policy in POLICIES if policy.name == name)
     line = made([(2000 + 7 * k, 5000 - 3 * k) for k in range(900)])
@@ -169,13 +169,13 @@ def test_the_derivative_goes_through_the_means_of_the_edges() -> None:
 
 def test_the_kalman_filter_settles_where_its_equations_say() -> None:
     """With a packet at every sample the variance of the value converges to the root of the Riccati equation."""
-    picture = Kalman(WORLD)
+    forecast = Kalman(WORLD)
     for _ in range(2000):
-        picture.advance(1, 0)
-        picture.receive(Content((2000, 5000)))
+        forecast.advance(1, 0)
+        forecast.receive(Content((2000, 5000)))
 
-    vv, vt, tt = picture._spread[0]
-    (q, r) = picture._noise[0]
+    vv, vt, tt = forecast._spread[0]
+    (q, r) = forecast._noise[0]
     pv, pt, pq = vv + 2 * vt + tt, vt + tt, tt + q  # one step ahead
 
     assert pv - pv * pv / (pv + r) == pytest.approx(vv)
@@ -184,13 +184,13 @@ def test_the_kalman_filter_settles_where_its_equations_say() -> None:
 
 
 def test_the_perceptron_steps_down_its_error() -> None:
-    picture = next(policy for policy in POLICIES if policy.name == "mlp").picture(WORLD)
+    forecast = next(policy for policy in POLICIES if policy.name == "mlp").forecast(WORLD)
     node = next(policy for policy in POLICIES if policy.name == "mlp").node(WORLD)
     errors = []
     for _ in range(300):
-        believed = picture.advance(1, 0)
+        believed = forecast.advance(1, 0)
         node.observe((2200, 3000), 1, 0)
-        picture.receive(node.content())
+        forecast.receive(node.content())
         errors.append(abs(believed[0] - 2200) if believed else 10**6)
 
     assert errors[-1] < 10
@@ -198,4 +198,4 @@ def test_the_perceptron_steps_down_its_error() -> None:
 
 def test_the_perceptron_needs_weights() -> None:
     with pytest.raises(InputError, match="pretrain --model mlp"):
-        next(policy for policy in POLICIES if policy.name == "mlp").picture(World((50, 300)))
+        next(policy for policy in POLICIES if policy.name == "mlp").forecast(World((50, 300)))

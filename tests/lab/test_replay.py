@@ -77,14 +77,14 @@ class Script:
 
 
 def test_a_packet_that_is_lost_is_sent_again_at_once() -> None:
-    outcome = replay(made([2000] * 5), policy("plan"), Options(), Script(ups="001"))
+    outcome = replay(made([2000] * 5), policy("trend"), Options(), Script(ups="001"))
 
     assert (outcome.events, outcome.retries, outcome.acks) == (1, 2, 1)
     assert outcome.meter.wrong == 0
 
 
 def test_an_acknowledgement_that_is_lost_costs_a_resend_and_nothing_else() -> None:
-    outcome = replay(made([2000] * 5), policy("plan"), Options(), Script(downs="01"))
+    outcome = replay(made([2000] * 5), policy("trend"), Options(), Script(downs="01"))
 
     assert (outcome.events, outcome.retries, outcome.acks) == (1, 1, 2)
     assert outcome.meter.wrong == 0
@@ -103,7 +103,7 @@ def test_when_all_tries_are_in_vain_the_next_sample_is_sent() -> None:
 
 def test_a_reading_in_time_after_a_silent_gateway_is_still_sent_because_nobody_answered() -> None:
     """All acknowledgements of the first packet are lost: the node cannot know that the gateway has it."""
-    outcome = replay(made([2000] * 4), policy("plan"), Options(), Script(downs="0" * (1 + RESENDS)))
+    outcome = replay(made([2000] * 4), policy("trend"), Options(), Script(downs="0" * (1 + RESENDS)))
 
     assert outcome.sent == [True, True, False, False]
     assert outcome.meter.wrong == 0
@@ -121,8 +121,8 @@ def test_the_perceptron_is_sent_once_and_taken_for_received() -> None:
 
 
 @pytest.mark.parametrize("loss", [0.1, 0.3])
-def test_plans_survive_loss_in_both_directions(loss: float) -> None:
-    outcome = replay(shipped(), policy("plan"), Options(), losses.Random(loss, loss, "1"))
+def test_trends_survive_loss_in_both_directions(loss: float) -> None:
+    outcome = replay(shipped(), policy("trend"), Options(), losses.Random(loss, loss, "1"))
 
     assert outcome.meter.wrong <= 0.005 * len(outcome.sent)
     assert outcome.retries > 0
@@ -178,7 +178,7 @@ def found(loss: float, *names: str) -> list[Entry]:
 
 @pytest.mark.parametrize("loss", [0.0, 0.4])
 def test_every_figure_follows_from_the_trace(loss: float) -> None:
-    for entry in found(loss, "periodic_equal", "send_on_delta", "plan"):
+    for entry in found(loss, "periodic_equal", "send_on_delta", "trend"):
         figures, rows = entry.figures(Options()), list(trace(entry))
         errors = [
             (abs(float(t) - float(et)), abs(float(h) - float(eh))) if et else (float("inf"), float("inf"))
@@ -199,7 +199,7 @@ def test_every_figure_follows_from_the_trace(loss: float) -> None:
 
 
 def test_the_figures_are_the_promised_ones_in_order() -> None:
-    (entry,) = found(0.0, "plan")
+    (entry,) = found(0.0, "trend")
 
     figures = entry.figures(Options())
 
@@ -207,11 +207,11 @@ def test_the_figures_are_the_promised_ones_in_order() -> None:
     assert (figures["file"], figures["node"], figures["days"]) == ("folder/day.csv.gz", "day", 1.0)
 
 
-def test_policies_come_in_their_order_and_the_equal_one_sends_as_often_as_plan() -> None:
-    both = found(0.0, "periodic_equal", "plan")
+def test_policies_come_in_their_order_and_the_equal_one_sends_as_often_as_trend() -> None:
+    both = found(0.0, "periodic_equal", "trend")
     alone = found(0.0, "periodic_equal")
 
-    assert [entry.policy.name for entry in both] == ["periodic_equal", "plan"]
+    assert [entry.policy.name for entry in both] == ["periodic_equal", "trend"]
     assert both[0].outcome.packets == both[1].outcome.packets == alone[0].outcome.packets
 
 
@@ -219,10 +219,10 @@ def test_a_trace_has_an_empty_estimate_until_the_gateway_hears() -> None:
     series = made([2000] * 2)
     outcome = Outcome(estimates=[None, (2001, 5003)], sent=[True, True])
 
-    first, second = trace(Entry("f", "n", policy("plan"), series, outcome, Bounds(series, [0], (50, 300))))
+    first, second = trace(Entry("f", "n", policy("trend"), series, outcome, Bounds(series, [0], (50, 300))))
 
-    assert first == ("0", "n", "plan", "20.00", "50.00", "", "", "1")
-    assert second == ("1", "n", "plan", "20.00", "50.00", "20.01", "50.03", "1")
+    assert first == ("0", "n", "trend", "20.00", "50.00", "", "", "1")
+    assert second == ("1", "n", "trend", "20.00", "50.00", "20.01", "50.03", "1")
 
 
 def test_readings_below_zero_keep_their_sign() -> None:
@@ -230,6 +230,6 @@ def test_readings_below_zero_keep_their_sign() -> None:
 
     series = made([-5])
 
-    (row,) = trace(Entry("f", "n", policy("plan"), series, outcome, Bounds(series, [0], (50, 300))))
+    (row,) = trace(Entry("f", "n", policy("trend"), series, outcome, Bounds(series, [0], (50, 300))))
 
     assert row[3] == row[5] == "-0.05"

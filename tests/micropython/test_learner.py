@@ -12,13 +12,13 @@ from aoii.core.learner import Learner
 with open("/input/vectors/learner.json") as file:
     case = json.load(file)
 learner = Learner(case["epsilon_c"][0], case["epsilon_c"][1])
-plans = []
+trends = []
 def step():
-    for sample in case["samples"][len(plans) : len(plans) + 2]:
+    for sample in case["samples"][len(trends) : len(trends) + 2]:
         learner.observe(sample[0], sample[1], sample[2], sample[3])
-        plans.append(list(learner.plan(0, 0)))
+        trends.append(list(learner.trend(0, 0)))
 def result():
-    return plans, binascii.hexlify(hashlib.sha256(learner.dump()).digest()).decode()
+    return trends, binascii.hexlify(hashlib.sha256(learner.dump()).digest()).decode()
 """
 
 SLEEP = """
@@ -33,7 +33,7 @@ def step():
 def result():
     woken = Learner(50, 300)
     loaded = woken.load(awake.dump())
-    return loaded, woken.dump() == awake.dump(), list(woken.plan(0, 0)) == list(awake.plan(0, 0))
+    return loaded, woken.dump() == awake.dump(), list(woken.trend(0, 0)) == list(awake.trend(0, 0))
 """
 
 HEAP = """
@@ -67,7 +67,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 def test_micropython_learns_the_golden_trace_to_the_bit(board: Board) -> None:
     case = json.loads((TESTS / "vectors" / "learner.json").read_text(encoding="utf-8"))
 
-    assert board.run(LEARN, steps=len(case["samples"]) // 2) == [case["plans"], case["state"]]
+    assert board.run(LEARN, steps=len(case["samples"]) // 2) == [case["trends"], case["state"]]
 
 
 def test_a_board_that_slept_goes_on_as_if_it_had_been_awake(board: Board) -> None:

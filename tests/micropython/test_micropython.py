@@ -100,7 +100,7 @@ def test_a_long_life_on_a_bad_radio_is_the_same_on_both_interpreters(
 
 def test_a_vector_that_is_not_met_fails_there_too(board: Board) -> None:
     case = {"arguments": [2000, 0, 0, 0, 50, 0], "estimate_c": 2001}
-    code = f"from vectors import replay\ndef result():\n    return replay.replay('plan', [{case!r}])"
+    code = f"from vectors import replay\ndef result():\n    return replay.replay('trend', [{case!r}])"
 
     assert board.run(code) != []
 

@@ -11,7 +11,7 @@ from aoii.server.db import Column
 from aoii.web import pipeline_health
 from aoii.web.fleet import STATES
 from aoii.web.history import envelope
-from aoii.web.points import Belief, Packet, Sample
+from aoii.web.points import EstimatePoint, Packet, Sample
 from aoii.web.subscribers import short
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ def test_the_modules_of_the_page_do_what_their_tests_say() -> None:
 def test_rows_get_the_names_that_the_server_means() -> None:
     rows = {
         "samples": short([Sample(1, 2.0, 3.0, 4.0, 5.0, sent=True, heartbeat=False)]),
-        "beliefs": short([Belief(1, 2.0, 3.0)]),
+        "beliefs": short([EstimatePoint(1, 2.0, 3.0)]),
         "packets": short([Packet(1, 2.0, 3.0, 4.0, 5.0, "event", 1, (6, 7))]),
     }
 

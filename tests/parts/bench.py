@@ -1,7 +1,7 @@
 """The drivers on the models of their parts: a script of what happens and what came of it, for both interpreters."""
 
-from aoii.core.errors import WorldError
-from aoii.edge.drivers.board_flash import Shelf
+from aoii.core.errors import UnavailableError
+from aoii.edge.drivers.board_flash import DoubleBuffer
 from aoii.edge.drivers.board_radio import Air, Radio, airtime_ms
 from aoii.edge.drivers.board_sensor import Aht20, Battery
 from parts import models
@@ -29,8 +29,8 @@ def radio(air: Air) -> "list[Any]":
     chip = models.Sx127x(clock, sent.append)
     driver = Radio(chip.spi, chip.select, chip.reset, clock, air)
     found = [list(chip.registers[1:64]), airtime_ms(air, 32), driver.send(bytes(range(32))), clock.now_ms()]
-    clock.plan(clock.now_ms() + 300, lambda: chip.arrive(b"damaged", -90, 3, False))
-    clock.plan(clock.now_ms() + 700, lambda: chip.arrive(b"\x00\xffwhole", -117, -8))
+    clock.trend(clock.now_ms() + 300, lambda: chip.arrive(b"damaged", -90, 3, False))
+    clock.trend(clock.now_ms() + 700, lambda: chip.arrive(b"\x00\xffwhole", -117, -8))
     packet = driver.receive(2000)
     if packet is not None:
         found += [packet.data.hex(), packet.rssi_dbm, packet.snr_db]
@@ -49,7 +49,7 @@ def silent_radio() -> str:
     chip.version = 0
     try:
         Radio(chip.spi, chip.select, None, clock)
-    except WorldError as error:
+    except UnavailableError as error:
         return str(error)
     return ""
 
@@ -76,7 +76,7 @@ def sensor() -> "list[Any]":
 
 
 def flash() -> "list[Any]":
-    """A shelf whose writing is cut at any place."""
+    """A buffer whose writing is cut at any place."""
     found: list[Any] = []
     for cut_at in range(4):
         for share in range(5):
@@ -84,9 +84,9 @@ def flash() -> "list[Any]":
             disk.cut_at, disk.cut_share = cut_at, share
             try:
                 for number in range(4):
-                    Shelf(disk, "learner").save(bytes((number + 65,)) * 300)
+                    DoubleBuffer(disk, "learner").save(bytes((number + 65,)) * 300)
             except models.PowerCut:
                 pass
-            content = Shelf(disk, "learner").load()
+            content = DoubleBuffer(disk, "learner").load()
             found.append([content[:1].decode(), len(content)])
     return found

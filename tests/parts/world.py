@@ -6,15 +6,15 @@ The same source runs on CPython and on MicroPython.
 import hashlib
 
 from aoii.core import frames
-from aoii.core.forecast import NodeSettings, Plan
+from aoii.core.forecast import NodeSettings, Trend
 from aoii.core.frames import Rejected
 from aoii.core.link import TIMING
-from aoii.edge.drivers.board_flash import FlashStore, Pillow, Shelf
+from aoii.edge.drivers.board_flash import DoubleBuffer, FlashStore, SleepStore
 from aoii.edge.drivers.board_node import Parts, Station
 from aoii.edge.drivers.board_radio import Radio
 from aoii.edge.drivers.board_sensor import Aht20, Battery
 from aoii.edge.node import Node
-from aoii.edge.sample_log import Journal
+from aoii.edge.sample_log import SampleLog
 from gateway_twin import GatewayTwin
 from parts import models
 from vectors.replay import Chance
@@ -50,9 +50,9 @@ class Counting:
         steps = 17 if self._sum == 1 else steps  # the first sample stands alone
         self._sum = (self._sum * 31 + temperature_c * 7 + humidity_c * 3 + min(steps, 17) + day) & 0xFFFFFF
 
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
+    def trend(self, error_t_c: int, error_h_c: int) -> Trend:
         level, slope = self._sum % 15 - 7, self._sum // 16 % 41 - 20
-        return Plan(level, slope, -level, -slope, 1)
+        return Trend(level, slope, -level, -slope, 1)
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
         self._epsilon, self._sum = (epsilon_t_c, epsilon_h_c), 1
@@ -164,16 +164,20 @@ class World:
         self.model = self._make(SETTINGS.beta_t_c, SETTINGS.beta_h_c)
         self.journal = None
         if self._is_deep:
-            shelf = Shelf(self.disk, "learner")
-            self.journal = Journal(SETTINGS.beta_t_c, SETTINGS.beta_h_c, self._make, shelf, self._breathe, self._page)
+            buffer = DoubleBuffer(self.disk, "learner")
+            self.journal = SampleLog(
+                SETTINGS.beta_t_c, SETTINGS.beta_h_c, self._make, buffer, self._breathe, self._page
+            )
         predictor: Predictor = self.model if self.journal is None else self.journal
         store = FlashStore(self.disk)
         self.node = Node(7, 1, KEY, SETTINGS, predictor, store, self._random, TIMING)
         radio = Radio(self.chip.spi, self.chip.select, self.chip.reset, self.clock)
         sensor = Aht20(self.aht20, self.clock)
         battery = Battery(models.Adc(1_900_000), 2000)
-        self.pillow = Pillow(self.rtc, Shelf(self.disk, "pillow"), self._rtc_bytes)
-        parts = Parts(self.clock, radio, sensor, battery, None, self.pillow, self._breathe, _no_heap, self.said.append)
+        self.sleep_store = SleepStore(self.rtc, DoubleBuffer(self.disk, "sleep_store"), self._rtc_bytes)
+        parts = Parts(
+            self.clock, radio, sensor, battery, None, self.sleep_store, self._breathe, _no_heap, self.said.append
+        )
         return Station(7, self.node, self.journal, parts)
 
     def _breathe(self) -> None:
@@ -193,7 +197,7 @@ class World:
         answer = self.gateway.hear(data, now_ms)
         if answer is not None and not answer_is_lost:
             at_ms = now_ms + REPLY_MS + self.chip.airtime_ms(len(answer))
-            self.clock.plan(at_ms, lambda: self._arrive(answer))
+            self.clock.trend(at_ms, lambda: self._arrive(answer))
 
     def _arrive(self, data: bytes) -> None:
         self.chip.arrive(data, RSSI_DBM, SNR_DB)

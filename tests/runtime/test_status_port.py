@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics, status_port
 from servers import free_port
 
@@ -46,7 +46,7 @@ def test_a_taken_port_is_an_error_that_says_what_to_do() -> None:
     first = status_port.serve("gateway", port, dict, dict)
     assert first is not None
 
-    with pytest.raises(WorldError, match="set another one, or 0"):
+    with pytest.raises(UnavailableError, match="set another one, or 0"):
         status_port.serve("gateway", port, dict, dict)
     first.shutdown()
     first.server_close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii.core.errors import ProgramError
+from aoii.core.errors import InternalError
 from aoii.server.circuit_breaker import ANSWERED, FAILED, RULES, STORED, CircuitBreaker
 
 
@@ -53,5 +53,5 @@ def test_the_breaker_tells_changes_from_repetitions() -> None:
 
 
 def test_an_insert_while_the_breaker_is_open_is_an_error_of_ours() -> None:
-    with pytest.raises(ProgramError):
+    with pytest.raises(InternalError):
         CircuitBreaker(max_retries=5).handle(STORED)

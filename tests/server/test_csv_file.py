@@ -16,7 +16,7 @@ import pytest
 
 from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
-from aoii.core.errors import InputError, WorldError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, station
 from aoii.server import csv_file, mqtt_to_csv
 from aoii.server.csv_file import COLUMNS, CsvFile, CsvRow
@@ -185,9 +185,9 @@ def test_a_full_disk_is_waited_for_and_nothing_is_torn_or_doubled(path: Path) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
         try:
             rows = [row(number) for number in range(2, 10)] + [to_row(ESTIMATE, b"")]
-            with pytest.raises(WorldError, match="make room"):
+            with pytest.raises(UnavailableError, match="make room"):
                 file.append(rows)
-            with pytest.raises(WorldError, match="make room"):
+            with pytest.raises(UnavailableError, match="make room"):
                 file.append(rows)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

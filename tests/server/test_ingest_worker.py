@@ -7,7 +7,7 @@ import pytest
 
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letters.store import DeadLetters
@@ -42,13 +42,13 @@ class RefusingLetters(DeadLetters):
 
     def add(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
         if not self.has_opened:
-            raise WorldError("full")
+            raise UnavailableError("full")
         super().add(readings, reason, detail)
 
     def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         if not self.has_opened:
             self.refusals += 1
-            raise WorldError("full")
+            raise UnavailableError("full")
         super().add_unreadable(payloads)
 
 
@@ -171,7 +171,7 @@ def test_dead_letters_that_cannot_be_read_are_said_once(
     database: Database, letters: RefusingLetters, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
-        raise WorldError("unreadable")
+        raise UnavailableError("unreadable")
 
     monkeypatch.setattr(letters, "waiting", fail)
     monkeypatch.setattr(letters, "counts", fail)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.messages import DeliveryStatus, Reading
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
@@ -191,7 +191,7 @@ def test_what_the_dead_letters_refuse_has_no_delivery(letters: DeadLetters, monk
     insert(database, letters, [a_reading(1)])
 
     def refuse(readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
-        raise WorldError("full")
+        raise UnavailableError("full")
 
     monkeypatch.setattr(letters, "add", refuse)
     rows = [a_reading(1, actual_t=30.0), a_reading(2, actual_t=99.0), a_reading(3)]

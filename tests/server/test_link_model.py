@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading, payload_digest
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints
 from aoii.server import inbox as inbox_module
 from aoii.server import ingest, subscription
@@ -103,7 +103,7 @@ class Letters(DeadLetters):
 
     def _refuse(self) -> None:
         if self.is_full:
-            raise WorldError("full")
+            raise UnavailableError("full")
 
 
 class Connection:

@@ -34,7 +34,7 @@ def signed(direction: bytes, body: bytes, key: bytes = KEY) -> str:
     return (body + hmac.new(key, direction + body, hashlib.sha256).digest()[:6]).hex()
 
 
-def plan_cases() -> list[Case]:
+def trend_cases() -> list[Case]:
     """Exact fractions, except for the documented rounding of the table of the trend."""
     table = [Fraction(0)]
     for _ in range(3000):
@@ -55,7 +55,7 @@ def plan_cases() -> list[Case]:
 
 
 UPLINKS: list[tuple[str, list[int], list[int], list[int]]] = [
-    # name; node, epoch, frame, counter, age, temperature, humidity; plan; flags, generation, battery
+    # name; node, epoch, frame, counter, age, temperature, humidity; trend; flags, generation, battery
     ("first contact", [7, 1, 1, 1, 0, 2135, 4520], [0, 0, 0, 0, 0], [1, 0, 0]),
     ("event with a trend below zero", [7, 1, 258, 200, 0, -512, 8801], [-3, 12, 4, -9, 1], [1, 3, 140]),
     ("heartbeat, low battery", [7, 1, 259, 201, 0, 2140, 4490], [0, 5, 0, -2, 1], [2 | 16, 3, 118]),
@@ -72,15 +72,15 @@ UPLINKS: list[tuple[str, list[int], list[int], list[int]]] = [
 
 def uplink_cases() -> list[Case]:
     cases: list[Case] = []
-    for name, numbers, plan, rest in UPLINKS:
+    for name, numbers, trend, rest in UPLINKS:
         node, epoch, frame, counter, age_s, temperature_c, humidity_c = numbers
         flags, generation, battery = rest
-        body = bytes((0x10 | plan[4],)) + struct.pack("<HHII", node, epoch, frame, counter)
-        body += age_s.to_bytes(3, "little") + struct.pack("<hH4b", temperature_c, humidity_c, *plan[:4])
+        body = bytes((0x10 | trend[4],)) + struct.pack("<HHII", node, epoch, frame, counter)
+        body += age_s.to_bytes(3, "little") + struct.pack("<hH4b", temperature_c, humidity_c, *trend[:4])
         body += bytes((flags | generation << 5, battery))
         names = ("node", "epoch", "frame", "counter", "age_s", "temperature_c", "humidity_c")
         fields: Case = dict(zip(names, numbers, strict=True))
-        fields |= {"plan": plan, "flags": flags, "generation": generation, "battery": battery}
+        fields |= {"trend": trend, "flags": flags, "generation": generation, "battery": battery}
         cases.append({"name": name, "key": KEY.hex(), "fields": fields, "bytes": signed(b"U", body)})
     good = bytes.fromhex(cases[0]["bytes"])
     for reason, data in (
@@ -91,7 +91,7 @@ def uplink_cases() -> list[Case]:
         ("mac", (good[:16] + b"\x58" + good[17:]).hex()),
         ("mac", signed(b"D", good[:26])),
         ("mac", signed(b"U", good[:26], bytes(16))),
-        ("plan", signed(b"U", b"\x12" + good[1:26])),
+        ("trend", signed(b"U", b"\x12" + good[1:26])),
         ("flags", signed(b"U", good[:24] + b"\x03" + good[25:26])),
     ):
         cases.append({"name": f"refused: {reason}", "key": KEY.hex(), "bytes": data, "reason": reason})
@@ -253,18 +253,18 @@ def learner_case() -> Case:
         for i in range(900, 1140)
     ]
     learner = Learner(50, 300)
-    plans = []
+    trends = []
     for sample in samples:
         learner.observe(*sample)
-        plans.append(list(learner.plan()))
+        trends.append(list(learner.trend()))
     state = hashlib.sha256(learner.dump()).hexdigest()
-    return {"epsilon_c": [50, 300], "samples": samples, "plans": plans, "state": state}
+    return {"epsilon_c": [50, 300], "samples": samples, "trends": trends, "state": state}
 
 
 def main() -> None:
     uplinks, acks = uplink_cases(), ack_cases()
     vectors = {
-        "plan": plan_cases(),
+        "trend": trend_cases(),
         "uplinks": uplinks,
         "acks": acks,
         "stream": stream_cases(bytes.fromhex(uplinks[1]["bytes"]), bytes.fromhex(acks[0]["bytes"])),

@@ -7,7 +7,7 @@ file.
 import hashlib
 
 from aoii.core import frames, link, stream
-from aoii.core.forecast import Plan, estimate
+from aoii.core.forecast import Trend, estimate
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
 from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
@@ -19,12 +19,12 @@ if MYPY:
     Case = dict[str, Any]
     Json = list[Any]
 
-FILES = ("plan", "uplinks", "acks", "stream", "link", "node")
+FILES = ("trend", "uplinks", "acks", "stream", "link", "node")
 
 
 def replay(name: str, cases: "list[Case]") -> list[str]:
     """The differences between the cases of a file and what this interpreter makes of them."""
-    check = {"plan": _plan, "uplinks": _uplink, "acks": _ack, "stream": _stream, "link": _script, "node": _life}[name]
+    check = {"trend": _trend, "uplinks": _uplink, "acks": _ack, "stream": _stream, "link": _script, "node": _life}[name]
     return [f"{case.get('name', case)}: {problem}" for case in cases for problem in check(case)]
 
 
@@ -32,14 +32,14 @@ def _differs(what: str, expected: object, actual: object) -> list[str]:
     return [] if expected == actual else [f"{what} is {actual}, expected {expected}"]
 
 
-def _plan(case: "Case") -> list[str]:
+def _trend(case: "Case") -> list[str]:
     return _differs("estimate", case["estimate_c"], estimate(*case["arguments"]))
 
 
 def uplink_of(fields: "Case") -> Uplink:
     """An uplink from its JSON form."""
     values = [fields[name] for name in ("node", "epoch", "frame", "counter", "age_s", "temperature_c", "humidity_c")]
-    return Uplink(*(values + [Plan(*fields["plan"])] + [fields[name] for name in ("flags", "generation", "battery")]))
+    return Uplink(*(values + [Trend(*fields["trend"])] + [fields[name] for name in ("flags", "generation", "battery")]))
 
 
 def ack_of(fields: "Case") -> Ack:
@@ -98,7 +98,7 @@ def _stream(case: "Case") -> list[str]:
 
 
 class Chance:
-    """Numbers in [0, 1) with eight bits, which single precision multiplies without loss."""
+    """CounterAllocator in [0, 1) with eight bits, which single precision multiplies without loss."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed
@@ -134,8 +134,8 @@ def do_link(machine: link.Link, step: "Case") -> "Case":
     at_ms = step["at_ms"]
     settled = None
     if step["do"] == "submit":
-        temperature_c, humidity_c, plan = step["reading"]
-        machine.submit(step["kind"], temperature_c, humidity_c, Plan(*plan), 0, 0, at_ms, at_ms)
+        temperature_c, humidity_c, trend = step["reading"]
+        machine.submit(step["kind"], temperature_c, humidity_c, Trend(*trend), 0, 0, at_ms, at_ms)
     elif step["do"] == "receive":
         settled = machine.receive(bytes.fromhex(step["bytes"]), at_ms)
     return {
@@ -154,14 +154,14 @@ def _life(case: "Case") -> list[str]:
 
 
 class Echo:
-    """A predictor whose plans are a function of the errors that it is told."""
+    """A predictor whose trends are a function of the errors that it is told."""
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
         """Nothing."""
 
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
-        """Some plan."""
-        return Plan(error_t_c % 31 - 15, error_t_c % 21 - 10, error_h_c % 31 - 15, error_h_c % 21 - 10, error_t_c & 1)
+    def trend(self, error_t_c: int, error_h_c: int) -> Trend:
+        """Some trend."""
+        return Trend(error_t_c % 31 - 15, error_t_c % 21 - 10, error_h_c % 31 - 15, error_h_c % 21 - 10, error_t_c & 1)
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
         """Nothing."""
@@ -214,7 +214,7 @@ class Life:
             ack = self._answer(data)
             if ack and byte() >= self._loss:
                 sends += node.receive(ack, now_ms)
-        believed = node.picture.at(at_ms) if node.picture is not None else None
+        believed = node.forecast.at(at_ms) if node.forecast is not None else None
         status = node.sampled.status if node.sampled is not None else None
         self._digest.update(repr((status, believed, node.deadline_ms())).encode())
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
 from aoii.server.db import Database, open_database
 from aoii.settings import Settings
@@ -227,15 +227,15 @@ def test_only_the_poller_waits_for_a_database_that_is_away(load: Load) -> None:
 
     def ask(database: Database) -> None:
         asked.append(database)
-        raise WorldError("frozen")
+        raise UnavailableError("frozen")
 
     told = Source(load().database)
 
-    with pytest.raises(WorldError):
+    with pytest.raises(UnavailableError):
         told.read(ask)
-    with pytest.raises(WorldError, match="frozen"):
+    with pytest.raises(UnavailableError, match="frozen"):
         told.read(ask)
-    with pytest.raises(WorldError):
+    with pytest.raises(UnavailableError):
         told.try_read(ask)
 
     assert len(asked) == 2
@@ -245,11 +245,11 @@ def test_a_database_that_hangs_keeps_nobody_waiting_and_nobody_from_ending(load:
     hang = threading.Event()
     asked = Source(load().database)
 
-    with pytest.raises(WorldError, match="has not answered"):
+    with pytest.raises(UnavailableError, match="has not answered"):
         asked.read(lambda _: hang.wait(30), patience_s=0.2)
     threading.Timer(0.2, asked.stop).start()
     began = time.monotonic()
-    with pytest.raises(WorldError, match="being stopped"):
+    with pytest.raises(UnavailableError, match="being stopped"):
         asked.read(lambda _: hang.wait(30))
 
     assert time.monotonic() - began < 20  # not the 30 of the one that hangs
@@ -262,10 +262,10 @@ def test_questions_beyond_the_limit_are_refused_and_the_places_come_back(
     monkeypatch.setattr(source, "QUESTIONS_LIMIT", 1)
     hang = threading.Event()
     asked = Source(load().database)
-    with pytest.raises(WorldError):
+    with pytest.raises(UnavailableError):
         asked.read(lambda _: hang.wait(30), patience_s=0.1)
 
-    with pytest.raises(WorldError, match="wait for the database already"):
+    with pytest.raises(UnavailableError, match="wait for the database already"):
         asked.read(Database.ping)
     hang.set()
 
@@ -275,7 +275,7 @@ def test_questions_beyond_the_limit_are_refused_and_the_places_come_back(
 def answers(asked: Source) -> bool:
     try:
         asked.read(Database.ping)
-    except WorldError:
+    except UnavailableError:
         return False
     return True
 

@@ -127,11 +127,11 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
 
     sender.publish(READINGS_TOPIC, b"not JSON", 0)
     sender.publish(READINGS_TOPIC, encode_estimate(later[0].estimate), 0)
-    beliefs = stream.news("beliefs")
+    estimates = stream.news("beliefs")
     sender.publish(READINGS_TOPIC, encode_reading(reading, 1), 1)
     packets = stream.news("packets")
 
-    assert beliefs == [[later[0].estimate.unix_ms, later[0].estimate.pred_t, later[0].estimate.pred_h]]
+    assert estimates == [[later[0].estimate.unix_ms, later[0].estimate.pred_t, later[0].estimate.pred_h]]
     assert packets == [
         [reading.event_unix_ms, reading.actual_t, reading.actual_h, reading.pred_t, reading.pred_h, reading.kind, 1]
     ]
@@ -199,9 +199,9 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
         sender.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)
     arrived, times = 0, []
     while arrived < len(STORY):
-        beliefs = stream.news("beliefs")
-        assert isinstance(beliefs, list)
-        arrived += len(beliefs)
+        estimates = stream.news("beliefs")
+        assert isinstance(estimates, list)
+        arrived += len(estimates)
         times.append(time.monotonic())
 
     assert len(times) <= 2 + (times[-1] - times[0]) / 0.25

@@ -58,7 +58,7 @@ def test_a_node_that_waits_for_tau_leaves_the_gateway_wrong() -> None:
     assert wrong(samples, [packet(0), packet(2)], replace(RULES, tau=2)) == [1]
 
 
-def test_the_offered_picture_may_be_wrong_while_the_known_one_is_right() -> None:
+def test_the_offered_forecast_may_be_wrong_while_the_known_one_is_right() -> None:
     samples = [sample(0, sent=True), sample(1, 0.6, sent=True), sample(2, 0.1, sent=True)]
 
     assert wrong(samples, [packet(0), packet(1)]) == [2]  # it has the offered one, and the newer packet was lost

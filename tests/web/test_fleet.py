@@ -212,7 +212,7 @@ def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -
     for node in "1234":
         known.heard(next(iter(minutes(node, count=1))).estimate)
 
-    assert [len(known.points(node, DAY_S).beliefs) for node in "1234"] == [25] * 4
+    assert [len(known.points(node, DAY_S).estimates) for node in "1234"] == [25] * 4
 
 
 def test_a_node_without_heartbeats_is_silent_after_a_day() -> None:
@@ -251,8 +251,8 @@ def test_an_estimate_without_a_clock_is_placed_by_its_local_time() -> None:
     known.heard(Estimate(None, None, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
     known.heard(Estimate(None, None, "yesterday", 0.1, 20.0, 40.0, 1, None))
 
-    beliefs = known.points(UNNAMED, DAY_S).beliefs
-    assert [b.at_ms for b in beliefs] == [round(datetime(2026, 5, 4, 3, 2, 1).timestamp() * 1000)]  # noqa: DTZ001
+    estimates = known.points(UNNAMED, DAY_S).estimates
+    assert [b.at_ms for b in estimates] == [round(datetime(2026, 5, 4, 3, 2, 1).timestamp() * 1000)]  # noqa: DTZ001
 
 
 def test_nodes_are_ordered_as_a_person_would() -> None:
@@ -299,7 +299,7 @@ def test_a_follower_is_told_what_came_since_it_looked_whatever_its_time() -> Non
 
     news = known.news("7", seen)
     assert news is not None
-    assert (news.samples, news.beliefs, news.packets) == ([Sample(START_MS - 5000, 1, 2, 3, 4, False, False)], [], [])
+    assert (news.samples, news.estimates, news.packets) == ([Sample(START_MS - 5000, 1, 2, 3, 4, False, False)], [], [])
 
 
 def test_a_follower_that_fell_behind_must_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 Everything that nodes say goes to one topic as JSON with the keys of the reference system; our own keys stand beside
 them and an old reader ignores them. The commit acknowledgement comes back on a topic of each gateway. Pure: values
-in, bytes out, and bytes in, a value or one `PeerError` out.
+in, bytes out, and bytes in, a value or one `ProtocolError` out.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from aoii.core.errors import PeerError
+from aoii.core.errors import ProtocolError
 
 READINGS_TOPIC = "aoii/readings"
 PAYLOAD_LIMIT_BYTES = 4096  # an RX is about 500 bytes; anything near this is not ours
@@ -151,11 +151,11 @@ def decode_message(payload: bytes) -> Reading | Estimate:
     """Read what came on `aoii/readings`, from our gateway or from the reference system's.
 
     Raises:
-        PeerError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
+        ProtocolError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
             (neither RX nor EST) or `range` (a number that is not finite, or that no such reading can have).
     """
     if len(payload) > PAYLOAD_LIMIT_BYTES:
-        raise PeerError("size", f"payload of {len(payload)} bytes; at most {PAYLOAD_LIMIT_BYTES} are read")
+        raise ProtocolError("size", f"payload of {len(payload)} bytes; at most {PAYLOAD_LIMIT_BYTES} are read")
     fields = _object(payload)
     event = fields.get("event")
     if event == "RX":
@@ -171,7 +171,7 @@ def decode_message(payload: bytes) -> Reading | Estimate:
             total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
             unix_ms=_whole_or_none(fields, "unix_ms", 0, YEAR_9999_MS),
         )
-    raise PeerError("event", "event is neither RX nor EST")
+    raise ProtocolError("event", "event is neither RX nor EST")
 
 
 def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
@@ -187,7 +187,7 @@ def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
         if gateway is None or node is None:
             return None
         return gateway, _identity(fields, node)
-    except PeerError:
+    except ProtocolError:
         return None
 
 
@@ -200,7 +200,7 @@ YEAR_9999_MS = 253_402_300_799_999  # the last millisecond that a DATETIME can h
 def _reading(fields: dict[str, object]) -> Reading:
     kind = fields.get("kind", "legacy")
     if kind not in KINDS:
-        raise PeerError("shape", f"kind is not one of {', '.join(KINDS)}")
+        raise ProtocolError("shape", f"kind is not one of {', '.join(KINDS)}")
     node = _name(fields, "node")
     return Reading(
         identity=None if node is None else _identity(fields, node),
@@ -260,14 +260,14 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
     """Read a commit acknowledgement.
 
     Raises:
-        PeerError: With reason `size`, `encoding`, `json` or `shape`; nothing of it may be believed then.
+        ProtocolError: With reason `size`, `encoding`, `json` or `shape`; nothing of it may be believed then.
     """
     if len(payload) > ACK_BYTES_READ:
-        raise PeerError("size", f"commit acknowledgement of {len(payload)} bytes")
+        raise ProtocolError("size", f"commit acknowledgement of {len(payload)} bytes")
     fields = _object(payload)
     items = fields.get("items")
     if fields.get("v") != 1 or not isinstance(items, list):
-        raise PeerError("shape", "not a commit acknowledgement of version 1")
+        raise ProtocolError("shape", "not a commit acknowledgement of version 1")
     committed = []
     for item, digest in zip(items, _digests(fields, len(items)), strict=True):
         match item:
@@ -276,7 +276,7 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
             ):
                 committed.append(Committed(Identity(node, epoch, counter), status, digest))
             case _:
-                raise PeerError("shape", "an item is not [node, epoch, counter, status]")
+                raise ProtocolError("shape", "an item is not [node, epoch, counter, status]")
     return committed
 
 
@@ -286,10 +286,10 @@ def _digests(fields: dict[str, object], count: int) -> list[str | None]:
     if digests is None:
         return [None] * count
     if not isinstance(digests, list) or len(digests) != count:
-        raise PeerError("shape", "digests are not a list as long as items")
+        raise ProtocolError("shape", "digests are not a list as long as items")
     for digest in digests:
         if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
-            raise PeerError("shape", "a digest is not 16 lower-case hexadecimal digits")
+            raise ProtocolError("shape", "a digest is not 16 lower-case hexadecimal digits")
     return digests
 
 
@@ -297,18 +297,18 @@ def _object(payload: bytes) -> dict[str, object]:
     try:
         fields = json.loads(payload.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise PeerError("encoding", "payload is not UTF-8") from error
+        raise ProtocolError("encoding", "payload is not UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise PeerError("json", "payload is not JSON") from error
+        raise ProtocolError("json", "payload is not JSON") from error
     if not isinstance(fields, dict):
-        raise PeerError("shape", "payload is not a JSON object")
+        raise ProtocolError("shape", "payload is not a JSON object")
     return fields
 
 
 def _text(fields: dict[str, object], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or len(value) > 64 or not value.isprintable():
-        raise PeerError("shape", f"{name} is not a short printable text")
+        raise ProtocolError("shape", f"{name} is not a short printable text")
     return value
 
 
@@ -317,7 +317,7 @@ def _name(fields: dict[str, object], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable() or value != value.strip():
-        raise PeerError("shape", f"{name} is not a name of 1 to 128 printable characters without blanks around it")
+        raise ProtocolError("shape", f"{name} is not a name of 1 to 128 printable characters without blanks around it")
     return value
 
 
@@ -330,25 +330,25 @@ def _gateway_id(fields: dict[str, object]) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII):  # it becomes part of a topic
-        raise PeerError("shape", "gateway is not a GATEWAY_ID")
+        raise ProtocolError("shape", "gateway is not a GATEWAY_ID")
     return value
 
 
 def _number(fields: dict[str, object], name: str, low: float, high: float) -> float:
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PeerError("shape", f"{name} is not a number")
+        raise ProtocolError("shape", f"{name} is not a number")
     if not low <= value <= high:  # false for NaN too
-        raise PeerError("range", f"{name} is outside {low:g}..{high:g}")
+        raise ProtocolError("range", f"{name} is outside {low:g}..{high:g}")
     return float(value)
 
 
 def _whole(fields: dict[str, object], name: str, low: int, high: int) -> int:
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise PeerError("shape", f"{name} is not a whole number")
+        raise ProtocolError("shape", f"{name} is not a whole number")
     if not low <= value <= high:
-        raise PeerError("range", f"{name} is outside {low}..{high}")
+        raise ProtocolError("range", f"{name} is outside {low}..{high}")
     return value
 
 

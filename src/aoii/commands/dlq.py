@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from aoii.core.errors import InputError, WorldError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers.quarantine import Damaged, Quarantine
 from aoii.server.db import open_database
 from aoii.server.dead_letters import store
@@ -95,7 +95,7 @@ class Stores:
         complain: Told what is wrong with a store that cannot be opened, when both were asked for.
 
     Raises:
-        WorldError: None of them can be opened.
+        UnavailableError: None of them can be opened.
     """
 
     def __init__(self, settings: Settings, wanted: StoreName | None, writes: bool, complain: Say) -> None:
@@ -116,10 +116,10 @@ class Stores:
                     self.server = store.visit(path, writes)
                 else:
                     self.gateway = Quarantine(path, writes)
-            except WorldError as error:
+            except UnavailableError as error:
                 troubles.append(str(error))
         if self.server is None and self.gateway is None:
-            raise WorldError(
+            raise UnavailableError(
                 "no store of dead letters can be opened; run this where the station runs, with its .env\n  "
                 + "\n  ".join(troubles)
             )

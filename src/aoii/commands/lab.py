@@ -43,7 +43,7 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="replay recordings through policies and count packets, errors and ages",
         description="Replay recordings through policies; every figure is counted after each sample. "
         "Gaps split a recording; nothing is interpolated.",
-        epilog="Example: aoii lab replay --policy plan send_on_delta --loss 0.1 --ack-loss 0.1 --json out.json",
+        epilog="Example: aoii lab replay --policy trend send_on_delta --loss 0.1 --ack-loss 0.1 --json out.json",
     )
     add = replay.add_argument
     add(
@@ -73,13 +73,13 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=_whole(1, 255),
         default=1,
         metavar="N",
-        help="a picture is corrected when it has been wrong at N samples in a row (default: %(default)s)",
+        help="a forecast is corrected when it has been wrong at N samples in a row (default: %(default)s)",
     )
     add("--seed", type=_whole(0, 2**31 - 1), default=1, metavar="N", help="of the losses (default: %(default)s)")
     add(
         "--prior",
         metavar="FILE",
-        help="what plan starts from: a file of aoii lab pretrain, or none (default: the shipped one)",
+        help="what trend starts from: a file of aoii lab pretrain, or none (default: the shipped one)",
     )
     add(
         "--mlp",
@@ -96,7 +96,7 @@ def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     add("--json", type=Path, metavar="OUT", help="write the figures here")
     add("--trace", type=Path, metavar="OUT.csv", help="write one row for each sample here")
-    add("--plot", type=Path, metavar="DIR", help="write a picture of each series here")
+    add("--plot", type=Path, metavar="DIR", help="write a plot of each series here")
     channel_options.add_options(replay, ack_loss="0")
     replay.set_defaults(run=_replay)
 
@@ -109,14 +109,14 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
 def _add_pretrain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     pretrain = commands.add_parser(
         "pretrain",
-        help="make the prior of plan, or the weights of mlp, from recordings",
-        description="Make the prior that plan starts from, or the weights that mlp starts from. By default from the "
+        help="make the prior of trend, or the weights of mlp, from recordings",
+        description="Make the prior that trend starts from, or the weights that mlp starts from. By default from the "
         "recordings whose licence allows to ship what is made from them: the shipped SURFRAD day and, from the folders "
         "given by --recordings, arm_met_1min.csv.gz and occupancy_1min.csv.gz.",
         epilog="Example: aoii lab pretrain --exclude surfrad --out without_surfrad.json",
     )
     add = pretrain.add_argument
-    add("--model", choices=("prior", "mlp"), default="prior", help="prior of plan (default), or weights of mlp")
+    add("--model", choices=("prior", "mlp"), default="prior", help="prior of trend (default), or weights of mlp")
     add("--data", type=Path, nargs="+", metavar="FILE", help="use these recordings instead")
     add(
         "--recordings",
@@ -183,9 +183,9 @@ def _add_airtime(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add(
         "--policy",
         nargs="+",
-        default=["periodic", "send_on_delta", "plan"],
+        default=["periodic", "send_on_delta", "trend"],
         metavar="NAME",
-        help="default: periodic send_on_delta plan",
+        help="default: periodic send_on_delta trend",
     )
     _add_thresholds(airtime)
     add("--packets", type=_positive, metavar="N", help="packets a day, instead of a replay")
@@ -236,7 +236,7 @@ def _replay(options: argparse.Namespace) -> int:
         from aoii.lab import plots
 
         with _writing(options.plot):
-            plots.series_pictures(entries, options.plot)
+            plots.plot_series(entries, options.plot)
     table = Table("file", "node", "policy", *_SHOWN, box=None, header_style="bold")
     for column in table.columns[3:]:
         column.justify = "right"

@@ -1,6 +1,6 @@
-"""Age of Incorrect Information, defined once: how long the gateway's picture of a node has been wrong.
+"""Age of Incorrect Information, defined once: how long the gateway's forecast of a node has been wrong.
 
-AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the picture was right (Maatouk, Kriouile, Assaad,
+AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the forecast was right (Maatouk, Kriouile, Assaad,
 Ephremides, IEEE/ACM ToN 2020, arXiv 1907.06604), taken at the node's sample instants. Lab and demo use this meter,
 and the gateway's metrics bound the same quantity from below (`gateway/node_metrics.py`). It refuses to judge right and
 wrong itself: that is `trigger.is_wrong`.
@@ -12,9 +12,9 @@ class AoiiMeter:
 
     Attributes:
         instants: Sample instants observed.
-        wrong: Of these, at how many the picture was wrong.
+        wrong: Of these, at how many the forecast was wrong.
         wrong_s: Seconds for which it was wrong: each wrong instant stands for its sampling interval.
-        aoii_s: The age at the last instant, seconds; 0 when the picture was right.
+        aoii_s: The age at the last instant, seconds; 0 when the forecast was right.
     """
 
     def __init__(self) -> None:

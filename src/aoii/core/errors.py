@@ -52,7 +52,7 @@ class InputError(AoiiError):
     """A file or an argument that the user gave cannot be used; the message says which and what to do."""
 
 
-class PeerError(AoiiError):
+class ProtocolError(AoiiError):
     """A peer sent bytes that are not a message. `reason` is one word from a fixed set, fit for a metric label."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -60,9 +60,9 @@ class PeerError(AoiiError):
         self.reason = reason
 
 
-class WorldError(AoiiError):
+class UnavailableError(AoiiError):
     """The world refused: a port, a broker, a database or a disk. Trying again later may help."""
 
 
-class ProgramError(AoiiError):
+class InternalError(AoiiError):
     """Our own mistake: code asked for something that it must never ask for. Nothing was changed; report it."""

@@ -1,8 +1,8 @@
 """What a packet makes the gateway believe: the reading it carries, and how the estimate moves on from there.
 
-Node and gateway evaluate the same plan and must get the same number on different machines, so everything here is an
-integer: temperatures and humidities in hundredths (`_c`), the plan in fractions of the thresholds, the damped trend
-in a fixed-point table. It refuses to know where plans come from (`learner`) and when they are sent (`trigger`).
+Node and gateway evaluate the same trend and must get the same number on different machines, so everything here is an
+integer: temperatures and humidities in hundredths (`_c`), the trend in fractions of the thresholds, the damped trend
+in a fixed-point table. It refuses to know where trends come from (`learner`) and when they are sent (`trigger`).
 """
 
 from array import array
@@ -27,7 +27,7 @@ GROWTH = array("i", _growth())  # 2.2 kB; computed once, because threads of the 
 LAST = len(GROWTH) - 1  # from this step on the trend has come to rest, at almost 50 first steps
 
 
-class Plan(namedtuple("Plan", ("level_t", "slope_t", "level_h", "slope_h", "damping"))):
+class Trend(namedtuple("Trend", ("level_t", "slope_t", "level_h", "slope_h", "damping"))):
     """How the estimate moves on from the reading.
 
     Attributes:
@@ -44,7 +44,7 @@ class Plan(namedtuple("Plan", ("level_t", "slope_t", "level_h", "slope_h", "damp
     damping: int
 
 
-HOLD = Plan(0, 0, 0, 0, 0)
+HOLD = Trend(0, 0, 0, 0, 0)
 
 
 def estimate(reading_c: int, level: int, slope: int, damping: int, epsilon_c: int, steps: int) -> int:
@@ -57,10 +57,10 @@ def estimate(reading_c: int, level: int, slope: int, damping: int, epsilon_c: in
         level: -128..127, in epsilon / 16.
         slope: -128..127, in epsilon / 128 a sample.
         damping: 0 or DAMPED.
-        epsilon_c: Threshold that was in force at the node when it made the plan, hundredths.
+        epsilon_c: Threshold that was in force at the node when it made the trend, hundredths.
         steps: Samples since the packet's sample, 0 at the sample itself; may be as large as it likes.
 
-    Source: docs/reference/wire-format.md, "The plan".
+    Source: docs/reference/wire-format.md, "The trend".
     """
     if damping == 0 or slope == 0:
         return reading_c + ((level * epsilon_c + 8) >> 4) if level else reading_c
@@ -69,13 +69,13 @@ def estimate(reading_c: int, level: int, slope: int, damping: int, epsilon_c: in
 
 
 def estimate_pair(
-    temperature_c: int, humidity_c: int, plan: Plan, epsilon_t_c: int, epsilon_h_c: int, steps: int
+    temperature_c: int, humidity_c: int, trend: Trend, epsilon_t_c: int, epsilon_h_c: int, steps: int
 ) -> tuple[int, int]:
     """Both quantities `steps` samples after the reading, in hundredths: (temperature, humidity)."""
-    damping = plan.damping
+    damping = trend.damping
     return (
-        estimate(temperature_c, plan.level_t, plan.slope_t, damping, epsilon_t_c, steps),
-        estimate(humidity_c, plan.level_h, plan.slope_h, damping, epsilon_h_c, steps),
+        estimate(temperature_c, trend.level_t, trend.slope_t, damping, epsilon_t_c, steps),
+        estimate(humidity_c, trend.level_h, trend.slope_h, damping, epsilon_h_c, steps),
     )
 
 
@@ -98,7 +98,7 @@ class NodeSettings(
         period_s: Seconds between two samples, 1..65535.
         heartbeat_s: A node that had nothing to correct for this long reports, 0..65535; 0: never.
         heartbeat_min_s: After so long on a bad link, and in between as the link allows, 0..65535; 0: no earlier.
-        tau: Age of a wrong picture at which a node speaks, in samples, 1..255.
+        tau: Age of a wrong forecast at which a node speaks, in samples, 1..255.
     """
 
     __slots__ = ()
@@ -114,20 +114,20 @@ class NodeSettings(
 PROVISIONED = NodeSettings(50, 300, 60, 3600, 600, 1)
 
 
-class Picture(namedtuple("Picture", ("temperature_c", "humidity_c", "plan", "settings", "sampled_ms"))):
+class Forecast(namedtuple("Forecast", ("temperature_c", "humidity_c", "trend", "settings", "sampled_ms"))):
     """What one packet made the gateway believe of a node; the same on both ends, but for the clock of `sampled_ms`.
 
     Attributes:
         temperature_c, humidity_c: The reading, hundredths.
-        plan: The packet's plan.
-        settings: Those in force at the node when it made the packet; later ones do not change this picture.
-        sampled_ms: When the reading was taken, on the clock of whoever holds the picture.
+        trend: The packet's trend.
+        settings: Those in force at the node when it made the packet; later ones do not change this forecast.
+        sampled_ms: When the reading was taken, on the clock of whoever holds the forecast.
     """
 
     __slots__ = ()
     temperature_c: int
     humidity_c: int
-    plan: Plan
+    trend: Trend
     settings: NodeSettings
     sampled_ms: int
 
@@ -136,5 +136,5 @@ class Picture(namedtuple("Picture", ("temperature_c", "humidity_c", "plan", "set
         settings = self.settings
         steps = steps_between(now_ms - self.sampled_ms, settings.period_s)
         return estimate_pair(
-            self.temperature_c, self.humidity_c, self.plan, settings.beta_t_c, settings.beta_h_c, steps
+            self.temperature_c, self.humidity_c, self.trend, settings.beta_t_c, settings.beta_h_c, steps
         )

@@ -12,8 +12,8 @@ import hashlib
 import struct
 from collections import namedtuple
 
-from .errors import ProgramError
-from .forecast import DAMPED, Plan
+from .errors import InternalError
+from .forecast import DAMPED, Trend
 from .forecast import NodeSettings as NodeSettings  # noqa: PLC0414 - given on: it is part of what goes over the air
 
 MYPY = False  # for type checkers only: MicroPython has no collections.abc
@@ -27,9 +27,9 @@ ACK_WITH_SETTINGS_BYTES = 33
 KEY_BYTES = 16
 MAC_BYTES = 6  # a forger who sends a frame a second for a year succeeds with probability 1e-7
 
-EVENT = 1  # the gateway's picture is wrong
+EVENT = 1  # the gateway's forecast is wrong
 HEARTBEAT = 2  # nothing to correct, but alive
-BACKFILL = 4  # an older reading, for the database only: it never changes the gateway's picture
+BACKFILL = 4  # an older reading, for the database only: it never changes the gateway's forecast
 SENSOR_FAULT = 8
 LOW_BATTERY = 16
 KIND = EVENT | HEARTBEAT | BACKFILL  # exactly one of the three is set
@@ -37,7 +37,7 @@ KIND_NAMES = {EVENT: "event", HEARTBEAT: "heartbeat", BACKFILL: "backfill"}
 
 AGE_LIMIT_S = 0xFFFFFF  # 194 days; an older sample is given this age
 
-REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "plan", "flags", "range", "replay")
+REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "trend", "flags", "range", "replay")
 
 _UPLINK = "<BHHIIHBhHbbbbBB"
 _ACK = "<BHHIIHB"
@@ -55,7 +55,7 @@ class Uplink(
             "age_s",
             "temperature_c",
             "humidity_c",
-            "plan",
+            "trend",
             "flags",
             "generation",
             "battery",
@@ -71,7 +71,7 @@ class Uplink(
         age_s: Seconds from the sample to the frame's first transmission, 0..AGE_LIMIT_S.
         temperature_c: 0.01 °C, -32768..32767.
         humidity_c: 0.01 %RH, 0..65535.
-        plan: How the estimate moves on from the reading.
+        trend: How the estimate moves on from the reading.
         flags: One of EVENT, HEARTBEAT, BACKFILL, with SENSOR_FAULT and LOW_BATTERY where they hold.
         generation: Which settings were in force at the node, 0..7; 0: those it was provisioned with.
         battery: 20 mV steps above 1.0 V, 0..255; 0: unknown.
@@ -85,7 +85,7 @@ class Uplink(
     age_s: int
     temperature_c: int
     humidity_c: int
-    plan: Plan
+    trend: Trend
     flags: int
     generation: int
     battery: int
@@ -128,9 +128,9 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
     """The 32 bytes of a node's frame.
 
     Raises:
-        ProgramError: A field does not fit, or the key is not KEY_BYTES long.
+        InternalError: A field does not fit, or the key is not KEY_BYTES long.
     """
-    plan = uplink.plan
+    trend = uplink.trend
     age = uplink.age_s
     _fits("node", uplink.node, 0, 0xFFFF)
     _fits("epoch", uplink.epoch, 0, 0xFFFF)
@@ -139,17 +139,17 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
     _fits("age_s", age, 0, AGE_LIMIT_S)
     _fits("temperature_c", uplink.temperature_c, -0x8000, 0x7FFF)
     _fits("humidity_c", uplink.humidity_c, 0, 0xFFFF)
-    for name, value in (("level_t", plan.level_t), ("slope_t", plan.slope_t), ("level_h", plan.level_h)):
+    for name, value in (("level_t", trend.level_t), ("slope_t", trend.slope_t), ("level_h", trend.level_h)):
         _fits(name, value, -128, 127)
-    _fits("slope_h", plan.slope_h, -128, 127)
-    _fits("damping", plan.damping, 0, DAMPED)
+    _fits("slope_h", trend.slope_h, -128, 127)
+    _fits("damping", trend.damping, 0, DAMPED)
     _fits("generation", uplink.generation, 0, 7)
     _fits("battery", uplink.battery, 0, 255)
     if (uplink.flags & KIND) not in KIND_NAMES or uplink.flags >> 5:
-        raise ProgramError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
+        raise InternalError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
     body = struct.pack(
         _UPLINK,
-        VERSION << 4 | plan.damping,
+        VERSION << 4 | trend.damping,
         uplink.node,
         uplink.epoch,
         uplink.frame,
@@ -158,10 +158,10 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
         age >> 16,
         uplink.temperature_c,
         uplink.humidity_c,
-        plan.level_t,
-        plan.slope_t,
-        plan.level_h,
-        plan.slope_h,
+        trend.level_t,
+        trend.slope_t,
+        trend.level_h,
+        trend.slope_h,
         uplink.flags | uplink.generation << 5,
         uplink.battery,
     )
@@ -198,7 +198,7 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
     """The 22 bytes of an acknowledgement, 33 with settings.
 
     Raises:
-        ProgramError: A field does not fit, or the key is not KEY_BYTES long.
+        InternalError: A field does not fit, or the key is not KEY_BYTES long.
     """
     _fits("node", ack.node, 0, 0xFFFF)
     _fits("epoch", ack.epoch, 0, 0xFFFF)
@@ -212,7 +212,7 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
     if settings is not None:
         fault = settings_fault(settings)
         if fault:
-            raise ProgramError(fault)
+            raise InternalError(fault)
         body += struct.pack(_SETTINGS, *settings)
     return body + _mac(b"D", body, key)
 
@@ -255,7 +255,7 @@ def _uplink(body: bytes) -> Uplink | Rejected:
         battery,
     ) = struct.unpack(_UPLINK, body)
     if first & 15 > DAMPED:
-        return Rejected("plan", f"node {node}: damping code {first & 15} is not known here")
+        return Rejected("trend", f"node {node}: damping code {first & 15} is not known here")
     if (flags & KIND) not in KIND_NAMES:
         return Rejected("flags", f"node {node}: flags {flags} name no single kind")
     return Uplink(
@@ -266,7 +266,7 @@ def _uplink(body: bytes) -> Uplink | Rejected:
         age_low | age_high << 16,
         temperature_c,
         humidity_c,
-        Plan(level_t, slope_t, level_h, slope_h, first & 15),
+        Trend(level_t, slope_t, level_h, slope_h, first & 15),
         flags & 31,
         flags >> 5,
         battery,
@@ -300,13 +300,13 @@ def settings_fault(settings: NodeSettings) -> str:
 def _fits(name: str, value: int, low: int, high: int) -> None:
     # struct of MicroPython cuts a number that is too large without a word
     if not low <= value <= high:
-        raise ProgramError(f"{name} is {value}; it must be {low} to {high} to fit into a frame")
+        raise InternalError(f"{name} is {value}; it must be {low} to {high} to fit into a frame")
 
 
 def _mac(direction: bytes, body: bytes, key: bytes) -> bytes:
     """The first MAC_BYTES of HMAC-SHA256 (RFC 2104); MicroPython has no hmac module."""
     if len(key) != KEY_BYTES:
-        raise ProgramError(f"a key has {len(key)} bytes; provision the node with {KEY_BYTES}")
+        raise InternalError(f"a key has {len(key)} bytes; provision the node with {KEY_BYTES}")
     padded = key + bytes(64 - KEY_BYTES)
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + direction + body).digest()
     return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + inner).digest()[:MAC_BYTES]

@@ -6,7 +6,7 @@ Never imported at run time and no part of the board's files: MicroPython has no 
 from collections.abc import Callable
 from typing import Protocol
 
-from .forecast import Plan
+from .forecast import Trend
 
 KeyOf = Callable[[int], bytes | None]
 """The key of a node number, None for a stranger."""
@@ -31,13 +31,13 @@ class Store(Protocol):
 
 
 class Predictor(Protocol):
-    """Learns how readings move, and says so in a plan."""
+    """Learns how readings move, and says so in a trend."""
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
         """Take the next valid sample, `steps` sampling intervals after the one before, at this time of the UTC day."""
 
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
-        """The plan of the packet that is about to carry the last sample; reading minus estimate, 0 in a heartbeat."""
+    def trend(self, error_t_c: int, error_h_c: int) -> Trend:
+        """The trend of the packet that is about to carry the last sample; reading minus estimate, 0 in a heartbeat."""
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
         """Go on with other thresholds, hundredths."""

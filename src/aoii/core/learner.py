@@ -1,8 +1,8 @@
-"""The node's learning: every sample improves its forecast of the next 16 samples, from which it makes a packet's plan.
+"""The node's learning: every sample improves its prediction of the next 16, to which it fits a packet's trend.
 
 Both quantities are forecast by recursive least squares from the same features, in units of their thresholds, so that
-one prior fits all sensors. Two gateways are simulated beside it, one with our plans and one that only holds the
-reading: where holding is cheaper, we hold. It refuses to decide when to send (`trigger`) and what plans mean (`plan`).
+one prior fits all sensors. Two gateways are simulated beside it, one with our trends and one that only holds the
+reading: where holding is cheaper, we hold. When to send is decided by `trigger`; what a trend means, by `forecast`.
 
 Safe for years: readings are integers, features and targets are bounded, forgetting stops while the covariance is large,
 and a window whose covariance rounding has spoilt begins anew. State is single precision, because the board's is.
@@ -15,7 +15,7 @@ import struct
 from array import array
 
 from . import prior
-from .forecast import DAMPED, HOLD, Plan, estimate_pair
+from .forecast import DAMPED, HOLD, Trend, estimate_pair
 
 LAGS = (1, 2, 3, 5)  # eq. 1: differences to the readings so many samples ago
 MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: and to exponential means of these weights
@@ -35,7 +35,7 @@ STOP = 50.0 * FEATURES  # eq. 3: nothing is forgotten while the trace is larger
 BROKEN = 1e30  # eq. 3: a product that rounding has spoilt
 PACKED = FEATURES * (FEATURES + 1) // 2  # a symmetric matrix, row by row up to its diagonal
 
-HORIZON = 9  # eq. 4: the plan is fitted to so many samples ahead
+HORIZON = 9  # eq. 4: the trend is fitted to so many samples ahead
 REACH_OUT = 0.95  # eq. 4: the level may leave the reading by so much of the threshold
 LEVEL = 15  # and by so many sixteenths
 GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4: course of the damped trend
@@ -49,7 +49,7 @@ MIX = 0.3  # eq. 4: share of the momentum in the slope
 GAIN_STEP = 0.05  # eq. 5
 GAIN_LOW, GAIN_HIGH = 0.3, 1.5
 DISCOUNT = 0.98  # eq. 6: half of the weight lies in the last 35 packets; time would tell a slow sensor nothing
-HANDICAP = 6.0  # eq. 6: so many packets our plans are given in advance
+HANDICAP = 6.0  # eq. 6: so many packets our trends are given in advance
 
 DAY_MS = 86_400_000
 FORMAT = 1
@@ -57,7 +57,7 @@ HEADER = "<BHHBBHbbbbBiiii"
 
 
 class Learner:
-    """Learns how two quantities move and makes the plan of the next packet.
+    """Learns how two quantities move and makes the trend of the next packet.
 
     Args:
         epsilon_t_c, epsilon_h_c: Thresholds, hundredths, at least 1.
@@ -85,11 +85,11 @@ class Learner:
         self._past_t = array("i", [0] * (REACH + 1))  # readings, newest first
         self._past_h = array("i", [0] * (REACH + 1))
         self._seen = 0  # samples without a gap, up to REACH + 1
-        self._plan = HOLD  # what the simulated gateway with our plans holds
-        self._plan_reading = (0, 0)
-        self._plan_steps = 0
+        self._trend = HOLD  # what the simulated gateway with our trends holds
+        self._trend_reading = (0, 0)
+        self._trend_steps = 0
         self._hold_reading = (0, 0)  # what the one that only holds holds
-        self._costs = array("f", [0.0, HANDICAP])  # of our plans, of holding
+        self._costs = array("f", [0.0, HANDICAP])  # of our trends, of holding
         self._gains = array("f", [1.0, 1.0])
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
@@ -108,8 +108,8 @@ class Learner:
         self._describe(temperature_c, humidity_c, steps, day_ms)
         self._simulate(temperature_c, humidity_c, steps)
 
-    def plan(self, error_t_c: int = 0, error_h_c: int = 0) -> Plan:
-        """The plan of the packet that is about to carry the sample observed last: ours, or HOLD where that was cheaper.
+    def trend(self, error_t_c: int = 0, error_h_c: int = 0) -> Trend:
+        """The trend for the packet that will carry the last sample; HOLD where holding was cheaper.
 
         Args:
             error_t_c: Reading minus estimate. Not used: the simulation knows what it tells, and without loss.
@@ -126,8 +126,8 @@ class Learner:
             self.epsilon_h_c,
             self._at,
             self._seen,
-            min(self._plan_steps, 65535),
-            *(tuple(self._plan) + self._plan_reading + self._hold_reading),
+            min(self._trend_steps, 65535),
+            *(tuple(self._trend) + self._trend_reading + self._hold_reading),
         )
         return head + b"".join([bytes(part) for part in self._arrays()])
 
@@ -143,9 +143,9 @@ class Learner:
         for value in array("f", state[at : -8 * (REACH + 1)]):
             if not -BROKEN < value < BROKEN:
                 return False
-        self._at, self._seen, self._plan_steps = head[3:6]
-        self._plan = Plan(head[6], head[7], head[8], head[9], head[10])
-        self._plan_reading = head[11:13]
+        self._at, self._seen, self._trend_steps = head[3:6]
+        self._trend = Trend(head[6], head[7], head[8], head[9], head[10])
+        self._trend_reading = head[11:13]
         self._hold_reading = head[13:15]
         for part in arrays:
             code = "i" if part is self._past_t or part is self._past_h else "f"
@@ -306,14 +306,14 @@ class Learner:
             ahead.append(mean)
         return ahead
 
-    def _fit(self) -> Plan:
+    def _fit(self) -> Trend:
         """Eq. 4: the damped trend that is nearest to the forecast, rounded to what a packet carries."""
         level_t, slope_t = fit_course(self._forecast(0), self._momentum[0], self._gains[0], self.epsilon_t_c)
         level_h, slope_h = fit_course(self._forecast(1), self._momentum[1], self._gains[1], self.epsilon_h_c)
-        return Plan(level_t, slope_t, level_h, slope_h, DAMPED)
+        return Trend(level_t, slope_t, level_h, slope_h, DAMPED)
 
     def _simulate(self, temperature_c: int, humidity_c: int, steps: int) -> None:
-        """Eq. 6: what this sample costs our plans and what it costs holding; eq. 5 where our plan was left."""
+        """Eq. 6: what this sample costs our trends and what it costs holding; eq. 5 where our trend was left."""
         reading = (temperature_c, humidity_c)
         epsilon = (self.epsilon_t_c, self.epsilon_h_c)
         if steps > REACH:  # nobody knows what would have been sent in between
@@ -321,21 +321,21 @@ class Learner:
             self._replan(reading)
             return
         costs = self._costs
-        hold, plan = self._hold_reading, self._plan
+        hold, trend = self._hold_reading, self._trend
         if abs(reading[0] - hold[0]) >= epsilon[0] or abs(reading[1] - hold[1]) >= epsilon[1]:
             costs[0] *= DISCOUNT
             costs[1] = (costs[1] + 1.0) * DISCOUNT
             self._hold_reading = reading
-        self._plan_steps += steps
+        self._trend_steps += steps
         believed = estimate_pair(
-            self._plan_reading[0], self._plan_reading[1], plan, epsilon[0], epsilon[1], self._plan_steps
+            self._trend_reading[0], self._trend_reading[1], trend, epsilon[0], epsilon[1], self._trend_steps
         )
         left = False
         for quantity in range(2):
             error = reading[quantity] - believed[quantity]
             if abs(error) >= epsilon[quantity]:
                 left = True
-                self._turn(quantity, error * (plan.slope_h if quantity else plan.slope_t))
+                self._turn(quantity, error * (trend.slope_h if quantity else trend.slope_t))
         if left:
             costs[0] += 1.0
             self._replan(reading)
@@ -347,9 +347,9 @@ class Learner:
             self._gains[quantity] = min(max(gain, GAIN_LOW), GAIN_HIGH)
 
     def _replan(self, reading: tuple[int, int]) -> None:
-        self._plan = self._fit()
-        self._plan_reading = reading
-        self._plan_steps = 0
+        self._trend = self._fit()
+        self._trend_reading = reading
+        self._trend_steps = 0
 
 
 def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int) -> tuple[int, int]:

@@ -12,8 +12,8 @@ import struct
 from collections import namedtuple
 
 from . import packed_fields
-from .errors import ProgramError
-from .forecast import HOLD, NodeSettings, Picture, Plan
+from .errors import InternalError
+from .forecast import HOLD, Forecast, NodeSettings, Trend
 from .frames import (
     AGE_LIMIT_S,
     BACKFILL,
@@ -26,7 +26,7 @@ from .frames import (
     decode_ack,
     encode_uplink,
 )
-from .store import Backlog, Numbers, Stored
+from .store import Backlog, CounterAllocator, Stored
 from .unix_clock import UnixClock
 
 MYPY = False
@@ -138,35 +138,35 @@ NO_FRAMES = (1, 0)  # an empty range of frame numbers: they begin at 1
 UNKNOWN_MS = -0x4000000000000000  # when a reading was taken of which nobody knows it: its age is AGE_LIMIT_S
 
 
-_PICTURE = "<hHbbbbBHHHHHBq"
+_FORECAST = "<hHbbbbBHHHHHBq"
 
 
-def dump_picture(picture: Picture | None) -> bytes:
-    """A picture, or none, in always as many bytes."""
-    if picture is None:
-        return bytes(1 + struct.calcsize(_PICTURE))
-    fields = tuple(picture[:2]) + tuple(picture.plan) + tuple(picture.settings)
-    return b"\x01" + struct.pack(_PICTURE, *(fields + (picture.sampled_ms,)))  # noqa: RUF005 - as the board needs it
+def dump_forecast(forecast: Forecast | None) -> bytes:
+    """A forecast, or none, in always as many bytes."""
+    if forecast is None:
+        return bytes(1 + struct.calcsize(_FORECAST))
+    fields = tuple(forecast[:2]) + tuple(forecast.trend) + tuple(forecast.settings)
+    return b"\x01" + struct.pack(_FORECAST, *(fields + (forecast.sampled_ms,)))  # noqa: RUF005 - as the board needs it
 
 
-def load_picture(state: bytes, at: int) -> Picture | None:
-    """The picture that `dump_picture` put at `at`."""
+def load_forecast(state: bytes, at: int) -> Forecast | None:
+    """The forecast that `dump_forecast` put at `at`."""
     if not state[at]:
         return None
-    fields = struct.unpack(_PICTURE, state[at + 1 : at + PICTURE_BYTES])
-    return Picture(fields[0], fields[1], Plan(*fields[2:7]), NodeSettings(*fields[7:13]), fields[13])
+    fields = struct.unpack(_FORECAST, state[at + 1 : at + FORECAST_BYTES])
+    return Forecast(fields[0], fields[1], Trend(*fields[2:7]), NodeSettings(*fields[7:13]), fields[13])
 
 
-PICTURE_BYTES = len(dump_picture(None))
+FORECAST_BYTES = len(dump_forecast(None))
 
 
-class Item(namedtuple("Item", ("counter", "kind", "picture", "flags", "generation", "battery"))):
+class Item(namedtuple("Item", ("counter", "kind", "forecast", "flags", "generation", "battery"))):
     """What waits to be acknowledged.
 
     Attributes:
         counter: Event counter of the reading.
         kind: EVENT, HEARTBEAT or BACKFILL.
-        picture: Reading, plan and settings, on the node's tick; for backfill the plan means nothing.
+        forecast: Reading, trend and settings, on the node's tick; for backfill the trend means nothing.
         flags: SENSOR_FAULT and LOW_BATTERY.
         generation, battery: As in `Uplink`.
     """
@@ -174,7 +174,7 @@ class Item(namedtuple("Item", ("counter", "kind", "picture", "flags", "generatio
     __slots__ = ()
     counter: int
     kind: int
-    picture: Picture
+    forecast: Forecast
     flags: int
     generation: int
     battery: int
@@ -188,7 +188,7 @@ class Send(namedtuple("Send", ("data", "kind"))):
     kind: str
 
 
-class Tick:
+class MonotonicClock:
     """The node's milliseconds since it started, from a counter that may wrap at 2**32; never goes back."""
 
     def __init__(self) -> None:
@@ -214,7 +214,7 @@ class Tick:
         return packed_fields.load(self, "<qB", ("_now_ms", "_started"), state, at)
 
 
-class Budget:
+class DutyCycleBudget:
     """Airtime that may still be used: half an hour's allowance at once, the other half comes in through the hour.
 
     So no hour, wherever it begins, holds more than the allowance.
@@ -306,7 +306,7 @@ class Link:
         is_busy: "IsBusy | None" = None,
     ) -> None:
         if timing.listens and is_busy is None:
-            raise ProgramError("this region asks to listen before talking; hand in `is_busy`")
+            raise InternalError("this region asks to listen before talking; hand in `is_busy`")
         self.state = IDLE
         self.item: Item | None = None
         self.settings = settings
@@ -317,12 +317,12 @@ class Link:
         self._node = node
         self._epoch = epoch
         self._key = key
-        self._numbers = Numbers(store, node, epoch)
+        self._numbers = CounterAllocator(store, node, epoch)
         self.backlog = Backlog(store, epoch)
         self._random = random
         self._timing = timing
         self._is_busy = is_busy
-        self._budget = Budget(timing.duty_permille)
+        self._budget = DutyCycleBudget(timing.duty_permille)
         self._deadline_ms: int | None = None  # in IDLE: when the backlog goes on; before the first contact never
         self._tries = 0  # since the gateway was heard last
         self._yields = 0  # since the channel was free last
@@ -335,10 +335,10 @@ class Link:
         self._aside_counter = 0  # and its event counter
 
     @property
-    def offered(self) -> Picture | None:
-        """The picture that the gateway may or may not hold already; None when both ends are known to agree."""
+    def offered(self) -> Forecast | None:
+        """The forecast that the gateway may or may not hold already; None when both ends are known to agree."""
         item = self.item
-        return item.picture if item is not None and item.kind != BACKFILL else None
+        return item.forecast if item is not None and item.kind != BACKFILL else None
 
     @property
     def heartbeat_s(self) -> int:
@@ -351,7 +351,7 @@ class Link:
         kind: int,
         temperature_c: int,
         humidity_c: int,
-        plan: Plan,
+        trend: Trend,
         flags: int,
         battery: int,
         sampled_ms: int,
@@ -363,7 +363,7 @@ class Link:
             kind: EVENT or HEARTBEAT.
             temperature_c: The reading, hundredths.
             humidity_c: The same.
-            plan: How the gateway's estimate shall move on.
+            trend: How the gateway's estimate shall move on.
             flags: SENSOR_FAULT, LOW_BATTERY, both or 0.
             battery: As in `Uplink`.
             sampled_ms: When the reading was taken, on the node's tick.
@@ -378,8 +378,8 @@ class Link:
         if self._move(SUBMIT) == SUPERSEDE and before is not None:
             self._aside_first, self._aside_last = self._first_frame, self._last_frame
             self._aside_counter = before.counter
-        picture = Picture(temperature_c, humidity_c, plan, self.settings, sampled_ms)
-        self._take(Item(counter, kind, picture, flags, self.generation, battery), now_ms)
+        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
+        self._take(Item(counter, kind, forecast, flags, self.generation, battery), now_ms)
 
     def deadline_ms(self) -> int | None:
         """When `due` has something to do; None when only the caller or the radio can bring news."""
@@ -414,7 +414,7 @@ class Link:
     def receive(self, data: bytes, now_ms: int) -> Item | Rejected | None:
         """Take what the radio heard: what that settled, why it is not believed, or None when it settled nothing.
 
-        Time of day, settings and picture are taken from the acknowledgement of what waits, never from a late or
+        Time of day, settings and forecast are taken from the acknowledgement of what waits, never from a late or
         repeated one; the time only within the receive window, so that nobody can hold it back.
         """
         ack = decode_ack(data, self._node, self._epoch, self._key)
@@ -454,7 +454,7 @@ class Link:
             + packed_fields.dump(self, _FORM, _NAMES)
             + struct.pack(_SETTINGS, *self.settings)
             + (_NO_ITEM if item is None else struct.pack(_ITEM, item.counter, item.kind, *item[3:]))
-            + dump_picture(None if item is None else item.picture)
+            + dump_forecast(None if item is None else item.forecast)
             + (self._data or bytes(UPLINK_BYTES))
             + self.clock.dump()
             + self._budget.dump()
@@ -474,9 +474,9 @@ class Link:
         self.settings = NodeSettings(*struct.unpack(_SETTINGS, state[at:end]))
         at, end = end, end + len(_NO_ITEM)
         counter, kind, flags, generation, battery = struct.unpack(_ITEM, state[at:end])
-        picture = load_picture(state, end)
-        self.item = None if picture is None else Item(counter, kind, picture, flags, generation, battery)
-        at = end + PICTURE_BYTES
+        forecast = load_forecast(state, end)
+        self.item = None if forecast is None else Item(counter, kind, forecast, flags, generation, battery)
+        at = end + FORECAST_BYTES
         self._data = state[at : at + UPLINK_BYTES]
         at = self.clock.load(state, at + UPLINK_BYTES)
         at = self._budget.load(state, at)
@@ -495,11 +495,11 @@ class Link:
         """Make the transition and return what is to be done.
 
         Raises:
-            ProgramError: RULES has no such event in this state.
+            InternalError: RULES has no such event in this state.
         """
         rule = RULES.get((self.state, event))
         if rule is None:
-            raise ProgramError(f"link: {event} while {self.state}")
+            raise InternalError(f"link: {event} while {self.state}")
         self.state, action = rule
         return action
 
@@ -520,12 +520,12 @@ class Link:
             sampled_ms = UNKNOWN_MS
             if stored.unix_s and unix_ms is not None:
                 sampled_ms = now_ms - self.clock.tick_ms(unix_ms - stored.unix_s * 1000)
-        picture = Picture(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
-        return Item(stored.counter, BACKFILL, picture, stored.flags, self.generation, 0)
+        forecast = Forecast(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
+        return Item(stored.counter, BACKFILL, forecast, stored.flags, self.generation, 0)
 
     def _transmit(self, item: Item, now_ms: int) -> Send:
         kind = "retry" if self._last_frame else KIND_NAMES[item.kind]
-        if not self._is_framed or now_ms - self._framed_ms > item.picture.settings.period_s * FRESH_SHARE:
+        if not self._is_framed or now_ms - self._framed_ms > item.forecast.settings.period_s * FRESH_SHARE:
             self._frame(item, now_ms)
         self._tries += 1
         self._yields = 0
@@ -535,16 +535,16 @@ class Link:
 
     def _frame(self, item: Item, now_ms: int) -> None:
         frame = self._numbers.next_frame()
-        picture = item.picture
+        forecast = item.forecast
         uplink = Uplink(
             self._node,
             self._epoch,
             frame,
             item.counter,
-            max(0, min(AGE_LIMIT_S, (self.clock.elapsed_ms(now_ms - picture.sampled_ms) + 500) // 1000)),
-            picture.temperature_c,
-            picture.humidity_c,
-            picture.plan,
+            max(0, min(AGE_LIMIT_S, (self.clock.elapsed_ms(now_ms - forecast.sampled_ms) + 500) // 1000)),
+            forecast.temperature_c,
+            forecast.humidity_c,
+            forecast.trend,
             item.kind | item.flags,
             item.generation,
             item.battery,

@@ -11,7 +11,7 @@ from binascii import crc32
 from collections import namedtuple
 
 from . import packed_fields
-from .errors import ProgramError, WorldError
+from .errors import InternalError, UnavailableError
 
 MYPY = False
 if MYPY:
@@ -61,7 +61,7 @@ def _unseal(stored: bytes, form: str, mark: int) -> tuple[int, ...] | None:
     return struct.unpack(form, record)[1:]
 
 
-class Numbers:
+class CounterAllocator:
     """Frame numbers and event counters that never repeat within an epoch, whenever the power goes.
 
     They are reserved in blocks: written to the store before the first of a block is used. After a restart the rest of
@@ -71,7 +71,7 @@ class Numbers:
         first_counter: The first event counter since the power came.
 
     Raises:
-        WorldError: Both number records are damaged, which no power cut does: numbers might repeat.
+        UnavailableError: Both number records are damaged, which no power cut does: numbers might repeat.
     """
 
     def __init__(self, store: "Store", node: int, epoch: int) -> None:
@@ -93,7 +93,7 @@ class Numbers:
                 self._frame, self._counter = fields[2:]
                 self._slot = 1 - slot
         if not blank:
-            raise WorldError(
+            raise UnavailableError(
                 f"node {node}: both records of its numbers are damaged; provision it again, with an epoch above {epoch}"
             )
         self._frame_limit, self._counter_limit = self._frame, self._counter
@@ -159,7 +159,7 @@ class Backlog:
 
     def __init__(self, store: "Store", epoch: int) -> None:
         if store.slots <= NUMBER_SLOTS:
-            raise ProgramError(f"a store of {store.slots} slots has no room for readings")
+            raise InternalError(f"a store of {store.slots} slots has no room for readings")
         self._store = store
         self._epoch = epoch
         self.dropped = 0

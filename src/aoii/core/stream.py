@@ -13,7 +13,7 @@ import struct
 from binascii import crc32
 from collections import namedtuple
 
-from .errors import ProgramError
+from .errors import InternalError
 
 LINE_LIMIT = 256  # bytes without the newline; the longest line of the old receiver has 40
 FRAME_LIMIT = 96  # encoded bytes between the zeros; an uplink has 40
@@ -54,11 +54,11 @@ def encode_usb(kind: bytes, content: bytes) -> bytes:
         content: At most 89 bytes; the first is no printable character, so that no reader takes the frame for a line.
 
     Raises:
-        ProgramError: The frame would be longer than FRAME_LIMIT.
+        InternalError: The frame would be longer than FRAME_LIMIT.
     """
     body = kind + content
     if len(body) > FRAME_LIMIT - 6:
-        raise ProgramError(f"a frame of {len(body)} bytes; {FRAME_LIMIT - 6} fit")
+        raise InternalError(f"a frame of {len(body)} bytes; {FRAME_LIMIT - 6} fit")
     return b"\0" + _stuff(body + struct.pack("<I", crc32(body))) + b"\0"
 
 

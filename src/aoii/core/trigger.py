@@ -1,7 +1,7 @@
-"""When the gateway's picture is wrong, and when a node speaks: a threshold on the age of incorrect information.
+"""When the gateway's forecast is wrong, and when a node speaks: a threshold on the age of incorrect information.
 
 It also judges the sensor, because a reading that is not one must neither be sent nor learned from. It refuses to know
-how packets get through (`link`) and what they promise (`plan`).
+how packets get through (`link`) and what they promise (`trend`).
 
 Source: the optimal policy over an unreliable channel is a threshold on AoII (Chen, Ephremides, arXiv 2101.08908).
 """
@@ -9,7 +9,7 @@ Source: the optimal policy over an unreliable channel is a threshold on AoII (Ch
 from collections import namedtuple
 
 from . import packed_fields
-from .forecast import HOLD, NodeSettings, Plan
+from .forecast import HOLD, NodeSettings, Trend
 
 SKIP = "SKIP"  # the words of the older firmware's log
 EVENT = "SEND & TRAIN"
@@ -74,20 +74,20 @@ class Sensor:
 
 
 class Trigger:
-    """Counts the instants at which the picture is wrong and says when to speak."""
+    """Counts the instants at which the forecast is wrong and says when to speak."""
 
     def __init__(self) -> None:
-        self.age = 0  # samples for which the gateway's picture has been wrong, as far as acknowledged
-        self.offered_age = 0  # the same for the picture that is on its way
+        self.age = 0  # samples for which the gateway's forecast has been wrong, as far as acknowledged
+        self.offered_age = 0  # the same for the forecast that is on its way
 
     def decide(self, wrong: bool, offered_wrong: bool, heartbeat_due: bool, tau: int) -> str:
         """EVENT, HEARTBEAT or SKIP, once for each sample.
 
         Args:
-            wrong: Whether the acknowledged picture is wrong.
+            wrong: Whether the acknowledged forecast is wrong.
             offered_wrong: Whether there is one on its way, and that is wrong.
             heartbeat_due: Whether the node has been silent for long enough.
-            tau: Samples for which a picture may be wrong before it is corrected, at least 1.
+            tau: Samples for which a forecast may be wrong before it is corrected, at least 1.
         """
         wrong = wrong or offered_wrong  # the gateway holds one of the two, and the node must assume the worse
         self.age = self.age + 1 if wrong else 0
@@ -97,11 +97,11 @@ class Trigger:
         return HEARTBEAT if heartbeat_due and not wrong else SKIP
 
     def offer(self) -> None:
-        """A new picture is on its way; at this sample it is right."""
+        """A new forecast is on its way; at this sample it is right."""
         self.offered_age = 0
 
     def settle(self) -> None:
-        """The picture that was on its way has been acknowledged."""
+        """The forecast that was on its way has been acknowledged."""
         self.age = self.offered_age
 
     def dump(self) -> bytes:
@@ -119,7 +119,7 @@ class Hold:
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
         """Take the next valid sample."""
 
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
+    def trend(self, error_t_c: int, error_h_c: int) -> Trend:
         """No trend and no step."""
         return HOLD
 

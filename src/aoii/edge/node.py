@@ -4,7 +4,7 @@ The same source runs on the board and in the simulation. It refuses to wait, to 
 caller samples every `settings.period_s`, sends what it is given, hands in what the radio heard, and calls `due` when
 `deadline_ms` has come.
 
-Which picture the gateway holds while a packet is not acknowledged, and what the node makes of it:
+Which forecast the gateway holds while a packet is not acknowledged, and what the node makes of it:
 docs/explanation/link.md.
 """
 
@@ -13,9 +13,9 @@ from binascii import crc32
 from collections import namedtuple
 
 from ..core import packed_fields, trigger
-from ..core.forecast import HOLD, Picture, Plan, steps_between
+from ..core.forecast import HOLD, Forecast, Trend, steps_between
 from ..core.frames import BACKFILL, EVENT, HEARTBEAT, LOW_BATTERY, SENSOR_FAULT, NodeSettings
-from ..core.link import PICTURE_BYTES, TIMING, Item, Link, Send, Tick, Timing, dump_picture, load_picture
+from ..core.link import FORECAST_BYTES, TIMING, Item, Link, MonotonicClock, Send, Timing, dump_forecast, load_forecast
 
 MYPY = False
 if MYPY:
@@ -70,7 +70,7 @@ class Node:
     Args:
         number, epoch, key: Who it is, from provisioning.
         settings: Thresholds, period and heartbeat from provisioning; the gateway may change them.
-        predictor: Learns from every sample and makes the plans.
+        predictor: Learns from every sample and makes the trends.
         store: Where numbers and backlog survive.
         random: For jitter.
         timing: Patience and duty cycle of the link.
@@ -79,7 +79,7 @@ class Node:
 
     Attributes:
         link: The radio link, with the settings in force.
-        picture: What the gateway holds by the last acknowledgement, on the node's tick; None before the first.
+        forecast: What the gateway holds by the last acknowledgement, on the node's tick; None before the first.
         sampled: What the last sample was; None when the sensor gave none.
         fault: What is wrong with the sensor, empty when nothing is.
         battery_mv: Set by the driver; 0: not measured.
@@ -99,7 +99,7 @@ class Node:
         is_busy: "IsBusy | None" = None,
     ) -> None:
         self.link = Link(number, epoch, key, settings, store, random, timing, is_busy)
-        self.picture: Picture | None = None
+        self.forecast: Forecast | None = None
         self.sampled: Sampled | None = None
         self.fault = trigger.OK
         self.battery_mv = 0
@@ -107,7 +107,7 @@ class Node:
         self._identity = (FORMAT, number, epoch)
         self._trigger = trigger.Trigger()
         self._sensor = trigger.Sensor(limits)
-        self._tick = Tick()
+        self._tick = MonotonicClock()
         self._reading_ms: int | None = None  # when the last one was taken
         self._reading_t_c = self._reading_h_c = 0
         self._learned_ms: int | None = None  # when the predictor saw its last sample
@@ -121,7 +121,7 @@ class Node:
 
     @property
     def is_settled(self) -> bool:
-        """Whether both ends are known to hold the same picture: nothing that would change it is unacknowledged."""
+        """Whether both ends are known to hold the same forecast: nothing that would change it is unacknowledged."""
         return self.link.offered is None
 
     def sample(self, now_ms: int, temperature: float | None, humidity: float | None) -> list[Send]:
@@ -153,7 +153,7 @@ class Node:
         settled = self.link.receive(data, now_ms)
         if isinstance(settled, Item):
             if settled.kind != BACKFILL:
-                self.picture = settled.picture
+                self.forecast = settled.forecast
                 self._trigger.settle()
             after = self.link.settings
             if (before.beta_t_c, before.beta_h_c) != (after.beta_t_c, after.beta_h_c):
@@ -183,7 +183,7 @@ class Node:
             + packed_fields.dump(self, _FORM, _NAMES)
             + self._trigger.dump()
             + self._sensor.dump()
-            + dump_picture(self.picture)
+            + dump_forecast(self.forecast)
             + self.link.dump()
         )
         return body + struct.pack("<I", crc32(body))
@@ -206,8 +206,8 @@ class Node:
         at = packed_fields.load(self, _FORM, _NAMES, state, at)
         at = self._trigger.load(state, at)
         at = self._sensor.load(state, at)
-        self.picture = load_picture(state, at)
-        self.link.load(state, at + PICTURE_BYTES)
+        self.forecast = load_forecast(state, at)
+        self.link.load(state, at + FORECAST_BYTES)
         return True
 
     def _judge(self, temperature_c: int, humidity_c: int, now_ms: int) -> Sampled:
@@ -215,33 +215,33 @@ class Node:
         settings = self.link.settings
         if self.fault == trigger.OK:
             self._learn(temperature_c, humidity_c, now_ms)
-        picture, offered = self.picture, self.link.offered
-        believed = (temperature_c, humidity_c) if picture is None else self._evaluated(picture, now_ms)
+        forecast, offered = self.forecast, self.link.offered
+        believed = (temperature_c, humidity_c) if forecast is None else self._evaluated(forecast, now_ms)
         wrong = trigger.is_wrong(temperature_c, humidity_c, believed, settings)
         basis = believed  # what the error is measured against that the predictor is told
         if offered is not None:
             # The gateway may hold either. What waits is sent until it is acknowledged; only where it is wrong itself, a
-            # newer packet is needed. That the older picture has come right again changes nothing.
+            # newer packet is needed. That the older forecast has come right again changes nothing.
             basis = self._evaluated(offered, now_ms)
             offered_wrong = trigger.is_wrong(temperature_c, humidity_c, basis, settings)
             status = self._trigger.decide(wrong, offered_wrong, False, settings.tau)
             if not offered_wrong:
                 status = trigger.SKIP
-        elif picture is None:
+        elif forecast is None:
             status = trigger.EVENT
         else:
             status = self._trigger.decide(wrong, False, self._is_heartbeat_due(now_ms), settings.tau)
         error_t_c, error_h_c = temperature_c - believed[0], humidity_c - believed[1]
         if status == trigger.EVENT:
-            plan = self._plan(temperature_c - basis[0], humidity_c - basis[1])
-            self._submit(EVENT, temperature_c, humidity_c, plan, now_ms, now_ms)
+            trend = self._trend(temperature_c - basis[0], humidity_c - basis[1])
+            self._submit(EVENT, temperature_c, humidity_c, trend, now_ms, now_ms)
         elif status == trigger.HEARTBEAT:
-            self._submit(HEARTBEAT, temperature_c, humidity_c, self._plan(0, 0), now_ms, now_ms)
+            self._submit(HEARTBEAT, temperature_c, humidity_c, self._trend(0, 0), now_ms, now_ms)
         return Sampled(temperature_c, humidity_c, believed[0], believed[1], error_t_c, error_h_c, status)
 
-    def _evaluated(self, picture: Picture, now_ms: int) -> tuple[int, int]:
-        """The estimate that the gateway makes of a picture now; it counts true time, not our tick."""
-        return picture.at(picture.sampled_ms + self.link.clock.elapsed_ms(now_ms - picture.sampled_ms))
+    def _evaluated(self, forecast: Forecast, now_ms: int) -> tuple[int, int]:
+        """The estimate that the gateway makes of a forecast now; it counts true time, not our tick."""
+        return forecast.at(forecast.sampled_ms + self.link.clock.elapsed_ms(now_ms - forecast.sampled_ms))
 
     def _without_reading(self, now_ms: int) -> None:
         """Tell the gateway once that the sensor fails, and at heartbeats, with the last reading at its true age."""
@@ -261,14 +261,16 @@ class Node:
         day_ms = None if unix_ms is None else unix_ms % DAY_MS
         self._predictor.observe(temperature_c, humidity_c, steps, day_ms)
 
-    def _plan(self, error_t_c: int, error_h_c: int) -> Plan:
-        # Generation 0: the gateway cannot know by which thresholds a plan would have to be read; HOLD needs none.
+    def _trend(self, error_t_c: int, error_h_c: int) -> Trend:
+        # Generation 0: the gateway cannot know by which thresholds a trend would have to be read; HOLD needs none.
         # A stuck sensor was not learned from.
         if self.link.generation == 0 or self.fault:
             return HOLD
-        return self._predictor.plan(error_t_c, error_h_c)
+        return self._predictor.trend(error_t_c, error_h_c)
 
-    def _submit(self, kind: int, temperature_c: int, humidity_c: int, plan: Plan, sampled_ms: int, now_ms: int) -> None:
+    def _submit(
+        self, kind: int, temperature_c: int, humidity_c: int, trend: Trend, sampled_ms: int, now_ms: int
+    ) -> None:
         flags = SENSOR_FAULT if self.fault else 0
         battery = 0
         if self.battery_mv:
@@ -276,7 +278,7 @@ class Node:
             if self.battery_mv < LOW_BATTERY_MV:
                 flags |= LOW_BATTERY
         self._trigger.offer()
-        self.link.submit(kind, temperature_c, humidity_c, plan, flags, battery, sampled_ms, now_ms)
+        self.link.submit(kind, temperature_c, humidity_c, trend, flags, battery, sampled_ms, now_ms)
 
     def _is_heartbeat_due(self, now_ms: int) -> bool:
         heartbeat_s, heard_ms = self.link.heartbeat_s, self.link.heard_ms

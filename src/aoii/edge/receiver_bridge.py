@@ -14,7 +14,7 @@ RADIO_LIMIT = 80  # bytes; the longest frame of ours has 32, and no more fit int
 RULE = b"-" * 30  # the old receiver printed such a line after each packet
 
 
-class Relay:
+class ReceiverBridge:
     """What waits for the radio, and what was said on the port.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""A predictor that sleeps: it notes the samples, and wakes the learner only when a plan is wanted or the page is full.
+"""A predictor that sleeps: it notes the samples, and wakes the learner only when a trend is wanted or the page is full.
 
 The learner's 7 kB do not fit into the memory that a board keeps while it sleeps, and writing them to flash after every
 sample would cost more energy than the sample. What it learns is a function of its state and of the samples since, so
@@ -9,7 +9,7 @@ to the bit. It refuses to know what is learned.
 import struct
 from binascii import crc32
 
-from ..core.forecast import Plan
+from ..core.forecast import Trend
 
 MYPY = False
 if MYPY:
@@ -22,8 +22,8 @@ if MYPY:
         def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
             """Take the next sample."""
 
-        def plan(self, error_t_c: int, error_h_c: int) -> Plan:
-            """The plan of the packet that carries the last sample."""
+        def trend(self, error_t_c: int, error_h_c: int) -> Trend:
+            """The trend of the packet that carries the last sample."""
 
         def dump(self) -> bytes:
             """Everything."""
@@ -31,7 +31,7 @@ if MYPY:
         def load(self, state: bytes) -> bool:
             """Go on from a dump; False, and nothing changed, when it is none of this model."""
 
-    class Shelf(Protocol):
+    class DoubleBuffer(Protocol):
         """Where a dump survives the power."""
 
         def load(self) -> bytes:
@@ -50,18 +50,18 @@ _SAMPLE_BYTES = struct.calcsize(_SAMPLE)
 _HEAD = "<BHHI"
 
 
-class Journal:
+class SampleLog:
     """A predictor for `Node`.
 
     Args:
         epsilon_t_c, epsilon_h_c: Thresholds that the node was provisioned with, hundredths.
         make: A new model for these thresholds.
-        shelf: Where the model's state lies.
+        buffer: Where the model's state lies.
         breathe: Called after each replayed sample: one takes an ESP32 tens of milliseconds, and a watchdog waits.
         page: Samples noted before the model is woken at the latest.
 
     Attributes:
-        lost: How often the state on the shelf was not the one that the journal continues.
+        lost: How often the state on the buffer was not the one that the journal continues.
     """
 
     def __init__(
@@ -69,19 +69,19 @@ class Journal:
         epsilon_t_c: int,
         epsilon_h_c: int,
         make: "Callable[[int, int], Model]",
-        shelf: "Shelf",
+        buffer: "DoubleBuffer",
         breathe: "Callable[[], object]",
         page: int = PAGE,
     ) -> None:
         self._epsilon = (epsilon_t_c, epsilon_h_c)
         self._make = make
-        self._shelf = shelf
+        self._shelf = buffer
         self._breathe = breathe
         self._page = page * _SAMPLE_BYTES
         self._model: Model | None = None  # while it is awake
         self._noted = b""
         self._basis = 0  # check sum of the state that the noted samples follow; 0: a new model
-        self._is_cold = True  # the power was away: what lies on the shelf may be continued, across a gap
+        self._is_cold = True  # the power was away: what lies on the buffer may be continued, across a gap
         self.lost = 0
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
@@ -93,12 +93,12 @@ class Journal:
         if len(self._noted) >= self._page:
             self._awake()
 
-    def plan(self, error_t_c: int, error_h_c: int) -> Plan:
+    def trend(self, error_t_c: int, error_h_c: int) -> Trend:
         """What the model says after all samples."""
-        return self._awake().plan(error_t_c, error_h_c)
+        return self._awake().trend(error_t_c, error_h_c)
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
-        """Begin anew with other thresholds, or after power-on go on from the shelf if that was made with them."""
+        """Begin anew with other thresholds, or after power-on go on from the buffer if that was made with them."""
         self._epsilon = (epsilon_t_c, epsilon_h_c)
         self._model = None
         self._noted = b""
@@ -118,7 +118,7 @@ class Journal:
         self._model = None
 
     def _awake(self) -> "Model":
-        """The model, with all samples learned, and its state on the shelf."""
+        """The model, with all samples learned, and its state on the buffer."""
         model = self._model
         if model is None:
             model = self._model = self._found()

@@ -188,7 +188,7 @@ class Gateway(Station):
                 | {
                     "event": "outbox_damaged",
                     "is_lost_exact": recovery.is_lost_exact,
-                    "pictures_lost": recovery.states_lost,
+                    "forecasts_lost": recovery.states_lost,
                     "kept_as": str(recovery.kept_as),
                 },
             )

@@ -1,8 +1,8 @@
 """What was heard becomes what is kept: judged and committed in one transaction, believed and handed on after it.
 
-The deciding is `bridge`'s and `legacy`'s, the file is the store's; this is where they meet, and where an event gets its
-QoS and becomes the `RX` that will be published. It holds the pictures that the last commits left, for the estimates. It
-refuses to answer anybody: who asked learns from the future how it ended.
+`node_state` and `legacy` decide, the outbox keeps; this is where they meet, and where an event gets its QoS and becomes
+the `RX` that will be published. It holds each node's forecast, for the estimates. It answers nobody: the caller learns
+from the future how it ended.
 """
 
 import logging
@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_important
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.core.forecast import NodeSettings
 from aoii.core.frames import Rejected, Uplink
 from aoii.gateway import node_state
@@ -21,7 +21,7 @@ from aoii.gateway.drivers.outbox_db import Store, Transaction
 from aoii.gateway.events import Event, Instant
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.mirror import Weights
-from aoii.gateway.legacy.old_node import Outlook, Payload
+from aoii.gateway.legacy.old_node import OldNodeEstimate, Payload
 from aoii.gateway.node_metrics import Vitals
 from aoii.gateway.node_state import NodeState
 from aoii.gateway.outbox import Item
@@ -89,18 +89,18 @@ class Ledger:
             settings.tau,
         )
         self.vitals = Vitals(settings)
-        self._pictures: dict[str, NodeState | Outlook] = {}
+        self._forecasts: dict[str, NodeState | OldNodeEstimate] = {}
         self._is_refusing = False
         states, self._total_tx = store.submit(lambda tx: (tx.states(), tx.total_tx())).result()
         for name, dumped in states:
             if OLD_FIRMWARE in name:
                 old = old_node.load(dumped, weights)
-                self._pictures[name] = Outlook(old)
+                self._forecasts[name] = OldNodeEstimate(old)
                 self.vitals.known(name, True, self._believable(old.unix_ms, old.is_synced))
             else:
                 state = node_state.load(dumped)
-                self._pictures[name] = state
-                last = state.beliefs[0] if state.beliefs else None
+                self._forecasts[name] = state
+                last = state.forecasts[0] if state.forecasts else None
                 self.vitals.known(name, False, None if last is None else self._believable(last.unix_ms, last.is_synced))
 
     def now(self) -> Instant:
@@ -114,7 +114,8 @@ class Ledger:
     ) -> None:
         """Have an authenticated frame judged and, if it is new, committed; then call `done` in the store's thread.
 
-        Its future may end with `PeerError` (the reading contradicts one that waits) or `WorldError` (nothing was kept).
+        Its future may end with `ProtocolError` (the reading contradicts one that waits) or `UnavailableError`
+        (nothing was kept).
         """
         name = str(uplink.node)
 
@@ -132,7 +133,7 @@ class Ledger:
     def submit_line(self, node: str, payload: Payload, at: Instant, done: "Callable[[Future[Kept]], None]") -> None:
         """Have a reading of an old node committed; then call `done` in the store's thread.
 
-        Its future may end with `WorldError`, and then nothing was kept.
+        Its future may end with `UnavailableError`, and then nothing was kept.
         """
 
         def work(tx: Transaction) -> Kept:  # may run twice
@@ -147,14 +148,14 @@ class Ledger:
     def estimates(self) -> Iterator[Estimate]:
         """What the gateway believes now of every node that it knows."""
         at = self.now()
-        for name, picture in list(self._pictures.items()):
+        for name, forecast in list(self._forecasts.items()):
             if not self._is_ours(name):
                 self.vitals.forget(name)
                 continue
-            if isinstance(picture, Outlook):
-                believed: tuple[float, float] | None = picture.at(at, clock.day_fraction)
+            if isinstance(forecast, OldNodeEstimate):
+                believed: tuple[float, float] | None = forecast.at(at, clock.day_fraction)
             else:
-                believed = node_state.estimate(picture, at)
+                believed = node_state.estimate(forecast, at)
             if believed is not None:
                 yield Estimate(
                     gateway=self._settings.gateway_id,
@@ -213,14 +214,14 @@ class Ledger:
         if self._is_kept(future):
             kept = future.result()
             self._note(kept.heard.event, kept.item)
-            self._believe(name, Outlook(kept.heard.state), kept.item)
+            self._believe(name, OldNodeEstimate(kept.heard.state), kept.item)
 
     def _note(self, event: Event | None, item: Item | None) -> None:
         if event is not None and item is not None:
             self.vitals.heard(event)
 
-    def _believe(self, name: str, picture: NodeState | Outlook, item: Item | None) -> None:
-        self._pictures[name] = picture
+    def _believe(self, name: str, forecast: NodeState | OldNodeEstimate, item: Item | None) -> None:
+        self._forecasts[name] = forecast
         if item is not None:
             self._total_tx += 1
             self._on_accepted(item)
@@ -228,13 +229,13 @@ class Ledger:
     def _is_kept(self, future: "Future[Judged] | Future[Kept]") -> bool:
         """Whether it was committed; a file that takes nothing is counted each time and said once."""
         error = future.exception()
-        if isinstance(error, WorldError):
+        if isinstance(error, UnavailableError):
             metrics.OUTBOX_FULL.inc()
             if not self._is_refusing:
                 log.error("outbox takes no readings", extra={"event": "outbox_refuses", "reason": str(error)})
         elif self._is_refusing:
             log.info("outbox takes readings again", extra={"event": "outbox_takes"})
-        self._is_refusing = isinstance(error, WorldError)
+        self._is_refusing = isinstance(error, UnavailableError)
         return error is None
 
 

@@ -98,7 +98,7 @@ class Vitals:
         aoii_s = event.held_ms / 1000 if is_wrong else 0.0
         metrics.NODE_AOII_REPORTS_S.labels(node=node).observe(aoii_s)
         gauge = metrics.NODE_AOII_S.labels(node=node)
-        # Backlog belongs to the report before it, and shows that the picture had been wrong for longer than that knew.
+        # Backlog belongs to the report before it, and shows that the forecast had been wrong for longer than that knew.
         gauge.set(aoii_s if is_live else max(aoii_s, metrics.value(gauge)))
 
 

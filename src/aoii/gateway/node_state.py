@@ -1,8 +1,8 @@
-"""Frames of our own nodes to events: who is believed, what is new, and the picture of each node.
+"""Frames of our own nodes to events: who is believed, what is new, and the forecast of each node.
 
 Pure: a node's state and an authenticated frame in, a new state and what to answer out. The replay window judges frame
-numbers only; a frame that was accepted before gets its acknowledgement again and changes nothing. The picture is a
-function of the last packet: the reading, its plan, and the settings that the node said it used. It refuses to touch
+numbers only; a frame that was accepted before gets its acknowledgement again and changes nothing. The forecast is a
+function of the last packet: the reading, its trend, and the settings that the node said it used. It refuses to touch
 keys, radio, file and clock, and to believe a frame that `core.frames` has not authenticated.
 """
 
@@ -11,32 +11,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aoii.broker.messages import Identity, Kind
-from aoii.core.forecast import PROVISIONED, NodeSettings, Picture, Plan
+from aoii.core.forecast import PROVISIONED, Forecast, NodeSettings, Trend
 from aoii.core.frames import AGE_LIMIT_S, BACKFILL, Rejected, Uplink
 from aoii.gateway.events import Event, Instant, since_ms
 
 REPLAY_WINDOW = 32  # distinct frames that may overtake each other; a node has one or two on the way
-BELIEFS_KEPT = 8  # pictures of the past, for events that arrive late
+BELIEFS_KEPT = 8  # forecasts of the past, for events that arrive late
 GENERATIONS = 8  # as many as a frame can name; 0 is what the node was provisioned with, and nobody told us
 
-NO_COUNTER = -1  # of a picture from an earlier epoch: counters began again
+NO_COUNTER = -1  # of a forecast from an earlier epoch: counters began again
 
 KINDS: dict[str, Kind] = {"event": "event", "heartbeat": "heartbeat", "backfill": "backfill"}
 
 
 @dataclass(frozen=True)
-class Belief:
-    """A picture and where it came from.
+class HeldForecast:
+    """A forecast and where it came from.
 
     Attributes:
         counter: Event counter of the reading.
-        picture: With `sampled_ms` on the elapsed clock of the state's session.
+        forecast: With `sampled_ms` on the elapsed clock of the state's session.
         known_ms: Since when the gateway holds it, on the same clock.
         unix_ms, is_synced: When the sample was taken by the wall clock, and whether that was believed.
     """
 
     counter: int
-    picture: Picture
+    forecast: Forecast
     known_ms: int
     unix_ms: int
     is_synced: bool
@@ -52,7 +52,7 @@ class NodeState:
         seen: Frame numbers accepted within the replay window, each with the frame's authentication code.
         generation: What the gateway calls the settings that it wants, 1..7.
         settings: Settings by generation, as far as they are known.
-        beliefs: Pictures, the present one first; none before the first event or heartbeat.
+        forecasts: Forecasts, the present one first; none before the first event or heartbeat.
         session: The run of the gateway whose elapsed clock the times are on.
     """
 
@@ -61,7 +61,7 @@ class NodeState:
     seen: tuple[tuple[int, bytes], ...]
     generation: int
     settings: tuple[NodeSettings | None, ...]
-    beliefs: tuple[Belief, ...]
+    forecasts: tuple[HeldForecast, ...]
     session: int
 
 
@@ -130,40 +130,40 @@ def hear(
         KINDS[uplink.kind],
         uplink.temperature_c / 100,
         uplink.humidity_c / 100,
-        _believed(state.beliefs, sampled_ms) if is_dated else None,
+        _believed(state.forecasts, sampled_ms) if is_dated else None,
         unix_ms if is_dated else None,
         at.is_synced and is_dated,
-        held_ms=_held_ms(state.beliefs, sampled_ms, at.elapsed_ms) if is_dated else None,
+        held_ms=_held_ms(state.forecasts, sampled_ms, at.elapsed_ms) if is_dated else None,
     )
     if is_newest and not uplink.flags & BACKFILL:
-        picture = Picture(uplink.temperature_c, uplink.humidity_c, uplink.plan, used, sampled_ms)
-        belief = Belief(uplink.counter, picture, at.elapsed_ms, unix_ms, event.clock_synced)
-        state = replace(state, beliefs=(belief, *state.beliefs[: BELIEFS_KEPT - 1]))
+        forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, used, sampled_ms)
+        belief = HeldForecast(uplink.counter, forecast, at.elapsed_ms, unix_ms, event.clock_synced)
+        state = replace(state, forecasts=(belief, *state.forecasts[: BELIEFS_KEPT - 1]))
     return Accepted(state, event, answer)
 
 
 def estimate(state: NodeState, at: Instant) -> tuple[float, float] | None:
     """What the gateway believes of the node now, °C and %RH; None before the first event or heartbeat."""
-    beliefs = revived(state, at).beliefs
-    return _degrees(beliefs[0].picture, at.elapsed_ms) if beliefs else None
+    forecasts = revived(state, at).forecasts
+    return _degrees(forecasts[0].forecast, at.elapsed_ms) if forecasts else None
 
 
 def revived(state: NodeState, at: Instant) -> NodeState:
-    """The state on the present session's clock; a picture of unknown age counts as just taken."""
+    """The state on the present session's clock; a forecast of unknown age counts as just taken."""
     if state.session == at.session:
         return state
-    beliefs = []
-    for belief in state.beliefs:
-        age_ms = since_ms(at, belief.unix_ms, belief.is_synced, belief.picture.sampled_ms, state.session) or 0
-        shift_ms = at.elapsed_ms - age_ms - belief.picture.sampled_ms
-        beliefs.append(
+    forecasts = []
+    for belief in state.forecasts:
+        age_ms = since_ms(at, belief.unix_ms, belief.is_synced, belief.forecast.sampled_ms, state.session) or 0
+        shift_ms = at.elapsed_ms - age_ms - belief.forecast.sampled_ms
+        forecasts.append(
             replace(
                 belief,
-                picture=Picture(*belief.picture[:-1], belief.picture.sampled_ms + shift_ms),
+                forecast=Forecast(*belief.forecast[:-1], belief.forecast.sampled_ms + shift_ms),
                 known_ms=min(belief.known_ms + shift_ms, at.elapsed_ms),
             )
         )
-    return replace(state, beliefs=tuple(beliefs), session=at.session)
+    return replace(state, forecasts=tuple(forecasts), session=at.session)
 
 
 def dump(state: NodeState) -> bytes:
@@ -175,8 +175,8 @@ def dump(state: NodeState) -> bytes:
         "generation": state.generation,
         "settings": state.settings,
         "beliefs": [
-            [belief.counter, *belief.picture, belief.known_ms, belief.unix_ms, belief.is_synced]
-            for belief in state.beliefs
+            [belief.counter, *belief.forecast, belief.known_ms, belief.unix_ms, belief.is_synced]
+            for belief in state.forecasts
         ],
         "session": state.session,
     }
@@ -193,10 +193,14 @@ def load(dumped: bytes) -> NodeState:
         fields["generation"],
         tuple(None if one is None else _node_settings(one) for one in fields["settings"]),
         tuple(
-            Belief(
-                counter, Picture(t_c, h_c, Plan(*plan), _node_settings(settings), sampled_ms), known_ms, unix_ms, synced
+            HeldForecast(
+                counter,
+                Forecast(t_c, h_c, Trend(*trend), _node_settings(settings), sampled_ms),
+                known_ms,
+                unix_ms,
+                synced,
             )
-            for counter, t_c, h_c, plan, settings, sampled_ms, known_ms, unix_ms, synced in fields["beliefs"]
+            for counter, t_c, h_c, trend, settings, sampled_ms, known_ms, unix_ms, synced in fields["beliefs"]
         ),
         fields["session"],
     )
@@ -212,11 +216,11 @@ def _begun(epoch: int, frame: int, session: int) -> NodeState:
 
 
 def _of_epoch(state: NodeState, uplink: Uplink) -> NodeState:
-    """A new epoch is a node provisioned anew: numbers and settings begin again, the picture is what it was."""
+    """A new epoch is a node provisioned anew: numbers and settings begin again, the forecast is what it was."""
     if uplink.epoch == state.epoch:
         return state
-    beliefs = tuple(replace(belief, counter=NO_COUNTER) for belief in state.beliefs)
-    return replace(_begun(uplink.epoch, uplink.frame, state.session), beliefs=beliefs)
+    forecasts = tuple(replace(belief, counter=NO_COUNTER) for belief in state.forecasts)
+    return replace(_begun(uplink.epoch, uplink.frame, state.session), forecasts=forecasts)
 
 
 def _settled(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> tuple[NodeState, NodeSettings]:
@@ -234,7 +238,7 @@ def _settled(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> tuple[No
         settings[generation] = wanted
         state = replace(state, generation=generation, settings=tuple(settings))
     if used is None:
-        # In generation 0 plans are HOLD, which reads the same under any settings.
+        # In generation 0 trends are HOLD, which reads the same under any settings.
         used = PROVISIONED if uplink.generation == 0 else wanted
     return state, used
 
@@ -247,30 +251,30 @@ def _answer(state: NodeState, uplink: Uplink) -> Answer:
 def _is_known(state: NodeState, uplink: Uplink) -> bool:
     """Whether a new frame carries a reading accepted lately, whose acknowledgement was lost."""
     said = (uplink.counter, uplink.temperature_c, uplink.humidity_c)
-    return any((belief.counter, *belief.picture[:2]) == said for belief in state.beliefs)
+    return any((belief.counter, *belief.forecast[:2]) == said for belief in state.forecasts)
 
 
-def _believed(beliefs: Iterable[Belief], sampled_ms: int) -> tuple[float, float] | None:
-    """What was believed at that instant for that instant: by the newest picture known then, else by the oldest."""
+def _believed(forecasts: Iterable[HeldForecast], sampled_ms: int) -> tuple[float, float] | None:
+    """What was believed at that instant for that instant: by the newest forecast known then, else by the oldest."""
     found = None
-    for belief in beliefs:
-        found = belief.picture
+    for belief in forecasts:
+        found = belief.forecast
         if belief.known_ms <= sampled_ms:
             break
     return None if found is None else _degrees(found, sampled_ms)
 
 
-def _held_ms(beliefs: Iterable[Belief], sampled_ms: int, now_ms: int) -> int | None:
-    """For how long what was believed at that instant was held after it: until another picture came, or until now.
+def _held_ms(forecasts: Iterable[HeldForecast], sampled_ms: int, now_ms: int) -> int | None:
+    """For how long what was believed at that instant was held after it: until another forecast came, or until now.
 
     None when the gateway has forgotten what it held then.
     """
-    known_ms = [belief.known_ms for belief in beliefs]
+    known_ms = [belief.known_ms for belief in forecasts]
     if not any(at_ms <= sampled_ms for at_ms in known_ms):
         return None
     return min((at_ms for at_ms in known_ms if at_ms > sampled_ms), default=now_ms) - sampled_ms
 
 
-def _degrees(picture: Picture, elapsed_ms: int) -> tuple[float, float]:
-    temperature_c, humidity_c = picture.at(elapsed_ms)
+def _degrees(forecast: Forecast, elapsed_ms: int) -> tuple[float, float]:
+    temperature_c, humidity_c = forecast.at(elapsed_ms)
     return temperature_c / 100, humidity_c / 100

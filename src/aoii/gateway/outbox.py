@@ -1,10 +1,10 @@
 """Which accepted reading is published when: what waits, what is in flight, and what comes first.
 
 The file (`drivers/outbox_db`) holds every accepted reading until its commit acknowledgement; this policy holds in
-memory only a window of them, so a backlog of a million costs no more than one of a thousand. Newest first, for the
-picture that people look at, and the backlog in order, in turn, so that neither starves the other. Whatever is in flight
-without a commit acknowledgement is published again on a deadline, for ever. It refuses to drop anything, to touch the
-file and to read a clock.
+memory only a window of them, so a backlog of a million costs no more than one of a thousand. It takes the newest
+reading, for those who watch, and the oldest of the backlog in turn, so that neither starves the other. What is in
+flight without a commit acknowledgement is published again on a deadline, for ever. It drops nothing, and touches
+neither file nor clock.
 
 A reading is in one of four places: *file only* (its sequence number is above the cursor), *fresh* (just accepted),
 *backlog* (fetched from the file, in order), *in flight* (published, not settled). It leaves by `settled`, from wherever
@@ -50,7 +50,7 @@ class Fetch:
 
 
 @dataclass(slots=True)
-class _Flight:
+class _InFlight:
     item: Item
     due_ms: int
     wait_ms: int  # between the latest publish and due_ms, before jitter
@@ -69,7 +69,7 @@ class Outbox:
         self._window = window
         self._fresh: dict[Identity, Item] = {}  # newest last
         self._backlog: dict[Identity, Item] = {}  # oldest first
-        self._flights: dict[Identity, _Flight] = {}
+        self._in_flight: dict[Identity, _InFlight] = {}
         self._cursor = 0  # everything up to here is fresh, backlog, in flight or settled
         self._complete = False  # so is everything above the cursor
         self._fetching: Fetch | None = None
@@ -89,7 +89,7 @@ class Outbox:
 
     def accepted(self, item: Item) -> None:
         """A reading was committed to the file just now."""
-        if item.identity in self._flights or item.identity in self._backlog:
+        if item.identity in self._in_flight or item.identity in self._backlog:
             return
         self._fresh[item.identity] = item
         if len(self._fresh) > self._window:
@@ -99,7 +99,7 @@ class Outbox:
     def settled(self, identities: Iterable[Identity], now_ms: int) -> None:
         """The database has these readings, and they are gone from the file; unknown ones are ignored."""
         for identity in identities:
-            self._flights.pop(identity, None)
+            self._in_flight.pop(identity, None)
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
         if now_ms - self._progress_ms >= STALL_MS:  # they are back: do not sit out deadlines of minutes
@@ -108,7 +108,7 @@ class Outbox:
 
     def wanted(self) -> Fetch | None:
         """Rows to fetch from the file, to be answered by `fetched` or `not_fetched`; None when there is no need."""
-        room = len(self._flights) < self._window and 2 * len(self._backlog) < self._window
+        room = len(self._in_flight) < self._window and 2 * len(self._backlog) < self._window
         if self._complete or self._fetching is not None or not (self._is_online and room):
             return None
         self._fetching = Fetch(self._cursor, self._window)
@@ -128,7 +128,7 @@ class Outbox:
         self._cursor = max(self._cursor, last_seq)
         self._complete = is_all
         for item in items:
-            if item.identity not in self._flights and item.identity not in self._fresh:
+            if item.identity not in self._in_flight and item.identity not in self._fresh:
                 self._backlog[item.identity] = item
 
     def not_fetched(self) -> None:
@@ -139,12 +139,12 @@ class Outbox:
         """What to publish now; each counts as in flight from here on, whether or not publishing succeeds."""
         if not self._is_online:
             return []
-        late = [flight for flight in self._flights.values() if flight.due_ms <= now_ms]
+        late = [flight for flight in self._in_flight.values() if flight.due_ms <= now_ms]
         late.sort(key=lambda flight: flight.due_ms)
         for flight in late:
             self._launch(flight.item, now_ms, min(2 * flight.wait_ms, LAST_DEADLINE_MS))
         items = [flight.item for flight in late]
-        while len(self._flights) < self._window and (self._fresh or self._backlog):
+        while len(self._in_flight) < self._window and (self._fresh or self._backlog):
             item = self._next()
             self._launch(item, now_ms, FIRST_DEADLINE_MS)
             items.append(item)
@@ -154,7 +154,7 @@ class Outbox:
         """When `due` has something next if nothing else happens; None: never."""
         if not self._is_online:
             return None
-        return min((flight.due_ms for flight in self._flights.values()), default=None)
+        return min((flight.due_ms for flight in self._in_flight.values()), default=None)
 
     def _next(self) -> Item:
         from_fresh = bool(self._fresh) and (self._is_turn_of_fresh or not self._backlog)
@@ -164,10 +164,10 @@ class Outbox:
         return self._backlog.pop(next(iter(self._backlog)))
 
     def _launch(self, item: Item, now_ms: int, wait_ms: int) -> None:
-        self._flights[item.identity] = _Flight(item, now_ms + self._spread(wait_ms), wait_ms)
+        self._in_flight[item.identity] = _InFlight(item, now_ms + self._spread(wait_ms), wait_ms)
 
     def _hurry(self, now_ms: int) -> None:
-        for flight in self._flights.values():
+        for flight in self._in_flight.values():
             flight.wait_ms = FIRST_DEADLINE_MS
             flight.due_ms = min(flight.due_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
 

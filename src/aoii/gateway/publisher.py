@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
-from aoii.core.errors import AoiiError, PeerError
+from aoii.core.errors import AoiiError, ProtocolError
 from aoii.gateway.drivers.outbox_db import Settlement, Store
 from aoii.gateway.outbox import Fetch, Item, Outbox
 from aoii.runtime import certificate_expiry, failpoints, metrics
@@ -172,7 +172,7 @@ class Publisher:
                 committed += decode_commit_ack(self._acks.get_nowait())
             except queue.Empty:
                 break
-            except PeerError as error:
+            except ProtocolError as error:
                 metrics.COMMIT_ACKS.labels(status="bad").inc()
                 log.warning("commit acknowledgement refused", extra={"event": "ack_bad", "reason": error.reason})
         if not committed:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from aoii.core.errors import PeerError, WorldError
+from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.core.frames import MAC_BYTES, Ack, Rejected, Uplink, decode_uplink, encode_ack, node_of
 from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, encode_usb, heard
 from aoii.gateway import node_state
@@ -88,10 +88,10 @@ class Receiver:
     def _answer_frame(self, uplink: Uplink, key: NodeKey, signal: tuple[int, int], future: "Future[Judged]") -> None:
         try:
             decision = future.result().decision
-        except PeerError as error:
+        except ProtocolError as error:
             self._refuse(error.reason, str(error))
             return
-        except WorldError:  # counted by the ledger; the node tries again
+        except UnavailableError:  # counted by the ledger; the node tries again
             return
         if isinstance(decision, Rejected):
             self._refuse(*decision)
@@ -118,14 +118,14 @@ class Receiver:
     def _answer_line(self, read_s: float, future: "Future[Kept]") -> None:
         try:
             kept = future.result()
-        except PeerError as error:  # and so may every one that follows, for good
+        except ProtocolError as error:  # and so may every one that follows, for good
             metrics.REJECTED.labels(reason=error.reason).inc()
             if not self._is_contradicted:
                 fields = {"event": "line_refused", "reason": error.reason, "detail": str(error)}
                 log.error("readings of an old node are refused", extra=fields | {"port": self.port.path})  # noqa: TRY400 - the message says it all
             self._is_contradicted = True
             return
-        except WorldError:  # counted by the ledger; the node hears nothing, as if nobody was there
+        except UnavailableError:  # counted by the ledger; the node hears nothing, as if nobody was there
             return
         self._is_contradicted = False
         metrics.PACKETS.labels(kind="legacy").inc()

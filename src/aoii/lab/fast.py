@@ -1,7 +1,7 @@
 """The board's learner, ten times as fast on a host: the covariance steps of `core/learner.py` with numpy.
 
 Every sum runs in the board's order and every state is rounded to single precision where the board stores it, so that
-plans and state are equal to the bit; a test holds it to that. It refuses to differ, and to be put to sleep.
+trends and state are equal to the bit; a test holds it to that. It refuses to differ, and to be put to sleep.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Pictures as PNG files: what was measured, what the gateway believed, and how policies compare."""
+"""Forecasts as PNG files: what was measured, what the gateway believed, and how policies compare."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,13 +24,13 @@ COLOURS = {
     "nlms": "#ef6c00",
     "kalman": "#9e9d24",
     "mlp": "#ad1457",
-    "plan": "#2e7d32",
+    "trend": "#2e7d32",
 }
 
 
 @contextmanager
 def figure(path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (8.0, 4.0)) -> Iterator[list[Axes]]:
-    """Axes to draw on, row by row; the picture is written to `path` at the end."""
+    """Axes to draw on, row by row; the forecast is written to `path` at the end."""
     drawing, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     try:
         yield list(axes.flat)
@@ -40,8 +40,8 @@ def figure(path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float
         plt.close(drawing)
 
 
-def series_pictures(entries: Sequence[Entry], folder: Path) -> list[Path]:
-    """One picture for each series: readings, estimates and packets of its policies."""
+def plot_series(entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """One forecast for each series: readings, estimates and packets of its policies."""
     by_series: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         by_series.setdefault((stem(entry.file), entry.node), []).append(entry)
@@ -49,12 +49,12 @@ def series_pictures(entries: Sequence[Entry], folder: Path) -> list[Path]:
     for (file, node), group in by_series.items():
         name = file if node in ("", file) else f"{file}_{node}"
         path = folder / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in name)}.png"
-        _series_picture(group, path)
+        _plot_one(group, path)
         paths.append(path)
     return paths
 
 
-def _series_picture(group: Sequence[Entry], path: Path) -> None:
+def _plot_one(group: Sequence[Entry], path: Path) -> None:
     series = group[0].series
     hours = np.array(series.slots) * series.interval_s / 3600
     breaks = np.flatnonzero(np.diff(series.slots) > 1) + 1  # a gap is drawn as one

@@ -1,6 +1,6 @@
 """The policies that are compared: what each puts into a packet, and what a gateway believes because of it.
 
-A policy is two things. Its node looks at every sample and says what a packet sent now would carry. Its picture is what
+A policy is two things. Its node looks at every sample and says what a packet sent now would carry. Its forecast is what
 the gateway believes; the replay keeps one for the gateway and one for what the node takes the gateway to believe. All
 estimates are integers in hundredths, so that a policy is judged as the real gateway judges. When to send is the
 replay's business, but for the two periodic policies, which follow the clock.
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from aoii.core import prior
 from aoii.core.errors import InputError
-from aoii.core.forecast import DAMPED, HOLD, Plan, estimate_pair
+from aoii.core.forecast import DAMPED, HOLD, Trend, estimate_pair
 from aoii.lab.fast import FastLearner
 
 Pair = tuple[int, int]
 Prior = tuple[tuple[int, ...], ...]
 
-READING_BYTES = 28  # a version 1 frame of docs/reference/wire-format.md without its four bytes of plan
-PLAN_BYTES = 32
+READING_BYTES = 28  # a version 1 frame of docs/reference/wire-format.md without its four bytes of trend
+FORECAST_FRAME_BYTES = 32
 ASCII_BYTES = 22  # "4294967295,-10.25,100.00" and the like: the older firmware's payload, mean of the log mlp0.5
 
 
 class Content(NamedTuple):
-    """What a packet carries: the reading, and a plan or a slope in hundredths a sample where the policy has one."""
+    """What a packet carries: the reading, and a trend or a slope in hundredths a sample where the policy has one."""
 
     reading: Pair
-    plan: Plan = HOLD
+    trend: Trend = HOLD
     slope: tuple[float, float] = (0.0, 0.0)
 
 
@@ -42,8 +42,8 @@ class World:
     Attributes:
         epsilon: Thresholds, hundredths.
         samples: How many samples there will be; for `periodic_equal` only.
-        packets: How many packets `plan` sent; for `periodic_equal` only.
-        prior: What `plan` starts from.
+        packets: How many packets `trend` sent; for `periodic_equal` only.
+        prior: What `trend` starts from.
         mlp: What `mlp` starts from; None unless it is asked for.
     """
 
@@ -64,7 +64,7 @@ class Node(Protocol):
         """What a packet sent now would carry."""
 
 
-class Picture(Protocol):
+class Forecast(Protocol):
     """The receiving end."""
 
     def advance(self, steps: int, day_ms: int) -> Pair | None:
@@ -79,12 +79,12 @@ class Picture(Protocol):
 
 @dataclass(frozen=True)
 class Policy:
-    """One way to keep the picture right.
+    """One way to keep the forecast right.
 
     Attributes:
         name: As on the command line.
         node: Makes the sending end.
-        picture: Makes the receiving end.
+        forecast: Makes the receiving end.
         frame_bytes: On air.
         clock: Whether it sends by the clock, in which case `is_due` says when.
         resends: Whether a packet without an acknowledgement is sent again; without, the node takes it for received.
@@ -92,8 +92,8 @@ class Policy:
 
     name: str
     node: Callable[[World], Node]
-    picture: Callable[[World], Picture]
-    frame_bytes: int = PLAN_BYTES
+    forecast: Callable[[World], Forecast]
+    frame_bytes: int = FORECAST_FRAME_BYTES
     clock: Literal["every", "equal"] | None = None
     resends: bool = True
 
@@ -106,11 +106,11 @@ class Policy:
         )
 
 
-# What a packet of the plan-carrying policies makes the gateway believe
+# What a packet of the trend-carrying policies makes the gateway believe
 
 
-class Planned:
-    """The picture of our own nodes: the reading and a plan, evaluated as `core.forecast` does."""
+class ForecastReceiver:
+    """The forecast of our own nodes: the reading and a trend, evaluated as `core.forecast` does."""
 
     def __init__(self, world: World) -> None:
         self._epsilon = world.epsilon
@@ -118,24 +118,24 @@ class Planned:
         self._steps = 0
 
     def advance(self, steps: int, day_ms: int) -> Pair | None:
-        """See `Picture`."""
+        """See `Forecast`."""
         self._steps += steps
         return None if self._content is None else self._believed(self._content, self._steps)
 
     def receive(self, content: Content) -> Pair:
-        """See `Picture`."""
+        """See `Forecast`."""
         self._content, self._steps = content, 0
         return self._believed(content, 0)
 
     def copy(self) -> Self:
-        """See `Picture`."""
+        """See `Forecast`."""
         return copy.copy(self)
 
     def _believed(self, content: Content, steps: int) -> Pair:
-        return estimate_pair(*content.reading, content.plan, *self._epsilon, steps)
+        return estimate_pair(*content.reading, content.trend, *self._epsilon, steps)
 
 
-class Sloped(Planned):
+class Sloped(ForecastReceiver):
     """A reading and a slope in hundredths a sample for each quantity, without an end."""
 
     def _believed(self, content: Content, steps: int) -> Pair:
@@ -186,7 +186,7 @@ class Derivative:
 
 
 class Damped:
-    """A damped slope: the exponential mean of the differences between samples, as the slope of an otherwise empty plan.
+    """A damped slope: the exponential mean of the differences between samples, in a trend without a step in level.
 
     Source: Gardner, McKenzie, "Forecasting trends in time series", Management Science 31(10), 1985, with the level at
     the reading. Smoothing here: 0.03, the best on the shipped day.
@@ -210,7 +210,7 @@ class Damped:
     def content(self) -> Content:
         """See `Node`."""
         slope = [min(max(round(128 * s / e), -127), 127) for s, e in zip(self._slope, self._epsilon, strict=True)]
-        return Content(self._reading, Plan(0, slope[0], 0, slope[1], DAMPED))
+        return Content(self._reading, Trend(0, slope[0], 0, slope[1], DAMPED))
 
 
 class Learning:
@@ -227,7 +227,7 @@ class Learning:
 
     def content(self) -> Content:
         """See `Node`."""
-        return Content(self._reading, self._learner.plan(0, 0))
+        return Content(self._reading, self._learner.trend(0, 0))
 
 
 # Mirrored learning: both ends run one model and train it on what packets carry
@@ -254,7 +254,7 @@ class Adaptive:
         self._steps = 0  # since the last packet
 
     def advance(self, steps: int, day_ms: int) -> Pair | None:
-        """See `Picture`."""
+        """See `Forecast`."""
         if self._now is None:
             return None
         self._steps += steps
@@ -270,7 +270,7 @@ class Adaptive:
         return step
 
     def receive(self, content: Content) -> Pair:
-        """See `Picture`."""
+        """See `Forecast`."""
         reading = content.reading
         if self._now is not None:
             steps = max(self._steps, 1)
@@ -284,7 +284,7 @@ class Adaptive:
         return reading
 
     def copy(self) -> Self:
-        """See `Picture`."""
+        """See `Forecast`."""
         return copy.deepcopy(self)
 
 
@@ -303,7 +303,7 @@ class Kalman:
         self._spread = [(r, 0.0, q) for q, r in self._noise]  # variance of value, covariance, variance of trend
 
     def advance(self, steps: int, day_ms: int) -> Pair | None:
-        """See `Picture`."""
+        """See `Forecast`."""
         if self._state is None:
             return None
         for i, ((value, trend), (vv, vt, tt)) in enumerate(zip(self._state, self._spread, strict=True)):
@@ -313,7 +313,7 @@ class Kalman:
         return round(self._state[0][0]), round(self._state[1][0])
 
     def receive(self, content: Content) -> Pair:
-        """See `Picture`."""
+        """See `Forecast`."""
         reading = content.reading
         if self._state is None:
             self._state = [(float(value), 0.0) for value in reading]
@@ -326,7 +326,7 @@ class Kalman:
         return reading
 
     def copy(self) -> Self:
-        """See `Picture`."""
+        """See `Forecast`."""
         return copy.deepcopy(self)
 
 
@@ -342,7 +342,7 @@ class Weights:
 
 
 class Perceptron:
-    """The older installation's picture: an MLP over the last four (temperature, humidity, time of day), trained online.
+    """The older installation's MLP over the last four (temperature, humidity, time of day), trained online.
 
     Inputs and outputs are standardised. After every sample the window is shifted with the prediction, not the reading.
     Each packet is one step of gradient descent on half the squared standardised error at rate 0.01, output layer first,
@@ -367,7 +367,7 @@ class Perceptron:
         self._heard = False
 
     def advance(self, steps: int, day_ms: int) -> Pair | None:
-        """See `Picture`."""
+        """See `Forecast`."""
         for _ in range(min(steps, 16)):
             self._predict(day_ms / 86_400_000)
         if not self._heard:
@@ -387,7 +387,7 @@ class Perceptron:
         self._window = np.concatenate([self._window[3:], self._predicted, [day]])
 
     def receive(self, content: Content) -> Pair:
-        """See `Picture`."""
+        """See `Forecast`."""
         reading = content.reading
         self._heard = True
         target = (np.array(reading) / 100.0 - self._frozen.y_mean) / self._frozen.y_std
@@ -404,19 +404,19 @@ class Perceptron:
         return reading
 
     def copy(self) -> Self:
-        """See `Picture`."""
+        """See `Forecast`."""
         return copy.deepcopy(self)
 
 
 POLICIES = (
-    Policy("periodic", Holding, Planned, READING_BYTES, clock="every"),
-    Policy("periodic_equal", Holding, Planned, READING_BYTES, clock="equal"),
-    Policy("send_on_delta", Holding, Planned, READING_BYTES),
+    Policy("periodic", Holding, ForecastReceiver, READING_BYTES, clock="every"),
+    Policy("periodic_equal", Holding, ForecastReceiver, READING_BYTES, clock="equal"),
+    Policy("send_on_delta", Holding, ForecastReceiver, READING_BYTES),
     Policy("dbp", Derivative, Sloped),
-    Policy("damped", Damped, Planned),
+    Policy("damped", Damped, ForecastReceiver),
     Policy("nlms", Holding, Adaptive, READING_BYTES),
     Policy("kalman", Holding, Kalman, READING_BYTES),
     Policy("mlp", Holding, Perceptron, ASCII_BYTES, resends=False),
-    Policy("plan", Learning, Planned),
+    Policy("trend", Learning, ForecastReceiver),
 )
 NAMES = tuple(policy.name for policy in POLICIES)

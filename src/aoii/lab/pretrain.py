@@ -1,4 +1,4 @@
-"""What a policy knows before it has measured anything: the prior of `plan`, and the weights of `mlp`.
+"""What a policy knows before it has measured anything: the prior of `trend`, and the weights of `mlp`.
 
 Both come from recordings, are written with their provenance, and are read back strictly. A prior is a ridge regression
 on exactly the features and targets that the node learns from, over several paces and scales of every recording, so that
@@ -78,7 +78,7 @@ def is_excluded(file: str, exclude: Sequence[str]) -> bool:
     return any(group.casefold() in Path(file).name.casefold() for group in exclude)
 
 
-# The prior of `plan`
+# The prior of `trend`
 
 
 class _Witness(Learner):

@@ -3,7 +3,7 @@
 At each sample the node compares the reading with what it takes the gateway to believe, and sends at once if that is
 wrong. A packet without an acknowledgement is sent again at the same instant, up to `RESENDS` times; if all are in vain,
 the next sample is sent whatever it is. Right and wrong are judged after that. A hole of up to `HOLE` intervals is
-samples that were not taken: the picture goes on. A longer gap splits the recording: after it nobody believes anything.
+samples that were not taken: the forecast goes on. A longer gap splits the recording: after it nobody believes anything.
 Nothing is interpolated.
 """
 
@@ -32,8 +32,8 @@ class Options:
     Attributes:
         epsilon: Thresholds, hundredths of °C and %RH.
         heartbeat_s: A node that was silent for so long reports; 0: never.
-        tau: A picture is corrected at so many wrong samples in a row, at least 1.
-        prior: What `plan` starts from.
+        tau: A forecast is corrected at so many wrong samples in a row, at least 1.
+        prior: What `trend` starts from.
         mlp: What `mlp` starts from.
         radio: For airtime and energy.
     """
@@ -51,7 +51,7 @@ class Outcome:
     """What one policy did with one series; lists have one entry for each sample.
 
     Attributes:
-        events: Packets because the picture was wrong, or because the clock said so.
+        events: Packets because the forecast was wrong, or because the clock said so.
         heartbeats: Packets after a long silence.
         retries: Transmissions beyond the first of each packet.
         acks: Acknowledgements that the gateway sent.
@@ -83,7 +83,7 @@ def pieces(series: Series) -> list[int]:
 
 
 def is_wrong(reading: Pair, believed: Pair | None, epsilon: Pair) -> bool:
-    """Whether the gateway's picture is wrong; it is while there is none."""
+    """Whether the gateway's forecast is wrong; it is while there is none."""
     return (
         believed is None or abs(reading[0] - believed[0]) >= epsilon[0] or abs(reading[1] - believed[1]) >= epsilon[1]
     )
@@ -100,10 +100,10 @@ class _Link:
 
     def begin(self) -> None:
         """After a long gap nobody believes anything."""
-        self._gateway = self._policy.picture(self._world)
+        self._gateway = self._policy.forecast(self._world)
         self._mirror = self._gateway if self._channel.lossless else self._gateway.copy()
         self._is_open = True  # the last packet has no acknowledgement
-        self._age = 0  # samples for which the picture has been wrong
+        self._age = 0  # samples for which the forecast has been wrong
 
     def advance(self, reading: Pair, steps: int, day_ms: int) -> tuple[Pair | None, Pair | None]:
         """Go on to the next sample: what the gateway believes, and what the node takes it to believe."""
@@ -238,10 +238,10 @@ def entries(
         for series in all_series:
             bounds = Bounds(series, pieces(series), options.epsilon)
             done: dict[str, Outcome] = {}
-            for policy in sorted(POLICIES, key=lambda policy: policy.clock == "equal"):  # it must know what plan needs
-                needed = policy.name in names or (policy.name == "plan" and "periodic_equal" in names)
+            for policy in sorted(POLICIES, key=lambda policy: policy.clock == "equal"):  # it must know what trend needs
+                needed = policy.name in names or (policy.name == "trend" and "periodic_equal" in names)
                 if needed:
-                    packets = done["plan"].packets if policy.clock == "equal" else 0
+                    packets = done["trend"].packets if policy.clock == "equal" else 0
                     done[policy.name] = replay(series, policy, options, channel(series), packets)
             for policy in POLICIES:
                 if policy.name in names:

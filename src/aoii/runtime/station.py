@@ -133,7 +133,7 @@ def served(name: str, port: int, station: Station) -> Iterator[None]:
     """Serve the status page of a station on loopback while the context lasts; port 0: none.
 
     Raises:
-        WorldError: The port is taken.
+        UnavailableError: The port is taken.
     """
     page = status_port.serve(name, port, station.is_alive, station.is_ready)
     try:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime.metrics import BY_STATION
 
 Check = Callable[[], Mapping[str, bool]]
@@ -43,7 +43,7 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
         ready: Names what must be there for work, and whether it is.
 
     Raises:
-        WorldError: The port is taken.
+        UnavailableError: The port is taken.
     """
     if port == 0:
         return None
@@ -76,7 +76,9 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     except OSError as error:
-        raise WorldError(f"status port {port} cannot be used ({error}); set another one, or 0 for none") from error
+        raise UnavailableError(
+            f"status port {port} cannot be used ({error}); set another one, or 0 for none"
+        ) from error
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return server

@@ -3,7 +3,7 @@
 Source: Nygard, "Release It!", 2007; Fowler, "CircuitBreaker", 2014.
 """
 
-from aoii.core.errors import ProgramError
+from aoii.core.errors import InternalError
 
 CLOSED = "closed"  # the database takes rows
 OPEN = "open"  # it is known to be away: readings become dead letters at once
@@ -42,11 +42,11 @@ class CircuitBreaker:
         """Take STORED, FAILED or ANSWERED; whether the state changed.
 
         Raises:
-            ProgramError: The table has no such transition.
+            InternalError: The table has no such transition.
         """
         after = RULES.get((self.state, event))
         if after is None:
-            raise ProgramError(f"circuit breaker {self.state} cannot take {event}")
+            raise InternalError(f"circuit breaker {self.state} cannot take {event}")
         changed = after != self.state
         self.state = after
         return changed

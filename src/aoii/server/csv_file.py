@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii.core.errors import InputError, WorldError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class CsvFile:
 
     Raises:
         InputError: The file has other columns.
-        WorldError: One of the files cannot be opened.
+        UnavailableError: One of the files cannot be opened.
     """
 
     def __init__(self, path: Path, journal: Path) -> None:
@@ -77,7 +77,7 @@ class CsvFile:
         """Append the rows that are no repetition, durably, and tell which those were.
 
         Raises:
-            WorldError: A disk is full or a file is gone. Hand in the same rows again: each is in the file once then.
+            UnavailableError: A disk is full or a file is gone. Hand in the same rows again; each is written once.
             InputError: Somebody put a file with other columns in its place.
         """
         with self._translated():
@@ -152,7 +152,7 @@ class CsvFile:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
-            raise WorldError(f"{self._path}: {error}; make room on the disk, or check the rights") from error
+            raise UnavailableError(f"{self._path}: {error}; make room on the disk, or check the rights") from error
 
 
 def _form(header: bytes, path: Path) -> tuple[int, str]:

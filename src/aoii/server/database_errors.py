@@ -7,12 +7,12 @@ row must not go to the dead letters, from where only a person brings it back, be
 import sqlite3
 from typing import Literal
 
-from aoii.core.errors import PeerError, WorldError
+from aoii.core.errors import ProtocolError, UnavailableError
 
 AwayReason = Literal["conflict", "unreachable", "refused", "full", "read_only", "schema", "other"]
 
 
-class DatabaseAway(WorldError):  # noqa: N818 - a state, named like one
+class DatabaseAway(UnavailableError):  # noqa: N818 - a state, named like one
     """The database does not take or give rows now; nothing of the transaction was kept, or its fate is not known.
 
     Attributes:
@@ -25,7 +25,7 @@ class DatabaseAway(WorldError):  # noqa: N818 - a state, named like one
         self.reason = reason
 
 
-class BadRow(PeerError):  # noqa: N818 - the name of its reason
+class BadRow(ProtocolError):  # noqa: N818 - the name of its reason
     """At least one row of the batch can never be stored; nothing of the batch was."""
 
     def __init__(self, detail: str) -> None:

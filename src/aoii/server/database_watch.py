@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
 from aoii.server.db import Database
 
@@ -90,7 +90,7 @@ class DatabaseWatch:
                 self._migrated = True
             self._asked_s = time.monotonic()
             self._database.ping(write=True)
-        except WorldError as error:
+        except UnavailableError as error:
             self._down(str(error))
             return
         finally:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from aoii.core.errors import Fault, SettingsError, WorldError
+from aoii.core.errors import Fault, SettingsError, UnavailableError
 from aoii.core.stream import Line, Reader
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, Station, run_station
@@ -105,7 +105,7 @@ class PortReader:
                     self._set_open(True)
                     delay_s = REOPEN_FIRST_S
                     self._read(port)
-            except WorldError as error:
+            except UnavailableError as error:
                 self._set_open(False, str(error))
                 self._stop.wait(delay_s)
                 delay_s = min(2 * delay_s, REOPEN_LAST_S)
@@ -218,7 +218,7 @@ def run(settings: Settings) -> int:
 
     Raises:
         SettingsError: EDGE_LOG_PORT names no port.
-        WorldError: The status port is taken.
+        UnavailableError: The status port is taken.
     """
     if not settings.server.edge_log_ports:
         raise SettingsError(

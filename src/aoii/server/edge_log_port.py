@@ -6,7 +6,7 @@ import time
 
 import serial
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 
 BAUD = 115_200
 READ_S = 0.2  # a read returns after this long without a byte, so that a stop is noticed
@@ -23,7 +23,7 @@ class LogPort:
         path: The device, such as /dev/ttyUSB1.
 
     Raises:
-        WorldError: It cannot be opened.
+        UnavailableError: It cannot be opened.
     """
 
     def __init__(self, path: str) -> None:
@@ -33,7 +33,9 @@ class LogPort:
             self._serial = serial.Serial(path, BAUD, timeout=READ_S, exclusive=True)
             self._device = _device(os.fstat(self._serial.fileno()))
         except _PORT_ERRORS as error:
-            raise WorldError(f"{path}: {error}; check the cable, EDGE_LOG_PORT and the rights of the device") from error
+            raise UnavailableError(
+                f"{path}: {error}; check the cable, EDGE_LOG_PORT and the rights of the device"
+            ) from error
         self._looked_s = time.monotonic()
 
     def __enter__(self) -> "LogPort":
@@ -46,7 +48,7 @@ class LogPort:
         """What arrived, maybe nothing.
 
         Raises:
-            WorldError: The port is gone, or another device took its name.
+            UnavailableError: The port is gone, or another device took its name.
         """
         try:
             chunk = bytes(self._serial.read(1))
@@ -55,9 +57,9 @@ class LogPort:
             if time.monotonic() - self._looked_s >= LOOK_S:
                 self._looked_s = time.monotonic()
                 if _device(os.stat(self._path)) != self._device:  # noqa: PTH116 - beside fstat
-                    raise WorldError(f"{self._path}: another device took its name")
+                    raise UnavailableError(f"{self._path}: another device took its name")
         except _PORT_ERRORS as error:
-            raise WorldError(f"{self._path}: {error}; plug it in again") from error
+            raise UnavailableError(f"{self._path}: {error}; plug it in again") from error
         return b""
 
 

@@ -20,7 +20,7 @@ from aoii.broker.messages import (
     decode_sender,
     payload_digest,
 )
-from aoii.core.errors import PeerError
+from aoii.core.errors import ProtocolError
 
 # What a gateway is told: whatever lies in the dead letters, for whichever reason, is off its hands.
 TOLD: dict[DeliveryStatus, Told] = {"stored": "stored", "duplicate": "duplicate"}
@@ -52,7 +52,7 @@ def read(payload: bytes) -> Reading | Estimate | Malformed:
     """What a payload is."""
     try:
         return decode_message(payload)
-    except PeerError as error:
+    except ProtocolError as error:
         gateway, identity = decode_sender(payload) or (None, None)
         return Malformed(payload, error.reason, str(error), gateway, identity)
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import Estimate, Reading, ack_topic, encode_commit_ack
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints, metrics
 from aoii.runtime.clock import Clock
 from aoii.runtime.station import Part
@@ -164,7 +164,7 @@ class IngestWorker:
             self._dead_letters.add_unreadable(
                 [(content.identity, content.payload, str(content)) for _, content in contents if content.identity]
             )
-        except WorldError as error:
+        except UnavailableError as error:
             self._note_refusal("add", str(error))
             return []
         self._note_refusal("add", None)
@@ -216,7 +216,7 @@ class IngestWorker:
         except DatabaseAway as error:
             self._judge(error)
             return False
-        except WorldError as error:
+        except UnavailableError as error:
             self._note_refusal("replay", str(error))
             return False
         self._note_refusal("replay", None)
@@ -263,7 +263,7 @@ class IngestWorker:
             for reason, count in self._dead_letters.counts().items():
                 metrics.DEAD_LETTERS.labels(reason=reason).set(count)
             self._has_room = self._dead_letters.has_room()
-        except WorldError as error:
+        except UnavailableError as error:
             self._note_refusal("count", str(error))
             self._has_room = False
         else:

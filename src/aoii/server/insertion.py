@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aoii.broker.messages import DeliveryStatus, Reading
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.db import Database
@@ -147,7 +147,7 @@ def _dead_letter(dead_letters: DeadLetters, rows: Sequence[Reading], insertion: 
     for delivery, indexes in groups.items():
         try:
             dead_letters.add([rows[index] for index in indexes], delivery.status, delivery.detail)
-        except WorldError as error:
+        except UnavailableError as error:
             refusal = str(error)
             for index in indexes:
                 deliveries[index] = None

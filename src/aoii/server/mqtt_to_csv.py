@@ -151,6 +151,6 @@ def run(settings: Settings) -> int:
 
     Raises:
         InputError: CSV_FILE has other columns.
-        WorldError: CSV_FILE cannot be opened, or the status port is taken.
+        UnavailableError: CSV_FILE cannot be opened, or the status port is taken.
     """
     return run_station("csv", settings.server.csv_status_port, lambda: CsvSubscriber(settings))

@@ -129,6 +129,6 @@ def run(settings: Settings) -> int:
     """Run the server until SIGTERM or SIGINT; its exit code.
 
     Raises:
-        WorldError: The dead letters cannot be opened, or the status port is taken.
+        UnavailableError: The dead letters cannot be opened, or the status port is taken.
     """
     return run_station("server", settings.server.status_port, lambda: Server(settings))

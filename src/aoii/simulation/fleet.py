@@ -26,7 +26,7 @@ from typing import Any
 
 from aoii.core import stream, trigger
 from aoii.core.aoii import AoiiMeter
-from aoii.core.forecast import PROVISIONED, NodeSettings, Picture
+from aoii.core.forecast import PROVISIONED, Forecast, NodeSettings
 from aoii.core.frames import BACKFILL, KIND, Rejected, Uplink, decode_ack, decode_uplink
 from aoii.core.learner import Learner
 from aoii.core.link import TIMING, Send
@@ -62,7 +62,7 @@ def run(settings: Settings) -> int:
     SIGUSR1 unplugs the receiver, SIGUSR2 plugs it in again.
 
     Raises:
-        WorldError: The status port is taken.
+        UnavailableError: The status port is taken.
     """
     return run_station(
         "edge",
@@ -86,7 +86,7 @@ class _Receiver:
         self._settings: dict[tuple[int, int], NodeSettings] = {}  # what the gateway told a node, by generation
         self._frames: dict[int, int] = {}  # the newest frame number of each node that was acknowledged
         self.accepted: set[tuple[int, int, int]] = set()
-        self.pictures: dict[int, Picture] = {}  # what the gateway holds, as a function of what it acknowledged
+        self.forecasts: dict[int, Forecast] = {}  # what the gateway holds, as a function of what it acknowledged
 
     @property
     def is_plugged(self) -> bool:
@@ -170,8 +170,8 @@ class _Receiver:
         self._frames[uplink.node] = uplink.frame
         if uplink.flags & KIND != BACKFILL:
             settings = self._settings.get((uplink.node, uplink.generation), PROVISIONED)
-            self.pictures[uplink.node] = Picture(
-                uplink.temperature_c, uplink.humidity_c, uplink.plan, settings, sampled_ms
+            self.forecasts[uplink.node] = Forecast(
+                uplink.temperature_c, uplink.humidity_c, uplink.trend, settings, sampled_ms
             )
 
 
@@ -190,7 +190,7 @@ def _mark(frame: bytes) -> bytes:
 
 
 @dataclass
-class _Life:
+class _SimulatedNode:
     """One node, and what is known of how it does."""
 
     number: int
@@ -201,7 +201,7 @@ class _Life:
     alarm_ms: int | None = None  # the timer that is set
 
 
-Happening = Callable[[int], Awaitable[None] | None]  # what happens at an instant, which it is told
+ScheduledEvent = Callable[[int], Awaitable[None] | None]  # what happens at an instant, which it is told
 
 
 class Fleet(Station):
@@ -229,13 +229,13 @@ class Fleet(Station):
         listens = edge.region == "KR920"
         duty_permille = 1000 if listens else TIMING.duty_permille  # who listens has no duty cycle to keep
         self._timing = TIMING._replace(noise_ms=NOISE_MS, listens=listens, duty_permille=duty_permille)
-        self._agenda: list[tuple[int, int, Happening]] = []  # a heap: what happens when, first come first served
+        self._agenda: list[tuple[int, int, ScheduledEvent]] = []  # a heap: what happens when, first come first served
         self._order = itertools.count()
-        self._lives: list[_Life] = []
+        self._lives: list[_SimulatedNode] = []
         self._packets: Counter[str] = Counter()
         self._samples = 0
-        self._plan_checks = 0
-        self._plan_mismatches = 0
+        self._estimate_checks = 0
+        self._estimate_mismatches = 0
         self._is_over = False
         self._beat_s = time.monotonic()
         self._loop = asyncio.new_event_loop()
@@ -304,23 +304,23 @@ class Fleet(Station):
     async def _live(self) -> None:
         """Everything that happens in the nodes' world, in order, to its end."""
         for number in sorted(self._keys):
-            life = self._born(number)
-            self._lives.append(life)
-            self._next_sample(life)
+            node_run = self._born(number)
+            self._lives.append(node_run)
+            self._next_sample(node_run)
         while self._agenda:
-            at_ms, _, happening = heapq.heappop(self._agenda)
+            at_ms, _, event = heapq.heappop(self._agenda)
             if at_ms >= self._end_ms:
                 return
             await self._until(at_ms)
             self._now_ms = at_ms
-            going_on = happening(at_ms)
+            going_on = event(at_ms)
             if going_on is not None:
                 await going_on
 
-    def _plan(self, at_ms: int, happening: Happening) -> None:
-        heapq.heappush(self._agenda, (at_ms, next(self._order), happening))
+    def _schedule(self, at_ms: int, event: ScheduledEvent) -> None:
+        heapq.heappush(self._agenda, (at_ms, next(self._order), event))
 
-    def _born(self, number: int) -> _Life:
+    def _born(self, number: int) -> _SimulatedNode:
         series = self._series[(number - 1) % len(self._series)]
         period_ms = round(1000 * series.interval_s)
         first = (number - 1) * len(series) // len(self._keys)  # each node starts at another hour of the recording
@@ -334,66 +334,66 @@ class Fleet(Station):
         node = Node(
             number, key.epoch, key.key, PROVISIONED, learner, store, chance, self._timing, ANY_SENSOR, self._is_busy
         )
-        return _Life(number, node, _samples(series, first, boot_ms, period_ms), series.interval_s)
+        return _SimulatedNode(number, node, _samples(series, first, boot_ms, period_ms), series.interval_s)
 
     def _is_busy(self) -> bool:
         """What a node hears that listens now, in the nodes' world."""
         return self._radio.is_busy(self._now_ms)
 
-    def _next_sample(self, life: _Life) -> None:
-        at_ms, reading_c = next(life.samples)
-        self._plan(at_ms, lambda now_ms: self._sample(life, now_ms, reading_c))
+    def _next_sample(self, node_run: _SimulatedNode) -> None:
+        at_ms, reading_c = next(node_run.samples)
+        self._schedule(at_ms, lambda now_ms: self._sample(node_run, now_ms, reading_c))
 
-    def _sample(self, life: _Life, now_ms: int, reading_c: tuple[int, int]) -> None:
-        node = life.node
-        is_settled = node.is_settled and node.picture is not None
+    def _sample(self, node_run: _SimulatedNode, now_ms: int, reading_c: tuple[int, int]) -> None:
+        node = node_run.node
+        is_settled = node.is_settled and node.forecast is not None
         sends = node.sample(now_ms, reading_c[0] / 100, reading_c[1] / 100)
         if is_settled:
-            self._compare(life.number, node, now_ms)
-        self._log(life.number, node, now_ms)
-        self._transmit(life, sends, now_ms)
-        self._plan(now_ms + JUDGED_AFTER_MS, lambda _: self._judge(life, now_ms, reading_c))
-        self._next_sample(life)
+            self._compare(node_run.number, node, now_ms)
+        self._log(node_run.number, node, now_ms)
+        self._transmit(node_run, sends, now_ms)
+        self._schedule(now_ms + JUDGED_AFTER_MS, lambda _: self._judge(node_run, now_ms, reading_c))
+        self._next_sample(node_run)
 
-    def _transmit(self, life: _Life, sends: list[Send], now_ms: int) -> None:
+    def _transmit(self, node_run: _SimulatedNode, sends: list[Send], now_ms: int) -> None:
         """Put packets on the air, and set the node's timer anew: this is called after all that a node does."""
         for send in sends:
             self._packets[send.kind] += 1
-            self._emit(life, self._radio.begin(life.number, True, now_ms, send.data))
-        deadline_ms = life.node.deadline_ms()
-        if deadline_ms is not None and deadline_ms != life.alarm_ms:
-            self._plan(max(now_ms, deadline_ms), lambda now_ms: self._alarm(life, deadline_ms, now_ms))
-        life.alarm_ms = deadline_ms
+            self._emit(node_run, self._radio.begin(node_run.number, True, now_ms, send.data))
+        deadline_ms = node_run.node.deadline_ms()
+        if deadline_ms is not None and deadline_ms != node_run.alarm_ms:
+            self._schedule(max(now_ms, deadline_ms), lambda now_ms: self._alarm(node_run, deadline_ms, now_ms))
+        node_run.alarm_ms = deadline_ms
 
-    def _alarm(self, life: _Life, deadline_ms: int, now_ms: int) -> None:
-        if life.alarm_ms == deadline_ms:  # else it was set anew meanwhile
-            life.alarm_ms = None
-            self._transmit(life, life.node.due(now_ms), now_ms)
+    def _alarm(self, node_run: _SimulatedNode, deadline_ms: int, now_ms: int) -> None:
+        if node_run.alarm_ms == deadline_ms:  # else it was set anew meanwhile
+            node_run.alarm_ms = None
+            self._transmit(node_run, node_run.node.due(now_ms), now_ms)
 
-    def _emit(self, life: _Life, transmission: Transmission) -> None:
-        self._plan(transmission.end_ms, lambda _: self._arrive(life, self._radio.end(transmission)))
+    def _emit(self, node_run: _SimulatedNode, transmission: Transmission) -> None:
+        self._schedule(transmission.end_ms, lambda _: self._arrive(node_run, self._radio.end(transmission)))
 
-    def _arrive(self, life: _Life, all_heard: list[Heard]) -> None:
+    def _arrive(self, node_run: _SimulatedNode, all_heard: list[Heard]) -> None:
         for heard in all_heard:
             data = heard.transmission.data
             if heard.transmission.is_up:
-                self._plan(heard.at_ms, lambda now_ms, data=data: self._gateway_hears(life, data, now_ms))  # type: ignore[misc]  # lambda's default
+                self._schedule(heard.at_ms, lambda now_ms, data=data: self._gateway_hears(node_run, data, now_ms))  # type: ignore[misc]  # lambda's default
             else:
-                self._plan(heard.at_ms, lambda now_ms, data=data: self._node_hears(life, data, now_ms))  # type: ignore[misc]  # lambda's default
+                self._schedule(heard.at_ms, lambda now_ms, data=data: self._node_hears(node_run, data, now_ms))  # type: ignore[misc]  # lambda's default
 
-    def _gateway_hears(self, life: _Life, frame: bytes, now_ms: int) -> None:
+    def _gateway_hears(self, node_run: _SimulatedNode, frame: bytes, now_ms: int) -> None:
         exchange = self._receiver.hand_on(frame, now_ms)
         if exchange is not None:
-            self._plan(now_ms + REPLY_AFTER_MS, lambda now_ms: self._gateway_answers(life, exchange, now_ms))
+            self._schedule(now_ms + REPLY_AFTER_MS, lambda now_ms: self._gateway_answers(node_run, exchange, now_ms))
 
-    async def _gateway_answers(self, life: _Life, exchange: _Exchange, now_ms: int) -> None:
+    async def _gateway_answers(self, node_run: _SimulatedNode, exchange: _Exchange, now_ms: int) -> None:
         """Wait for the real gateway; meanwhile no time passes in the nodes' world."""
         data = await self._receiver.answer(exchange)
         if data is not None:
-            self._emit(life, self._radio.begin(life.number, False, now_ms, data))
+            self._emit(node_run, self._radio.begin(node_run.number, False, now_ms, data))
 
-    def _node_hears(self, life: _Life, data: bytes, now_ms: int) -> None:
-        self._transmit(life, life.node.receive(data, now_ms), now_ms)
+    def _node_hears(self, node_run: _SimulatedNode, data: bytes, now_ms: int) -> None:
+        self._transmit(node_run, node_run.node.receive(data, now_ms), now_ms)
 
     async def _until(self, at_ms: int) -> None:
         """Sleep until an instant of the nodes' world; at once when it has passed."""
@@ -405,18 +405,18 @@ class Fleet(Station):
         sampled = node.sampled
         if sampled is None:
             return
-        self._plan_checks += 1
-        if (sampled.estimate_t_c, sampled.estimate_h_c) != self._receiver.pictures[number].at(at_ms):
-            self._plan_mismatches += 1
-            log.error("node and gateway evaluate different plans", extra={"event": "plan_mismatch", "node": number})
+        self._estimate_checks += 1
+        if (sampled.estimate_t_c, sampled.estimate_h_c) != self._receiver.forecasts[number].at(at_ms):
+            self._estimate_mismatches += 1
+            log.error("node and gateway hold different estimates", extra={"event": "estimate_mismatch", "node": number})
 
-    def _judge(self, life: _Life, sampled_ms: int, reading_c: tuple[int, int]) -> None:
+    def _judge(self, node_run: _SimulatedNode, sampled_ms: int, reading_c: tuple[int, int]) -> None:
         """Right or wrong at a sample, after its packet."""
-        held = self._receiver.pictures.get(life.number)
+        held = self._receiver.forecasts.get(node_run.number)
         wrong = True
         if held is not None:
             wrong = trigger.is_wrong(*reading_c, held.at(sampled_ms), held.settings)
-        life.meter.observe(wrong, round(life.interval_s))
+        node_run.meter.observe(wrong, round(node_run.interval_s))
         self._samples += 1
 
     def _log(self, number: int, node: Node, at_ms: int) -> None:
@@ -443,8 +443,8 @@ class Fleet(Station):
     def _write_report(self) -> None:
         """Replace the report at once, so that a reader never sees half of one."""
         total = AoiiMeter()
-        for life in self._lives:
-            total.add(life.meter)
+        for node_run in self._lives:
+            total.add(node_run.meter)
         report = {
             "is_over": self._is_over,
             "samples": self._samples,
@@ -455,8 +455,8 @@ class Fleet(Station):
             "wrong_instants": total.wrong,
             "aoii_mean_s": total.mean_s(),
             "aoii_p99_s": total.p99_s(),
-            "plan_checks": self._plan_checks,
-            "plan_mismatches": self._plan_mismatches,
+            "estimate_checks": self._estimate_checks,
+            "estimate_mismatches": self._estimate_mismatches,
             **{f"radio_{name}": count for name, count in self._radio.counts.items()},
         }
         self._report_file.parent.mkdir(parents=True, exist_ok=True)

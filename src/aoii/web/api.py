@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from aoii.core.errors import InputError, WorldError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
 from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
 from aoii.web import history
@@ -125,7 +125,7 @@ class Answers:
         if span_s not in map(str, SPANS_S):
             raise InputError(f"span is {_shown(request, 'span')}; use one of {', '.join(map(str, SPANS_S))} (seconds)")
         if self._streams >= STREAMS_LIMIT:
-            raise WorldError(f"{STREAMS_LIMIT} pages are open already; close one")
+            raise UnavailableError(f"{STREAMS_LIMIT} pages are open already; close one")
         follower: Follower
         if view == "fleet":
             follower = FleetFollower(self._live)
@@ -185,7 +185,7 @@ class _Totals(Collector):
         """Read the totals. While the database is away the last known ones stay: "nothing received" still grows old."""
         try:
             stats: Stats | None = self._source.stats()
-        except WorldError:
+        except UnavailableError:
             stats = self._source.last_stats
         if stats is None:
             return

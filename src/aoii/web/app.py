@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aoii.core.errors import Fault, InputError, SettingsError, WorldError
+from aoii.core.errors import Fault, InputError, SettingsError, UnavailableError
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.security import tls
@@ -45,7 +45,7 @@ def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
 
     Raises:
-        WorldError: The port is taken or the address is not of this machine.
+        UnavailableError: The port is taken or the address is not of this machine.
         SettingsError: The address is not loopback, and there is no token.
         InputError: The files for TLS, here or towards the database, are none.
     """
@@ -133,7 +133,7 @@ def create_app(settings: Settings) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(Access, token=settings.web.token)],
-        exception_handlers={InputError: api.refused, WorldError: api.away, HTTPException: api.not_served},
+        exception_handlers={InputError: api.refused, UnavailableError: api.away, HTTPException: api.not_served},
         lifespan=lifespan,
     )
     app.state.live = live
@@ -151,7 +151,9 @@ def _listen(web: WebSettings) -> socket.socket:
         listener = socket.create_server(address, family=family)
     except OSError as error:
         where = f"{web.host}:{web.port}"
-        raise WorldError(f"cannot listen on {where} ({error.strerror}); set PORT or WEB_HOST to a free one") from error
+        raise UnavailableError(
+            f"cannot listen on {where} ({error.strerror}); set PORT or WEB_HOST to a free one"
+        ) from error
     if web.token is None and not _is_loopback(listener):
         listener.close()
         raise SettingsError(

@@ -41,12 +41,12 @@ def from_log(samples: list[Sample], packets: list[Packet], rules: Rules) -> Iter
             if arrived_ms - sample.at_ms < prompt_ms:
                 wrong = False
             elif not wrong and not sample.heartbeat:
-                # The picture that the node knows is right, and yet it sends: the one that it offered before is wrong,
+                # The forecast that the node knows is right, and yet it sends: the one that it offered before is wrong,
                 # and the gateway may have that one. Or the gateway knows nothing at all yet.
                 wrong = sent_before is None or sent_before < sample.at_ms
             sent_before = arrived_ms
         elif wrong and sent_before is not None and rules.tau == 1:
-            # It does not send although the picture that it knows is wrong: the one that it has offered is right.
+            # It does not send although the forecast that it knows is wrong: the one that it has offered is right.
             wrong = sent_before > sample.at_ms
         yield Instant(sample.at_ms, wrong)
 
@@ -72,7 +72,7 @@ def _prompt_ms(rules: Rules) -> int:
 def _arrivals(samples: list[Sample], packets: list[Packet], period_ms: int) -> list[int]:
     """For each sample, the event time of the packet that brought it: the nearest with the same reading.
 
-    Backlog is history: it changes no picture, and so it brought nothing in time.
+    Backlog is history: it changes no forecast, and so it brought nothing in time.
     """
     arrivals = [NEVER_MS] * len(samples)
     reach_ms = REACH_PERIODS * period_ms

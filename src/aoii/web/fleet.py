@@ -21,7 +21,7 @@ from aoii.broker.messages import Estimate, Reading
 from aoii.core.aoii import AoiiMeter
 from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import estimate_accuracy
-from aoii.web.points import Belief, Key, Packet, Rules, Sample, Vitals, event_ms
+from aoii.web.points import EstimatePoint, Key, Packet, Rules, Sample, Vitals, event_ms
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
 POINTS_LIMIT = 900_000  # of all nodes: from 100 nodes on they share this room, 500 have ten hours each; 120 MB
@@ -44,7 +44,7 @@ gateway is wrong about it. `never`: no packet of it is known. `battery`: it says
 time, and between packets nobody here knows. `right`: by its log the gateway is right about it.
 """
 STATES: tuple[State, ...] = get_args(State)
-P = TypeVar("P", Sample, Belief, Packet)
+P = TypeVar("P", Sample, EstimatePoint, Packet)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class News(NamedTuple):
     """What is new of one node, in order of arrival."""
 
     samples: list[Sample]
-    beliefs: list[Belief]
+    estimates: list[EstimatePoint]
     packets: list[Packet]
 
 
@@ -169,17 +169,17 @@ class _Node:
     version: int = 0
     last_packet_ms: int | None = None
     samples: Track[Sample] = field(default_factory=Track)
-    beliefs: Track[Belief] = field(default_factory=Track)
+    estimates: Track[EstimatePoint] = field(default_factory=Track)
     packets: Track[Packet] = field(default_factory=Track)
     keys: set[Key] = field(default_factory=set)
 
     def end_ms(self) -> int | None:
         return max(
-            (last.at_ms for last in (self.samples.last, self.beliefs.last, self.packets.last) if last), default=None
+            (last.at_ms for last in (self.samples.last, self.estimates.last, self.packets.last) if last), default=None
         )
 
     def start_ms(self) -> int | None:
-        firsts = (self.samples.first_ms, self.beliefs.first_ms, self.packets.first_ms)
+        firsts = (self.samples.first_ms, self.estimates.first_ms, self.packets.first_ms)
         return min((first for first in firsts if first is not None), default=None)
 
 
@@ -209,7 +209,7 @@ class Fleet:
             node = self._touch(message.node, message.gateway)
             at_ms = message.unix_ms if message.unix_ms is not None else _from_local_text(message.timestamp)
             if node is not None and at_ms is not None:
-                node.beliefs.add(Belief(at_ms, message.pred_t, message.pred_h), self.version, self._limit())
+                node.estimates.add(EstimatePoint(at_ms, message.pred_t, message.pred_h), self.version, self._limit())
             return
         who, at_ms = message.identity, message.event_unix_ms
         if who is None or at_ms is None:
@@ -265,14 +265,14 @@ class Fleet:
         node = self._nodes.get(name)
         if node is None:
             return None
-        samples, beliefs, packets = (
+        samples, estimates, packets = (
             node.samples.since(version),
-            node.beliefs.since(version),
+            node.estimates.since(version),
             node.packets.since(version),
         )
-        if samples is None or beliefs is None or packets is None:
+        if samples is None or estimates is None or packets is None:
             return None
-        return News(samples, beliefs, packets)
+        return News(samples, estimates, packets)
 
     def points(self, name: str, span_s: float) -> News:
         """All points of the node's last `span_s` seconds, in order of event time."""
@@ -283,7 +283,7 @@ class Fleet:
         start_ms = end_ms - round(span_s * 1000)
         return News(
             node.samples.between(start_ms, end_ms),
-            node.beliefs.between(start_ms, end_ms),
+            node.estimates.between(start_ms, end_ms),
             node.packets.between(start_ms, end_ms),
         )
 
@@ -302,7 +302,7 @@ class Fleet:
         start_ms = max(start_ms, end_ms - round(span_s * 1000) + 1)
         samples = node.samples.between(start_ms, end_ms)
         packets = node.packets.between(start_ms, end_ms)
-        latest = max((last for last in (node.beliefs.last, node.packets.last) if last), key=event_ms, default=None)
+        latest = max((last for last in (node.estimates.last, node.packets.last) if last), key=event_ms, default=None)
         aoii, wrong_spans, instants = None, list[tuple[int, int]](), list[estimate_accuracy.Instant]()
         if node.last_packet_ms is not None:  # a log alone does not tell what arrived
             instants = self._judged(samples, packets, start_ms, end_ms)
@@ -321,7 +321,7 @@ class Fleet:
             heartbeats=sum(packet.kind == "heartbeat" for packet in packets),
             qos0=sum(packet.qos == 0 for packet in packets),
             qos1=sum(packet.qos != 0 for packet in packets),
-            estimates=len(node.beliefs.between(start_ms, end_ms)),
+            estimates=len(node.estimates.between(start_ms, end_ms)),
             logged=bool(samples),
             aoii=aoii,
             wrong_spans=wrong_spans,

@@ -39,7 +39,7 @@ def read(database: Database, node: str, span: Range, rules: Rules) -> dict[str, 
     """The node's history as JSON.
 
     Raises:
-        WorldError: The database is away.
+        UnavailableError: The database is away.
     """
     name = None if node == UNNAMED else node
     start, end = _utc(span.start_ms), _utc(span.end_ms)

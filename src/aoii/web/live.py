@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, decode_message
-from aoii.core.errors import PeerError, WorldError
+from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part, checks
 from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
@@ -198,7 +198,7 @@ class Live:
         """A message from the broker; runs in the network thread and must not raise."""
         try:
             told = decode_message(message.payload)
-        except PeerError:
+        except ProtocolError:
             return  # the server counts it and keeps it where a person can see it
         qos = json.loads(message.payload).get("qos")
         with self.lock:
@@ -209,7 +209,7 @@ class Live:
             self._beat_s = time.monotonic()
             try:
                 self._poll()
-            except WorldError:
+            except UnavailableError:
                 self.stopping.wait(RETRY_S)
             else:
                 self.stopping.wait(POLL_S)

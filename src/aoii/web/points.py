@@ -1,4 +1,4 @@
-"""What the page draws: samples, the gateway's beliefs and packets, and the settings that give them meaning."""
+"""What the page draws: samples, the gateway's estimates and packets, and the settings that give them meaning."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Sample(NamedTuple):
     heartbeat: bool
 
 
-class Belief(NamedTuple):
+class EstimatePoint(NamedTuple):
     """What the gateway believed at an instant, from its own `EST`. Unix ms, °C and %RH."""
 
     at_ms: int
@@ -95,6 +95,6 @@ def hundredths(point: Sample | Packet) -> tuple[int, int]:
     return round(point.temp * 100), round(point.hum * 100)
 
 
-def event_ms(point: Sample | Belief | Packet) -> int:
+def event_ms(point: Sample | EstimatePoint | Packet) -> int:
     """Event time, as a key to sort by."""
     return point.at_ms

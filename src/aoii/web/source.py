@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.server.db import Database, Stats, open_database
 from aoii.settings import Database as DatabaseSettings
 
@@ -27,7 +27,7 @@ QUESTIONS_LIMIT = 16  # at once
 
 
 class Source:
-    """Answers questions about the database, or raises `WorldError` with what to do.
+    """Answers questions about the database, or raises `UnavailableError` with what to do.
 
     Attributes:
         away: Why the database cannot be read; None when it can.
@@ -55,11 +55,11 @@ class Source:
         """The answer of `ask`, asked in this thread and also while the database is away; for the poller.
 
         Raises:
-            WorldError: The database is away.
+            UnavailableError: The database is away.
         """
         try:
             answer = ask(self._open())
-        except WorldError as error:
+        except UnavailableError as error:
             if self.away != str(error):
                 log.warning("database cannot be read", extra={"event": "database_away", "reason": str(error)})
             self.away = str(error)
@@ -73,12 +73,14 @@ class Source:
         """The answer of `ask`, within `patience_s` seconds.
 
         Raises:
-            WorldError: The database is away or slow, too many ask at once, or the station ends.
+            UnavailableError: The database is away or slow, too many ask at once, or the station ends.
         """
         if self.away is not None:
-            raise WorldError(self.away)
+            raise UnavailableError(self.away)
         if not self._places.acquire(blocking=False):
-            raise WorldError(f"{QUESTIONS_LIMIT} requests wait for the database already; ask again in a few seconds")
+            raise UnavailableError(
+                f"{QUESTIONS_LIMIT} requests wait for the database already; ask again in a few seconds"
+            )
         answer: Future[T] = Future()
 
         def work() -> None:
@@ -93,18 +95,18 @@ class Source:
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             if self._stopping.is_set():
-                raise WorldError("the web page is being stopped; ask again when it has started")
+                raise UnavailableError("the web page is being stopped; ask again when it has started")
             try:
                 return answer.result(WAKE_S)
             except TimeoutError:
                 continue
-        raise WorldError(f"the database has not answered within {patience_s:g} s; see its own log")
+        raise UnavailableError(f"the database has not answered within {patience_s:g} s; see its own log")
 
     def stats(self) -> Stats:
         """Totals over all readings, at most `STATS_MAX_AGE_S` old.
 
         Raises:
-            WorldError: As for `read`.
+            UnavailableError: As for `read`.
         """
         with self._counting:
             fresh = self._stats is not None and time.monotonic() - self._stats[0] < STATS_MAX_AGE_S

@@ -100,7 +100,7 @@ def test_a_node_on_mains_supply_stays_awake(tmp_path: Path, patch: pytest.Monkey
     def end() -> None:
         raise esp32.Slept
 
-    bench.clock.plan(400_000, end)
+    bench.clock.trend(400_000, end)
     bench.start()
 
     assert bench.machine.cause == bench.machine.PWRON_RESET
@@ -110,7 +110,7 @@ def test_a_node_on_mains_supply_stays_awake(tmp_path: Path, patch: pytest.Monkey
 def test_a_node_that_must_listen_waits_for_a_free_channel(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, "node", patch, listens=True)
     bench.machine.chip.level_dbm = -50
-    bench.clock.plan(30_000, lambda: setattr(bench.machine.chip, "level_dbm", -120))
+    bench.clock.trend(30_000, lambda: setattr(bench.machine.chip, "level_dbm", -120))
 
     while not bench.sent:
         bench.start()

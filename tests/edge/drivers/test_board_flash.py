@@ -1,13 +1,13 @@
-"""The board's flash: slots, the learner's shelf and the pillow, with the power cut at every write."""
+"""The board's flash: slots, the learner's buffer and the sleep_store, with the power cut at every write."""
 
 import errno
 from pathlib import Path
 
 import pytest
 
-from aoii.core.store import SLOT_BYTES, Numbers
+from aoii.core.store import SLOT_BYTES, CounterAllocator
 from aoii.edge.drivers import board_flash
-from aoii.edge.drivers.board_flash import RTC_BYTES, Files, FlashStore, Pillow, Shelf
+from aoii.edge.drivers.board_flash import RTC_BYTES, DoubleBuffer, Files, FlashStore, SleepStore
 from aoii.edge.drivers.board_interfaces import Disk as AnyDisk
 from parts.models import Disk, PowerCut, Rtc
 
@@ -36,7 +36,7 @@ def test_a_file_of_slots_whose_first_writing_was_cut_is_completed() -> None:
         FlashStore(disk)
 
     store = FlashStore(disk)
-    numbers = Numbers(store, 7, 1)
+    numbers = CounterAllocator(store, 7, 1)
 
     assert store.read(store.slots - 1) == b"\xff" * SLOT_BYTES
     assert numbers.next_frame() == 1
@@ -57,11 +57,11 @@ def test_a_file_that_cannot_be_opened_is_not_made_anew(tmp_path: Path, monkeypat
 
 
 def test_a_shelf_gives_what_was_saved_last(disk: AnyDisk) -> None:
-    shelf = Shelf(disk, "learner")
-    empty = shelf.load()
+    buffer = DoubleBuffer(disk, "learner")
+    empty = buffer.load()
     for content in (b"one", b"two" * 2000, b"three"):
-        shelf.save(content)
-        assert shelf.load() == Shelf(disk, "learner").load() == content
+        buffer.save(content)
+        assert buffer.load() == DoubleBuffer(disk, "learner").load() == content
 
     assert empty == b""
 
@@ -73,15 +73,15 @@ def test_a_shelf_whose_write_is_cut_holds_the_content_before_or_the_new_one(shar
         disk = Disk()
         disk.cut_at, disk.cut_share = cut_at, share
         for content in contents[:cut_at]:
-            Shelf(disk, "learner").save(content)
+            DoubleBuffer(disk, "learner").save(content)
         with pytest.raises(PowerCut):
-            Shelf(disk, "learner").save(contents[cut_at])
+            DoubleBuffer(disk, "learner").save(contents[cut_at])
 
-        found = Shelf(disk, "learner").load()
+        found = DoubleBuffer(disk, "learner").load()
 
         assert found in {contents[cut_at - 1] if cut_at else b"", contents[cut_at] if share == 4 else b"-"}
-        Shelf(disk, "learner").save(b"later")
-        assert Shelf(disk, "learner").load() == b"later"
+        DoubleBuffer(disk, "learner").save(b"later")
+        assert DoubleBuffer(disk, "learner").load() == b"later"
 
 
 @pytest.mark.parametrize("size", [0, 100, RTC_BYTES - 5, RTC_BYTES - 4, 9000])
@@ -89,10 +89,10 @@ def test_what_is_laid_down_is_taken_up_once(size: int) -> None:
     disk, rtc = Disk(), Rtc()
     content = bytes(range(251)) * (size // 251 + 1)
 
-    Pillow(rtc, Shelf(disk, "pillow")).lay_down(content[:size])
+    SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).lay_down(content[:size])
 
-    assert Pillow(rtc, Shelf(disk, "pillow")).take_up() == content[:size]
-    assert Pillow(rtc, Shelf(disk, "pillow")).take_up() == b""
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take_up() == content[:size]
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take_up() == b""
     assert disk.writes == (size > RTC_BYTES - 5)
 
 
@@ -101,4 +101,4 @@ def test_what_is_not_whole_is_nothing(stored: bytes) -> None:
     rtc = Rtc()
     rtc.content = stored
 
-    assert Pillow(rtc, Shelf(Disk(), "pillow")).take_up() == b""
+    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).take_up() == b""

@@ -65,7 +65,7 @@ def test_so_it_is_with_the_learner_on_a_recorded_day() -> None:
     assert asleep.digest() == awake.digest()
     assert asleep.learned() == awake.learned()
     assert asleep.most_laid < 1200  # of the 2048 bytes; nothing went to the flash
-    assert "pillow.0" not in asleep.disk.files
+    assert "sleep_store.0" not in asleep.disk.files
     # Figures of docs/explanation/board.md.
     saved = asleep.disk.written["learner.0"] + asleep.disk.written["learner.1"]
     assert saved < 120
@@ -79,7 +79,7 @@ def test_what_is_too_much_for_rtc_memory_goes_through_the_flash() -> None:
     awake.go_on(120)
     asleep.go_on(120)
 
-    assert asleep.disk.written["pillow.0"] > 50
+    assert asleep.disk.written["sleep_store.0"] > 50
     assert asleep.digest() == awake.digest()
 
 

@@ -8,7 +8,7 @@ import pytest
 import serial
 
 from aoii import settings
-from aoii.core.store import SLOT_BYTES, Numbers
+from aoii.core.store import SLOT_BYTES, CounterAllocator
 from aoii.edge.drivers import host
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.simulation import fleet
@@ -104,7 +104,7 @@ def test_numbers_of_a_simulated_node_never_repeat_after_a_restart(tmp_path: Path
     used: list[int] = []
     for _ in range(5):
         store = FileStore(tmp_path / "node-1.flash")
-        numbers = Numbers(store, 1, 1)
+        numbers = CounterAllocator(store, 1, 1)
         used += [numbers.next_counter() for _ in range(100)]
         store.close()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.messages import Committed, Identity, payload_digest
-from aoii.core.errors import PeerError
+from aoii.core.errors import ProtocolError
 from aoii.gateway.drivers import outbox_db
 from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
 from aoii.gateway.drivers.outbox_file import PAGE_BYTES
@@ -125,7 +125,7 @@ def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refuse
     add(store, 1).result()
 
     assert add(store, 1).result() is None
-    with pytest.raises(PeerError) as caught:
+    with pytest.raises(ProtocolError) as caught:
         add(store, 1, digest="other").result()
     assert caught.value.reason == "conflict"
     assert counters(store) == [1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aoii.gateway.events import Instant
 from aoii.gateway.legacy import old_node, weights
 from aoii.gateway.legacy.mirror import Mirror, Weights
-from aoii.gateway.legacy.old_node import OldState, Outlook, Payload, Refused, TimeRequest
+from aoii.gateway.legacy.old_node import OldNodeEstimate, OldState, Payload, Refused, TimeRequest
 from gateway.reference_mlp import ReferenceNode, random_model, source
 
 START_MS = 1_700_000_000_000
@@ -121,13 +121,13 @@ def test_readings_are_counted_by_the_gateway_and_anew_in_a_new_file() -> None:
     assert other.event.identity.node == "gateway/ttyUSB0"
 
 
-def test_without_weights_the_picture_is_the_last_reading() -> None:
+def test_without_weights_the_forecast_is_the_last_reading() -> None:
     first = hear(None, Payload(21.5, 40.0, None), at(0))
     second = hear(first.state, Payload(22.5, 41.0, None), at(600))
 
     assert first.event.believed is None
     assert second.event.believed == (21.5, 40.0)
-    assert Outlook(second.state).at(at(9999), day_fraction) == (22.5, 41.0)
+    assert OldNodeEstimate(second.state).at(at(9999), day_fraction) == (22.5, 41.0)
 
 
 @pytest.mark.parametrize(
@@ -220,20 +220,20 @@ def test_the_outlook_is_what_the_node_predicts_minute_by_minute(model: Weights) 
     node = ReferenceNode(random_model(9))
     node.sample(day_fraction(at(0).unix_ms), (24.0, 55.0))
     state = hear(None, Payload(24.0, 55.0, edge_ms(0)), at(0.5), model).state
-    outlook = Outlook(state)
+    outlook = OldNodeEstimate(state)
 
     for minute in range(1, 20):
         expected = node.sample(day_fraction(at(60 * minute).unix_ms))
         assert outlook.at(at(60 * minute + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
 
-    assert Outlook(state).at(at(60 * 19 + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
+    assert OldNodeEstimate(state).at(at(60 * 19 + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
 
 
 def test_a_silence_of_weeks_is_caught_up_in_bounded_work(model: Weights) -> None:
     state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
 
     heard = hear(state, Payload(24.0, 55.0, None), at(40 * 86400), model)
-    outlook = Outlook(state).at(at(40 * 86400), day_fraction)
+    outlook = OldNodeEstimate(state).at(at(40 * 86400), day_fraction)
 
     assert heard.event.believed is not None
     assert all(math.isfinite(value) for value in (*heard.event.believed, *outlook))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.messages import Identity, decode_message
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.server.dead_letters import store
 from aoii.server.dead_letters.store import DeadLetters, DeadLettersFull
 from server.samples import a_reading, fill
@@ -225,7 +225,7 @@ def test_damage_that_appears_while_running_is_healed_without_a_restart(tmp_path:
     with contextlib.closing(DeadLetters(path, 4)) as letters:
         damage(path, b'"counter":100,')
 
-        with pytest.raises(WorldError, match="saves what it can"):
+        with pytest.raises(UnavailableError, match="saves what it can"):
             letters.letters(1000)
 
         assert len(letters.letters(1000)) == letters.recoveries[0].salvaged > 150
@@ -257,7 +257,7 @@ def test_an_older_file_is_brought_up_to_date_with_everything_in_it(tmp_path: Pat
     path = tmp_path / "dead_letters.db"
     with contextlib.closing(sqlite3.connect(path)) as older:
         older.executescript(f"PRAGMA journal_mode = WAL; {OLD_SCHEMA}")
-    with pytest.raises(WorldError, match="start the server once"):
+    with pytest.raises(UnavailableError, match="start the server once"):
         store.visit(path)
 
     with contextlib.closing(DeadLetters(path, 1)) as letters:
@@ -296,7 +296,7 @@ def test_a_file_of_a_newer_aoii_is_left_alone(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as newer:
         newer.execute("PRAGMA user_version = 99")
 
-    with pytest.raises(WorldError, match="newer aoii"):
+    with pytest.raises(UnavailableError, match="newer aoii"):
         DeadLetters(path, 1)
 
 
@@ -314,7 +314,7 @@ def test_a_lock_of_somebody_else_is_the_worlds_fault(letters: DeadLetters, tmp_p
     other = sqlite3.connect(tmp_path / "dead_letters.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(WorldError, match="locked"):
+    with pytest.raises(UnavailableError, match="locked"):
         letters.add([a_reading(1)], "bad_row", "")
     other.execute("ROLLBACK")
     other.close()

@@ -17,8 +17,8 @@ import machine
 from ...core.frames import UPLINK_BYTES, NodeSettings
 from ...core.link import TIMING, Timing
 from ..node import Node
-from ..sample_log import Journal
-from .board_flash import Files, FlashStore, Pillow, Shelf
+from ..sample_log import SampleLog
+from .board_flash import DoubleBuffer, Files, FlashStore, SleepStore
 from .board_node import DEEP_MS, NAP_MS, Parts, Station
 from .board_radio import Air, Radio, airtime_ms
 from .board_sensor import POWER_ON_MS, Aht20, Battery
@@ -133,10 +133,10 @@ def wake(config: "Config", feed: "Any") -> Station:
         )
     disk = Files()
     settings = NodeSettings(*config["settings"])
-    journal = Journal(settings.beta_t_c, settings.beta_h_c, _learner, Shelf(disk, "learner"), feed)
-    pillow = Pillow(machine.RTC(), Shelf(disk, "pillow"))
+    journal = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed)
+    sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-        pillow.take_up()  # what lies there is older than the numbers that were used since
+        sleep_store.take_up()  # what lies there is older than the numbers that were used since
     node = Node(
         config["node"],
         config["epoch"],
@@ -149,7 +149,7 @@ def wake(config: "Config", feed: "Any") -> Station:
         is_busy=lambda: not radio.is_free(),
     )
     sensor, display = Aht20(i2c, clock), _display(config, i2c)
-    parts = Parts(clock, radio, sensor, battery, display, pillow, feed, _heap, print)
+    parts = Parts(clock, radio, sensor, battery, display, sleep_store, feed, _heap, print)
     return Station(config["node"], node, journal, parts)
 
 

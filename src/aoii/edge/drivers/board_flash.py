@@ -1,7 +1,7 @@
-"""The node's flash as files: slots for numbers and backlog, a shelf for the learner, and what a sleep must not forget.
+"""The node's flash as files: slots for numbers and backlog, a buffer for the learner, and what a sleep must not forget.
 
 Nothing here believes that a write is whole or not at all, though littlefs promises it: slots carry the check sums of
-`core.store`, a shelf writes two files in turn, and what lay in RTC memory is used once. What a year of writing does to
+`core.store`, a buffer writes two files in turn, and what lay in RTC memory is used once. What a year of writing does to
 the flash: docs/explanation/board.md.
 """
 
@@ -91,7 +91,7 @@ class FlashStore:
         self._content = self._content[:at] + record + self._content[at + SLOT_BYTES :]
 
 
-class Shelf:
+class DoubleBuffer:
     """One content that survives the power: two files, written in turn, so that the one before is always whole.
 
     Args:
@@ -135,7 +135,7 @@ class Shelf:
         return 0, b""
 
 
-class Pillow:
+class SleepStore:
     """What the board lays down before a sleep and takes up after it: in RTC memory, or in flash when it is too much.
 
     Taking it up empties it: a reset that is no end of a sleep finds nothing, and begins from the flash, so that no
@@ -143,13 +143,13 @@ class Pillow:
 
     Args:
         memory: RTC memory.
-        shelf: For what does not fit.
+        buffer: For what does not fit.
         limit: Bytes of RTC memory.
     """
 
-    def __init__(self, memory: "Memory", shelf: "Shelf", limit: int = RTC_BYTES) -> None:
+    def __init__(self, memory: "Memory", buffer: "DoubleBuffer", limit: int = RTC_BYTES) -> None:
         self._memory = memory
-        self._shelf = shelf
+        self._shelf = buffer
         self._limit = limit
         self.spilled = 0  # how often the flash was needed
 

@@ -10,14 +10,14 @@ from collections import namedtuple
 
 from ...core.link import WAITING, Send
 from ..node import Node
-from ..sample_log import Journal
+from ..sample_log import SampleLog
 
 MYPY = False
 if MYPY:
     from collections.abc import Callable
 
     from .board_display import Display
-    from .board_flash import Pillow
+    from .board_flash import SleepStore
     from .board_interfaces import Clock, RadioDriver
     from .board_sensor import Aht20, Battery
 
@@ -27,12 +27,14 @@ NAP_MS = 10_000  # the watchdog is fed so often while the board waits
 _LAID = "<qH"  # instant of the next sample, length of what the node knows
 
 
-class Parts(namedtuple("Parts", ("clock", "radio", "sensor", "battery", "display", "pillow", "feed", "heap", "say"))):
+class Parts(
+    namedtuple("Parts", ("clock", "radio", "sensor", "battery", "display", "sleep_store", "feed", "heap", "say"))
+):
     """What a node stands on.
 
     Attributes:
         clock: Time, which goes on while the board sleeps. radio, sensor: Drivers. battery, display: Drivers, None when
-        there is none. pillow: Where knowledge lies during a sleep. feed: Feeds the watchdog. heap: Free and total
+        there is none. sleep_store: Where knowledge lies during a sleep. feed: Feeds the watchdog. heap: Free and total
         bytes. say: Prints a line on the USB port.
     """
 
@@ -42,7 +44,7 @@ class Parts(namedtuple("Parts", ("clock", "radio", "sensor", "battery", "display
     sensor: "Aht20"
     battery: "Battery | None"
     display: "Display | None"
-    pillow: "Pillow"
+    sleep_store: "SleepStore"
     feed: "Callable[[], None]"
     heap: "Callable[[], tuple[int, int]]"
     say: "Callable[[str], None]"
@@ -61,7 +63,7 @@ class Station:
         slept: Whether this start was the end of a sleep.
     """
 
-    def __init__(self, number: int, node: Node, journal: Journal | None, parts: Parts) -> None:
+    def __init__(self, number: int, node: Node, journal: SampleLog | None, parts: Parts) -> None:
         self._number = number
         self._node = node
         self._journal = journal
@@ -91,10 +93,10 @@ class Station:
             display.off()
         known = self._node.dump()
         journal = b"" if self._journal is None else self._journal.dump()
-        self._parts.pillow.lay_down(struct.pack(_LAID, self._next_ms, len(known)) + known + journal)
+        self._parts.sleep_store.lay_down(struct.pack(_LAID, self._next_ms, len(known)) + known + journal)
 
     def _take_up(self) -> bool:
-        laid = self._parts.pillow.take_up()
+        laid = self._parts.sleep_store.take_up()
         if len(laid) < struct.calcsize(_LAID):
             return False
         size = struct.calcsize(_LAID)

@@ -8,7 +8,7 @@ Source: Semtech SX1276/77/78/79 data sheet, revision 7, chapter 4 and table 41; 
 
 from collections import namedtuple
 
-from ...core.errors import InputError, WorldError
+from ...core.errors import InputError, UnavailableError
 
 MYPY = False
 if MYPY:
@@ -154,7 +154,7 @@ class Radio:
 
     Raises:
         InputError: Radio settings that this driver does not have.
-        WorldError: No SX127x answers.
+        UnavailableError: No SX127x answers.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Radio:
         """Reset the chip and set it up, at the beginning or because it does not do what it was told.
 
         Raises:
-            WorldError: No SX127x answers.
+            UnavailableError: No SX127x answers.
         """
         if self._reset is not None:
             self._reset(0)
@@ -194,7 +194,7 @@ class Radio:
             self._clock.sleep_ms(RESET_MS)
         found = self._get(VERSION)
         if found != SILICON:
-            raise WorldError(
+            raise UnavailableError(
                 f"no SX127x answers on SPI (register 0x42 is {found:#04x}, not {SILICON:#04x}); check the wiring"
             )
         self._configure()

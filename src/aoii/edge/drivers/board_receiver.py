@@ -3,8 +3,8 @@
 What passes and in which form is decided by `edge.relay`.
 """
 
-from ...core.link import Budget
-from ..receiver_bridge import Relay
+from ...core.link import DutyCycleBudget
+from ..receiver_bridge import ReceiverBridge
 
 MYPY = False
 if MYPY:
@@ -37,12 +37,12 @@ class Station:
         duty_permille: int,
         listens: bool,
     ) -> None:
-        self.relay = Relay()
+        self.relay = ReceiverBridge()
         self._radio = radio
         self._port = port
         self._clock = clock
         self._airtime_ms = airtime_ms
-        self._budget = Budget(duty_permille)
+        self._budget = DutyCycleBudget(duty_permille)
         self._listens = listens
         self._sending_until_ms: int | None = None
 

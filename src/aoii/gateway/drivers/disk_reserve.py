@@ -11,7 +11,7 @@ from pathlib import Path
 SIZE_BYTES = 4 << 20  # a write-ahead log at its checkpoint, 1,000 pages of 4 kB
 
 
-class Reserve:
+class DiskReserve:
     """The file that keeps the room."""
 
     def __init__(self, path: Path) -> None:

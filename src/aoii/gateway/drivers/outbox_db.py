@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO, Generic, NamedTuple, TypeVar
 
 from aoii.broker.messages import Committed, Identity, payload_digest
-from aoii.core.errors import PeerError, WorldError
-from aoii.gateway.drivers.disk_reserve import Reserve
+from aoii.core.errors import ProtocolError, UnavailableError
+from aoii.gateway.drivers.disk_reserve import DiskReserve
 from aoii.gateway.drivers.outbox_file import (
     EVENT_COLUMNS,
     STATE_COLUMNS,
@@ -48,7 +48,7 @@ CLOSE_LIMIT_S = 5.0
 IDLE_S = 1.0
 
 
-class OutboxFullError(WorldError):
+class OutboxFullError(UnavailableError):
     """There is no room for this reading, under the cap or on the disk; nothing of it was kept."""
 
 
@@ -142,7 +142,7 @@ class Transaction:
         """Add a reading; None when the very same one is already there.
 
         Raises:
-            PeerError: With reason `conflict`: the same identity is there with another content.
+            ProtocolError: With reason `conflict`: the same identity is there with another content.
             OutboxFullError: The disk is full; what room is left is for deleting.
         """
         if not self._may_grow:
@@ -153,7 +153,7 @@ class Transaction:
         ).fetchone()
         if row is not None:
             if row[0] != digest.encode():
-                raise PeerError(
+                raise ProtocolError(
                     "conflict", f"node {who.node}: event {who.counter} of epoch {who.epoch} with two contents"
                 )
             return None
@@ -301,7 +301,7 @@ class Store:
         self.states_lost = 0  # of nodes, forgotten while running
         self.recoveries: list[Recovery] = []
         self._lock_file = self._lock()
-        self._reserve = Reserve(path.with_name(path.name + ".reserve"))
+        self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
         self._events = 0
         self._oldest_ms: int | None = None
         self._used_bytes, self._limit_bytes = 0, 1

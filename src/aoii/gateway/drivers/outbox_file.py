@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 
 VERSION = 2
@@ -45,7 +45,7 @@ CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
 META = {"old_epoch", "total_tx"}
 
 
-class OutboxBrokenError(WorldError):
+class OutboxBrokenError(UnavailableError):
     """The file cannot be opened, read or written, other than for want of room."""
 
 
@@ -54,7 +54,7 @@ class Recovery(sqlite_recovery.Recovery):
     """What became of a damaged outbox; its rows are readings, and the corrupt ones are in the table `corrupt`.
 
     Attributes:
-        states_lost: Nodes whose picture and replay window are gone.
+        states_lost: Nodes whose forecast and replay window are gone.
     """
 
     states_lost: int

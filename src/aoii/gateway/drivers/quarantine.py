@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 
 PAGE_ROWS = 1000
@@ -36,7 +36,7 @@ class Quarantine:
         writes: Whether rows are to be removed.
 
     Raises:
-        WorldError: It is not there, cannot be read or written, or is damaged.
+        UnavailableError: It is not there, cannot be read or written, or is damaged.
     """
 
     def __init__(self, path: Path, writes: bool = False) -> None:
@@ -64,7 +64,7 @@ class Quarantine:
         """Forget rows that a person has seen; those that were there and are forgotten.
 
         Raises:
-            WorldError: The file cannot be written; nothing was forgotten.
+            UnavailableError: The file cannot be written; nothing was forgotten.
         """
         forget = "DELETE FROM corrupt WHERE id = ? AND found_ms = ?"
         with self._translated():
@@ -104,4 +104,4 @@ class Quarantine:
                 if sqlite_recovery.is_damage(error)
                 else "run this as the user of the gateway, who may read and write it"
             )
-            raise WorldError(f"outbox {self._path}: {error}; {remedy}") from error
+            raise UnavailableError(f"outbox {self._path}: {error}; {remedy}") from error

@@ -7,7 +7,7 @@ one, so that a reading whose commit fails leaves no trace. It refuses to know wh
 them.
 
 The node computes in float32 and does not learn whether its packet arrived, so the two models may part; that is why
-our own nodes send plans instead.
+our own nodes send trends instead.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Lines of old-firmware nodes to events, and the picture of such a node.
+"""Lines of old-firmware nodes to events, and the forecast of such a node.
 
 The receiver prints `Received: <payload>`; a payload is `<edge_ms>,<t>,<h>` or `<t>,<h>`, and `0.0,0.0` asks for the
 time. Nothing in it says who sent it, so a port is a node, and its readings are counted here. With the operators'
-weights the picture is the mirrored MLP, stepped by the node's own clock once a minute; without them it is the last
+weights the forecast is the mirrored MLP, stepped by the node's own clock once a minute; without them it is the last
 reading. Pure; it refuses readings that no sensor gives, because nothing that the server would refuse may be accepted.
 """
 
@@ -199,7 +199,7 @@ def begun(state: OldState | None, weights: Weights) -> Mirror:
     return state.mirror
 
 
-class Outlook:
+class OldNodeEstimate:
     """What the gateway believes of an old node as time goes on after its last reading; remembers how far it looked."""
 
     def __init__(self, state: OldState) -> None:

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from aoii.broker.messages import DeliveryStatus
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery, Schema
 
@@ -62,7 +62,7 @@ def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sql
         is_damaged: Its use has shown that it is, whatever a check says.
 
     Raises:
-        WorldError: It cannot be opened for another reason than damage, or a newer aoii made it.
+        UnavailableError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
         check = functools.partial(_check, path)
@@ -76,7 +76,7 @@ def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sql
         ):
             connection.execute(f"PRAGMA {pragma}")
     except (sqlite3.Error, OSError) as error:
-        raise WorldError(
+        raise UnavailableError(
             f"dead letters {path}: the file cannot be opened ({error}); check the folder, its rights and the disk"
         ) from error
     return connection, recovery
@@ -86,11 +86,11 @@ def check_version(path: Path, connection: sqlite3.Connection) -> int:
     """The version of the file.
 
     Raises:
-        WorldError: A newer aoii made it.
+        UnavailableError: A newer aoii made it.
     """
     version = sqlite_recovery.version(connection)
     if version > VERSION:
-        raise WorldError(f"dead letters {path}: made by a newer aoii (version {version}); install that one again")
+        raise UnavailableError(f"dead letters {path}: made by a newer aoii (version {version}); install that one again")
     return version
 
 

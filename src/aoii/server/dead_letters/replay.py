@@ -22,7 +22,7 @@ def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) ->
 
     Raises:
         DatabaseAway: The database takes nothing now; every letter is where it was.
-        WorldError: The dead letters cannot be written; what was stored is a duplicate next time.
+        UnavailableError: The dead letters cannot be written; what was stored is a duplicate next time.
     """
     contents = [_content(letter) for letter in letters]
     readings = [content for content in contents if isinstance(content, Reading)]

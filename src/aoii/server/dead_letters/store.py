@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.broker.messages import DeliveryStatus, Identity, Reading, encode_reading, payload_digest
-from aoii.core.errors import WorldError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery
 from aoii.server.dead_letters.file import (
@@ -50,7 +50,7 @@ ON CONFLICT (node, epoch, counter, digest) DO UPDATE SET
 IN_RING = "reason = 'malformed' AND node IS NULL"
 
 
-class DeadLettersFull(WorldError):  # noqa: N818 - a state, named like one
+class DeadLettersFull(UnavailableError):  # noqa: N818 - a state, named like one
     """The dead letters are at their cap, or their disk is full; nothing of the call was kept."""
 
 
@@ -115,7 +115,7 @@ class Letters:
         """Give letters, by number, another reason and detail, after a replay that failed; counts as an attempt.
 
         Raises:
-            WorldError: The file cannot be written.
+            UnavailableError: The file cannot be written.
         """
         now = _unix_ms()
         with self._transaction() as connection:
@@ -128,7 +128,7 @@ class Letters:
         """Forget letters, by number: they are in the database.
 
         Raises:
-            WorldError: The file cannot be written.
+            UnavailableError: The file cannot be written.
         """
         with self._transaction() as connection:
             connection.executemany("DELETE FROM letters WHERE id = ?", [(id_,) for id_ in ids])
@@ -140,7 +140,7 @@ class Letters:
             What was forgotten.
 
         Raises:
-            WorldError: The file cannot be written; nothing was forgotten.
+            UnavailableError: The file cannot be written; nothing was forgotten.
         """
         with self._transaction() as connection:
             forget = "DELETE FROM letters WHERE id = ? AND reason = ? AND attempts = ?"
@@ -191,10 +191,10 @@ class Letters:
                         f"until the database is back"
                     ) from error
                 if sqlite_recovery.is_damage(error):
-                    raise WorldError(
+                    raise UnavailableError(
                         f"dead letters {self._path}: {error}; the server saves what it can when it opens the file next"
                     ) from error
-                raise WorldError(f"dead letters {self._path}: {error}; check the disk and the rights") from error
+                raise UnavailableError(f"dead letters {self._path}: {error}; check the disk and the rights") from error
 
     def _failed(self, error: sqlite3.Error) -> None:
         """Called with every error, before it is translated."""
@@ -208,7 +208,7 @@ def visit(path: Path, writes: bool = False) -> Letters:
         writes: Whether letters are to be changed or removed.
 
     Raises:
-        WorldError: It is not there, cannot be read or written, is damaged, or another version of aoii made it.
+        UnavailableError: It is not there, cannot be read or written, is damaged, or another version of aoii made it.
     """
     try:
         connection = sqlite_recovery.visit(path, writes)
@@ -219,10 +219,10 @@ def visit(path: Path, writes: bool = False) -> Letters:
             if sqlite_recovery.is_damage(error)
             else "run this as the user of the server, who may read and write it"
         )
-        raise WorldError(f"dead letters {path}: {error}; {remedy}") from error
+        raise UnavailableError(f"dead letters {path}: {error}; {remedy}") from error
     if version < VERSION:
         connection.close()
-        raise WorldError(
+        raise UnavailableError(
             f"dead letters {path}: made by an older aoii; start the server once, which brings it up to date"
         )
     return Letters(path, connection)
@@ -236,7 +236,7 @@ class DeadLetters(Letters):
         max_mb: Cap of its size, in MiB.
 
     Raises:
-        WorldError: The file cannot be opened. A damaged one is replaced: see `recoveries`.
+        UnavailableError: The file cannot be opened. A damaged one is replaced: see `recoveries`.
     """
 
     def __init__(self, path: Path, max_mb: int) -> None:
@@ -257,7 +257,7 @@ class DeadLetters(Letters):
 
         Raises:
             DeadLettersFull: There is no room; none of them was kept.
-            WorldError: The file cannot be written.
+            UnavailableError: The file cannot be written.
         """
         now = _unix_ms()
         letters = []
@@ -273,7 +273,7 @@ class DeadLetters(Letters):
 
         Raises:
             DeadLettersFull: There is no room; none of them was kept.
-            WorldError: The file cannot be written.
+            UnavailableError: The file cannot be written.
         """
         now = _unix_ms()
         with self._transaction() as connection:
@@ -291,7 +291,7 @@ class DeadLetters(Letters):
         """Keep payloads that nobody is known to have sent, each with its fault; how many payloads had to be dropped.
 
         Raises:
-            WorldError: The file cannot be written.
+            UnavailableError: The file cannot be written.
         """
         now = _unix_ms()
         nobody = (None, None, None, None)
