@@ -6,6 +6,7 @@ The node is the one of the board, with its link; only its radio and its sensor a
 import contextlib
 import os
 import random
+import secrets
 import select
 import signal
 import sqlite3
@@ -113,15 +114,15 @@ def rows(folder: Path) -> list[tuple[int, str, int, int | None, int]]:
         ).fetchall()
 
 
-@pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[tuple[list[int], Path]]:
+@pytest.fixture
+def ports(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[tuple[list[int], Path]]:
     """The far ends of the receivers of two gateways, and the folder of the one server."""
-    folder = tmp_path_factory.mktemp("two")
+    folder = tmp_path
     keys = folder / "node_keys"
     node_keys.write(keys, {NODE: NodeKey(EPOCH, KEY)})
     shared = SETTINGS | {
         "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port), "NODE_KEYS_FILE": str(keys),
-        "MQTT_NAMESPACE": "two-gateways",
+        "MQTT_NAMESPACE": secrets.token_hex(4),
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
         far = []

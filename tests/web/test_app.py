@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
 from aoii.server.db import Database, open_database
 from aoii.settings import Settings
+from aoii.web.app import WebPage
+from aoii.web.live import Live
 from servers import MariaDB, Mosquitto, free_port, until
 from web.recorded import minutes, packets_of, store
 from web.station import WebStation
@@ -278,3 +281,24 @@ def test_a_port_that_is_taken_is_said_with_the_remedy(station: WebStation, tmp_p
 
     with pytest.raises(AssertionError, match=r"cannot listen on .*; set PORT or WEB_HOST to a free one"):
         second.start()
+
+
+def test_a_page_that_is_slow_to_start_has_not_lost_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = threading.Event()
+    start = Live.start
+
+    def start_late(live: Live) -> None:
+        assert allowed.wait(30)
+        start(live)
+
+    monkeypatch.setattr(Live, "start", start_late)
+    page = WebPage(settings_of(WebStation(tmp_path, MQTT_PORT=free_port())))
+
+    page.start()
+    ended_before = page.ended()
+    allowed.set()
+    until(lambda: {part.name for part in page.parts()} == {"page", "poller", "network"})
+    ended_after = page.ended()
+    page.stop()
+
+    assert (ended_before, ended_after) == ([], [])

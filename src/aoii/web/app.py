@@ -96,7 +96,8 @@ class WebPage(Station):
     def parts(self) -> Iterator[Part]:
         """Its threads, and the loop that answers."""
         yield Part("page", self._thread.is_alive(), self._live.page_beat_s)
-        yield from self._live.parts()
+        if self._server.started:  # the loop starts the threads, and only then says so
+            yield from self._live.parts()
 
     def is_ready(self) -> Mapping[str, bool]:
         """What must be there for a page that lacks nothing."""
