@@ -33,7 +33,7 @@ test("a snapshot of a node has settings, status and points with names", () => {
     next: "8",
     summary: { node: "7", packets: 3, states: ["battery", "right"], vitals: { rssi_dbm: -90 } },
     samples: [[1, 20, 50, 19, 49]],
-    beliefs: [[2, 20.5, 51]],
+    estimates: [[2, 20.5, 51]],
     packets: [[3, 21, 52, 20, 50, "event", 1]],
   });
 
@@ -89,7 +89,7 @@ test("the pipeline has stages with reports", () => {
 });
 
 test("a short history has every point, a long one columns", () => {
-  const short = decodeHistory({ exact: true, samples: [[1, 2, 3, 4, 5]], beliefs: [], packets: [], summary: null });
+  const short = decodeHistory({ exact: true, samples: [[1, 2, 3, 4, 5]], estimates: [], packets: [], summary: null });
   const summary = { packets: 1 };
   const long = decodeHistory({
     exact: false,
@@ -120,7 +120,7 @@ test("a history is asked for in whole seconds, and a refusal has the server's re
   /** @type {string[]} */
   const asked = [];
   const answers = [
-    Response.json({ exact: true, samples: [], packets: [], beliefs: [], summary: null }),
+    Response.json({ exact: true, samples: [], packets: [], estimates: [], summary: null }),
     Response.json({ error: "the database is away" }, { status: 503 }),
   ];
   context.mock.method(globalThis, "fetch", async (/** @type {string} */ address) => {

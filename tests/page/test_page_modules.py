@@ -44,7 +44,7 @@ def test_the_modules_of_the_page_do_what_their_tests_say() -> None:
 def test_rows_get_the_names_that_the_server_means() -> None:
     rows = {
         "samples": short([Sample(1, 2.0, 3.0, 4.0, 5.0, sent=True, heartbeat=False)]),
-        "beliefs": short([EstimatePoint(1, 2.0, 3.0)]),
+        "estimates": short([EstimatePoint(1, 2.0, 3.0)]),
         "packets": short([Packet(1, 2.0, 3.0, 4.0, 5.0, "event", 1, (6, 7))]),
     }
 

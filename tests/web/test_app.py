@@ -130,7 +130,7 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
 
     sender.publish(READINGS_TOPIC, b"not JSON", 0)
     sender.publish(READINGS_TOPIC, encode_estimate(later[0].estimate), 0)
-    estimates = stream.news("beliefs")
+    estimates = stream.news("estimates")
     sender.publish(READINGS_TOPIC, encode_reading(reading, 1), 1)
     packets = stream.news("packets")
 
@@ -202,7 +202,7 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
         sender.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)
     arrived, times = 0, []
     while arrived < len(STORY):
-        estimates = stream.news("beliefs")
+        estimates = stream.news("estimates")
         assert isinstance(estimates, list)
         arrived += len(estimates)
         times.append(time.monotonic())

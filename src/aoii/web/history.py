@@ -71,13 +71,13 @@ def _exact(
         fleet.stored(reading)
     length_s = (span.end_ms - span.start_ms) / 1000
     if node not in fleet:
-        return {"exact": True, "samples": [], "packets": [], "beliefs": [], "summary": None}
+        return {"exact": True, "samples": [], "packets": [], "estimates": [], "summary": None}
     points = fleet.points(node, length_s)
     return {
         "exact": True,
         "samples": short(points.samples),
         "packets": short(points.packets),
-        "beliefs": [],
+        "estimates": [],
         "summary": asdict(fleet.summary(node, length_s, span.end_ms)),
     }
 

@@ -215,7 +215,7 @@ export function streamAddress(view, { node, span } = {}) {
 function decodePoints(/** @type {any} */ content) {
   return {
     samples: named(COLUMNS.samples, content.samples),
-    estimates: named(COLUMNS.estimates, content.beliefs),
+    estimates: named(COLUMNS.estimates, content.estimates),
     packets: named(COLUMNS.packets, content.packets),
   };
 }
