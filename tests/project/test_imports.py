@@ -55,9 +55,16 @@ PLACES = (
     Place("server/circuit_breaker.py", "core", standard=PURE),
     Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
-    Place("web/points.py", "broker.messages", standard=PURE),
-    Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
-    Place("web/pipeline_health.py", "web.metric_snapshot web.points", standard=PURE),
+    Place("runtime/metric_snapshot.py", "runtime.metrics", "prometheus_client", standard=PURE),
+    Place("runtime/health_limits.py", standard=PURE),
+    Place("web/points.py", "broker.messages runtime.health_limits", standard=PURE),
+    Place("web/station_report.py", "runtime.metric_snapshot", "prometheus_client", standard=PURE),
+    Place(
+        "web/pipeline_health.py",
+        "runtime.health_limits runtime.metrics web.station_report web.points",
+        "prometheus_client",
+        standard=PURE,
+    ),
     Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
     Place(
         "web/fleet.py",

@@ -163,7 +163,7 @@ class Gateway(Station):
         metrics.OUTBOX_EVENTS.set(stats.events)
         metrics.OUTBOX_BYTES.set(stats.used_bytes)
         metrics.OUTBOX_LIMIT_BYTES.set(stats.limit_bytes)
-        metrics.note_disk(self._outbox_folder)
+        metrics.record_disk(self._outbox_folder)
         metrics.CLOCK_SYNCED.set(self.ledger.now().is_synced)
         metrics.OUTBOX_OLDEST_S.set(0 if stats.oldest_ms is None else max(0, time.time() - stats.oldest_ms / 1000))
         corrupt = self._store.corrupt_found - self._corrupt_told

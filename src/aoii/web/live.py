@@ -24,7 +24,7 @@ from aoii.web import pipeline_health
 from aoii.web.fleet import Fleet, Summary
 from aoii.web.points import Rules, Vitals
 from aoii.web.source import Source
-from aoii.web.station_poller import Stations
+from aoii.web.station_poller import StationPoller
 
 Row = TypeVar("Row")
 
@@ -58,7 +58,7 @@ class Live:
             settings.gateway.tau,
         )
         self._expected = settings.web.nodes
-        self._stations = Stations(settings)
+        self._stations = StationPoller(settings)
         self.lock = threading.Lock()
         self.fleet = self._new_fleet()  # another object after the database was replaced: followers begin again
         self.stopping = threading.Event()
@@ -134,7 +134,7 @@ class Live:
     def say_stop(self) -> None:
         """Let the streams and whoever waits for the database end; returns at once, fit for a signal handler."""
         self.stopping.set()
-        self._stations.say_stop()
+        self._stations.request_stop()
         self._source.stop()
 
     def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
@@ -178,15 +178,15 @@ class Live:
         """What the gateways tell of their nodes beside readings, by node; nothing of a gateway that does not answer."""
         made_at, vitals = self._vitals
         if time.monotonic() - made_at > VITALS_MAX_AGE_S:
-            vitals = pipeline_health.vitals(self._stations.reports())
+            vitals = pipeline_health.node_metrics(self._stations.reports())
             self._vitals = (time.monotonic(), vitals)
         return vitals
 
-    def delivery(self) -> tuple[list[pipeline_health.Hop], list[pipeline_health.Account], pipeline_health.Letters]:
+    def delivery(self) -> pipeline_health.PipelineHealth:
         """The way of a reading, hop by hop."""
         trouble = self._broker.refusal or self._broker.trouble or None
-        own = pipeline_health.Own(self.database_away, self.broker_up, None if self.broker_up else trouble)
-        return pipeline_health.delivery(self._stations.reports(), own)
+        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        return pipeline_health.assess(self._stations.reports(), own)
 
     def _new_fleet(self) -> Fleet:
         fleet = Fleet(self.rules)
