@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from aoii.server.db import Column
+from aoii.server.rows import Column
 from aoii.web import pipeline_health
 from aoii.web.fleet import STATES
 from aoii.web.history import envelope

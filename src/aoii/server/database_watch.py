@@ -89,7 +89,7 @@ class DatabaseWatch:
                 self._database.migrate()
                 self._migrated = True
             self._asked_s = time.monotonic()
-            self._database.ping(write=True)
+            self._database.check_writable()
         except UnavailableError as error:
             self._down(str(error))
             return

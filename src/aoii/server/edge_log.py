@@ -22,9 +22,10 @@ from aoii.runtime import metrics
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
-from aoii.server.db import Database, EdgeLogRow
+from aoii.server.db import Database
 from aoii.server.edge_log_line import read_line
 from aoii.server.edge_log_port import LogPort
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import LogSource, Settings
 
 log = logging.getLogger(__name__)

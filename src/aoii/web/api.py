@@ -25,7 +25,8 @@ from starlette.routing import Route
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
-from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
+from aoii.server.db import Database
+from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web import history
 from aoii.web.fleet import UNNAMED
 from aoii.web.live import CARD_SPAN_S, SPANS_S, Live

@@ -18,7 +18,8 @@ from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part, checks
-from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.db import Database
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
 from aoii.web import pipeline_health
 from aoii.web.fleet import Fleet, Summary

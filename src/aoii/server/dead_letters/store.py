@@ -152,13 +152,13 @@ class Letters:
             rows = self._connection.execute("SELECT reason, count(*) FROM letters GROUP BY reason").fetchall()
         return dict.fromkeys(REASONS, 0) | dict(rows)
 
-    def identities(self) -> Iterator[tuple[str, int, int]]:
-        """(node, epoch, counter) of every letter that has one."""
+    def identities(self) -> Iterator[Identity]:
+        """The identity of every letter that has one."""
         last_id = 0
         while page := self.letters(1000, last_id):
             for letter in page:
                 if letter.node is not None and letter.epoch is not None and letter.counter is not None:
-                    yield letter.node, letter.epoch, letter.counter
+                    yield Identity(letter.node, letter.epoch, letter.counter)
             last_id = page[-1].id
 
     def _read(self, condition: str, *values: object) -> list[DeadLetter]:
