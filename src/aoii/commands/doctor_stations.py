@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aoii.runtime import station_client
-from aoii.runtime.station_client import Figures
+from aoii.runtime.station_client import MetricSnapshot
 from aoii.settings import Settings
 
 OUTBOX_OLD_S = 300  # as the alert OutboxOld says
@@ -31,7 +31,7 @@ class Told(NamedTuple):
 
 
 Failing = list[str]  # names of checks
-Judge = Callable[[Figures, Failing], Iterator[Told]]
+Judge = Callable[[MetricSnapshot, Failing], Iterator[Told]]
 
 
 def look(values: Settings) -> Iterator[Told]:
@@ -45,10 +45,10 @@ def look(values: Settings) -> Iterator[Told]:
 
 
 def _station(name: str, port: int, is_expected: bool, judge: Judge) -> Iterator[Told]:
-    figures = station_client.ask(port) if port else None
+    figures = station_client.fetch_metrics(port) if port else None
     if figures is not None:
-        yield from _alive(name, port, station_client.failing(port, "/healthz"))
-        yield from judge(figures, station_client.failing(port, "/readyz") or [])
+        yield from _alive(name, port, station_client.fetch_failing_checks(port, "/healthz"))
+        yield from judge(figures, station_client.fetch_failing_checks(port, "/readyz") or [])
     elif port and (is_expected or _is_enabled(name)):
         yield _silent(name, port)
 
@@ -57,7 +57,7 @@ def _page(values: Settings) -> Iterator[Told]:
     """The web page leaves no file; its settings say that it belongs here."""
     web = values.web
     host = web.host if web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - nothing is bound
-    found = station_client.failing(web.port, "/healthz", host, web.cert is not None)
+    found = station_client.fetch_failing_checks(web.port, "/healthz", host, web.cert is not None)
     if found is not None:
         yield from _alive("web", web.port, found)
     elif _is_enabled("web") or any(name == "PORT" or name.startswith("WEB_") for name in values.given):
@@ -81,7 +81,7 @@ def _silent(name: str, port: int) -> Told:
     return Told(name, f"does not answer on port {port}, and it belongs here", remedy)
 
 
-def _of_gateway(figures: Figures, failing: Failing) -> Iterator[Told]:
+def _of_gateway(figures: MetricSnapshot, failing: Failing) -> Iterator[Told]:
     yield from _broker("gateway", figures)
     if figures.total("aoii_gateway_publish_refused"):
         remedy = "let the gateway's user write aoii/readings in the broker's ACL, and reload the broker"
@@ -112,7 +112,7 @@ def _of_gateway(figures: Figures, failing: Failing) -> Iterator[Told]:
     yield from _radio(figures)
 
 
-def _radio(figures: Figures) -> Iterator[Told]:
+def _radio(figures: MetricSnapshot) -> Iterator[Told]:
     """Nobody is heard, or some are not; what is refused is told, for on the air it may be anybody's."""
     refused = {
         reason: count for reason, count in figures.by_label("aoii_gateway_rejected_total", "reason").items() if count
@@ -145,7 +145,7 @@ def _limit_s(heartbeat_s: float) -> float:
     return max(SILENT_S, heartbeat_s + HEARTBEAT_GRACE_S) if heartbeat_s else SILENT_S
 
 
-def _of_server(figures: Figures, failing: Failing) -> Iterator[Told]:
+def _of_server(figures: MetricSnapshot, failing: Failing) -> Iterator[Told]:
     yield from _broker("server", figures)
     letters = {reason: count for reason, count in figures.by_label("aoii_dead_letters", "reason").items() if count}
     yield from _writing("server", figures, letters.get("database_away", 0))
@@ -162,20 +162,20 @@ def _of_server(figures: Figures, failing: Failing) -> Iterator[Told]:
         yield Told("dead letters", "none")
 
 
-def _of_csv(figures: Figures, failing: Failing) -> Iterator[Told]:
+def _of_csv(figures: MetricSnapshot, failing: Failing) -> Iterator[Told]:
     yield from _broker("csv", figures)
     if "file" in failing:
         yield Told("csv", "it cannot write CSV_FILE", "make room on its disk, or give its user the file")
 
 
-def _of_edgelog(figures: Figures, failing: Failing) -> Iterator[Told]:
+def _of_edgelog(figures: MetricSnapshot, failing: Failing) -> Iterator[Told]:
     yield from _writing("edgelog", figures)
     for port, is_open in figures.by_label("aoii_gateway_serial_up", "port").items():
         if not is_open:
             yield Told("log port", f"{port} is not open in edgelog", "connect the node's USB port; see edgelog's log")
 
 
-def _writing(station: str, figures: Figures, parked: float = 0) -> Iterator[Told]:
+def _writing(station: str, figures: MetricSnapshot, parked: float = 0) -> Iterator[Told]:
     """What refuses rows may answer questions, so that readings parked for it count as well."""
     if parked or not figures.total("aoii_database_up"):
         state = f"the {station} cannot write to it" + (
@@ -189,7 +189,7 @@ def _counted(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{count:g} {reason}" for reason, count in sorted(counts.items()))
 
 
-def _broker(station: str, figures: Figures) -> Iterator[Told]:
+def _broker(station: str, figures: MetricSnapshot) -> Iterator[Told]:
     if figures.total("aoii_broker_up"):
         return
     if figures.total("aoii_broker_refusals_total", reason="subscription"):

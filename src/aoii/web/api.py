@@ -163,12 +163,12 @@ class Answers:
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason; the database is not asked."""
-        code, content = status_port.answer(status_port.NOT_ALIVE, self._live.is_alive())
+        code, content = status_port.health_response(status_port.NOT_ALIVE, self._live.is_alive())
         return _json(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while the page lacks nothing, else 503 with the reason and, as `detail`, why the database is away."""
-        code, content = status_port.answer(status_port.NOT_READY, self._live.is_ready())
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
         return _json(content | {"detail": self._live.database_away}, code)
 
     def _last_day(self, node: NodeSummary) -> dict[str, object] | None:

@@ -211,7 +211,7 @@ def visit(path: Path, writes: bool = False) -> Letters:
         UnavailableError: It is not there, cannot be read or written, is damaged, or another version of aoii made it.
     """
     try:
-        connection = sqlite_recovery.visit(path, writes)
+        connection = sqlite_recovery.connect_as_guest(path, writes)
         version = check_version(path, connection)
     except sqlite3.Error as error:
         remedy = (
