@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
-from aoii.server.db import Column
+from aoii.server.rows import Column
 from aoii.web import pipeline_health
 from aoii.web.fleet import STATES
 from aoii.web.history import envelope

@@ -53,7 +53,8 @@ PLACES = (
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
     Place("server/circuit_breaker.py", "core", standard=PURE),
-    Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
+    Place("server/rows.py", standard=PURE),
+    Place("server/edge_log_line.py", "core runtime.clock server.rows", standard=PURE),
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
     Place("runtime/metric_snapshot.py", "runtime.metrics", "prometheus_client", standard=PURE),
     Place("runtime/health_limits.py", standard=PURE),
@@ -66,11 +67,7 @@ PLACES = (
         standard=PURE,
     ),
     Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
-    Place(
-        "web/fleet.py",
-        "core broker.messages server.db web.points web.estimate_accuracy",  # of server.db only what a row looks like
-        standard=PURE,
-    ),
+    Place("web/fleet.py", "core broker.messages server.rows web.points web.estimate_accuracy", standard=PURE),
     # drivers: one library each
     Place("broker/client.py", "core settings security.tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
@@ -80,11 +77,10 @@ PLACES = (
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints", "serial"),
     Place("gateway/drivers/*", "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery"),
-    Place(
-        "server/db.py",
-        "core broker.messages runtime settings server security.tls",
-        "sqlalchemy alembic pymysql",
-    ),
+    Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
+    Place("server/tables.py", "server settings", "sqlalchemy"),
+    Place("server/queries.py", "broker.messages server", "sqlalchemy"),
+    Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),

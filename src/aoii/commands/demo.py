@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from aoii.broker import embedded
+from aoii.broker.messages import Identity
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime.shutdown import PARENT_VARIABLE
 from aoii.security import node_keys
@@ -311,7 +312,7 @@ class _ProcessGroup:
     def _provision(self) -> None:
         """Give every node a key, and an epoch above all that the database has seen of it."""
         with contextlib.closing(open_database(self._settings.database, migrate=True)) as database:
-            self._epoch = 1 + max((epoch for _, epoch, _ in database.identities() if epoch < EPOCH_LIMIT), default=0)
+            self._epoch = 1 + max((who.epoch for who in database.identities() if who.epoch < EPOCH_LIMIT), default=0)
         keys = {number: NodeKey(self._epoch, secrets.token_bytes(16)) for number in range(1, self.options.nodes + 1)}
         node_keys.write(self._settings.gateway.node_keys_file, keys)
 
@@ -386,9 +387,9 @@ class _ProcessGroup:
     def summary(self) -> Summary:
         """Count the run from the radio's record, the nodes' report and the database."""
         recorded = [line.split(",") for line in self._record_lines()]
-        accepted = {(node, int(epoch), int(counter)) for node, epoch, counter in recorded}
+        accepted = {Identity(node, int(epoch), int(counter)) for node, epoch, counter in recorded}
         with contextlib.closing(open_database(self._settings.database)) as database:
-            rows = Counter(identity for identity in database.identities() if identity[1] == self._epoch)
+            rows = Counter(identity for identity in database.identities() if identity.epoch == self._epoch)
         dead = self._dead_letters()
         report = self.report()
         return Summary(
@@ -413,7 +414,7 @@ class _ProcessGroup:
             return text[: text.rfind("\n") + 1].splitlines()  # a line may be under way
         return []
 
-    def _dead_letters(self) -> set[tuple[str, int, int]]:
+    def _dead_letters(self) -> set[Identity]:
         path = self._settings.server.dead_letter_path
         if not path.exists():
             return set()

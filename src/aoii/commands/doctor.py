@@ -201,7 +201,7 @@ def _taking(database: Database) -> Finding:
     began_s = time.monotonic()
     what = "takes rows"
     try:
-        database.ping(write=True)
+        database.check_writable()
     except DatabaseAway as error:
         if error.reason != "refused":
             raise

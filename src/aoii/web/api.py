@@ -24,7 +24,8 @@ from starlette.routing import Route
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
-from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
+from aoii.server.db import Database
+from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web import history
 from aoii.web.fleet import UNNAMED
 from aoii.web.live import CARD_SPAN_S, SPANS_S, Live
@@ -161,12 +162,12 @@ class Answers:
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason; the database is not asked."""
-        code, content = status_port.answer(status_port.NOT_ALIVE, self._live.is_alive())
+        code, content = status_port.health_response(status_port.NOT_ALIVE, self._live.is_alive())
         return _json(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while the page lacks nothing, else 503 with the reason and, as `detail`, why the database is away."""
-        code, content = status_port.answer(status_port.NOT_READY, self._live.is_ready())
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
         return _json(content | {"detail": self._live.database_away}, code)
 
     def _last_day(self, node: NodeSummary) -> dict[str, object] | None:
