@@ -85,7 +85,7 @@ def test_an_absent_database_is_found() -> None:
 @pytest.fixture
 def reachable(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Settings of a database with our tables, for a user who passes no limit; nothing else is looked at."""
-    monkeypatch.setattr(doctor, "LOOKS", [look for look in doctor.LOOKS if look[0] == "database"])
+    monkeypatch.setattr(doctor, "CHECKS", [check for check in doctor.CHECKS if check[0] == "database"])
     schema = mariadb.new_schema()
     user = f"u_{schema}"[:32]
     values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema}
@@ -109,7 +109,7 @@ def test_a_user_who_may_only_read_is_told_and_is_no_fault(mariadb: MariaDB, reac
 
     finding = examine(**reachable)["database"]
 
-    assert finding.state.startswith("read only for this user")
+    assert finding.state.startswith("read-only for this user")
     assert finding.remedy is None
 
 
@@ -185,7 +185,7 @@ def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: Secur
 
 
 def test_a_gateway_under_another_name_than_its_user_is_told(secure: SecureBroker) -> None:
-    assert "a gateway attic hears no commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
+    assert "gateway attic does not receive commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
 
 
 def test_an_expired_certificate_is_found(secure: SecureBroker) -> None:
@@ -197,7 +197,7 @@ def test_an_expired_certificate_is_found(secure: SecureBroker) -> None:
 
     found = [finding for finding in doctor.examine(None) if finding.remedy]
 
-    assert any("ENDED" in finding.state and "old.crt" in finding.state for finding in found)
+    assert any("EXPIRED" in finding.state and "old.crt" in finding.state for finding in found)
     (broker,) = [finding for finding in found if finding.subject == "broker"]
     assert "our certificate has expired" in broker.state
     assert "MQTT_TLS_CERT" in str(broker.remedy)

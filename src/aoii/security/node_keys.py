@@ -53,16 +53,20 @@ def load(path: Path) -> dict[int, NodeKey]:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise InputError(f"{path}: others may read these keys (mode {mode & 0o777:03o}); run chmod 600 {path}")
+                raise InputError(
+                    f"{path}: others may read these keys (mode {mode & 0o777:03o})", f"run chmod 600 {path}"
+                )
             text = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a file that you own") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", "give the path of a file that you own"
+        ) from error
     if len(text) > SIZE_LIMIT_BYTES:
-        raise InputError(f"{path}: larger than {SIZE_LIMIT_BYTES} bytes; a key file has one short line a node")
+        raise InputError(f"{path}: larger than {SIZE_LIMIT_BYTES} bytes", "a key file has one short line a node")
     try:
         return _parse(path, text.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a UTF-8 text file; write it again with one `node epoch key` a line") from error
+        raise InputError(f"{path}: not a UTF-8 text file", "write it again with one `node epoch key` a line") from error
 
 
 def write(path: Path, keys: Mapping[int, NodeKey]) -> None:
@@ -88,7 +92,7 @@ def write(path: Path, keys: Mapping[int, NodeKey]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and its rights") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror})", "check the folder and its rights") from error
 
 
 def added(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, NodeKey]:
@@ -98,9 +102,9 @@ def added(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, N
         InputError: It has one, or node or epoch is out of range.
     """
     if not (0 <= node <= NODE_LIMIT and 0 <= epoch <= EPOCH_LIMIT):
-        raise InputError(f"node {node}, epoch {epoch}: both are 0 to {NODE_LIMIT}; choose others")
+        raise InputError(f"node {node}, epoch {epoch}: both are 0 to {NODE_LIMIT}", "choose others")
     if node in keys:
-        raise InputError(f"node {node} has a key already; `aoii keys rotate {node}` gives it a new one")
+        raise InputError(f"node {node} has a key already", f"`aoii keys rotate {node}` gives it a new one")
     return dict(keys) | {node: NodeKey(epoch, secrets.token_bytes(KEY_BYTES))}
 
 
@@ -113,11 +117,11 @@ def rotated(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     now = _of(keys, node)
     if now.previous is not None:
         raise InputError(
-            f"node {node} was rotated before and its old key still stands: the node may have no other; give it the new "
-            f"one, and then say `aoii keys settle {node}`"
+            f"node {node} was rotated before and its old key still stands: the node may have no other",
+            f"give it the new one, and then say `aoii keys settle {node}`",
         )
     if now.epoch == EPOCH_LIMIT:
-        raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}; retire it and give it another number")
+        raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}", "retire it and give it another number")
     return dict(keys) | {node: NodeKey(now.epoch + 1, secrets.token_bytes(KEY_BYTES), now)}
 
 
@@ -129,7 +133,7 @@ def settled(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     """
     now = _of(keys, node)
     if now.previous is None:
-        raise InputError(f"node {node} has no old key; nothing is to be settled")
+        raise InputError(f"node {node} has no old key", "nothing is to be settled")
     return dict(keys) | {node: replace(now, previous=None)}
 
 
@@ -145,7 +149,7 @@ def retired(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
 
 def _of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
     if node not in keys:
-        raise InputError(f"node {node} has no key; `aoii keys list` shows those that have one")
+        raise InputError(f"node {node} has no key", "`aoii keys list` shows those that have one")
     return keys[node]
 
 
@@ -195,15 +199,15 @@ def _parse(path: Path, text: str) -> dict[int, NodeKey]:
         match = LINE.fullmatch(content)
         if match is None:
             raise InputError(
-                f"{where}: not `node epoch key`; write node and epoch as whole numbers and the key as 32 hex digits"
+                f"{where}: not `node epoch key`", "write node and epoch as whole numbers and the key as 32 hex digits"
             )
         node, epoch, old = int(match[1]), int(match[2]), int(match[4] or 0)
         if node > NODE_LIMIT or max(epoch, old) > EPOCH_LIMIT:
-            raise InputError(f"{where}: node and epoch are 0 to {NODE_LIMIT}; correct this line")
+            raise InputError(f"{where}: node and epoch are 0 to {NODE_LIMIT}", "correct this line")
         if node in keys:
-            raise InputError(f"{where}: node {node} stands here twice; keep the line with the higher epoch")
+            raise InputError(f"{where}: node {node} stands here twice", "keep the line with the higher epoch")
         if match[4] and old >= epoch:
-            raise InputError(f"{where}: the old epoch is not below the new one; exchange the two keys")
+            raise InputError(f"{where}: the old epoch is not below the new one", "exchange the two keys")
         previous = NodeKey(old, bytes.fromhex(match[5])) if match[4] else None
         keys[node] = NodeKey(epoch, bytes.fromhex(match[3]), previous)
     return keys

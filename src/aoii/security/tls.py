@@ -34,25 +34,25 @@ class Tls:
 
 # What OpenSSL 1.1 to 3.5 say, and what it means. An *alert* is the peer's word about us, anything else ours about it.
 _MEANINGS = (
-    ("alert certificate expired", "{peer} says that our certificate has expired; renew {name}_CERT and {name}_KEY"),
-    ("alert unknown ca", "{peer} does not know the authority of our certificate; have its own sign {name}_CERT"),
-    ("alert bad certificate", "{peer} refuses our certificate; have its own authority sign {name}_CERT"),
-    ("certificate required", "{peer} asks for a certificate of ours; set {name}_CERT and {name}_KEY"),
-    ("alert certificate", "{peer} refuses our certificate; have its own authority sign {name}_CERT"),
-    ("alert unsupported certificate", "{peer} refuses our certificate; make {name}_CERT one for clients"),
-    ("alert handshake failure", "{peer} broke the TLS handshake off; it may ask for {name}_CERT and {name}_KEY"),
-    ("alert protocol version", "{peer} has no TLS 1.2 or newer; bring it up to date"),
-    ("unsupported protocol", "{peer} has no TLS 1.2 or newer; bring it up to date"),
-    ("certificate has expired", "the certificate of {peer} has expired; renew it there"),
-    ("not yet valid", "the certificate of {peer} is not valid yet; compare the clocks of both machines"),
-    ("mismatch, certificate", "the certificate of {peer} is for another name; use a name that it holds, or renew it"),
-    ("unable to get", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
-    ("self-signed", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
-    ("self signed", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
-    ("certificate verify failed", "the certificate of {peer} is not good; see {name}_CA ({words})"),
-    ("SSL is required", "{peer} does not speak TLS; switch TLS on there, or remove {name}_CA"),
-    ("wrong version number", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
-    ("record layer failure", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
+    ("alert certificate expired", "{peer} says that our certificate has expired", "renew {name}_CERT and {name}_KEY"),
+    ("alert unknown ca", "{peer} does not know the authority of our certificate", "have its own sign {name}_CERT"),
+    ("alert bad certificate", "{peer} refuses our certificate", "have its own authority sign {name}_CERT"),
+    ("certificate required", "{peer} asks for a certificate of ours", "set {name}_CERT and {name}_KEY"),
+    ("alert certificate", "{peer} refuses our certificate", "have its own authority sign {name}_CERT"),
+    ("alert unsupported certificate", "{peer} refuses our certificate", "make {name}_CERT one for clients"),
+    ("alert handshake failure", "{peer} broke the TLS handshake off", "it may ask for {name}_CERT and {name}_KEY"),
+    ("alert protocol version", "{peer} has no TLS 1.2 or newer", "bring it up to date"),
+    ("unsupported protocol", "{peer} has no TLS 1.2 or newer", "bring it up to date"),
+    ("certificate has expired", "the certificate of {peer} has expired", "renew it there"),
+    ("not yet valid", "the certificate of {peer} is not valid yet", "compare the clocks of both machines"),
+    ("mismatch, certificate", "the certificate of {peer} is for another name", "use a name that it holds, or renew it"),
+    ("unable to get", "the certificate of {peer} comes from an unknown authority", "name that one in {name}_CA"),
+    ("self-signed", "the certificate of {peer} comes from an unknown authority", "name that one in {name}_CA"),
+    ("self signed", "the certificate of {peer} comes from an unknown authority", "name that one in {name}_CA"),
+    ("certificate verify failed", "the certificate of {peer} is not good", "see {name}_CA ({words})"),
+    ("SSL is required", "{peer} does not speak TLS", "switch TLS on there, or remove {name}_CA"),
+    ("wrong version number", "{peer} does not speak TLS on that port", "correct the port, or remove {name}_CA"),
+    ("record layer failure", "{peer} does not speak TLS on that port", "correct the port, or remove {name}_CA"),
 )
 
 
@@ -65,7 +65,7 @@ def context(tls: Tls) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except (ssl.SSLError, OSError) as error:
-        raise InputError(f"{tls.name}_CA: {tls.ca} holds no certificate ({_said(error)}); name a PEM file") from error
+        raise InputError(f"{tls.name}_CA: {tls.ca} holds no certificate ({_said(error)})", "name a PEM file") from error
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert is not None and tls.key is not None:
         load_pair(made, tls.cert, tls.key, f"{tls.name}_CERT")
@@ -82,22 +82,22 @@ def load_pair(into: ssl.SSLContext, cert: Path, key: Path, name: str) -> None:
         into.load_cert_chain(cert, key, password="")  # a key with one is refused, not asked about
     except (ssl.SSLError, OSError, ValueError) as error:
         raise InputError(
-            f"{name}: {cert} and {key} are no certificate and its key ({_said(error)}); name two PEM files that belong "
-            "together, the key without a password"
+            f"{name}: {cert} and {key} are no certificate and its key ({_said(error)})",
+            "name two PEM files that belong together, the key without a password",
         ) from error
 
 
-def explained(words: str, peer: str, tls: Tls) -> str | None:
-    """What the library's `words` about a failed handshake mean, and what to do; None when they are about no such thing.
+def explained(words: str, peer: str, tls: Tls) -> InputError | None:
+    """What the library's `words` about a failed handshake mean, as an error; None if they are about something else.
 
     Args:
         words: The text of its error.
         peer: Whom we wanted to reach.
         tls: The settings in force.
     """
-    for part, meaning in _MEANINGS:
+    for part, problem, remedy in _MEANINGS:
         if part.lower() in words.lower():
-            return meaning.format(peer=peer, name=tls.name, words=words)
+            return InputError(problem.format(peer=peer), remedy.format(name=tls.name, words=words))
     return None
 
 
@@ -137,7 +137,7 @@ def _read(cert: Path) -> "x509.Certificate":
     try:
         return x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{cert}: no certificate can be read ({_said(error)}); name a PEM file") from error
+        raise InputError(f"{cert}: no certificate can be read ({_said(error)})", "name a PEM file") from error
 
 
 def _said(error: Exception) -> str:
