@@ -243,8 +243,7 @@ OUTBOX_LIMIT_BYTES = _GATEWAY.gauge(
     "aoii_outbox_limit_bytes", "Space that they may occupy; when it is used up, nodes get no answer."
 )
 OUTBOX_REJECTED_READINGS = _GATEWAY.counter(
-    "aoii_outbox_rejected_readings_total",
-    "Readings not accepted because the outbox was full or could not be written.",
+    "aoii_outbox_rejected_readings_total", "Readings not accepted because the outbox was full or could not be written."
 )
 OUTBOX_DAMAGED = _GATEWAY.counter(
     "aoii_outbox_damaged_total",
