@@ -55,13 +55,24 @@ PLACES = (
     Place("server/circuit_breaker.py", "core", standard=PURE),
     Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
-    Place("web/points.py", "broker.messages", standard=PURE),
+    Place("web/points.py", standard=PURE),
+    Place("web/node_health.py", standard=PURE),
+    Place("web/node_settings.py", "broker.messages", standard=PURE),
+    Place("web/track.py", "web.points", standard=PURE),
     Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
-    Place("web/pipeline_health.py", "web.metric_snapshot web.points", standard=PURE),
-    Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
+    Place("web/pipeline_health.py", "web.metric_snapshot web.node_health", standard=PURE),
+    Place("web/estimate_accuracy.py", "core web.node_settings web.points", standard=PURE),
+    Place("web/states.py", "web.estimate_accuracy web.node_health web.node_settings", standard=PURE),
+    Place("web/summary.py", "core web.estimate_accuracy web.node_health web.points web.states", standard=PURE),
     Place(
         "web/fleet.py",
-        "core broker.messages server.db web.points web.estimate_accuracy",  # of server.db only what a row looks like
+        "broker.messages server.db web.estimate_accuracy web.node_health web.node_settings web.points web.states "
+        "web.summary web.track",  # of server.db only what a row looks like
+        standard=PURE,
+    ),
+    Place(
+        "web/page_json.py",
+        "web.estimate_accuracy web.node_settings web.pipeline_health web.points web.states web.summary",
         standard=PURE,
     ),
     # drivers: one library each

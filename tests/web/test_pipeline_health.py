@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.web.metric_snapshot import Figures, Report, parse
-from aoii.web.pipeline_health import HOPS, Account, Hop, Own, delivery, vitals, worst
+from aoii.web.pipeline_health import HOPS, Account, Hop, Own, delivery, node_health, worst
 
 WELL = Own(None, True)
 GATEWAY = """
@@ -181,10 +181,10 @@ def test_of_a_node_that_two_gateways_hear_the_stronger_tells() -> None:
     weak = 'aoii_node_rssi_dbm{node="7"} -120.0\naoii_node_battery_volts{node="7"} 3.9\n'
     strong = 'aoii_node_rssi_dbm{node="7"} -80.0\naoii_node_battery_low{node="7"} 1.0\n'
 
-    found = vitals([answers("gateway", weak), answers("gateway", strong), answers("gateway", weak)])
+    found = node_health([answers("gateway", weak), answers("gateway", strong), answers("gateway", weak)])
 
     assert (found["7"].rssi_dbm, found["7"].battery_v, found["7"].low_battery) == (-80.0, None, True)
-    assert vitals([answers("gateway", strong, told="unreachable")]) == {}
+    assert node_health([answers("gateway", strong, told="unreachable")]) == {}
 
 
 def test_only_wanted_metrics_are_read() -> None:

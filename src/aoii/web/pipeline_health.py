@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aoii.web.metric_snapshot import Report
-from aoii.web.points import Vitals
+from aoii.web.node_health import NodeHealth
 
 State = Literal["ok", "warn", "unreachable", "down", "unknown"]
 Note = tuple[str, dict[str, object]]
@@ -99,7 +99,10 @@ class Letters:
     dropped: float
 
 
-def delivery(reports: list[Report], own: Own) -> tuple[list[Hop], list[Account], Letters]:
+Delivery = tuple[list[Hop], list[Account], Letters]
+
+
+def delivery(reports: list[Report], own: Own) -> Delivery:
     """The hops in their order, the stations beside the way, and the dead letters."""
     gateways = [report for report in reports if report.station == "gateway"]
     servers = [report for report in reports if report.station == "server"]
@@ -116,15 +119,15 @@ def delivery(reports: list[Report], own: Own) -> tuple[list[Hop], list[Account],
     return [_hop(name, accounts[name]) for name in HOPS], beside, _letters(servers)
 
 
-def vitals(reports: list[Report]) -> dict[str, Vitals]:
+def node_health(reports: list[Report]) -> dict[str, NodeHealth]:
     """What the gateways tell of their nodes now, by node; of a node that several hear, the strongest tells."""
-    found: dict[str, Vitals] = {}
+    found: dict[str, NodeHealth] = {}
     for report in reports:
         if report.told != "answers":
             continue
         told = {name: report.now.by(metric, "node") for name, metric in NODE_METRICS.items()}
         for node in set().union(*told.values()):
-            heard = Vitals(
+            heard = NodeHealth(
                 battery_v=told["battery_v"].get(node) or None,  # 0: the node does not measure it
                 rssi_dbm=told["rssi_dbm"].get(node),
                 snr_db=told["snr_db"].get(node),

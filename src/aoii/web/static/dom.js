@@ -58,7 +58,7 @@ export function make(tag, properties = {}, ...children) {
  *
  * @template {string} S
  * @param {HTMLElement} element
- * @param {"state" | "stage"} kind
+ * @param {"state" | "hop"} kind
  * @param {S} state
  * @param {Record<S, string>} texts
  */

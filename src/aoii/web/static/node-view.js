@@ -1,6 +1,6 @@
 /* One node: followed as it grows, or any range of its past from the database. */
 
-import { ofNode } from "./address.js";
+import { nodeAddress } from "./address.js";
 import { Chart } from "./chart.js";
 import { $, part, setText } from "./dom.js";
 import { readHistory } from "./history.js";
@@ -38,14 +38,14 @@ export class NodeView {
     this.app = app;
     this.picker = new RangePicker(app, () => this.range);
     this.isDrawing = false;
-    this.forget();
+    this.reset();
     this.charts = { temp: this.newChart("temp"), hum: this.newChart("hum") };
     $("table-panel").addEventListener("toggle", () => this.showTable());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.renewCharts());
     document.addEventListener("visibilitychange", () => this.draw());
   }
 
-  forget() {
+  reset() {
     /** @type {AbortController | null} */
     this.asked = null;
     /** @type {string | null} */
@@ -85,14 +85,14 @@ export class NodeView {
 
   /* --- the view --- */
 
-  wants() {
+  streamOptions() {
     const { node, span } = this.app.address;
     return { node, span: this.isLive() ? span : BESIDE_S };
   }
 
   leave() {
     this.asked?.abort();
-    this.forget();
+    this.reset();
   }
 
   title() {
@@ -106,7 +106,7 @@ export class NodeView {
   }
 
   /** @param {StreamEvent} event */
-  begin(event) {
+  showSnapshot(event) {
     this.leave();
     this.node = event.node;
     this.points = event.points;
@@ -115,18 +115,18 @@ export class NodeView {
     $("nothing-there").hidden = true;
     setText($("range-told"), "");
     if (this.node === null) return;
-    this.takeStatus(event);
+    this.setStatus(event);
     this.translate();
     if (!this.isLive()) this.read(this.node);
   }
 
   /** @param {StreamEvent} event */
-  take(event) {
+  showUpdate(event) {
     const { samples, estimates, packets } = event.points;
     for (const sample of samples) insert(this.points.samples, sample);
     for (const estimate of estimates) insert(this.points.estimates, estimate);
     for (const packet of packets) insert(this.points.packets, packet);
-    this.takeStatus(event);
+    this.setStatus(event);
     const hasMoved = samples.length + estimates.length + packets.length > 0 || event.summary !== null;
     if (hasMoved && this.isLive()) this.draw();
     const isOld = performance.now() - this.readAt > AGAIN_MS;
@@ -134,13 +134,13 @@ export class NodeView {
   }
 
   /** The drawing has a size only now. */
-  seen() {
+  onShown() {
     this.renewCharts();
     this.draw();
   }
 
   /** @param {StreamEvent} event */
-  takeStatus({ summary, neighbours, status }) {
+  setStatus({ summary, neighbours, status }) {
     if (summary) this.present = summary;
     if (neighbours) this.neighbours = neighbours;
     if (neighbours) this.showNeighbours();
@@ -172,7 +172,7 @@ export class NodeView {
       const node = this.neighbours?.[name] ?? null;
       link.hidden = node === null;
       if (node === null) continue;
-      link.href = ofNode(node);
+      link.href = nodeAddress(node);
       link.title = messages[name](node);
       link.setAttribute("aria-label", link.title);
     }
@@ -211,11 +211,11 @@ export class NodeView {
     }
     if (asked !== this.asked) return;
     $("charts").removeAttribute("aria-busy");
-    this.app.guarded(() => this.takePast(answer));
+    this.app.guarded(() => this.setPast(answer));
   }
 
   /** @param {import("./api.js").History | Error} answer */
-  takePast(answer) {
+  setPast(answer) {
     const isFailure = answer instanceof Error;
     $("history-notice").hidden = !isFailure;
     if (isFailure) {

@@ -1,22 +1,22 @@
 /* The health of the pipeline, pure: what is wrong on the way of a reading, and which dead letters need a person most. */
 
-/** @typedef {import("./api.js").StageState} StageState */
+/** @typedef {import("./api.js").HopState} HopState */
 
-/** States that need a person, the worst first. @type {StageState[]} */
+/** States that need a person, the worst first. @type {HopState[]} */
 const TROUBLE = ["down", "unreachable", "warn"];
 const REASONS = ["bad_row", "mismatch", "corrupt", "malformed", "database_away"]; // the first need a person most
 
 /**
- * What can be said of all stages together.
+ * What can be said of all hops together.
  *
- * @template {{ state: StageState }} S
- * @param {S[]} stages
- * @returns {{ state: StageState, trouble: S[], unknown: S[] }} the worst state; what is in trouble, the worst first;
+ * @template {{ state: HopState }} S
+ * @param {S[]} hops
+ * @returns {{ state: HopState, trouble: S[], unknown: S[] }} the worst state; what is in trouble, the worst first;
  *   what nobody can see
  */
-export function verdict(stages) {
-  const trouble = TROUBLE.flatMap((state) => stages.filter((stage) => stage.state === state));
-  const unknown = stages.filter((stage) => stage.state === "unknown");
+export function verdict(hops) {
+  const trouble = TROUBLE.flatMap((state) => hops.filter((hop) => hop.state === state));
+  const unknown = hops.filter((hop) => hop.state === "unknown");
   return { state: trouble[0]?.state ?? (unknown.length ? "unknown" : "ok"), trouble, unknown };
 }
 

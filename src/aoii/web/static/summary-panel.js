@@ -47,8 +47,8 @@ export function showPresent(locale, summary, nowMs) {
   setText($("last-more"), last === null ? "" : locale.full(last));
   const { battery_v: battery = null, rssi_dbm: rssi = null, snr_db: snr = null, missing = null } = health ?? {};
   setText($("battery"), battery === null ? "–" : messages.volts(locale.hundredth(battery)));
-  const isLow = states.includes("battery");
-  setText($("battery-more"), battery === null ? messages.noBattery : isLow ? messages.states.battery : "");
+  const isLow = states.includes("low_battery");
+  setText($("battery-more"), battery === null ? messages.noBattery : isLow ? messages.states.low_battery : "");
   setText($("rssi"), rssi === null ? "–" : messages.dbm(locale.whole(rssi)));
   const more = [snr === null ? "" : messages.snr(locale.whole(snr))];
   if (missing) more.push(messages.missing(locale.whole(missing)));
