@@ -48,7 +48,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Itera
 
 
 def told(page: Page, text: str) -> None:
-    expect(page.locator("#range-told")).to_contain_text(text)
+    expect(page.locator("#range-note")).to_contain_text(text)
 
 
 def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(url: str, visit: Visitor) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { readHistory } from "../../src/aoii/web/static/history.js";
+import { fetchHistory } from "../../src/aoii/web/static/history.js";
 
 test("a history is requested in whole seconds, and an error has the server's reason", async (context) => {
   /** @type {string[]} */
@@ -16,9 +16,9 @@ test("a history is requested in whole seconds, and an error has the server's rea
   });
   const { signal } = new AbortController();
 
-  const history = await readHistory("a&b", [1499, 60000], signal);
+  const history = await fetchHistory("a&b", [1499, 60000], signal);
 
   assert.equal(history.exact, true);
   assert.deepEqual(asked, ["api/series?node=a%26b&start=1970-01-01T00%3A00%3A01Z&end=1970-01-01T00%3A01%3A00Z"]);
-  await assert.rejects(readHistory("7", [0, 60000], signal), new Error("the database is away"));
+  await assert.rejects(fetchHistory("7", [0, 60000], signal), new Error("the database is away"));
 });

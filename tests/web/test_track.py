@@ -46,10 +46,10 @@ def test_new_points_are_unknown_once_some_of_them_were_dropped() -> None:
     assert track.since(1) == [sample(20), sample(30)]
 
 
-def test_a_track_knows_its_first_and_last_point_and_those_between() -> None:
+def test_a_track_knows_its_ends_and_the_points_between() -> None:
     track, empty = track_of([30, 10, 20]), track_of([])
 
-    assert (track.first, track.last) == (sample(10), sample(30))
-    assert (empty.first, empty.last) == (None, None)
+    assert (track.ends(), track.last) == ((10, 30), sample(30))
+    assert (empty.ends(), empty.last) == ((), None)
     assert track.between(10, 20) == [sample(10), sample(20)]
     assert track.between(11, 19) == []

@@ -12,6 +12,7 @@ import json
 import re
 import time
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -27,29 +28,7 @@ FORM_LIMIT_BYTES = 4096
 OPEN_PATHS = ("/static/",)
 PROBES = ("/healthz", "/readyz")
 
-FORM = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <meta name="color-scheme" content="light dark">
-  <title>aoii</title>
-  <link rel="icon" href="static/icon.svg" type="image/svg+xml">
-  <link rel="stylesheet" href="static/style.css">
-</head>
-<body>
-  <main id="main">
-    <h1>aoii</h1>
-    {notice}
-    <form method="post" action="login">
-      <p><label for="token">Access token · <span lang="ko">접근 토큰</span></label></p>
-      <p><input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
-      <p><button type="submit">Open · <span lang="ko">열기</span></button></p>
-    </form>
-  </main>
-</body>
-</html>
-"""
+FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
 WRONG = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
 
 
@@ -86,13 +65,13 @@ class Access:
 
     async def _login(self, scope: Scope, receive: Receive, token: bytes) -> Response:
         if scope["method"] in ("GET", "HEAD"):
-            return HTMLResponse(FORM.format(notice=""))
+            return HTMLResponse(FORM)
         if scope["method"] != "POST":
             return JSONResponse({"error": "/login takes GET and POST"}, 405, {"Allow": "GET, POST"})
         if not _is_token(await _submitted_token(receive), token):
             metrics.WEB_REFUSALS.inc()
             await asyncio.sleep(REFUSAL_S)
-            return HTMLResponse(FORM.format(notice=WRONG), 403)
+            return HTMLResponse(FORM.replace("<!-- notice -->", WRONG), 403)
         answer = RedirectResponse("./", 303)
         answer.set_cookie(
             COOKIE,

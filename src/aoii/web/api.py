@@ -5,7 +5,7 @@
 
 import itertools
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -22,6 +22,7 @@ from aoii.web.history import Range, read_history
 from aoii.web.live import Live
 from aoii.web.page_json import Json, encode_pipeline, encode_summary
 from aoii.web.parameters import instant, whole_number
+from aoii.web.points import unix_ms
 from aoii.web.source import Source
 from aoii.web.stream import Streams
 from aoii.web.summary_cache import DAY_S
@@ -105,7 +106,7 @@ class Api:
         start, end = instant(request, "start"), instant(request, "end")
         if node is None or start is None or end is None:
             raise InputError("node, start and end are needed; such as ?node=7&start=2026-01-31&end=2026-02-28")
-        span = Range(_unix_ms(start), _unix_ms(end))
+        span = Range(unix_ms(start), unix_ms(end))
         settings = self._live.settings
         return JSONResponse(self._source.query(lambda database: read_history(database, node, span, settings)))
 
@@ -166,7 +167,3 @@ def _local(at: datetime | None) -> str | None:
 
 def _utc(at: datetime | None) -> str | None:
     return None if at is None else f"{at.isoformat()}Z"
-
-
-def _unix_ms(at: datetime) -> int:
-    return round(at.replace(tzinfo=UTC).timestamp() * 1000)

@@ -76,7 +76,9 @@ class WebPage(Station):
                 ssl_keyfile=web.key,
             )
         )
-        self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, name="page", daemon=True
+        )
         certificate_expiry.watch("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
         log.info("web page is served", extra={"event": "web_up", "host": web.host, "port": web.port})
         if not (_is_loopback(self._listener) or web.cert):
@@ -102,9 +104,6 @@ class WebPage(Station):
     def is_ready(self) -> Mapping[str, bool]:
         """Whether database and broker are there."""
         return self._live.is_ready()
-
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._listener])
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -160,16 +159,9 @@ def _listen(web: WebSettings) -> socket.socket:
         ) from error
     if web.token is None and not _is_loopback(listener):
         listener.close()
-        raise SettingsError(
-            [
-                Fault(
-                    "",
-                    "WEB_HOST",
-                    f'is "{web.host}", which other machines can reach',
-                    "set WEB_TOKEN as well, or use 127.0.0.1 to serve this machine only",
-                )
-            ]
-        )
+        problem = f'is "{web.host}", which other machines can reach'
+        remedy = "set WEB_TOKEN as well, or use 127.0.0.1 to serve this machine only"
+        raise SettingsError([Fault("", "WEB_HOST", problem, remedy)])
     return listener
 
 

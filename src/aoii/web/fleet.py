@@ -8,16 +8,16 @@ and AoII is a lower bound.
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import estimate_accuracy
 from aoii.web.node_health import NodeHealth
 from aoii.web.node_settings import NodeSettings
-from aoii.web.points import EstimatePoint, Key, Packet, Points, Sample, event_ms
+from aoii.web.points import EstimatePoint, Key, Packet, Points, Sample, event_ms, unix_ms
 from aoii.web.states import node_states
-from aoii.web.summary import Aoii, Summary, aoii_of, spark, wrong_spans
+from aoii.web.summary import Summary, aoii_of, spark, wrong_spans
 from aoii.web.track import Track
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
@@ -38,13 +38,10 @@ class _Node:
     packets: Track[Packet] = field(default_factory=Track)
     keys: set[Key] = field(default_factory=set)
 
-    def end_ms(self) -> int | None:
-        lasts = (self.samples.last, self.estimates.last, self.packets.last)
-        return max((last.at_ms for last in lasts if last), default=None)
-
-    def start_ms(self) -> int | None:
-        firsts = (self.samples.first, self.estimates.first, self.packets.first)
-        return min((first.at_ms for first in firsts if first), default=None)
+    def span_ms(self) -> tuple[int, int] | None:
+        """Event times of the earliest and the latest point; None without points."""
+        ends = (*self.samples.ends(), *self.estimates.ends(), *self.packets.ends())
+        return (min(ends), max(ends)) if ends else None
 
     def between(self, start_ms: int, end_ms: int) -> Points:
         return Points(
@@ -149,20 +146,22 @@ class Fleet:
     def points(self, name: str, span_s: float) -> Points:
         """All points of the node's last `span_s` seconds, in order of event time."""
         node = self._nodes[name]
-        end_ms = node.end_ms()
-        return Points([], [], []) if end_ms is None else node.between(end_ms - round(span_s * 1000), end_ms)
+        _, end_ms = node.span_ms() or (0, 0)
+        return node.between(end_ms - round(span_s * 1000), end_ms)
 
     def summary(self, name: str, span_s: float, now_ms: int, health: NodeHealth | None = None) -> Summary:
         """Summarize the node's last `span_s` seconds of event time; `now_ms` is for its present state only."""
         node = self._nodes[name]
-        start_ms, end_ms = node.start_ms(), node.end_ms()
-        if start_ms is None or end_ms is None:
+        held = node.span_ms()
+        if held is None:
             states = node_states(node.last_packet_ms, [], health, now_ms, self.settings)
             return Summary(name, node.gateway, states, node.last_packet_ms, health)
-        start_ms = max(start_ms, end_ms - round(span_s * 1000) + 1)
+        end_ms = held[1]
+        start_ms = max(held[0], end_ms - round(span_s * 1000) + 1)
         points = node.between(start_ms, end_ms)
         samples, packets = points.samples, points.packets
         latest = max((last for last in (node.estimates.last, node.packets.last) if last), key=event_ms, default=None)
+        # a log alone does not say what arrived
         instants = [] if node.last_packet_ms is None else self._instants(points, start_ms, end_ms)
         return Summary(
             node=name,
@@ -181,7 +180,7 @@ class Fleet:
             qos1=sum(packet.qos != 0 for packet in packets),
             estimates=len(points.estimates),
             logged=bool(samples),
-            aoii=self._aoii(instants, is_logged=bool(samples)),
+            aoii=aoii_of(instants, "log" if samples else "bound", self.settings.period_s) if instants else None,
             wrong_spans=wrong_spans(instants, self.settings.period_s),
             spark=spark(samples or packets),
         )
@@ -191,10 +190,6 @@ class Fleet:
             return list(estimate_accuracy.from_log(points.samples, points.packets, self.settings))
         count = self.settings.instants(start_ms, end_ms)
         return list(estimate_accuracy.from_packets(points.packets, start_ms, count, self.settings))
-
-    def _aoii(self, instants: list[estimate_accuracy.Instant], *, is_logged: bool) -> Aoii | None:
-        """None without instants: a log alone does not say what arrived."""
-        return aoii_of(instants, "log" if is_logged else "bound", self.settings.period_s) if instants else None
 
     def _limit(self) -> int:
         """Points of one kind and node, with the present number of nodes."""
@@ -230,7 +225,7 @@ class Fleet:
 def _row_ms(event_time: datetime | None, created_at: datetime | None) -> int | None:
     """Unix ms of a row: `event_time` (UTC), or if it has none `created_at` (local time)."""
     if event_time is not None:
-        return round(event_time.replace(tzinfo=UTC).timestamp() * 1000)
+        return unix_ms(event_time)
     return None if created_at is None else round(created_at.timestamp() * 1000)
 
 

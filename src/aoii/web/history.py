@@ -7,14 +7,14 @@ Where the node's log has a gap, the line has one; a gap narrower than a column s
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from aoii.core.errors import InputError
+from aoii.runtime.clock import utc
 from aoii.server.db import Column, Database, EdgeLogRow, ReadingRow
 from aoii.web.fleet import TRACK_LIMIT, UNNAMED, Fleet
 from aoii.web.node_settings import NodeSettings
 from aoii.web.page_json import Json, encode_points, encode_rows, encode_summary
-from aoii.web.points import Extremes, Points
+from aoii.web.points import Extremes, Points, unix_ms
 
 GAP_PERIODS = 3  # as in static/series.js
 COLUMNS = 700
@@ -50,7 +50,7 @@ def read_history(database: Database, node: str, span: Range, settings: NodeSetti
         UnavailableError: The database is away.
     """
     name = None if node == UNNAMED else node
-    start, end = _utc(span.start_ms), _utc(span.end_ms)
+    start, end = utc(span.start_ms), utc(span.end_ms)
     logs = database.edge_log_between(name, start, end, TRACK_LIMIT + 1)
     readings = database.readings_between(name, start, end, TRACK_LIMIT + 1)
     content: Json = {"node": node, "start_ms": span.start_ms, "end_ms": span.end_ms}
@@ -78,11 +78,11 @@ def envelope(columns: list[Column], gap_ms: int) -> Iterator[Extremes]:
     is_start = True
     for column, following in zip(columns, [*columns[1:], None], strict=True):
         extremes = _extremes(column)
-        first_ms, last_ms = _ms(column.first), _ms(column.last)
+        first_ms, last_ms = unix_ms(column.first), unix_ms(column.last)
         if is_start and first_ms != extremes.at_ms:
             yield extremes._replace(at_ms=first_ms)
         yield extremes
-        is_start = following is None or _ms(following.first) - last_ms > gap_ms
+        is_start = following is None or unix_ms(following.first) - last_ms > gap_ms
         if is_start:
             if last_ms != extremes.at_ms:
                 yield extremes._replace(at_ms=last_ms)
@@ -105,19 +105,14 @@ def _every_point(
 
 
 def _extremes(column: Column) -> Extremes:
-    return Extremes(
-        (_ms(column.first) + _ms(column.last)) // 2,
-        column.min_temp,
-        column.max_temp,
-        column.min_humidity,
-        column.max_humidity,
-    )
+    middle_ms = (unix_ms(column.first) + unix_ms(column.last)) // 2
+    return Extremes(middle_ms, column.min_temp, column.max_temp, column.min_humidity, column.max_humidity)
 
 
 def _count(measured: list[Column], arrived: list[Column], settings: NodeSettings) -> Json:
     """The summary of a range that is too long to judge each of its instants."""
     both = measured + arrived
-    start_ms, end_ms = min(_ms(column.first) for column in both), max(_ms(column.last) for column in both)
+    start_ms, end_ms = min(unix_ms(column.first) for column in both), max(unix_ms(column.last) for column in both)
     return {
         "start_ms": start_ms,
         "end_ms": end_ms,
@@ -126,11 +121,3 @@ def _count(measured: list[Column], arrived: list[Column], settings: NodeSettings
         "logged": bool(measured),
         "samples": sum(column.rows for column in measured),
     }
-
-
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.replace(tzinfo=UTC).timestamp() * 1000)

@@ -42,14 +42,9 @@ class Live:
     """
 
     def __init__(self, settings: Settings, source: Source) -> None:
-        gateway, self._clock = settings.gateway, settings.clock
+        own, self._clock = settings.gateway, settings.clock
         self.settings = NodeSettings(
-            gateway.beta_temp,
-            gateway.beta_hum,
-            gateway.sample_period_s,
-            gateway.heartbeat_s,
-            settings.clock.speed,
-            gateway.tau,
+            own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, self._clock.speed, own.tau
         )
         self.stopping = threading.Event()
         self.page_beat_s = time.monotonic()

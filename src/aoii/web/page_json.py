@@ -48,13 +48,9 @@ def encode_tile(summary: Summary) -> Json:
 
 def encode_settings(settings: NodeSettings, *, is_simulated: bool) -> Json:
     """What does not change while the page is open."""
-    return {
-        "beta_temp": settings.beta_temp,
-        "beta_hum": settings.beta_hum,
-        "period_s": settings.period_s,
-        "silent_after_s": settings.silent_after_s,
+    names = ("beta_temp", "beta_hum", "period_s", "silent_after_s", "speed")
+    return {name: getattr(settings, name) for name in names} | {
         "simulated": is_simulated,
-        "speed": settings.speed,
         "coarse": is_coarse(settings),
     }
 

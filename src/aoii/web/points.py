@@ -3,6 +3,7 @@
 Temperatures are in °C, humidities in %RH, times in Unix ms.
 """
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 Key = tuple[int, int]
@@ -83,6 +84,11 @@ class Extremes(NamedTuple):
 def hundredths(point: Sample | Packet) -> tuple[int, int]:
     """The reading in integer hundredths, to match a packet with its sample."""
     return round(point.temp * 100), round(point.hum * 100)
+
+
+def unix_ms(at: datetime) -> int:
+    """Unix ms of an instant in UTC without zone, as in the database."""
+    return round(at.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def event_ms(point: Sample | EstimatePoint | Packet) -> int:

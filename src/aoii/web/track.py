@@ -21,10 +21,9 @@ class Track(Generic[P]):
         self._arrivals: deque[tuple[int, P]] = deque()
         self._dropped_version = 0  # arrivals up to this version are no longer in `_arrivals`
 
-    @property
-    def first(self) -> P | None:
-        """The earliest point by event time."""
-        return self._points[0] if self._points else None
+    def ends(self) -> tuple[int, ...]:
+        """Event times of the earliest and the latest point; empty without points."""
+        return (self._points[0].at_ms, self._points[-1].at_ms) if self._points else ()
 
     @property
     def last(self) -> P | None:

@@ -4,7 +4,7 @@ import { formatAddress, parseAddress } from "./address.js";
 import { streamAddress } from "./api.js";
 import { $, part, setText } from "./dom.js";
 import { FleetView } from "./fleet-view.js";
-import { firstLanguage, keepLanguage, LANGUAGES, localeOf } from "./language.js";
+import { initialLanguage, LANGUAGES, localeOf, saveLanguage } from "./language.js";
 import { NodeView } from "./node-view.js";
 import { PipelineView } from "./pipeline-view.js";
 import { Stream } from "./stream.js";
@@ -16,11 +16,11 @@ import { Stream } from "./stream.js";
  * @typedef {"connecting" | "live" | "partly" | "lost"} Connection
  *
  * @typedef {object} View
- * @property {() => { node?: string | null, span?: number }} streamOptions what its stream is opened with
+ * @property {() => { node?: string | null, span?: number }} [streamOptions] what its stream is opened with
  * @property {() => string} title
  * @property {(event: StreamEvent) => void} showSnapshot
  * @property {(event: StreamEvent) => void} showUpdate
- * @property {() => void} leave
+ * @property {() => void} [leave] called when another view is opened
  * @property {() => void} translate show all texts in the present language
  * @property {() => void} [onShown] called when the view becomes visible
  */
@@ -29,7 +29,7 @@ const SCREENS = /** @type {const} */ (["fleet", "node", "pipeline", "empty"]);
 
 export class App {
   /* Views read these, and only the page changes them. */
-  #locale = localeOf(firstLanguage());
+  #locale = localeOf(initialLanguage());
   #address = parseAddress(location.hash);
   /** @type {import("./api.js").Settings | null} */
   #settings = null;
@@ -80,7 +80,7 @@ export class App {
   start() {
     for (const language of LANGUAGES) {
       $(`lang-${language}`).addEventListener("click", () => {
-        keepLanguage(language);
+        saveLanguage(language);
         this.guarded(() => this.#setLanguage(language));
       });
     }
@@ -133,9 +133,9 @@ export class App {
     const name = this.#address.view ?? "fleet";
     this.#focusNext =
       this.#screen !== null && (before.view !== this.#address.view || before.node !== this.#address.node);
-    if (this.#followedView !== name) this.views[this.#followedView].leave();
+    if (this.#followedView !== name) this.views[this.#followedView].leave?.();
     this.#followedView = name;
-    this.stream.open(streamAddress(name, this.views[name].streamOptions()));
+    this.stream.open(streamAddress(name, this.views[name].streamOptions?.()));
   }
 
   /** @type {(name: import("./stream.js").EventName, event: StreamEvent) => void} */

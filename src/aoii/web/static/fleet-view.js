@@ -1,4 +1,4 @@
-/* All nodes as a map of states, the worst first; the same as a table. */
+/* The fleet: a tile for each node, the worst first, and the same as a table. */
 
 import { nodeAddress } from "./address.js";
 import { NODE_STATES } from "./api.js";
@@ -11,8 +11,8 @@ import { countStates, isMatch, worstFirst } from "./states.js";
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  */
 
-const MANY = 40; // from here on tiles are small
-const AGES_MS = 10000; // how often "3 minutes ago" is written anew
+const MANY = 40; // from this number of nodes on, tiles are small
+const AGES_MS = 10000; // how often ages such as "3 min. ago" are updated
 const SPOKEN_MS = 5000;
 
 export class FleetView {
@@ -23,7 +23,7 @@ export class FleetView {
     this.nodes = new Map();
     /** @type {Map<string, HTMLLIElement>} */
     this.tiles = new Map();
-    /** @type {Set<import("./api.js").NodeState>} states that are shown; empty: all */
+    /** @type {Set<import("./api.js").NodeState>} states to show; empty: all */
     this.chosen = new Set();
     this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
     this.filters = NODE_STATES.map((state) => {
@@ -36,10 +36,6 @@ export class FleetView {
     $("filters").append(...this.filters.map(({ item }) => item));
     $("search").addEventListener("input", () => this.arrange(true));
     $("fleet-table").addEventListener("toggle", () => this.showTable());
-  }
-
-  streamOptions() {
-    return {};
   }
 
   leave() {
@@ -85,13 +81,13 @@ export class FleetView {
   }
 
   /**
-   * Tiles into their places; not while one of them is in use, or it would run away from who uses it.
+   * Move the tiles to their places, unless one is in use: it must not move away from the pointer or the focus.
    *
-   * @param {boolean} isAsked
+   * @param {boolean} isRequested
    */
-  arrange(isAsked) {
+  arrange(isRequested) {
     const list = $("tiles");
-    const isInUse = !isAsked && list.querySelector(":focus-visible, a:hover") !== null;
+    const isInUse = !isRequested && list.querySelector(":focus-visible, a:hover") !== null;
     const text = $("search", HTMLInputElement).value;
     let shown = 0;
     for (const [place, node] of worstFirst(this.nodes.values()).entries()) {
@@ -124,7 +120,7 @@ export class FleetView {
   }
 
   /**
-   * The node's tile, made when it is asked for first.
+   * The node's tile, made at its first use.
    *
    * @param {string} name
    */

@@ -1,4 +1,4 @@
-/* The pipeline, hop by hop, as the stations report it; and the dead letters. */
+/* The health of the pipeline, hop by hop, and the dead letters. */
 
 import { $, fillRows, make, part, setText, showState } from "./dom.js";
 import { presentReasons, verdict } from "./pipeline.js";
@@ -11,7 +11,7 @@ import { drawSpark, newSpark } from "./spark.js";
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  */
 
-const REPLAYED = "bad_row"; // by hand, once the table is mended
+const REPLAYED = "bad_row"; // replayed by hand, after the table is fixed
 
 export class PipelineView {
   /** @param {import("./app.js").App} app */
@@ -19,15 +19,9 @@ export class PipelineView {
     this.app = app;
     /** @type {Pipeline | null} */
     this.pipeline = null;
-    this.built = ""; // which hops and reports the page has elements for
+    this.built = ""; // the hops and reports that have elements
     this.lettersShown = "";
   }
-
-  streamOptions() {
-    return {};
-  }
-
-  leave() {}
 
   title() {
     return this.app.locale.messages.pipeline;
@@ -91,7 +85,7 @@ export class PipelineView {
   /**
    * @param {HTMLElement} item
    * @param {HopReport} report
-   * @param {boolean} hasState whether its state is shown, which the hop does not show already
+   * @param {boolean} hasState whether to show its state; a single report has that of its hop
    */
   fillReport(item, report, hasState) {
     const { locale } = this.app;
@@ -113,7 +107,7 @@ export class PipelineView {
   }
 
   /**
-   * What can be counted at a hop, by its name.
+   * The numbers of a report, by name.
    *
    * @param {HopReport} report
    * @returns {[name: string, value: string][]}
@@ -129,7 +123,7 @@ export class PipelineView {
   }
 
   /**
-   * Values of a note as the language writes them.
+   * The values of a note in the format of the language.
    *
    * @param {Record<string, string | number>} values
    */
@@ -147,9 +141,9 @@ export class PipelineView {
     const { locale } = this.app;
     const { messages, whole } = locale;
     const reasons = presentReasons(counts ?? {});
-    const told = counts === null ? messages.lettersUnknown : reasons.length ? "" : messages.lettersNone;
+    const note = counts === null ? messages.lettersUnknown : reasons.length ? "" : messages.lettersNone;
     const age = stale === null ? "" : `(${messages.stale(locale.ago(stale))})`;
-    setText($("letters-told"), `${told} ${age}`.trim());
+    setText($("letters-note"), `${note} ${age}`.trim());
     $("letters-table").hidden = !reasons.length;
     setText($("letters-dropped"), dropped ? messages.lettersDropped(whole(dropped)) : "");
     const key = JSON.stringify([locale.name, counts]);
@@ -163,7 +157,7 @@ export class PipelineView {
   }
 
   /**
-   * What to do about dead letters.
+   * What to do about dead letters with this reason.
    *
    * @param {string} reason
    */
