@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
-from aoii.web.pipeline_health import HOPS, Hop, HopReport, OwnView, assess, node_metrics
+from aoii.web.pipeline_health import HOPS, Hop, HopReport, OwnView, assess, node_health
 from aoii.web.station_report import StationReport
 
 WELL = OwnView(None, True)
@@ -185,7 +185,7 @@ def test_of_a_node_that_two_gateways_hear_the_stronger_tells() -> None:
     weak = 'aoii_node_rssi_dbm{node="7"} -120.0\naoii_node_battery_volts{node="7"} 3.9\n'
     strong = 'aoii_node_rssi_dbm{node="7"} -80.0\naoii_node_battery_low{node="7"} 1.0\n'
 
-    found = node_metrics([answers("gateway", weak), answers("gateway", strong), answers("gateway", weak)])
+    found = node_health([answers("gateway", weak), answers("gateway", strong), answers("gateway", weak)])
 
     assert (found["7"].rssi_dbm, found["7"].battery_v, found["7"].low_battery) == (-80.0, None, True)
-    assert node_metrics([answers("gateway", strong, contact="unreachable")]) == {}
+    assert node_health([answers("gateway", strong, contact="unreachable")]) == {}

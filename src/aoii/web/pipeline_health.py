@@ -9,13 +9,13 @@ Notes are codes with values; the page has the words (static/messages/).
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from prometheus_client import Counter, Gauge
 
 from aoii.runtime import health_limits, metrics
-from aoii.web.points import Vitals
+from aoii.web.node_health import NodeHealth
 from aoii.web.station_report import StationReport
 
 State = Literal["ok", "warn", "unreachable", "down", "unknown"]
@@ -32,7 +32,7 @@ Note = tuple[NoteCode, dict[str, object]]
 RANK: dict[State, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachable": 3, "down": 4}
 
 HOPS = ("radio", "gateway", "outbox", "broker", "server", "database", "commit")
-BESIDE = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}  # not on the way of a reading; what they write
+OTHERS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}  # not on the way of a reading; what they write
 NODE_METRICS = {
     "battery_v": metrics.NODE_BATTERY_V,
     "rssi_dbm": metrics.NODE_RSSI,
@@ -119,29 +119,18 @@ class PipelineHealth:
 
     Attributes:
         hops: In the order in which a reading passes them.
-        beside: The stations that are not on its way.
+        others: The stations that are not on its way.
         dead_letters: Those of all servers.
     """
 
     hops: list[Hop]
-    beside: list[HopReport]
+    others: list[HopReport]
     dead_letters: DeadLetterCounts
 
     def worst(self) -> tuple[State, list[str]]:
         """The state of the whole way, and the hops that are in it."""
         state: State = max((hop.state for hop in self.hops), key=RANK.__getitem__, default="unknown")
         return state, [hop.name for hop in self.hops if hop.state == state]
-
-    def as_json(self) -> dict[str, object]:
-        """The content of `/api/delivery`."""
-        return {
-            "hops": [
-                {"hop": hop.name, "state": hop.state, "accounts": [asdict(report) for report in hop.reports]}
-                for hop in self.hops
-            ],
-            "beside": [asdict(report) for report in self.beside],
-            "letters": asdict(self.dead_letters),
-        }
 
 
 def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
@@ -157,17 +146,17 @@ def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
         "database": [*_seen_from(servers, _database), _own_database(own)],
         "commit": _seen_from(gateways, _commit),
     }
-    beside = [_itself(station, _beside) for station in stations if station.station in BESIDE]
-    return PipelineHealth([Hop(name, reports[name]) for name in HOPS], beside, _dead_letters(servers))
+    others = [_itself(station, _other) for station in stations if station.station in OTHERS]
+    return PipelineHealth([Hop(name, reports[name]) for name in HOPS], others, _dead_letters(servers))
 
 
-def node_metrics(stations: list[StationReport]) -> dict[str, Vitals]:
+def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
     """What the gateways report of their nodes now, by node; if two hear a node, the one with the stronger signal."""
-    found: dict[str, Vitals] = {}
+    found: dict[str, NodeHealth] = {}
     for station in (station for station in stations if station.contact == "answers"):
         values = {name: station.now.by_label(metric, "node") for name, metric in NODE_METRICS.items()}
         for node in set().union(*values.values()):
-            reported = Vitals(
+            reported = NodeHealth(
                 battery_v=values["battery_v"].get(node) or None,  # 0: the node does not measure it
                 rssi_dbm=values["rssi_dbm"].get(node),
                 snr_db=values["snr_db"].get(node),
@@ -367,8 +356,8 @@ def _commit_problems(gateway: StationReport) -> Iterator[Problem]:
         yield Problem("warn", "noAcks")
 
 
-def _beside(station: StationReport) -> HopReport:
-    rate = station.per_minute(BESIDE[station.station])
+def _other(station: StationReport) -> HopReport:
+    rate = station.per_minute(OTHERS[station.station])
     return _report(station, _failed_checks(station, (), "warn"), rate)
 
 
