@@ -65,7 +65,7 @@ class Installation:
         self._settings = {
             "AOII_DATA_DIR": str(folder / "data"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(broker.port),
             "MQTT_NAMESPACE": folder.name, "GATEWAY_ID": "attic", "NODE_KEYS_FILE": str(folder / "node_keys"),
-            "SERIAL_PORT": str(folder / "receiver"),
+            "SERIAL_PORT": str(folder / "receiver"), "INSERT_BASE_DELAY": "0.1",
             "GATEWAY_STATUS_PORT": str(ports["gateway"]), "SERVER_STATUS_PORT": str(ports["server"]),
         }  # fmt: skip
         self._ports = ports
