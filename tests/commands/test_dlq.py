@@ -148,7 +148,7 @@ def test_what_the_table_takes_now_leaves_the_dead_letters_and_twice_changes_noth
         "stored", "duplicate", "mismatch", "malformed",
     ]  # fmt: skip
     assert "2 in the database, 2 stay" in first[2]
-    assert sorted(counter for _, _, counter in database.identities()) == [1, 2, 3]
+    assert sorted(who.counter for who in database.identities()) == [1, 2, 3]
     assert [(letter.reason, letter.attempts) for letter in letters.letters(9)] == [("mismatch", 3), ("malformed", 3)]
 
 
@@ -159,7 +159,7 @@ def test_replay_takes_one_letter_or_one_reason(run: Dlq, letters: DeadLetters, d
     assert run("replay", "server:2")[0] == 0
     assert run("replay", "--all", "--reason", "mismatch")[0] == 0
 
-    assert sorted(counter for _, _, counter in database.identities()) == [2, 4]
+    assert sorted(who.counter for who in database.identities()) == [2, 4]
     assert [letter.counter for letter in letters.letters(9)] == [1, 3]
 
 
@@ -292,7 +292,7 @@ def test_a_server_that_parks_meanwhile_loses_nothing(run: Dlq, letters: DeadLett
     codes.append(run("replay", "--all")[0])
 
     assert (set(codes), faults) == ({0}, [])
-    assert sorted(counter for _, _, counter in database.identities()) == list(range(200))
+    assert sorted(who.counter for who in database.identities()) == list(range(200))
     assert letters.counts()["bad_row"] == 0
 
 
