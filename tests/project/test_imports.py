@@ -120,7 +120,7 @@ PLACES = (
     Place("settings/*", "core runtime.clock security.tls settings", "dotenv"),
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
-    Place("commands/demo.py", "core broker server settings security runtime simulation", "rich"),
+    Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
     Place("commands/lab.py", "core lab settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
@@ -233,7 +233,8 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
     assert not [
         name
         for name in loaded
-        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation aoii.commands.demo")
+        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation")
+        or is_under(name, "aoii.commands.demo_run aoii.commands.board_files aoii.commands.dlq_actions")
     ]
 
 
