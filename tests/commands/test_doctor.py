@@ -68,7 +68,7 @@ def test_an_absent_broker_is_found() -> None:
     assert "start the broker" in str(examine(MQTT_PORT=str(free_port()))["broker"].remedy)
 
 
-def test_a_broker_that_refuses_us_is_found_with_its_word(tmp_path: Path) -> None:
+def test_a_broker_that_refuses_us_is_found_with_its_reason(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", extra="allow_anonymous false") as server:
         finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(server.port))["broker"]
 
@@ -84,7 +84,7 @@ def test_an_absent_database_is_found() -> None:
 
 @pytest.fixture
 def reachable(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Settings of a database with our tables, for a user who passes no limit; nothing else is looked at."""
+    """Settings of a database with our tables, for a user who passes no limit; nothing else is checked."""
     monkeypatch.setattr(doctor, "CHECKS", [check for check in doctor.CHECKS if check[0] == "database"])
     schema = mariadb.new_schema()
     user = f"u_{schema}"[:32]
@@ -104,7 +104,7 @@ def test_a_read_only_database_is_found(mariadb: MariaDB, reachable: dict[str, st
     assert finding.remedy == "make it writable"
 
 
-def test_a_user_who_may_only_read_is_told_and_is_no_fault(mariadb: MariaDB, reachable: dict[str, str]) -> None:
+def test_a_user_who_may_only_read_is_reported_and_is_no_fault(mariadb: MariaDB, reachable: dict[str, str]) -> None:
     mariadb.execute(f"REVOKE INSERT, UPDATE ON {reachable['MYSQL_DATABASE']}.* FROM {reachable['MYSQL_USER']}@'%'")
 
     finding = examine(**reachable)["database"]
@@ -137,7 +137,7 @@ def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("port", ["/dev/no-such-port", "/etc/hostname"])
-def test_a_log_port_that_is_none_is_found(port: str) -> None:
+def test_a_log_port_that_is_no_serial_port_is_found(port: str) -> None:
     assert "EDGE_LOG_PORT" in str(examine(EDGE_LOG_PORT=port, MQTT_PORT=str(free_port()))["log port"].remedy)
 
 
@@ -175,7 +175,7 @@ def reached(broker: SecureBroker, user: str, **others: str) -> dict[str, Finding
     )
 
 
-def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: SecureBroker) -> None:
+def test_an_encrypted_broker_is_well_and_its_certificates_are_reported(secure: SecureBroker) -> None:
     found = reached(secure, "gateway", GATEWAY_ID="gateway")
 
     assert found["broker"].remedy is None
@@ -184,7 +184,7 @@ def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: Secur
     assert "the broker's" in found["certificate"].state
 
 
-def test_a_gateway_under_another_name_than_its_user_is_told(secure: SecureBroker) -> None:
+def test_a_gateway_under_another_name_than_its_user_is_reported(secure: SecureBroker) -> None:
     assert "gateway attic does not receive commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
 
 

@@ -109,7 +109,7 @@ def _port(subject: str, port: str, remedy: str) -> Finding:
         return Finding(subject, f"{port} is not a serial port", remedy)
     if not os.access(path, os.R_OK | os.W_OK):
         remedy = "add this user to the group dialout, and log in again"
-        return Finding(subject, f"this user may not open {port}", remedy)
+        return Finding(subject, f"{port} may not be opened by this user", remedy)
     return Finding(subject, f"{port} is there")
 
 
