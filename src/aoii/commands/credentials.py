@@ -101,7 +101,7 @@ def _show(options: argparse.Namespace) -> int:
 
     near = False
     for file in options.files:
-        for shown in authority.show(file):
+        for shown in authority.describe(file):
             days = (shown.expires - datetime.now(UTC)).days
             near = near or days < NEAR_DAYS
             print(f"{file}")
@@ -122,7 +122,7 @@ def _day(at: datetime) -> str:
 
 def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
     path = settings.load(env_file=options.env_file).gateway.node_keys_file
-    return path, node_keys.load(path) if path.exists() else {}
+    return path, node_keys.read_key_file(path) if path.exists() else {}
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -139,18 +139,18 @@ def _changed(
     options: argparse.Namespace, change: Callable[[Mapping[int, NodeKey]], dict[int, NodeKey]]
 ) -> tuple[Path, dict[int, NodeKey]]:
     path, before = _file(options)
-    node_keys.write(path, change(before))
+    node_keys.write_key_file(path, change(before))
     return path, before
 
 
 def _add(options: argparse.Namespace) -> int:
-    path, _ = _changed(options, lambda keys: node_keys.added(keys, options.node, options.epoch))
+    path, _ = _changed(options, lambda keys: node_keys.add(keys, options.node, options.epoch))
     print(f"node {options.node} has a key, epoch {options.epoch}, in {path}; running gateways read it by themselves")
     return 0
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    path, before = _changed(options, lambda keys: node_keys.rotated(keys, options.node))
+    path, before = _changed(options, lambda keys: node_keys.rotate(keys, options.node))
     print(f"node {options.node} has a new key, epoch {before[options.node].epoch + 1}, in {path}")
     print("provision the node with it; until the gateway hears it with the new key, the old one is believed too")
     print(f"then forget the old key: aoii keys settle {options.node}")
@@ -158,13 +158,13 @@ def _rotate(options: argparse.Namespace) -> int:
 
 
 def _settle(options: argparse.Namespace) -> int:
-    path, _ = _changed(options, lambda keys: node_keys.settled(keys, options.node))
+    path, _ = _changed(options, lambda keys: node_keys.finish_rotation(keys, options.node))
     print(f"the old key of node {options.node} is gone from {path}")
     return 0
 
 
 def _retire(options: argparse.Namespace) -> int:
-    path, before = _changed(options, lambda keys: node_keys.retired(keys, options.node))
+    path, before = _changed(options, lambda keys: node_keys.retire(keys, options.node))
     last = before[options.node].epoch
     print(f"node {options.node} is gone from {path}; running gateways refuse it from now on")
     if last < node_keys.EPOCH_LIMIT:

@@ -313,7 +313,7 @@ class _ProcessGroup:
         with contextlib.closing(open_database(self._settings.database, migrate=True)) as database:
             self._epoch = 1 + max((epoch for _, epoch, _ in database.identities() if epoch < EPOCH_LIMIT), default=0)
         keys = {number: NodeKey(self._epoch, secrets.token_bytes(16)) for number in range(1, self.options.nodes + 1)}
-        node_keys.write(self._settings.gateway.node_keys_file, keys)
+        node_keys.write_key_file(self._settings.gateway.node_keys_file, keys)
 
     def _start_broker(self) -> None:
         with (self.folder / "logs" / "broker.log").open("wb") as output:

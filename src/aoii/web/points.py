@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aoii.broker.messages import is_important
+from aoii.broker.messages import is_wrong
 
 SILENCE_ALLOWANCE_S = 600  # the alert that operators have: nothing received for 600 s
 SILENCE_WITHOUT_HEARTBEAT_S = 86400.0  # without heartbeats a steady node may be quiet for long
@@ -87,7 +87,7 @@ class Rules:
 
     def is_wrong(self, error_temp: float, error_hum: float) -> bool:
         """Whether an error is at or over a threshold."""
-        return is_important(error_temp, error_hum, self.beta_temp, self.beta_hum)
+        return is_wrong(error_temp, error_hum, self.beta_temp, self.beta_hum)
 
 
 def hundredths(point: Sample | Packet) -> tuple[int, int]:
