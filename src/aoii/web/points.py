@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aoii.broker.messages import is_important
+from aoii.broker.messages import is_wrong
 from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOUT_HEARTBEAT_S
 
 Key = tuple[int, int]
@@ -85,7 +85,7 @@ class Rules:
 
     def is_wrong(self, error_temp: float, error_hum: float) -> bool:
         """Whether an error is at or over a threshold."""
-        return is_important(error_temp, error_hum, self.beta_temp, self.beta_hum)
+        return is_wrong(error_temp, error_hum, self.beta_temp, self.beta_hum)
 
 
 def hundredths(point: Sample | Packet) -> tuple[int, int]:
