@@ -144,6 +144,20 @@ def test_a_page_and_its_korean_twin_have_the_same_shape(english: str, korean: st
     assert re.search("[가-힣]", text_of(theirs))
 
 
+def test_the_korean_terms_are_those_of_the_glossary() -> None:
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text_of(REFERENCE / "glossary.md").splitlines()
+        if line.startswith("|")
+    ]
+    known = {word for row in rows for word in row[1].split(", ")}
+    terms = re.findall(r"^\| ([가-힣].*?) \|", text_of(ROOT / "docs" / "ko" / "용어.md"), re.MULTILINE)
+
+    assert {len(row) for row in rows} == {5}
+    assert len(terms) > 30
+    assert {word for term in terms for word in term.split(", ")} - {"용어", "영어"} <= known
+
+
 def test_every_page_is_reached_from_the_table_of_contents() -> None:
     start = ROOT / "docs" / "index.md"
     reached, left = set(), [start]
