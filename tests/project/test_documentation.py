@@ -28,6 +28,12 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
     "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
     "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
+    "docs/howto/real-hardware.md": "docs/ko/실제_하드웨어.md",
+    "docs/howto/flash-a-node.md": "docs/ko/펌웨어_굽기.md",
+    "docs/howto/secure.md": "docs/ko/안전하게_설치하기.md",
+    "docs/howto/dead-letters.md": "docs/ko/데드_레터.md",
+    "docs/howto/web-page.md": "docs/ko/웹_페이지.md",
+    "docs/tutorial/first-ten-minutes.md": "docs/ko/처음_10분.md",
 }
 # what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
 NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "COLUMNS"}
