@@ -150,6 +150,17 @@ def test_a_page_and_its_korean_twin_have_the_same_shape(english: str, korean: st
     assert re.search("[가-힣]", text_of(theirs))
 
 
+@pytest.mark.parametrize("page", ["docs/howto/dead-letters.md", "docs/ko/데드_레터.md", "docs/ko/장애_대응.md"])
+def test_every_log_sentence_that_an_operator_looks_for_is_logged(page: str) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+    quoted = set(re.findall(r"`([a-z]+(?:,? [a-z]+)+)`", prose(ROOT / page)))
+    sentences = {words for words in quoted if words.split()[0] not in {"aoii", "make", "systemctl"}}
+
+    assert sentences
+    assert [words for words in sentences if f'"{words}"' not in source] == []
+
+
 def test_the_korean_terms_are_those_of_the_glossary() -> None:
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
