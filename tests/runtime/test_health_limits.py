@@ -16,4 +16,4 @@ def test_a_node_may_be_silent_for_ten_minutes_or_its_heartbeat_and_two(
 
 def test_where_page_or_doctor_have_a_limit_of_their_own_they_warn_before_the_alert() -> None:
     assert health_limits.PAGE_OUTBOX_OLD_S < health_limits.OUTBOX_OLD_S
-    assert health_limits.DOCTOR_CERTIFICATE_DAYS > health_limits.CERTIFICATE_DAYS
+    assert health_limits.EARLY_CERTIFICATE_DAYS > health_limits.CERTIFICATE_DAYS

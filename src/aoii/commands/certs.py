@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aoii.commands.arguments import Commands, keep_old_name, whole
-
-NEAR_DAYS = 30  # the alert comes at 21
+from aoii.runtime.health_limits import EARLY_CERTIFICATE_DAYS
 
 
 def add_commands(commands: Commands) -> None:
@@ -76,7 +75,7 @@ def _show(options: argparse.Namespace) -> int:
     for file in options.files:
         for shown in authority.describe(file):
             days = (shown.expires - datetime.now(UTC)).days
-            is_near = is_near or days < NEAR_DAYS
+            is_near = is_near or days < EARLY_CERTIFICATE_DAYS
             print(f"{file}")
             print(f"  subject      {shown.subject}")
             print(f"  signed by    {shown.issuer}")

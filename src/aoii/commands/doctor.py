@@ -172,7 +172,7 @@ def _certificates(values: Settings) -> Iterator[Finding]:
 def _certificate(name: str, expires: datetime) -> Finding:
     days = (expires - datetime.now(UTC)).days
     state = f"{name} {'expires' if days >= 0 else 'EXPIRED'} on {expires:%Y-%m-%d}"
-    is_near = days < health_limits.DOCTOR_CERTIFICATE_DAYS
+    is_near = days < health_limits.EARLY_CERTIFICATE_DAYS
     return Finding("certificate", state, "renew it: aoii certs, or whoever made it" if is_near else None)
 
 

@@ -148,7 +148,9 @@ def _radio(snapshot: MetricSnapshot) -> Iterator[Finding]:
         yield Finding("radio", f"no frame from any node for {silent_s:.0f} s", remedy)
         return
     yield Finding("radio", f"last frame {silent_s:.0f} s ago")
-    yield from _nodes(snapshot, {node: (now_s - heard_s[node], beat_s) for node, beat_s in heartbeats_s.items()})
+    yield from _nodes(
+        snapshot, {node: (now_s - heard_s[node], beat_s) for node, beat_s in heartbeats_s.items() if node in heard_s}
+    )
 
 
 def _nodes(snapshot: MetricSnapshot, silences_s: Mapping[str, tuple[float, float]]) -> Iterator[Finding]:

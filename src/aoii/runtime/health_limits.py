@@ -24,7 +24,7 @@ CLOCK_OFFSET_S = 30  # far above the time on the way, which the measurement incl
 DISK_LOW_BYTES = 500_000_000
 DISK_FORECAST_S = 86_400  # at the rate of the last hour the disk is full within a day,
 DISK_FORECAST_FREE_SHARE = 0.5  # which counts when no more than this is left
-DOCTOR_CERTIFICATE_DAYS = 30  # a person who looks anyway can renew it early
+EARLY_CERTIFICATE_DAYS = 30  # `aoii doctor` and `aoii certs show`: a person who looks anyway can renew it early
 CERTIFICATE_DAYS = 21
 DAY_S = 86_400
 
