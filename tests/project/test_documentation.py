@@ -172,6 +172,14 @@ def test_every_refusal_that_the_page_about_mqtt_explains_is_one_that_a_station_r
     assert [words for words in explained if words not in source] == []
 
 
+def test_the_korean_page_of_the_alerts_has_each_with_its_severity() -> None:
+    ours = set(re.findall(r"\[(\w+)\]\(\S+\) \| (\w+) \|", text_of(ROOT / "docs" / "ko" / "알림별_조치.md")))
+    theirs = set(re.findall(r"\[(\w+)\]\(\S+\) \| (\w+) \|", text_of(ROOT / "docs" / "runbooks" / "README.md")))
+
+    assert len(theirs) > 25
+    assert ours == theirs
+
+
 def test_the_korean_terms_are_those_of_the_glossary() -> None:
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
