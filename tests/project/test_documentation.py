@@ -79,6 +79,13 @@ def test_the_pages_name_every_setting_and_every_metric() -> None:
     assert all(f"#{name}=" in text_of(ROOT / ".env.example") for name in settings.BY_NAME)
 
 
+def test_no_page_uses_the_old_name_of_a_metric() -> None:
+    generated_or_history = {REFERENCE / "metrics.md", ROOT / "CHANGELOG.md"}
+
+    for page in set(PAGES) - generated_or_history:
+        assert not [old for old in metrics.RENAMED if re.search(rf"\b{old}\b", text_of(page))], page.name
+
+
 def test_every_variable_that_the_source_reads_is_a_setting() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 

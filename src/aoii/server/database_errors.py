@@ -20,8 +20,8 @@ class DatabaseAway(UnavailableError):  # noqa: N818 - a state, named like one
             connections, shutting down), `full`, `read_only`, `schema` (a table or column is missing) or `other`.
     """
 
-    def __init__(self, reason: AwayReason, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, reason: AwayReason, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
         self.reason = reason
 
 
@@ -49,7 +49,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
     if dialect == "sqlite" and "no such" in str(cause):
         reason = "schema"  # its code is only "error"
     remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None
-    return DatabaseAway(reason, f"database {place}: {cause}; {remedy or _REMEDY[reason]}")
+    return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason])
 
 
 _SQLITE_REMEDY: dict[AwayReason, str] = {
