@@ -23,6 +23,7 @@ StoreName = Literal["server", "gateway"]
 STORES: tuple[StoreName, ...] = ("server", "gateway")
 
 PAGE = 500
+AS_THEY_ARE = ("store", "id", "node", "epoch", "counter", "reason", "detail")  # fields of an entry, in JSON
 DAMAGED = "the row failed its checksum in the outbox"
 
 
@@ -73,14 +74,7 @@ class Entry:
         text = None
         with contextlib.suppress(UnicodeDecodeError):
             text = self.payload.decode()
-        return {
-            "store": self.store,
-            "id": self.id,
-            "node": self.node,
-            "epoch": self.epoch,
-            "counter": self.counter,
-            "reason": self.reason,
-            "detail": self.detail,
+        return {name: getattr(self, name) for name in AS_THEY_ARE} | {
             "first": utc_text(self.first_ms),
             "last": utc_text(self.last_ms),
             "attempts": self.attempts,
