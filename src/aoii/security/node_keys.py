@@ -53,22 +53,16 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise InputError(
-                    f"{path}: other users may read these keys (mode {mode & 0o777:03o}); run chmod 600 {path}"
-                )
+                raise InputError(f"{path}: other users may read it (mode {mode & 0o777:03o}); run chmod 600 {path}")
             text = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a file that you own") from error
     if len(text) > SIZE_LIMIT_BYTES:
-        raise InputError(
-            f"{path}: larger than {SIZE_LIMIT_BYTES} bytes; give a key file, which has one short line for each node"
-        )
+        raise InputError(f"{path}: larger than {SIZE_LIMIT_BYTES} bytes; give a file with one short line for each node")
     try:
         return _parse(path, text.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not a UTF-8 text file; write it again with one line `node epoch key` for each node"
-        ) from error
+        raise InputError(f"{path}: not UTF-8 text; write it again, a line `node epoch key` for each node") from error
 
 
 def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
@@ -94,9 +88,7 @@ def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
-        ) from error
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder's permissions") from error
 
 
 def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, NodeKey]:
@@ -180,10 +172,7 @@ class KeyRing:
                 self._keys = read_key_file(self._path) if version is not None else {}
                 log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
             except InputError as error:
-                log.error(  # noqa: TRY400 - the message says it all
-                    "new node keys not usable, the old ones stay in use",
-                    extra={"event": "keys_bad", "reason": str(error)},
-                )
+                log.error("new node keys not usable, old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
             self._version = version  # last: threads that come here at the same time all read the file
         return self._keys.get(node)
 
