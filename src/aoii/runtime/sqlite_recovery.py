@@ -110,7 +110,7 @@ def visit(path: Path, writes: bool) -> sqlite3.Connection:
     elif beside(path, "-wal").exists():
         connection = _connect_by_uri(path, "mode=ro")
     else:  # nobody has it open; and a reader that left a log with its own rights would shut the owner out
-        connection = _connect_by_uri(path, "immutable=1")
+        connection = _connect_by_uri(path, "mode=ro&immutable=1")
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except BaseException:
