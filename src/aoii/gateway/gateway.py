@@ -53,7 +53,7 @@ class Gateway(Station):
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
         self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
         self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
 
     def start(self) -> None:
         """Begin; neither ports nor broker need be there."""
@@ -89,11 +89,11 @@ class Gateway(Station):
         """Its threads."""
         client = self.publisher.client
         for port in self._ports:
-            yield Part(f"thread of {port.path}", port.is_alive, port.beat_s, PROGRESS_S)
-        yield Part("outbox", self._outbox_file.is_alive, self._outbox_file.beat_s, PROGRESS_S)
-        yield Part("publisher", self.publisher.is_alive, self.publisher.beat_s, PROGRESS_S)
-        yield Part("clock", self._clock_thread.is_alive(), self._beat_s, PROGRESS_S)
-        yield Part("broker connection", client.is_alive, client.beat_s, PROGRESS_S)
+            yield Part(f"thread of {port.path}", port.is_alive, port.last_progress_s, PROGRESS_S)
+        yield Part("outbox", self._outbox_file.is_alive, self._outbox_file.last_progress_s, PROGRESS_S)
+        yield Part("publisher", self.publisher.is_alive, self.publisher.last_progress_s, PROGRESS_S)
+        yield Part("clock", self._clock_thread.is_alive(), self._last_progress_s, PROGRESS_S)
+        yield Part("broker connection", client.is_alive, client.last_progress_s, PROGRESS_S)
 
     def is_ready(self) -> Mapping[str, bool]:
         """Whether broker, outbox and at least one port can be used."""
@@ -109,7 +109,7 @@ class Gateway(Station):
 
     def _run_clock(self) -> None:
         while not self._stopping.wait(min(self.estimates.wait_s(), TICK_S)):
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             self._update_metrics()
             self.estimates.publish_due()
 

@@ -222,7 +222,7 @@ class Intake:
         """Whether the commit succeeded. An outbox that stores nothing is counted each time and logged once."""
         error = future.exception()
         if isinstance(error, UnavailableError):
-            metrics.OUTBOX_FULL.inc()
+            metrics.OUTBOX_REJECTED_READINGS.inc()
             if not self._is_unavailable:
                 log.error("outbox takes no readings", extra={"event": "outbox_refuses", "reason": str(error)})
         elif self._is_unavailable:

@@ -26,7 +26,7 @@ class OutboxMetrics:
         metrics.OUTBOX_BYTES.set(stats.used_bytes)
         metrics.OUTBOX_LIMIT_BYTES.set(stats.limit_bytes)
         metrics.OUTBOX_OLDEST_S.set(0 if stats.oldest_ms is None else max(0, time.time() - stats.oldest_ms / 1000))
-        metrics.note_disk(self._folder)
+        metrics.record_disk(self._folder)
         if corrupt := self._outbox_file.corrupt_found - self._corrupt:
             self._corrupt += corrupt
             metrics.OUTBOX_DAMAGED.labels(outcome="corrupt").inc(corrupt)

@@ -216,7 +216,7 @@ def _open_ca(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey
         found = serialization.load_pem_private_key(key.read_bytes(), None)
         signer = x509.load_pem_x509_certificate(certificate.read_bytes())
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: has no CA; make one with `aoii certs authority`") from error
+        raise InputError(f"{folder}: has no CA; make one with `aoii certs ca`") from error
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{folder}: the CA cannot be read ({error}); restore ca.crt and ca.key") from error
     if not isinstance(found, ec.EllipticCurvePrivateKey) or found.public_key() != signer.public_key():

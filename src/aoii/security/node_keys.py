@@ -114,7 +114,7 @@ def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     if now.previous is not None:
         raise InputError(
             f"node {node} may still use the key from before its last rotation; provision it with the new one, and then "
-            f"run `aoii keys settle {node}`"
+            f"run `aoii keys finish-rotation {node}`"
         )
     if now.epoch == EPOCH_LIMIT:
         raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}; retire it and use another number")

@@ -72,7 +72,7 @@ class OutboxFile:
         self._queue: queue.Queue[_Request[object] | None] = queue.Queue(QUEUE_LIMIT)
         self._closing = threading.Event()
         self._measured_s = 0.0
-        self.beat_s = time.monotonic()
+        self.last_progress_s = time.monotonic()
         self.corrupt_found = 0  # readings quarantined while running
         self.states_lost = 0  # states of nodes deleted while running
         self.recoveries: list[Recovery] = []
@@ -158,10 +158,10 @@ class OutboxFile:
         last = False
         while not last:
             batch, last = self._collect()
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             if batch:
                 self._commit(batch)
-            if not batch or self.beat_s - self._measured_s > IDLE_S:
+            if not batch or self.last_progress_s - self._measured_s > IDLE_S:
                 self._measure()
         if self._connection is not None:
             self._connection.close()
@@ -185,7 +185,9 @@ class OutboxFile:
         return batch, True
 
     def _commit(self, batch: list["_Request[object]"]) -> None:
-        self.beat_s = time.monotonic()  # each request of a failed group may wait for the lock of another process
+        self.last_progress_s = (
+            time.monotonic()
+        )  # each request of a failed group may wait for the lock of another process
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")

@@ -44,9 +44,9 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
     try:
         schema = sqlite_recovery.Schema(outbox_rows.VERSION, outbox_rows.SCHEMA)
         check = functools.partial(_check, path)
-        connection, recovery = sqlite_recovery.open_sound(path, schema, check, _salvage, is_damaged)
+        connection, recovery = sqlite_recovery.open_or_recover(path, schema, check, _salvage, is_damaged)
         connection.text_factory = bytes
-        match sqlite_recovery.version(connection):
+        match sqlite_recovery.user_version(connection):
             case 0:
                 outbox_rows.create_tables(connection)
             case 1:
@@ -74,7 +74,7 @@ def _add_meta_checksums(connection: sqlite3.Connection) -> None:
 
 def _check(path: Path, connection: sqlite3.Connection) -> bool:
     """Whether the file is empty or has all its numbers, unharmed."""
-    version = sqlite_recovery.version(connection)
+    version = sqlite_recovery.user_version(connection)
     if version > outbox_rows.VERSION:
         raise OutboxBrokenError(f"{path}: a newer aoii made this file (version {version}); install that release again")
     if version == 0:
@@ -91,7 +91,7 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     salvaged, corrupt = _copy_events(damaged, target, now_ms)
     states_lost = _copy_states(damaged, target)
     outbox_rows.set_meta(target, "total_tx", outbox_rows.sound_meta(damaged).get("total_tx", salvaged))
-    highest = sqlite_recovery.last_number(damaged, "events")
+    highest = sqlite_recovery.last_rowid(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
     lost = [
         _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
@@ -106,7 +106,7 @@ def _copy_quarantine(damaged: sqlite3.Connection, target: sqlite3.Connection, no
     """Copy the rows that were quarantined earlier, which nobody may have seen yet; their number."""
     insert = "INSERT OR IGNORE INTO corrupt VALUES (?, ?, ?, ?, ?, ?, ?)"
     copied = 0
-    for *row, found_ms in sqlite_recovery.rows(damaged, "corrupt", CORRUPT_COLUMNS):
+    for *row, found_ms in sqlite_recovery.readable_rows(damaged, "corrupt", CORRUPT_COLUMNS):
         copied += target.execute(insert, (*row, found_ms if isinstance(found_ms, int) else now_ms)).rowcount
     return copied
 
@@ -115,7 +115,7 @@ def _copy_events(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms
     """Copy sound readings and quarantine the others; how many of each."""
     insert = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     salvaged = corrupt = 0
-    for row in sqlite_recovery.rows(damaged, "events", outbox_rows.EVENT_COLUMNS):
+    for row in sqlite_recovery.readable_rows(damaged, "events", outbox_rows.EVENT_COLUMNS):
         event = outbox_rows.decode_event(row)
         if event is not None:
             salvaged += target.execute(insert, event).rowcount
@@ -131,7 +131,7 @@ def _copy_events(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms
 def _copy_states(damaged: sqlite3.Connection, target: sqlite3.Connection) -> int:
     """Copy the sound states of nodes; the number of the others."""
     lost = 0
-    for row in sqlite_recovery.rows(damaged, "nodes", outbox_rows.STATE_COLUMNS):
+    for row in sqlite_recovery.readable_rows(damaged, "nodes", outbox_rows.STATE_COLUMNS):
         node = outbox_rows.decode_state(row)
         if node is None:
             lost += 1
@@ -142,5 +142,5 @@ def _copy_states(damaged: sqlite3.Connection, target: sqlite3.Connection) -> int
 
 def _lost(damaged: sqlite3.Connection, table: str, found: int) -> int | None:
     """Number of rows not recovered; None if unknown."""
-    held = sqlite_recovery.number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
+    held = sqlite_recovery.read_number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
     return None if held is None else max(0, held - found)

@@ -125,7 +125,7 @@ def sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
     """Those of the file's numbers that pass their checksum; all of them in a file of version 1, which has none."""
     sound = {}
     with contextlib.suppress(*sqlite_recovery.UNREADABLE):
-        checksum = "checksum" if sqlite_recovery.version(connection) > 1 else "NULL"
+        checksum = "checksum" if sqlite_recovery.user_version(connection) > 1 else "NULL"
         for row in connection.execute(f"SELECT name, value, {checksum} FROM meta").fetchall():  # noqa: S608 - constants
             match row:
                 case (bytes() as code, int() as value, stored):

@@ -59,7 +59,7 @@ class SerialPort:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"serial-{path}", daemon=True)
         self.is_open = False
-        self.beat_s = time.monotonic()
+        self.last_progress_s = time.monotonic()
 
     @property
     def is_alive(self) -> bool:
@@ -90,7 +90,7 @@ class SerialPort:
         backoff_s = BACKOFF_FIRST_S
         is_reported = False
         while not self._stopping.is_set():
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             self._answers.clear()  # they belong to the previous connection
             try:
                 with contextlib.closing(self._open()) as port:
@@ -121,7 +121,7 @@ class SerialPort:
         checked_s = time.monotonic()
         try:
             while not self._stopping.is_set():
-                self.beat_s = time.monotonic()
+                self.last_progress_s = time.monotonic()
                 poll.register(port, select.POLLIN | (select.POLLOUT if unwritten else 0))
                 ready = dict(poll.poll(CHECK_S * 1000))
                 if port in ready and ready[port] != select.POLLOUT:
