@@ -435,7 +435,7 @@ def test_an_error_of_ours_in_the_ingest_thread_is_noticed_and_nothing_is_acknowl
     def fail(payload: bytes) -> Reading:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(ingest, "read", fail)
+    monkeypatch.setattr(ingest, "decode_payload", fail)
     with running(values) as server, Gateway(values.mqtt) as gateway:
         gateway.publish([a_reading(1)])
 

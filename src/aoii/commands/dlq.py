@@ -20,9 +20,8 @@ from typing import Literal
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers.quarantine import Damaged, Quarantine
 from aoii.server.db import open_database
-from aoii.server.dead_letters import store
+from aoii.server.dead_letters.letters import DeadLetter, Letters, open_letters
 from aoii.server.dead_letters.replay import replay
-from aoii.server.dead_letters.store import DeadLetter, Letters
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ class Stores:
                 continue
             try:
                 if name == "server":
-                    self.server = store.visit(path, writes)
+                    self.server = open_letters(path, writes)
                 else:
                     self.gateway = Quarantine(path, writes)
             except UnavailableError as error:

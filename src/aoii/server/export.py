@@ -1,6 +1,7 @@
-"""Readings out of the database, all of them, as CSV or Parquet.
+"""Exports readings from the database as CSV or Parquet.
 
-Read page by page and written as it comes, so that memory stays flat; a file gets its name only when it is whole.
+Rows are read page by page and written as they come, so memory use does not grow. A file gets its name only when it is
+complete.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ Progress = Callable[[int], None]
 
 COLUMNS = tuple(field.name for field in fields(ReadingRow))
 PROGRESS_ROWS = 1000
-ROW_GROUP_ROWS = 50_000  # about 2 MB of Parquet; what is kept in memory at once
+ROW_GROUP_ROWS = 50_000  # kept in memory at once; about 2 MB of Parquet
 
 
 def export(
@@ -40,15 +41,15 @@ def export(
 
     Args:
         settings: Where the database is.
-        node: Only this node; None: all rows, also those without a node.
-        start: First instant, by event time, else by time of insert; without zone it is UTC.
+        node: Only this node; None: all rows, including those without a node.
+        start: First instant, by event time, or by insert time where a row has none; without zone it is UTC.
         end: First instant after the last one.
-        out: The file, replaced when the export is whole; None: standard output.
+        out: The file, replaced when the export is complete; None: standard output.
         format: `csv`, with a header and `event_time` in UTC; or `parquet`, in row groups.
-        progress: Called now and then with the number of rows so far.
+        progress: Called every thousand rows with the number of rows so far.
 
     Raises:
-        InputError: Another format, a file that cannot be written, or Parquet for standard output.
+        InputError: The format is unknown, the file cannot be written, or Parquet has no file.
         DatabaseAway: The database cannot be read.
     """
     if format not in ("csv", "parquet"):
@@ -56,22 +57,25 @@ def export(
     if format == "parquet" and out is None:
         raise InputError("Parquet cannot go to standard output; name a file")
     with contextlib.closing(open_database(settings.database)) as database:
-        rows = _told(database.export(node=node, start=start, end=end), progress)
-        if out is None:
-            return _to_standard_output(rows)
-        part = out.with_name(out.name + ".part")
-        try:
-            count = _write_csv(rows, part) if format == "csv" else _write_parquet(rows, part)
-            part.replace(out)
-        except OSError as error:
-            raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        rows = _with_progress(database.export(node=node, start=start, end=end), progress)
+        return _to_standard_output(rows) if out is None else _to_file(rows, out, format)
+
+
+def _to_file(rows: Iterator[ReadingRow], out: Path, format: str) -> int:  # noqa: A002 - as above
+    """Write a file beside `out`, then give it that name."""
+    part = out.with_name(out.name + ".part")
+    try:
+        count = _write_csv(rows, part) if format == "csv" else _write_parquet(rows, part)
+        part.replace(out)
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return count
 
 
-def _told(rows: Iterable[ReadingRow], progress: Progress) -> Iterator[ReadingRow]:
+def _with_progress(rows: Iterable[ReadingRow], progress: Progress) -> Iterator[ReadingRow]:
     count = 0
     for row in rows:
         yield row
@@ -93,8 +97,8 @@ def _to_standard_output(rows: Iterator[ReadingRow]) -> int:
     try:
         _csv(counted(), sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:  # `aoii export | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+    except BrokenPipeError:  # `aoii export | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
     return count
 
 
@@ -108,7 +112,7 @@ def _write_csv(rows: Iterator[ReadingRow], path: Path) -> int:
 
 def _csv(rows: Iterator[ReadingRow], file: IO[str]) -> int:
     writer = csv.writer(file, lineterminator="\n")
-    first = list(itertools.islice(rows, 1))  # before the header: where no database answers, nothing is written
+    first = list(itertools.islice(rows, 1))  # if the database does not answer, not even the header is written
     writer.writerow(COLUMNS)
     count = 0
     for row in itertools.chain(first, rows):
@@ -128,7 +132,7 @@ def _csv_fields(row: ReadingRow) -> list[object]:
 
 
 def _write_parquet(rows: Iterator[ReadingRow], path: Path) -> int:
-    import pyarrow as pa  # 40 MB of library, for whoever asks for it
+    import pyarrow as pa  # a library of 40 MB, loaded only if it is needed
     import pyarrow.parquet as pq
 
     types = {

@@ -1,4 +1,4 @@
-"""What every subscriber of the readings does with a message first: read it, count it, say what is wrong with it."""
+"""What every subscriber of the readings does first: decode a message, count it, and log what is wrong with it."""
 
 import logging
 
@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 
 def receive(message: Message) -> Reading | Estimate | Malformed:
-    """What a message is, counted."""
-    content = ingest.read(message.payload)
+    """The content of a message, counted."""
+    content = ingest.decode_payload(message.payload)
     match content:
         case Reading():
             metrics.MESSAGES.labels(event="RX").inc()
@@ -23,19 +23,19 @@ def receive(message: Message) -> Reading | Estimate | Malformed:
         case Malformed(reason=reason, detail=detail):
             metrics.MESSAGES.labels(event="bad").inc()
             metrics.MESSAGES_REJECTED.labels(reason=reason).inc()
-            log.warning("payload refused", extra={"event": "payload_refused", "reason": reason, "detail": detail})
+            log.warning("payload rejected", extra={"event": "payload_rejected", "reason": reason, "detail": detail})
     return content
 
 
-def reconnect_when_overrun(inbox: Inbox, client: Client) -> None:
-    """Have the broker deliver again what the inbox had to leave, as soon as everything else has been taken."""
-    if inbox.overrun():
+def reconnect_after_overrun(inbox: Inbox, client: Client) -> None:
+    """Have the broker deliver again what the inbox had no room for, once everything else has been taken."""
+    if inbox.take_overrun():
         log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
         client.reconnect()
 
 
-def note_state(is_ready: bool) -> None:
-    """Keep the gauges of the broker connection."""
+def record_connection(is_ready: bool) -> None:
+    """Set the metrics of the connection to the broker."""
     metrics.BROKER_UP.set(is_ready)
     if not is_ready:
         metrics.RECONNECTS.inc()
