@@ -114,4 +114,4 @@ def test_an_error_of_ours_ends_the_watch(caplog: pytest.LogCaptureFixture) -> No
     with watching(Broken()) as watch:
         until(lambda: not watch.part.is_running)
 
-    assert any(record.message == "database watch ended by an error" for record in caplog.records)
+    assert any(record.message == "a thread was ended by an error" for record in caplog.records)

@@ -15,7 +15,7 @@ import pytest
 from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
 from aoii.runtime import station
-from aoii.server import mqtt_to_csv
+from aoii.server import mqtt_to_csv, subscription
 from aoii.server.inbox import Inbox
 from aoii.server.mqtt_to_csv import CsvSubscriber, to_row
 from aoii.settings import Mqtt, Settings
@@ -53,7 +53,7 @@ def values(
     name = request.node.name.encode().hex()[-40:]
     monkeypatch.setattr(mqtt_to_csv, "CLIENT_ID", f"csv-{name}")
     monkeypatch.setattr(mqtt_to_csv, "RETRY_S", 0.05)
-    for module in (mqtt_to_csv, doubles):
+    for module in (subscription, doubles):
         monkeypatch.setattr(module, "READINGS_TOPIC", f"aoii/readings/{name}")
     return load(MQTT_BROKER="127.0.0.1", MQTT_PORT=mosquitto.port, CSV_STATUS_PORT=0)
 

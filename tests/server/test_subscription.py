@@ -63,9 +63,9 @@ def test_after_an_overrun_the_client_reconnects_once_and_only_when_the_inbox_is_
 def test_a_lost_connection_is_counted() -> None:
     before = metrics.value(metrics.RECONNECTS)
 
-    subscription.record_connection(True)
+    subscription._record_connection(True)
     up = metrics.value(metrics.BROKER_UP)
-    subscription.record_connection(False)
+    subscription._record_connection(False)
 
     assert (up, metrics.value(metrics.BROKER_UP)) == (1, 0)
     assert metrics.value(metrics.RECONNECTS) == before + 1

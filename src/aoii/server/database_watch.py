@@ -7,10 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
-from aoii.runtime.station import Part
+from aoii.runtime.station import Part, PartThread
 from aoii.server.db import Database
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class DatabaseWatch:
         self._away_reason = ""  # as logged last; only an insert clears it: a full table answers a probe
         self._wake = threading.Event()
         self._answered = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="database-watch", daemon=True)
+        self._thread = PartThread("database_watch", self._work)
         self._probe_began_s: float | None = None  # None while no probe is under way
         self.is_up = False
 
@@ -51,7 +52,7 @@ class DatabaseWatch:
     def part(self) -> Part:
         """The thread, as a part of its station. It hangs if a probe gets no answer; a migration may take any time."""
         began_s = self._probe_began_s
-        return Part("database_watch", self._thread.is_alive(), time.monotonic() if began_s is None else began_s)
+        return replace(self._thread.part, last_progress_s=time.monotonic() if began_s is None else began_s)
 
     def stop(self) -> None:
         """Probe no more; does not wait for a probe under way."""
@@ -73,14 +74,11 @@ class DatabaseWatch:
             log.info("database takes rows again", extra={"event": "database_back"})
         self._away_reason = ""
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping:
-                self._probe()
-                while self._wake.wait(HEALTHY_PROBE_S if self.is_up else self._probe_s) and not self._stopping:
-                    self._wake.clear()  # an insert has just failed: wait again before the next probe
-        except Exception:  # a fault of ours: the process ends, because nothing else would find the database again
-            log.exception("database watch ended by an error", extra={"event": "watch_error"})
+    def _work(self) -> None:
+        while not self._stopping:
+            self._probe()
+            while self._wake.wait(HEALTHY_PROBE_S if self.is_up else self._probe_s) and not self._stopping:
+                self._wake.clear()  # an insert has just failed: wait again before the next probe
 
     def _probe(self) -> None:
         try:

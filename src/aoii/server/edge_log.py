@@ -7,26 +7,26 @@ database is away they wait in memory; beyond the limit of the buffer the oldest 
 answer was lost is repeated, so rows may then be stored twice.
 """
 
-import itertools
 import logging
 import threading
-import time
 from collections.abc import Iterator
 
 from aoii.core.errors import Fault, SettingsError
 from aoii.runtime import metrics
-from aoii.runtime.station import Part, Station, run_station
-from aoii.server.database_errors import BadRow, DatabaseAway
+from aoii.runtime.station import Part, PartThread, Station, run_station
+from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database
 from aoii.server.edge_log_buffer import EdgeLogBuffer
 from aoii.server.edge_log_reader import EdgeLogReader
+from aoii.server.insertion import halving
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 500
 GATHER_S = 0.2
+STOP_S = 8.0  # of the 10 s that a graceful stop may take
 PROBE_DELAYS = 5  # an absent database is probed every 5 x INSERT_BASE_DELAY seconds
 
 
@@ -38,10 +38,9 @@ class LogReader(Station):
         self._closing = threading.Event()  # stops the writer after it has stored what they read
         self._database = Database(settings.database, create=True)
         self._watch = DatabaseWatch(self._database, PROBE_DELAYS * settings.server.insert_base_delay_s)
-        self._last_progress_s = time.monotonic()
         self.buffer = EdgeLogBuffer()
         self._ports = [EdgeLogReader(source, self.buffer, self._stop) for source in settings.server.edge_log_ports]
-        self._writer = threading.Thread(target=self._write, name="edge-log-writer", daemon=True)
+        self._writer = PartThread("writer", self._write)
 
     def start(self) -> None:
         """Begin reading and storing."""
@@ -50,13 +49,13 @@ class LogReader(Station):
         for port in self._ports:
             port.start()
 
-    def stop(self, timeout_s: float = 8.0) -> None:
+    def stop(self) -> None:
         """Close the ports and store what was read, with one try."""
         self._stop.set()
         for port in self._ports:
             port.join(1.0)
         self._closing.set()
-        self._writer.join(timeout_s)
+        self._writer.join(STOP_S)
         self._watch.stop()
         if len(self.buffer):
             metrics.LOG_LINES.labels(outcome="lost").inc(len(self.buffer))
@@ -66,7 +65,7 @@ class LogReader(Station):
         """Its threads."""
         for port in self._ports:
             yield port.part
-        yield Part("writer", self._writer.is_alive(), self._last_progress_s)
+        yield self._writer.part
         yield self._watch.part
 
     def is_ready(self) -> dict[str, bool]:
@@ -77,31 +76,26 @@ class LogReader(Station):
         is_last = False
         while not is_last:
             is_last = self._closing.is_set()
-            self._last_progress_s = time.monotonic()
+            self._writer.record_progress()
             if self._watch.is_up:
                 while len(self.buffer) and self._store():
-                    self._last_progress_s = time.monotonic()
+                    self._writer.record_progress()
             self._closing.wait(GATHER_S)
 
     def _store(self) -> bool:
         """Store one batch, without the rows that never fit; False if the database is away."""
-        batches = [self.buffer.take(BATCH_LIMIT)]
-        while batches:
-            rows = batches.pop()
-            try:
-                self._database.insert_edge_log(rows)
-            except BadRow as error:
-                if len(rows) > 1:
-                    batches += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
-                else:
-                    metrics.LOG_LINES.labels(outcome="lost").inc()
-                    log.warning("log line rejected", extra={"event": "line_rejected", "reason": str(error)})
-            except DatabaseAway as error:
-                self.buffer.put_back([*rows, *itertools.chain(*reversed(batches))])
-                self._watch.record_failure(str(error))
-                return False
-            else:
-                metrics.LOG_LINES.labels(outcome="stored").inc(len(rows))
+        rows = self.buffer.take(BATCH_LIMIT)
+        done = 0
+        try:
+            for part, problem in halving(rows, self._database.insert_edge_log):
+                if problem is not None:
+                    log.warning("log line rejected", extra={"event": "line_rejected", "reason": str(problem)})
+                metrics.LOG_LINES.labels(outcome="lost" if problem else "stored").inc(part.stop - part.start)
+                done = part.stop
+        except DatabaseAway as error:
+            self.buffer.put_back(rows[done:])
+            self._watch.record_failure(str(error))
+            return False
         self._watch.record_success()
         return True
 

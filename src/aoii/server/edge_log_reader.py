@@ -2,14 +2,13 @@
 
 import logging
 import threading
-import time
 from dataclasses import replace
 from datetime import datetime
 
 from aoii.core.errors import UnavailableError
 from aoii.core.stream import Line, Reader
 from aoii.runtime import metrics
-from aoii.runtime.station import Part
+from aoii.runtime.station import PartThread
 from aoii.server.edge_log_buffer import EdgeLogBuffer
 from aoii.server.edge_log_line import decode_line
 from aoii.server.edge_log_port import LogPort
@@ -21,7 +20,7 @@ REOPEN_FIRST_S = 0.2
 REOPEN_LAST_S = 5.0
 
 
-class EdgeLogReader:
+class EdgeLogReader(PartThread):
     """The thread of one port. It opens the port again whenever it is gone; anything but a line is counted as noise.
 
     Args:
@@ -34,32 +33,18 @@ class EdgeLogReader:
     """
 
     def __init__(self, source: LogSource, buffer: EdgeLogBuffer, stop: threading.Event) -> None:
+        super().__init__("ports", self._work)
         self._path = source.port
         self._node = source.node
         self._buffer = buffer
-        self._stop = stop
+        self._stopping = stop
         self._is_away_logged = False
-        self._thread = threading.Thread(target=self._run, name=f"edge-log-{source.port}", daemon=True)
         self.is_open = False
-        self._last_progress_s = time.monotonic()
 
-    def start(self) -> None:
-        """Begin reading; the port need not be there."""
-        self._thread.start()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait until the thread has ended, after the stop."""
-        self._thread.join(timeout_s)
-
-    @property
-    def part(self) -> Part:
-        """The thread, as a part of its station."""
-        return Part("ports", self._thread.is_alive(), self._last_progress_s)
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         delay_s = REOPEN_FIRST_S
-        while not self._stop.is_set():
-            self._last_progress_s = time.monotonic()
+        while not self._stopping.is_set():
+            self.record_progress()
             try:
                 with LogPort(self._path) as port:
                     self._set_open(True)
@@ -67,7 +52,7 @@ class EdgeLogReader:
                     self._read(port)
             except UnavailableError as error:
                 self._set_open(False, str(error))
-                self._stop.wait(delay_s)
+                self._stopping.wait(delay_s)
                 delay_s = min(2 * delay_s, REOPEN_LAST_S)
 
     def _set_open(self, is_open: bool, reason: str = "") -> None:
@@ -84,8 +69,8 @@ class EdgeLogReader:
         is_first = True
         is_last = False
         while not is_last:
-            self._last_progress_s = time.monotonic()
-            is_last = self._stop.is_set()  # read once more after the stop, for what has arrived already
+            self.record_progress()
+            is_last = self._stopping.is_set()  # read once more after the stop, for what has arrived already
             for found in reader.feed(port.read()):
                 now = datetime.now()  # noqa: DTZ005 - `created_at` is local
                 row = decode_line(found.text, now, is_first=is_first) if isinstance(found, Line) else None

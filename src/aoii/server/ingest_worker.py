@@ -14,7 +14,7 @@ from aoii.broker.messages import Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints, metrics
 from aoii.runtime.clock import Clock
-from aoii.runtime.station import Part
+from aoii.runtime.station import Part, PartThread
 from aoii.server import circuit_breaker, ingest, subscription
 from aoii.server.batch import Batch, Received
 from aoii.server.circuit_breaker import CircuitBreaker
@@ -75,9 +75,8 @@ class IngestWorker:
         self._breaker = CircuitBreaker(max_retries)
         self._answered = threading.Event()
         self._stopping = threading.Event()
-        self._last_progress_s = time.monotonic()
         self._metrics_due_s = 0.0
-        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self._thread = PartThread("ingest", self._work)
         self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
 
     def start(self) -> None:
@@ -93,18 +92,12 @@ class IngestWorker:
     @property
     def part(self) -> Part:
         """The thread, as a part of its station."""
-        return Part("ingest", self._thread.is_alive(), self._last_progress_s)
+        return self._thread.part
 
     @property
     def has_room(self) -> bool:
         """Whether the dead letters are below their cap, and took what was added last."""
         return self._health.has_room
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except Exception:  # a fault of ours: the process ends, and unacknowledged messages are delivered again
-            log.exception("ingest ended by an error", extra={"event": "ingest_error"})
 
     def _work(self) -> None:
         is_replaying = True
@@ -234,13 +227,14 @@ class IngestWorker:
         """Wait; True, at once, if the station is stopping."""
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
-            self._last_progress_s = time.monotonic()
+            self._thread.record_progress()
             if self._stopping.wait(min(left_s, METRICS_S)):
                 return True
         return self._stopping.is_set()
 
     def _update_metrics(self) -> None:
-        self._last_progress_s = now = time.monotonic()
+        self._thread.record_progress()
+        now = time.monotonic()
         if now >= self._metrics_due_s:
             self._metrics_due_s = now + METRICS_S
             self._health.update_metrics()

@@ -5,8 +5,9 @@ delay.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from aoii.broker.messages import DeliveryStatus, Reading
 from aoii.core.errors import UnavailableError
@@ -16,6 +17,9 @@ from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CONFLICT_RETRIES = 3  # after a deadlock or a lock: the whole batch again at once, which usually succeeds
 MISMATCH = "the same identity is stored with another content"
@@ -94,23 +98,38 @@ def insert_reading_with_retry(
 def insert(database: Database, rows: Sequence[Reading]) -> Insertion:
     """Insert rows without waiting; a row that the database did not take because it went away has no delivery."""
     deliveries: list[Delivery | None] = [None] * len(rows)
-    pending = [list(range(len(rows)))]
+    try:
+        for part, result in halving(rows, lambda rows: _insert_part(database, rows)):
+            if isinstance(result, BadRow):
+                deliveries[part.start] = Delivery("bad_row", str(result))
+            else:
+                deliveries[part] = [Delivery(status, MISMATCH if status == "mismatch" else "") for status in result]
+    except DatabaseAway as error:
+        return Insertion(deliveries, error)
+    return Insertion(deliveries)
+
+
+def halving(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tuple[slice, R | BadRow]]:
+    """Insert rows, and halve a batch that has a bad row until that row is alone.
+
+    Args:
+        rows: What to insert.
+        act: Inserts rows in one transaction; may raise `BadRow`. Anything else that it raises is passed on.
+
+    Yields:
+        Parts of `rows`, in order, each with what `act` returned, or with the `BadRow` of a single row.
+    """
+    pending = [slice(0, len(rows))]
     while pending:
         part = pending.pop()
         try:
-            statuses = _insert_part(database, [rows[index] for index in part])
+            yield part, act(rows[part])
         except BadRow as error:
-            if len(part) > 1:
-                middle = len(part) // 2
-                pending += [part[middle:], part[:middle]]
+            if part.stop - part.start > 1:
+                middle = (part.start + part.stop) // 2
+                pending += [slice(middle, part.stop), slice(part.start, middle)]
             else:
-                deliveries[part[0]] = Delivery("bad_row", str(error))
-        except DatabaseAway as error:
-            return Insertion(deliveries, error)
-        else:
-            for index, status in zip(part, statuses, strict=True):
-                deliveries[index] = Delivery(status, MISMATCH if status == "mismatch" else "")
-    return Insertion(deliveries)
+                yield part, error
 
 
 def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliveryStatus]:

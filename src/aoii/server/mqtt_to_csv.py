@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
+from aoii.broker.client import Message
+from aoii.broker.messages import Estimate, Reading
 from aoii.core.errors import AoiiError
-from aoii.runtime import certificate_expiry, metrics
-from aoii.runtime.station import Part, Station, run_station
+from aoii.runtime import metrics
+from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server import subscription
 from aoii.server.csv_file import CsvFile
 from aoii.server.csv_journal import CsvFields, CsvRow
@@ -27,7 +27,6 @@ from aoii.settings import Settings
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "aoii-csv"
-SESSION_EXPIRY_S = 7 * 86400
 JOURNAL_NAME = "csv_journal.db"
 BATCH_LIMIT = 500
 IDLE_S = 0.2
@@ -77,21 +76,10 @@ class CsvSubscriber(Station):
     def __init__(self, settings: Settings) -> None:
         self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME)
         self._inbox = Inbox()
-        self._client = Client(
-            settings.mqtt,
-            CLIENT_ID,
-            subscriptions=[Subscription(READINGS_TOPIC, 1)],
-            on_message=self._inbox.put,
-            on_state=subscription.record_connection,
-            on_refusal=metrics.broker_refused,
-            session_expiry_s=SESSION_EXPIRY_S,
-            manual_ack=True,
-        )
-        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
         self._stopping = threading.Event()
         self._is_writable = True
-        self._last_progress_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
+        self._thread = PartThread("writer", self._work)
 
     def start(self) -> None:
         """Begin."""
@@ -109,25 +97,22 @@ class CsvSubscriber(Station):
 
     def parts(self) -> Iterator[Part]:
         """Its threads."""
-        yield Part("writer", self._thread.is_alive(), self._last_progress_s)
+        yield self._thread.part
         yield Part("network", self._client.is_alive, self._client.last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
         """Whether the broker can be used, and the file be written."""
         return {"broker": self._client.is_ready, "file": self._is_writable}
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._last_progress_s = time.monotonic()
-                batch = self._inbox.take(BATCH_LIMIT, IDLE_S)
-                if batch and self._write(batch):
-                    for message in batch:
-                        if message.qos:
-                            self._client.acknowledge(message)
-                subscription.reconnect_after_overrun(self._inbox, self._client)
-        except Exception:  # a fault of ours: the process ends, and unacknowledged messages are delivered again
-            log.exception("CSV subscriber ended by an error", extra={"event": "csv_error"})
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._thread.record_progress()
+            batch = self._inbox.take(BATCH_LIMIT, IDLE_S)
+            if batch and self._write(batch):
+                for message in batch:
+                    if message.qos:
+                        self._client.acknowledge(message)
+            subscription.reconnect_after_overrun(self._inbox, self._client)
 
     def _write(self, batch: Sequence[Message]) -> bool:
         """Append a batch, with as many tries as it takes; False if the station stops before that."""
@@ -138,7 +123,7 @@ class CsvSubscriber(Station):
                 written = self._file.append(rows)
             except AoiiError as error:
                 self._set_writable(False, str(error))
-                self._last_progress_s = time.monotonic()
+                self._thread.record_progress()
                 if self._stopping.wait(RETRY_S):
                     return False
             else:

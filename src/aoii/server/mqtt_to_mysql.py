@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from aoii.broker.client import Client, Subscription
-from aoii.broker.messages import READINGS_TOPIC
-from aoii.runtime import certificate_expiry, metrics
+from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
 from aoii.server.broker_watch import BrokerWatch
@@ -30,8 +28,6 @@ log = logging.getLogger(__name__)
 __all__ = ["Server", "insert_reading_with_retry", "run"]  # the second is here for scripts of the older installation
 
 CLIENT_ID = "aoii-server"  # names the session at the broker: one server at a time
-SESSION_EXPIRY_S = 7 * 86400  # long enough for a server that is away over a weekend
-RECEIVE_MAXIMUM = 500
 IDLE_S = 0.2
 STOP_S = 6.0  # of the 10 s that a graceful stop may take
 INGEST_STOP_S = 4.0  # a frozen database answers later: the batch in hand is delivered again
@@ -46,18 +42,7 @@ class Server(Station):
         self._dead_letters = DeadLetters(server.dead_letter_path, server.dead_letter_max_mb)
         self._database = Database(settings.database, create=True)
         self._inbox = Inbox()
-        self._client = Client(
-            settings.mqtt,
-            CLIENT_ID,
-            subscriptions=[Subscription(READINGS_TOPIC, 1)],
-            on_message=self._inbox.put,
-            on_state=subscription.record_connection,
-            on_refusal=metrics.broker_refused,
-            session_expiry_s=SESSION_EXPIRY_S,
-            receive_maximum=RECEIVE_MAXIMUM,
-            manual_ack=True,
-        )
-        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
         certificate_expiry.register("database", settings.database.tls, lambda: self._database.certificate_expires)
         self._ingest = IngestWorker(
             self._database,

@@ -38,6 +38,8 @@ ON CONFLICT (node, epoch, counter, digest) DO UPDATE SET
 """
 
 IN_RING = "reason = 'malformed' AND node IS NULL"
+COUNT_RING = f"SELECT count(*) FROM letters WHERE {IN_RING}"  # noqa: S608 - a constant
+DROP_OLDEST = f"DELETE FROM letters WHERE id IN (SELECT id FROM letters WHERE {IN_RING} ORDER BY id LIMIT ?)"  # noqa: S608 - a constant
 
 
 class DeadLetters(Letters):
@@ -109,9 +111,9 @@ class DeadLetters(Letters):
         try:
             with self._transaction() as connection:
                 connection.executemany(ADD, letters[-self._ring_limit :])
-                held: int = connection.execute(f"SELECT count(*) FROM letters WHERE {IN_RING}").fetchone()[0]  # noqa: S608 - a constant
+                held: int = connection.execute(COUNT_RING).fetchone()[0]
                 over = max(0, held - self._ring_limit)
-                _drop_malformed(connection, over)
+                connection.execute(DROP_OLDEST, (over,))
         except DeadLettersFull:  # readings take precedence
             return len(letters)
         return over + len(letters[: -self._ring_limit])
@@ -150,8 +152,3 @@ def _letter(
 ) -> tuple[object, ...]:
     """The values of ADD."""
     return reason, detail, *key, payload, now_ms, now_ms, letter_checksum(*key, payload, now_ms)
-
-
-def _drop_malformed(connection: sqlite3.Connection, count: int) -> None:
-    oldest = f"SELECT id FROM letters WHERE {IN_RING} ORDER BY id LIMIT ?"  # noqa: S608 - a constant
-    connection.execute(f"DELETE FROM letters WHERE id IN ({oldest})", (count,))  # noqa: S608 - constants
