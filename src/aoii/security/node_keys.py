@@ -53,9 +53,7 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise InputError(
-                    f"{path}: other users may read these keys (mode {mode & 0o777:03o})", f"run chmod 600 {path}"
-                )
+                raise InputError(f"{path}: other users may read it (mode {mode & 0o777:03o})", f"run chmod 600 {path}")
             text = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
         raise InputError(
@@ -182,10 +180,7 @@ class KeyRing:
                 self._keys = read_key_file(self._path) if version is not None else {}
                 log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
             except InputError as error:
-                log.error(  # noqa: TRY400 - the message says it all
-                    "new node keys not usable, the old ones stay in use",
-                    extra={"event": "keys_bad", "reason": str(error)},
-                )
+                log.error("new node keys not usable, old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
             self._version = version  # last: threads that come here at the same time all read the file
         return self._keys.get(node)
 

@@ -14,17 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import InputError
-from aoii.gateway.legacy.mirror import (
-    HIDDEN_1,
-    HIDDEN_2,
-    INPUTS,
-    OUTPUTS,
-    Layer,
-    Matrix,
-    Scale,
-    Vector,
-    Weights,
-)
+from aoii.gateway.legacy.mirror import HIDDEN_1, HIDDEN_2, INPUTS, OUTPUTS, Layer, Matrix, Scale, Vector, Weights
 
 VECTORS = {
     "X_MEAN": INPUTS,
@@ -167,11 +157,9 @@ def _call(node: ast.Call, known: Found) -> Tree:
             return _reshaped(_evaluate(inner, known), [_evaluate(size, known) for size in shape])
         case ast.Attribute(attr=attr) | ast.Name(id=attr) if attr in WRAPPERS:
             # array("f", [...]) names its type first, np.array([...], "float32") last
-            operands = [
-                item for item in node.args if not (isinstance(item, ast.Constant) and isinstance(item.value, str))
-            ]
-            if operands:
-                return _evaluate(operands[0], known)
+            for item in node.args:
+                if not (isinstance(item, ast.Constant) and isinstance(item.value, str)):
+                    return _evaluate(item, known)
     raise _NotLiteral
 
 
