@@ -48,7 +48,7 @@ def test_nodes_are_counted_by_their_worst_state_the_worst_first() -> None:
 
 
 def test_the_pipeline_has_its_hops_in_order_and_names_the_worst() -> None:
-    health = assess([], OwnView(database_away="locked", broker_up=True))
+    health = assess([], OwnView(database_away="locked", broker_away=None))
 
     content = page_json.encode_pipeline(health)
 

@@ -8,7 +8,7 @@ from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
 from aoii.web.pipeline_health import HOPS, Hop, HopReport, OwnView, assess, node_health
 from aoii.web.station_report import StationReport
 
-WELL = OwnView(None, True)
+WELL = OwnView(None, None)
 GATEWAY = """
 aoii_gateway_serial_up{port="/dev/ttyUSB0"} 1.0
 aoii_gateway_packets_total{kind="event"} 30.0
@@ -107,7 +107,7 @@ def test_a_station_that_never_answered_says_so_and_one_without_a_port_is_not_jud
 
 
 def test_with_no_station_at_all_only_what_the_page_sees_itself_is_reported() -> None:
-    health = assess([], OwnView("no such file", False, "refused"))
+    health = assess([], OwnView("no such file", "refused"))
 
     assert {found.name: found.state for found in health.hops if found.reports} == {"broker": "down", "database": "down"}
     assert health.dead_letters.counts is None

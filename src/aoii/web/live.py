@@ -123,8 +123,8 @@ class Live:
 
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
-        trouble = None if self.broker_up else self._broker.refusal or self._broker.trouble
-        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if trouble is None else str(trouble))
+        broker_away = None if self.broker_up else str(self._broker.refusal or self._broker.trouble or "")
+        own = pipeline_health.OwnView(self.database_away, broker_away)
         return pipeline_health.assess(self._stations.reports(), own)
 
     def _add_message(self, message: Message) -> None:

@@ -89,13 +89,11 @@ class OwnView:
 
     Attributes:
         database_away: Why it cannot read the database; None if it can.
-        broker_up: Whether it is connected to the broker.
-        broker_trouble: Why it is not.
+        broker_away: Why it is not connected to the broker, empty if that is unknown; None if it is.
     """
 
     database_away: str | None
-    broker_up: bool
-    broker_trouble: str | None = None
+    broker_away: str | None
 
 
 @dataclass(frozen=True)
@@ -141,9 +139,13 @@ def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
         "radio": _seen_from(gateways, _radio),
         "gateway": [_itself(station, _gateway) for station in gateways],
         "outbox": _seen_from(gateways, _outbox),
-        "broker": [*_seen_from(gateways, _broker), *_seen_from(servers, _broker), _own_broker(own)],
+        "broker": [
+            *_seen_from(gateways, _broker),
+            *_seen_from(servers, _broker),
+            _own("notConnected", own.broker_away),
+        ],
         "server": [_itself(station, _server) for station in servers],
-        "database": [*_seen_from(servers, _database), _own_database(own)],
+        "database": [*_seen_from(servers, _database), _own("notReadable", own.database_away)],
         "commit": _seen_from(gateways, _commit),
     }
     others = [_itself(station, _other) for station in stations if station.station in OTHERS]
@@ -303,9 +305,11 @@ def _broker_problems(station: StationReport) -> Iterator[Problem]:
             yield Problem("warn", "publishFailed", {"count": count, "result": result})
 
 
-def _own_broker(own: OwnView) -> HopReport:
-    notes: list[Note] = [] if own.broker_up else [("notConnected", {"reason": own.broker_trouble or ""})]
-    return HopReport("web", None, "ok" if own.broker_up else "down", notes=notes)
+def _own(code: NoteCode, reason: str | None) -> HopReport:
+    """A hop as this page sees it; `reason` is why it is down, None if it is not."""
+    if reason is None:
+        return HopReport("web", None, "ok")
+    return HopReport("web", None, "down", notes=[(code, {"reason": reason})])
 
 
 def _server(server: StationReport) -> HopReport:
@@ -331,12 +335,6 @@ def _database_problems(server: StationReport) -> Iterator[Problem]:
     yield from _increased(server, "insertRetries", metrics.INSERT_RETRIES)
     for outcome in ("parked", "bad_row", "mismatch"):
         yield from _increased(server, "rowsParked", metrics.READINGS_PROCESSED, outcome=outcome)
-
-
-def _own_database(own: OwnView) -> HopReport:
-    if own.database_away is None:
-        return HopReport("web", None, "ok")
-    return HopReport("web", None, "down", notes=[("notReadable", {"reason": own.database_away})])
 
 
 def _commit(gateway: StationReport) -> HopReport:
