@@ -37,7 +37,7 @@ def _tls(name: str, own_help: str, ca_help: str) -> Tls | None:
             f"{name}_KEY",
             None,
             kinds.private_file,
-            f"Private key of {name}_CERT, readable by its owner and group only.",
+            f"Private key of {name}_CERT, for owner and group only.",
         ),
     )
 
@@ -222,7 +222,7 @@ class Web:
         "WEB_TLS_CERT", None, kinds.existing_file, "Certificate of the web page. Unset: plain HTTP."
     )
     key: Path | None = setting(
-        "WEB_TLS_KEY", None, kinds.private_file, "Private key of WEB_TLS_CERT, readable by its owner and group only."
+        "WEB_TLS_KEY", None, kinds.private_file, "Private key of WEB_TLS_CERT, for owner and group only."
     )
     stations: tuple[StatusAddress, ...] = setting(
         "WEB_STATIONS",
