@@ -33,12 +33,7 @@ def _tls(name: str, own_help: str, ca_help: str) -> Tls | None:
         build,
         ca=setting(f"{name}_CA", None, _ca, ca_help),
         cert=setting(f"{name}_CERT", None, kinds.existing_file, own_help),
-        key=setting(
-            f"{name}_KEY",
-            None,
-            kinds.private_file,
-            f"Private key of {name}_CERT, for owner and group only.",
-        ),
+        key=setting(f"{name}_KEY", None, kinds.private_file, f"Private key of {name}_CERT, for owner and group only."),
     )
 
 
