@@ -1,4 +1,4 @@
-"""`python -m aoii.cli`: the command `aoii` where it is not installed as one."""
+"""`python -m aoii.cli`: the command `aoii` where it is not installed."""
 
 from aoii.commands.main import main
 

@@ -1,1 +1,1 @@
-"""The command line: one file for each command; nothing imports these but each other."""
+"""The command line: one file for each command. No other package imports it."""

@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
             text, default = "Probability that an acknowledgement is lost", ack_loss
         kind: dict[str, Any] = {"type": _typed(setting), "metavar": METAVARS.get(field, "P")}
         if field == "trace":
-            kind["type"] = Path  # what is wrong with the file is said when it is read
+            kind["type"] = Path  # the file is checked when it is read
         elif field == "collisions":
             kind = {"nargs": "?", "choices": COLLISIONS, "const": "all"}
             default = "none; without a value: all"

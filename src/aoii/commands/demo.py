@@ -35,13 +35,7 @@ def add_commands(commands: Commands) -> None:
         metavar="FILE",
         help="CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)",
     )
-    add(
-        "--seed",
-        type=whole(0, 2**31 - 1),
-        default=1,
-        metavar="N",
-        help="random seed of the simulated radio (default: %(default)s)",
-    )
+    add("--seed", type=whole(0, 2**31 - 1), default=1, metavar="N", help="seed of the radio (default: %(default)s)")
     add("--headless", action="store_true", help="no live display in this terminal; the web page is served anyway")
     add("--json", type=Path, metavar="FILE", help="write the figures of the summary to FILE")
     for option, text in (

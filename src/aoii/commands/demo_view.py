@@ -12,12 +12,7 @@ from aoii.commands.demo_account import Report, Summary
 
 Show = Callable[[float, Report], None]
 
-LOSSES_SHOWN = {
-    "trace": "as in the trace",
-    "burst": "in outages",
-    "chance": "by chance",
-    "collision": "in collisions",
-}
+LOSSES_SHOWN = {"trace": "as in the trace", "burst": "in outages", "chance": "by chance", "collision": "in collisions"}
 EXTRAS_SHOWN = {"twice": "received twice", "overtaken": "overtaken by the next"}
 
 

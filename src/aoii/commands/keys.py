@@ -20,9 +20,7 @@ def add_commands(commands: Commands) -> None:
         description="Change NODE_KEYS_FILE. A running gateway reads the change by itself.",
     )
     whats = keys.add_subparsers(dest="what", metavar="WHAT", required=True)
-    whats.add_parser("list", help="list nodes, their epochs, and old keys that are still accepted").set_defaults(
-        run=_list
-    )
+    whats.add_parser("list", help="list nodes, epochs, and old keys that are still accepted").set_defaults(run=_list)
     for name, run, text in (
         ("add", _add, "make a key for a new node"),
         ("rotate", _rotate, "give a node a new key and epoch; its old key is accepted until it uses the new one"),

@@ -1,8 +1,8 @@
-"""Draws the machines of the source: a transition table as a Mermaid diagram, and the page that shows all of them.
+"""Draws the state machines of the source as Mermaid diagrams, and writes the page that shows all of them.
 
-A table is `RULES` of its module: `(state, event)` to the next state, or to the next state and an action. What a state
-or an event means is read from the comment behind its constant, so that it is said once. It refuses to draw a table
-with a state that nothing leads to: the drawing would be right and the machine wrong.
+A machine is a transition table, `RULES` of its module: `(state, event)` to the next state, or to the next state and an
+action. The meaning of a state or event is the comment after its constant. A table with a state that no transition leads
+to is an error: the drawing would be right and the machine wrong.
 """
 
 import importlib
@@ -20,14 +20,14 @@ Rules = Mapping[tuple[str, str], str | tuple[str, str]]
 
 @dataclass(frozen=True)
 class Machine:
-    """A module with a transition table, and how the page speaks of it.
+    """A module with a transition table, and its text on the page.
 
     Attributes:
         title: Heading on the page.
-        module: Where `RULES` is, and `MEANINGS` of the actions if it has any.
-        initial: State in which the machine begins.
+        module: Module with `RULES` and, if there are actions, their `MEANINGS`.
+        initial: State in which the machine starts.
         opening: What the machine is for, one sentence a line.
-        meanings: Of states and events whose constants have no comment.
+        meanings: Meanings of states and events whose constants have no comment.
     """
 
     title: str
@@ -56,10 +56,10 @@ MACHINES = (
 
 
 def diagram(rules: Rules, initial: str) -> str:
-    """The table as the text of a Mermaid `stateDiagram-v2`, one line for each transition, in the table's order.
+    """The table as a Mermaid `stateDiagram-v2`, one line for each transition, in the order of the table.
 
     Raises:
-        ValueError: A name is not of lower-case letters, digits and underscores, or no transition leads to a state.
+        ValueError: A name has other characters than a-z, 0-9 and _, or no transition leads to a state.
     """
     lines = []
     reached = {initial}
@@ -75,7 +75,7 @@ def diagram(rules: Rules, initial: str) -> str:
     states = _states(rules, initial)
     if lost := [state for state in states if state not in reached]:
         raise ValueError(f"no transition leads to {', '.join(lost)}")
-    # Mermaid keeps words such as `end` and `state` to itself: the prefix keeps any state from being one.
+    # Words such as `end` and `state` are reserved in Mermaid; no name with the prefix is.
     names = [f'    state "{_words(state)}" as in_{state}' for state in states]
     return "\n".join(["stateDiagram-v2", *names, f"    [*] --> in_{initial}", *lines]) + "\n"
 
@@ -104,13 +104,13 @@ def _section(machine: Machine) -> str:
 
 
 def _states(rules: Rules, initial: str) -> list[str]:
-    """Every state once, the initial one first."""
+    """All states, the initial one first."""
     after = [outcome if isinstance(outcome, str) else outcome[0] for outcome in rules.values()]
     return list(dict.fromkeys([initial, *(state for state, _ in rules), *after]))
 
 
 def _comments(module: ModuleType) -> dict[str, str]:
-    """The comment behind each constant of the module that is a string, by that string."""
+    """The comment after each string constant of the module, by its value."""
     found = re.findall(r'^[A-Z_]+ = "(\w+)"  # (.+)$', inspect.getsource(module), re.MULTILINE)
     return dict(found)
 

@@ -111,7 +111,7 @@ def secret(name: str, default: str, meaning: str, kind: Kind[str] = ...) -> str:
 def secret(name: str, default: None, meaning: str, kind: Kind[str] = ...) -> str | None: ...
 def secret(name: str, default: str | None, meaning: str, kind: Kind[str] = str) -> Any:
     """Declare a secret: the setting `name`, and `name`_FILE for a file that holds it."""
-    file_meaning = f"File that holds {name} instead, readable by nobody else."
+    file_meaning = f"File that holds {name} instead, readable by owner and group only."
     direct = Setting(name, default, meaning, kind, default, secret=True)
     file = Setting(f"{name}_FILE", None, file_meaning, first_line(kind), default)
     return _field(Secret(direct, file), default, shown=False)

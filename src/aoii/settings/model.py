@@ -33,7 +33,7 @@ def _tls(name: str, own_help: str, ca_help: str) -> Tls | None:
         build,
         ca=setting(f"{name}_CA", None, _ca, ca_help),
         cert=setting(f"{name}_CERT", None, kinds.existing_file, own_help),
-        key=setting(f"{name}_KEY", None, kinds.private_file, f"Private key of {name}_CERT, readable by nobody else."),
+        key=setting(f"{name}_KEY", None, kinds.private_file, f"Private key of {name}_CERT, for owner and group only."),
     )
 
 
@@ -217,7 +217,7 @@ class Web:
         "WEB_TLS_CERT", None, kinds.existing_file, "Certificate of the web page. Unset: plain HTTP."
     )
     key: Path | None = setting(
-        "WEB_TLS_KEY", None, kinds.private_file, "Private key of WEB_TLS_CERT, readable by nobody else."
+        "WEB_TLS_KEY", None, kinds.private_file, "Private key of WEB_TLS_CERT, for owner and group only."
     )
     stations: tuple[StatusAddress, ...] = setting(
         "WEB_STATIONS",
