@@ -43,7 +43,7 @@ def mysql_at(server: MariaDB, schema: str) -> DatabaseSettings:
 
 
 def fill(letters: DeadLetters, node: str = "7") -> int:
-    """Park until not even one reading more has room; how many were kept."""
+    """Add readings until not even one more has room; how many were kept."""
     kept = 0
     for step in (100, 1):
         with contextlib.suppress(DeadLettersFull):

@@ -24,7 +24,7 @@ def letters(tmp_path: Path) -> Iterator[DeadLetters]:
     letters.close()
 
 
-def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
+def test_an_added_reading_can_be_read_back(letters: DeadLetters) -> None:
     reading = a_reading(5, node="gw/ttyUSB0", transmission_delay_ms=12)
 
     letters.add([reading], "database_away", "connection refused")
@@ -36,7 +36,7 @@ def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
     assert letter.first_unix_ms == letter.last_unix_ms > 1_600_000_000_000
 
 
-def test_parking_twice_makes_one_letter_with_the_latest_reason(letters: DeadLetters) -> None:
+def test_adding_twice_makes_one_letter_with_the_latest_reason(letters: DeadLetters) -> None:
     letters.add([a_reading(1), a_reading(2)], "database_away", "away")
 
     letters.add([a_reading(1)], "bad_row", "too hot")
@@ -119,7 +119,7 @@ def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: D
         letters.add_unreadable([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
 
 
-def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
+def test_what_was_added_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "dead_letters.db"
     script = (
         "import os, pathlib, sys; from server.samples import a_reading; "
