@@ -1,7 +1,6 @@
 """Letters of an open file: read, changed and removed."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,6 @@ import pytest
 from aoii.core.errors import UnavailableError
 from aoii.server.dead_letters.store import DeadLetters
 from server.samples import a_reading
-
-
-@pytest.fixture
-def letters(tmp_path: Path) -> Iterator[DeadLetters]:
-    letters = DeadLetters(tmp_path / "dead_letters.db", 1)
-    yield letters
-    letters.close()
 
 
 def test_letters_are_removed_and_changed_by_number(letters: DeadLetters) -> None:
