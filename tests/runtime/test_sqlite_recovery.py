@@ -66,7 +66,7 @@ def test_a_damaged_file_is_replaced_by_what_can_be_read_and_kept_beside_it(path:
     assert opened(path) == (rows, None)
 
 
-def test_damage_that_only_its_use_has_shown_is_believed(path: Path) -> None:
+def test_damage_that_only_its_use_has_shown_is_repaired(path: Path) -> None:
     assert opened(path, is_damaged=True) == (COUNT, COUNT)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aoii.runtime import shutdown
-from aoii.runtime.station import Part, Station, checks, run_station
+from aoii.runtime.station import Part, PartThread, Station, checks, run_station
 
 
 class Made(Station):
@@ -143,3 +143,24 @@ def test_another_signal_reaches_the_station() -> None:
     )
 
     assert ran.stdout.split() == ["0", "start", "unplug", "stop"]
+
+
+def test_a_thread_shows_its_progress_and_an_error_that_ends_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    gate = threading.Event()
+
+    def work() -> None:
+        gate.wait(10)
+        thread.record_progress()
+        raise ZeroDivisionError
+
+    thread = PartThread("worker", work)
+    thread.start()
+    before = thread.part
+    gate.set()
+    thread.join(10)
+
+    assert (before.name, before.is_running, thread.part.is_running) == ("worker", True, False)
+    assert thread.part.last_progress_s > before.last_progress_s
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert vars(record)["part"] == "worker"
+    assert record.exc_info is not None

@@ -127,7 +127,7 @@ class StationProcess:
         return self.answer("/readyz") == 200
 
     def answer(self, path: str) -> int | None:
-        """HTTP status of the status page; None when nobody answers."""
+        """HTTP status of the status page; None if nothing answers."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.status_port}{path}", timeout=20) as response:
                 return int(response.status)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pymysql
 
 from aoii.broker.messages import Identity, Reading
+from aoii.server.dead_letters.file import PAGE_BYTES
 from aoii.server.dead_letters.store import DeadLetters, DeadLettersFull
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Database as DatabaseSettings
@@ -43,7 +44,7 @@ def mysql_at(server: MariaDB, schema: str) -> DatabaseSettings:
 
 
 def fill(letters: DeadLetters, node: str = "7") -> int:
-    """Park until not even one reading more has room; how many were kept."""
+    """Add readings until not even one more has room; how many were kept."""
     kept = 0
     for step in (100, 1):
         with contextlib.suppress(DeadLettersFull):
@@ -78,3 +79,17 @@ def run_sql(place: DatabaseSettings, *statements: str) -> list[tuple[object, ...
         for statement in statements:
             cursor.execute(statement)
         return list(cursor.fetchall())
+
+
+def damage(path: Path, marker: bytes) -> None:
+    """Overwrite the page that holds `marker`."""
+    content = bytearray(path.read_bytes())
+    page = content.index(marker) // PAGE_BYTES * PAGE_BYTES
+    content[page : page + PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(content)
+
+
+def filled(path: Path, count: int = 200) -> None:
+    """Make a file with `count` letters."""
+    with contextlib.closing(DeadLetters(path, 4)) as letters:
+        letters.add([a_reading(number) for number in range(count)], "database_away", "")

@@ -12,7 +12,7 @@ from servers import Mosquitto, until
 
 def test_a_broker_of_which_no_number_has_changed_for_a_minute_still_tells(tmp_path: Path) -> None:
     acl = tmp_path / "acl"
-    acl.write_text("topic read $SYS/broker/uptime\n")  # all that is heard of such a broker
+    acl.write_text("topic read $SYS/broker/uptime\n")  # all that such a broker publishes
     with Mosquitto(tmp_path, extra=f"acl_file {acl}\nsys_interval 1") as broker:
         metrics.BROKER_SYS_UP.set(0)
         watch = BrokerWatch(Mqtt("127.0.0.1", broker.port, None, None), "watch")

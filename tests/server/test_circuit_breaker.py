@@ -8,7 +8,7 @@ from aoii.core.errors import InternalError
 from aoii.server.circuit_breaker import ANSWERED, FAILED, RULES, STORED, CircuitBreaker
 
 
-def test_the_breaker_parks_at_once_while_the_database_is_away_and_tries_once_when_it_answers() -> None:
+def test_readings_become_dead_letters_at_once_while_the_database_is_away_and_get_one_try_when_it_answers() -> None:
     breaker = CircuitBreaker(max_retries=5)
     assert breaker.tries() == 0  # before the first answer
 

@@ -40,7 +40,7 @@ def test_a_locked_sqlite_file_is_a_conflict(tmp_path: Path, monkeypatch: pytest.
     database.close()
 
 
-def test_a_full_sqlite_file_is_the_worlds_fault(tmp_path: Path) -> None:
+def test_a_full_sqlite_file_is_away_and_not_a_bad_row(tmp_path: Path) -> None:
     place = sqlite_at(tmp_path / "aoii.db")
     database = open_database(place, migrate=True)
     with database._pool.engine.connect() as connection:

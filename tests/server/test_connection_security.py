@@ -160,14 +160,14 @@ def test_a_server_started_as_a_reader_says_what_it_lacks(server: SecureDatabase)
     database.close()
 
 
-def test_nobody_enters_without_encryption(server: SecureDatabase) -> None:
+def test_no_user_connects_without_encryption(server: SecureDatabase) -> None:
     with pytest.raises(pymysql.OperationalError, match="denied"):
         pymysql.connect(
             host="127.0.0.1", port=server.port, user=WEB, password=PASSWORDS[WEB], database="aoii", ssl_disabled=True
         )
 
 
-# --- whom we do not believe -------------------------------------------------------------------------------------------
+# --- which certificates are rejected ----------------------------------------------------------------------------------
 
 
 def away(settings: Settings) -> DatabaseAway:
@@ -178,7 +178,7 @@ def away(settings: Settings) -> DatabaseAway:
     return caught.value
 
 
-def test_a_database_of_an_unknown_authority_is_not_believed(server: SecureDatabase, tmp_path: Path) -> None:
+def test_a_database_of_an_unknown_authority_is_rejected(server: SecureDatabase, tmp_path: Path) -> None:
     other = authority.make_authority(tmp_path).certificate
 
     error = away(server.settings(WEB, authority=other))
@@ -187,7 +187,7 @@ def test_a_database_of_an_unknown_authority_is_not_believed(server: SecureDataba
     assert "unknown CA; set MYSQL_TLS_CA to its certificate" in str(error)
 
 
-def test_a_database_without_tls_is_not_believed(mariadb: MariaDB, server: SecureDatabase) -> None:
+def test_a_database_without_tls_is_rejected(mariadb: MariaDB, server: SecureDatabase) -> None:
     error = away(replace(server.settings(WEB), port=mariadb.port))
 
     assert "does not speak TLS" in str(error)
@@ -197,7 +197,7 @@ def test_a_database_without_tls_is_not_believed(mariadb: MariaDB, server: Secure
     ("hosts", "age_days", "words"),
     [(["elsewhere.example"], 0, "for another name"), (["127.0.0.1"], 5, "has expired; renew it there")],
 )
-def test_a_database_with_a_wrong_certificate_is_not_believed(
+def test_a_database_with_a_wrong_certificate_is_rejected(
     tmp_path: Path, hosts: list[str], age_days: int, words: str
 ) -> None:
     with SecureDatabase(tmp_path, *hosts, now=datetime.now(UTC) - timedelta(days=age_days)) as server:

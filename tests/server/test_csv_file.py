@@ -110,7 +110,7 @@ def test_a_file_with_other_columns_is_left_alone(path: Path, content: str) -> No
 
 
 @pytest.mark.parametrize("torn", ["2025-05-01 12", "2025-05-01 12:00:00,0.5,RX,21.5,40.0,21.0,42.0,0.5,2.0,8,"])
-def test_a_torn_last_line_of_somebody_else_is_cut_off_and_counted(path: Path, torn: str) -> None:
+def test_a_torn_last_line_of_another_program_is_cut_off_and_counted(path: Path, torn: str) -> None:
     with opened(path) as file:
         file.append([row(1)])
     with path.open("a") as foreign:

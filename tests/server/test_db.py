@@ -52,7 +52,7 @@ def test_each_row_of_a_batch_has_its_own_outcome(database: Database) -> None:
             a_reading(3, actual_h=1.0),  # the same key in this batch with another content
             a_reading(1),
             a_reading(4, gateway="other"),
-            a_reading(4),  # two gateways heard it: one row
+            a_reading(4),  # two gateways accepted it: one row
         ]
     )
 

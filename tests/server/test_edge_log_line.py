@@ -58,7 +58,7 @@ def test_anything_else_is_noise(text: str) -> None:
     assert decode_line(text, NOW) is None
 
 
-def test_a_first_line_whose_beginning_is_torn_off_is_not_believed() -> None:
+def test_a_first_line_whose_beginning_is_torn_off_is_rejected() -> None:
     for cut in range(1, 5):
         torn = OLD[cut:]
         assert decode_line(torn, NOW, is_first=True) is None

@@ -59,7 +59,7 @@ def test_a_malformed_payload_says_who_waits_for_an_answer(change: dict[str, obje
     "change",
     [{"gateway": "a/#"}, {"gateway": None}, {"node": "\n"}, {"epoch": -1}, {"counter": 2**63}, {"counter": None}],
 )
-def test_nobody_waits_for_an_answer_when_the_sender_cannot_be_read(change: dict[str, object]) -> None:
+def test_no_gateway_waits_for_an_answer_when_the_sender_cannot_be_read(change: dict[str, object]) -> None:
     content = ingest.decode_payload(json.dumps(READING | {"actual_t": 5000} | change).encode())
 
     assert isinstance(content, Malformed)

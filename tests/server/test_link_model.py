@@ -65,7 +65,7 @@ class Table(Database):
     def insert_readings(self, rows: Sequence[Reading]) -> list[DeliveryStatus]:
         fault = self.faults.pop(0) if self.faults else None
         if self.is_away or fault == "unreachable":
-            raise DatabaseAway("unreachable", "nobody answers")
+            raise DatabaseAway("unreachable", "no answer")
         if fault == "conflict":
             raise DatabaseAway("conflict", "deadlock")
         if fault == "read_only":
@@ -94,11 +94,11 @@ class Letters(DeadLetters):
 
     is_full = False
 
-    def park(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
+    def add(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
         self._refuse()
         super().add(readings, reason, detail)
 
-    def park_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+    def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         self._refuse()
         super().add_unreadable(payloads)
 
@@ -218,7 +218,7 @@ class World(RuleBasedStateMachine):
     def _waits(self) -> bool:
         self._pauses += 1
         if self._pauses > 3:
-            self.letters.is_full = False  # somebody makes room
+            self.letters.is_full = False  # an operator makes room
         return self.is_stopping
 
     # What is durable, and what the broker and the gateway conclude from what they are told.
@@ -251,7 +251,9 @@ class World(RuleBasedStateMachine):
         """The gateway forgets what is named, so that must be safe."""
         for item in decode_commit_ack(payload):
             assert item.digest is not None
-            assert self._is_durable(self.by_payload[item.digest]), "the gateway was told of what nobody has"
+            assert self._is_durable(self.by_payload[item.digest]), (
+                "the gateway was told that a reading is safe, and it is not"
+            )
             mine = self.outbox.get(item.identity)
             if not self.loses_acks and mine is not None and payload_digest(mine) == item.digest:
                 del self.outbox[item.identity]
@@ -293,7 +295,7 @@ class World(RuleBasedStateMachine):
             self._publish(payload, 1)
 
     @rule(is_known=st.booleans(), kind=st.sampled_from(["noise", "unreadable", "lie"]))
-    def somebody_publishes_what_should_not_be(self, is_known: bool, kind: str) -> None:
+    def a_stranger_publishes_what_should_not_be(self, is_known: bool, kind: str) -> None:
         counter = max(1, self._counter) if is_known else 10**6 + self._counter
         payload = encode_reading(a_reading(counter, actual_t=44.5), 1)
         if kind == "noise":
@@ -442,7 +444,7 @@ class World(RuleBasedStateMachine):
                 break
         assert not self.outbox, "the gateway was never told"
         assert not self.unacknowledged, "a message was never acknowledged"
-        assert not self.letters.waiting(1), "what was parked while the database was away was not replayed"
+        assert not self.letters.waiting(1), "what became a dead letter while the database was away was not replayed"
         letters = {identity for identity, _ in self.durable() - set(self.table.rows)}
         assert accepted <= {identity for identity, _ in self.table.rows} | letters, "missing"
         self.nothing_is_there_that_was_not_sent_and_nothing_twice()

@@ -32,7 +32,7 @@ def numbers(path: Path) -> list[int]:
     return [int(line["Total_TX"]) for line in csv.DictReader(io.StringIO(path.read_text()))]
 
 
-def test_a_reading_and_an_estimate_have_the_reference_systems_columns() -> None:
+def test_a_reading_and_an_estimate_have_the_older_installations_columns() -> None:
     reading = a_reading(3, total_tx=12, transmission_delay_ms=-4)
 
     assert list(to_row(reading, b"").fields) == [

@@ -172,7 +172,7 @@ def test_messages_of_the_reference_gateway_become_rows_without_identity(values: 
 
 
 @MARIADB
-def test_one_bad_row_among_many_is_parked_alone(values: Settings, mariadb: MariaDB) -> None:
+def test_one_bad_row_among_many_becomes_a_dead_letter_alone(values: Settings, mariadb: MariaDB) -> None:
     open_database(values.database, migrate=True).close()
     mariadb.execute("ALTER TABLE readings ADD CHECK (actual_temp < 60)", database=values.database.name)
     readings = [a_reading(counter, actual_t=99.0 if counter == 137 else 20.0) for counter in range(300)]
@@ -189,7 +189,9 @@ def test_one_bad_row_among_many_is_parked_alone(values: Settings, mariadb: Maria
 
 
 @MARIADB
-def test_a_table_that_takes_nothing_parks_and_is_replayed_when_it_does(values: Settings, mariadb: MariaDB) -> None:
+def test_dead_letters_of_a_table_that_takes_nothing_are_replayed_when_it_does(
+    values: Settings, mariadb: MariaDB
+) -> None:
     readings = [a_reading(counter) for counter in range(20)]
     schema = values.database.name
     with running(values) as server, Gateway(values.mqtt) as gateway:
@@ -211,7 +213,7 @@ def test_a_table_that_takes_nothing_parks_and_is_replayed_when_it_does(values: S
 
 
 @MARIADB
-def test_a_lost_right_parks_until_it_is_given_again(values: Settings, mariadb: MariaDB) -> None:
+def test_a_lost_right_makes_dead_letters_until_it_is_granted_again(values: Settings, mariadb: MariaDB) -> None:
     schema = values.database.name
     mariadb.execute("CREATE OR REPLACE USER writer", f"GRANT ALL ON {schema}.* TO writer")
     values = replace(values, database=replace(values.database, user="writer"))
@@ -228,7 +230,7 @@ def test_a_lost_right_parks_until_it_is_given_again(values: Settings, mariadb: M
 @pytest.mark.faults
 @pytest.mark.parametrize("values", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
-def test_while_the_database_is_gone_readings_are_parked_and_then_replayed(
+def test_while_the_database_is_gone_readings_become_dead_letters_and_are_then_replayed(
     values: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(connection, "IO_TIMEOUT_S", 1)
@@ -474,4 +476,4 @@ def test_a_database_that_comes_back_without_its_tables_gets_them_again(
         until(gateway.all_acknowledged)
         until(lambda: ("readings",) in mariadb.execute("SHOW TABLES", database=schema))
         rows = "SELECT counter FROM readings"
-        until(lambda: mariadb.execute(rows, database=schema) == [(2,)], what="the parked reading is replayed")
+        until(lambda: mariadb.execute(rows, database=schema) == [(2,)], what="the dead letter is replayed")

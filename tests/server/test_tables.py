@@ -26,7 +26,7 @@ REFERENCE_ROW = (
 )
 
 
-def test_a_database_of_the_reference_system_is_taken_over_with_its_rows(place: DatabaseSettings) -> None:
+def test_a_database_of_the_older_installation_is_taken_over_with_its_rows(place: DatabaseSettings) -> None:
     run_sql(place, REFERENCE_SQL["mysql" if place.host else "sqlite"], REFERENCE_ROW, REFERENCE_ROW)
 
     database = open_database(place, migrate=True)

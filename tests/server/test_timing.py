@@ -54,7 +54,7 @@ def test_names_of_gateways_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert offset_s("three") is None
 
 
-def test_a_reading_is_timed_from_its_sample_if_that_time_was_believed() -> None:
+def test_latency_counts_from_the_sample_if_the_clock_was_synchronised() -> None:
     clocks = Timing(STANDING)
     count, total = taken()
     sampled = a_reading(event_unix_ms=1000 * START_S - 2500, clock_synced=True)

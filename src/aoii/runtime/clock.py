@@ -48,7 +48,7 @@ def local_text(unix_ms: int) -> str:
 
 
 def day_fraction(unix_ms: int) -> float:
-    """Local time of day as a fraction 0..1, the `time_n` of the reference system."""
+    """Local time of day as a fraction 0..1, the `time_n` of the older installation."""
     at = datetime.fromtimestamp(unix_ms / 1000)  # noqa: DTZ006 - local on purpose
     return (at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6) / 86400
 

@@ -23,8 +23,8 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
     Args:
         text: The line without its end.
         arrived: Local time, becomes `created_at`.
-        is_first: The line is the first after the port was opened, so its beginning may be missing: `21.50` may have
-            become `1.50`. It counts only if its errors agree with its readings.
+        is_first: The first line after the port was opened may lack its beginning (`1.50` for `21.50`): it counts only
+            if its errors agree with its readings.
     """
     fields = [field.strip() for field in text.split(",")]
     if len(fields) not in FIELDS:
@@ -35,7 +35,6 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
         return None
     try:
         actual_t, actual_h, pred_t, pred_h, error_t, error_h = (_number(field) for field in measured)
-        sampled_ms = _whole(unix_ms, YEAR_9999_MS)
         row = EdgeLogRow(
             created_at=arrived,
             actual_temp=actual_t,
@@ -50,7 +49,7 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
             free_heap=_whole(free_heap, INT_MAX),
             total_heap=_whole(total_heap, INT_MAX),
             node=node,
-            event_time=None if sampled_ms is None else utc(sampled_ms),
+            event_time=_event_time(unix_ms),
         )
     except ValueError:
         return None
@@ -79,6 +78,12 @@ def _whole(text: str, high: int) -> int | None:
     if not 0 <= value <= high:
         raise ValueError
     return value
+
+
+def _event_time(text: str) -> datetime | None:
+    """Unix milliseconds as `event_time`; None for an empty field."""
+    unix_ms = _whole(text, YEAR_9999_MS)
+    return None if unix_ms is None else utc(unix_ms)
 
 
 def _agrees(actual: float, predicted: float, error: float) -> bool:

@@ -1,9 +1,9 @@
 """Everything that is read from the database: for the page, the export, the doctor and the demo. Writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from aoii.server.rows import Column, EdgeLogRow, NodeSummary, ReadingRow, Stats
 from aoii.server.tables import EDGE_LOG, READING_COLUMNS, READINGS
 
 TableName = Literal["readings", "edge_log"]
+R = TypeVar("R")
 
 PAGE_ROWS = 2000  # rows of one read of a stream; no transaction stays open between two reads
 
@@ -62,24 +63,23 @@ class Queries:
             sa.func.min(c.created_at).label("first_at"),
             sa.func.max(c.created_at).label("last_at"),
         )
-        with self._pool.transaction() as connection:
-            return Stats(**connection.execute(query).one()._mapping)
+        return self._rows(Stats, query)[0]
 
     def recent(self, limit: int, node: str | None = None) -> list[ReadingRow]:
         """The newest `limit` readings, of one node or of all, in the order of their insert."""
-        return self._readings(_newest(READINGS, sa.select(*READING_COLUMNS), limit, node))[::-1]
+        return self._rows(ReadingRow, _newest(READINGS, sa.select(*READING_COLUMNS), limit, node))[::-1]
 
     def readings_after(self, row_id: int, limit: int) -> list[ReadingRow]:
         """At most `limit` readings with an id above `row_id`, ascending."""
-        return self._readings(_after(READINGS, sa.select(*READING_COLUMNS), row_id, limit))
+        return self._rows(ReadingRow, _after(READINGS, sa.select(*READING_COLUMNS), row_id, limit))
 
     def edge_log_after(self, row_id: int, limit: int) -> list[EdgeLogRow]:
         """At most `limit` rows of the nodes' logs with an id above `row_id`, ascending."""
-        return self._edge_log(_after(EDGE_LOG, sa.select(EDGE_LOG), row_id, limit))
+        return self._rows(EdgeLogRow, _after(EDGE_LOG, sa.select(EDGE_LOG), row_id, limit))
 
     def recent_edge_log(self, limit: int, node: str | None = None) -> list[EdgeLogRow]:
         """The newest `limit` rows of the nodes' logs, of one node or of all, in the order of their insert."""
-        return self._edge_log(_newest(EDGE_LOG, sa.select(EDGE_LOG), limit, node))[::-1]
+        return self._rows(EdgeLogRow, _newest(EDGE_LOG, sa.select(EDGE_LOG), limit, node))[::-1]
 
     def nodes(self) -> list[NodeSummary]:
         """Every node with its number of readings and the gateway of its newest one, by name."""
@@ -100,8 +100,7 @@ class Queries:
             .join_from(per_node, READINGS, c.id == last.last_id)
             .order_by(c.node)
         )
-        with self._pool.transaction() as connection:
-            return [NodeSummary(**row._mapping) for row in connection.execute(query)]
+        return self._rows(NodeSummary, query)
 
     def export(
         self, *, node: str | None = None, start: datetime | None = None, end: datetime | None = None
@@ -159,23 +158,21 @@ class Queries:
                 .group_by(second // width_s)
                 .order_by(first)
             )
-            with self._pool.transaction() as connection:
-                columns = [Column(**row._mapping) for row in connection.execute(query)]
-            if columns:
+            if columns := self._rows(Column, query):
                 return [replace(one, first=axis.to_utc(one.first), last=axis.to_utc(one.last)) for one in columns]
         return []
 
     def readings_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[ReadingRow]:
         """The first `limit` readings of one node in a span, by time; node and times as for `columns`."""
         for axis in _time_axes("readings", node, start, end):
-            if rows := self._readings(axis.ordered(sa.select(*READING_COLUMNS), limit)):
+            if rows := self._rows(ReadingRow, axis.ordered(sa.select(*READING_COLUMNS), limit)):
                 return rows
         return []
 
     def edge_log_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[EdgeLogRow]:
         """The first `limit` rows of one node's log in a span, by time; node and times as for `columns`."""
         for axis in _time_axes("edge_log", node, start, end):
-            if rows := self._edge_log(axis.ordered(sa.select(EDGE_LOG), limit)):
+            if rows := self._rows(EdgeLogRow, axis.ordered(sa.select(EDGE_LOG), limit)):
                 return rows
         return []
 
@@ -197,13 +194,10 @@ class Queries:
                 return
             last_id = page[-1].id
 
-    def _readings(self, query: sa.Select[Any]) -> list[ReadingRow]:
+    def _rows(self, make: Callable[..., R], query: sa.Executable) -> list[R]:
+        """The rows of a query in one transaction; `make` gets each with its columns by name."""
         with self._pool.transaction() as connection:
-            return [ReadingRow(**row._mapping) for row in connection.execute(query)]
-
-    def _edge_log(self, query: sa.Select[Any]) -> list[EdgeLogRow]:
-        with self._pool.transaction() as connection:
-            return [EdgeLogRow(**row._mapping) for row in connection.execute(query)]
+            return [make(**row._mapping) for row in connection.execute(query)]
 
 
 def _newest(table: sa.Table, query: sa.Select[Any], limit: int, node: str | None) -> sa.Select[Any]:

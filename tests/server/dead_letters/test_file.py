@@ -7,23 +7,9 @@ from pathlib import Path
 import pytest
 
 from aoii.core.errors import UnavailableError
-from aoii.server.dead_letters.file import PAGE_BYTES
 from aoii.server.dead_letters.letters import open_letters
 from aoii.server.dead_letters.store import DeadLetters
-from server.samples import a_reading
-
-
-def damage(path: Path, marker: bytes) -> None:
-    """Overwrite the page that holds `marker`."""
-    content = bytearray(path.read_bytes())
-    page = content.index(marker) // PAGE_BYTES * PAGE_BYTES
-    content[page : page + PAGE_BYTES] = b"\xff" * PAGE_BYTES
-    path.write_bytes(content)
-
-
-def filled(path: Path, count: int = 200) -> None:
-    with contextlib.closing(DeadLetters(path, 4)) as letters:
-        letters.add([a_reading(number) for number in range(count)], "database_away", "")
+from server.samples import a_reading, damage, filled
 
 
 def test_a_file_that_is_no_database_is_kept_beside_a_new_one(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Whether the dead letters can be used: the metrics, and what is logged once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,6 @@ from aoii.runtime import metrics
 from aoii.server.dead_letters.health import DeadLetterHealth
 from aoii.server.dead_letters.store import DeadLetters
 from server.samples import a_reading, fill
-
-
-@pytest.fixture
-def letters(tmp_path: Path) -> Iterator[DeadLetters]:
-    letters = DeadLetters(tmp_path / "dead_letters.db", 1)
-    yield letters
-    letters.close()
 
 
 def test_the_metrics_count_letters_by_reason(letters: DeadLetters) -> None:

@@ -1,7 +1,6 @@
 """Letters of an open file: read, changed and removed."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,6 @@ import pytest
 from aoii.core.errors import UnavailableError
 from aoii.server.dead_letters.store import DeadLetters
 from server.samples import a_reading
-
-
-@pytest.fixture
-def letters(tmp_path: Path) -> Iterator[DeadLetters]:
-    letters = DeadLetters(tmp_path / "dead_letters.db", 1)
-    yield letters
-    letters.close()
 
 
 def test_letters_are_removed_and_changed_by_number(letters: DeadLetters) -> None:
@@ -39,7 +31,7 @@ def test_only_what_a_person_has_seen_is_dropped(letters: DeadLetters) -> None:
     assert [letter.counter for letter in letters.letters(9)] == [2]
 
 
-def test_a_lock_of_somebody_else_is_the_worlds_fault(letters: DeadLetters, tmp_path: Path) -> None:
+def test_while_another_process_holds_the_lock_the_letters_are_unavailable(letters: DeadLetters, tmp_path: Path) -> None:
     letters._connection.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(tmp_path / "dead_letters.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

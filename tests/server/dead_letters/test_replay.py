@@ -20,13 +20,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
-def letters(tmp_path: Path) -> Iterator[DeadLetters]:
-    letters = DeadLetters(tmp_path / "dead_letters.db", 1)
-    yield letters
-    letters.close()
-
-
 def test_what_is_stored_or_was_already_is_removed(database: Database, letters: DeadLetters) -> None:
     database.insert_reading(a_reading(1))
     letters.add([a_reading(1), a_reading(2)], "database_away", "")

@@ -4,7 +4,6 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +13,10 @@ from aoii.broker.messages import Identity, decode_message
 from aoii.core.errors import UnavailableError
 from aoii.server.dead_letters.file import PAGE_BYTES
 from aoii.server.dead_letters.store import DeadLetters, DeadLettersFull
-from server.samples import a_reading, fill
+from server.samples import a_reading, damage, fill, filled
 
 
-@pytest.fixture
-def letters(tmp_path: Path) -> Iterator[DeadLetters]:
-    letters = DeadLetters(tmp_path / "dead_letters.db", 1)
-    yield letters
-    letters.close()
-
-
-def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
+def test_an_added_reading_can_be_read_back(letters: DeadLetters) -> None:
     reading = a_reading(5, node="gw/ttyUSB0", transmission_delay_ms=12)
 
     letters.add([reading], "database_away", "connection refused")
@@ -36,7 +28,7 @@ def test_a_parked_reading_can_be_read_back(letters: DeadLetters) -> None:
     assert letter.first_unix_ms == letter.last_unix_ms > 1_600_000_000_000
 
 
-def test_parking_twice_makes_one_letter_with_the_latest_reason(letters: DeadLetters) -> None:
+def test_adding_twice_makes_one_letter_with_the_latest_reason(letters: DeadLetters) -> None:
     letters.add([a_reading(1), a_reading(2)], "database_away", "away")
 
     letters.add([a_reading(1)], "bad_row", "too hot")
@@ -119,10 +111,10 @@ def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: D
         letters.add_unreadable([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
 
 
-def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
+def test_what_was_added_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "dead_letters.db"
     script = (
-        "import os, pathlib, sys; from server.samples import a_reading; "
+        "import os, pathlib, sys; from server.samples import a_reading, damage, filled; "
         "from aoii.server.dead_letters.store import DeadLetters; "
         "DeadLetters(pathlib.Path(sys.argv[1]), 1).add([a_reading(9)], 'database_away', ''); os.kill(os.getpid(), 9)"
     )
@@ -133,19 +125,6 @@ def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
     assert ended.returncode == -9
 
     assert list(DeadLetters(path, 1).identities()) == [Identity("7", 1, 9)]
-
-
-def damage(path: Path, marker: bytes) -> None:
-    """Overwrite the page that holds `marker`."""
-    content = bytearray(path.read_bytes())
-    page = content.index(marker) // PAGE_BYTES * PAGE_BYTES
-    content[page : page + PAGE_BYTES] = b"\xff" * PAGE_BYTES
-    path.write_bytes(content)
-
-
-def filled(path: Path, count: int = 200) -> None:
-    with contextlib.closing(DeadLetters(path, 4)) as letters:
-        letters.add([a_reading(number) for number in range(count)], "database_away", "")
 
 
 def test_damage_that_appears_while_running_is_healed_without_a_restart(tmp_path: Path) -> None:

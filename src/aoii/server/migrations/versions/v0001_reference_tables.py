@@ -1,4 +1,4 @@
-"""The tables of the reference system, as it made them."""
+"""The tables of the older installation, as it made them."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Identity and event time beside every reading; all of it NULL in rows of the reference system."""
+"""Identity and event time beside every reading; all of it NULL in rows of the older installation."""
 
 import sqlalchemy as sa
 
