@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aoii.core.errors import InputError
+from aoii.core.errors import AoiiError, InputError, UnavailableError
 from aoii.security import tls
 from aoii.settings import Mqtt
 
@@ -137,8 +137,8 @@ class Client:
         self._early: dict[int, int] = {}  # reasons of publishes that ended before `publish` knew the message id
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
-        self.trouble = ""  # why the last attempt to connect failed, for doctor
-        self.refusal: str | None = None  # why the broker answers and we are not ready, for doctor and health
+        self.trouble: AoiiError | None = None  # why the last attempt to connect failed, for doctor
+        self.refusal: AoiiError | None = None  # why the broker answers and we are not ready, for doctor and health
         self.certificate_expires: datetime | None = None  # of the broker's certificate at the last connect
 
     @property
@@ -249,11 +249,11 @@ class Client:
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
                 self._last_progress_s = time.monotonic()
         except InputError as error:
-            self._refused("tls", str(error))
+            self._refused("tls", error)
         except (ConnectionResetError, ssl.SSLEOFError):
             self._hung_up()
         except (OSError, ValueError) as error:
-            self.trouble = str(error)
+            self.trouble = UnavailableError(str(error))
             if not self._is_tls_failure(str(error)):
                 log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
@@ -277,16 +277,16 @@ class Client:
 
     # Reports of a connection, in the network thread.
 
-    def _refused(self, kind: Refusal, reason: str) -> None:
-        if self.refusal != reason:
-            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": reason})
-        self.refusal = reason
+    def _refused(self, kind: Refusal, refusal: AoiiError) -> None:
+        if str(self.refusal) != str(refusal):
+            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": str(refusal)})
+        self.refusal = refusal
         self._on_refusal(kind)
 
     def _is_tls_failure(self, words: str) -> bool:
         """Whether the text of the library's error is about TLS; if so, report a refusal."""
         peer = f"{self._mqtt.host}:{self._mqtt.port}"
-        meaning = None if self._mqtt.tls is None else tls.explained(words, peer, self._mqtt.tls)
+        meaning = None if self._mqtt.tls is None else tls.explain(words, peer, self._mqtt.tls)
         if meaning is not None:
             self._refused("tls", meaning)
         return meaning is not None
@@ -296,9 +296,9 @@ class Client:
         remedy = (
             "make sure that this port speaks TLS" if self._mqtt.tls else "if this is its port for TLS, set MQTT_TLS_CA"
         )
-        trouble = f"the broker closes the connection without an answer; {remedy}"
-        if self.trouble != trouble and not self._stopping.is_set():
-            log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": trouble})
+        trouble = UnavailableError("the broker closes the connection without an answer", remedy)
+        if str(self.trouble) != str(trouble) and not self._stopping.is_set():
+            log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": str(trouble)})
         self.trouble = trouble
 
     def _connected(self, library: paho.Client) -> None:
@@ -370,7 +370,7 @@ class _Connection:
     ) -> None:
         self._is_answered = True
         if reason.is_failure:
-            self._refuse("login", f"the broker refused the connection: {reason}")
+            self._refuse("login", UnavailableError(f"the broker refused the connection: {reason}"))
             return
         self._owner._connected(library)
         wanted = self._owner._subscriptions
@@ -390,7 +390,8 @@ class _Connection:
         ]
         if short:
             topics = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
-            self._refuse("subscription", f"the broker did not grant {topics}; check its ACL and max_qos")
+            refusal = UnavailableError(f"the broker did not grant {topics}", "check its ACL and max_qos")
+            self._refuse("subscription", refusal)
             return
         self._ready()
 
@@ -398,9 +399,9 @@ class _Connection:
         self.was_ready = True
         self._owner._granted()
 
-    def _refuse(self, kind: Refusal, reason: str) -> None:
-        self._owner._refused(kind, reason)
-        self._reason = reason
+    def _refuse(self, kind: Refusal, refusal: AoiiError) -> None:
+        self._owner._refused(kind, refusal)
+        self._reason = str(refusal)
         self._library.disconnect()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:

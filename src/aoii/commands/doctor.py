@@ -16,7 +16,7 @@ from aoii import settings
 from aoii.broker.client import Client
 from aoii.commands import doctor_stations
 from aoii.commands.doctor_stations import Finding
-from aoii.core.errors import AoiiError, SettingsError
+from aoii.core.errors import AoiiError, SettingsError, UnavailableError
 from aoii.gateway.legacy import weights
 from aoii.runtime import health_limits
 from aoii.security import node_keys, tls
@@ -133,14 +133,12 @@ def _broker(values: Settings) -> Iterator[Finding]:
             if client.certificate_expires is not None:
                 yield _certificate(f"the broker's, of {where}", client.certificate_expires)
         elif client.refusal is not None:
-            state, _, remedy = client.refusal.partition("; ")
-            remedy = remedy or "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
-            yield Finding("broker", state, remedy)
+            remedy = client.refusal.remedy or "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
+            yield Finding("broker", client.refusal.problem, remedy)
         else:
-            trouble = client.trouble or f"no answer within {BROKER_WAIT_S:g} s"
-            state, _, remedy = trouble.partition("; ")
-            remedy = remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
-            yield Finding("broker", f"{where}: {state}", remedy)
+            trouble = client.trouble or UnavailableError(f"no answer within {BROKER_WAIT_S:g} s")
+            remedy = trouble.remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
+            yield Finding("broker", f"{where}: {trouble.problem}", remedy)
     finally:
         client.stop()
 

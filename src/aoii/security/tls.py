@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aoii.core.errors import InputError
+from aoii.core.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -33,7 +33,7 @@ class Tls:
     name: str
 
 
-# Messages of OpenSSL 1.1 to 3.5 and their meaning. An *alert* comes from the peer; the rest is our own verification.
+# Messages of OpenSSL 1.1 to 3.5, each with problem and remedy. An *alert* comes from the peer, the rest from us.
 _MEANINGS = (
     ("alert certificate expired", "{peer} says that our certificate has expired; renew {name}_CERT and {name}_KEY"),
     ("alert unknown ca", "{peer} does not know the CA of our certificate; use a {name}_CERT from the peer's own CA"),
@@ -66,7 +66,7 @@ def context(tls: Tls) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except (ssl.SSLError, OSError) as error:
-        raise InputError(f"{tls.name}_CA: {tls.ca} has no certificate ({_reason(error)}); give a PEM file") from error
+        raise InputError(f"{tls.name}_CA: {tls.ca} has no certificate ({_reason(error)})", "give a PEM file") from error
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert is not None and tls.key is not None:
         load_pair(made, tls.cert, tls.key, f"{tls.name}_CERT")
@@ -83,12 +83,12 @@ def load_pair(into: ssl.SSLContext, cert: Path, key: Path, name: str) -> None:
         into.load_cert_chain(cert, key, password="")  # a key with a password is an error, not a prompt
     except (ssl.SSLError, OSError, ValueError) as error:
         raise InputError(
-            f"{name}: {cert} and {key} are not a certificate and its key ({_reason(error)}); give two PEM files that "
-            "belong together, the key without a password"
+            f"{name}: {cert} and {key} are not a certificate and its key ({_reason(error)})",
+            "give two PEM files that belong together, the key without a password",
         ) from error
 
 
-def explained(words: str, peer: str, tls: Tls) -> str | None:
+def explain(words: str, peer: str, tls: Tls) -> UnavailableError | None:
     """What a failed TLS handshake means and what to do; None when the error has another cause.
 
     Args:
@@ -98,7 +98,9 @@ def explained(words: str, peer: str, tls: Tls) -> str | None:
     """
     for part, meaning in _MEANINGS:
         if part.lower() in words.lower():
-            return meaning.format(peer=peer, name=tls.name, words=words)
+            return UnavailableError(
+                *(half.format(peer=peer, name=tls.name, words=words) for half in meaning.split("; "))
+            )
     return None
 
 
@@ -138,7 +140,7 @@ def _read(cert: Path) -> "x509.Certificate":
     try:
         return x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{cert}: has no certificate that can be read ({_reason(error)}); give a PEM file") from error
+        raise InputError(f"{cert}: has no readable certificate ({_reason(error)})", "give a PEM file") from error
 
 
 def _reason(error: Exception) -> str:

@@ -185,8 +185,10 @@ class Live:
 
     def delivery(self) -> pipeline_health.PipelineHealth:
         """The way of a reading, hop by hop."""
-        trouble = self._broker.refusal or self._broker.trouble or None
-        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        trouble = self._broker.refusal or self._broker.trouble
+        own = pipeline_health.OwnView(
+            self.database_away, self.broker_up, None if self.broker_up or trouble is None else str(trouble)
+        )
         return pipeline_health.assess(self._stations.reports(), own)
 
     def _new_fleet(self) -> Fleet:
