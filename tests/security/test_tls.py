@@ -46,7 +46,7 @@ def test_a_failed_handshake_has_a_problem_and_a_remedy(words: str, problem: str,
 
 
 def test_every_meaning_has_one_problem_and_one_remedy_without_placeholders() -> None:
-    for part, _ in tls._MEANINGS:
+    for part, _, _ in tls._MEANINGS:
         found = tls.explain(part, PEER, Tls(None, None, None, "X"))
 
         assert found is not None

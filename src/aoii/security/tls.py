@@ -35,25 +35,25 @@ class Tls:
 
 # Messages of OpenSSL 1.1 to 3.5, each with problem and remedy. An *alert* comes from the peer, the rest from us.
 _MEANINGS = (
-    ("alert certificate expired", "{peer} says that our certificate has expired; renew {name}_CERT and {name}_KEY"),
-    ("alert unknown ca", "{peer} does not know the CA of our certificate; use a {name}_CERT from the peer's own CA"),
-    ("alert bad certificate", "{peer} refuses our certificate; use a {name}_CERT from the peer's own CA"),
-    ("certificate required", "{peer} requires a certificate from us; set {name}_CERT and {name}_KEY"),
-    ("alert certificate", "{peer} refuses our certificate; use a {name}_CERT from the peer's own CA"),
-    ("alert unsupported certificate", "{peer} refuses our certificate; use a client certificate as {name}_CERT"),
-    ("alert handshake failure", "{peer} ended the TLS handshake; it may require {name}_CERT and {name}_KEY"),
-    ("alert protocol version", "{peer} does not support TLS 1.2 or newer; update it"),
-    ("unsupported protocol", "{peer} does not support TLS 1.2 or newer; update it"),
-    ("certificate has expired", "the certificate of {peer} has expired; renew it there"),
-    ("not yet valid", "the certificate of {peer} is not valid yet; compare the clocks of both machines"),
-    ("mismatch, certificate", "the certificate of {peer} is for another name; use a name that is in it, or renew it"),
-    ("unable to get", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
-    ("self-signed", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
-    ("self signed", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
-    ("certificate verify failed", "the certificate of {peer} is not valid ({words}); check {name}_CA"),
-    ("SSL is required", "{peer} does not speak TLS; switch TLS on there, or remove {name}_CA"),
-    ("wrong version number", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
-    ("record layer failure", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
+    ("alert certificate expired", "{peer} says that our certificate has expired", "renew {name}_CERT and {name}_KEY"),
+    ("alert unknown ca", "{peer} does not know the CA of our certificate", "use a {name}_CERT from the peer's own CA"),
+    ("alert bad certificate", "{peer} refuses our certificate", "use a {name}_CERT from the peer's own CA"),
+    ("certificate required", "{peer} requires a certificate from us", "set {name}_CERT and {name}_KEY"),
+    ("alert certificate", "{peer} refuses our certificate", "use a {name}_CERT from the peer's own CA"),
+    ("alert unsupported certificate", "{peer} refuses our certificate", "use a client certificate as {name}_CERT"),
+    ("alert handshake failure", "{peer} ended the TLS handshake", "it may require {name}_CERT and {name}_KEY"),
+    ("alert protocol version", "{peer} does not support TLS 1.2 or newer", "update it"),
+    ("unsupported protocol", "{peer} does not support TLS 1.2 or newer", "update it"),
+    ("certificate has expired", "the certificate of {peer} has expired", "renew it there"),
+    ("not yet valid", "the certificate of {peer} is not valid yet", "compare the clocks of both machines"),
+    ("mismatch, certificate", "the certificate of {peer} is for another name", "use a name that is in it, or renew it"),
+    ("unable to get", "the certificate of {peer} comes from an unknown CA", "set {name}_CA to its certificate"),
+    ("self-signed", "the certificate of {peer} comes from an unknown CA", "set {name}_CA to its certificate"),
+    ("self signed", "the certificate of {peer} comes from an unknown CA", "set {name}_CA to its certificate"),
+    ("certificate verify failed", "the certificate of {peer} is not valid ({words})", "check {name}_CA"),
+    ("SSL is required", "{peer} does not speak TLS", "switch TLS on there, or remove {name}_CA"),
+    ("wrong version number", "{peer} does not speak TLS on that port", "correct the port, or remove {name}_CA"),
+    ("record layer failure", "{peer} does not speak TLS on that port", "correct the port, or remove {name}_CA"),
 )
 
 
@@ -96,11 +96,9 @@ def explain(words: str, peer: str, tls: Tls) -> UnavailableError | None:
         peer: The host and port of the peer.
         tls: The settings in force.
     """
-    for part, meaning in _MEANINGS:
+    for part, problem, remedy in _MEANINGS:
         if part.lower() in words.lower():
-            return UnavailableError(
-                *(half.format(peer=peer, name=tls.name, words=words) for half in meaning.split("; "))
-            )
+            return UnavailableError(problem.format(peer=peer, words=words), remedy.format(name=tls.name))
     return None
 
 
