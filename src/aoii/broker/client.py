@@ -389,9 +389,8 @@ class _Connection:
             item for item, reason in zip(wanted, reasons, strict=False) if reason.is_failure or reason.value < item.qos
         ]
         if short:
-            topics = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
-            refusal = UnavailableError(f"the broker did not grant {topics}", "check its ACL and max_qos")
-            self._refuse("subscription", refusal)
+            names = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
+            self._refuse("subscription", UnavailableError(f"the broker did not grant {names}", "check ACL and max_qos"))
             return
         self._ready()
 
