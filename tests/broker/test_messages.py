@@ -134,7 +134,7 @@ def test_any_bytes_are_a_message_or_a_peer_error(payload: bytes) -> None:
             assert error.reason in REASONS  # noqa: PT017 - either outcome is right
 
 
-def test_the_digest_is_of_what_the_node_said_and_not_of_who_heard_it() -> None:
+def test_the_digest_is_of_the_nodes_content_and_not_of_the_gateway() -> None:
     reading = messages.decode_message(json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 5}).encode())
     other = messages.decode_message(
         json.dumps(

@@ -33,7 +33,7 @@ class Station:
     """A client, and what came of it."""
 
     client: Client
-    heard: "queue.Queue[Message]" = field(default_factory=queue.Queue)
+    received: "queue.Queue[Message]" = field(default_factory=queue.Queue)
     ended: "queue.Queue[Published]" = field(default_factory=queue.Queue)
     refusals: list[Refusal] = field(default_factory=list)
 
@@ -52,14 +52,14 @@ def connect() -> Iterator[Connect]:
     started: list[Client] = []
 
     def connect(mqtt: Mqtt, *topics: str, ready: bool = True) -> Station:
-        heard: queue.Queue[Message] = queue.Queue()
+        received: queue.Queue[Message] = queue.Queue()
         ended: queue.Queue[Published] = queue.Queue()
         refusals: list[Refusal] = []
         client = Client(
             mqtt,
             f"test-{len(started)}",
             subscriptions=[Subscription(topic, 1) for topic in topics],
-            on_message=heard.put,
+            on_message=received.put,
             on_published=ended.put,
             on_refusal=refusals.append,
         )
@@ -67,7 +67,7 @@ def connect() -> Iterator[Connect]:
         client.start()
         if ready:
             assert client.wait_ready(20), (client.refusal, client.trouble)
-        return Station(client, heard, ended, refusals)
+        return Station(client, received, ended, refusals)
 
     yield connect
     for client in started:
@@ -93,9 +93,9 @@ def test_a_reading_and_its_commit_acknowledgement_pass_between_certificates(
     gateway = connect(broker.reached_by("gateway", host="localhost"), ack_topic("gateway"))
 
     assert gateway.publish(READINGS_TOPIC, b"reading") == 0
-    assert server.heard.get(timeout=15).payload == b"reading"
+    assert server.received.get(timeout=15).payload == b"reading"
     assert server.publish(ack_topic("gateway"), b"stored") == 0
-    assert gateway.heard.get(timeout=15).payload == b"stored"
+    assert gateway.received.get(timeout=15).payload == b"stored"
 
 
 def test_the_same_passes_with_passwords(broker: SecureBroker, connect: Connect) -> None:
@@ -103,23 +103,23 @@ def test_the_same_passes_with_passwords(broker: SecureBroker, connect: Connect) 
     gateway = connect(broker.reached_with_password("gateway"), ack_topic("gateway"))
 
     assert gateway.publish(READINGS_TOPIC, b"reading") == 0
-    assert server.heard.get(timeout=15).payload == b"reading"
+    assert server.received.get(timeout=15).payload == b"reading"
     assert server.publish(ack_topic("gateway"), b"stored") == 0
-    assert gateway.heard.get(timeout=15).payload == b"stored"
+    assert gateway.received.get(timeout=15).payload == b"stored"
 
 
 @pytest.mark.parametrize("user", ["web", "csv"])
-def test_readers_hear_readings(broker: SecureBroker, connect: Connect, user: str) -> None:
+def test_readers_get_readings(broker: SecureBroker, connect: Connect, user: str) -> None:
     reader = connect(broker.reached_by(user), READINGS_TOPIC)
 
     assert connect(broker.reached_by("gateway")).publish(READINGS_TOPIC, user.encode()) == 0
-    assert reader.heard.get(timeout=15).payload == user.encode()
+    assert reader.received.get(timeout=15).payload == user.encode()
 
 
-def test_the_server_hears_how_the_broker_is(broker: SecureBroker, connect: Connect) -> None:
+def test_the_server_gets_the_state_of_the_broker(broker: SecureBroker, connect: Connect) -> None:
     server = connect(broker.reached_by("server"), "$SYS/broker/version")
 
-    assert server.heard.get(timeout=15).payload.startswith(b"mosquitto")
+    assert server.received.get(timeout=15).payload.startswith(b"mosquitto")
 
 
 def test_the_connection_knows_when_the_brokers_certificate_ends(broker: SecureBroker, connect: Connect) -> None:
@@ -170,34 +170,34 @@ def test_nothing_is_delivered_of_a_topic_that_is_forbidden(
     broker: SecureBroker, connect: Connect, user: str, wanted: str
 ) -> None:
     # Mosquitto grants any subscription and asks its ACL at each delivery: what counts is that nothing comes. That the
-    # forbidden message was there to be delivered is shown by the ones who may hear it.
+    # forbidden message was there to be delivered is shown by those who may read it.
     curious = connect(broker.reached_by(user), wanted)
     server = connect(broker.reached_by("server"), READINGS_TOPIC)
     gateway = connect(broker.reached_by("gateway"), ack_topic("gateway"))
 
     assert gateway.publish(READINGS_TOPIC, b"secret") == 0
     assert server.publish(ack_topic("gateway"), b"secret") == 0
-    assert server.publish(ack_topic("other"), b"secret") in (0, 16)  # 16: nobody may hear it
-    assert server.heard.get(timeout=15).payload == gateway.heard.get(timeout=15).payload == b"secret"
-    # What a user may hear overtakes nothing: once its own acknowledgement came, a forbidden message would have, too.
+    assert server.publish(ack_topic("other"), b"secret") in (0, 16)  # 16: without a subscriber
+    assert server.received.get(timeout=15).payload == gateway.received.get(timeout=15).payload == b"secret"
+    # What a user may read overtakes nothing: once its own acknowledgement came, a forbidden message would have, too.
     assert server.publish(ack_topic(user), b"own") in (0, 16)
     marker = connect(broker.reached_by("server"), "$SYS/broker/version")
-    assert marker.heard.get(timeout=15)
+    assert marker.received.get(timeout=15)
 
     allowed = {(ack_topic(user), b"own"), (READINGS_TOPIC, b"secret")} if user != "gateway" else {
         (ack_topic("gateway"), b"secret"), (ack_topic("gateway"), b"own")
     }  # fmt: skip
-    told = [(message.topic, message.payload) for message in list(curious.heard.queue)]
-    assert [one for one in told if one not in allowed] == []
+    delivered = [(message.topic, message.payload) for message in list(curious.received.queue)]
+    assert [one for one in delivered if one not in allowed] == []
 
 
 def test_what_a_server_missed_waits_for_it_also_over_a_restart_of_the_broker(tmp_path: Path, connect: Connect) -> None:
-    heard: queue.Queue[Message] = queue.Queue()
+    received: queue.Queue[Message] = queue.Queue()
 
     def serve(broker: SecureBroker) -> Client:
         client = Client(
             broker.reached_by("server"), "durable", subscriptions=[Subscription(READINGS_TOPIC, 1)],
-            on_message=heard.put, session_expiry_s=3600,
+            on_message=received.put, session_expiry_s=3600,
         )  # fmt: skip
         client.start()
         assert client.wait_ready(30)
@@ -216,7 +216,7 @@ def test_what_a_server_missed_waits_for_it_also_over_a_restart_of_the_broker(tmp
 
         server = serve(broker)
 
-        assert [heard.get(timeout=30).payload for _ in range(1500)] == [b"%d" % number for number in range(1500)]
+        assert [received.get(timeout=30).payload for _ in range(1500)] == [b"%d" % number for number in range(1500)]
         server.stop()
 
 
@@ -266,12 +266,10 @@ def test_plain_tcp_on_the_port_of_tls_gets_no_word(broker: SecureBroker, connect
     assert not station.client.is_ready
 
 
-# --- whom we do not believe -------------------------------------------------------------------------------------------
+# --- brokers that we reject -----------------------------------------------------------------------------------------
 
 
-def test_a_broker_of_an_unknown_authority_is_not_believed(
-    broker: SecureBroker, connect: Connect, tmp_path: Path
-) -> None:
+def test_a_broker_of_an_unknown_authority_is_rejected(broker: SecureBroker, connect: Connect, tmp_path: Path) -> None:
     other = authority.make_authority(tmp_path).certificate
 
     station = connect(broker.reached_by("gateway", authority=other), ready=False)
@@ -285,7 +283,7 @@ def test_the_authorities_that_a_machine_trusts_do_not_vouch_for_ours(broker: Sec
     refused(connect(mqtt, ready=False), "tls", "unknown CA")
 
 
-def test_an_expired_broker_is_not_believed(tmp_path: Path, connect: Connect) -> None:
+def test_an_expired_broker_is_rejected(tmp_path: Path, connect: Connect) -> None:
     server = without_certificate(SecureBroker(tmp_path / "broker"))
     expired(server.certs, "broker", "127.0.0.1")
 
@@ -293,7 +291,7 @@ def test_an_expired_broker_is_not_believed(tmp_path: Path, connect: Connect) -> 
         refused(connect(server.reached_by("gateway"), ready=False), "tls", "has expired", "renew it there")
 
 
-def test_a_broker_whose_certificate_begins_tomorrow_is_not_believed(tmp_path: Path, connect: Connect) -> None:
+def test_a_broker_whose_certificate_begins_tomorrow_is_rejected(tmp_path: Path, connect: Connect) -> None:
     server = without_certificate(SecureBroker(tmp_path / "broker"))
     authority.make_server(server.certs, "broker", ["127.0.0.1"], now=datetime.now(UTC) + timedelta(days=2))
 
@@ -329,7 +327,7 @@ def test_a_user_that_is_struck_from_the_acl_writes_no_more_after_a_reload(tmp_pa
         until(lambda: gateway.publish(READINGS_TOPIC) == NOT_AUTHORIZED, what="a refusal")
 
 
-def test_a_broker_under_another_name_is_not_believed(tmp_path: Path, connect: Connect) -> None:
+def test_a_broker_under_another_name_is_rejected(tmp_path: Path, connect: Connect) -> None:
     server = without_certificate(SecureBroker(tmp_path / "broker"))
     authority.make_server(server.certs, "broker", ["elsewhere.example", "10.0.0.5"])
 
@@ -344,7 +342,7 @@ def without_certificate(server: SecureBroker) -> SecureBroker:
     return server
 
 
-def test_a_broker_without_tls_is_not_believed(mosquitto: Mosquitto, broker: SecureBroker, connect: Connect) -> None:
+def test_a_broker_without_tls_is_rejected(mosquitto: Mosquitto, broker: SecureBroker, connect: Connect) -> None:
     mqtt = replace(broker.reached_by("gateway"), port=mosquitto.port)
 
     station = connect(mqtt, ready=False)
@@ -370,7 +368,7 @@ def test_nothing_older_than_tls_1_2_is_spoken(broker: SecureBroker) -> None:
     ("part", "words"),
     [("ca", "MQTT_TLS_CA"), ("cert", "not a certificate and its key"), ("key", "not a certificate and its key")],
 )
-def test_a_file_that_is_no_certificate_is_said_before_anything_is_started(
+def test_a_file_that_is_not_a_certificate_is_reported_before_anything_is_started(
     broker: SecureBroker, tmp_path: Path, part: str, words: str
 ) -> None:
     (tmp_path / "file").write_text("nothing\n")
@@ -381,7 +379,7 @@ def test_a_file_that_is_no_certificate_is_said_before_anything_is_started(
         Client(replace(reached, tls=Tls(**vars(reached.tls) | {part: tmp_path / "file"})), "test")
 
 
-def test_the_key_of_another_certificate_is_said_before_anything_is_started(broker: SecureBroker) -> None:
+def test_the_key_of_another_certificate_is_reported_before_anything_is_started(broker: SecureBroker) -> None:
     reached = broker.reached_by("gateway")
     assert reached.tls is not None
     crossed = replace(reached.tls, key=broker.certs / "server.key")

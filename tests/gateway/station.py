@@ -61,7 +61,7 @@ def running(values: settings.Settings) -> Iterator[Gateway]:
 
 
 class Listener:
-    """What one gateway says at the broker, and the server's part: commit acknowledgements."""
+    """The messages of one gateway at the broker, and the server's part: commit acknowledgements."""
 
     def __init__(self, values: settings.Settings) -> None:
         self._gateway_id = values.gateway.gateway_id
@@ -91,14 +91,14 @@ class Listener:
 
     def commit(self, *messages: dict[str, Any], status: AckStatus = "stored") -> None:
         """Say that the database has these."""
-        self.tell(
+        self.acknowledge(
             *(
                 Committed(Identity(message["node"], message["epoch"], message["counter"]), status)
                 for message in messages
             )
         )
 
-    def tell(self, *items: Committed) -> None:
+    def acknowledge(self, *items: Committed) -> None:
         """Send a commit acknowledgement."""
         assert self.client.publish(ack_topic(self._gateway_id), encode_commit_ack(list(items)), 1)
 
@@ -126,7 +126,7 @@ def read_until(far: int, end: bytes, timeout_s: float) -> bytes:
 
 
 def say(far: int, payload: str) -> None:
-    """What the old receiver prints when it heard `payload`."""
+    """Print what the old receiver prints for `payload`."""
     os.write(far, f"Received: {payload}\n".encode())
 
 
@@ -154,7 +154,7 @@ class OwnNode:
         return encode_uplink(Uplink(**(fields | others)), self.key)
 
     def transmit(self, data: bytes) -> None:
-        """Let the gateway's receiver hear it."""
+        """Send it to the gateway's receiver."""
         os.write(self.far, encode_heard(-90, 8, data))
 
     def ack(self, timeout_s: float = 30) -> Ack | None:

@@ -59,7 +59,7 @@ def test_every_minute_there_is_an_estimate_of_every_known_node_at_qos_0(
         assert all((one["at_qos"], one["actual_t"], one["error_t"]) == (0, None, None) for one in found)
 
 
-def test_a_node_that_was_taken_out_of_the_key_file_is_estimated_no_more(
+def test_a_node_that_is_not_in_the_key_file_any_more_gets_no_estimates(
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
     values = configured(

@@ -183,7 +183,7 @@ def test_after_a_restart_the_forecast_goes_on(
     assert 21.5 < rising[0] < rising[1] < rising[2] < 21.5 + 50 * 0.5
 
 
-def test_the_status_port_tells_what_is_missing(tmp_path: Path, mosquitto: Mosquitto, link: Path, name: str) -> None:
+def test_the_status_port_shows_what_is_missing(tmp_path: Path, mosquitto: Mosquitto, link: Path, name: str) -> None:
     port = free_port()
     values = configured(tmp_path / "data", mosquitto.port, name, link, GATEWAY_STATUS_PORT=str(port))
 

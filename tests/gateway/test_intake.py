@@ -38,7 +38,7 @@ def opened(values: Settings) -> Iterator[tuple[OutboxFile, Intake]]:
         yield store, Intake(values.gateway, values.clock, None, store, lambda _: None, lambda _: True)
 
 
-def hear(intake: Intake, temperature: float) -> Item | None:
+def accept(intake: Intake, temperature: float) -> Item | None:
     """Have the old node's reading committed."""
     ended: Future[LineResult] = Future()
 
@@ -62,22 +62,22 @@ def test_an_old_node_whose_state_was_damaged_never_reuses_an_identity(
     values: Settings, change: str, is_running: bool
 ) -> None:
     with opened(values) as (store, intake):
-        before = [hear(intake, 20.0), hear(intake, 20.5)]
+        before = [accept(intake, 20.0), accept(intake, 20.5)]
         if is_running:
             damage(values, change)
-            after = [hear(intake, 20.0), hear(intake, 30.0)]
+            after = [accept(intake, 20.0), accept(intake, 30.0)]
             lost = store.states_lost
     if not is_running:
         damage(values, change)
         with opened(values) as (store, intake):
-            after = [hear(intake, 20.0), hear(intake, 30.0)]
+            after = [accept(intake, 20.0), accept(intake, 30.0)]
             lost = store.states_lost
 
     identities = {item.identity for item in before + after if item is not None}
     assert len(identities) == 4
     assert lost == 1
     with opened(values) as (store, intake):
-        again = hear(intake, 20.0)
+        again = accept(intake, 20.0)
         assert again is not None
         assert again.identity not in identities
         assert store.states_lost == 0
@@ -85,7 +85,7 @@ def test_an_old_node_whose_state_was_damaged_never_reuses_an_identity(
 
 def test_a_request_that_fails_forgets_no_state(values: Settings) -> None:
     with opened(values) as (store, intake):
-        hear(intake, 20.0)
+        accept(intake, 20.0)
         epoch = store.submit(Transaction.old_epoch).result()
         damage(values, "state = x'00'")
 

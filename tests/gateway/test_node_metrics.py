@@ -70,7 +70,7 @@ def test_what_is_missing_is_bounded_in_number_and_in_time(node: NodeMetrics, mon
     assert missing() == 0
 
 
-def test_a_node_that_belongs_here_no_more_is_in_no_metric(node: NodeMetrics) -> None:
+def test_a_removed_node_is_in_no_metric(node: NodeMetrics) -> None:
     node.record_reading(reading(1))
     node.add_known(NODE, False, None)
 
@@ -93,7 +93,7 @@ def test_every_metric_with_a_label_for_the_node_goes_with_the_node() -> None:
     assert of_a_node == {next(iter(metric.describe())).name for metric in metrics.OF_A_NODE}
 
 
-def test_the_age_of_incorrect_information_is_bounded_from_below_by_what_was_heard(
+def test_the_age_of_incorrect_information_is_bounded_from_below_by_the_readings(
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
     clock = SteppedClock()
@@ -110,7 +110,7 @@ def test_the_age_of_incorrect_information_is_bounded_from_below_by_what_was_hear
     with running(values) as gateway:
         wait_connected(gateway)
         node.send(1, 1, 2150)
-        assert reports() == before[0], "what was right before the first reading nobody knows"
+        assert reports() == before[0], "before the first reading there is no estimate"
 
         clock.go_on(2000)
         node.send(2, 3, 2300, age_s=100)

@@ -38,19 +38,19 @@ def code_of(frame: Uplink) -> bytes:
     return repr(frame).encode()
 
 
-def hear(
+def accept(
     state: NodeState | None, frame: Uplink, when: Instant, wanted: NodeSettings = WANTED, code: bytes | None = None
 ) -> Accepted | Repeated | Rejected:
     return node_state.accept(state, frame, code or code_of(frame), EPOCH, wanted, when)
 
 
 def accepted(state: NodeState | None, frame: Uplink, when: Instant, wanted: NodeSettings = WANTED) -> Accepted:
-    decision = hear(state, frame, when, wanted)
+    decision = accept(state, frame, when, wanted)
     assert isinstance(decision, Accepted)
     return decision
 
 
-def test_the_first_frame_is_an_event_about_which_nothing_was_believed() -> None:
+def test_the_first_frame_is_an_event_without_an_estimate() -> None:
     decision = accepted(None, uplink(100, 5, age_s=2), at(10))
 
     event = decision.event
@@ -64,7 +64,7 @@ def test_the_first_frame_is_an_event_about_which_nothing_was_believed() -> None:
 def test_a_retransmission_gets_the_same_answer_and_changes_nothing() -> None:
     first = accepted(None, uplink(1, 1, generation=0), at(0))
 
-    again = hear(first.state, uplink(1, 1, generation=0), at(3))
+    again = accept(first.state, uplink(1, 1, generation=0), at(3))
 
     assert again == Repeated(first.answer)
 
@@ -72,7 +72,7 @@ def test_a_retransmission_gets_the_same_answer_and_changes_nothing() -> None:
 def test_another_content_under_an_accepted_frame_number_is_refused() -> None:
     first = accepted(None, uplink(1, 1), at(0))
 
-    decision = hear(first.state, uplink(1, 2, 2200), at(3))
+    decision = accept(first.state, uplink(1, 2, 2200), at(3))
 
     assert isinstance(decision, Rejected)
     assert decision.reason == "replay"
@@ -82,8 +82,8 @@ def test_frames_may_overtake_each_other_within_the_window_and_not_beyond() -> No
     state = accepted(None, uplink(100, 1), at(0)).state
     state = accepted(state, uplink(100 + REPLAY_WINDOW, 2), at(1)).state
 
-    assert isinstance(hear(state, uplink(101, 3), at(2)), Accepted)
-    late = hear(state, uplink(100, 1), at(2))
+    assert isinstance(accept(state, uplink(101, 3), at(2)), Accepted)
+    late = accept(state, uplink(100, 1), at(2))
     assert isinstance(late, Rejected)
     assert late.reason == "replay"
 
@@ -91,27 +91,27 @@ def test_frames_may_overtake_each_other_within_the_window_and_not_beyond() -> No
 @given(st.lists(st.integers(0, 80), max_size=60), st.randoms(use_true_random=False))
 def test_a_frame_is_an_event_at_most_once_in_whatever_order_it_comes(frames: list[int], chance: random.Random) -> None:
     state: NodeState | None = None
-    heard: set[int] = set()
+    seen: set[int] = set()
     for second, frame in enumerate(frames):
-        decision = hear(state, uplink(frame, frame), at(second))
+        decision = accept(state, uplink(frame, frame), at(second))
         if isinstance(decision, Accepted):
-            assert frame not in heard
-            heard.add(frame)
+            assert frame not in seen
+            seen.add(frame)
             state = (
                 node_state.decode_state(node_state.encode_state(decision.state))
                 if chance.random() < 0.5
                 else decision.state
             )
         elif isinstance(decision, Repeated):
-            assert frame in heard
+            assert frame in seen
         else:
-            assert frame <= max(heard) - REPLAY_WINDOW
+            assert frame <= max(seen) - REPLAY_WINDOW
     assert state is None or len(state.seen) <= REPLAY_WINDOW
 
 
 @pytest.mark.parametrize("epoch", [EPOCH - 1, EPOCH + 1])
 def test_a_frame_of_another_epoch_is_refused(epoch: int) -> None:
-    decision = hear(None, uplink(1, 1, epoch=epoch), at(0))
+    decision = accept(None, uplink(1, 1, epoch=epoch), at(0))
 
     assert isinstance(decision, Rejected)
     assert decision.reason == "epoch"
@@ -136,10 +136,10 @@ def test_a_reading_framed_again_is_acknowledged_and_is_no_second_event() -> None
     again = accepted(first.state, uplink(2, 1, age_s=30), at(30))
 
     assert again.event is None
-    assert isinstance(hear(again.state, uplink(2, 1, age_s=30), at(31)), Repeated)
+    assert isinstance(accept(again.state, uplink(2, 1, age_s=30), at(31)), Repeated)
 
 
-def test_the_same_counter_with_another_reading_is_not_swallowed() -> None:
+def test_the_same_counter_with_another_reading_is_an_event() -> None:
     first = accepted(None, uplink(1, 1), at(0))
 
     assert accepted(first.state, uplink(2, 1, 2300), at(30)).event is not None
@@ -163,7 +163,7 @@ def test_an_event_that_was_overtaken_leaves_the_newer_forecast_alone() -> None:
     assert node_state.estimate(state, at(1)) == (21.5, 40.0)
 
 
-def test_what_was_believed_is_the_trend_evaluated_at_the_samples_own_instant() -> None:
+def test_the_estimate_is_the_trend_evaluated_at_the_samples_own_instant() -> None:
     state = accepted(None, uplink(1, 1, trend=TREND), at(0)).state
 
     event = accepted(state, uplink(2, 2, 2300, HEARTBEAT, age_s=5), at(605)).event
@@ -174,7 +174,7 @@ def test_what_was_believed_is_the_trend_evaluated_at_the_samples_own_instant() -
     assert event.estimate == (expected[0] / 100, expected[1] / 100)
 
 
-def test_an_event_that_comes_late_is_compared_with_what_was_believed_then() -> None:
+def test_an_event_that_comes_late_is_compared_with_the_estimate_of_its_time() -> None:
     state = accepted(None, uplink(1, 1, 2000), at(0)).state
     state = accepted(state, uplink(2, 3, 2500), at(600)).state
 
@@ -184,7 +184,7 @@ def test_an_event_that_comes_late_is_compared_with_what_was_believed_then() -> N
     assert event.estimate == (20.0, 40.0)
 
 
-def test_an_event_tells_for_how_long_what_was_believed_was_held() -> None:
+def test_an_event_has_the_time_for_which_its_estimate_was_held() -> None:
     first = accepted(None, uplink(1, 1, 2000), at(0))
     second = accepted(first.state, uplink(2, 3, 2500, age_s=45), at(600))
     late = accepted(second.state, uplink(3, 2, 2200, BACKFILL, age_s=310), at(610))
@@ -192,10 +192,10 @@ def test_an_event_tells_for_how_long_what_was_believed_was_held() -> None:
 
     held = [decision.event and decision.event.held_ms for decision in (first, second, late, earlier)]
 
-    assert held == [None, 45_000, 300_000, None]  # of before the first forecast, and of what is forgotten, nobody knows
+    assert held == [None, 45_000, 300_000, None]  # unknown before the first forecast, and for forgotten ones
 
 
-def test_an_event_of_unknown_age_tells_nothing_about_the_past() -> None:
+def test_an_event_of_unknown_age_has_no_estimate() -> None:
     state = accepted(None, uplink(1, 1), at(0)).state
 
     event = accepted(state, uplink(2, 2, 2500, BACKFILL, age_s=AGE_LIMIT_S), at(2 * AGE_LIMIT_S)).event
@@ -213,7 +213,7 @@ def test_the_forecast_moves_on_by_whole_sampling_periods_of_elapsed_time(second:
     assert node_state.estimate(state, at(second)) == (temperature_c / 100, humidity_c / 100)
 
 
-def test_a_node_is_told_the_settings_until_its_frames_say_that_it_uses_them() -> None:
+def test_a_node_gets_the_settings_until_its_frames_show_that_it_uses_them() -> None:
     first = accepted(None, uplink(1, 1, generation=0), at(0), OTHER)
     second = accepted(first.state, uplink(2, 2, generation=0), at(60), OTHER)
     third = accepted(second.state, uplink(3, 3, generation=1), at(120), OTHER)
@@ -227,14 +227,14 @@ def test_changed_settings_are_a_new_generation_and_the_forecast_keeps_those_it_w
     state = accepted(state, uplink(2, 2, generation=1, trend=TREND), at(60), WANTED).state
 
     changed = accepted(state, uplink(3, 3, generation=1, trend=TREND), at(120), OTHER)
-    told = accepted(changed.state, uplink(4, 4, generation=2, trend=TREND), at(150), OTHER)
+    adopted = accepted(changed.state, uplink(4, 4, generation=2, trend=TREND), at(150), OTHER)
 
     assert (changed.answer.generation, changed.answer.settings) == (2, OTHER)
     assert changed.state.forecasts[0].forecast.settings == WANTED
-    assert told.state.forecasts[0].forecast.settings == OTHER
-    assert told.answer.settings is None
+    assert adopted.state.forecasts[0].forecast.settings == OTHER
+    assert adopted.answer.settings is None
     temperature_c, _ = estimate_pair(2150, 4000, TREND, OTHER.beta_t_c, OTHER.beta_h_c, 4)
-    estimated = node_state.estimate(told.state, at(150 + 4 * OTHER.period_s))
+    estimated = node_state.estimate(adopted.state, at(150 + 4 * OTHER.period_s))
     assert estimated is not None
     assert estimated[0] == temperature_c / 100
 
@@ -274,7 +274,7 @@ def test_a_state_of_an_earlier_version_is_read_with_the_defaults_of_the_settings
     state = accepted(None, uplink(1, 1, trend=TREND), at(0), OTHER).state
     fields = json.loads(node_state.encode_state(state))
     fields["settings"] = [one and one[:4] for one in fields["settings"]]
-    fields["beliefs"] = [[*belief[:4], belief[4][:4], *belief[5:]] for belief in fields["beliefs"]]
+    fields["beliefs"] = [[*held[:4], held[4][:4], *held[5:]] for held in fields["beliefs"]]
 
     loaded = node_state.decode_state(json.dumps(fields).encode())
 
@@ -284,7 +284,7 @@ def test_a_state_of_an_earlier_version_is_read_with_the_defaults_of_the_settings
     assert [one for one in loaded.settings if one is not None] == [meant]
 
 
-def test_after_a_restart_the_wall_clock_tells_how_old_the_forecast_is() -> None:
+def test_after_a_restart_the_wall_clock_gives_the_age_of_the_forecast() -> None:
     state = accepted(None, uplink(1, 1, trend=TREND, age_s=60), at(60)).state
     later = at(600, session=12, boot_s=555)
 
@@ -312,7 +312,7 @@ def test_a_forecast_of_unknown_age_counts_as_just_taken(kept: Instant, now: Inst
     assert node_state.estimate(state, now) == (temperature_c / 100, humidity_c / 100)
 
 
-def test_a_clock_that_is_not_believed_is_told_with_the_event_and_never_gives_a_time_before_1970() -> None:
+def test_an_unsynced_clock_is_marked_in_the_event_and_never_gives_a_time_before_1970() -> None:
     boot = Instant(5000, False, 5000, SESSION)
 
     event = accepted(None, uplink(1, 1, age_s=60), boot).event

@@ -57,7 +57,7 @@ def test_a_live_reading_goes_first_and_then_in_turn_with_the_backlog() -> None:
     assert seqs(outbox.take_due(0)) == [11, 1, 10, 2, 3]
 
 
-def test_no_more_than_the_window_is_in_flight_until_something_is_settled() -> None:
+def test_no_more_than_the_window_is_in_flight_until_something_is_acknowledged() -> None:
     outbox = online()
     outbox.add(item(1))
     assert len(outbox.take_due(0)) == 1

@@ -59,7 +59,7 @@ def test_a_bad_commit_acknowledgement_is_counted_and_empties_nothing(
     until(lambda: gateway._outbox_file.stats.events == 0)
 
 
-def test_an_acknowledgement_of_another_payload_is_counted_and_said_once_and_the_reading_stays(
+def test_an_acknowledgement_of_another_payload_is_counted_and_logged_once_and_the_reading_stays(
     gateway: Gateway, far: int, listener: Listener, values: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = Counts()
@@ -69,13 +69,13 @@ def test_an_acknowledgement_of_another_payload_is_counted_and_said_once_and_the_
     ((item,), *_) = gateway._outbox_file.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()
 
     for status in ("parked", "stored"):
-        listener.tell(Committed(who, status, payload_digest(b"forged")))
+        listener.acknowledge(Committed(who, status, payload_digest(b"forged")))
 
     until(lambda: counts.since("commit_acks_mismatched") == {"": 2})
     assert gateway._outbox_file.stats.events == 1
-    told = [record for record in caplog.records if "not ours" in record.message]
-    assert [(record.levelname, vars(record)["node"]) for record in told] == [("WARNING", str(NODE))]
-    listener.tell(Committed(who, "parked", payload_digest(item.payload)))
+    warnings = [record for record in caplog.records if "not ours" in record.message]
+    assert [(record.levelname, vars(record)["node"]) for record in warnings] == [("WARNING", str(NODE))]
+    listener.acknowledge(Committed(who, "parked", payload_digest(item.payload)))
     until(lambda: gateway._outbox_file.stats.events == 0)
 
 
@@ -122,7 +122,7 @@ def test_a_refused_publish_is_counted_and_tried_again(
             until(lambda: gateway._outbox_file.stats.events == 0)
 
 
-def test_a_backlog_that_cannot_be_read_is_counted_and_said_once_and_tried_again(
+def test_a_backlog_that_cannot_be_read_is_counted_and_logged_once_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, values: Settings, listener: Listener
 ) -> None:
     with contextlib.closing(OutboxFile(values.gateway.outbox_path, 1 << 24)) as store:

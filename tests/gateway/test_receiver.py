@@ -107,7 +107,7 @@ def test_an_old_node_that_asks_for_the_time_gets_it_and_there_is_no_reading(
     assert listener.silent_for(0.3)
 
 
-def test_without_weights_the_last_reading_was_believed(gateway: Gateway, far: int, listener: Listener) -> None:
+def test_without_weights_the_estimate_is_the_last_reading(gateway: Gateway, far: int, listener: Listener) -> None:
     for payload in ("21.50,40.00", "21.99,42.99", "22.49,42.00"):
         say(far, payload)
         assert reply(far) is not None
@@ -270,7 +270,7 @@ def test_a_retransmission_is_acknowledged_again_and_published_once(
         (OwnNode(0, epoch=EPOCH + 1), "epoch"),
     ],
 )
-def test_a_frame_that_is_not_believed_is_counted_and_gets_no_answer(
+def test_a_rejected_frame_is_counted_and_gets_no_answer(
     gateway: Gateway, far: int, listener: Listener, speaker: OwnNode, reason: str
 ) -> None:
     counts = Counts()
@@ -312,7 +312,7 @@ def test_a_flipped_bit_in_a_frame_is_never_a_reading(gateway: Gateway, far: int,
     assert sum(counts.since("gateway_rejected").values()) == len(range(0, 8 * len(good), 5))
 
 
-def test_a_node_is_told_the_gateways_settings_until_it_uses_them(
+def test_a_node_gets_the_gateways_settings_until_it_uses_them(
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
     values = configured(
@@ -321,17 +321,17 @@ def test_a_node_is_told_the_gateways_settings_until_it_uses_them(
     node = OwnNode(far)
     with running(values) as gateway:
         wait_connected(gateway)
-        told = node.send(1, 1, generation=0)
+        first = node.send(1, 1, generation=0)
     with running(values) as gateway:  # it does not forget
         wait_connected(gateway)
         again = node.send(2, 2, generation=0)
         used = node.send(3, 3, generation=1)
 
-    assert told.settings == again.settings == NodeSettings(20, 150, 30, 3600, 600, 1)
-    assert (told.generation, again.generation, used.generation, used.settings) == (1, 1, 1, None)
+    assert first.settings == again.settings == NodeSettings(20, 150, 30, 3600, 600, 1)
+    assert (first.generation, again.generation, used.generation, used.settings) == (1, 1, 1, None)
 
 
-def test_a_reading_that_contradicts_one_that_waits_is_counted_and_said_once(
+def test_a_reading_that_conflicts_with_one_in_the_outbox_is_counted_and_logged_once(
     values: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = Counts()

@@ -23,7 +23,7 @@ def rotate(values: Settings, far: int) -> OwnNode:
     return OwnNode(far, NODE, keys[NODE].epoch, keys[NODE].key)
 
 
-def test_a_rotated_node_is_believed_with_its_old_key_until_it_uses_the_new_one(values: Settings, far: int) -> None:
+def test_a_rotated_node_is_accepted_with_its_old_key_until_it_uses_the_new_one(values: Settings, far: int) -> None:
     counts = Counts()
     old = OwnNode(far, NODE, EPOCH, KEY)
     with running(values) as gateway:
@@ -31,9 +31,9 @@ def test_a_rotated_node_is_believed_with_its_old_key_until_it_uses_the_new_one(v
         old.send(1, 1)
         new = rotate(values, far)
 
-        old.send(2, 2)  # nobody has been to the cellar yet
+        old.send(2, 2)  # the node does not have the new key yet
         new.send(1, 1)
-        old.transmit(old.frame(3, 3))  # whoever found the old board
+        old.transmit(old.frame(3, 3))  # a board with the old key
 
         until(lambda: counts.since("gateway_rejected").get("epoch"), what="the old key's refusal")
         new.send(2, 2)
@@ -45,7 +45,7 @@ def test_a_rotated_node_is_believed_with_its_old_key_until_it_uses_the_new_one(v
         until(lambda: counts.since("gateway_rejected").get("epoch", 0) > before, what="the old key's refusal")
 
 
-def test_a_settled_or_retired_key_is_a_strangers(values: Settings, far: int) -> None:
+def test_after_the_rotation_is_finished_or_the_node_retired_its_key_is_unknown(values: Settings, far: int) -> None:
     counts = Counts()
     old = OwnNode(far, NODE, EPOCH, KEY)
     file = values.gateway.node_keys_file

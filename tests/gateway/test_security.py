@@ -32,7 +32,7 @@ def gateway_at(mqtt: Mqtt, folder: Path) -> Settings:
     return replace(configured(folder / "data", mqtt.port, "gateway", folder / "receiver"), mqtt=mqtt)
 
 
-def test_a_gateway_that_may_write_hears_of_the_commit_and_forgets(
+def test_a_gateway_that_may_write_gets_its_acknowledgement_and_forgets(
     broker: SecureBroker, tmp_path: Path, far: int
 ) -> None:
     values = gateway_at(broker.reached_by("gateway"), tmp_path)

@@ -68,7 +68,7 @@ def test_a_node_with_two_lines_is_refused(tmp_path: Path) -> None:
         node_keys.read_key_file(file)
 
 
-def test_a_missing_file_is_said_with_its_path(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absent: cannot be read"):
         node_keys.read_key_file(tmp_path / "absent")
 
@@ -140,7 +140,7 @@ def test_a_rotated_node_has_a_new_key_and_epoch_and_its_old_ones_beside_them(tmp
     assert node_keys.read_key_file(tmp_path / "keys") == after
 
 
-def test_a_node_is_not_rotated_twice_before_the_first_rotation_is_settled() -> None:
+def test_a_node_is_not_rotated_twice_before_the_first_rotation_is_finished() -> None:
     once = node_keys.rotate({7: NodeKey(1, bytes(16))}, 7)
 
     with pytest.raises(InputError, match="aoii keys finish-rotation 7"):
@@ -169,7 +169,7 @@ def test_a_node_out_of_range_gets_no_key(node: int, epoch: int) -> None:
         node_keys.add({}, node, epoch)
 
 
-def test_a_retired_node_has_no_key_and_a_stranger_cannot_be_changed() -> None:
+def test_a_retired_node_has_no_key_and_an_unknown_node_cannot_be_changed() -> None:
     keys = {7: NodeKey(1, bytes(16)), 8: NodeKey(1, bytes(16))}
 
     assert node_keys.retire(keys, 7) == {8: keys[8]}

@@ -277,16 +277,16 @@ class Client:
 
     # Reports of a connection, in the network thread.
 
-    def _refused(self, kind: Refusal, error: AoiiError) -> None:
-        if str(self.refusal) != str(error):
-            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": str(error)})
-        self.refusal = error
+    def _refused(self, kind: Refusal, refusal: AoiiError) -> None:
+        if str(self.refusal) != str(refusal):
+            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": str(refusal)})
+        self.refusal = refusal
         self._on_refusal(kind)
 
     def _is_tls_failure(self, words: str) -> bool:
         """Whether the text of the library's error is about TLS; if so, report a refusal."""
         peer = f"{self._mqtt.host}:{self._mqtt.port}"
-        meaning = None if self._mqtt.tls is None else tls.explained(words, peer, self._mqtt.tls)
+        meaning = None if self._mqtt.tls is None else tls.explain(words, peer, self._mqtt.tls)
         if meaning is not None:
             self._refused("tls", meaning)
         return meaning is not None
@@ -389,9 +389,8 @@ class _Connection:
             item for item, reason in zip(wanted, reasons, strict=False) if reason.is_failure or reason.value < item.qos
         ]
         if short:
-            topics = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
-            error = UnavailableError(f"the broker did not grant {topics}", "check its ACL and max_qos")
-            self._refuse("subscription", error)
+            names = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
+            self._refuse("subscription", UnavailableError(f"the broker did not grant {names}", "check ACL and max_qos"))
             return
         self._ready()
 
@@ -399,9 +398,9 @@ class _Connection:
         self.was_ready = True
         self._owner._granted()
 
-    def _refuse(self, kind: Refusal, error: AoiiError) -> None:
-        self._owner._refused(kind, error)
-        self._reason = str(error)
+    def _refuse(self, kind: Refusal, refusal: AoiiError) -> None:
+        self._owner._refused(kind, refusal)
+        self._reason = str(refusal)
         self._library.disconnect()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:

@@ -2,8 +2,8 @@
 
 A damaged file is never written to again. Check and recovery read it through connections that cannot write; closing any
 other connection would copy the write-ahead log into the file. Each station decides what to do with the rows
-(`outbox_file`, `dead_letters/file`). This file answers what is the same for all: whether a file is sound, which of its
-rows can be read, and how a new file takes its place even if the process is killed meanwhile.
+(`outbox_recovery`, `dead_letters/file`). This file answers what is the same for all: whether a file is sound, which of
+its rows can be read, and how a new file takes its place even if the process is killed meanwhile.
 """
 
 import collections

@@ -97,10 +97,10 @@ def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS,
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
             continue
         if not HOST.fullmatch(host):
-            raise InputError(f"{host} is not a host; give names such as broker.example and addresses such as 10.0.0.5")
+            raise InputError(f"{host} is not a host", "give names such as broker.example or addresses such as 10.0.0.5")
         names.append(x509.DNSName(host))
     if not names:
-        raise InputError(f"{name} has no host; give the names and addresses that clients use for it")
+        raise InputError(f"{name} has no host", "give the names and addresses that clients use for it")
     return _sign(folder, name, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(names), days, now)
 
 
@@ -122,7 +122,7 @@ def describe(file: Path) -> list[Description]:
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: has no certificate that can be read ({error}); give a PEM file") from error
+        raise InputError(f"{file}: has no readable certificate ({error})", "give a PEM file") from error
     return [_description(certificate) for certificate in found]
 
 
@@ -160,7 +160,7 @@ def _sign(
     now: datetime | None,
 ) -> Issued:
     if not NAME.fullmatch(name) or name == AUTHORITY:
-        raise InputError(f"{name!r} is not a valid name; use 1 to 64 letters, digits or any of . - _, but not `ca`")
+        raise InputError(f"{name!r} is not a valid name", "use 1 to 64 letters, digits or any of . - _, but not `ca`")
     authority, authority_key = _open_ca(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -212,15 +212,15 @@ def _open_ca(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey
     try:
         mode = key.stat().st_mode & 0o777
         if mode & 0o077:
-            raise InputError(f"{key}: other users may read the key of the CA (mode {mode:03o}); run chmod 600 {key}")
+            raise InputError(f"{key}: other users may read the key of the CA (mode {mode:03o})", f"run chmod 600 {key}")
         found = serialization.load_pem_private_key(key.read_bytes(), None)
         signer = x509.load_pem_x509_certificate(certificate.read_bytes())
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: has no CA; make one with `aoii certs ca`") from error
+        raise InputError(f"{folder}: has no CA", "make one with `aoii certs ca`") from error
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{folder}: the CA cannot be read ({error}); restore ca.crt and ca.key") from error
+        raise InputError(f"{folder}: the CA cannot be read ({error})", "restore ca.crt and ca.key") from error
     if not isinstance(found, ec.EllipticCurvePrivateKey) or found.public_key() != signer.public_key():
-        raise InputError(f"{folder}: ca.key is not the key of ca.crt; restore the two that belong together")
+        raise InputError(f"{folder}: ca.key is not the key of ca.crt", "restore the two that belong together")
     return signer, found
 
 
@@ -231,13 +231,13 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.Ellip
     )
     for path in (issued.certificate, issued.key):
         if path.exists() or path.is_symlink():
-            raise InputError(f"{path} exists and is not overwritten; move it away, or choose another name or folder")
+            raise InputError(f"{path} exists and is not overwritten", "move it away, or choose another name or folder")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _create(issued.key, private, 0o600)
         _create(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); give a folder that you own") from error
+        raise InputError(f"{folder}: cannot be written ({error.strerror})", "give a folder that you own") from error
     return issued
 
 

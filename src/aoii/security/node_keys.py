@@ -56,19 +56,13 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
                 raise InputError(f"{path}: other users may read it (mode {mode & 0o777:03o})", f"run chmod 600 {path}")
             text = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "give the path of a file that you own"
-        ) from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "give a file that you own") from error
     if len(text) > SIZE_LIMIT_BYTES:
-        raise InputError(
-            f"{path}: larger than {SIZE_LIMIT_BYTES} bytes", "give a key file, which has one short line for each node"
-        )
+        raise InputError(f"{path}: larger than {SIZE_LIMIT_BYTES} bytes", "give a file with a short line for each node")
     try:
         return _parse(path, text.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not a UTF-8 text file", "write it again with one line `node epoch key` for each node"
-        ) from error
+        raise InputError(f"{path}: not UTF-8 text", "write it again, a line `node epoch key` for each node") from error
 
 
 def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
@@ -94,9 +88,7 @@ def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror})", "check the folder and its permissions"
-        ) from error
+        raise InputError(f"{path}: cannot be written ({error.strerror})", "check the folder's permissions") from error
 
 
 def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, NodeKey]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aoii.core.errors import InputError
+from aoii.core.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -33,7 +33,7 @@ class Tls:
     name: str
 
 
-# Messages of OpenSSL 1.1 to 3.5 and their meaning. An *alert* comes from the peer; the rest is our own verification.
+# Messages of OpenSSL 1.1 to 3.5, each with problem and remedy. An *alert* comes from the peer, the rest from us.
 _MEANINGS = (
     ("alert certificate expired", "{peer} says that our certificate has expired", "renew {name}_CERT and {name}_KEY"),
     ("alert unknown ca", "{peer} does not know the CA of our certificate", "use a {name}_CERT from the peer's own CA"),
@@ -88,8 +88,8 @@ def load_pair(into: ssl.SSLContext, cert: Path, key: Path, name: str) -> None:
         ) from error
 
 
-def explained(words: str, peer: str, tls: Tls) -> InputError | None:
-    """The error that says what a failed TLS handshake means; None when the cause is another.
+def explain(words: str, peer: str, tls: Tls) -> UnavailableError | None:
+    """What a failed TLS handshake means and what to do; None when the error has another cause.
 
     Args:
         words: The text of the library's error.
@@ -98,7 +98,7 @@ def explained(words: str, peer: str, tls: Tls) -> InputError | None:
     """
     for part, problem, remedy in _MEANINGS:
         if part.lower() in words.lower():
-            return InputError(problem.format(peer=peer, words=words), remedy.format(name=tls.name))
+            return UnavailableError(problem.format(peer=peer, words=words), remedy.format(name=tls.name))
     return None
 
 
@@ -138,9 +138,7 @@ def _read(cert: Path) -> "x509.Certificate":
     try:
         return x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{cert}: has no certificate that can be read ({_reason(error)})", "give a PEM file"
-        ) from error
+        raise InputError(f"{cert}: has no readable certificate ({_reason(error)})", "give a PEM file") from error
 
 
 def _reason(error: Exception) -> str:

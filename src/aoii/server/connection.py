@@ -83,7 +83,7 @@ class ConnectionPool:
             )
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         encryption = self.settings.tls
-        meaning = None if encryption is None else tls.explained(str(cause), self.place, encryption)
+        meaning = None if encryption is None else tls.explain(str(cause), self.place, encryption)
         if meaning is not None:
             return DatabaseAway("refused", meaning.problem, meaning.remedy)
         return translated(cause, self.engine.dialect.name, self.place)

@@ -74,7 +74,7 @@ def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(stor
     until(lambda: store.stats.events == 2)
 
 
-def test_a_full_file_takes_no_more_readings_but_lets_go_of_them(path: Path) -> None:
+def test_a_full_file_takes_no_more_readings_but_removes_them(path: Path) -> None:
     with opened(path, MEGABYTE) as store:
         accepted = 0
         while (error := add(store, accepted, bytes(1000)).exception()) is None:
@@ -139,7 +139,7 @@ def test_a_second_gateway_on_the_same_file_is_refused(store: OutboxFile, path: P
         OutboxFile(path, MEGABYTE)
 
 
-def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_hangs_keeps_no_caller_waiting_without_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_file, "QUEUE_LIMIT", 2)
     monkeypatch.setattr(outbox_file, "SUBMIT_LIMIT_S", 0.1)
     with opened(path) as store:
@@ -166,7 +166,9 @@ def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatc
         until(lambda: not store.is_alive)
 
 
-def test_a_store_that_waits_for_the_lock_of_another_makes_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_waits_for_the_lock_of_another_process_makes_progress(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqlite_recovery, "LOCK_TIMEOUT_S", 0.2)
     beats: list[float] = []
     with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -153,7 +153,7 @@ def test_rows_of_a_file_that_has_seen_millions_are_salvaged_beside_its_broken_fi
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_readings_set_aside_earlier_that_are_lost_are_counted_or_said_to_be(path: Path, is_counted: bool) -> None:
+def test_lost_rows_of_the_quarantine_are_counted_or_at_least_reported(path: Path, is_counted: bool) -> None:
     filled(path, 40)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE events SET checksum = 0 WHERE counter <= 30")
@@ -199,7 +199,7 @@ def test_a_flipped_bit_in_the_index_leaves_no_reading_behind(path: Path) -> None
         assert counters(store) == []
 
 
-def test_readings_set_aside_earlier_are_still_listed_after_the_file_is_damaged(path: Path) -> None:
+def test_the_quarantine_is_kept_when_the_file_is_damaged_later(path: Path) -> None:
     filled(path, 400)
     path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
     with opened(path) as store:
@@ -232,7 +232,7 @@ def test_readings_set_aside_earlier_are_still_listed_after_the_file_is_damaged(p
         "checksum = 'x'",
     ],
 )
-def test_a_row_of_which_nothing_can_be_believed_does_not_stop_the_others(path: Path, damage: str) -> None:
+def test_a_row_without_a_sound_column_does_not_stop_the_others(path: Path, damage: str) -> None:
     filled(path, 3)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(f"UPDATE events SET {damage} WHERE counter = 1")  # noqa: S608 - the parameter above
@@ -248,7 +248,7 @@ def test_a_row_of_which_nothing_can_be_believed_does_not_stop_the_others(path: P
 
 
 @pytest.mark.parametrize("harm", ["value = value + 1 WHERE name = 'total_tx'", "name = 'x' WHERE name = 'old_epoch'"])
-def test_numbers_of_the_file_that_fail_their_checksum_are_not_believed(path: Path, harm: str) -> None:
+def test_numbers_of_the_file_that_fail_their_checksum_are_not_used(path: Path, harm: str) -> None:
     filled(path, 5)
     with opened(path) as store:
         epoch = store.submit(Transaction.old_epoch).result()

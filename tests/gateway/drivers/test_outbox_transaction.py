@@ -33,7 +33,7 @@ def test_a_sequence_number_is_never_used_twice(store: OutboxFile) -> None:
     assert again.seq == 2
 
 
-def test_a_flipped_bit_in_a_row_is_found_and_the_row_set_aside(path: Path) -> None:
+def test_a_row_with_a_flipped_bit_is_quarantined(path: Path) -> None:
     filled(path, 5)
     path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
 
@@ -57,7 +57,7 @@ def test_a_payload_that_became_text_is_still_the_same_payload(path: Path) -> Non
         assert store.corrupt_found == 0
 
 
-def test_an_acknowledgement_lets_go_of_the_payload_that_it_names_and_of_no_other(path: Path) -> None:
+def test_an_acknowledgement_removes_the_payload_that_it_names_and_no_other(path: Path) -> None:
     filled(path, 4)
     acks = [
         Committed(who(1), "stored", payload_digest(b"forged")),
@@ -73,7 +73,7 @@ def test_an_acknowledgement_lets_go_of_the_payload_that_it_names_and_of_no_other
         assert counters(store) == [1, 4]
 
 
-def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_set_aside(path: Path) -> None:
+def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_quarantined(path: Path) -> None:
     filled(path, 2)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE events SET payload = 'another' WHERE counter = 1")

@@ -75,7 +75,7 @@ def test_a_gateway_may_have_the_file_open_meanwhile(damaged: Path) -> None:
         assert list(found.rows()) == []
 
 
-def test_an_outbox_that_is_not_there_or_not_one_is_said_with_its_path(tmp_path: Path) -> None:
+def test_a_missing_or_broken_outbox_is_reported_with_its_path(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     other.write_bytes(b"not a database at all" * 500)
 

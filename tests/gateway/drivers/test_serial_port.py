@@ -24,7 +24,7 @@ class Ears:
     read_s: list[float] = field(default_factory=list)
     missed: int = 0
 
-    def heard(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
+    def take(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
         self.items += items
         self.read_s.append(read_s)
 
@@ -38,7 +38,7 @@ class Ears:
 
 @contextlib.contextmanager
 def listening(path: Path, ears: Ears) -> Iterator[SerialPort]:
-    port = SerialPort(str(path), ears.heard, ears.state, ears.miss)
+    port = SerialPort(str(path), ears.take, ears.state, ears.miss)
     port.start()
     try:
         yield port
@@ -100,7 +100,7 @@ def test_an_adapter_that_is_unplugged_and_plugged_in_again_goes_on(link: Path) -
             os.write(far, b"torn li")
             until(lambda: ears.read_s)
         until(lambda: not port.is_open)
-        port.answer(b"for nobody\n")
+        port.answer(b"too late\n")
 
         with pty_port(link) as far:
             until(lambda: port.is_open)

@@ -32,7 +32,7 @@ def edge_ms(second: float) -> int:
     return int(START_MS + 1000 * second) % 2**32
 
 
-def hear(
+def accept(
     state: OldState | None, payload: Payload, when: Instant, model: Weights | None = None, epoch: int = EPOCH
 ) -> old_node.Accepted:
     return old_node.accept(state, payload, "gateway/ttyUSB0", epoch, model, day_fraction, when)
@@ -111,10 +111,10 @@ def test_a_name_fits_into_messages_and_tables_and_stays_unique() -> None:
     assert long[0] != long[1]
 
 
-def test_readings_are_counted_by_the_gateway_and_anew_in_a_new_file() -> None:
-    first = hear(None, Payload(21.5, 40.0, None), at(0))
-    second = hear(first.state, Payload(21.6, 40.0, None), at(60))
-    other = hear(second.state, Payload(21.7, 40.0, None), at(120), epoch=EPOCH + 1)
+def test_readings_are_counted_from_zero_in_a_new_file() -> None:
+    first = accept(None, Payload(21.5, 40.0, None), at(0))
+    second = accept(first.state, Payload(21.6, 40.0, None), at(60))
+    other = accept(second.state, Payload(21.7, 40.0, None), at(120), epoch=EPOCH + 1)
 
     assert [one.event.identity.counter for one in (first, second, other)] == [0, 1, 0]
     assert other.event.identity.epoch == EPOCH + 1
@@ -122,8 +122,8 @@ def test_readings_are_counted_by_the_gateway_and_anew_in_a_new_file() -> None:
 
 
 def test_without_weights_the_forecast_is_the_last_reading() -> None:
-    first = hear(None, Payload(21.5, 40.0, None), at(0))
-    second = hear(first.state, Payload(22.5, 41.0, None), at(600))
+    first = accept(None, Payload(21.5, 40.0, None), at(0))
+    second = accept(first.state, Payload(22.5, 41.0, None), at(600))
 
     assert first.event.estimate is None
     assert second.event.estimate == (21.5, 40.0)
@@ -148,10 +148,10 @@ def test_the_delay_is_the_signed_difference_modulo_2_to_the_32(unix_ms: int, edg
 
 
 def test_the_event_time_is_the_nodes_own_when_its_clock_was_set() -> None:
-    told = hear(None, Payload(21.5, 40.0, edge_ms(58.5)), at(60)).event
-    uptime = hear(None, Payload(21.5, 40.0, 61_000), at(60)).event
+    unix = accept(None, Payload(21.5, 40.0, edge_ms(58.5)), at(60)).event
+    uptime = accept(None, Payload(21.5, 40.0, 61_000), at(60)).event
 
-    assert (told.unix_ms, told.delay_ms) == (at(58.5).unix_ms, 1500)
+    assert (unix.unix_ms, unix.delay_ms) == (at(58.5).unix_ms, 1500)
     assert (uptime.unix_ms, uptime.delay_ms) == (at(60).unix_ms, None)
 
 
@@ -168,19 +168,19 @@ def test_predictions_are_those_of_the_node_through_silent_minutes_and_sends(mode
             node.sample(time_n)
             continue
         reading = (round(24 + chance.gauss(0, 2), 2), round(55 + chance.gauss(0, 5), 2))
-        heard = hear(state, Payload(*reading, edge_ms(second)), at(second + chance.random()), model)
-        assert heard.event.estimate == pytest.approx(node.sample(time_n, reading), abs=TIGHT)
-        assert heard.event.unix_ms == at(second).unix_ms
-        state = old_node.decode_state(old_node.encode_state(heard.state), model)
+        accepted = accept(state, Payload(*reading, edge_ms(second)), at(second + chance.random()), model)
+        assert accepted.event.estimate == pytest.approx(node.sample(time_n, reading), abs=TIGHT)
+        assert accepted.event.unix_ms == at(second).unix_ms
+        state = old_node.decode_state(old_node.encode_state(accepted.state), model)
         compared += 1
 
     assert compared > 60
 
 
 def test_the_window_is_stepped_by_the_nodes_clock_and_not_by_ours(model: Weights) -> None:
-    state = hear(None, Payload(24.0, 55.0, edge_ms(0)), at(0), model).state
+    state = accept(None, Payload(24.0, 55.0, edge_ms(0)), at(0), model).state
 
-    by_node = hear(state, Payload(25.0, 56.0, edge_ms(600)), at(1), model)
+    by_node = accept(state, Payload(25.0, 56.0, edge_ms(600)), at(1), model)
 
     node = ReferenceNode(random_model(9))
     node.sample(day_fraction(at(0).unix_ms), (24.0, 55.0))
@@ -196,51 +196,51 @@ def test_the_window_is_stepped_by_the_nodes_clock_and_not_by_ours(model: Weights
 def test_a_clock_that_makes_no_sense_is_replaced_by_elapsed_time(
     model: Weights, before: int | None, after: int | None
 ) -> None:
-    state = hear(None, Payload(24.0, 55.0, before), at(0), model).state
-    same = hear(None, Payload(24.0, 55.0, None), at(0), model).state
+    state = accept(None, Payload(24.0, 55.0, before), at(0), model).state
+    same = accept(None, Payload(24.0, 55.0, None), at(0), model).state
 
-    heard = hear(state, Payload(25.0, 56.0, after), at(300), model)
-    expected = hear(same, Payload(25.0, 56.0, None), at(300), model)
+    accepted = accept(state, Payload(25.0, 56.0, after), at(300), model)
+    expected = accept(same, Payload(25.0, 56.0, None), at(300), model)
 
-    assert heard.event.estimate == expected.event.estimate
-    assert expected.event.estimate != hear(same, Payload(25.0, 56.0, None), at(240), model).event.estimate
+    assert accepted.event.estimate == expected.event.estimate
+    assert expected.event.estimate != accept(same, Payload(25.0, 56.0, None), at(240), model).event.estimate
 
 
 def test_an_uptime_clock_that_wraps_steps_the_window_all_the_same(model: Weights) -> None:
-    wrapping = hear(None, Payload(24.0, 55.0, 2**32 - 60_000), at(0), model).state
-    plain = hear(None, Payload(24.0, 55.0, 1_000_000), at(0), model).state
+    wrapping = accept(None, Payload(24.0, 55.0, 2**32 - 60_000), at(0), model).state
+    plain = accept(None, Payload(24.0, 55.0, 1_000_000), at(0), model).state
 
-    believed = hear(wrapping, Payload(25.0, 56.0, 60_000), at(1), model).event.estimate
+    estimate = accept(wrapping, Payload(25.0, 56.0, 60_000), at(1), model).event.estimate
 
-    assert believed == hear(plain, Payload(25.0, 56.0, 1_120_000), at(1), model).event.estimate
-    assert believed != hear(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).event.estimate
+    assert estimate == accept(plain, Payload(25.0, 56.0, 1_120_000), at(1), model).event.estimate
+    assert estimate != accept(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).event.estimate
 
 
 def test_the_outlook_is_what_the_node_predicts_minute_by_minute(model: Weights) -> None:
     node = ReferenceNode(random_model(9))
     node.sample(day_fraction(at(0).unix_ms), (24.0, 55.0))
-    state = hear(None, Payload(24.0, 55.0, edge_ms(0)), at(0.5), model).state
-    outlook = OldNodeForecast(state)
+    state = accept(None, Payload(24.0, 55.0, edge_ms(0)), at(0.5), model).state
+    later = OldNodeForecast(state)
 
     for minute in range(1, 20):
         expected = node.sample(day_fraction(at(60 * minute).unix_ms))
-        assert outlook.at(at(60 * minute + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
+        assert later.at(at(60 * minute + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
 
     assert OldNodeForecast(state).at(at(60 * 19 + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
 
 
 def test_a_silence_of_weeks_is_caught_up_in_bounded_work(model: Weights) -> None:
-    state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
+    state = accept(None, Payload(24.0, 55.0, None), at(0), model).state
 
-    heard = hear(state, Payload(24.0, 55.0, None), at(40 * 86400), model)
-    outlook = OldNodeForecast(state).at(at(40 * 86400), day_fraction)
+    accepted = accept(state, Payload(24.0, 55.0, None), at(40 * 86400), model)
+    later = OldNodeForecast(state).at(at(40 * 86400), day_fraction)
 
-    assert heard.event.estimate is not None
-    assert all(math.isfinite(value) for value in (*heard.event.estimate, *outlook))
+    assert accepted.event.estimate is not None
+    assert all(math.isfinite(value) for value in (*accepted.event.estimate, *later))
 
 
 def test_other_weights_begin_a_new_mirror(model: Weights, tmp_path: Path) -> None:
-    state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
+    state = accept(None, Payload(24.0, 55.0, None), at(0), model).state
     (tmp_path / "other.py").write_text(source(random_model(10), "list"))
     other = weights.extract_weights(tmp_path / "other.py")
 
@@ -248,19 +248,19 @@ def test_other_weights_begin_a_new_mirror(model: Weights, tmp_path: Path) -> Non
 
     assert taken_up.mirror is None
     expected = ReferenceNode(random_model(10)).sample(0.5)
-    assert hear(taken_up, Payload(1.0, 2.0, None), at(60), other).event.estimate == pytest.approx(expected, abs=TIGHT)
+    assert accept(taken_up, Payload(1.0, 2.0, None), at(60), other).event.estimate == pytest.approx(expected, abs=TIGHT)
     assert old_node.decode_state(old_node.encode_state(state), None).mirror is None
 
 
-def test_a_model_that_diverges_begins_anew_and_the_last_reading_was_believed(model: Weights) -> None:
-    state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
+def test_a_model_that_diverges_starts_again_and_the_estimate_is_the_last_reading(model: Weights) -> None:
+    state = accept(None, Payload(24.0, 55.0, None), at(0), model).state
     assert state.mirror is not None
     broken = old_node.decode_state(
         old_node.encode_state(state).replace(state.mirror.dump()[96:104], b"\xff" * 8), model
     )
 
-    heard = hear(broken, Payload(24.5, 55.5, None), at(60), model)
+    accepted = accept(broken, Payload(24.5, 55.5, None), at(60), model)
 
-    assert heard.diverged
-    assert heard.event.estimate == (24.0, 55.0)
-    assert heard.state.mirror == Mirror.begin(model)
+    assert accepted.diverged
+    assert accepted.event.estimate == (24.0, 55.0)
+    assert accepted.state.mirror == Mirror.begin(model)

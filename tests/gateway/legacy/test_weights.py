@@ -81,7 +81,7 @@ def test_the_usual_ways_to_write_numbers_mean_the_same(tmp_path: Path, expected:
         ("X_MEAN", "X_MEAN = [24.0, 55.0]", "X_MEAN has 2 numbers; the model has 12"),
         ("Y_STD", "Y_STD = [0.0, 1.0]", "Y_STD has an entry that is not above 0"),
         ("Y_MEAN", "Y_MEAN = [1e999, 1.0]", "Y_MEAN holds a number that is not finite"),
-        ("W3", "W3 = [[", "not a Python file"),
+        ("W3", "W3 = [[", "not Python"),
     ],
 )
 def test_each_fault_names_the_file_the_variable_and_what_to_do(tmp_path: Path, name: str, line: str, said: str) -> None:
@@ -93,7 +93,7 @@ def test_each_fault_names_the_file_the_variable_and_what_to_do(tmp_path: Path, n
     assert str(caught.value).startswith(str(file))
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="correct MIRROR_WEIGHTS"):
         weights.extract_weights(tmp_path / "absent.py")
 

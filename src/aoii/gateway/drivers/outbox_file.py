@@ -120,7 +120,7 @@ class OutboxFile:
             try:
                 self._queue.put(request, timeout=SUBMIT_LIMIT_S)  # type: ignore[arg-type]  # the result's type plays no role here
             except queue.Full:
-                request.future.set_exception(OutboxBrokenError("the outbox does not keep up; check the disk"))
+                request.future.set_exception(OutboxBrokenError("the outbox does not keep up", "check the disk"))
         return request.future
 
     def close(self, limit_s: float = CLOSE_LIMIT_S) -> None:
@@ -146,10 +146,10 @@ class OutboxFile:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutboxBrokenError(
-                f"{self._path}: another gateway uses this outbox; stop it, or give each its own AOII_DATA_DIR"
+                f"{self._path}: another gateway uses this outbox", "stop it, or give each its own AOII_DATA_DIR"
             ) from error
         except OSError as error:
-            raise OutboxBrokenError(f"{path}: cannot be written ({error}); check the folder's permissions") from error
+            raise OutboxBrokenError(f"{path}: cannot be written ({error})", "check the folder's permissions") from error
         return file
 
     # The file's thread.

@@ -57,7 +57,7 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
         connection.execute(f"PRAGMA max_page_count = {max(max_bytes // outbox_rows.PAGE_BYTES, 16)}")
     except (sqlite3.Error, OSError) as error:
         raise OutboxBrokenError(
-            f"{path}: the outbox cannot be opened ({error}); check the folder, its permissions and the disk"
+            f"{path}: the outbox cannot be opened ({error})", "check the folder, its permissions and the disk"
         ) from error
     return connection, recovery
 
@@ -76,7 +76,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> bool:
     """Whether the file is empty or has all its numbers, unharmed."""
     version = sqlite_recovery.user_version(connection)
     if version > outbox_rows.VERSION:
-        raise OutboxBrokenError(f"{path}: a newer aoii made this file (version {version}); install that release again")
+        raise OutboxBrokenError(f"{path}: a newer aoii made this file (version {version})", "install that release")
     if version == 0:
         return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0)
     return set(outbox_rows.sound_meta(connection)) == outbox_rows.META

@@ -101,7 +101,7 @@ class Transaction:
             OutboxFullError: The disk is full; the room that is left is for deleting.
         """
         if not self._may_grow:
-            raise OutboxFullError("the disk under the outbox is full; make room there")
+            raise OutboxFullError("the disk under the outbox is full", "make room there")
         key = (who.node, who.epoch, who.counter)
         row = self._connection.execute(
             "SELECT digest FROM events WHERE node = ? AND epoch = ? AND counter = ?", key

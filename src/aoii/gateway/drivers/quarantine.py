@@ -104,4 +104,4 @@ class Quarantine:
                 if sqlite_recovery.is_damage(error)
                 else "run this command as the gateway's user, who may read and write the file"
             )
-            raise UnavailableError(f"outbox {self._path}: {error}; {remedy}") from error
+            raise UnavailableError(f"outbox {self._path}: {error}", remedy) from error

@@ -113,7 +113,7 @@ class Mirror:
         first = _descend(first, delta, x)
         learned = replace(self, layers=(first, second, third))
         if not all(math.isfinite(sum(map(sum, layer.weights)) + sum(layer.biases)) for layer in learned.layers):
-            raise ModelError("the mirrored model diverged; it starts again from the weights file")
+            raise ModelError("the mirrored model diverged", "it starts again from the weights file")
         predicted = self._physical(y)
         return predicted, learned._shifted(predicted, time_n)
 
@@ -150,7 +150,7 @@ class Mirror:
     def _physical(self, y: list[float]) -> tuple[float, float]:
         temperature, humidity = (v * s + m for v, m, s in zip(y, self.scale.y_mean, self.scale.y_std, strict=True))
         if not (math.isfinite(temperature) and math.isfinite(humidity)):
-            raise ModelError("the mirrored model's prediction is not finite; it starts again from the weights file")
+            raise ModelError("the mirrored model's prediction is not finite", "it starts again from the weights file")
         return temperature, humidity
 
     def _shifted(self, predicted: tuple[float, float], time_n: float) -> "Mirror":

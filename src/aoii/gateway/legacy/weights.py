@@ -66,9 +66,7 @@ def extract_weights(path: Path) -> Weights:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "correct MIRROR_WEIGHTS") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(
-            f"{path}: not a Python file ({error})", "name the gateway.py that holds the weights"
-        ) from error
+        raise InputError(f"{path}: not Python ({error})", "name the gateway.py that holds the weights") from error
     found = _assigned(module)
     vectors = {name: _vector(path, name, found, size) for name, size in VECTORS.items()}
     matrices = {name: _matrix(path, name, found, *shape) for name, shape in MATRICES.items()}
