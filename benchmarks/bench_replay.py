@@ -26,7 +26,7 @@ from aoii.simulation.recordings import Series
 
 
 def days(samples: int) -> Series:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     times = -(-samples // len(day))
     return replace(
         day,

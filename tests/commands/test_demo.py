@@ -16,7 +16,7 @@ def test_the_demos_own_broker_is_reached_without_tls(tmp_path: Path, broker: dic
     environ = broker | {"MQTT_TLS_CA": str(tmp_path / "ca.crt")}
     options = demo.Options(None, 120, 1, ChannelModel(), None, 1, True, None, 0, 0)
 
-    stage = demo._ProcessGroup(settings.load(environ), options, tmp_path, 1.0, recordings.load()[0], None)
+    stage = demo._ProcessGroup(settings.load(environ), options, tmp_path, 1.0, recordings.parse()[0], None)
     told = settings.load(environ | stage._environment)
 
     assert (told.mqtt.tls is not None) == is_kept

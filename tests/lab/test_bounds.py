@@ -83,13 +83,13 @@ def test_the_threshold_itself_is_too_far() -> None:
 
 
 def test_the_shipped_day() -> None:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
 
     assert (bounds.hold(day, [0], EPSILON), bounds.linear(day, [0], EPSILON)) == (53, 21)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordings are not beside the project")
 def test_the_reference_log() -> None:
-    log = next(s for s in recordings.load(SHARED / "reference_logs_1min.csv.gz") if s.node == "mlp0.5")
+    log = next(s for s in recordings.parse(SHARED / "reference_logs_1min.csv.gz") if s.node == "mlp0.5")
 
     assert (bounds.hold(log, pieces(log), EPSILON), bounds.linear(log, pieces(log), EPSILON)) == (67, 38)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordin
 @pytest.fixture(scope="module")
 def evidence() -> dict[str, pretrain.Evidence]:
     """What each source of the prior says, by file."""
-    return {source.file: pretrain.evidence(recordings.load(SHARED / source.file)) for source in pretrain.SOURCES}
+    return {source.file: pretrain.evidence(recordings.parse(SHARED / source.file)) for source in pretrain.SOURCES}
 
 
 def without(file: str, evidence: dict[str, pretrain.Evidence]) -> Prior:
@@ -45,7 +45,7 @@ def without(file: str, evidence: dict[str, pretrain.Evidence]) -> Prior:
 @pytest.fixture(scope="module")
 def held_out(evidence: dict[str, pretrain.Evidence]) -> list[tuple[str, list[Series], Prior]]:
     """Each recording with the prior that never saw it."""
-    return [(file, recordings.load(SHARED / file), without(file, evidence)) for file in FILES]
+    return [(file, recordings.parse(SHARED / file), without(file, evidence)) for file in FILES]
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aoii.core.errors import InputError
-from aoii.lab import losses
 from aoii.lab.losses import Random, Replayed, Simulated
 from aoii.settings.channel import Burst, ChannelModel
+from aoii.simulation import packet_traces
 from aoii.simulation.radio import PacketTrace
 
 HEADER = "timestamp,node,temperature,humidity,seq\n"
@@ -72,7 +72,7 @@ def test_the_tries_of_one_node_do_not_collide_with_each_other() -> None:
 def test_missing_numbers_are_losses_and_a_restart_is_none(tmp_path: Path) -> None:
     text = HEADER + rows((0, 7), (1, 8), (4, 11), (5, 1), (6, 2), (7, 60_000))
 
-    trace = losses.load(write(tmp_path, text))["a"]
+    trace = packet_traces.parse(write(tmp_path, text))["a"]
 
     assert trace.received == (True, True, False, False, True, True, True, True)
     assert trace.interval_s == 60.0
@@ -88,7 +88,7 @@ def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv.gz"
     path.write_bytes(gzip.compress((HEADER + rows((0, 1), (1, 2)) + rows((0, 1), (2, 3), node="b")).encode()))
 
-    assert {node: len(one.received) for node, one in losses.load(path).items()} == {"a": 2, "b": 3}
+    assert {node: len(one.received) for node, one in packet_traces.parse(path).items()} == {"a": 2, "b": 3}
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
 )
 def test_what_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        losses.load(write(tmp_path, text))
+        packet_traces.parse(write(tmp_path, text))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        losses.load(tmp_path / "none.csv")
+        packet_traces.parse(tmp_path / "none.csv")
 
 
 @given(st.binary(max_size=200))
@@ -118,4 +118,4 @@ def test_any_bytes_are_a_trace_or_one_error(content: bytes) -> None:
         path = Path(folder) / "trace.csv"
         path.write_bytes(HEADER.encode() + content)
         with contextlib.suppress(InputError):
-            assert losses.load(path)
+            assert packet_traces.parse(path)

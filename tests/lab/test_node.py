@@ -50,7 +50,7 @@ def live(series: Series) -> tuple[list[bool], list[tuple[int, int]]]:
 
 
 def test_the_node_sends_what_the_lab_says_and_the_gateway_believes_it() -> None:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     trend = next(policy for policy in POLICIES if policy.name == "trend")
 
     outcome = replay(day, trend, Options(), losses.Random(0.0, 0.0, ""))
@@ -61,7 +61,7 @@ def test_the_node_sends_what_the_lab_says_and_the_gateway_believes_it() -> None:
 
 
 def test_every_trend_of_the_day_fits_into_a_frame() -> None:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     learner = Learner(50, 300)
 
     for minute, (t, h) in enumerate(zip(day.temperature_c, day.humidity_c, strict=True)):

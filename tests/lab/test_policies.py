@@ -25,7 +25,7 @@ every_sender_on_violation = pytest.mark.parametrize(
 
 
 def shipped(samples: int = 600) -> Series:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     return replace(
         day,
         slots=day.slots[:samples],

@@ -16,7 +16,7 @@ from aoii.simulation import recordings
 
 @pytest.fixture(scope="module")
 def day() -> pretrain.Evidence:
-    return pretrain.evidence(recordings.load())
+    return pretrain.evidence(recordings.parse())
 
 
 def test_a_prior_is_read_back_as_it_was_written(tmp_path: Path, day: pretrain.Evidence) -> None:
@@ -56,7 +56,7 @@ def test_a_prior_treats_both_quantities_alike() -> None:
     """A recording with its quantities exchanged, in thresholds, says the same."""
     from dataclasses import replace
 
-    (series,) = recordings.load()
+    (series,) = recordings.parse()
     t = tuple(6 * value for value in series.temperature_c)
     exchanged = replace(series, temperature_c=tuple(round(h / 6) for h in series.humidity_c), humidity_c=t)
     rounded = replace(series, humidity_c=tuple(6 * round(h / 6) for h in series.humidity_c))
@@ -68,7 +68,7 @@ def test_a_prior_treats_both_quantities_alike() -> None:
 
 def test_a_prior_helps_where_it_was_made(day: pretrain.Evidence) -> None:
     """Squared error of the first forecasts of a learner with the prior, and of one with none."""
-    (series,) = recordings.load()
+    (series,) = recordings.parse()
     squares = []
     for weights in (pretrain.fit_prior(day), pretrain.NO_PRIOR):
         learner, total = Learner(50, 300, weights), 0.0

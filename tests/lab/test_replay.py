@@ -45,7 +45,7 @@ def quiet(_: Series | None = None) -> Channel:
 
 
 def shipped() -> Series:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     return day
 
 

@@ -15,9 +15,9 @@ from aoii.simulation.radio import (
     DOWNLINK_MS,
     REASONS,
     UPLINK_MS,
-    Heard,
     PacketTrace,
     Radio,
+    Reception,
     Transmission,
 )
 
@@ -29,7 +29,9 @@ def chances(seed: int = 1) -> Callable[[], float]:
     return random.Random(seed).random
 
 
-def sent(radio: Radio, count: int, node: int = 1, is_up: bool = True, apart_ms: int = APART_MS) -> list[list[Heard]]:
+def sent(
+    radio: Radio, count: int, node: int = 1, is_up: bool = True, apart_ms: int = APART_MS
+) -> list[list[Reception]]:
     """What was heard at the end of each of so many packets, one after the other."""
     return [radio.end(radio.begin(node, is_up, number * apart_ms, b"%d" % number)) for number in range(count)]
 
@@ -38,10 +40,10 @@ def share_heard(channel: ChannelModel, is_up: bool = True, count: int = MANY) ->
     return sum(map(bool, sent(Radio(channel, chances()), count, is_up=is_up))) / count
 
 
-def carried(radio: Radio, packets: list[tuple[int, bool, int]]) -> list[tuple[Transmission, list[Heard]]]:
+def carried(radio: Radio, packets: list[tuple[int, bool, int]]) -> list[tuple[Transmission, list[Reception]]]:
     """Packets (node, whether up, begin) in order of time, each with what was heard at its end, in order of the ends."""
     on_air: list[Transmission] = []
-    ended: list[tuple[Transmission, list[Heard]]] = []
+    ended: list[tuple[Transmission, list[Reception]]] = []
     for node, is_up, begin_ms in [*sorted(packets, key=lambda packet: packet[2]), (0, True, 1 << 40)]:
         for one in sorted((one for one in on_air if one.end_ms <= begin_ms), key=lambda one: one.end_ms):
             on_air.remove(one)
@@ -62,9 +64,9 @@ def test_in_fair_channel_every_packet_is_heard_once_when_its_time_on_air_is_over
 
     up, down = radio.begin(1, True, 5, b"up"), radio.begin(1, False, 7, b"down")
 
-    assert radio.end(up) == [Heard(up, 5 + UPLINK_MS)]
-    assert radio.end(down) == [Heard(down, 7 + DOWNLINK_MS)]
-    assert radio.counts == {"sent": 2, "heard": 2}
+    assert radio.end(up) == [Reception(up, 5 + UPLINK_MS)]
+    assert radio.end(down) == [Reception(down, 7 + DOWNLINK_MS)]
+    assert radio.counts == {"sent": 2, "received": 2}
 
 
 def test_chances_are_kept_in_each_direction() -> None:
@@ -146,7 +148,7 @@ def test_a_packet_that_is_overtaken_is_heard_right_after_the_next_of_its_sender(
 
     assert heard == [[], [b"1", b"0"], [], [b"3", b"2"]]
     assert other == [[]]
-    assert radio.counts == {"sent": 5, "heard": 4, "overtaken": 2}
+    assert radio.counts == {"sent": 5, "received": 4, "reordered": 2}
 
 
 def test_delays_are_spread_evenly_up_to_the_longest() -> None:
@@ -205,7 +207,7 @@ def test_neighbours_cost_what_the_aloha_formula_says(collisions: str, share: flo
     heard = sum(bool(radio.end(radio.begin(number, True, number * APART_MS))) for number in range(MANY)) / MANY
 
     assert heard == pytest.approx(expected, abs=0.015)
-    assert radio.counts["lost_collision"] == MANY - radio.counts["heard"]
+    assert radio.counts["lost_collision"] == MANY - radio.counts["received"]
 
 
 PROBABILITY = st.sampled_from([0.0, 0.1, 0.5, 1.0])
@@ -239,8 +241,8 @@ def test_whatever_the_channel_nothing_is_heard_that_was_not_sent_nor_before_its_
     counts = radio.counts
     distinct = len({id(one.transmission) for one, _ in heard})
     assert counts["sent"] == len(packets)
-    assert counts["heard"] == distinct
-    assert len(heard) == distinct + counts["twice"]
+    assert counts["received"] == distinct
+    assert len(heard) == distinct + counts["duplicated"]
     assert distinct + sum(counts[f"lost_{reason}"] for reason in REASONS) + len(radio._held) == len(packets)
 
 

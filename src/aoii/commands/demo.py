@@ -53,7 +53,7 @@ LOSSES_SHOWN = {
     "chance": "by chance",
     "collision": "in collisions",
 }
-EXTRAS_SHOWN = {"twice": "heard twice", "overtaken": "overtaken by the next"}
+EXTRAS_SHOWN = {"duplicated": "heard twice", "reordered": "overtaken by the next"}
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         InputError: The recording cannot be used, or the page's port or the demo's folder is taken.
         UnavailableError: A station did not start, or died; the message has the end of its log.
     """
-    series = recordings.load(options.recording)[0]
+    series = recordings.parse(options.recording)[0]
     if options.channel.trace is not None:
-        packet_traces.load(options.channel.trace)  # a bad file is said now, not by a station that dies of it
+        packet_traces.parse(options.channel.trace)  # a bad file is said now, not by a station that dies of it
     duration_s = options.duration_s or series.span_s / options.speed
     folder = settings.data_dir / "demo"
     console = Console()
@@ -477,9 +477,9 @@ def _live_view(progress: Progress, stage: _ProcessGroup) -> RenderableType:
 
 def _radio_account(report: Mapping[str, float]) -> str:
     """What the radio did with packets and acknowledgements, as the simulation counted it."""
-    counts = {name: report.get(f"radio_{name}", 0) for name in ("sent", "heard", "twice", "overtaken")}
+    counts = {name: report.get(f"radio_{name}", 0) for name in ("sent", "received", "duplicated", "reordered")}
     lost = {reason: count for reason in LOSSES_SHOWN if (count := report.get(f"radio_lost_{reason}", 0))}
-    shown = f"{counts['sent']:,.0f} packets and acknowledgements on the air, {counts['heard']:,.0f} heard"
+    shown = f"{counts['sent']:,.0f} packets and acknowledgements on the air, {counts['received']:,.0f} heard"
     if lost:
         parts = ", ".join(f"{count:,.0f} {LOSSES_SHOWN[reason]}" for reason, count in lost.items())
         shown += f", {sum(lost.values()):,.0f} lost ({parts})"

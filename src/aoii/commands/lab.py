@@ -298,9 +298,10 @@ def _options(options: argparse.Namespace) -> "Options":
 
 def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
     from aoii.lab import losses
+    from aoii.simulation import packet_traces
 
     wanted = channel_options.of_options(options, ack_loss=0.0)
-    traces = losses.load(wanted.trace) if wanted.trace is not None else None
+    traces = packet_traces.parse(wanted.trace) if wanted.trace is not None else None
 
     def of_series(series: "Series") -> "Channel":
         trace = None if traces is None else losses.of_node(traces, series.node)
@@ -312,7 +313,7 @@ def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
 def _recordings(paths: Sequence[Path] | None) -> "list[tuple[str, list[Series]]]":
     from aoii.simulation import recordings
 
-    return [(str(path), recordings.load(path)) for path in paths or (recordings.SHIPPED,)]
+    return [(str(path), recordings.parse(path)) for path in paths or (recordings.SHIPPED,)]
 
 
 def _policies(names: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from aoii.core.link import TIMING
 from aoii.settings.channel import ChannelModel
-from aoii.simulation.packet_traces import load as load  # noqa: PLC0414 - given on
 from aoii.simulation.packet_traces import of_node as of_node  # noqa: PLC0414 - given on
 from aoii.simulation.radio import DOWNLINK_MS, UPLINK_MS, Radio
 from aoii.simulation.radio import PacketTrace as PacketTrace  # noqa: PLC0414 - given on

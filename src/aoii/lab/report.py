@@ -17,7 +17,7 @@ from aoii.lab import POLICY_NAMES, losses, plots, pretrain
 from aoii.lab.losses import Channel
 from aoii.lab.policies import Prior, Weights
 from aoii.lab.replay import Entry, Options, entries, stem
-from aoii.simulation import csv_table, recordings
+from aoii.simulation import csv_table, packet_traces, recordings
 from aoii.simulation.recordings import Series
 
 BETAS = ((30, 180), (50, 300), (70, 420))  # hundredths of °C and %RH
@@ -73,7 +73,7 @@ def _subjects(files: Sequence[Path], folder: Path | None) -> list[Subject]:
     """Every recording, with a prior from the sources of the shipped one that it is no part of."""
     folders = [] if folder is None else [folder]
     try:
-        sources = {path.name: pretrain.evidence(recordings.load(path)) for path in pretrain.find(folders, [])}
+        sources = {path.name: pretrain.evidence(recordings.parse(path)) for path in pretrain.find(folders, [])}
     except InputError:
         sources = {}
     subjects = []
@@ -83,7 +83,7 @@ def _subjects(files: Sequence[Path], folder: Path | None) -> list[Subject]:
             if name != path.name:
                 total.add(evidence)
         prior = pretrain.fit_prior(total) if sources else pretrain.NO_PRIOR
-        subjects.append(Subject(stem(path.name), recordings.load(path), prior, bool(sources)))
+        subjects.append(Subject(stem(path.name), recordings.parse(path), prior, bool(sources)))
     return subjects
 
 
@@ -369,7 +369,7 @@ Minutes wrong in %, and mean age of incorrect information in s.
 def _real_losses(subjects: Sequence[Subject], mlp: Weights, traces: Sequence[Path], seed: int) -> str:
     rows = []
     for path in traces:
-        of_nodes = losses.load(path)
+        of_nodes = packet_traces.parse(path)
         node, trace = max(of_nodes.items(), key=lambda item: item[1].received.count(False) / len(item[1].received))
 
         def channel(series: Series, trace: losses.PacketTrace = trace) -> Channel:

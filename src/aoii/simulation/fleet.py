@@ -37,7 +37,7 @@ from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.settings import Edge, Settings
 from aoii.simulation import packet_traces, recordings
-from aoii.simulation.radio import Heard, Radio, Transmission
+from aoii.simulation.radio import Radio, Reception, Transmission
 
 log = logging.getLogger(__name__)
 
@@ -210,10 +210,10 @@ class Fleet(Station):
     def __init__(self, settings: Settings) -> None:
         edge = settings.edge
         self._clock = settings.clock
-        self._series = recordings.load(edge.recording)
+        self._series = recordings.parse(edge.recording)
         self._keys = _provisioned(settings.gateway.node_keys_file, edge.nodes)
         self._receiver = _Receiver(edge, self._keys)
-        trace = None if edge.channel.trace is None else packet_traces.load(edge.channel.trace)
+        trace = None if edge.channel.trace is None else packet_traces.parse(edge.channel.trace)
         self._radio = Radio(
             edge.channel,
             random.Random(edge.seed).random,  # noqa: S311 - a simulation, repeatable
@@ -373,7 +373,7 @@ class Fleet(Station):
     def _emit(self, node_run: _SimulatedNode, transmission: Transmission) -> None:
         self._schedule(transmission.end_ms, lambda _: self._arrive(node_run, self._radio.end(transmission)))
 
-    def _arrive(self, node_run: _SimulatedNode, all_heard: list[Heard]) -> None:
+    def _arrive(self, node_run: _SimulatedNode, all_heard: list[Reception]) -> None:
         for heard in all_heard:
             data = heard.transmission.data
             if heard.transmission.is_up:

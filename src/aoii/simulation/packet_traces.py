@@ -18,7 +18,7 @@ def of_node(traces: Mapping[str, PacketTrace], name: str) -> PacketTrace:
     return traces.get(name) or next(iter(traces.values()))
 
 
-def load(path: Path) -> dict[str, PacketTrace]:
+def parse(path: Path) -> dict[str, PacketTrace]:
     """The packet traces of a file by node: CSV or CSV.gz with the columns timestamp, seq and perhaps node.
 
     Raises:

@@ -48,7 +48,7 @@ class Transmission:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reception:
     """A packet that reaches the other end, at `at_ms`."""
 
     transmission: Transmission
@@ -64,7 +64,7 @@ class Radio:
         trace: What a trace says of a node; asked once for each node, and only if there is a trace.
 
     Attributes:
-        counts: Packets `sent` and `heard` at least once, `lost` by each of REASONS, heard `twice`, `overtaken`.
+        counts: Packets `sent`; `received` at least once; `lost_` and one of REASONS; `duplicated`; `reordered`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Radio:
         neighbours = self._channel.neighbours if self.may_collide else 0
         return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
 
-    def end(self, transmission: Transmission) -> list[Heard]:
+    def end(self, transmission: Transmission) -> list[Reception]:
         """What is heard now that a packet's time on air is over, in order of time; nothing when it is lost.
 
         That may be the packet, a copy of it, and an earlier packet of the same sender that was held back.
@@ -115,17 +115,17 @@ class Radio:
         if channel.reorder and sender not in self._held and self._random() < channel.reorder:
             self._held[sender] = transmission
             return []
-        self.counts["heard"] += 1
+        self.counts["received"] += 1
         late_ms = round(1000 * channel.delay_s * self._random()) if channel.delay_s else 0
-        heard = [Heard(transmission, transmission.end_ms + late_ms)]
+        heard = [Reception(transmission, transmission.end_ms + late_ms)]
         if channel.duplicate and self._random() < channel.duplicate:
-            self.counts["twice"] += 1
-            heard.append(Heard(transmission, transmission.end_ms + round(COPY_LIMIT_MS * self._random())))
+            self.counts["duplicated"] += 1
+            heard.append(Reception(transmission, transmission.end_ms + round(COPY_LIMIT_MS * self._random())))
         overtaken = self._held.pop(sender, None)
         if overtaken is not None:
-            self.counts["heard"] += 1
-            self.counts["overtaken"] += 1
-            heard.append(Heard(overtaken, heard[0].at_ms + 1))
+            self.counts["received"] += 1
+            self.counts["reordered"] += 1
+            heard.append(Reception(overtaken, heard[0].at_ms + 1))
         return sorted(heard, key=lambda one: one.at_ms)
 
     def _loss(self, transmission: Transmission) -> str | None:

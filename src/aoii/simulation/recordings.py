@@ -47,7 +47,7 @@ class Series:
         return (self.slots[-1] + 1) * self.interval_s
 
 
-def load(path: Path | None = None) -> list[Series]:
+def parse(path: Path | None = None) -> list[Series]:
     """All series of a recording, in the order in which their nodes appear; the shipped one by default.
 
     Raises:
