@@ -1,31 +1,10 @@
 """The lossy radio of the lab: chances, and traces of real ones."""
 
-import contextlib
-import gzip
-import tempfile
-from pathlib import Path
-
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from aoii.core.errors import InputError
 from aoii.lab.losses import Random, Replayed, Simulated
 from aoii.settings.channel import Burst, ChannelModel
-from aoii.simulation import packet_traces
 from aoii.simulation.radio import PacketTrace
-
-HEADER = "timestamp,node,temperature,humidity,seq\n"
-
-
-def write(folder: Path, text: str) -> Path:
-    path = folder / "trace.csv"
-    path.write_text(text)
-    return path
-
-
-def rows(*entries: tuple[int, int], node: str = "a") -> str:
-    return "".join(f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00,{node},20,40,{seq}\n" for minute, seq in entries)
 
 
 def test_chances_are_kept() -> None:
@@ -69,53 +48,7 @@ def test_the_tries_of_one_node_do_not_collide_with_each_other() -> None:
     assert all(channel.up(0.0) and channel.down() for _ in range(10))
 
 
-def test_missing_numbers_are_losses_and_a_restart_is_none(tmp_path: Path) -> None:
-    text = HEADER + rows((0, 7), (1, 8), (4, 11), (5, 1), (6, 2), (7, 60_000))
-
-    trace = packet_traces.parse(write(tmp_path, text))["a"]
-
-    assert trace.received == (True, True, False, False, True, True, True, True)
-    assert trace.interval_s == 60.0
-
-
 def test_a_trace_is_replayed_over_and_over_and_every_try_of_an_interval_is_lost() -> None:
     channel = Replayed(PacketTrace(60.0, (True, False, True)), 0.0, 0.0, "")
 
     assert [channel.up(at_s) for at_s in (0, 59.9, 60, 90, 119.9, 120, 180, 240)] == [1, 1, 0, 0, 0, 1, 1, 0]
-
-
-def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv.gz"
-    path.write_bytes(gzip.compress((HEADER + rows((0, 1), (1, 2)) + rows((0, 1), (2, 3), node="b")).encode()))
-
-    assert {node: len(one.received) for node, one in packet_traces.parse(path).items()} == {"a": 2, "b": 3}
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("timestamp,temperature\n", "lacks seq"),
-        (HEADER, "no node has two rows"),
-        (HEADER + "now,a,20,40,1\n", ":2: "),
-        (HEADER + "2026-01-01,a,20,40,one\n", ":2: "),
-        (HEADER + "2026-01-01\n", ":2: "),
-    ],
-)
-def test_what_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        packet_traces.parse(write(tmp_path, text))
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        packet_traces.parse(tmp_path / "none.csv")
-
-
-@given(st.binary(max_size=200))
-@example(b"\r\x00")
-def test_any_bytes_are_a_trace_or_one_error(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.csv"
-        path.write_bytes(HEADER.encode() + content)
-        with contextlib.suppress(InputError):
-            assert packet_traces.parse(path)

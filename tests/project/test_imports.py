@@ -55,6 +55,8 @@ PLACES = (
     Place("server/circuit_breaker.py", "core", standard=PURE),
     Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
+    Place("simulation/agenda.py", standard=PURE),
+    Place("simulation/estimate_check.py", "core", standard=PURE),
     Place("web/points.py", "broker.messages", standard=PURE),
     Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
     Place("web/pipeline_health.py", "web.metric_snapshot web.points", standard=PURE),
@@ -93,6 +95,9 @@ PLACES = (
         "starlette uvicorn sse_starlette anyio prometheus_client",
     ),
     Place("simulation/fleet.py", "core edge runtime security.node_keys settings simulation"),
+    Place("simulation/network.py", "core edge security.node_keys settings simulation"),
+    Place("simulation/receiver.py", "core edge security.node_keys"),
+    Place("simulation/simulated_node.py", "core edge simulation"),
     Place("simulation/*", "core simulation settings.channel"),
     Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
     # what stations share

@@ -67,9 +67,9 @@ def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
         (HEADER + "2026-01-01,1,2\n2026-01-01,1,2\n", "repeats its timestamps"),
         (HEADER + "yesterday,1,2\n", ":2: "),
         (HEADER + "2026-01-01,warm,2\n", ":2: "),
-        (HEADER + "2026-01-01,nan,2\n", "not a finite number"),
+        (HEADER + "2026-01-01,nan,2\n", "is not finite"),
         (HEADER + "2026-01-01,1\n", ":2: "),
-        (HEADER + "2026-01-01,1000,2\n", "no sensor reads"),
+        (HEADER + "2026-01-01,1000,2\n", "out of range"),
     ],
 )
 def test_a_malformed_recording_is_an_error_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""A CSV file as rows by column name; whatever is wrong with it is one error that says where and what to do."""
+"""A CSV or CSV.gz file as rows by column name. Every fault is an InputError that names the file and the line."""
 
 import csv
 import gzip
@@ -12,7 +12,7 @@ from aoii.core.errors import InputError
 
 
 def columns(path: Path) -> list[str]:
-    """The names in the first line of a CSV or CSV.gz file; none when it is empty.
+    """The column names in the first line of a CSV or CSV.gz file; none when the file is empty.
 
     Raises:
         InputError: The file cannot be read, or its first line is not CSV.
@@ -21,15 +21,15 @@ def columns(path: Path) -> list[str]:
 
 
 def rows(path: Path, needed: Sequence[str], shape: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with the number of its line.
+    """Each row with its line number.
 
     Args:
         path: CSV or CSV.gz in UTF-8.
-        needed: Columns that it must have; others may be there.
-        shape: What the first line should be, for the message.
+        needed: Columns that must be there; others may be.
+        shape: What the first line should look like, for the message.
 
     Raises:
-        InputError: The file cannot be read, lacks a column, is not CSV, or a row ends too early.
+        InputError: The file cannot be read, is not CSV or lacks a column, or a row is too short.
     """
     reader = csv.reader(io.StringIO(_text(path)))
     names = _header(path, reader)
@@ -47,11 +47,11 @@ def rows(path: Path, needed: Sequence[str], shape: str) -> Iterator[tuple[int, d
         raise InputError(f"{path}:{reader.line_num}: is not CSV ({error}); correct or remove the line") from error
 
 
-def instant(text: str) -> datetime:
-    """The time that is written there; one without a zone is UTC.
+def parse_time(text: str) -> datetime:
+    """Parse an ISO 8601 time; one without a zone is UTC.
 
     Raises:
-        ValueError: It is no time.
+        ValueError: The text is not a time.
     """
     at = datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=UTC)
