@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any
 
 from aoii.core.learner import Learner
-from aoii.lab import losses, pretrain
+from aoii.lab.channel import lossless
 from aoii.lab.fast import FastLearner
+from aoii.lab.mlp_weights import parse_mlp
 from aoii.lab.policies import POLICIES
 from aoii.lab.replay import Options, replay
 from aoii.simulation import recordings
@@ -78,12 +79,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
     series = days(options.samples)
-    settings = Options(mlp=pretrain.load_mlp())
-    quiet = losses.Random(0.0, 0.0, "")
+    settings = Options(mlp=parse_mlp())
     figures: dict[str, float] = {}
     for policy in POLICIES:
         figures[f"replay {policy.name}"] = rate(
-            lambda policy=policy: replay(series, policy, settings, quiet, options.samples // 20),  # type: ignore[misc]
+            lambda policy=policy: replay(series, policy, settings, lossless(), options.samples // 20),  # type: ignore[misc]
             options.samples,
             options.runs,
         )

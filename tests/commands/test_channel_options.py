@@ -29,13 +29,13 @@ def parsed(*arguments: str) -> Namespace:
 def test_every_option_of_the_radio_is_read_by_demo_and_lab_alike(command: tuple[str, ...]) -> None:
     options = build_parser().parse_args([*command, *ALL])
 
-    assert channel_options.of_options(options, ack_loss=0.0) == EVERYTHING
+    assert channel_options.channel_model(options, ack_loss=0.0) == EVERYTHING
 
 
 def test_without_options_the_channel_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
-    assert channel_options.of_options(parsed(), ack_loss=0.0).is_fair
-    assert channel_options.of_options(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
-    assert channel_options.of_options(parsed("--collisions"), ack_loss=0.0).collisions == "all"
+    assert channel_options.channel_model(parsed(), ack_loss=0.0).is_fair
+    assert channel_options.channel_model(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
+    assert channel_options.channel_model(parsed("--collisions"), ack_loss=0.0).collisions == "all"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_option_that_makes_no_sense_is_refused_with_what_would(
 
 def test_neighbours_that_could_not_disturb_anybody_are_refused() -> None:
     with pytest.raises(InputError, match="add it"):
-        channel_options.of_options(parsed("--neighbours", "5"), ack_loss=0.0)
+        channel_options.channel_model(parsed("--neighbours", "5"), ack_loss=0.0)
 
 
 def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aoii.commands import lab
-from aoii.lab import POLICY_NAMES, report
+from aoii.commands.main import main
+from aoii.lab import POLICY_NAMES
+from aoii.lab.report import losses, thresholds
 
 HEADER = "timestamp,node,temperature,humidity\n"
 
@@ -27,7 +28,7 @@ def test_a_replay_of_all_policies_writes_what_was_asked_for(tmp_path: Path, caps
     figures, trace, plots = tmp_path / "out.json", tmp_path / "deep" / "out.csv", tmp_path / "plots"
     command = ["replay", "--data", str(recording(tmp_path)), "--policy", "all", "--json", str(figures)]
 
-    code = lab.main([*command, "--trace", str(trace), "--plot", str(plots), "--heartbeat", "0"])
+    code = main(["lab", *command, "--trace", str(trace), "--plot", str(plots), "--heartbeat", "0"])
 
     entries = json.loads(figures.read_text())
     with trace.open() as file:
@@ -45,7 +46,7 @@ def test_the_shipped_day_is_the_default_and_a_prior_counts(tmp_path: Path) -> No
     events = []
     for prior in ([], ["--prior", "none"]):
         out = tmp_path / "out.json"
-        assert lab.main(["replay", "--policy", "trend", "send_on_delta", "--json", str(out), *prior]) == 0
+        assert main(["lab", "replay", "--policy", "trend", "send_on_delta", "--json", str(out), *prior]) == 0
         events.append([entry["events"] for entry in json.loads(out.read_text())])
 
     assert events[0][0] == events[1][0] == 131
@@ -57,24 +58,37 @@ def test_the_same_seed_loses_the_same_packets(tmp_path: Path) -> None:
     results = []
     for seed in ("1", "1", "2"):
         out = tmp_path / "out.json"
-        lab.main(
-            ["replay", "--policy", "trend", "--loss", "0.3", "--ack-loss", "0.3", "--seed", seed, "--json", str(out)]
-        )
+        loss = ["--loss", "0.3", "--ack-loss", "0.3", "--seed", seed]
+        main(["lab", "replay", "--policy", "trend", *loss, "--json", str(out)])
         results.append(out.read_text())
 
     assert results[0] == results[1] != results[2]
 
 
 def test_a_trace_of_losses_is_used(tmp_path: Path) -> None:
-    losses = tmp_path / "trace.csv"
-    losses.write_text("timestamp,node,seq\n2026-01-01T00:00:00,x,1\n2026-01-01T00:01:00,x,2\n2026-01-01T00:03:00,x,4\n")
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp,node,seq\n2026-01-01T00:00:00,x,1\n2026-01-01T00:01:00,x,2\n2026-01-01T00:03:00,x,4\n")
     out = tmp_path / "out.json"
 
-    assert lab.main(["replay", "--policy", "send_on_delta", "--trace-loss", str(losses), "--json", str(out)]) == 0
+    assert main(["lab", "replay", "--policy", "send_on_delta", "--trace-loss", str(trace), "--json", str(out)]) == 0
 
     (entry,) = json.loads(out.read_text())
     assert entry["retries"] > 0
     assert entry["minutes_wrong"] > 0
+
+
+def test_the_old_name_of_trend_is_accepted_with_a_line_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = []
+    for name in ("trend", "plan"):
+        out = tmp_path / "out.json"
+        assert main(["lab", "replay", "--data", str(recording(tmp_path)), "--policy", name, "--json", str(out)]) == 0
+        results.append((out.read_text(), capsys.readouterr().err))
+
+    assert results[0][0] == results[1][0]
+    assert results[0][1] == ""
+    assert results[1][1] == "aoii lab: the policy plan is now called trend; use the new name\n"
 
 
 @pytest.mark.parametrize(
@@ -86,22 +100,22 @@ def test_a_trace_of_losses_is_used(tmp_path: Path) -> None:
         (["replay", "--trace-loss", "none.csv"], "none.csv: cannot be read"),
         (["replay", "--policy", "mlp", "--mlp", "none.json"], "none.json: cannot be read"),
         (["replay", "--policy", "periodic", "--json", "/dev/null/x.json"], "cannot be written"),
-        (["pretrain", "--data", "a.csv", "--exclude", "a"], "nothing is left to learn from"),
+        (["pretrain", "--data", "a.csv", "--exclude", "a"], "no recording is left to learn from"),
         (["pretrain", "--recordings", "nowhere"], "--exclude arm"),
         (["pretrain", "--model", "mlp", "--exclude", "arm", "occupancy", "--core", "x.py"], "--core writes a prior"),
-        (["report", "--recordings", "."], "holds no recordings"),
+        (["report", "--recordings", "."], "has no recordings"),
     ],
 )
-def test_faults_are_told_with_a_remedy(
+def test_faults_are_reported_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert lab.main(arguments) == 2
+    assert main(["lab", *arguments]) == 2
 
     error = capsys.readouterr().err
     assert said in error
-    assert error.startswith(f"aoii lab {arguments[0]}: ")
+    assert error.startswith("aoii lab: ")
 
 
 @pytest.mark.parametrize(
@@ -115,9 +129,9 @@ def test_faults_are_told_with_a_remedy(
         ["--tau", "0"],
     ],
 )
-def test_an_argument_out_of_range_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_argument_out_of_range_is_rejected(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        lab.main(["replay", *arguments])
+        main(["lab", "replay", *arguments])
 
     assert stop.value.code == 2
     assert "; use a " in capsys.readouterr().err
@@ -126,8 +140,8 @@ def test_an_argument_out_of_range_is_refused(arguments: list[str], capsys: pytes
 def test_a_prior_is_made_and_used(tmp_path: Path) -> None:
     out, result = tmp_path / "prior.json", tmp_path / "out.json"
 
-    assert lab.main(["pretrain", "--exclude", "arm", "occupancy", "--out", str(out)]) == 0
-    assert lab.main(["replay", "--policy", "trend", "--prior", str(out), "--json", str(result)]) == 0
+    assert main(["lab", "pretrain", "--exclude", "arm", "occupancy", "--out", str(out)]) == 0
+    assert main(["lab", "replay", "--policy", "trend", "--prior", str(out), "--json", str(result)]) == 0
 
     assert [source["file"] for source in json.loads(out.read_text())["made_from"]] == [
         "surfrad_slv_20160101_1min.csv.gz"
@@ -135,15 +149,15 @@ def test_a_prior_is_made_and_used(tmp_path: Path) -> None:
 
 
 def test_a_perceptron_is_made_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aoii.lab.pretrain.EPOCHS", 2)
+    monkeypatch.setattr("aoii.lab.mlp_weights.EPOCHS", 2)
     data, out = recording(tmp_path), tmp_path / "mlp.json"
 
-    assert lab.main(["pretrain", "--model", "mlp", "--data", str(data), "--out", str(out)]) == 0
-    assert lab.main(["replay", "--data", str(data), "--policy", "mlp", "--mlp", str(out)]) == 0
+    assert main(["lab", "pretrain", "--model", "mlp", "--data", str(data), "--out", str(out)]) == 0
+    assert main(["lab", "replay", "--data", str(data), "--policy", "mlp", "--mlp", str(out)]) == 0
 
 
 def test_airtime_is_printed_for_every_spreading_factor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lab.main(["airtime", "--packets", "144", "--bytes", "13"]) == 0
+    assert main(["lab", "airtime", "--packets", "144", "--bytes", "13"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[3]: line.split() for line in lines if line.lstrip().startswith("144 a day")}
@@ -152,7 +166,7 @@ def test_airtime_is_printed_for_every_spreading_factor(capsys: pytest.CaptureFix
 
 
 def test_airtime_of_policies_comes_from_a_replay(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lab.main(["airtime", "--policy", "periodic", "trend"]) == 0
+    assert main(["lab", "airtime", "--policy", "periodic", "trend"]) == 0
 
     printed = capsys.readouterr().out
     assert "1440" in printed
@@ -160,11 +174,11 @@ def test_airtime_of_policies_comes_from_a_replay(capsys: pytest.CaptureFixture[s
 
 
 def test_the_report_is_made_from_the_shipped_day_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "LOSSES", (0.0, 0.1))
-    monkeypatch.setattr(report, "BETAS", ((50, 300),))
+    monkeypatch.setattr(losses, "LOSSES", (0.0, 0.1))
+    monkeypatch.setattr(thresholds, "THRESHOLDS", ((50, 300),))
     page = tmp_path / "results.md"
 
-    assert lab.main(["report", "--out", str(page)]) == 0
+    assert main(["lab", "report", "--out", str(page)]) == 0
 
     text = page.read_text()
     assert "Generated by `aoii lab report` at commit" in text

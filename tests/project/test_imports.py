@@ -108,7 +108,7 @@ PLACES = (
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
     Place("commands/demo.py", "core broker server settings security runtime simulation", "rich"),
-    Place("commands/lab.py", "core lab settings simulation commands", "rich"),
+    Place("commands/lab/*", "core lab settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
     Place("__init__.py"),

@@ -1,103 +1,91 @@
-"""The options that ask for a channel, the same for `aoii demo` and `aoii lab replay`."""
+"""The options that describe the simulated radio, the same for `aoii demo` and `aoii lab replay`."""
 
 import argparse
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from aoii.core.errors import InputError
-from aoii.settings.channel import (
-    BURST_REMEDY,
-    COLLISIONS,
-    DELAY_LIMIT_S,
-    NEIGHBOURS_LIMIT,
-    ChannelModel,
-    number,
-    parse_burst,
-    share,
+from aoii.settings import channel
+from aoii.settings.channel import ChannelModel, number
+
+T = TypeVar("T")
+
+
+def typed(parse: Callable[[str], T], remedy: str) -> Callable[[str], T]:
+    """An argument type that says what to give instead.
+
+    Args:
+        parse: Makes the value; raises ValueError.
+        remedy: Such as `use a positive number`.
+    """
+
+    def parse_argument(text: str) -> T:
+        with contextlib.suppress(ValueError):
+            return parse(text)
+        raise argparse.ArgumentTypeError(f'"{text}"; {remedy}')
+
+    return parse_argument
+
+
+PROBABILITY = typed(channel.share, "use a probability from 0 to 1, such as 0.1")
+DELAY = typed(lambda text: number(text, 0, channel.DELAY_LIMIT_S), f"use seconds from 0 to {channel.DELAY_LIMIT_S:g}")
+NEIGHBOURS = typed(lambda text: int(number(text, 0, channel.NEIGHBOURS_LIMIT)), f"use 0 to {channel.NEIGHBOURS_LIMIT}")
+
+LOSS_BURST = (
+    "outages (Gilbert-Elliott): each link is in one for this SHARE of the time, for S seconds on average, and loses a "
+    "packet in it with probability P (default: 1); 0.05:120 loses 5%% of the packets in outages of two minutes"
 )
+TRACE_LOSS = (
+    "lose packets as in this packet trace: CSV or CSV.gz with timestamp, seq and perhaps node; every try in an "
+    "interval with a missing number is lost. A node uses the trace of its name, or the first one"
+)
+DUPLICATE = "probability that a packet arrives twice, the copy up to 5 s later (default: 0)"
+REORDER = "probability that a packet arrives only after the next one of its sender (default: 0)"
+DELAY_S = "each packet arrives up to S seconds late, at random (default: 0)"
+COLLISIONS_HELP = (
+    "packets that overlap in time are lost: all of them, or with capture all but one that is 6 dB stronger than every "
+    "other (default: none; without a value: all)"
+)
+NEIGHBOURS_HELP = "with --collisions: N nodes of others on this channel, each of which sends once a minute (default: 0)"
 
 
 def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
-    """Add the options that describe a radio.
+    """Add the options.
 
     Args:
         parser: Of a command.
-        ack_loss: What `--ack-loss` is when it is not given, in words.
+        ack_loss: Default of `--ack-loss`, in words.
     """
     group = parser.add_argument_group(
         "radio",
-        "What happens on the air. Everything may be combined; all chances come from --seed. "
-        "What each does, and what was measured with it: docs/explanation/radio.md.",
+        "What happens to packets on the air. All options can be combined; all random numbers come from --seed. "
+        "Details and measurements: docs/explanation/radio.md.",
     )
     add = group.add_argument
-    probability = _typed(share, "use a probability from 0 to 1, such as 0.1")
-    add("--loss", type=probability, default=0.0, metavar="P", help="probability that a packet is lost (default: 0)")
-    add(
-        "--ack-loss",
-        type=probability,
-        metavar="P",
-        help=f"probability that an acknowledgement is lost (default: {ack_loss})",
-    )
-    add(
-        "--loss-burst",
-        type=_typed(parse_burst, BURST_REMEDY),
-        metavar="SHARE:S[:P]",
-        help="outages (Gilbert-Elliott): a link is in one for this SHARE of the time, for S seconds on average, and "
-        "loses a packet meanwhile with probability P (default: 1); 0.05:120 loses 5%% in outages of two minutes",
-    )
-    add(
-        "--trace-loss",
-        type=Path,
-        metavar="FILE",
-        help="lose packets as in this packet trace: CSV or CSV.gz with timestamp, seq and perhaps node; a missing "
-        "number is an interval in which every try is lost. A node takes the trace of its name, else the first",
-    )
-    add(
-        "--duplicate",
-        type=probability,
-        default=0.0,
-        metavar="P",
-        help="probability that a packet is heard twice, the copy up to 5 s later (default: 0)",
-    )
-    add(
-        "--reorder",
-        type=probability,
-        default=0.0,
-        metavar="P",
-        help="probability that a packet is heard only after the next one of its sender (default: 0)",
-    )
-    add(
-        "--delay-s",
-        type=_typed(lambda text: number(text, 0, DELAY_LIMIT_S), f"use seconds from 0 to {DELAY_LIMIT_S:g}"),
-        default=0.0,
-        metavar="S",
-        help="every packet comes up to S seconds late, each by its own chance (default: 0)",
-    )
-    add(
-        "--collisions",
-        nargs="?",
-        choices=COLLISIONS,
-        default="none",
-        const="all",
-        help="packets whose times on air overlap are lost: all of them, or with capture all but one that is 6 dB "
-        "stronger than every other (default: none; without a value: all)",
-    )
-    add(
-        "--neighbours",
-        type=_typed(lambda text: int(number(text, 0, NEIGHBOURS_LIMIT)), f"use 0 to {NEIGHBOURS_LIMIT}"),
-        default=0,
-        metavar="N",
-        help="with --collisions: nodes of others on this channel, each of which sends once a minute (default: 0)",
-    )
+    loss = "probability that a packet is lost (default: 0)"
+    add("--loss", type=PROBABILITY, default=0.0, metavar="P", help=loss)
+    acks = f"probability that an acknowledgement is lost (default: {ack_loss})"
+    add("--ack-loss", type=PROBABILITY, metavar="P", help=acks)
+    add("--loss-burst", type=typed(channel.parse_burst, channel.BURST_REMEDY), metavar="SHARE:S[:P]", help=LOSS_BURST)
+    add("--trace-loss", type=Path, metavar="FILE", help=TRACE_LOSS)
+    add("--duplicate", type=PROBABILITY, default=0.0, metavar="P", help=DUPLICATE)
+    add("--reorder", type=PROBABILITY, default=0.0, metavar="P", help=REORDER)
+    add("--delay-s", type=DELAY, default=0.0, metavar="S", help=DELAY_S)
+    add("--collisions", nargs="?", choices=channel.COLLISIONS, default="none", const="all", help=COLLISIONS_HELP)
+    add("--neighbours", type=NEIGHBOURS, default=0, metavar="N", help=NEIGHBOURS_HELP)
 
 
-def of_options(options: argparse.Namespace, ack_loss: float) -> ChannelModel:
-    """The radio that was asked for; `ack_loss` is for when `--ack-loss` was not given.
+def channel_model(options: argparse.Namespace, ack_loss: float) -> ChannelModel:
+    """The channel model that the options describe.
+
+    Args:
+        options: Parsed.
+        ack_loss: Default of `--ack-loss`.
 
     Raises:
-        InputError: Something was asked for that does nothing.
+        InputError: An option has no effect.
     """
     if options.neighbours and options.collisions == "none":
         raise InputError("--neighbours does nothing without --collisions; add it, or leave out --neighbours")
@@ -112,14 +100,3 @@ def of_options(options: argparse.Namespace, ack_loss: float) -> ChannelModel:
         options.neighbours,
         options.trace_loss,
     )
-
-
-def _typed(parse: Callable[[str], Any], remedy: str) -> Callable[[str], Any]:
-    """An argument type that says what would be right."""
-
-    def read(text: str) -> Any:
-        with contextlib.suppress(ValueError):
-            return parse(text)
-        raise argparse.ArgumentTypeError(f'"{text}"; {remedy}')
-
-    return read

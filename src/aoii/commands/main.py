@@ -228,7 +228,7 @@ def _demo(options: argparse.Namespace) -> int:
         duration_s=options.duration,
         speed=options.speed,
         nodes=options.nodes,
-        channel=channel_options.of_options(options, ack_loss=options.loss),
+        channel=channel_options.channel_model(options, ack_loss=options.loss),
         recording=options.recording,
         seed=options.seed,
         headless=options.headless,

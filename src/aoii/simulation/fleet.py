@@ -42,12 +42,8 @@ def run(settings: Settings) -> int:
     Raises:
         UnavailableError: The status port is taken.
     """
-    return run_station(
-        "edge",
-        settings.edge.status_port,
-        lambda: Fleet(settings),
-        {signal.SIGUSR1: Fleet.unplug, signal.SIGUSR2: Fleet.plug},
-    )
+    also = {signal.SIGUSR1: Fleet.unplug, signal.SIGUSR2: Fleet.plug}
+    return run_station("edge", settings.edge.status_port, lambda: Fleet(settings), also)
 
 
 class Fleet(Station):

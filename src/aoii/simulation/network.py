@@ -95,19 +95,17 @@ class Network:
         if self.radio.may_collide:  # at random where that matters, because nodes in the field are not in step
             boot_ms = random.Random(f"{self._edge.seed}/{number}").randrange(period_ms)  # noqa: S311 - a simulation
         key = self._keys[number]
+        learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
+        store = FileStore(self._flash / f"node-{number}.flash")
+        draw = random.Random(self._edge.seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
         node = Node(
-            number,
-            key.epoch,
-            key.key,
-            PROVISIONED,
-            Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c),
-            FileStore(self._flash / f"node-{number}.flash"),
-            random.Random(self._edge.seed * 1_000_003 + number).random,  # noqa: S311 - a simulation, repeatable
-            self._timing,
-            ANY_SENSOR,
-            lambda: self.radio.is_busy(self.agenda.now_ms),
+            number, key.epoch, key.key, PROVISIONED, learner, store, draw, self._timing, ANY_SENSOR, self._is_busy
         )
         return SimulatedNode(number, node, replay_samples(series, first, boot_ms, period_ms), series.interval_s)
+
+    def _is_busy(self) -> bool:
+        """Whether a node that listens now detects a packet."""
+        return self.radio.is_busy(self.agenda.now_ms)
 
     def report(self) -> dict[str, int | float]:
         """Counts so far, as `aoii demo` reads them."""
