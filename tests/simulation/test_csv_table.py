@@ -36,8 +36,9 @@ def test_columns_are_the_first_line_also_of_a_gzip_file_and_none_when_it_is_empt
 def test_a_missing_column_and_a_short_row_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lacks b; the first line must be a,b"):
         list(csv_table.rows(write(tmp_path, "a\n1\n"), ("a", "b"), "a,b"))
-    with pytest.raises(InputError, match=r":2: has no b"):
+    with pytest.raises(InputError, match=r":2: has no b") as caught:
         list(csv_table.rows(write(tmp_path, "a,b\n1\n"), ("a", "b"), "a,b"))
+    assert caught.value.remedy == csv_table.CORRECT_LINE
 
 
 def test_a_time_without_a_zone_is_utc_and_one_with_a_zone_keeps_it() -> None:

@@ -88,7 +88,7 @@ def channel_model(options: argparse.Namespace, ack_loss: float) -> ChannelModel:
         InputError: An option has no effect.
     """
     if options.neighbours and options.collisions == "none":
-        raise InputError("--neighbours does nothing without --collisions; add it, or leave out --neighbours")
+        raise InputError("--neighbours does nothing without --collisions", "add it, or leave out --neighbours")
     return ChannelModel(
         options.loss,
         ack_loss if options.ack_loss is None else options.ack_loss,

@@ -116,7 +116,7 @@ class MlpEstimator(Estimator):
 
     def __init__(self, setup: PolicySetup) -> None:
         if setup.mlp is None:
-            raise InputError("mlp has no weights to start from; make some with aoii lab pretrain --model mlp")
+            raise InputError("mlp has no weights to start from", "make some with aoii lab pretrain --model mlp")
         self._first = setup.mlp
         self._reset()
         self._window = np.tile([*setup.mlp.y_mean, 0.5], 4)

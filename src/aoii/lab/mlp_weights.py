@@ -76,7 +76,7 @@ def _examples(all_series: Sequence[Series]) -> tuple[Doubles, Doubles]:
                 inputs.append([value for row in rows[i - 4 : i] for value in row])
                 targets.append(list(rows[i][:2]))
     if not inputs:
-        raise InputError("no recording has five samples without a gap; give longer ones")
+        raise InputError("no recording has five samples without a gap", "give longer ones")
     return np.array(inputs), np.array(targets)
 
 

@@ -112,7 +112,7 @@ def fit_prior(total: Evidence) -> Prior:
         InputError: No series was long enough.
     """
     if not total.series:
-        raise InputError(f"no recording has a series of {SHORTEST} samples; give longer ones")
+        raise InputError(f"no recording has a series of {SHORTEST} samples", "give longer ones")
     ridge = RIDGE * np.eye(2 * OWN)
     weights = [np.linalg.solve(a + ridge, b) for a, b in zip(total.squares, total.products, strict=True)]
     return tuple(tuple(round(prior.UNIT * float(value)) for value in row) for row in weights)

@@ -45,8 +45,9 @@ def find(folders: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
         if path is None:
             where = ", ".join(str(folder) for folder in folders)
             raise InputError(
-                f"{source.file} ({source.licence}) is not in {where}; give its folder with --recordings, "
-                f"other files with --data, or leave it out with --exclude {source.group}"
+                f"{source.file} ({source.licence}) is not in {where}",
+                "give its folder with --recordings, other files with --data, "
+                f"or leave it out with --exclude {source.group}",
             )
         found.append(path)
     return found
@@ -90,6 +91,6 @@ def parse_json(path: Path, kind: str, remedy: str, parse: Callable[[Any], T]) ->
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); {remedy}") from error
+        raise InputError(f"{path}: cannot be read ({error})", remedy) from error
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: is not {kind} ({error!r}); {remedy}") from error
+        raise InputError(f"{path}: is not {kind} ({error!r})", remedy) from error

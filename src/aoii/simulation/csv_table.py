@@ -10,6 +10,8 @@ from pathlib import Path
 
 from aoii.core.errors import InputError
 
+CORRECT_LINE = "correct or remove the line"  # the remedy for a malformed row
+
 
 def columns(path: Path) -> list[str]:
     """The column names in the first line of a CSV or CSV.gz file; none when the file is empty.
@@ -35,16 +37,16 @@ def rows(path: Path, needed: Sequence[str], shape: str) -> Iterator[tuple[int, d
     names = _header(path, reader)
     lacking = [name for name in needed if name not in names]
     if lacking:
-        raise InputError(f"{path}: lacks {', '.join(lacking)}; the first line must be {shape}")
+        raise InputError(f"{path}: lacks {', '.join(lacking)}", f"the first line must be {shape}")
     try:
         for fields in reader:
             row = dict(zip(names, fields, strict=False))
             if row and (absent := [name for name in needed if name not in row]):
-                raise InputError(f"{path}:{reader.line_num}: has no {absent[0]}; correct or remove the line")
+                raise InputError(f"{path}:{reader.line_num}: has no {absent[0]}", CORRECT_LINE)
             if row:
                 yield reader.line_num, row
     except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: is not CSV ({error}); correct or remove the line") from error
+        raise InputError(f"{path}:{reader.line_num}: is not CSV ({error})", CORRECT_LINE) from error
 
 
 def parse_time(text: str) -> datetime:
@@ -61,7 +63,7 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     try:
         return next(reader, [])
     except csv.Error as error:
-        raise InputError(f"{path}:1: is not CSV ({error}); give a CSV or CSV.gz file in UTF-8") from error
+        raise InputError(f"{path}:1: is not CSV ({error})", "give a CSV or CSV.gz file in UTF-8") from error
 
 
 def _text(path: Path) -> str:
@@ -69,4 +71,4 @@ def _text(path: Path) -> str:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a CSV or CSV.gz file in UTF-8") from error
+        raise InputError(f"{path}: cannot be read ({error})", "give a CSV or CSV.gz file in UTF-8") from error

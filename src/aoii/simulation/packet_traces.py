@@ -29,11 +29,11 @@ def parse(path: Path) -> dict[str, PacketTrace]:
         try:
             entry = csv_table.parse_time(row["timestamp"]), int(row["seq"])
         except ValueError as error:
-            raise InputError(f"{path}:{line}: {error}; correct or remove the line") from error
+            raise InputError(f"{path}:{line}: {error}", csv_table.CORRECT_LINE) from error
         rows.setdefault(row.get("node") or "", []).append(entry)
     traces = {node: _trace(entries) for node, entries in rows.items() if len(entries) > 1}
     if not traces:
-        raise InputError(f"{path}: no node has two rows; give a longer trace")
+        raise InputError(f"{path}: no node has two rows", "give a longer trace")
     return traces
 
 

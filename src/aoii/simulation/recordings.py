@@ -60,7 +60,7 @@ def parse(path: Path | None = None) -> list[Series]:
         node, at, temperature_c, humidity_c = _parse(path, line, row)
         rows.setdefault(node, []).append((at, temperature_c, humidity_c, row["timestamp"]))
     if not rows:
-        raise InputError(f"{path}: has no rows; give a recording with at least two")
+        raise InputError(f"{path}: has no rows", "give a recording with at least two")
     return [_series(path, node, sorted(readings)) for node, readings in rows.items()]
 
 
@@ -69,24 +69,22 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int,
         at = csv_table.parse_time(row["timestamp"])
         temperature, humidity = float(row["temperature"]), float(row["humidity"])
     except ValueError as error:
-        raise InputError(f"{path}:{line}: {error}; correct or remove the line") from error
+        raise InputError(f"{path}:{line}: {error}", csv_table.CORRECT_LINE) from error
     if not (math.isfinite(temperature) and math.isfinite(humidity)):
-        raise InputError(f"{path}:{line}: temperature or humidity is not finite; correct or remove the line")
+        raise InputError(f"{path}:{line}: temperature or humidity is not finite", csv_table.CORRECT_LINE)
     if not (-327 < temperature < 327 and -1 < humidity < 327):
-        raise InputError(
-            f"{path}:{line}: {temperature:g} °C, {humidity:g} %RH is out of range; correct or remove the line"
-        )
+        raise InputError(f"{path}:{line}: {temperature:g} °C, {humidity:g} %RH is out of range", csv_table.CORRECT_LINE)
     return row.get("node") or "", at.timestamp(), round(temperature * 100), round(humidity * 100)
 
 
 def _series(path: Path, node: str, readings: list[tuple[float, int, int, str]]) -> Series:
     if len(readings) < 2:
-        raise InputError(f"{path}: node {node or '(unnamed)'} has one row only; a series needs at least two")
+        raise InputError(f"{path}: node {node or '(unnamed)'} has one row only", "a series needs at least two")
     instants = [at for at, *_ in readings]
     intervals = [b - a for a, b in itertools.pairwise(instants)]
     interval_s = statistics.median(intervals)
     if interval_s <= 0:
-        raise InputError(f"{path}: node {node or '(unnamed)'} repeats its timestamps; give one row for each sample")
+        raise InputError(f"{path}: node {node or '(unnamed)'} repeats its timestamps", "give one row for each sample")
     slots = [0]
     for passed_s in intervals:  # from row to row, because a logger's clock may drift
         slots.append(slots[-1] + max(1, round(passed_s / interval_s)))

@@ -61,7 +61,7 @@ def choose_policies(names: Sequence[str]) -> tuple[str, ...]:
         return POLICY_NAMES
     unknown = [name for name in chosen if name not in POLICY_NAMES]
     if unknown:
-        raise InputError(f"there is no policy {', '.join(unknown)}; use all, or some of {', '.join(POLICY_NAMES)}")
+        raise InputError(f"there is no policy {', '.join(unknown)}", f"use all, or some of {', '.join(POLICY_NAMES)}")
     return chosen
 
 
@@ -93,7 +93,7 @@ def writing(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error}); give another place") from error
+        raise InputError(f"{path}: cannot be written ({error})", "give another place") from error
 
 
 def write_text(path: Path, text: str) -> None:

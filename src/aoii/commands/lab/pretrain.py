@@ -37,13 +37,13 @@ def run(options: argparse.Namespace) -> int:
     from aoii.lab import sources
 
     if options.core is not None and options.model != "prior":
-        raise InputError("--core writes a prior; leave it out, or use --model prior")
+        raise InputError("--core writes a prior", "leave it out, or use --model prior")
     if options.data is not None:
         paths = [path for path in options.data if not sources.is_excluded(path.name, options.exclude)]
     else:
         paths = sources.find(options.recordings, options.exclude)
     if not paths:
-        raise InputError("no recording is left to learn from; exclude less")
+        raise InputError("no recording is left to learn from", "exclude less")
     text = _fit(paths, options)
     if options.out is not None:
         arguments.write_text(options.out, text)

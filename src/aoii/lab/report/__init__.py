@@ -43,7 +43,7 @@ def write_report(folder: Path | None, page: Path, seed: int) -> None:
     """
     material = collect(folder, page.parent / "results", seed)
     if not material.subjects:
-        raise InputError(f"{folder}: has no recordings; put CSV or CSV.gz files there")
+        raise InputError(f"{folder}: has no recordings", "put CSV or CSV.gz files there")
     sections = [section(material) for section in SECTIONS]
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("\n".join(section for section in sections if section), encoding="utf-8")
