@@ -1,4 +1,4 @@
-"""The lab's command line: files come out as promised, faults go in plain words with exit code 2."""
+"""The lab's command line: the files that it writes, and faults in plain words with exit code 2."""
 
 import csv
 import json
@@ -24,13 +24,15 @@ def recording(folder: Path, samples: int = 400) -> Path:
     return path
 
 
-def test_a_replay_of_all_policies_writes_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures, trace, plots = tmp_path / "out.json", tmp_path / "deep" / "out.csv", tmp_path / "plots"
-    command = ["replay", "--data", str(recording(tmp_path)), "--policy", "all", "--json", str(figures)]
+def test_a_replay_of_all_policies_writes_json_trace_and_plots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summaries, trace, plots = tmp_path / "out.json", tmp_path / "deep" / "out.csv", tmp_path / "plots"
+    command = ["replay", "--data", str(recording(tmp_path)), "--policy", "all", "--json", str(summaries)]
 
     code = main(["lab", *command, "--trace", str(trace), "--plot", str(plots), "--heartbeat", "0"])
 
-    entries = json.loads(figures.read_text())
+    entries = json.loads(summaries.read_text())
     with trace.open() as file:
         rows = list(csv.DictReader(file))
     assert code == 0
@@ -92,7 +94,7 @@ def test_the_old_name_of_trend_is_accepted_with_a_line_on_standard_error(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["replay", "--policy", "best"], "there is no policy best; use all, or some of periodic"),
         (["replay", "--data", "none.csv"], "none.csv: cannot be read"),
@@ -107,14 +109,18 @@ def test_the_old_name_of_trend_is_accepted_with_a_line_on_standard_error(
     ],
 )
 def test_faults_are_reported_with_a_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert main(["lab", *arguments]) == 2
 
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.startswith("aoii lab: ")
 
 

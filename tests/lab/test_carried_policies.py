@@ -44,8 +44,8 @@ def run_node(series: Series) -> tuple[list[bool], list[tuple[int, int]]]:
             uplink = frames.decode_uplink(send.data, lambda node: KEY)
             assert isinstance(uplink, Uplink)
             forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, SETTINGS, now_ms)
-            told = None if uplink.generation else SETTINGS
-            ack = Ack(7, 1, uplink.frame, 1_451_606_400 + 60 * minute, 0, 1, told)
+            wanted = None if uplink.generation else SETTINGS
+            ack = Ack(7, 1, uplink.frame, 1_451_606_400 + 60 * minute, 0, 1, wanted)
             node.receive(frames.encode_ack(ack, KEY), now_ms)
         assert forecast is not None
         estimates.append(forecast.at(now_ms))

@@ -27,9 +27,9 @@ def test_a_packet_after_the_receive_window_is_lost_to_a_replay_and_a_copy_counts
     late = SimulatedChannel(ChannelModel(delay_s=5.0), "seed")
     twice = SimulatedChannel(ChannelModel(duplicate=1.0), "seed")
 
-    heard = sum(late.carries_uplink(60.0 * minute) for minute in range(10_000)) / 10_000
+    received = sum(late.carries_uplink(60.0 * minute) for minute in range(10_000)) / 10_000
 
-    assert heard == pytest.approx(0.7735 / 5, abs=0.02)  # half of 2 s less the two packets, of 5 s
+    assert received == pytest.approx(0.7735 / 5, abs=0.02)  # half of what two packets leave of 2 s, out of 5 s
     assert all(twice.carries_uplink(60.0 * minute) and twice.carries_ack() for minute in range(100))
 
 

@@ -1,4 +1,4 @@
-"""What the project claims of its learning, measured on recordings that are not shipped; skipped where they are absent.
+"""The claims of the project for its learning, measured on recordings that are not shipped; skipped without these.
 
 Each recording is replayed with a prior that was fitted without the recordings of its group.
 """
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordin
 
 @pytest.fixture(scope="module")
 def evidence() -> dict[str, Evidence]:
-    """What each source of the prior says, by file."""
+    """The evidence of each source of the prior, by file."""
     return {source.file: gather_evidence(recordings.parse(SHARED / source.file)) for source in SOURCES}
 
 

@@ -36,10 +36,10 @@ def test_the_perceptron_steps_down_its_error() -> None:
     node = BY_NAME["mlp"].node(SETUP)
     errors = []
     for _ in range(300):
-        believed = estimator.advance(1, 0)
+        estimate = estimator.advance(1, 0)
         node.observe((2200, 3000), 1, 0)
         estimator.receive(node.packet())
-        errors.append(abs(believed[0] - 2200) if believed else 10**6)
+        errors.append(abs(estimate[0] - 2200) if estimate else 10**6)
 
     assert errors[-1] < 10
 

@@ -12,7 +12,7 @@ from aoii.lab.mlp_weights import SHIPPED, encode_mlp, fit_mlp, parse_mlp
 from series import made
 
 
-def test_a_perceptron_is_read_back_to_five_figures(tmp_path: Path) -> None:
+def test_a_perceptron_is_read_back_to_five_digits(tmp_path: Path) -> None:
     weights = parse_mlp()
     path = tmp_path / "mlp.json"
     path.write_text(encode_mlp(weights, []))

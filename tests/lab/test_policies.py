@@ -1,4 +1,4 @@
-"""One conformance suite over every policy: what any of them owes to the comparison."""
+"""One suite over every policy: the rules that all of them keep, so that they can be compared."""
 
 import math
 import random
@@ -56,11 +56,11 @@ def test_the_same_replay_gives_the_same_outcome(policy: Policy) -> None:
 @every_policy
 def test_two_estimators_with_the_same_packets_agree_and_a_copy_is_independent(policy: Policy) -> None:
     node, one, other = policy.node(SETUP), policy.estimator(SETUP), policy.estimator(SETUP)
-    chance = random.Random(3)
+    generator = random.Random(3)
     reading = (2000, 5000)
 
     for step in range(200):
-        reading = (reading[0] + chance.randint(-30, 30), reading[1] + chance.randint(-90, 90))
+        reading = (reading[0] + generator.randint(-30, 30), reading[1] + generator.randint(-90, 90))
         node.observe(reading, 1, step * 60_000)
         assert one.advance(1, step * 60_000) == other.advance(1, step * 60_000)
         if step % 7 == 0:
@@ -96,7 +96,7 @@ def test_extremes_keep_estimates_whole_and_finite(policy: Policy, readings: list
 
 
 @every_policy
-def test_gaps_short_and_long_do_no_harm(policy: Policy) -> None:
+def test_gaps_short_and_long_are_survived(policy: Policy) -> None:
     day = shipped(200)
     slots = [slot + 5 * (slot >= 50) + 2000 * (slot >= 120) for slot in day.slots]
 
@@ -108,7 +108,7 @@ def test_gaps_short_and_long_do_no_harm(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("name", ["send_on_delta", "damped", "nlms", "kalman", "trend"])
-def test_what_stands_still_needs_one_packet(name: str) -> None:
+def test_a_constant_reading_needs_one_packet(name: str) -> None:
     policy = BY_NAME[name]
 
     assert replay(made([(2000, 5000)] * 500), policy, OPTIONS, LOSSLESS).packets == 1

@@ -52,7 +52,7 @@ def test_an_acknowledgement_that_is_lost_costs_a_resend_and_nothing_else() -> No
     assert outcome.meter.wrong == 0
 
 
-def test_when_all_tries_are_in_vain_the_next_sample_is_sent() -> None:
+def test_when_all_tries_fail_the_next_sample_is_sent() -> None:
     tries = 1 + RESENDS
 
     outcome = replay(at([2000] * 5), BY_NAME["send_on_delta"], Options(), Script(ups="0" * tries))
@@ -63,7 +63,7 @@ def test_when_all_tries_are_in_vain_the_next_sample_is_sent() -> None:
     assert outcome.meter.wrong == 1
 
 
-def test_a_reading_in_time_after_a_silent_gateway_is_still_sent_because_nobody_answered() -> None:
+def test_after_a_packet_without_an_answer_the_next_reading_is_sent_even_if_the_estimate_is_right() -> None:
     """All acknowledgements of the first packet are lost: the node cannot know that the gateway has it."""
     outcome = replay(at([2000] * 4), BY_NAME["trend"], Options(), Script(downs="0" * (1 + RESENDS)))
 
@@ -100,7 +100,7 @@ def test_a_long_gap_splits_and_a_hole_does_not() -> None:
     assert replay(gap, BY_NAME["send_on_delta"], Options(), lossless()).sent == [True, False, False, True, False, False]
 
 
-def test_age_begins_anew_after_a_gap() -> None:
+def test_the_age_restarts_after_a_gap() -> None:
     series = at([2000] * 4, [0, 1, 100, 101])
 
     outcome = replay(series, BY_NAME["send_on_delta"], Options(), Script(ups="0" * 1000))

@@ -1,4 +1,4 @@
-"""The simulated network with a receiver that is a value: what nodes send, what they hear, and what is counted."""
+"""The simulated network with a receiver that is a value: what the nodes send and receive, and what is counted."""
 
 import asyncio
 from pathlib import Path
@@ -35,8 +35,8 @@ class PerfectGateway:
         self.forecasts[uplink.node] = Forecast(
             uplink.temperature_c, uplink.humidity_c, uplink.trend, PROVISIONED, now_ms - 1000 * uplink.age_s
         )
-        told = None if uplink.generation else PROVISIONED
-        return frames.encode_ack(Ack(uplink.node, 1, uplink.frame, 1, 0, 1, told), KEYS[uplink.node].key)
+        wanted = None if uplink.generation else PROVISIONED
+        return frames.encode_ack(Ack(uplink.node, 1, uplink.frame, 1, 0, 1, wanted), KEYS[uplink.node].key)
 
     async def reply(self, pending: PendingReply) -> bytes | None:
         return cast("bytes", pending)

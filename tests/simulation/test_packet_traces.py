@@ -43,7 +43,7 @@ def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("timestamp,temperature\n", "lacks seq"),
         (HEADER, "no node has two rows"),
@@ -52,12 +52,12 @@ def test_nodes_are_kept_apart_and_gzip_is_read(tmp_path: Path) -> None:
         (HEADER + "2026-01-01\n", ":2: "),
     ],
 )
-def test_what_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_file_that_is_not_a_trace_is_rejected_with_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         packet_traces.parse(write(tmp_path, text))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         packet_traces.parse(tmp_path / "none.csv")
 

@@ -58,7 +58,7 @@ def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "lacks timestamp, temperature, humidity"),
         ("time,temperature,humidity\n", "lacks timestamp"),
@@ -72,10 +72,10 @@ def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
         (HEADER + "2026-01-01,1000,2\n", "out of range"),
     ],
 )
-def test_a_malformed_recording_is_an_error_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:
+def test_a_malformed_recording_is_an_error_that_names_the_place(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
 
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         recordings.parse(path)
     assert str(path) in str(caught.value)
 
