@@ -57,24 +57,20 @@ def plot_series(runs: Sequence[Run], folder: Path) -> list[Path]:
 def _plot_one(group: Sequence[Run], path: Path) -> None:
     series = group[0].series
     hours = np.array(series.slots) * series.interval_s / 3600
-    breaks = np.flatnonzero(np.diff(series.slots) > 1) + 1  # a gap is drawn as one
+    breaks = np.flatnonzero(np.diff(series.slots) > 1) + 1  # a gap is drawn as a gap
+
+    def draw(axes: Axes, values: Sequence[float], name: str, width: float) -> None:
+        line = np.insert(hours, breaks, np.nan), np.insert(np.array(values), breaks, np.nan)
+        axes.plot(*line, color=COLOURS.get(name, "black"), linewidth=width, label=name)
+
     with figure(path, rows=3, size=(10.0, 8.0)) as (upper, lower, packets):
-        for q, (axes, unit, readings) in enumerate(
-            ((upper, "temperature, °C", series.temperature_c), (lower, "humidity, %RH", series.humidity_c))
-        ):
+        quantities = ((upper, "temperature, °C", series.temperature_c), (lower, "humidity, %RH", series.humidity_c))
+        for q, (axes, unit, readings) in enumerate(quantities):
             for run in group:
-                if run.policy.name == "periodic":
-                    continue
-                held = np.array([np.nan if pair is None else pair[q] / 100 for pair in run.outcome.estimates])
-                axes.plot(
-                    np.insert(hours, breaks, np.nan),
-                    np.insert(held, breaks, np.nan),
-                    color=COLOURS[run.policy.name],
-                    linewidth=0.8,
-                    label=run.policy.name,
-                )
-            measured = np.insert(np.array(readings) / 100, breaks, np.nan)
-            axes.plot(np.insert(hours, breaks, np.nan), measured, color="black", linewidth=0.6, label="measured")
+                if run.policy.name != "periodic":
+                    estimates = [np.nan if pair is None else pair[q] / 100 for pair in run.outcome.estimates]
+                    draw(axes, estimates, run.policy.name, 0.8)
+            draw(axes, [value / 100 for value in readings], "measured", 0.6)
             axes.set_ylabel(unit)
         upper.legend(loc="upper left", fontsize="small", ncols=3)
         upper.set_title(f"{stem(group[0].file)} {group[0].node}")
@@ -89,9 +85,8 @@ def plot_pareto(points: Mapping[str, Sequence[tuple[float, float, str]]], path: 
     """One line for each policy, of points (x, y, label)."""
     with figure(path) as (axes,):
         for name, line in points.items():
-            axes.plot(
-                [a for a, _, _ in line], [b for _, b, _ in line], "o-", color=COLOURS[name], label=name, markersize=4
-            )
+            xs, ys, _ = zip(*line, strict=True)
+            axes.plot(xs, ys, "o-", color=COLOURS[name], label=name, markersize=4)
             for a, b, label in line:
                 axes.annotate(label, (a, b), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
         axes.set_xlabel(x)
@@ -108,13 +103,8 @@ def plot_ratios(bars: Mapping[str, Sequence[float]], labels: Sequence[str], path
         width = 0.8 / len(bars)
         at = np.arange(len(labels))
         for i, (name, values) in enumerate(bars.items()):
-            axes.bar(
-                at + (i - len(bars) / 2 + 0.5) * width,
-                values,
-                width,
-                color=COLOURS.get(name, "#bdbdbd"),
-                label=name,
-            )
+            left = at + (i - len(bars) / 2 + 0.5) * width
+            axes.bar(left, values, width, color=COLOURS.get(name, "#bdbdbd"), label=name)
         axes.axhline(1.0, color="black", linewidth=0.8)
         axes.set_xticks(at, labels, rotation=30, ha="right", fontsize="small")
         axes.set_ylabel("packets / send-on-delta")
@@ -125,9 +115,8 @@ def plot_losses(lines: Mapping[str, Sequence[tuple[float, float]]], path: Path, 
     """One line for each policy over the share of packets that is lost."""
     with figure(path) as (axes,):
         for name, line in lines.items():
-            axes.plot(
-                [100 * a for a, _ in line], [b for _, b in line], "o-", color=COLOURS[name], label=name, markersize=4
-            )
+            shares, values = zip(*line, strict=True)
+            axes.plot([100 * share for share in shares], values, "o-", color=COLOURS[name], label=name, markersize=4)
         axes.set_xlabel("loss of packets and of acknowledgements, %")
         axes.set_ylabel(y)
         axes.set_yscale("symlog", linthresh=0.1)

@@ -81,14 +81,9 @@ class Run:
 
     def trace(self) -> Iterator[tuple[str, ...]]:
         """One row for each sample, as in `TRACE_HEADER`; an estimate is empty before the gateway's first packet."""
-        for timestamp, t, h, estimate, sent in zip(
-            self.series.timestamps,
-            self.series.temperature_c,
-            self.series.humidity_c,
-            self.outcome.estimates,
-            self.outcome.sent,
-            strict=True,
-        ):
+        series, outcome = self.series, self.outcome
+        readings = zip(series.timestamps, series.temperature_c, series.humidity_c, strict=True)
+        for (timestamp, t, h), estimate, sent in zip(readings, outcome.estimates, outcome.sent, strict=True):
             values = [f"{value / 100:.2f}" for value in (t, h, *(estimate or ()))]
             yield (timestamp, self.node, self.policy.name, *values, *([] if estimate else ["", ""]), str(int(sent)))
 
