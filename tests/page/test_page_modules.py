@@ -6,8 +6,9 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
-from aoii.server.db import Column
+from aoii.server.rows import Column
 from aoii.web import pipeline_health
 from aoii.web.fleet import STATES
 from aoii.web.history import envelope
@@ -74,12 +75,10 @@ def test_columns_of_a_long_range_get_the_names_that_the_server_means() -> None:
 
 
 def test_there_is_a_message_for_every_note_and_no_other() -> None:
-    source = Path(pipeline_health.__file__).read_text(encoding="utf-8")
-
     written = evaluate('import { en } from "./messages/en.js"; console.log(JSON.stringify(Object.keys(en.notes)))')
 
     assert isinstance(written, list)
-    assert set(written) == set(re.findall(r'\("(\w+)", \{', source))
+    assert set(written) == set(get_args(pipeline_health.NoteCode))
 
 
 def test_there_is_a_message_for_every_stage_and_state() -> None:

@@ -53,19 +53,23 @@ PLACES = (
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
     Place("server/circuit_breaker.py", "core", standard=PURE),
-    Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
+    Place("server/rows.py", standard=PURE),
+    Place("server/edge_log_line.py", "core runtime.clock server.rows", standard=PURE),
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
     Place("simulation/agenda.py", standard=PURE),
     Place("simulation/estimate_check.py", "core", standard=PURE),
-    Place("web/points.py", "broker.messages", standard=PURE),
-    Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
-    Place("web/pipeline_health.py", "web.metric_snapshot web.points", standard=PURE),
-    Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
+    Place("runtime/metric_snapshot.py", "runtime.metrics", "prometheus_client", standard=PURE),
+    Place("runtime/health_limits.py", standard=PURE),
+    Place("web/points.py", "broker.messages runtime.health_limits", standard=PURE),
+    Place("web/station_report.py", "runtime.metric_snapshot", "prometheus_client", standard=PURE),
     Place(
-        "web/fleet.py",
-        "core broker.messages server.db web.points web.estimate_accuracy",  # of server.db only what a row looks like
+        "web/pipeline_health.py",
+        "runtime.health_limits runtime.metrics web.station_report web.points",
+        "prometheus_client",
         standard=PURE,
     ),
+    Place("web/estimate_accuracy.py", "core web.points", standard=PURE),
+    Place("web/fleet.py", "core broker.messages server.rows web.points web.estimate_accuracy", standard=PURE),
     # drivers: one library each
     Place("broker/client.py", "core settings security.tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
@@ -75,11 +79,10 @@ PLACES = (
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints", "serial"),
     Place("gateway/drivers/*", "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery"),
-    Place(
-        "server/db.py",
-        "core broker.messages runtime settings server security.tls",
-        "sqlalchemy alembic pymysql",
-    ),
+    Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
+    Place("server/tables.py", "server settings", "sqlalchemy"),
+    Place("server/queries.py", "broker.messages server", "sqlalchemy"),
+    Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
@@ -107,7 +110,7 @@ PLACES = (
     Place("settings/*", "core runtime.clock security.tls settings", "dotenv"),
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
-    Place("commands/demo.py", "core broker server settings security runtime simulation", "rich"),
+    Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
     Place("commands/lab/*", "core lab settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
@@ -220,7 +223,8 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
     assert not [
         name
         for name in loaded
-        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation aoii.commands.demo")
+        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation")
+        or is_under(name, "aoii.commands.demo_run aoii.commands.board_files aoii.commands.dlq_actions")
     ]
 
 

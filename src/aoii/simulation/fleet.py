@@ -60,7 +60,7 @@ class Fleet(Station):
         self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._network.span_s)
         self._is_over = False
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
@@ -84,7 +84,7 @@ class Fleet(Station):
 
     def parts(self) -> Iterator[Part]:
         """The event loop of all nodes."""
-        yield Part("nodes", self._thread.is_alive(), self._beat_s)
+        yield Part("nodes", self._thread.is_alive(), self._last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
         """The ports that others must be able to open."""
@@ -146,7 +146,7 @@ class Fleet(Station):
     async def _keep_beating(self) -> None:
         """Show that the event loop runs."""
         while True:
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             await asyncio.sleep(BEAT_S)
 
     async def _keep_reporting(self) -> None:
@@ -165,10 +165,10 @@ class Fleet(Station):
 
 def provision(path: Path, nodes: int) -> dict[int, NodeKey]:
     """The keys of the simulated nodes 1 to `nodes`, by number; those that the file lacks are made and written."""
-    keys = node_keys.load(path) if path.exists() else {}
+    keys = node_keys.read_key_file(path) if path.exists() else {}
     wanted = range(1, nodes + 1)
     if any(number not in keys for number in wanted):
         keys = {number: NodeKey(1, secrets.token_bytes(16)) for number in wanted} | keys
         path.parent.mkdir(parents=True, exist_ok=True)
-        node_keys.write(path, keys)
+        node_keys.write_key_file(path, keys)
     return {number: keys[number] for number in wanted}

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 import anyio
 from anyio.to_thread import run_sync
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -25,7 +24,8 @@ from starlette.routing import Route
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
-from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
+from aoii.server.db import Database
+from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web import history
 from aoii.web.fleet import UNNAMED
 from aoii.web.live import CARD_SPAN_S, SPANS_S, Live
@@ -162,12 +162,12 @@ class Answers:
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason; the database is not asked."""
-        code, content = status_port.answer(status_port.NOT_ALIVE, self._live.is_alive())
+        code, content = status_port.health_response(status_port.NOT_ALIVE, self._live.is_alive())
         return _json(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while the page lacks nothing, else 503 with the reason and, as `detail`, why the database is away."""
-        code, content = status_port.answer(status_port.NOT_READY, self._live.is_ready())
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
         return _json(content | {"detail": self._live.database_away}, code)
 
     def _last_day(self, node: NodeSummary) -> dict[str, object] | None:
@@ -190,17 +190,17 @@ class _Totals(Collector):
         if stats is None:
             return
         values = {
-            "aoii_readings_total": stats.total,
-            "aoii_mae_temp": stats.mae_temp,
-            "aoii_mae_humidity": stats.mae_humidity,
-            "aoii_avg_temp_celsius": stats.avg_temp,
-            "aoii_avg_humidity_percent": stats.avg_humidity,
-            "aoii_last_received_timestamp_seconds": stats.last_at.timestamp() if stats.last_at else None,
+            metrics.TOTAL_READINGS: stats.total,
+            metrics.MAE_TEMP: stats.mae_temp,
+            metrics.MAE_HUMIDITY: stats.mae_humidity,
+            metrics.AVG_TEMP: stats.avg_temp,
+            metrics.AVG_HUMIDITY: stats.avg_humidity,
+            metrics.LAST_RECEIVED_S: stats.last_at.timestamp() if stats.last_at else None,
         }
-        for name, meaning in metrics.REFERENCE_GAUGES.items():
-            value = values[name]
+        for gauge, value in values.items():
             if value is not None:
-                yield GaugeMetricFamily(name, meaning, value=value)
+                gauge.set(value)
+                yield from gauge.collect()
 
 
 def refused(request: Request, error: Exception) -> Response:

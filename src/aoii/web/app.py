@@ -77,7 +77,7 @@ class WebPage(Station):
             )
         )
         self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
-        certificate_expiry.watch("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
+        certificate_expiry.register("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
         log.info("web page is served", extra={"event": "web_up", "host": web.host, "port": web.port})
         if not (_is_loopback(self._listener) or web.cert):
             log.warning("the page and its token cross the network unencrypted", extra={"event": "web_unencrypted"})

@@ -19,7 +19,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.core.aoii import AoiiMeter
-from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import estimate_accuracy
 from aoii.web.points import EstimatePoint, Key, Packet, Rules, Sample, Vitals, event_ms
 

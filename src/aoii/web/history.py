@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from aoii.core.errors import InputError
-from aoii.server.db import Column, Database, EdgeLogRow, ReadingRow
+from aoii.server.db import Database
+from aoii.server.rows import Column, EdgeLogRow, ReadingRow
 from aoii.web.fleet import TRACK_LIMIT, UNNAMED, Fleet
 from aoii.web.points import Rules
 from aoii.web.subscribers import short

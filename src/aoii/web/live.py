@@ -18,13 +18,14 @@ from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part, checks
-from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.db import Database
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.settings import Settings
 from aoii.web import pipeline_health
 from aoii.web.fleet import Fleet, Summary
 from aoii.web.points import Rules, Vitals
 from aoii.web.source import Source
-from aoii.web.station_poller import Stations
+from aoii.web.station_poller import StationPoller
 
 Row = TypeVar("Row")
 
@@ -58,7 +59,7 @@ class Live:
             settings.gateway.tau,
         )
         self._expected = settings.web.nodes
-        self._stations = Stations(settings)
+        self._stations = StationPoller(settings)
         self.lock = threading.Lock()
         self.fleet = self._new_fleet()  # another object after the database was replaced: followers begin again
         self.stopping = threading.Event()
@@ -69,7 +70,7 @@ class Live:
         self._summaries: dict[tuple[str, int], tuple[float, int, Summary]] = {}
         self._cards: tuple[float, list[Summary]] = (-SUMMARY_IDLE_S, [])
         self._vitals: tuple[float, dict[str, Vitals]] = (-SUMMARY_IDLE_S, {})
-        self._beat_s = self.page_beat_s = time.monotonic()  # of the poller, and of the loop that serves the page
+        self._last_progress_s = self.page_beat_s = time.monotonic()  # of the poller, of the loop that serves the page
         self._poller = threading.Thread(target=self._follow_database, name="poller", daemon=True)
         self._broker = Client(
             settings.mqtt,
@@ -78,8 +79,8 @@ class Live:
             on_message=self._heard,
             on_refusal=metrics.broker_refused,
         )
-        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
-        certificate_expiry.watch("database", settings.database.tls)
+        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
+        certificate_expiry.register("database", settings.database.tls)
 
     @property
     def database_away(self) -> str | None:
@@ -93,8 +94,8 @@ class Live:
 
     def parts(self) -> Iterator[Part]:
         """Its threads."""
-        yield Part("poller", self._poller.is_alive(), self._beat_s)
-        yield Part("network", self._broker.is_alive, self._broker.beat_s)
+        yield Part("poller", self._poller.is_alive(), self._last_progress_s)
+        yield Part("network", self._broker.is_alive, self._broker.last_progress_s)
 
     def is_alive(self) -> dict[str, bool]:
         """Whether each of them makes progress."""
@@ -134,7 +135,7 @@ class Live:
     def say_stop(self) -> None:
         """Let the streams and whoever waits for the database end; returns at once, fit for a signal handler."""
         self.stopping.set()
-        self._stations.say_stop()
+        self._stations.request_stop()
         self._source.stop()
 
     def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
@@ -178,15 +179,15 @@ class Live:
         """What the gateways tell of their nodes beside readings, by node; nothing of a gateway that does not answer."""
         made_at, vitals = self._vitals
         if time.monotonic() - made_at > VITALS_MAX_AGE_S:
-            vitals = pipeline_health.vitals(self._stations.reports())
+            vitals = pipeline_health.node_metrics(self._stations.reports())
             self._vitals = (time.monotonic(), vitals)
         return vitals
 
-    def delivery(self) -> tuple[list[pipeline_health.Hop], list[pipeline_health.Account], pipeline_health.Letters]:
+    def delivery(self) -> pipeline_health.PipelineHealth:
         """The way of a reading, hop by hop."""
         trouble = self._broker.refusal or self._broker.trouble or None
-        own = pipeline_health.Own(self.database_away, self.broker_up, None if self.broker_up else trouble)
-        return pipeline_health.delivery(self._stations.reports(), own)
+        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        return pipeline_health.assess(self._stations.reports(), own)
 
     def _new_fleet(self) -> Fleet:
         fleet = Fleet(self.rules)
@@ -206,7 +207,7 @@ class Live:
 
     def _follow_database(self) -> None:
         while not self.stopping.is_set():
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             try:
                 self._poll()
             except UnavailableError:
@@ -265,5 +266,5 @@ class Live:
             self._last_log_id = (rows[-1].id if rows else None) or self._last_log_id
 
     def _page(self, ask: Callable[[Database, int, int], list[Row]], after: int) -> list[Row]:
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         return self._source.try_read(lambda database: ask(database, after, PAGE_ROWS))

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aoii.broker.messages import is_important
-
-SILENCE_ALLOWANCE_S = 600  # the alert that operators have: nothing received for 600 s
-SILENCE_WITHOUT_HEARTBEAT_S = 86400.0  # without heartbeats a steady node may be quiet for long
+from aoii.broker.messages import is_wrong
+from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOUT_HEARTBEAT_S
 
 Key = tuple[int, int]
 
@@ -83,11 +81,11 @@ class Rules:
     @property
     def silent_after_s(self) -> float:
         """Without a packet for this long a node is called silent: one heartbeat and ten minutes."""
-        return (self.heartbeat_s or SILENCE_WITHOUT_HEARTBEAT_S) + SILENCE_ALLOWANCE_S
+        return (self.heartbeat_s or PAGE_SILENCE_WITHOUT_HEARTBEAT_S) + PAGE_SILENCE_GRACE_S
 
     def is_wrong(self, error_temp: float, error_hum: float) -> bool:
         """Whether an error is at or over a threshold."""
-        return is_important(error_temp, error_hum, self.beta_temp, self.beta_hum)
+        return is_wrong(error_temp, error_hum, self.beta_temp, self.beta_hum)
 
 
 def hundredths(point: Sample | Packet) -> tuple[int, int]:

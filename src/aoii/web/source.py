@@ -13,7 +13,8 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from aoii.core.errors import UnavailableError
-from aoii.server.db import Database, Stats, open_database
+from aoii.server.db import Database, open_database
+from aoii.server.rows import Stats
 from aoii.settings import Database as DatabaseSettings
 
 log = logging.getLogger(__name__)

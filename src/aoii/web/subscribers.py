@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Protocol
 
-from aoii.web import estimate_accuracy, pipeline_health
+from aoii.web import estimate_accuracy
 from aoii.web.fleet import STATES, Fleet, News, Summary
 from aoii.web.live import SUMMARY_MAX_AGE_S, Live
 
@@ -150,12 +150,7 @@ class DeliveryFollower:
 
 def delivery(live: Live) -> dict[str, object]:
     """The delivery as JSON."""
-    found, beside, letters = live.delivery()
-    return {
-        "hops": [asdict(hop) for hop in found],
-        "beside": [asdict(account) for account in beside],
-        "letters": asdict(letters),
-    }
+    return live.delivery().as_json()
 
 
 def frame(live: Live) -> dict[str, object]:
@@ -184,7 +179,7 @@ def short(points: Sequence[tuple[object, ...]]) -> list[list[object]]:
 
 def _state(live: Live) -> dict[str, object]:
     states = Counter(card.states[0] for card in live.cards())
-    state, where = pipeline_health.worst(live.delivery()[0])
+    state, where = live.delivery().worst()
     return {
         "now_ms": live.now_ms(),
         "database_away": live.database_away,

@@ -32,7 +32,6 @@ def test_the_old_name_of_trend_is_accepted_with_a_line_on_standard_error(
         (arguments.THRESHOLD, "0.5", 50),
         (arguments.THRESHOLD, "655.35", 65535),
         (arguments.POSITIVE, "1e3", 1000.0),
-        (arguments.whole(7, 12), "12", 12),
     ],
 )
 def test_a_number_within_its_bounds_is_parsed(parse: Callable[[str], float], text: str, value: float) -> None:
@@ -46,8 +45,6 @@ def test_a_number_within_its_bounds_is_parsed(parse: Callable[[str], float], tex
         (arguments.THRESHOLD, "656"),
         (arguments.POSITIVE, "-1"),
         (arguments.POSITIVE, "nan"),
-        (arguments.whole(7, 12), "13"),
-        (arguments.whole(7, 12), "7.5"),
     ],
 )
 def test_any_other_text_is_rejected_with_a_remedy(parse: Callable[[str], float], text: str) -> None:

@@ -66,22 +66,24 @@ def test_a_trace_of_losses_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        ["--loss", "1.1"],
-        ["--ack-loss", "x"],
-        ["--beta-temp", "0"],
-        ["--heartbeat", "-1"],
-        ["--sf", "13"],
-        ["--tau", "0"],
+        (["--loss", "1.1"], "; use a probability from 0 to 1"),
+        (["--ack-loss", "x"], "; use a probability from 0 to 1"),
+        (["--beta-temp", "0"], "; use a number from 0.01 to 655.35"),
+        (["--heartbeat", "-1"], "is not a whole number from 0 to 10000000"),
+        (["--sf", "13"], "is not a whole number from 7 to 12"),
+        (["--tau", "0"], "is not a whole number from 1 to 255"),
     ],
 )
-def test_an_argument_out_of_range_is_rejected(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_argument_out_of_range_is_rejected(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["lab", "replay", *arguments])
 
     assert stop.value.code == 2
-    assert "; use a " in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

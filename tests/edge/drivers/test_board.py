@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aoii.commands import board as builder
+from aoii.commands import board_files as builder
 from aoii.core.frames import Uplink, decode_uplink
 from aoii.core.link import TIMING
 from aoii.core.stream import DOWNLINK, encode_usb
@@ -63,7 +63,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def test_a_node_starts_sends_and_sleeps_until_its_next_sample(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, "node", patch)
-    key = node_keys.load(bench.keys_file)[7]
+    key = node_keys.read_key_file(bench.keys_file)[7]
 
     for _ in range(20):
         bench.start()

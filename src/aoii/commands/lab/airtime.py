@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from aoii.commands.arguments import Commands, whole
 from aoii.commands.lab import arguments
-from aoii.commands.lab.arguments import Commands
 
 if TYPE_CHECKING:
     from aoii.lab.airtime import Radio
@@ -50,7 +50,7 @@ def add_parser(commands: Commands) -> None:
     arguments.add_thresholds(parser)
     add("--packets", type=arguments.POSITIVE, metavar="N", help="packets a day, instead of a replay")
     size = "length of a packet, with --packets (default: %(default)s)"
-    add("--bytes", type=arguments.whole(1, 255), default=32, metavar="N", help=size)
+    add("--bytes", type=whole(1, 255), default=32, metavar="N", help=size)
     power = "13, 17 or 20 dBm (default: %(default)s)"
     add("--power", type=int, choices=(13, 17, 20), default=13, metavar="DBM", help=power)
     add("--battery", type=arguments.POSITIVE, default=3000.0, metavar="MAH", help="capacity (default: %(default)g)")

@@ -3,10 +3,11 @@
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from aoii.commands.arguments import whole
 from aoii.commands.channel_options import typed
 from aoii.core.errors import InputError
 from aoii.lab import POLICY_NAMES
@@ -17,19 +18,7 @@ if TYPE_CHECKING:
 
     from aoii.simulation.recordings import Series
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 OLD_NAMES = {"plan": "trend"}  # accepted until 0.3
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """An argument type: a whole number from `low` to `high`."""
-
-    def parse(text: str) -> int:
-        number(text, low, high)
-        return int(text)
-
-    return typed(parse, f"use a whole number from {low} to {high}")
 
 
 POSITIVE = typed(lambda text: number(text, 1e-9, 1e9), "use a positive number")

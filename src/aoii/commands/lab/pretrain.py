@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from aoii.commands.arguments import Commands
 from aoii.commands.lab import arguments
-from aoii.commands.lab.arguments import Commands
 from aoii.core.errors import InputError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aoii.commands import channel_options
+from aoii.commands.arguments import Commands, whole
 from aoii.commands.lab import arguments
-from aoii.commands.lab.arguments import Commands
 from aoii.lab import POLICY_NAMES
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def add_parser(commands: Commands) -> None:
     add("--data", type=Path, nargs="+", metavar="FILE", help=DATA)
     add("--policy", nargs="+", default=["all"], metavar="NAME", help=f"all (default), or {', '.join(POLICY_NAMES)}")
     arguments.add_thresholds(parser)
-    add("--heartbeat", type=arguments.whole(0, 10**7), default=0, metavar="S", help=HEARTBEAT)
-    add("--tau", type=arguments.whole(1, 255), default=1, metavar="N", help=TAU)
+    add("--heartbeat", type=whole(0, 10**7), default=0, metavar="S", help=HEARTBEAT)
+    add("--tau", type=whole(1, 255), default=1, metavar="N", help=TAU)
     arguments.add_seed(parser)
     add("--prior", metavar="FILE", help=PRIOR)
     add("--mlp", type=Path, metavar="FILE", help=MLP)
-    add("--sf", type=arguments.whole(7, 12), default=7, metavar="N", help=SF)
+    add("--sf", type=whole(7, 12), default=7, metavar="N", help=SF)
     add("--json", type=Path, metavar="OUT", help="write the results to this file")
     add("--trace", type=Path, metavar="OUT.csv", help="write one row for each sample and policy to this file")
     add("--plot", type=Path, metavar="DIR", help="write a plot of each series to this folder")

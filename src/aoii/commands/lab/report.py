@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aoii.commands.arguments import Commands
 from aoii.commands.lab import arguments
-from aoii.commands.lab.arguments import Commands
 
 
 def add_parser(commands: Commands) -> None:
