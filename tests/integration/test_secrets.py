@@ -142,7 +142,7 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
         said["doctor refused"] = aoii(tmp_path, "doctor", **wrong)
         broker.kill()
         until(lambda: "broker connection ended" in gateway.said(), 60, what="the end of the broker")
-        for path in ("/", "/api/stats", "/api/delivery", "/api/nodes", "/metrics", "/healthz", "/readyz", "/nix"):
+        for path in ("/", "/api/stats", "/api/pipeline", "/api/nodes", "/metrics", "/healthz", "/readyz", "/nix"):
             answer = httpx.get(f"{url}{path}", headers=bearer, timeout=60)
             said[f"page {path}"] = answer.text + str(answer.headers)
         for station in (gateway, server, page, lost):

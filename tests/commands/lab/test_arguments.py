@@ -29,8 +29,8 @@ def test_the_old_name_of_trend_is_accepted_with_a_line_on_standard_error(
 @pytest.mark.parametrize(
     ("parse", "text", "value"),
     [
-        (arguments.THRESHOLD, "0.5", 50),
-        (arguments.THRESHOLD, "655.35", 65535),
+        (arguments.threshold, "0.5", 50),
+        (arguments.threshold, "655.35", 65535),
         (arguments.POSITIVE, "1e3", 1000.0),
     ],
 )
@@ -41,14 +41,14 @@ def test_a_number_within_its_bounds_is_parsed(parse: Callable[[str], float], tex
 @pytest.mark.parametrize(
     ("parse", "text"),
     [
-        (arguments.THRESHOLD, "0"),
-        (arguments.THRESHOLD, "656"),
+        (arguments.threshold, "0"),
+        (arguments.threshold, "656"),
         (arguments.POSITIVE, "-1"),
         (arguments.POSITIVE, "nan"),
     ],
 )
-def test_any_other_text_is_rejected_with_a_remedy(parse: Callable[[str], float], text: str) -> None:
-    with pytest.raises(ArgumentTypeError, match="; use a "):
+def test_any_other_text_is_rejected_with_the_bounds(parse: Callable[[str], float], text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is not a number from "):
         parse(text)
 
 

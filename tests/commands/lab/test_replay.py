@@ -70,7 +70,7 @@ def test_a_trace_of_losses_is_used(tmp_path: Path) -> None:
     [
         (["--loss", "1.1"], "; use a probability from 0 to 1"),
         (["--ack-loss", "x"], "; use a probability from 0 to 1"),
-        (["--beta-temp", "0"], "; use a number from 0.01 to 655.35"),
+        (["--beta-temp", "0"], "is not a number from 0.01 to 655.35"),
         (["--heartbeat", "-1"], "is not a whole number from 0 to 10000000"),
         (["--sf", "13"], "is not a whole number from 7 to 12"),
         (["--tau", "0"], "is not a whole number from 1 to 255"),

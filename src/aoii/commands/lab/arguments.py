@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aoii.commands.arguments import whole
-from aoii.commands.channel_options import typed
+from aoii.commands.arguments import number, whole
 from aoii.core.errors import InputError
 from aoii.lab import POLICY_NAMES
-from aoii.settings.channel import number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,14 +19,18 @@ if TYPE_CHECKING:
 OLD_NAMES = {"plan": "trend"}  # accepted until 0.3
 
 
-POSITIVE = typed(lambda text: number(text, 1e-9, 1e9), "use a positive number")
-THRESHOLD = typed(lambda text: round(100 * number(text, 0.01, 655.35)), "use a number from 0.01 to 655.35, such as 0.5")
+POSITIVE = number(1e-9, 1e9)
+
+
+def threshold(text: str) -> int:
+    """An argument type: a threshold, in hundredths."""
+    return round(100 * number(0.01, 655.35)(text))
 
 
 def add_thresholds(parser: argparse.ArgumentParser) -> None:
     """Add `--beta-temp` and `--beta-hum`, in hundredths."""
-    parser.add_argument("--beta-temp", type=THRESHOLD, default=50, metavar="C", help="threshold, °C (default: 0.5)")
-    parser.add_argument("--beta-hum", type=THRESHOLD, default=300, metavar="RH", help="threshold, %%RH (default: 3)")
+    parser.add_argument("--beta-temp", type=threshold, default=50, metavar="C", help="threshold, °C (default: 0.5)")
+    parser.add_argument("--beta-hum", type=threshold, default=300, metavar="RH", help="threshold, %%RH (default: 3)")
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
