@@ -1,10 +1,10 @@
-"""How long a range of one node takes to read, from an hour to a year of minutes, as the page asks for it.
+"""Time to read the history of one node as the page does, for ranges from an hour to a year of minutes.
 
 Run: .venv/bin/python benchmarks/bench_history.py [--days N] [--nodes N] [--runs N] [--folder DIR] [--json FILE]
 
-A SQLite database is filled with the log of `--nodes` nodes at one sample a minute and a packet every twelve, their rows
-mixed as they come; then each range of one of them is read and written as JSON. The first answer after the file was made
-is not measured apart: the file is in the machine's memory. Compare the ranges, not the machines.
+A SQLite database is filled with the log of `--nodes` nodes: one sample a minute, a packet every twelve minutes, and the
+rows of all nodes in order of time. Then each range of one node is read and written as JSON. The file is in the page
+cache from the start, so no cold read is measured. Compare the ranges, not the machines.
 """
 
 import argparse
@@ -40,7 +40,7 @@ RANGES = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "quarter": 91, "year
 
 
 def fill(path: Path, nodes: int, days: int) -> None:
-    """Rows in the order in which they come: every node's, minute by minute."""
+    """Insert the rows in order of time: minute by minute, those of every node."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA synchronous = OFF")
     for day in range(days):
@@ -64,10 +64,10 @@ def fill(path: Path, nodes: int, days: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--days", type=int, default=365, help="days in the database")
-    parser.add_argument("--nodes", type=int, default=2, help="nodes whose rows lie between each other's")
-    parser.add_argument("--runs", type=int, default=5, help="times that each range is read")
-    parser.add_argument("--folder", type=Path, help="where the file lies; by default the folder for temporary files")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--nodes", type=int, default=2, help="nodes in the database")
+    parser.add_argument("--runs", type=int, default=5, help="how often each range is read")
+    parser.add_argument("--folder", type=Path, help="folder of the database (default: that of temporary files)")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         path = Path(place) / "aoii.db"

@@ -1,8 +1,8 @@
-"""Rows a second into the database: the server's batches against a row at a time, on SQLite and MariaDB, in one run.
+"""Rows a second into the database: in batches as the server does, and one at a time, on SQLite and MariaDB.
 
     python benchmarks/bench_ingest.py [--rows 2000]
 
-Each figure is the median of three runs on a fresh database. On a shared machine read the ratios, not the rates.
+Each figure is the median of three runs on a fresh database. Compare the ratios: the rates depend on the machine.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from aoii.settings import Database as Place
 from servers import MariaDB
 
 RUNS = 3
-SINGLE_ROWS = 300  # a commit for each row waits for the disk: more of them only take longer
+SINGLE_ROWS = 300  # each of these commits waits for the disk, so more rows only take longer
 BATCHES = (1, 50, 500)
 NAIVE_COLUMNS = (
     "created_at", "actual_temp", "actual_humidity", "pred_temp", "pred_humidity", "error_temp", "error_humidity",
@@ -56,12 +56,12 @@ def ours(batch: int) -> Insert:
 
 
 def duplicates(place: Place, rows: Sequence[Reading]) -> None:
-    """The same batches once more: what a redelivery costs."""
+    """Insert the same batches again, as after a redelivery."""
     ours(BATCHES[-1])(place, rows)
 
 
 def naive(place: Place, rows: Sequence[Reading]) -> None:
-    """What a subscriber without batches does: one INSERT and one COMMIT for each message, with the driver itself."""
+    """One INSERT and one COMMIT for each message, with the driver alone, as a subscriber without batches does."""
     mark = "?" if place.host is None else "%s"
     marks = ", ".join([mark] * len(NAIVE_COLUMNS))
     sql = f"INSERT INTO readings ({', '.join(NAIVE_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
@@ -86,7 +86,7 @@ def raw_connection(place: Place) -> "sqlite3.Connection | pymysql.Connection[pym
 
 
 def rate(new_place: Callable[[], Place], insert: Insert, rows: Sequence[Reading], *, again: bool = False) -> float:
-    """Median rows a second over fresh databases; `again`: of inserting what is there already."""
+    """Median rows a second over fresh databases; `again`: of inserting rows that are already there."""
     rates = []
     for _ in range(RUNS):
         place = new_place()

@@ -1,10 +1,9 @@
-"""Accepted readings a second: many in one commit against one transaction each, on the same disk in the same run.
+"""Accepted readings a second: many in one commit, and each in a transaction of its own, on one disk in one run.
 
 Run: .venv/bin/python benchmarks/bench_outbox.py [--count N] [--folder DIR] [--json FILE]
 
-Each accepted reading is what the gateway does for a frame: read the node's state, insert the event, replace the state
-and count it, all durable (`synchronous=FULL`) before the acknowledgement. Compare the ratio, not the rates: the disk
-decides those.
+For each reading the gateway reads the state of the node, inserts the event, replaces the state and counts the reading,
+all durable (`synchronous=FULL`) before the acknowledgement. Compare the ratio: the rates depend on the disk.
 """
 
 import argparse
@@ -51,8 +50,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=5000, help="readings in one measurement")
     parser.add_argument("--runs", type=int, default=3, help="measurements of each kind, taken in turn")
-    parser.add_argument("--folder", type=Path, help="where the file lies; by default the folder for temporary files")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--folder", type=Path, help="folder of the outbox (default: that of temporary files)")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
     grouped, single = [], []
     for _ in range(options.runs):

@@ -1,4 +1,4 @@
-"""Samples a second of every policy, of the learner as the board runs it and of its fast twin; what a sample costs.
+"""Samples a second of every policy, of the board's learner and of the lab's fast one; bytecodes of a sample.
 
 Run: .venv/bin/python benchmarks/bench_replay.py [--samples N] [--runs N] [--json FILE]
 
@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any
 
 from aoii.core.learner import Learner
-from aoii.lab import losses, pretrain
+from aoii.lab.channel import lossless
 from aoii.lab.fast import FastLearner
+from aoii.lab.mlp_weights import parse_mlp
 from aoii.lab.policies import POLICIES
 from aoii.lab.replay import Options, replay
 from aoii.simulation import recordings
@@ -26,7 +27,7 @@ from aoii.simulation.recordings import Series
 
 
 def days(samples: int) -> Series:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     times = -(-samples // len(day))
     return replace(
         day,
@@ -75,26 +76,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=2880, help="samples in one measurement")
     parser.add_argument("--runs", type=int, default=3, help="measurements of each kind")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
     series = days(options.samples)
-    settings = Options(mlp=pretrain.load_mlp())
-    quiet = losses.Random(0.0, 0.0, "")
-    figures: dict[str, float] = {}
+    settings = Options(mlp=parse_mlp())
+    results: dict[str, float] = {}
     for policy in POLICIES:
-        figures[f"replay {policy.name}"] = rate(
-            lambda policy=policy: replay(series, policy, settings, quiet, options.samples // 20),  # type: ignore[misc]
+        results[f"replay {policy.name}"] = rate(
+            lambda policy=policy: replay(series, policy, settings, lossless(), options.samples // 20),  # type: ignore[misc]
             options.samples,
             options.runs,
         )
-    for name, kind in (("learner of the board", Learner), ("its fast twin", FastLearner)):
-        figures[name] = rate(lambda kind=kind: learn(kind, series), options.samples, options.runs)  # type: ignore[misc]
-    for name, value in figures.items():
+    for name, kind in (("learner of the board", Learner), ("the fast learner", FastLearner)):
+        results[name] = rate(lambda kind=kind: learn(kind, series), options.samples, options.runs)  # type: ignore[misc]
+    for name, value in results.items():
         print(f"{name:24} {value:10,.0f} samples/s")
-    figures["bytecodes of a sample"] = bytecodes(series)
-    print(f"{'bytecodes of a sample':24} {figures['bytecodes of a sample']:10,.0f}")
+    results["bytecodes of a sample"] = bytecodes(series)
+    print(f"{'bytecodes of a sample':24} {results['bytecodes of a sample']:10,.0f}")
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

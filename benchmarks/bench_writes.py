@@ -1,11 +1,11 @@
-"""Bytes that one accepted reading costs the disk, process by process: what wears a memory card.
+"""Bytes that each process writes to the disk for one accepted reading, which is what wears out a memory card.
 
 Run: .venv/bin/python benchmarks/bench_writes.py [--count N] [--every S] [--folder DIR] [--json FILE]
 
-Gateway, server and CSV subscriber run as they are deployed, once with a Mosquitto that writes its file every second and
-once with one that keeps nothing. One reading at a time goes in at a pseudo-terminal, as from a receiver of the older
-installation, so that none shares a commit with another. Counted is `write_bytes` of /proc/PID/io: what a process made
-dirty, in pages. What the file system writes beside that, its journal above all, is in nobody's count.
+Gateway, server and CSV subscriber run as they are deployed, once with a Mosquitto that saves its file every second and
+once with one that saves nothing. Readings arrive one at a time on a pseudo-terminal, as from a receiver of the older
+installation, so no two share a commit. `write_bytes` of /proc/PID/io is counted: the pages that a process made dirty.
+Writes of the file system itself, above all its journal, are not counted.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pathlib import Path
 STATIONS = {"gateway": "GATEWAY_STATUS_PORT", "server": "SERVER_STATUS_PORT", "csv": "CSV_STATUS_PORT"}
 REPLY_LIMIT_S = 10.0
 START_LIMIT_S = 60.0
-SETTLE_S = 5.0  # for acknowledgements, deletions and checkpoints that are under way
+SETTLE_S = 5.0  # for acknowledgements, deletions and checkpoints in progress
 
 
 def free_port() -> int:
@@ -51,8 +51,8 @@ def answers(port: int) -> bool:
     return True
 
 
-def hear(far: int, number: int) -> None:
-    """One reading of an old node, and its reply."""
+def send_reading(far: int, number: int) -> None:
+    """Send one reading of an old node and wait for the reply."""
     os.write(far, f"Received: {20 + number % 7:.2f},{40 + number % 5:.2f}\n".encode())
     reply = b""
     while not reply.endswith(b"\n"):
@@ -62,7 +62,7 @@ def hear(far: int, number: int) -> None:
 
 
 def measure(folder: Path, keeps: bool, count: int, every_s: float) -> dict[str, float]:
-    """Bytes a reading of each process, and its bytes a minute when nothing comes (`idle ...`)."""
+    """Bytes for each reading, and bytes a minute without readings (`idle ...`), by process."""
     broker_port = free_port()
     ports = {name: free_port() for name in STATIONS}
     lines = [f"listener {broker_port} 127.0.0.1", "allow_anonymous true"]
@@ -90,14 +90,14 @@ def measure(folder: Path, keeps: bool, count: int, every_s: float) -> dict[str, 
             if time.monotonic() > deadline_s:
                 raise SystemExit("the stations did not get ready")
             time.sleep(0.1)
-        hear(ours, 0)  # files and tables are made by the first
+        send_reading(ours, 0)  # the first one makes files and tables
         time.sleep(SETTLE_S)
         before = {name: written(process) for name, process in processes.items()}
         time.sleep(60)
         idle = {name: written(process) - before[name] for name, process in processes.items()}
         before = {name: written(process) for name, process in processes.items()}
         for number in range(count):
-            hear(ours, number)
+            send_reading(ours, number)
             time.sleep(every_s)
         time.sleep(SETTLE_S)
         found = {name: (written(process) - before[name]) / count for name, process in processes.items()}
@@ -111,17 +111,17 @@ def measure(folder: Path, keeps: bool, count: int, every_s: float) -> dict[str, 
 
 
 def commit() -> str:
-    told = subprocess.run(
+    done = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
-    return told.stdout.strip()
+    return done.stdout.strip()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=60, help="readings (default: %(default)s)")
     parser.add_argument("--every", type=float, default=1.0, metavar="S", help="seconds between two (default: 1)")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on the disk that is meant; not a tmpfs")
+    parser.add_argument("--folder", type=Path, default=Path(), help="folder on the disk to measure; not a tmpfs")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = {}

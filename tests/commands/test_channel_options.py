@@ -1,4 +1,4 @@
-"""How a radio is asked for: the same options for the demo and the lab, and what is said to those that make no sense."""
+"""The options of the simulated radio: the same for the demo and the lab, and an error for those without effect."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -26,20 +26,20 @@ def parsed(*arguments: str) -> Namespace:
 
 
 @pytest.mark.parametrize("command", [("demo",), ("lab", "replay")])
-def test_every_option_of_the_radio_is_read_by_demo_and_lab_alike(command: tuple[str, ...]) -> None:
+def test_demo_and_lab_parse_every_option_of_the_radio_alike(command: tuple[str, ...]) -> None:
     options = build_parser().parse_args([*command, *ALL])
 
-    assert channel_options.of_options(options, ack_loss=0.0) == EVERYTHING
+    assert channel_options.channel_model(options, ack_loss=0.0) == EVERYTHING
 
 
 def test_without_options_the_channel_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
-    assert channel_options.of_options(parsed(), ack_loss=0.0).is_fair
-    assert channel_options.of_options(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
-    assert channel_options.of_options(parsed("--collisions"), ack_loss=0.0).collisions == "all"
+    assert channel_options.channel_model(parsed(), ack_loss=0.0).is_fair
+    assert channel_options.channel_model(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
+    assert channel_options.channel_model(parsed("--collisions"), ack_loss=0.0).collisions == "all"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--loss", "1.1"), "use a probability from 0 to 1"),
         (("--loss", "nan"), "use a probability from 0 to 1"),
@@ -54,18 +54,18 @@ def test_without_options_the_channel_is_fair_and_acknowledgements_may_default_to
         (("--neighbours", "-1"), "use a whole number from 0 to"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_with_what_would(
-    arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
+def test_a_value_that_makes_no_sense_is_rejected_with_a_remedy(
+    arguments: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         parsed(*arguments)
 
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_neighbours_that_could_not_disturb_anybody_are_refused() -> None:
+def test_neighbours_without_collisions_are_rejected() -> None:
     with pytest.raises(InputError, match="add it"):
-        channel_options.of_options(parsed("--neighbours", "5"), ack_loss=0.0)
+        channel_options.channel_model(parsed("--neighbours", "5"), ack_loss=0.0)
 
 
 def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_path: Path) -> None:

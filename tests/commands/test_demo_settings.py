@@ -19,7 +19,7 @@ PORTS = Ports(20_001, 20_002, 20_003, 20_004, 20_005, 20_006)
 
 def environment(folder: Path, environ: dict[str, str], channel: ChannelModel | None = None) -> dict[str, str]:
     options = Options(None, 120, 2, channel or ChannelModel(), None, 1, True, None, 0, 0)
-    series = recordings.load()[0]
+    series = recordings.parse()[0]
     return demo_settings.station_environment(settings.load(environ), options, folder, series, 1.0, 0.0, PORTS)
 
 

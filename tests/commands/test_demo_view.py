@@ -13,8 +13,8 @@ SUMMARY = Summary(
     aoii_p99_s=60.0, accepted=95, stored=95, missing=0, duplicates=0, dead_letters=0,
 )  # fmt: skip
 REPORT = {
-    "instants": 1_000, "wrong_instants": 12, "radio_sent": 200, "radio_heard": 190, "radio_lost_chance": 8,
-    "radio_lost_burst": 2, "radio_twice": 1, "estimate_checks": 95,
+    "instants": 1_000, "wrong_instants": 12, "radio_sent": 200, "radio_received": 190, "radio_lost_chance": 8,
+    "radio_lost_burst": 2, "radio_duplicated": 1, "estimate_checks": 95,
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ Sample = tuple[int, int, int, int | None]
 
 
 def day(samples: int = 1440) -> Sequence[Sample]:
-    (series,) = recordings.load()
+    (series,) = recordings.parse()
     pairs = zip(series.temperature_c, series.humidity_c, strict=True)
     return [(t, h, 1, 60_000 * minute) for minute, (t, h) in enumerate(pairs)][:samples]
 

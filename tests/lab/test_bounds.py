@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 from aoii.lab import bounds
 from aoii.lab.replay import pieces
 from aoii.simulation import recordings
-from aoii.simulation.recordings import Series
+from series import made
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 EPSILON = (50, 300)
 Point = tuple[int, int]
-
-
-def series(readings: Sequence[Point], slots: Sequence[int]) -> Series:
-    t, h = (tuple(reading[q] for reading in readings) for q in (0, 1))
-    return Series("made", 0.0, 60.0, tuple(slots), tuple(map(str, slots)), t, h)
 
 
 def fits_a_value(points: Sequence[Point], epsilon_c: int) -> bool:
@@ -68,7 +63,7 @@ def test_greedy_is_as_good_as_any_way_to_cut(steps: list[tuple[int, int, int]]) 
     readings, slots = [(t, h) for t, h, _ in steps], [0]
     for _, _, passed in steps[1:]:
         slots.append(slots[-1] + passed)
-    one = series(readings, slots)
+    one = made(readings, slots)
     starts = pieces(one)
 
     assert bounds.hold(one, starts, EPSILON) == fewest(readings, slots, starts, fits_a_value)
@@ -76,20 +71,20 @@ def test_greedy_is_as_good_as_any_way_to_cut(steps: list[tuple[int, int, int]]) 
 
 
 def test_the_threshold_itself_is_too_far() -> None:
-    assert bounds.hold(series([(0, 0), (99, 0)], [0, 1]), [0], EPSILON) == 1
-    assert bounds.hold(series([(0, 0), (100, 0)], [0, 1]), [0], EPSILON) == 2
-    assert bounds.linear(series([(0, 0), (100, 0), (0, 0)], [0, 1, 2]), [0], EPSILON) == 2
-    assert bounds.linear(series([(0, 0), (99, 0), (0, 0)], [0, 1, 2]), [0], EPSILON) == 1
+    assert bounds.hold(made([(0, 0), (99, 0)], [0, 1]), [0], EPSILON) == 1
+    assert bounds.hold(made([(0, 0), (100, 0)], [0, 1]), [0], EPSILON) == 2
+    assert bounds.linear(made([(0, 0), (100, 0), (0, 0)], [0, 1, 2]), [0], EPSILON) == 2
+    assert bounds.linear(made([(0, 0), (99, 0), (0, 0)], [0, 1, 2]), [0], EPSILON) == 1
 
 
 def test_the_shipped_day() -> None:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
 
     assert (bounds.hold(day, [0], EPSILON), bounds.linear(day, [0], EPSILON)) == (53, 21)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordings are not beside the project")
 def test_the_reference_log() -> None:
-    log = next(s for s in recordings.load(SHARED / "reference_logs_1min.csv.gz") if s.node == "mlp0.5")
+    log = next(s for s in recordings.parse(SHARED / "reference_logs_1min.csv.gz") if s.node == "mlp0.5")
 
     assert (bounds.hold(log, pieces(log), EPSILON), bounds.linear(log, pieces(log), EPSILON)) == (67, 38)

@@ -1,4 +1,4 @@
-"""What the project claims of its learning, measured on recordings that are not shipped; skipped where they are absent.
+"""The claims of the project for its learning, measured on recordings that are not shipped; skipped without these.
 
 Each recording is replayed with a prior that was fitted without the recordings of its group.
 """
@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from aoii.core import prior
-from aoii.lab import losses, pretrain
-from aoii.lab.policies import Prior
-from aoii.lab.replay import Entry, Options, entries
+from aoii.lab.channel import Channel, SimulatedChannel, lossless
+from aoii.lab.policy import Prior
+from aoii.lab.prior_fit import Evidence, fit_prior, gather_evidence
+from aoii.lab.replay import Options
+from aoii.lab.runs import Run, replay_all
+from aoii.lab.sources import SOURCES, provenance
+from aoii.settings.channel import ChannelModel
 from aoii.simulation import recordings
 from aoii.simulation.recordings import Series
 
@@ -29,40 +33,40 @@ pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordin
 
 
 @pytest.fixture(scope="module")
-def evidence() -> dict[str, pretrain.Evidence]:
-    """What each source of the prior says, by file."""
-    return {source.file: pretrain.evidence(recordings.load(SHARED / source.file)) for source in pretrain.SOURCES}
+def evidence() -> dict[str, Evidence]:
+    """The evidence of each source of the prior, by file."""
+    return {source.file: gather_evidence(recordings.parse(SHARED / source.file)) for source in SOURCES}
 
 
-def without(file: str, evidence: dict[str, pretrain.Evidence]) -> Prior:
-    total = pretrain.Evidence()
+def without(file: str, evidence: dict[str, Evidence]) -> Prior:
+    total = Evidence()
     for name, one in evidence.items():
         if name != file:
             total.add(one)
-    return pretrain.fit_prior(total)
+    return fit_prior(total)
 
 
 @pytest.fixture(scope="module")
-def held_out(evidence: dict[str, pretrain.Evidence]) -> list[tuple[str, list[Series], Prior]]:
+def held_out(evidence: dict[str, Evidence]) -> list[tuple[str, list[Series], Prior]]:
     """Each recording with the prior that never saw it."""
-    return [(file, recordings.load(SHARED / file), without(file, evidence)) for file in FILES]
+    return [(file, recordings.parse(SHARED / file), without(file, evidence)) for file in FILES]
 
 
 @pytest.fixture(scope="module")
-def found(held_out: list[tuple[str, list[Series], Prior]]) -> dict[tuple[str, str], dict[str, Entry]]:
-    by_series: dict[tuple[str, str], dict[str, Entry]] = {}
+def found(held_out: list[tuple[str, list[Series], Prior]]) -> dict[tuple[str, str], dict[str, Run]]:
+    by_series: dict[tuple[str, str], dict[str, Run]] = {}
     for file, all_series, weights in held_out:
-        for entry in entries(
+        for run in replay_all(
             [(file, all_series)],
             ("send_on_delta", "trend"),
             Options(prior=weights),
-            lambda _: losses.Random(0.0, 0.0, ""),
+            lossless,
         ):
-            by_series.setdefault((file, entry.node), {})[entry.policy.name] = entry
+            by_series.setdefault((file, run.node), {})[run.policy.name] = run
     return by_series
 
 
-def ratios(found: dict[tuple[str, str], dict[str, Entry]]) -> dict[tuple[str, str], float]:
+def ratios(found: dict[tuple[str, str], dict[str, Run]]) -> dict[tuple[str, str], float]:
     """Packets divided by send-on-delta's where there is enough to count."""
     return {
         key: group["trend"].outcome.packets / group["send_on_delta"].outcome.packets
@@ -71,38 +75,39 @@ def ratios(found: dict[tuple[str, str], dict[str, Entry]]) -> dict[tuple[str, st
     }
 
 
-def test_the_shipped_prior_is_what_its_recordings_make(evidence: dict[str, pretrain.Evidence]) -> None:
+def test_the_shipped_prior_is_what_its_recordings_make(evidence: dict[str, Evidence]) -> None:
     assert without("nothing", evidence) == prior.WEIGHTS
     assert all(
-        source["sha256"] in str(prior.__doc__)
-        for source in pretrain.provenance([SHARED / source.file for source in pretrain.SOURCES])
+        source["sha256"] in str(prior.__doc__) for source in provenance([SHARED / source.file for source in SOURCES])
     )
 
 
-def test_two_packets_where_send_on_delta_needs_three(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+def test_two_packets_where_send_on_delta_needs_three(found: dict[tuple[str, str], dict[str, Run]]) -> None:
     counted = ratios(found)
 
     assert len(counted) == 8
     assert math.exp(sum(math.log(ratio) for ratio in counted.values()) / len(counted)) <= 0.68
 
 
-def test_never_worse_than_send_on_delta(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+def test_never_worse_than_send_on_delta(found: dict[tuple[str, str], dict[str, Run]]) -> None:
     assert max(ratios(found).values()) <= 1.02
 
 
-def test_a_third_of_what_the_older_installation_sent(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+def test_a_third_of_what_the_older_installation_sent(found: dict[tuple[str, str], dict[str, Run]]) -> None:
     assert found["reference_logs_1min.csv.gz", "mlp0.5"]["trend"].outcome.packets <= 0.35 * 419
 
 
-def test_never_wrong_without_loss(found: dict[tuple[str, str], dict[str, Entry]]) -> None:
+def test_never_wrong_without_loss(found: dict[tuple[str, str], dict[str, Run]]) -> None:
     assert [key for key, group in found.items() if group["trend"].outcome.meter.wrong] == []
+
+
+def lossy(series: Series) -> Channel:
+    return SimulatedChannel(ChannelModel(0.1, 0.1), f"1/{series.node}")
 
 
 def test_hardly_ever_wrong_when_a_tenth_is_lost_either_way(held_out: list[tuple[str, list[Series], Prior]]) -> None:
     for file, all_series, weights in held_out:
         if not file.startswith(("surfrad", "reference")):
             continue  # longer, and no different
-        for entry in entries(
-            [(file, all_series)], ("trend",), Options(prior=weights), lambda s: losses.Random(0.1, 0.1, f"1/{s.node}")
-        ):
-            assert entry.outcome.meter.wrong < 0.005 * len(entry.series)
+        for run in replay_all([(file, all_series)], ("trend",), Options(prior=weights), lossy):
+            assert run.outcome.meter.wrong < 0.005 * len(run.series)

@@ -15,7 +15,7 @@ ROWS, COLUMNS = np.tril_indices(FEATURES)
 
 
 def assert_equal(board: Learner, host: FastLearner) -> None:
-    """Plans, weights and covariances are the same numbers."""
+    """Trends, weights and covariances are the same numbers."""
     assert host.trend() == board.trend()
     assert bytes(host._weights) == bytes(board._weights)
     packed = np.array(board._covariance, dtype=np.float64).reshape(WINDOWS, PACKED)
@@ -32,7 +32,7 @@ def feed(samples: Sequence[Sample]) -> tuple[Learner, FastLearner]:
 
 
 def test_a_day_with_gaps_is_learned_alike() -> None:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     gaps = {200: 3, 500: 16, 700: 17, 900: 100_000}
     pairs = zip(day.temperature_c, day.humidity_c, strict=True)
 
@@ -53,8 +53,8 @@ def test_any_readings_are_learned_alike(samples: list[Sample]) -> None:
     assert_equal(*feed(samples))
 
 
-def test_a_spoilt_covariance_begins_anew_alike() -> None:
-    (day,) = recordings.load()
+def test_a_damaged_covariance_restarts_alike() -> None:
+    (day,) = recordings.parse()
     samples = [(t, h, 1, None) for t, h in zip(day.temperature_c, day.humidity_c, strict=True)]
     board, host = feed(samples[:100])
     board._covariance[PACKED] = -1e6  # the first entry of the second window

@@ -136,7 +136,7 @@ def test_a_node_that_sleeps_deeply_is_there_too_the_one_that_never_slept(board: 
 
 
 def test_so_it_is_with_the_learner_on_a_recording(board: Board) -> None:
-    (series,) = recordings.load()
+    (series,) = recordings.parse()
     readings = list(zip(series.temperature_c, series.humidity_c, strict=True))[900:1000]  # an afternoon
     here = World(readings, 0, False, Learner)
 

@@ -56,6 +56,8 @@ PLACES = (
     Place("server/rows.py", standard=PURE),
     Place("server/edge_log_line.py", "core runtime.clock server.rows", standard=PURE),
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
+    Place("simulation/agenda.py", standard=PURE),
+    Place("simulation/estimate_check.py", "core", standard=PURE),
     Place("runtime/metric_snapshot.py", "runtime.metrics", "prometheus_client", standard=PURE),
     Place("runtime/health_limits.py", standard=PURE),
     Place("web/points.py", standard=PURE),
@@ -112,6 +114,9 @@ PLACES = (
         "starlette uvicorn sse_starlette anyio prometheus_client",
     ),
     Place("simulation/fleet.py", "core edge runtime security.node_keys settings simulation"),
+    Place("simulation/network.py", "core edge security.node_keys settings simulation"),
+    Place("simulation/receiver.py", "core edge security.node_keys"),
+    Place("simulation/simulated_node.py", "core edge simulation"),
     Place("simulation/*", "core simulation settings.channel"),
     Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
     # what stations share
@@ -122,7 +127,7 @@ PLACES = (
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
-    Place("commands/lab.py", "core lab settings simulation commands", "rich"),
+    Place("commands/lab/*", "core lab settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
     Place("__init__.py"),

@@ -20,7 +20,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_shipped_day_is_one_reading_a_minute() -> None:
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
 
     assert (len(day), day.interval_s, day.span_s) == (1440, 60.0, 86400.0)
     assert (day.temperature_c[0], day.humidity_c[0], day.start_unix_s) == (-760, 5270, 1451606400.0)
@@ -30,7 +30,7 @@ def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
     rows = [0, 1, 2, 7, 8]
     text = HEADER + "".join(f"2026-01-01T00:0{minute}:00,20.00,40\n" for minute in rows)
 
-    (series,) = recordings.load(write(tmp_path, text))
+    (series,) = recordings.parse(write(tmp_path, text))
 
     assert series.slots == (0, 1, 2, 7, 8)
 
@@ -41,7 +41,7 @@ def test_a_logger_whose_clock_drifts_has_no_gaps(tmp_path: Path) -> None:
         for s in (60 * k + k // 3 for k in range(400))
     ]
 
-    (series,) = recordings.load(write(tmp_path, HEADER + "".join(rows)))
+    (series,) = recordings.parse(write(tmp_path, HEADER + "".join(rows)))
 
     assert series.slots == tuple(range(400))
     assert series.timestamps[3] == "2026-01-01T00:03:01"
@@ -51,14 +51,14 @@ def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
     text = "timestamp,node,temperature,humidity\n"
     text += "".join(f"2026-01-01T00:0{minute}:00+00:00,{node},{minute}.5,40\n" for minute in (2, 0, 1) for node in "ab")
 
-    a, b = recordings.load(write(tmp_path, text))
+    a, b = recordings.parse(write(tmp_path, text))
 
     assert (a.node, b.node) == ("a", "b")
     assert a.temperature_c == (50, 150, 250)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "lacks timestamp, temperature, humidity"),
         ("time,temperature,humidity\n", "lacks timestamp"),
@@ -67,16 +67,16 @@ def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
         (HEADER + "2026-01-01,1,2\n2026-01-01,1,2\n", "repeats its timestamps"),
         (HEADER + "yesterday,1,2\n", ":2: "),
         (HEADER + "2026-01-01,warm,2\n", ":2: "),
-        (HEADER + "2026-01-01,nan,2\n", "not a finite number"),
+        (HEADER + "2026-01-01,nan,2\n", "is not finite"),
         (HEADER + "2026-01-01,1\n", ":2: "),
-        (HEADER + "2026-01-01,1000,2\n", "no sensor reads"),
+        (HEADER + "2026-01-01,1000,2\n", "out of range"),
     ],
 )
-def test_a_malformed_recording_is_an_error_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:
+def test_a_malformed_recording_is_an_error_that_names_the_place(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
 
-    with pytest.raises(InputError, match=said) as caught:
-        recordings.load(path)
+    with pytest.raises(InputError, match=message) as caught:
+        recordings.parse(path)
     assert str(path) in str(caught.value)
 
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_text_or_not_gzip_is_an_error(tmp_path: Path, content
     path.write_bytes(content)
 
     with pytest.raises(InputError, match="cannot be read"):
-        recordings.load(path)
+        recordings.parse(path)
 
 
 @given(content=st.binary(max_size=300) | st.text(max_size=200).map(lambda text: (HEADER + text).encode()))
@@ -98,6 +98,6 @@ def test_any_file_is_a_recording_or_an_input_error(tmp_path_factory: pytest.Temp
     path.write_bytes(content)
 
     try:
-        assert all(len(series) >= 2 for series in recordings.load(path))
+        assert all(len(series) >= 2 for series in recordings.parse(path))
     except InputError as error:
         assert str(path) in str(error)  # noqa: PT017 - either outcome is right

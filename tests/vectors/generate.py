@@ -246,7 +246,7 @@ def node_cases() -> list[Case]:
 
 def learner_case() -> Case:
     """Four hours of the shipped day, with a short and a long gap, and no clock at the end; recorded from CPython."""
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     gaps = {100: 3, 160: 40}
     samples: list[tuple[int, int, int, int | None]] = [
         (day.temperature_c[i], day.humidity_c[i], gaps.get(i - 900, 1), 60_000 * i if i < 1120 else None)

@@ -33,7 +33,7 @@ def minutes(node: str, count: int = 1440, shift: int = 0, loses_every: int = 0) 
 
     With `loses_every` n, the radio loses each nth packet; the node then still finds the gateway wrong a minute later.
     """
-    (day,) = recordings.load()
+    (day,) = recordings.parse()
     past: list[tuple[float, float]] = []
     sent_at, said, slope, packets, tries = -1, (0.0, 0.0), (0.0, 0.0), 0, 0
     for step in range(count):

@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
         group.add_argument(f"--{name}", dest=f"channel_{field}", default=setting.unset, help=help_text, **kind)
 
 
-def of_options(options: argparse.Namespace, ack_loss: float | None = None) -> ChannelModel:
+def channel_model(options: argparse.Namespace, ack_loss: float | None = None) -> ChannelModel:
     """The channel that was asked for.
 
     Args:

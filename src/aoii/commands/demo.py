@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         duration_s=options.duration,
         speed=options.speed,
         nodes=options.nodes,
-        channel=channel_options.of_options(options),
+        channel=channel_options.channel_model(options),
         recording=options.recording,
         seed=options.seed,
         headless=options.headless,

@@ -41,9 +41,9 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         InputError: The recording cannot be used, or the page's port or the demo's folder is in use.
         UnavailableError: A station did not start, or ended; the message has the end of its log.
     """
-    series = recordings.load(options.recording)[0]
+    series = recordings.parse(options.recording)[0]
     if options.channel.trace is not None:
-        packet_traces.load(options.channel.trace)  # report a bad file here, not in the log of a station that ends
+        packet_traces.parse(options.channel.trace)  # report a bad file here, not in the log of a station that ends
     folder = settings.data_dir / "demo"
     console = Console()
     with _exclusive(folder), _interrupts() as interrupts:

@@ -13,7 +13,7 @@ from aoii.commands.demo_account import Report, Summary
 Show = Callable[[float, Report], None]
 
 LOSSES_SHOWN = {"trace": "as in the trace", "burst": "in outages", "chance": "by chance", "collision": "in collisions"}
-EXTRAS_SHOWN = {"twice": "received twice", "overtaken": "overtaken by the next"}
+EXTRAS_SHOWN = {"duplicated": "received twice", "reordered": "overtaken by the next"}
 
 
 @contextlib.contextmanager
@@ -77,9 +77,9 @@ def _share_right(report: Report) -> float:
 
 def _radio_text(report: Report) -> str:
     """What the simulated radio did with packets and acknowledgements."""
-    counts = {name: report.get(f"radio_{name}", 0) for name in ("sent", "heard", "twice", "overtaken")}
+    counts = {name: report.get(f"radio_{name}", 0) for name in ("sent", "received", "duplicated", "reordered")}
     lost = {reason: count for reason in LOSSES_SHOWN if (count := report.get(f"radio_lost_{reason}", 0))}
-    shown = f"{counts['sent']:,.0f} packets and acknowledgements on the air, {counts['heard']:,.0f} received"
+    shown = f"{counts['sent']:,.0f} packets and acknowledgements on the air, {counts['received']:,.0f} received"
     if lost:
         parts = ", ".join(f"{count:,.0f} {LOSSES_SHOWN[reason]}" for reason, count in lost.items())
         shown += f", {sum(lost.values()):,.0f} lost ({parts})"

@@ -1,7 +1,7 @@
-"""Time on air of a LoRa packet, and what a day of packets costs a battery: a model with cited figures, not a measure.
+"""Time on air of a LoRa packet, and how long a battery lasts: a model with cited currents, not a measurement.
 
 Source of the airtime: Semtech AN1200.13, "LoRa Modem Designer's Guide", section 4. Its example, 13 bytes at SF9,
-125 kHz, 4/5, 8 preamble symbols, CRC and explicit header, takes 164.864 ms; a test holds us to it.
+125 kHz, 4/5, 8 preamble symbols, CRC and explicit header, takes 164.864 ms; a test checks that.
 """
 
 import math
@@ -26,7 +26,7 @@ REPLY_S = 0.1  # from the end of a transmission to the beginning of its acknowle
 def airtime_s(
     payload: int, sf: int, *, bandwidth_hz: int = 125_000, preamble: int = 8, coding_rate: int = 1, header: bool = True
 ) -> float:
-    """How long a packet with CRC is on air, seconds.
+    """Time on air of a packet with CRC, seconds.
 
     Args:
         payload: Bytes, 0..255.
@@ -45,12 +45,12 @@ def airtime_s(
 
 @dataclass(frozen=True)
 class Radio:
-    """How a node transmits.
+    """How a node transmits and sleeps.
 
     Attributes:
         sf: Spreading factor, 7..12.
         power_dbm: 13, 17 or 20.
-        light_sleep: Whether the board sleeps lightly, not deeply, between samples.
+        light_sleep: Whether the board uses light sleep between samples; otherwise deep sleep.
     """
 
     sf: int = 7
@@ -58,21 +58,21 @@ class Radio:
     light_sleep: bool = False
 
     def energy_mj_per_packet(self, frame_bytes: int) -> float:
-        """What one transmission and listening for its reply use, mJ, with the board awake meanwhile."""
+        """Energy of one transmission and of listening for its reply, with the board awake, mJ."""
         on_air_s, listen_s = self._exchange_s(frame_bytes)
         charge_mas = on_air_s * TRANSMIT_MA[self.power_dbm] + listen_s * RECEIVE_MA + (on_air_s + listen_s) * AWAKE_MA
         return charge_mas * VOLTAGE_V
 
     def _exchange_s(self, frame_bytes: int) -> tuple[float, float]:
-        """Transmitting, and listening."""
+        """Seconds of transmitting, and of listening."""
         return airtime_s(frame_bytes, self.sf), REPLY_S + airtime_s(ACK_BYTES, self.sf)
 
     def energy_mj_per_day(self, samples: float, uplinks: float, frame_bytes: int) -> float:
-        """What a node uses in a day, mJ: sleeping, sampling, transmitting, and listening for the reply.
+        """Energy that a node uses in a day, mJ: sleeping, sampling, transmitting, and listening for replies.
 
         Args:
             samples: Samples a day.
-            uplinks: Transmissions a day, resends among them.
+            uplinks: Transmissions a day, retransmissions included.
             frame_bytes: Length of the uplink.
         """
         awake_s = samples * SAMPLE_S + uplinks * sum(self._exchange_s(frame_bytes))
@@ -82,5 +82,5 @@ class Radio:
 
     @staticmethod
     def battery_years(energy_mj_per_day: float, capacity_mah: float) -> float:
-        """How long a battery would last at VOLTAGE_V, without self-discharge and without ageing."""
+        """Life of a battery at VOLTAGE_V, years, without self-discharge and ageing."""
         return capacity_mah * 3600.0 * VOLTAGE_V / energy_mj_per_day / 365.25

@@ -1,9 +1,9 @@
-"""The fewest packets that any policy could send which knew the future: one hold, or one line, for each packet.
+"""The fewest packets of any policy that knows the future, with one value or one line a packet.
 
-A segment is grown while one value (or one line) of each quantity stays nearer than the threshold to every reading in
-it; then the next begins. Growing greedily is optimal, because every part of a feasible segment is feasible. It bounds
-the class "one hold or line per packet", not physics. A line need not begin at the reading, and both quantities break
-together.
+A segment grows while one value (or one line) of each quantity stays nearer than the threshold to every reading in it;
+then the next segment begins. This is optimal, because every part of a feasible segment is feasible. It bounds policies
+with one value or line a packet, not all conceivable ones. A line need not begin at the reading, and both quantities
+begin a new segment together.
 
 Source: O'Rourke, "An on-line algorithm for fitting straight lines between data ranges", CACM 24(9), 1981; Elmeleegy
 et al., "Online piece-wise linear approximation of numerical streams with precision guarantees", VLDB 2009.
@@ -18,7 +18,7 @@ from aoii.simulation.recordings import Series
 
 
 class Bounds:
-    """Both bounds of a series, computed when asked for and then kept."""
+    """Both bounds of a series, computed at the first use."""
 
     def __init__(self, series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> None:
         self._arguments = series, starts, epsilon
@@ -35,11 +35,11 @@ class Bounds:
 
 
 def hold(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:
-    """The fewest packets when each makes the gateway hold any one value.
+    """The fewest packets when the gateway holds one value from packet to packet.
 
     Args:
         series: The recording.
-        starts: Index of the first sample of each piece, 0 first; no segment reaches across.
+        starts: Index of the first sample of each piece, 0 first; no segment reaches from one piece into another.
         epsilon: Thresholds, hundredths.
     """
     fresh = set(starts)
@@ -55,11 +55,11 @@ def hold(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int
 
 
 def linear(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:
-    """The fewest packets when each makes the gateway follow any one line; arguments as in `hold`.
+    """The fewest packets when the gateway follows one line from packet to packet; arguments as in `hold`.
 
     A line a + b*k passes within epsilon of all points of a segment when for every two of them, i < j,
-    (y_j - y_i - 2 epsilon) / (k_j - k_i) < b < (y_j - y_i + 2 epsilon) / (k_j - k_i). Two such fractions that differ do
-    so by more than double precision rounds away, so that the comparison is exact.
+    (y_j - y_i - 2 epsilon) / (k_j - k_i) < b < (y_j - y_i + 2 epsilon) / (k_j - k_i). Two such fractions
+    are equal or differ by more than the rounding of double precision, so the comparison is exact.
     """
     fresh = set(starts)
     at = np.array(series.slots, dtype=np.float64)

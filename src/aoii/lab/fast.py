@@ -1,7 +1,7 @@
 """The board's learner, ten times as fast on a host: the covariance steps of `core/learner.py` with numpy.
 
-Every sum runs in the board's order and every state is rounded to single precision where the board stores it, so that
-trends and state are equal to the bit; a test holds it to that. It refuses to differ, and to be put to sleep.
+Every sum runs in the board's order, and every state is rounded to single precision where the board stores it. So trends
+and state are equal to the bit, which a test checks. Its state cannot be saved for deep sleep.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ _DIAGONAL = np.arange(FEATURES)
 
 
 class FastLearner(Learner):
-    """`Learner` with all windows of a sample in one step."""
+    """A `Learner` that updates all windows of a sample in one step."""
 
     def __init__(
         self, epsilon_t_c: int, epsilon_h_c: int, weights: tuple[tuple[int, ...], ...] = prior.WEIGHTS
@@ -24,7 +24,7 @@ class FastLearner(Learner):
         super().__init__(epsilon_t_c, epsilon_h_c, weights)
 
     def dump(self) -> bytes:
-        """Not offered: use `Learner` for what sleeps."""
+        """Not available; use `Learner` for a node that sleeps."""
         raise NotImplementedError
 
     def _restart(self, window: int) -> None:
@@ -57,6 +57,6 @@ class FastLearner(Learner):
 
 
 def _in_order(operation: np.ufunc, terms: Doubles) -> Doubles:
-    """Add or subtract along the last axis from left to right; numpy's sum would go in pairs."""
+    """Add or subtract along the last axis from left to right; numpy's own sum adds in pairs."""
     ordered: Doubles = operation.accumulate(terms, axis=-1)[..., -1]
     return ordered

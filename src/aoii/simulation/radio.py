@@ -1,8 +1,7 @@
-"""The simulated radio between the nodes and the receiver: what it does to a packet is decided here, and nowhere else.
+"""The simulated radio between nodes and receiver: decides what happens to each packet.
 
-Pure: chance and time come from outside. A packet is put on the air by `begin` and judged by `end` when its time on air
-is over, so that whatever overlaps it is known. Both ask to be called in order of time. It refuses to know what is in a
-packet, and who believes it.
+Pure: random numbers and time come from outside. `begin` puts a packet on the air and `end` judges it when its time on
+air is over and everything that overlaps it is known. Call both in order of time. Does not look into packets.
 
 Sources: Gilbert, "Capacity of a burst-noise channel", 1960, and Elliott, "Estimates of error rates for codes on
 burst-noise channels", 1963 (outages, here in continuous time); Abramson, "The ALOHA system", 1970 (neighbours); Bor,
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 from aoii.settings.channel import Burst, ChannelModel
 
 UPLINK_MS, DOWNLINK_MS = 247, 206  # 32 and 22 bytes at SF9, 125 kHz, 4/5 (Semtech AN1200.13)
-COPY_LIMIT_MS = 5000  # a copy is heard within this; settings.channel.DELAY_LIMIT_S says why
+COPY_LIMIT_MS = 5000  # a copy arrives within this; settings.channel.DELAY_LIMIT_S says why
 CAPTURE_DB = 6.0
-LEVELS_DB = 30.0  # received levels of the nodes are spread evenly over this
+LEVELS_DB = 30.0  # range over which the received levels of the nodes are spread evenly
 NEIGHBOUR_PERIOD_MS = 60_000
 REASONS = ("trace", "burst", "chance", "collision")
 
@@ -34,7 +33,7 @@ class PacketTrace:
 
 @dataclass(frozen=True)
 class Transmission:
-    """A packet on the air; `node` sends it or is to hear it."""
+    """A packet on the air, from a node (`is_up`) or to it."""
 
     node: int
     is_up: bool
@@ -43,13 +42,13 @@ class Transmission:
 
     @property
     def end_ms(self) -> int:
-        """When it is over."""
+        """When its time on air is over."""
         return self.begin_ms + (UPLINK_MS if self.is_up else DOWNLINK_MS)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A packet that reaches the other end, at `at_ms`."""
+class Reception:
+    """A packet that arrives at the other end, at `at_ms`."""
 
     transmission: Transmission
     at_ms: int
@@ -59,30 +58,31 @@ class Radio:
     """One channel for any number of nodes and their gateway.
 
     Args:
-        channel: What happens on it.
-        random: Uniform numbers in [0, 1).
-        trace: What a trace says of a node; asked once for each node, and only if there is a trace.
+        channel: The channel model.
+        random: Returns uniform numbers in [0, 1).
+        trace_of: Returns the packet trace of a node; called once for each node. None: no traces.
 
     Attributes:
-        counts: Packets `sent` and `heard` at least once, `lost` by each of REASONS, heard `twice`, `overtaken`.
+        counts: Packets `sent`; `received`, copies not counted; `duplicated`; `reordered`; and lost for each of REASONS,
+            such as `lost_burst`.
     """
 
     def __init__(
-        self, channel: ChannelModel, random: Callable[[], float], trace: Callable[[int], PacketTrace] | None = None
+        self, channel: ChannelModel, random: Callable[[], float], trace_of: Callable[[int], PacketTrace] | None = None
     ) -> None:
         self._channel = channel
         self._random = random
-        self._trace_of = trace
+        self._trace_of = trace_of
         self._traces: dict[int, PacketTrace] = {}
-        self._links: dict[int, _Link] = {}
+        self._outages: dict[int, _OutageState] = {}
         self._levels_db: dict[int, float] = {}
         self._on_air: list[Transmission] = []
-        self._held: dict[tuple[int, bool], Transmission] = {}  # until the next one of the same sender is heard
+        self._held: dict[tuple[int, bool], Transmission] = {}  # until the next one of the same sender arrives
         self.counts: Counter[str] = Counter()
 
     @property
     def may_collide(self) -> bool:
-        """Whether packets that overlap disturb each other."""
+        """Whether packets that overlap can destroy each other."""
         return self._channel.collisions != "none"
 
     def begin(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
@@ -95,16 +95,16 @@ class Radio:
         return transmission
 
     def is_busy(self, at_ms: int) -> bool:
-        """Whether a node that listens hears somebody, as far as packets may collide: ours, the gateway, a neighbour."""
+        """Whether a node that listens detects a packet of anyone; never where packets cannot collide."""
         if any(other.begin_ms <= at_ms < other.end_ms for other in self._on_air):
             return True
         neighbours = self._channel.neighbours if self.may_collide else 0
         return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
 
-    def end(self, transmission: Transmission) -> list[Heard]:
-        """What is heard now that a packet's time on air is over, in order of time; nothing when it is lost.
+    def end(self, transmission: Transmission) -> list[Reception]:
+        """What arrives because a packet's time on air is over, in order of time; nothing when it is lost.
 
-        That may be the packet, a copy of it, and an earlier packet of the same sender that was held back.
+        That is the packet, perhaps a copy of it, and perhaps an earlier packet of the same sender that was held back.
         """
         reason = self._loss(transmission)
         if reason is not None:
@@ -115,21 +115,21 @@ class Radio:
         if channel.reorder and sender not in self._held and self._random() < channel.reorder:
             self._held[sender] = transmission
             return []
-        self.counts["heard"] += 1
-        late_ms = round(1000 * channel.delay_s * self._random()) if channel.delay_s else 0
-        heard = [Heard(transmission, transmission.end_ms + late_ms)]
+        self.counts["received"] += 1
+        delay_ms = round(1000 * channel.delay_s * self._random()) if channel.delay_s else 0
+        receptions = [Reception(transmission, transmission.end_ms + delay_ms)]
         if channel.duplicate and self._random() < channel.duplicate:
-            self.counts["twice"] += 1
-            heard.append(Heard(transmission, transmission.end_ms + round(COPY_LIMIT_MS * self._random())))
-        overtaken = self._held.pop(sender, None)
-        if overtaken is not None:
-            self.counts["heard"] += 1
-            self.counts["overtaken"] += 1
-            heard.append(Heard(overtaken, heard[0].at_ms + 1))
-        return sorted(heard, key=lambda one: one.at_ms)
+            self.counts["duplicated"] += 1
+            receptions.append(Reception(transmission, transmission.end_ms + round(COPY_LIMIT_MS * self._random())))
+        held_back = self._held.pop(sender, None)
+        if held_back is not None:
+            self.counts["received"] += 1
+            self.counts["reordered"] += 1
+            receptions.append(Reception(held_back, receptions[0].at_ms + 1))
+        return sorted(receptions, key=lambda reception: reception.at_ms)
 
     def _loss(self, transmission: Transmission) -> str | None:
-        """Why it is lost, if it is."""
+        """Why a packet is lost; None: it is not."""
         channel = self._channel
         node, at_ms = transmission.node, transmission.begin_ms
         if transmission.is_up and self._trace_of is not None:
@@ -139,58 +139,58 @@ class Radio:
             if not trace.received[int(at_ms // (1000 * trace.interval_s)) % len(trace.received)]:
                 return "trace"
         if channel.burst is not None:
-            link = self._links.setdefault(node, _Link(channel.burst))
-            if link.is_ill(at_ms, self._random()) and self._random() < channel.burst.loss:
+            outage = self._outages.setdefault(node, _OutageState(channel.burst))
+            if outage.is_out(at_ms, self._random()) and self._random() < channel.burst.loss:
                 return "burst"
         if self._random() < (channel.loss if transmission.is_up else channel.ack_loss):
             return "chance"
-        return "collision" if self.may_collide and self._is_drowned(transmission) else None
+        return "collision" if self.may_collide and self._collides(transmission) else None
 
-    def _is_drowned(self, transmission: Transmission) -> bool:
-        """Whether something on the air at the same time keeps it from being heard."""
+    def _collides(self, transmission: Transmission) -> bool:
+        """Whether a packet that overlaps this one destroys it."""
         others = [
             other
             for other in self._on_air
-            if (other.node, other.is_up) != (transmission.node, transmission.is_up)  # nobody talks over himself
+            if (other.node, other.is_up) != (transmission.node, transmission.is_up)  # not with itself
             and other.begin_ms < transmission.end_ms
             and other.end_ms > transmission.begin_ms
         ]
-        harmful_db = -math.inf  # of the neighbours all are, whatever their level
+        harmful_db = -math.inf  # every packet that is louder than this is harmful
         if self._channel.collisions == "capture":
             if transmission.is_up and any(not other.is_up for other in others):
-                return True  # a gateway that sends is deaf
+                return True  # a gateway that sends does not receive
             harmful_db = self._level_db(transmission.node) - CAPTURE_DB
             others = [other for other in others if self._level_db(other.node) > harmful_db]
         if others:
             return True
-        share = min(1.0, 1.0 - harmful_db / LEVELS_DB)  # of the neighbours that are that loud
+        share = min(1.0, 1.0 - harmful_db / LEVELS_DB)  # of the neighbours, those that are harmful
         vulnerable_ms = transmission.end_ms - transmission.begin_ms + UPLINK_MS
         expected = self._channel.neighbours * share * vulnerable_ms / NEIGHBOUR_PERIOD_MS
         return expected > 0 and self._random() >= math.exp(-expected)
 
     def _level_db(self, node: int) -> float:
-        """How loud a node is at the gateway, and the gateway at the node, above the faintest."""
+        """Received level on the link of a node, in both directions, above the weakest."""
         if node not in self._levels_db:
             self._levels_db[node] = LEVELS_DB * self._random()
         return self._levels_db[node]
 
 
-class _Link:
-    """Whether one link is in an outage: a Markov chain in continuous time, looked at whenever a packet passes.
+class _OutageState:
+    """Whether one link is in an outage: a Markov chain in continuous time, sampled at each packet.
 
-    It leaves an outage at the rate 1/mean and begins one at such a rate that the share comes out; so what was known
-    fades with the time constant mean x (1 - share).
+    An outage ends at the rate 1/mean. Outages begin at the rate that gives them their share of the time, so the
+    correlation with an earlier state decays with the time constant mean x (1 - share).
     """
 
     def __init__(self, burst: Burst) -> None:
         self._burst = burst
-        self._was_ill: float = burst.share  # as a probability, before anybody has looked
+        self._was_out: float = burst.share  # before the first packet: a probability
         self._at_ms = 0
 
-    def is_ill(self, at_ms: int, chance: float) -> bool:
-        """Look at it at an instant that is not before the last one; `chance` is uniform in [0, 1)."""
+    def is_out(self, at_ms: int, draw: float) -> bool:
+        """Sample the state at an instant, in order of time; `draw` is uniform in [0, 1)."""
         burst = self._burst
         memory = math.exp(-max(0, at_ms - self._at_ms) / (1000 * burst.mean_s * (1 - burst.share)))
-        is_ill = chance < burst.share + (self._was_ill - burst.share) * memory
-        self._was_ill, self._at_ms = float(is_ill), at_ms
-        return is_ill
+        is_out = draw < burst.share + (self._was_out - burst.share) * memory
+        self._was_out, self._at_ms = float(is_out), at_ms
+        return is_out

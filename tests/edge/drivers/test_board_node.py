@@ -20,7 +20,7 @@ Make = Callable[[int, int], Learner] | Callable[[int, int], Counting]
 
 
 def surfrad() -> list[tuple[int, int]]:
-    (series,) = recordings.load(None)
+    (series,) = recordings.parse(None)
     return list(zip(series.temperature_c, series.humidity_c, strict=True))
 
 

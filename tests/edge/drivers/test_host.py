@@ -7,12 +7,9 @@ from pathlib import Path
 import pytest
 import serial
 
-from aoii import settings
 from aoii.core.store import SLOT_BYTES, CounterAllocator
 from aoii.edge.drivers import host
 from aoii.edge.drivers.host import FileStore, SimulatedPort
-from aoii.simulation import fleet
-from aoii.simulation.radio import UPLINK_MS
 
 
 def test_both_ends_hear_each_other(tmp_path: Path) -> None:
@@ -109,25 +106,3 @@ def test_numbers_of_a_simulated_node_never_repeat_after_a_restart(tmp_path: Path
         store.close()
 
     assert used == sorted(set(used))
-
-
-@pytest.mark.parametrize(("region", "speaks"), [("EU868", True), ("KR920", False)])
-def test_simulated_nodes_listen_before_they_talk_where_the_region_asks_for_it(
-    tmp_path: Path, region: str, speaks: bool
-) -> None:
-    (tmp_path / ".env").touch()
-    environ = {"AOII_DATA_DIR": str(tmp_path / "data"), "EDGE_REGION": region, "EDGE_COLLISIONS": "all"}
-    world = fleet.Fleet(settings.load(environ, tmp_path / ".env"))
-    node = world._born(1).node
-    world._radio.begin(2, True, 0)  # somebody else has just begun
-
-    world._now_ms = 100
-    sends = node.sample(100, 20.0, 50.0)
-    while not sends:
-        deadline_ms = node.deadline_ms()
-        assert deadline_ms is not None
-        world._now_ms = deadline_ms
-        sends = node.due(deadline_ms)
-
-    assert (world._now_ms == 100) == speaks
-    assert speaks or world._now_ms >= UPLINK_MS

@@ -1,0 +1,93 @@
+"""Arguments and files that the lab's commands share."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aoii.commands.arguments import number, whole
+from aoii.core.errors import InputError
+from aoii.lab import POLICY_NAMES
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aoii.simulation.recordings import Series
+
+OLD_NAMES = {"plan": "trend"}  # accepted until 0.3
+
+
+POSITIVE = number(1e-9, 1e9)
+
+
+def threshold(text: str) -> int:
+    """An argument type: a threshold, in hundredths."""
+    return round(100 * number(0.01, 655.35)(text))
+
+
+def add_thresholds(parser: argparse.ArgumentParser) -> None:
+    """Add `--beta-temp` and `--beta-hum`, in hundredths."""
+    parser.add_argument("--beta-temp", type=threshold, default=50, metavar="C", help="threshold, °C (default: 0.5)")
+    parser.add_argument("--beta-hum", type=threshold, default=300, metavar="RH", help="threshold, %%RH (default: 3)")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add `--seed`."""
+    text = "seed of the losses (default: %(default)s)"
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, metavar="N", help=text)
+
+
+def choose_policies(names: Sequence[str]) -> tuple[str, ...]:
+    """The policies that were asked for; old names are replaced, with a line on standard error.
+
+    Raises:
+        InputError: There is no such policy.
+    """
+    for name in OLD_NAMES.keys() & set(names):
+        print(f"aoii lab: the policy {name} is now called {OLD_NAMES[name]}; use the new name", file=sys.stderr)
+    chosen = tuple(OLD_NAMES.get(name, name) for name in names)
+    if "all" in chosen:
+        return POLICY_NAMES
+    unknown = [name for name in chosen if name not in POLICY_NAMES]
+    if unknown:
+        raise InputError(f"there is no policy {', '.join(unknown)}", f"use all, or some of {', '.join(POLICY_NAMES)}")
+    return chosen
+
+
+def parse_recordings(paths: Sequence[Path] | None) -> "list[tuple[str, list[Series]]]":
+    """Name and series of each recording; of the shipped day by default."""
+    from aoii.simulation import recordings
+
+    return [(str(path), recordings.parse(path)) for path in paths or (recordings.SHIPPED,)]
+
+
+def print_table(table: "Table") -> None:
+    """Print a table; 160 columns wide where the output is not a terminal."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a file or a pipe has no width of its own
+    console.print(table)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of a file that is written in this context.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error})", "give another place") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file and make its folder; raises InputError when that fails."""
+    with writing(path):
+        path.write_text(text, encoding="utf-8")

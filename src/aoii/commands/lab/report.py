@@ -1,0 +1,34 @@
+"""`aoii lab report`: the page docs/explanation/results.md."""
+
+import argparse
+from pathlib import Path
+
+from aoii.commands.arguments import Commands
+from aoii.commands.lab import arguments
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "report",
+        help="replay everything and write docs/explanation/results.md with tables and plots",
+        description="Replay recordings at several thresholds and losses and write a page with tables and plots. "
+        "Each prior is fitted without the recording that it is measured on.",
+        epilog="Example: aoii lab report --recordings recordings --out docs/explanation/results.md",
+    )
+    recordings = "replay every recording in this folder (default: the shipped day only)"
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help=recordings)
+    out = "page to write; its plots are written to results/ beside it (default: %(default)s)"
+    parser.add_argument("--out", type=Path, default=Path("docs/explanation/results.md"), metavar="FILE", help=out)
+    arguments.add_seed(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    from aoii.lab.report import write_report
+
+    with arguments.writing(options.out):
+        write_report(options.recordings, options.out, options.seed)
+    print(f"wrote {options.out}")
+    return 0

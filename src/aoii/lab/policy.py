@@ -1,0 +1,99 @@
+"""What a policy is: a node that decides what a packet carries, and an estimator that turns packets into estimates.
+
+The node sees every sample. The estimator is the gateway's end; the replay keeps one for the gateway and one for the
+node's view of the gateway. All estimates are integers in hundredths, so that a policy is judged as the real gateway
+judges. When a packet is sent is up to the replay, except for the two periodic policies, which follow the clock.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, Self
+
+from aoii.core import prior
+from aoii.core.forecast import HOLD, Trend
+from aoii.lab.mlp_weights import MlpWeights
+
+Pair = tuple[int, int]  # temperature and humidity, hundredths
+Prior = tuple[tuple[int, ...], ...]  # as in core/prior.py
+
+TREND_BYTES = 32  # a version 1 frame of docs/reference/wire-format.md
+
+
+class Packet(NamedTuple):
+    """What a packet carries: the reading, and a trend, or a slope in hundredths a sample, if the policy has one."""
+
+    reading: Pair
+    trend: Trend = HOLD
+    slope: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class PolicySetup:
+    """What a policy may know before the first sample.
+
+    Attributes:
+        epsilon: Thresholds, hundredths.
+        samples: Number of samples in the series; for `periodic_equal` only.
+        packets: Number of packets that `trend` sent; for `periodic_equal` only.
+        prior: The prior of `trend`.
+        mlp: The first weights of `mlp`; None unless `mlp` is replayed.
+    """
+
+    epsilon: Pair
+    samples: int = 0
+    packets: int = 0
+    prior: Prior = prior.WEIGHTS
+    mlp: MlpWeights | None = None
+
+
+class Node(Protocol):
+    """The sending end."""
+
+    def observe(self, reading: Pair, steps: int, day_ms: int) -> None:
+        """Take the next sample, `steps` sampling intervals after the last one and `day_ms` after midnight UTC."""
+
+    def packet(self) -> Packet:
+        """The packet that would be sent now."""
+
+
+class Estimator(Protocol):
+    """The receiving end."""
+
+    def advance(self, steps: int, day_ms: int) -> Pair | None:
+        """Move on by `steps` sampling intervals; the estimate then, None before the first packet."""
+
+    def receive(self, packet: Packet) -> Pair:
+        """Take a packet of the current sample; the estimate after it."""
+
+    def copy(self) -> Self:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One way to keep the gateway's estimate right.
+
+    Attributes:
+        name: As on the command line.
+        node: Makes the sending end.
+        estimator: Makes the receiving end.
+        frame_bytes: Length of a packet on air.
+        clock: Whether it sends by the clock: at every sample, or as often as `trend`. None: when the estimate is wrong.
+        resends: Whether a packet without an acknowledgement is sent again; if not, the node assumes that it arrived.
+    """
+
+    name: str
+    node: Callable[[PolicySetup], Node]
+    estimator: Callable[[PolicySetup], Estimator]
+    frame_bytes: int = TREND_BYTES
+    clock: Literal["every", "equal"] | None = None
+    resends: bool = True
+
+    def is_due(self, setup: PolicySetup, index: int) -> bool:
+        """Whether the clock asks for a packet at sample `index` of a series."""
+        if self.clock == "equal":
+            packets, samples = setup.packets, setup.samples
+            return index * packets // samples != (index - 1) * packets // samples
+        return self.clock == "every"

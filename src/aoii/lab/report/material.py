@@ -1,0 +1,97 @@
+"""What a report is made from: recordings with the priors that never saw them, packet traces, and one way to replay."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aoii.core.errors import InputError
+from aoii.lab.channel import Channel, lossless
+from aoii.lab.mlp_weights import MlpWeights, parse_mlp
+from aoii.lab.policy import Prior
+from aoii.lab.prior_fit import NO_PRIOR, Evidence, fit_prior, gather_evidence
+from aoii.lab.replay import Options
+from aoii.lab.runs import Run, replay_all, stem
+from aoii.lab.sources import find
+from aoii.simulation import csv_table, recordings
+from aoii.simulation.recordings import Series
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A recording and the prior that it is measured with.
+
+    Attributes:
+        name: File name without endings.
+        series: Its series.
+        prior: Fitted without this recording.
+        has_prior: Whether there was anything to fit it from.
+    """
+
+    name: str
+    series: list[Series]
+    prior: Prior
+    has_prior: bool
+
+
+@dataclass(frozen=True)
+class Material:
+    """The input of every section.
+
+    Attributes:
+        subjects: The recordings.
+        traces: Files with packet traces.
+        mlp: The first weights of `mlp`.
+        plots: Folder of the plots.
+        command: The command that makes the page.
+        seed: Of the losses.
+    """
+
+    subjects: Sequence[Subject]
+    traces: Sequence[Path]
+    mlp: MlpWeights
+    plots: Path
+    command: str
+    seed: int
+
+
+def collect(folder: Path | None, plots: Path, seed: int) -> Material:
+    """The material in a folder, or the shipped day.
+
+    Raises:
+        InputError: A recording cannot be used.
+    """
+    files = [recordings.SHIPPED] if folder is None else sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")])
+    traces = [path for path in files if "seq" in csv_table.columns(path)]
+    subjects = _subjects([path for path in files if path not in traces], [] if folder is None else [folder])
+    command = "aoii lab report" + (f" --recordings {folder}" if folder is not None else "")
+    return Material(subjects, traces, parse_mlp(), plots, command, seed)
+
+
+def _subjects(files: Sequence[Path], folders: Sequence[Path]) -> list[Subject]:
+    """Each recording with a prior from all sources of the shipped prior but this recording."""
+    try:
+        sources = {path.name: gather_evidence(recordings.parse(path)) for path in find(folders, [])}
+    except InputError:
+        sources = {}
+    subjects = []
+    for path in files:
+        total = Evidence()
+        for name, evidence in sources.items():
+            if name != path.name:
+                total.add(evidence)
+        prior = fit_prior(total) if sources else NO_PRIOR
+        subjects.append(Subject(stem(path.name), recordings.parse(path), prior, bool(sources)))
+    return subjects
+
+
+def replay_subjects(
+    subjects: Iterable[Subject],
+    names: Sequence[str],
+    options: Options,
+    channel: Callable[[Series], Channel] = lossless,
+) -> list[Run]:
+    """Every policy of `names` on every series, each recording with its own prior."""
+    runs: list[Run] = []
+    for subject in subjects:
+        runs += replay_all([(subject.name, subject.series)], names, replace(options, prior=subject.prior), channel)
+    return runs
