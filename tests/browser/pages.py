@@ -82,7 +82,7 @@ Visitor = Callable[..., Visit]
 
 
 @contextmanager
-def stage(
+def serve(
     folder: Path, mosquitto: Mosquitto, *, days: int = 1, **values: object
 ) -> Iterator[tuple[WebStation, Database]]:
     """The web station over a database; its clock begins where the recorded days end and runs a minute in a second."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.pages import PHONE, Visitor, stage
+from browser.pages import PHONE, Visitor, serve
 from servers import Mosquitto
 from web.recorded import START_MS, minutes, store
 
@@ -27,7 +27,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Itera
     """Twenty nodes and one that is only expected: number 20 fell silent, number 4 has no log."""
     now = START_MS / 1000 + MINUTES * 60
     folder = tmp_path_factory.mktemp("fleet")
-    with stage(folder, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=now, WEB_NODES="20-21") as (station, database):
+    with serve(folder, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=now, WEB_NODES="20-21") as (station, database):
         for node in range(1, NODES + 1):
             story = list(minutes(str(node), count=MINUTES - 150 if node == NODES else MINUTES, shift=70 * node))
             store(database, story, logs=node != 4)
@@ -76,7 +76,7 @@ def test_the_overview_is_a_table_too_and_tells_states_aloud(url: str, visit: Vis
 
 
 def test_one_node_is_shown_at_once(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         store(database, list(minutes("1", count=60)))
         visited = visit(f"{station.url}/#fleet")
         expect(visited.page.locator(".tile")).to_have_count(1)
@@ -121,7 +121,7 @@ aoii_node_sensor_fault{node="2"} 1.0
 """
     with gateway_that_says(said) as port:
         values = {"WEB_STATIONS": f"gateway=127.0.0.1:{port}", "CLOCK_START_UNIX_S": START_MS / 1000 + 3600}
-        with stage(tmp_path, mosquitto, CLOCK_SPEED=SLOW, **values) as (station, database):  # type: ignore[arg-type]  # days is not among them
+        with serve(tmp_path, mosquitto, CLOCK_SPEED=SLOW, **values) as (station, database):  # type: ignore[arg-type]  # days is not among them
             for node in ("1", "2", "3"):
                 store(database, list(minutes(node, count=60)))
             page = visit(station.url).page
@@ -140,7 +140,10 @@ aoii_node_sensor_fault{node="2"} 1.0
 def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
-    with stage(tmp_path, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=START_MS / 1000 + 600) as (station, database):
+    with serve(tmp_path, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=START_MS / 1000 + 600) as (
+        station,
+        database,
+    ):
         one = [minute.reading for minute in minutes("1", count=10) if minute.reading is not None]
         database.insert_readings(
             [
@@ -164,7 +167,7 @@ def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(
 
 
 def test_a_tile_in_use_does_not_run_away(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
-    with stage(tmp_path, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=START_MS / 1000 + 12000) as (
+    with serve(tmp_path, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=START_MS / 1000 + 12000) as (
         station,
         database,
     ):

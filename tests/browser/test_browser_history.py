@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from aoii.server.db import Database
-from browser.pages import Visitor, stage
+from browser.pages import Visitor, serve
 from servers import Mosquitto, until
 from web.recorded import minutes, store
 
@@ -42,13 +42,13 @@ def story(database: Database) -> None:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
     """The station over the story; no test of these writes."""
-    with stage(tmp_path_factory.mktemp("history"), mosquitto, days=DAYS, CLOCK_SPEED=1) as (station, database):
+    with serve(tmp_path_factory.mktemp("history"), mosquitto, days=DAYS, CLOCK_SPEED=1) as (station, database):
         story(database)
         yield f"{station.url}/"
 
 
 def told(page: Page, text: str) -> None:
-    expect(page.locator("#range-told")).to_contain_text(text)
+    expect(page.locator("#range-note")).to_contain_text(text)
 
 
 def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(url: str, visit: Visitor) -> None:
@@ -138,7 +138,7 @@ def test_a_node_without_a_log_shows_what_arrived(url: str, visit: Visitor) -> No
 def test_a_range_without_rows_and_a_database_that_is_away_are_told(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
-    with stage(tmp_path, mosquitto, days=DAYS, CLOCK_SPEED=1) as (station, database):
+    with serve(tmp_path, mosquitto, days=DAYS, CLOCK_SPEED=1) as (station, database):
         store(database, list(minutes("7", count=30)))
         visited = visit(f"{station.url}/#node=7&from=2015-01-05T00:00:00Z&to=2015-01-06T00:00:00Z")
         page = visited.page

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.pages import DESK, PHONE, Visitor, stage
+from browser.pages import DESK, PHONE, Visitor, serve
 from servers import Mosquitto
 from web.recorded import START_MS, minutes, store
 
@@ -19,7 +19,7 @@ PAGES = {
     "fleet": ("#fleet", ".tile"),
     "node": ("#node=1", "#packets"),
     "range": ("#node=2&from=2016-01-01T00:00:00Z&to=2016-01-01T03:00:00Z", "#accuracy"),
-    "pipeline": ("#pipeline", ".stage-state"),
+    "pipeline": ("#pipeline", ".hop-state"),
 }
 NORMAL, LARGE = 4.5, 3.0  # WCAG 2.2, 1.4.3; large is 24 px, or bold from 18.66 px
 
@@ -72,7 +72,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Itera
     """Six nodes: one fell silent, one is only expected, two have no log."""
     now = START_MS / 1000 + 400 * 60
     folder = tmp_path_factory.mktemp("looks")
-    with stage(folder, mosquitto, CLOCK_SPEED=0.01, CLOCK_START_UNIX_S=now, WEB_NODES="1-7") as (station, database):
+    with serve(folder, mosquitto, CLOCK_SPEED=0.01, CLOCK_START_UNIX_S=now, WEB_NODES="1-7") as (station, database):
         for node in range(1, 7):
             story = list(minutes(str(node), count=200 if node == 5 else 400, shift=200 * node, loses_every=9))
             store(database, story, logs=node not in (3, 4))
@@ -116,7 +116,7 @@ def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
     assert len(page.evaluate(NAMELESS)) == 1
 
 
-def test_a_node_that_was_never_heard_has_a_page_that_says_so(url: str, visit: Visitor) -> None:
+def test_a_node_without_packets_has_a_page_that_says_so(url: str, visit: Visitor) -> None:
     page = visit(f"{url}#node=7").page
 
     expect(page.locator("#node-states")).to_have_text("no packets yet")
@@ -166,7 +166,7 @@ def test_a_page_whose_session_has_ended_leads_to_the_form_which_is_legible_too(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     token = secrets.token_hex()
-    with stage(tmp_path, mosquitto, WEB_TOKEN=token) as (station, database):
+    with serve(tmp_path, mosquitto, WEB_TOKEN=token) as (station, database):
         store(database, list(minutes("1", count=30)))
         visited = visit(f"{station.url}/")
         page = visited.page
@@ -188,7 +188,7 @@ def test_a_page_whose_session_has_ended_leads_to_the_form_which_is_legible_too(
 
 
 def test_the_empty_page_is_legible(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
-    with stage(tmp_path, mosquitto) as (station, _):
+    with serve(tmp_path, mosquitto) as (station, _):
         visited = visit(station.url)
         expect(visited.page.get_by_role("heading", name="No readings yet")).to_be_visible()
 

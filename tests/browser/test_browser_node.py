@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.pages import Visitor, gateway, shows, stage
+from browser.pages import Visitor, gateway, serve, shows
 from servers import Mosquitto
 from web.recorded import minutes, packets_of, store
 
@@ -14,7 +14,7 @@ def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     story = list(minutes("7", loses_every=20))
-    with stage(tmp_path, mosquitto) as (station, database), gateway(station) as say:
+    with serve(tmp_path, mosquitto) as (station, database), gateway(station) as say:
         store(database, story[:1300])
         visited = visit(station.url)
         shows(visited, packets_of(story[:1300]))
@@ -43,7 +43,7 @@ def test_without_the_nodes_log_there_are_points_and_an_honest_bound(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     story = list(minutes("7"))
-    with stage(tmp_path, mosquitto) as (station, database), gateway(station) as say:
+    with serve(tmp_path, mosquitto) as (station, database), gateway(station) as say:
         store(database, story[:1200], logs=False)
         visited = visit(station.url)
         say(story[1200:])
@@ -61,7 +61,7 @@ def test_without_the_nodes_log_there_are_points_and_an_honest_bound(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_schemes_draw_their_own_colours(scheme: str, tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     story = list(minutes("7"))
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         store(database, story)
         visited = visit(station.url, color_scheme=scheme)
         shows(visited, packets_of(story))
@@ -78,7 +78,7 @@ def test_both_schemes_draw_their_own_colours(scheme: str, tmp_path: Path, mosqui
 def test_it_speaks_korean_to_a_korean_browser_and_keeps_a_choice(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         store(database, list(minutes("7")))
         visited = visit(station.url, locale="ko-KR")
         expect(visited.page.locator("#connection")).to_have_text("실시간")
@@ -97,7 +97,7 @@ def test_it_speaks_korean_to_a_korean_browser_and_keeps_a_choice(
 def test_node_and_span_are_chosen_by_keyboard_and_stay_in_the_address(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         for node in ("1", "2"):
             store(database, list(minutes(node, shift=300 * int(node))))
         visited = visit(station.url)
@@ -129,7 +129,7 @@ def test_who_cannot_see_the_charts_gets_landmarks_words_and_a_table(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     story = list(minutes("7"))
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         for node in ("7", "8"):
             store(database, list(minutes(node)))
         visited = visit(f"{station.url}/#node=7")
@@ -155,7 +155,7 @@ def test_who_cannot_see_the_charts_gets_landmarks_words_and_a_table(
 
 def test_the_cursor_tells_measured_and_estimate(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     story = list(minutes("7"))
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         store(database, story)
         visited = visit(station.url)
         shows(visited, packets_of(story))
@@ -169,7 +169,7 @@ def test_the_cursor_tells_measured_and_estimate(tmp_path: Path, mosquitto: Mosqu
 def test_an_empty_system_says_what_to_check_and_fills_by_itself(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         visited = visit(station.url)
         expect(visited.page.get_by_role("heading", name="No readings yet")).to_be_visible()
         expect(visited.page.locator("#empty-broker")).to_have_text("Yes.")
@@ -185,7 +185,7 @@ def test_a_database_that_is_away_is_told_and_the_live_half_goes_on(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     story = list(minutes("7"))
-    with stage(tmp_path, mosquitto) as (station, database), gateway(station) as say:
+    with serve(tmp_path, mosquitto) as (station, database), gateway(station) as say:
         store(database, story[:1200])
         visited = visit(station.url)
         shows(visited, packets_of(story[:1200]))
@@ -209,7 +209,7 @@ def test_a_database_that_is_away_is_told_and_the_live_half_goes_on(
 
 def test_a_server_that_went_away_is_told_and_found_again(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     story = list(minutes("7"))
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         store(database, story)
         visited = visit(station.url)
         shows(visited, packets_of(story))
@@ -229,7 +229,7 @@ def test_a_server_that_went_away_is_told_and_found_again(tmp_path: Path, mosquit
 
 def test_a_name_with_markup_is_shown_as_text(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     name = '<img src=x onerror="alert(1)">'
-    with stage(tmp_path, mosquitto) as (station, database):
+    with serve(tmp_path, mosquitto) as (station, database):
         store(database, list(minutes(name, count=20)))
         visited = visit(station.url)
 

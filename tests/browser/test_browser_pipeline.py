@@ -43,7 +43,7 @@ class World:
     said: int = 0
 
     def say(self, readings: int) -> None:
-        """Old nodes are heard this many times; the gateway's answers are read and forgotten."""
+        """Send readings of old nodes to the receiver; the replies are read and dropped."""
         for _ in range(readings):
             self.said += 1
             os.write(self.receiver, f"Received: {20 + self.said / 10:.2f},45.00\r\n".encode())
@@ -65,18 +65,18 @@ def world(folder: Path, mosquitto: Mosquitto) -> Iterator[World]:
             yield World(gateway, server, web, receiver)
 
 
-def stage(visited: Visit, name: str) -> Locator:
-    return visited.page.locator(f"#stage-{name}")
+def hop(visited: Visit, name: str) -> Locator:
+    return visited.page.locator(f"#hop-{name}")
 
 
 def state(visited: Visit, name: str, word: str) -> None:
-    """Wait until the page says this of a stage."""
-    expect(stage(visited, name).locator(".stage-state")).to_have_text(word)
+    """Wait until the page says this of a hop."""
+    expect(hop(visited, name).locator(".hop-state")).to_have_text(word)
 
 
 def waits(visited: Visit, digits: str) -> None:
     """Wait until the page shows one of these counts of readings in the outbox."""
-    expect(stage(visited, "outbox").locator(".counts div").first).to_have_text(re.compile(f"^waiting[{digits}]$"))
+    expect(hop(visited, "outbox").locator(".counts div").first).to_have_text(re.compile(f"^waiting[{digits}]$"))
 
 
 def stored(stations: World) -> int:
@@ -90,30 +90,30 @@ def test_a_server_that_is_killed_is_named_the_outbox_grows_and_empties_again(
     with world(tmp_path / "world", mosquitto) as stations:
         visited = visit(f"{stations.web.url}/#pipeline")
         page = visited.page
-        expect(page.locator("#verdict")).to_have_text("All stages are healthy.")
+        expect(page.locator("#verdict")).to_have_text("All hops are healthy.")
         stations.say(3)
         until(lambda: stored(stations) == 3)
         for name in ("radio", "gateway", "outbox", "broker", "server", "database", "commit"):
             state(visited, name, "healthy")
-        expect(stage(visited, "radio")).to_contain_text("per minute")
+        expect(hop(visited, "radio")).to_contain_text("per minute")
         waits(visited, "0")
         expect(page.get_by_text("No dead letters.")).to_be_visible()
         visited.shot("well", whole=True)
 
         stations.server.kill()
         state(visited, "server", "not responding")
-        expect(stage(visited, "server")).to_contain_text("Its status port does not answer: Connection refused")
+        expect(hop(visited, "server")).to_contain_text("Its status port does not answer: Connection refused")
         state(visited, "database", "healthy")
         expect(page.locator("#pipeline-badge")).to_have_text("Server: not responding")
         expect(page.locator("#verdict")).to_contain_text("Needs attention: Server (not responding)")
         stations.say(5)
         waits(visited, "5-8")  # the last acknowledgements may have gone down with the server
-        expect(stage(visited, "outbox")).to_contain_text(re.compile("Grew by [5-8] in the last minute without"))
+        expect(hop(visited, "outbox")).to_contain_text(re.compile("Grew by [5-8] in the last minute without"))
         state(visited, "outbox", "warning")
         visited.shot("killed", whole=True)
 
         page.get_by_role("button", name="한국어").click()
-        expect(stage(visited, "server").locator(".stage-state")).to_have_text("응답 없음")
+        expect(hop(visited, "server").locator(".hop-state")).to_have_text("응답 없음")
         page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         visited.shot("killed-korean-phone", whole=True)
@@ -143,15 +143,15 @@ def test_dead_letters_are_counted_by_reason_with_what_to_do(
         expect(row).to_have_count(1)
         expect(row).to_contain_text("malformed2")
         expect(row).to_contain_text("aoii dlq list --reason malformed")
-        expect(stage(visited, "server")).to_contain_text("2 invalid messages in the last minute.")
+        expect(hop(visited, "server")).to_contain_text("2 invalid messages in the last minute.")
         visited.shot("letters", whole=True)
         sender.stop()
 
         stations.gateway.freeze()
         state(visited, "gateway", "not responding")
-        expect(stage(visited, "gateway")).to_contain_text("no answer within 2 s")
+        expect(hop(visited, "gateway")).to_contain_text("no answer within 2 s")
         state(visited, "radio", "unknown")
-        expect(stage(visited, "outbox")).to_contain_text("reported")
+        expect(hop(visited, "outbox")).to_contain_text("reported")
         stations.gateway.thaw()
         state(visited, "gateway", "healthy")
 
@@ -162,7 +162,7 @@ def test_a_page_alone_says_that_nothing_answers(tmp_path: Path, mosquitto: Mosqu
         visited = visit(f"{station.url}/#pipeline")
 
         state(visited, "gateway", "not responding")
-        expect(stage(visited, "gateway")).to_contain_text("No answer since this page started")
+        expect(hop(visited, "gateway")).to_contain_text("No answer since this page started")
         state(visited, "outbox", "unknown")
         expect(visited.page.get_by_text("No server has reported any yet.")).to_be_visible()
         state(visited, "database", "down")

@@ -14,10 +14,11 @@ import pytest
 
 from aoii.broker.messages import Identity
 from aoii.commands import dlq_actions, main
-from aoii.gateway.drivers.outbox_db import Store
+from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.outbox import Fetch
 from aoii.server.db import Database, open_database
-from aoii.server.dead_letters.store import DeadLetter, DeadLetters, Letters
+from aoii.server.dead_letters.letters import DeadLetter, Letters
+from aoii.server.dead_letters.store import DeadLetters
 from server.samples import a_reading, sqlite_at
 from servers import AS_ROOT
 
@@ -56,13 +57,13 @@ def database(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
 def outbox(data_dir: Path) -> Path:
     """An outbox with one damaged reading, and its gateway stopped."""
     path = data_dir / "outbox.db"
-    with contextlib.closing(Store(path, 1 << 24)) as store:
+    with contextlib.closing(OutboxFile(path, 1 << 24)) as store:
         for counter in (1, 2):
             store.submit(lambda tx, c=counter: tx.insert(Identity("8", 1, c), "d", 1, b"reading %d" % c, 0)).result()  # type: ignore[misc]  # lambda's default
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE events SET payload = x'ff1b' WHERE counter = 1")
         connection.commit()
-    with contextlib.closing(Store(path, 1 << 24)) as store:
+    with contextlib.closing(OutboxFile(path, 1 << 24)) as store:
         store.submit(lambda tx: tx.fetch(Fetch(0, 9))).result()
     return path
 
@@ -148,7 +149,7 @@ def test_what_the_table_takes_now_leaves_the_dead_letters_and_twice_changes_noth
         "stored", "duplicate", "mismatch", "malformed",
     ]  # fmt: skip
     assert "2 in the database, 2 stay" in first[2]
-    assert sorted(counter for _, _, counter in database.identities()) == [1, 2, 3]
+    assert sorted(who.counter for who in database.identities()) == [1, 2, 3]
     assert [(letter.reason, letter.attempts) for letter in letters.letters(9)] == [("mismatch", 3), ("malformed", 3)]
 
 
@@ -159,7 +160,7 @@ def test_replay_takes_one_letter_or_one_reason(run: Dlq, letters: DeadLetters, d
     assert run("replay", "server:2")[0] == 0
     assert run("replay", "--all", "--reason", "mismatch")[0] == 0
 
-    assert sorted(counter for _, _, counter in database.identities()) == [2, 4]
+    assert sorted(who.counter for who in database.identities()) == [2, 4]
     assert [letter.counter for letter in letters.letters(9)] == [1, 3]
 
 
@@ -292,7 +293,7 @@ def test_a_server_that_parks_meanwhile_loses_nothing(run: Dlq, letters: DeadLett
     codes.append(run("replay", "--all")[0])
 
     assert (set(codes), faults) == ({0}, [])
-    assert sorted(counter for _, _, counter in database.identities()) == list(range(200))
+    assert sorted(who.counter for who in database.identities()) == list(range(200))
     assert letters.counts()["bad_row"] == 0
 
 
@@ -332,6 +333,6 @@ def test_a_damaged_file_is_left_to_its_station(run: Dlq, data_dir: Path, outbox:
     code, out, err = run("list")
 
     assert code == 0
-    assert "saves what it can when it starts next" in err
+    assert "salvages what it can when it starts next" in err
     assert [row[0] for row in listed(out)] == ["gateway"]
     assert (data_dir / "dead_letters.db").read_bytes() == damaged

@@ -1,4 +1,4 @@
-"""The shipped configuration of Prometheus and Alertmanager, by their own tools; each alert with all that it needs."""
+"""The shipped configuration of Prometheus and Alertmanager, checked by their own tools; each alert is complete."""
 
 import re
 import subprocess
@@ -9,13 +9,18 @@ import pytest
 import yaml
 
 from aoii import settings
-from aoii.runtime import metrics
+from aoii.runtime import health_limits, metrics
 
 ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 ALERTS: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((PROMETHEUS / "rules/alerts.yml").read_text())["groups"] for rule in group["rules"]
+]
+RECORDED: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((PROMETHEUS / "rules/recording.yml").read_text())["groups"]
+    for rule in group["rules"]
 ]
 NAMES = [rule["alert"] for rule in ALERTS]
 CASES = yaml.safe_load((PROMETHEUS / "tests/alerts.yml").read_text())["tests"]
@@ -59,12 +64,12 @@ def test_an_alert_says_how_bad_it_is_which_hop_is_at_fault_and_what_to_do(rule: 
     assert re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE) == ["What it means", "What to do", "How it clears"]
 
 
-def test_there_is_no_runbook_for_an_alert_that_is_none() -> None:
+def test_there_is_no_runbook_without_an_alert() -> None:
     assert {page.stem for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README"} == set(NAMES)
 
 
 @pytest.mark.parametrize("file", ["alerts.yml", "recording.yml"])
-def test_rules_ask_for_metrics_that_exist(file: str) -> None:
+def test_rules_use_metrics_that_exist(file: str) -> None:
     text = re.sub(r"#.*|aoii-\w+|docs/\S+", "", (PROMETHEUS / "rules" / file).read_text())
     known = {name for name, *_ in metrics.CATALOGUE}
     known |= {
@@ -80,7 +85,48 @@ def test_rules_ask_for_metrics_that_exist(file: str) -> None:
     assert asked <= known
 
 
-def test_every_station_is_asked_at_its_default_port() -> None:
+def _numbers(expr: str) -> list[float]:
+    """The numbers in an expression that are limits: no range, no part of a name or label, not 0 or 1."""
+    bare = re.sub(r'"[^"]*"|\[\w+\]|\b[a-z_:][\w:]*', " ", expr)
+    return [number for number in map(float, re.findall(r"\d+(?:\.\d+)?(?:e\d+)?", bare)) if number > 1 or number % 1]
+
+
+SILENCE = [health_limits.HEARTBEAT_GRACE_S, health_limits.SILENCE_S]
+LIMITS: dict[str, list[float]] = {  # of each rule, in the order of its expression; a rule that is not here has none
+    "aoii:silence_limit:seconds": [*SILENCE, health_limits.SILENCE_S],
+    "aoii:packets:per_minute": [60],  # seconds of a minute
+    "aoii:commit_ack_seconds:p95": [0.95],
+    "aoii:end_to_end_latency_seconds:p95": [0.95],
+    "NodeSilent": [*SILENCE],
+    "AoiiHigh": [health_limits.AOII_HIGH_S],
+    "ErrorHigh": [health_limits.ERROR_HIGH_FACTOR] * 2,
+    "OutboxOld": [health_limits.OUTBOX_OLD_S],
+    "OutboxGrowing": [health_limits.OUTBOX_GROWING_READINGS],
+    "OutboxFull": [health_limits.OUTBOX_FULL_SHARE],
+    "ClockUnsynchronised": [health_limits.CLOCK_OFFSET_S],
+    "DiskFilling": [
+        health_limits.DISK_LOW_BYTES,
+        health_limits.DISK_FORECAST_S,
+        health_limits.DISK_FORECAST_FREE_SHARE,
+    ],
+    "CertificateExpiring": [health_limits.CERTIFICATE_DAYS, health_limits.DAY_S],
+}
+
+
+def test_every_number_in_a_rule_is_a_limit_that_page_and_doctor_share() -> None:
+    found = {rule.get("alert") or rule["record"]: _numbers(rule["expr"]) for rule in [*ALERTS, *RECORDED]}
+
+    assert {name: numbers for name, numbers in found.items() if numbers} == LIMITS
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "recording.yml"])
+def test_rules_use_no_old_name_of_a_metric(file: str) -> None:
+    text = (PROMETHEUS / "rules" / file).read_text()
+
+    assert not [old for old in metrics.RENAMED if re.search(rf"\b{old}", text)]
+
+
+def test_every_station_is_scraped_at_its_default_port() -> None:
     (job, _) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
     usual = settings.load({}, None)
     ports = {
@@ -98,7 +144,7 @@ def test_every_station_is_asked_at_its_default_port() -> None:
 
 
 @pytest.mark.parametrize("inside", ["data", "", "deploy/../.prometheus", "link"])
-def test_data_inside_the_project_are_refused(inside: str, tmp_path: Path) -> None:
+def test_data_inside_the_project_is_refused(inside: str, tmp_path: Path) -> None:
     folder = ROOT / inside
     if inside == "link":
         folder = tmp_path / "link"
@@ -110,7 +156,7 @@ def test_data_inside_the_project_are_refused(inside: str, tmp_path: Path) -> Non
     assert "inside the project" in done.stderr
 
 
-def test_data_elsewhere_are_taken_and_bounded(tmp_path: Path) -> None:
+def test_data_elsewhere_is_accepted_and_limited(tmp_path: Path) -> None:
     fake = tmp_path / "bin" / "prometheus"
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
@@ -145,7 +191,7 @@ def test_an_alert_reaches_its_receiver(labels: str, receiver: str) -> None:
     assert said.split() == [receiver]
 
 
-def test_what_inhibits_and_is_inhibited_are_alerts_that_exist() -> None:
+def test_inhibitions_name_alerts_that_exist() -> None:
     named = re.findall(r'alertname=~?"([^"]+)"', ALERTMANAGER.read_text())
 
     assert {name for names in named for name in names.split("|")} <= set(NAMES)

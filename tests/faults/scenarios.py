@@ -382,7 +382,7 @@ def outbox_full(scene: Scene) -> None:
     _other_gateway(scene, stack.folder / f"small-{scene.rng.randrange(1 << 40)}", OUTBOX_MAX_MB="1")
     stack.server.kill()
     until(lambda: _accepting_has_ended(scene), WAIT_S, "the outbox is full")
-    if not stack.radio.unsent or not stack.gateway.count("aoii_outbox_full_total"):
+    if not stack.radio.unsent or not stack.gateway.count("aoii_outbox_rejected_readings_total"):
         raise Violation("the gateway went on accepting")
     full = stack.recorder.accepted
     stack.server.start()
@@ -428,12 +428,12 @@ def disk_full(scene: Scene) -> None:
 def dead_letters_full(scene: Scene) -> None:
     """The database is away and the server's dead letters of 1 MB are full: it acknowledges nothing more."""
     stack = scene.stack
-    before = stack.server.said("dead letters refuse")
+    before = stack.server.said("dead letters unavailable")
     stack.server.stop()
     stack.server.start(DEAD_LETTER_MAX_MB="1")
     stack.database.kill()
     until(lambda: stack.radio.unsent == 0, WAIT_S, "the burst is accepted")
-    until(lambda: stack.server.said("dead letters refuse") > before, WAIT_S, "the dead letters are full")
+    until(lambda: stack.server.said("dead letters unavailable") > before, WAIT_S, "the dead letters are full")
     stack.database.heal()
     scene.drain()
 

@@ -1,25 +1,29 @@
 """What the gateway says of its nodes that takes longer to happen than a test may: days, thousands of numbers."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aoii.broker.messages import Identity
+from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.gateway import node_metrics
 from aoii.gateway.events import Event
-from aoii.gateway.node_metrics import Vitals
+from aoii.gateway.node_metrics import NodeMetrics
 from aoii.runtime import metrics
-from gateway.station import configured
+from gateway.station import KEYS, OwnNode, SteppedClock, configured, running, wait_connected
+from servers import Mosquitto
 
-NODE = "4711"  # no other test speaks of it
+NODE = "4711"  # in no other test
+REPORTS = "aoii_node_aoii_reports_seconds"
 
 
 @pytest.fixture
-def signs(tmp_path: Path) -> Vitals:
-    signs = Vitals(configured(tmp_path, 1883, "gateway", tmp_path / "absent").gateway)
-    signs.forget(NODE)
-    return signs
+def node(tmp_path: Path) -> NodeMetrics:
+    node = NodeMetrics(configured(tmp_path, 1883, "gateway", tmp_path / "absent").gateway)
+    node.remove(NODE)
+    return node
 
 
 def reading(counter: int, *, epoch: int = 1, kind: str = "event") -> Event:
@@ -30,7 +34,7 @@ def missing() -> float:
     return metrics.value(metrics.NODE_MISSING, node=NODE)
 
 
-def test_numbers_that_were_skipped_are_missing_until_they_come(signs: Vitals) -> None:
+def test_numbers_that_were_skipped_are_missing_until_they_come(node: NodeMetrics) -> None:
     seen = []
     for counter, kind in (
         (7, "event"),
@@ -40,37 +44,37 @@ def test_numbers_that_were_skipped_are_missing_until_they_come(signs: Vitals) ->
         (9, "backfill"),
         (11, "backfill"),
     ):
-        signs.heard(reading(counter, kind=kind))
+        node.record_reading(reading(counter, kind=kind))
         seen.append(missing())
 
     assert seen == [0, 0, 3, 2, 1, 0]
 
 
-def test_a_new_epoch_counts_from_the_beginning(signs: Vitals) -> None:
-    signs.heard(reading(7))
-    signs.heard(reading(9))
+def test_a_new_epoch_counts_from_the_beginning(node: NodeMetrics) -> None:
+    node.record_reading(reading(7))
+    node.record_reading(reading(9))
 
-    signs.heard(reading(1, epoch=2))
+    node.record_reading(reading(1, epoch=2))
 
     assert missing() == 0
 
 
-def test_what_is_missing_is_bounded_in_number_and_in_time(signs: Vitals, monkeypatch: pytest.MonkeyPatch) -> None:
-    signs.heard(reading(1))
-    signs.heard(reading(2**32 - 2))
+def test_what_is_missing_is_bounded_in_number_and_in_time(node: NodeMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.record_reading(reading(1))
+    node.record_reading(reading(2**32 - 2))
     assert missing() == node_metrics.MISSING_KEPT
 
     monkeypatch.setattr(node_metrics, "MISSING_FOR_S", -math.inf)
-    signs.heard(reading(2**32 - 1))
+    node.record_reading(reading(2**32 - 1))
 
     assert missing() == 0
 
 
-def test_a_node_that_belongs_here_no_more_is_in_no_metric(signs: Vitals) -> None:
-    signs.heard(reading(1))
-    signs.known(NODE, False, None)
+def test_a_node_that_belongs_here_no_more_is_in_no_metric(node: NodeMetrics) -> None:
+    node.record_reading(reading(1))
+    node.add_known(NODE, False, None)
 
-    signs.forget(NODE)
+    node.remove(NODE)
 
     named = {
         sample.name
@@ -87,3 +91,35 @@ def test_every_metric_with_a_label_for_the_node_goes_with_the_node() -> None:
     }
 
     assert of_a_node == {next(iter(metric.describe())).name for metric in metrics.OF_A_NODE}
+
+
+def test_the_age_of_incorrect_information_is_bounded_from_below_by_what_was_heard(
+    tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
+) -> None:
+    clock = SteppedClock()
+    values = replace(configured(tmp_path / "data", mosquitto.port, name, link), clock=clock)
+    node = OwnNode(far, node=8, key=KEYS[8].key)
+
+    def aoii_s() -> float:
+        return metrics.value(metrics.NODE_AOII_S, node="8")
+
+    def reports(le: str = "+Inf") -> float:
+        return metrics.REGISTRY.get_sample_value(f"{REPORTS}_bucket", {"node": "8", "le": le}) or 0
+
+    before = reports(), reports("0.0")
+    with running(values) as gateway:
+        wait_connected(gateway)
+        node.send(1, 1, 2150)
+        assert reports() == before[0], "what was right before the first reading nobody knows"
+
+        clock.go_on(2000)
+        node.send(2, 3, 2300, age_s=100)
+        assert aoii_s() == 100
+        clock.go_on(10)
+        node.send(3, 2, 2250, flags=BACKFILL, age_s=1510)
+        assert aoii_s() == 1500
+        node.send(4, 4, 2310, flags=HEARTBEAT)
+        assert aoii_s() == 0
+        node.send(4, 4, 2310, flags=HEARTBEAT)
+
+    assert (reports() - before[0], reports("0.0") - before[1]) == (3, 1)

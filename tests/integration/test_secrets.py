@@ -90,7 +90,7 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
     )
     data, link = tmp_path / "data", tmp_path / "receiver"
     data.mkdir()
-    node_keys.write(data / "node_keys", {7: NodeKey(2, KEY, NodeKey(1, OLD_KEY))})
+    node_keys.write_key_file(data / "node_keys", {7: NodeKey(2, KEY, NodeKey(1, OLD_KEY))})
     base = {
         "AOII_DATA_DIR": data, "GATEWAY_ID": "gateway", "SERIAL_PORT": link, "MQTT_BROKER": "127.0.0.1",
         "MQTT_PORT": broker.password_port, "MQTT_TLS_CA": broker.certs / "ca.crt", "MQTT_PASSWORD": PASSWORD,
@@ -142,7 +142,7 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
         said["doctor refused"] = aoii(tmp_path, "doctor", **wrong)
         broker.kill()
         until(lambda: "broker connection ended" in gateway.said(), 60, what="the end of the broker")
-        for path in ("/", "/api/stats", "/api/delivery", "/api/nodes", "/metrics", "/healthz", "/readyz", "/nix"):
+        for path in ("/", "/api/stats", "/api/pipeline", "/api/nodes", "/metrics", "/healthz", "/readyz", "/nix"):
             answer = httpx.get(f"{url}{path}", headers=bearer, timeout=60)
             said[f"page {path}"] = answer.text + str(answer.headers)
         for station in (gateway, server, page, lost):

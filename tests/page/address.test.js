@@ -1,24 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { iso, ofNode, read, write } from "../../src/aoii/web/static/address.js";
+import { formatAddress, iso, nodeAddress, parseAddress } from "../../src/aoii/web/static/address.js";
 
 const DAY = 86400;
 
-test("an address that says nothing is the usual day of no view", () => {
+test("an empty or unknown address names no view and has the default span", () => {
   const nothing = { view: null, node: null, span: DAY, from: null, to: null };
 
   for (const hash of ["", "#", "#nonsense", "#node=", "#span=3600", "#constructor"])
-    assert.deepEqual(read(hash), nothing);
+    assert.deepEqual(parseAddress(hash), nothing);
 });
 
-test("fleet and pipeline are addresses of their own, and older bookmarks of the pipeline still lead there", () => {
-  assert.equal(read("#fleet").view, "fleet");
-  assert.equal(read("#pipeline").view, "pipeline");
-  assert.equal(read("#delivery").view, "pipeline");
+test("fleet and pipeline have addresses, and older bookmarks of the pipeline still work", () => {
+  assert.equal(parseAddress("#fleet").view, "fleet");
+  assert.equal(parseAddress("#pipeline").view, "pipeline");
+  assert.equal(parseAddress("#delivery").view, "pipeline");
 });
 
-test("what is written is read again, whatever the node is called", () => {
+test("an address survives formatting and parsing, whatever the node is called", () => {
   const addresses = [
     { view: /** @type {const} */ ("fleet"), node: null, span: DAY, from: null, to: null },
     { view: /** @type {const} */ ("node"), node: "7", span: 3600, from: null, to: null },
@@ -32,19 +32,19 @@ test("what is written is read again, whatever the node is called", () => {
     },
   ];
 
-  for (const address of addresses) assert.deepEqual(read(write(address)), address);
+  for (const address of addresses) assert.deepEqual(parseAddress(formatAddress(address)), address);
 });
 
-test("a span that is not offered becomes the usual one", () => {
-  assert.equal(read("#node=7&span=12").span, DAY);
-  assert.equal(read("#node=7&span=x").span, DAY);
+test("a span that is not offered becomes the default", () => {
+  assert.equal(parseAddress("#node=7&span=12").span, DAY);
+  assert.equal(parseAddress("#node=7&span=x").span, DAY);
 });
 
-test("a range needs both ends in their order", () => {
+test("a range needs both ends, in order", () => {
   const to = "to=2026-01-01T00:00:00Z";
 
   for (const range of [to, `from=&${to}`, `from=yesterday&${to}`, `from=2026-01-01T00:00:00Z&${to}`]) {
-    const { from, to: end } = read(`#node=7&${range}`);
+    const { from, to: end } = parseAddress(`#node=7&${range}`);
     assert.deepEqual([from, end], [null, null], range);
   }
 });
@@ -55,5 +55,5 @@ test("an instant is written in whole seconds", () => {
 });
 
 test("a link to a node shows its last day", () => {
-  assert.equal(ofNode("a b"), "#node=a+b&span=86400");
+  assert.equal(nodeAddress("a b"), "#node=a+b&span=86400");
 });

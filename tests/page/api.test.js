@@ -2,15 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { decodeEvent, decodeHistory, streamAddress } from "../../src/aoii/web/static/api.js";
-import { readHistory } from "../../src/aoii/web/static/history.js";
 
-const STATE = {
+const STATUS = {
   now_ms: 9,
   database_away: null,
   broker_up: true,
   more_nodes: false,
-  states: { right: 1 },
-  delivery: { state: "warn", hops: ["outbox"] },
+  states: { correct: 1 },
+  pipeline: { state: "warn", hops: ["outbox"] },
 };
 const SETTINGS = {
   beta_temp: 0.5,
@@ -28,10 +27,10 @@ test("a snapshot of a node has settings, status and points with names", () => {
     node: "7",
     span_s: 3600,
     ...SETTINGS,
-    ...STATE,
+    ...STATUS,
     previous: null,
     next: "8",
-    summary: { node: "7", packets: 3, states: ["battery", "right"], vitals: { rssi_dbm: -90 } },
+    summary: { node: "7", packets: 3, states: ["low_battery", "correct"], health: { rssi_dbm: -90 } },
     samples: [[1, 20, 50, 19, 49]],
     estimates: [[2, 20.5, 51]],
     packets: [[3, 21, 52, 20, 50, "event", 1]],
@@ -39,12 +38,12 @@ test("a snapshot of a node has settings, status and points with names", () => {
 
   assert.equal(event.view, "node");
   assert.deepEqual(event.settings, SETTINGS);
-  assert.deepEqual(event.status?.pipeline, { state: "warn", stages: ["outbox"] });
+  assert.deepEqual(event.status?.pipeline, { state: "warn", hops: ["outbox"] });
   assert.equal(event.status?.has_nodes, true);
   assert.deepEqual([event.node, event.span_s], ["7", 3600]);
   assert.deepEqual(event.neighbours, { previous: null, next: "8" });
   const health = { rssi_dbm: -90 };
-  assert.deepEqual(event.summary, { node: "7", packets: 3, states: ["battery", "correct"], health });
+  assert.deepEqual(event.summary, { node: "7", packets: 3, states: ["low_battery", "correct"], health });
   assert.deepEqual(event.points, {
     samples: [{ at_ms: 1, temp: 20, hum: 50, pred_temp: 19, pred_hum: 49 }],
     estimates: [{ at_ms: 2, temp: 20.5, hum: 51 }],
@@ -52,37 +51,37 @@ test("a snapshot of a node has settings, status and points with names", () => {
   });
 });
 
-test("news without anything is null in every part and has no points", () => {
+test("an empty update is null in every part and has no points", () => {
   const { points, ...parts } = decodeEvent({});
 
   assert.deepEqual(points, { samples: [], estimates: [], packets: [] });
   assert.deepEqual(new Set(Object.values(parts)), new Set([null]));
 });
 
-test("an empty system has a status that says so", () => {
-  assert.equal(decodeEvent({ ...STATE, states: {} }).status?.has_nodes, false);
+test("a system without nodes has a status that says so", () => {
+  assert.equal(decodeEvent({ ...STATUS, states: {} }).status?.has_nodes, false);
 });
 
 test("nodes of the fleet have their states and their health", () => {
-  const [node] = decodeEvent({ nodes: [{ node: "1", states: ["heard"], vitals: null }] }).nodes ?? [];
+  const [node] = decodeEvent({ nodes: [{ node: "1", states: ["reporting"], health: null }] }).nodes ?? [];
 
   assert.deepEqual(node, { node: "1", states: ["reporting"], health: null });
 });
 
-test("the pipeline has stages with reports", () => {
+test("the pipeline has hops with reports", () => {
   const report = { by: "web", state: "ok" };
   const letters = { counts: null, stale_s: null, dropped: 0 };
 
   const event = decodeEvent({
-    view: "delivery",
-    hops: [{ hop: "broker", state: "ok", accounts: [report] }],
-    beside: [report],
-    letters,
+    view: "pipeline",
+    hops: [{ name: "broker", state: "ok", reports: [report] }],
+    others: [report],
+    dead_letters: letters,
   });
 
   assert.equal(event.view, "pipeline");
   assert.deepEqual(event.pipeline, {
-    stages: [{ name: "broker", state: "ok", reports: [report] }],
+    hops: [{ name: "broker", state: "ok", reports: [report] }],
     others: [report],
     dead_letters: letters,
   });
@@ -98,7 +97,7 @@ test("a short history has every point, a long one columns", () => {
       [1, 2, 3, 4, 5],
       [2, null, null, null, null],
     ],
-    arrived: [[1, 2, 3, 4, 5, 60]],
+    arrived: [[1, 2, 3, 4, 5]],
     summary,
   });
 
@@ -110,28 +109,8 @@ test("a short history has every point, a long one columns", () => {
   assert.equal(long.summary, summary);
 });
 
-test("a stream is asked for in the server's words", () => {
-  assert.equal(streamAddress("pipeline"), "events?view=delivery");
+test("a stream's address has its view and options", () => {
+  assert.equal(streamAddress("pipeline"), "events?view=pipeline");
   assert.equal(streamAddress("node", { node: "a&b", span: 3600 }), "events?view=node&node=a%26b&span=3600");
   assert.equal(streamAddress("node", { node: null, span: 3600 }), "events?view=node&span=3600");
-});
-
-test("a history is asked for in whole seconds, and a refusal has the server's reason", async (context) => {
-  /** @type {string[]} */
-  const asked = [];
-  const answers = [
-    Response.json({ exact: true, samples: [], packets: [], estimates: [], summary: null }),
-    Response.json({ error: "the database is away" }, { status: 503 }),
-  ];
-  context.mock.method(globalThis, "fetch", async (/** @type {string} */ address) => {
-    asked.push(address);
-    return answers.shift();
-  });
-  const { signal } = new AbortController();
-
-  const history = await readHistory("a&b", [1499, 60000], signal);
-
-  assert.equal(history.exact, true);
-  assert.deepEqual(asked, ["api/series?node=a%26b&start=1970-01-01T00%3A00%3A01Z&end=1970-01-01T00%3A01%3A00Z"]);
-  await assert.rejects(readHistory("7", [0, 60000], signal), new Error("the database is away"));
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { LANGUAGES, localeOf, pick } from "../../src/aoii/web/static/language.js";
+import { LANGUAGES, localeOf } from "../../src/aoii/web/static/language.js";
 
 const STATIC = new URL("../../src/aoii/web/static/", import.meta.url);
 const html = readFileSync(new URL("index.html", STATIC), "utf8");
@@ -91,11 +91,4 @@ test("every message is used", () => {
 
   const unused = Object.keys(en).filter((key) => !new RegExp(`(messages\\.|["'])${key}\\b`).test(code));
   assert.deepEqual(unused, []);
-});
-
-test("the first language that we speak is taken, else English", () => {
-  assert.equal(pick(["", "fr-FR", "ko-KR", "en"]), "ko");
-  assert.equal(pick(["kok", "en-GB"]), "en"); // Konkani is not Korean
-  assert.equal(pick(["fr"]), "en");
-  assert.equal(pick([]), "en");
 });

@@ -3,7 +3,7 @@ import { beforeEach, mock, test } from "node:test";
 
 import { Stream } from "../../src/aoii/web/static/stream.js";
 
-/* A browser as far as the stream sees it: sources that are opened, a page that can be hidden, and a clock of our own. */
+/* A fake browser: sources that are opened, a page that can be hidden, and a mocked clock. */
 
 class FakeSource extends EventTarget {
   static CLOSED = 2;
@@ -86,41 +86,41 @@ function latest() {
   return source;
 }
 
-test("events are told in their order", () => {
+test("events arrive in order", () => {
   const { source } = opened();
 
   source.send("snapshot", { node: "7" });
-  source.send("news");
+  source.send("update");
 
-  assert.deepEqual(told, ["snapshot 7", "news null"]);
+  assert.deepEqual(told, ["snapshot 7", "update null"]);
 });
 
-test("who follows another view hears no more of the one before", () => {
+test("after another view is opened, events of the one before are ignored", () => {
   const { stream, source } = opened();
 
-  stream.open("events?view=delivery");
+  stream.open("events?view=pipeline");
   source.send("snapshot");
   source.fail({ forEver: true });
 
   assert.deepEqual(told, []);
   assert.equal(source.readyState, FakeSource.CLOSED);
-  assert.equal(latest().address, "events?view=delivery");
+  assert.equal(latest().address, "events?view=pipeline");
 });
 
-test("a stream that says nothing for ten seconds is lost and opened again", () => {
+test("a stream without an event for ten seconds is lost and opened again", () => {
   const { source } = opened();
   mock.timers.tick(9000);
-  source.send("news");
+  source.send("update");
   mock.timers.tick(10000);
   assert.equal(FakeSource.opened.length, 1);
 
   mock.timers.tick(1000);
 
-  assert.deepEqual(told, ["news null", "lost"]);
+  assert.deepEqual(told, ["update null", "lost"]);
   assert.equal(FakeSource.opened.length, 2);
 });
 
-test("what the browser tries again by itself is left to it", () => {
+test("a stream that the browser reconnects by itself is not opened again", () => {
   const { source } = opened();
 
   source.fail({ forEver: false });
@@ -130,7 +130,7 @@ test("what the browser tries again by itself is left to it", () => {
   assert.equal(FakeSource.opened.length, 1);
 });
 
-test("a stream that was refused is tried again after three seconds", () => {
+test("a stream that was refused is opened again after three seconds", () => {
   const { source } = opened();
 
   source.fail({ forEver: true });
@@ -142,7 +142,7 @@ test("a stream that was refused is tried again after three seconds", () => {
   assert.equal(latest().address, source.address);
 });
 
-test("a page whose session has ended goes to the form", async () => {
+test("a page whose session has ended goes to the login form", async () => {
   const { source } = opened();
   status = 401;
 
@@ -152,13 +152,13 @@ test("a page whose session has ended goes to the form", async () => {
   assert.deepEqual(visited, ["login"]);
 });
 
-test("a page that nobody sees gives its stream back after half a minute, and comes back with it", () => {
+test("a hidden page closes its stream after half a minute, and opens it again when it is visible", () => {
   const { source } = opened();
 
   page.hide(true);
   for (let second = 0; second < 29; second += 1) {
     mock.timers.tick(1000);
-    source.send("news");
+    source.send("update");
   }
   assert.equal(source.readyState, 1);
   mock.timers.tick(1000);
@@ -168,7 +168,7 @@ test("a page that nobody sees gives its stream back after half a minute, and com
   assert.equal(FakeSource.opened.length, 2);
 });
 
-test("a page that is seen again in time keeps its stream", () => {
+test("a page that is visible again in time keeps its stream", () => {
   const { source } = opened();
 
   page.hide(true);
@@ -176,7 +176,7 @@ test("a page that is seen again in time keeps its stream", () => {
   page.hide(false);
   for (let second = 0; second < 40; second += 1) {
     mock.timers.tick(1000);
-    source.send("news");
+    source.send("update");
   }
 
   assert.equal(FakeSource.opened.length, 1);

@@ -28,6 +28,13 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
     "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
     "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
+    "docs/howto/real-hardware.md": "docs/ko/실제_하드웨어.md",
+    "docs/howto/old-firmware.md": "docs/ko/이전_펌웨어_노드.md",
+    "docs/howto/flash-a-node.md": "docs/ko/펌웨어_굽기.md",
+    "docs/howto/secure.md": "docs/ko/안전하게_설치하기.md",
+    "docs/howto/dead-letters.md": "docs/ko/데드_레터.md",
+    "docs/howto/web-page.md": "docs/ko/웹_페이지.md",
+    "docs/tutorial/first-ten-minutes.md": "docs/ko/처음_10분.md",
 }
 # what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
 NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "COLUMNS"}
@@ -70,6 +77,13 @@ def test_the_pages_name_every_setting_and_every_metric() -> None:
     assert all(f"`{name}`" in text_of(REFERENCE / "settings.md") for name in settings.BY_NAME)
     assert all(f"`{name}`" in text_of(REFERENCE / "metrics.md") for name, *_ in metrics.CATALOGUE)
     assert all(f"#{name}=" in text_of(ROOT / ".env.example") for name in settings.BY_NAME)
+
+
+def test_no_page_uses_the_old_name_of_a_metric() -> None:
+    generated_or_history = {REFERENCE / "metrics.md", ROOT / "CHANGELOG.md"}
+
+    for page in set(PAGES) - generated_or_history:
+        assert not [old for old in metrics.RENAMED if re.search(rf"\b{old}\b", text_of(page))], page.name
 
 
 def test_every_variable_that_the_source_reads_is_a_setting() -> None:
@@ -140,6 +154,51 @@ def test_a_page_and_its_korean_twin_have_the_same_shape(english: str, korean: st
     assert depths[0] == depths[1]
     assert blocks[0] == blocks[1]
     assert re.search("[가-힣]", text_of(theirs))
+
+
+@pytest.mark.parametrize("page", ["docs/howto/dead-letters.md", "docs/ko/데드_레터.md", "docs/ko/장애_대응.md"])
+def test_every_log_sentence_that_an_operator_looks_for_is_logged(page: str) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+    quoted = set(re.findall(r"`([a-z]+(?:,? [a-z]+)+)`", prose(ROOT / page)))
+    sentences = {words for words in quoted if words.split()[0] not in {"aoii", "make", "systemctl"}}
+
+    assert sentences
+    assert [words for words in sentences if f'"{words}"' not in source] == []
+
+
+@pytest.mark.parametrize("page", ["docs/howto/MQTT.md", "docs/ko/MQTT.md"])
+def test_every_refusal_that_the_page_about_mqtt_explains_is_one_that_a_station_reports(page: str) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+    explained = re.findall(
+        r"^\| (?:the certificate of … )?([a-z][\w ]+) \| (?:`tls`|none|없음) \|", text_of(ROOT / page), re.MULTILINE
+    )
+
+    assert len(explained) == 8
+    assert [words for words in explained if words not in source] == []
+
+
+def test_the_korean_page_of_the_alerts_has_each_with_its_severity() -> None:
+    ours = set(re.findall(r"\[(\w+)\]\(\S+\) \| (\w+) \|", text_of(ROOT / "docs" / "ko" / "알림별_조치.md")))
+    theirs = set(re.findall(r"\[(\w+)\]\(\S+\) \| (\w+) \|", text_of(ROOT / "docs" / "runbooks" / "README.md")))
+
+    assert len(theirs) > 25
+    assert ours == theirs
+
+
+def test_the_korean_terms_are_those_of_the_glossary() -> None:
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text_of(REFERENCE / "glossary.md").splitlines()
+        if line.startswith("|")
+    ]
+    known = {word for row in rows for word in row[1].split(", ")}
+    terms = re.findall(r"^\| ([가-힣].*?) \|", text_of(ROOT / "docs" / "ko" / "용어.md"), re.MULTILINE)
+
+    assert {len(row) for row in rows} == {5}
+    assert len(terms) > 30
+    assert {word for term in terms for word in term.split(", ")} - {"용어", "영어"} <= known
 
 
 def test_every_page_is_reached_from_the_table_of_contents() -> None:

@@ -1,14 +1,17 @@
-"""Settings of a web station over an empty database, and rows to put into it."""
+"""Settings of a web station, its database, and a client of its application without a browser."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from aoii import settings
 from aoii.server.db import Database, open_database
 from aoii.settings import Settings
+from aoii.web.app import create_app
 from servers import free_port
+from web.recorded import minutes, store
 
 Load = Callable[..., Settings]
 
@@ -30,3 +33,11 @@ def database(load: Load) -> Iterator[Database]:
     database = open_database(load().database, migrate=True)
     yield database
     database.close()
+
+
+@pytest.fixture
+def client(load: Load, database: Database) -> Iterator[TestClient]:
+    """A client of the page over a recorded day of node 7; there is no broker."""
+    store(database, list(minutes("7")))
+    with TestClient(create_app(load())) as client:
+        yield client

@@ -132,7 +132,7 @@ def test_a_wrong_token_in_the_form_gets_no_cookie_and_is_counted(client: TestCli
 
     assert answer.status_code == 403
     assert "Set-Cookie" not in answer.headers
-    assert "not the token" in answer.text
+    assert "token is not valid" in answer.text
     assert metrics.value(metrics.WEB_REFUSALS) == before + 1
 
 
@@ -152,7 +152,9 @@ def test_a_session_ends_after_a_month_and_with_another_token() -> None:
     token, now_s = TOKEN.encode(), int(time.time())
 
     def is_known(issued_s: int, by: bytes = token) -> bool:
-        return access._is_known(Headers({"Cookie": f"x=1; {access.COOKIE}={access._session(issued_s, by)}"}), token)
+        return access._is_authorized(
+            Headers({"Cookie": f"x=1; {access.COOKIE}={access._session(issued_s, by)}"}), token
+        )
 
     assert is_known(now_s)
     assert is_known(now_s - 29 * 86400)
@@ -165,7 +167,7 @@ def test_a_session_ends_after_a_month_and_with_another_token() -> None:
 def test_any_cookie_is_no_session(text: str) -> None:
     headers = Headers(raw=[(b"cookie", f"{access.COOKIE}={text}".encode("utf-8", "surrogatepass"))])
 
-    assert not access._is_known(headers, TOKEN.encode())
+    assert not access._is_authorized(headers, TOKEN.encode())
 
 
 def test_a_probe_without_the_token_learns_whether_all_is_well_and_not_why_not(

@@ -1,49 +1,21 @@
 """The API, /metrics and health on real databases: what they say, and what they say when the database is away."""
 
-import re
 import statistics
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from aoii.core.errors import UnavailableError
-from aoii.runtime import metrics
-from aoii.server.db import Database, open_database
-from aoii.settings import Settings
-from aoii.web import api, source
+from aoii.server.db import open_database
 from aoii.web.app import create_app
-from aoii.web.source import Source
 from servers import MariaDB, free_port, until
+from web.conftest import Load
+from web.gauges import gauges
 from web.recorded import START_MS, minutes, packets_of, store
 
-Load = Callable[..., Settings]
 STORY = list(minutes("7"))
 READINGS = [minute.reading for minute in STORY if minute.reading is not None]
-
-
-@contextmanager
-def page(values: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(values)) as client:
-        yield client
-
-
-@pytest.fixture
-def client(load: Load, database: Database) -> Iterator[TestClient]:
-    store(database, STORY)
-    with page(load()) as client:
-        yield client
-
-
-def gauges(client: TestClient) -> dict[str, float]:
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {sample.name: sample.value for family in families if family.type == "gauge" for sample in family.samples}
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "mariadb"])
@@ -58,7 +30,7 @@ def test_the_totals_are_those_of_the_rows_and_have_the_reference_systems_keys(
     before = datetime.now()  # noqa: DTZ005 - created_at is local
     store(database, STORY, logs=False)
 
-    with page(values) as client:
+    with TestClient(create_app(values)) as client:
         stats = client.get("/api/stats").json()
 
     assert list(stats) == [
@@ -72,18 +44,6 @@ def test_the_totals_are_those_of_the_rows_and_have_the_reference_systems_keys(
     first, last = datetime.fromisoformat(stats["first_at"]), datetime.fromisoformat(stats["last_at"])
     assert before <= first <= last <= datetime.now()  # noqa: DTZ005 - created_at is local
     database.close()
-
-
-def test_an_empty_database_has_totals_without_means(load: Load, database: Database) -> None:
-    with page(load()) as client:
-        stats = client.get("/api/stats").json()
-        exported = gauges(client)
-
-    assert stats["total"] == 0
-    assert set(stats.values()) == {0, None}
-    assert exported["aoii_readings_total"] == 0
-    assert "aoii_avg_temp_celsius" not in exported
-    assert "aoii_last_received_timestamp_seconds" not in exported
 
 
 def test_recent_readings_come_oldest_first_with_every_column(client: TestClient) -> None:
@@ -101,15 +61,6 @@ def test_recent_readings_come_oldest_first_with_every_column(client: TestClient)
 
 def test_a_hundred_recent_readings_come_when_no_limit_is_given(client: TestClient) -> None:
     assert len(client.get("/api/recent").json()) == 100
-
-
-@pytest.mark.parametrize("limit", ["0", "-1", "5001", "many", "1.5", "", "1e3", "９", "9" * 5000, "1;DROP"])
-def test_a_wrong_limit_is_refused_with_what_to_write(client: TestClient, limit: str) -> None:
-    answer = client.get("/api/recent", params={"limit": limit})
-
-    assert answer.status_code == 400
-    assert "use a whole number from 1 to 5000, such as 100" in answer.json()["error"]
-    assert len(answer.json()["error"]) < 200
 
 
 def test_nodes_are_told_with_their_last_day(client: TestClient) -> None:
@@ -140,35 +91,6 @@ def test_history_is_cut_by_time_and_says_when_more_is_there(client: TestClient) 
     assert client.get("/api/history?node=8").json()["rows"] == []
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("start", "yesterday"), ("end", "2016-13-01"), ("end", "9999-12-31T23:59-12:00")]
-)
-def test_a_wrong_instant_is_refused_with_what_to_write(client: TestClient, name: str, text: str) -> None:
-    answer = client.get("/api/history", params={name: text})
-
-    assert answer.status_code == 400
-    assert f'{name} is "{text}"; use ISO 8601' in answer.json()["error"]
-
-
-def test_metrics_have_the_reference_systems_names_as_gauges_and_are_documented(client: TestClient) -> None:
-    stats = client.get("/api/stats").json()
-
-    exported = gauges(client)
-
-    reference = {
-        "aoii_readings_total": stats["total"],
-        "aoii_mae_temp": stats["mae_temp"],
-        "aoii_mae_humidity": stats["mae_humidity"],
-        "aoii_avg_temp_celsius": stats["avg_temp"],
-        "aoii_avg_humidity_percent": stats["avg_humidity"],
-        "aoii_last_received_timestamp_seconds": datetime.fromisoformat(stats["last_at"]).timestamp(),
-    }
-    assert {name: exported[name] for name in reference} == pytest.approx(reference)
-    documented = {name for name, _, _, _ in metrics.CATALOGUE}
-    beside = {name for name in exported if name.endswith("_created")}  # the library's own, of each counter
-    assert set(exported) - beside <= documented | {"aoii_build_info"}
-
-
 def test_no_metric_of_another_station_is_exported(client: TestClient) -> None:
     assert "aoii_outbox" not in client.get("/metrics").text
 
@@ -195,7 +117,7 @@ def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(lo
     hidden = data_dir / "hidden"
     hidden.mkdir()
 
-    with page(load()) as client:
+    with TestClient(create_app(load())) as client:
         until(lambda: client.get("/api/nodes").json()[0]["last_day"])
         before = gauges(client)
         for file in data_dir.glob("aoii.db*"):
@@ -222,97 +144,6 @@ def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(lo
         assert client.get("/api/stats").json()["total"] == len(READINGS)
 
 
-def test_only_the_poller_waits_for_a_database_that_is_away(load: Load) -> None:
-    asked = []
-
-    def ask(database: Database) -> None:
-        asked.append(database)
-        raise UnavailableError("frozen")
-
-    told = Source(load().database)
-
-    with pytest.raises(UnavailableError):
-        told.read(ask)
-    with pytest.raises(UnavailableError, match="frozen"):
-        told.read(ask)
-    with pytest.raises(UnavailableError):
-        told.try_read(ask)
-
-    assert len(asked) == 2
-
-
-def test_a_database_that_hangs_keeps_nobody_waiting_and_nobody_from_ending(load: Load, database: Database) -> None:
-    hang = threading.Event()
-    asked = Source(load().database)
-
-    with pytest.raises(UnavailableError, match="has not answered"):
-        asked.read(lambda _: hang.wait(30), patience_s=0.2)
-    threading.Timer(0.2, asked.stop).start()
-    began = time.monotonic()
-    with pytest.raises(UnavailableError, match="being stopped"):
-        asked.read(lambda _: hang.wait(30))
-
-    assert time.monotonic() - began < 20  # not the 30 of the one that hangs
-    hang.set()
-
-
-def test_questions_beyond_the_limit_are_refused_and_the_places_come_back(
-    load: Load, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(source, "QUESTIONS_LIMIT", 1)
-    hang = threading.Event()
-    asked = Source(load().database)
-    with pytest.raises(UnavailableError):
-        asked.read(lambda _: hang.wait(30), patience_s=0.1)
-
-    with pytest.raises(UnavailableError, match="wait for the database already"):
-        asked.read(Database.ping)
-    hang.set()
-
-    until(lambda: answers(asked))
-
-
-def answers(asked: Source) -> bool:
-    try:
-        asked.read(Database.ping)
-    except UnavailableError:
-        return False
-    return True
-
-
-def test_ten_pages_that_ask_for_totals_cost_one_query(
-    load: Load, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(source, "STATS_MAX_AGE_S", 60)
-    counted = Source(load().database)
-    first = counted.stats()
-    store(database, STORY[:10], logs=False)
-
-    assert [counted.stats() for _ in range(9)] == [first] * 9
-    counted.close()
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/static/app.js", "/static/vendor/uPlot.iife.min.js", "/api/stats", "/metrics", "/nix"]
-)
-def test_every_answer_forbids_what_a_page_must_not_do(client: TestClient, path: str) -> None:
-    headers = client.get(path).headers
-
-    policy = headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe" not in policy
-    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
-
-
-def test_the_page_has_no_inline_script_or_style_and_names_no_other_server(client: TestClient) -> None:
-    text = client.get("/").text
-
-    assert not re.search(r"<script(?![^>]* src=)", text)
-    assert not re.search(r"<style|\sstyle=|\son\w+=", text)
-    assert "//" not in text.replace("<!doctype html>", "")
-
-
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_written(client: TestClient, method: str) -> None:
     answer = client.request(method, "/api/recent")
@@ -327,35 +158,11 @@ def test_an_unknown_path_is_refused_in_json(client: TestClient) -> None:
     assert (answer.status_code, answer.json()) == (404, {"error": "GET /api/reading: Not Found"})
 
 
-@pytest.mark.parametrize("span", ["0", "60", "day", "86401", "-3600", ""])
-def test_a_wrong_span_of_the_stream_is_refused_with_the_choices(client: TestClient, span: str) -> None:
-    answer = client.get("/events", params={"span": span})
-
-    assert answer.status_code == 400
-    assert "use one of 3600, 21600, 86400 (seconds)" in answer.json()["error"]
-
-
-def test_a_view_that_is_none_is_refused_with_the_choices(client: TestClient) -> None:
-    answer = client.get("/events", params={"view": "attic"})
-
-    assert answer.status_code == 400
-    assert "use one of fleet, node, delivery" in answer.json()["error"]
-
-
-def test_one_page_too_many_is_told_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "STREAMS_LIMIT", 0)
-
-    answer = client.get("/events")
-
-    assert answer.status_code == 503
-    assert "close one" in answer.json()["error"]
-
-
 def test_no_secret_is_in_any_answer(load: Load) -> None:
     secrets = {"MYSQL_PASSWORD": "hunter2", "MQTT_PASSWORD": "hunter3"}
     values = load(MYSQL_HOST="127.0.0.1", MYSQL_PORT=free_port(), MQTT_USERNAME="web", **secrets)
 
-    with page(values) as client:
+    with TestClient(create_app(values)) as client:
         until(lambda: client.get("/readyz").json()["detail"])
         answers = [client.get(path).text for path in ("/healthz", "/readyz", "/api/stats", "/metrics", "/api/nodes")]
 

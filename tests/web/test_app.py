@@ -47,7 +47,7 @@ class Stream:
                 return name, json.loads(line.removeprefix("data: "))
         raise EOFError
 
-    def news(self, key: str) -> object:
+    def update(self, key: str) -> object:
         """The next content that has `key`."""
         while True:
             _, content = self.next()
@@ -107,7 +107,7 @@ def test_a_page_first_gets_what_is_stored_and_then_what_comes(station: WebStatio
     more = list(minutes("7", count=620))[600:]
     database = database_of(station)
     store(database, more)
-    samples = stream.news("samples")
+    samples = stream.update("samples")
     assert samples == [
         [snapshot["samples"][-1][0] + (n + 1) * 60_000, m.log.actual_temp, m.log.actual_humidity,  # type: ignore[index]  # JSON
          m.log.pred_temp, m.log.pred_humidity]
@@ -130,9 +130,9 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
 
     sender.publish(READINGS_TOPIC, b"not JSON", 0)
     sender.publish(READINGS_TOPIC, encode_estimate(later[0].estimate), 0)
-    estimates = stream.news("estimates")
+    estimates = stream.update("estimates")
     sender.publish(READINGS_TOPIC, encode_reading(reading, 1), 1)
-    packets = stream.news("packets")
+    packets = stream.update("packets")
 
     assert estimates == [[later[0].estimate.unix_ms, later[0].estimate.pred_t, later[0].estimate.pred_h]]
     assert packets == [
@@ -149,7 +149,7 @@ def test_the_fleet_is_told_once_and_then_only_what_changed(station: WebStation) 
     name, snapshot = stream.next()
     database = database_of(station)
     store(database, list(minutes("8", count=5)))
-    changed = stream.news("nodes")
+    changed = stream.update("nodes")
 
     assert (name, snapshot["view"]) == ("snapshot", "fleet")
     assert [card["node"] for card in snapshot["nodes"]] == ["7"]  # type: ignore[attr-defined]  # JSON
@@ -160,16 +160,17 @@ def test_the_fleet_is_told_once_and_then_only_what_changed(station: WebStation) 
 
 def test_the_delivery_is_told_every_second_and_to_scripts(station: WebStation) -> None:
     filled(station)
-    stream = Stream(station, view="delivery")
+    stream = Stream(station, view="pipeline")
 
     _, snapshot = stream.next()
-    again = stream.news("hops")
-    asked = httpx.get(f"{station.url}/api/delivery").json()
+    again = stream.update("hops")
+    asked = httpx.get(f"{station.url}/api/pipeline").json()
 
     names = ["radio", "gateway", "outbox", "broker", "server", "database", "commit"]
-    assert [hop["hop"] for hop in snapshot["hops"]] == names  # type: ignore[attr-defined]  # JSON
-    assert [hop["hop"] for hop in again] == names  # type: ignore[attr-defined]  # JSON
-    assert list(asked) == ["hops", "beside", "letters"]
+    assert [hop["name"] for hop in snapshot["hops"]] == names  # type: ignore[attr-defined]  # JSON
+    assert [hop["name"] for hop in again] == names  # type: ignore[attr-defined]  # JSON
+    assert list(asked) == ["hops", "others", "dead_letters"]
+    assert httpx.get(f"{station.url}/api/delivery").json().keys() == asked.keys()  # its path until 0.2.0
     stream.close()
 
 
@@ -202,7 +203,7 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
         sender.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)
     arrived, times = 0, []
     while arrived < len(STORY):
-        estimates = stream.news("estimates")
+        estimates = stream.update("estimates")
         assert isinstance(estimates, list)
         arrived += len(estimates)
         times.append(time.monotonic())

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.runtime.clock import utc
-from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
-from aoii.web.fleet import UNNAMED, Fleet, Summary, Track
-from aoii.web.points import Rules, Sample, Vitals
+from aoii.web.fleet import UNNAMED, Fleet
+from aoii.web.node_health import NodeHealth
+from aoii.web.node_settings import NodeSettings
+from aoii.web.points import Sample
+from aoii.web.summary import Summary
 from web.recorded import PERIOD_MS, START_MS, Minute, minutes, packets_of
 
-RULES = Rules(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
+NODE_SETTINGS = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_S = 86400
 END_MS = START_MS + 1439 * PERIOD_MS
 
@@ -47,13 +50,13 @@ def row_of(reading: Reading, row_id: int = 1) -> ReadingRow:
 
 
 def told(story: list[Minute], *, logs: bool = True) -> Fleet:
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
     for minute in story:
         if logs:
-            known.logged(minute.log)
+            known.add_log_row(minute.log)
         if minute.reading is not None:
-            known.stored(row_of(minute.reading))
-        known.heard(minute.estimate)
+            known.add_reading(row_of(minute.reading))
+        known.add_message(minute.estimate)
     return known
 
 
@@ -83,11 +86,11 @@ def test_a_span_counts_only_what_lies_in_it() -> None:
 
 def test_what_the_broker_and_the_database_tell_of_one_packet_is_one_packet() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
-    known.heard(reading, 0)
-    known.stored(row_of(reading))
-    known.heard(reading, 1)
+    known.add_message(reading, 0)
+    known.add_reading(row_of(reading))
+    known.add_message(reading, 1)
 
     summary = summary_of(known)
     assert (summary.packets, summary.qos0, summary.qos1) == (1, 1, 0)
@@ -95,11 +98,11 @@ def test_what_the_broker_and_the_database_tell_of_one_packet_is_one_packet() -> 
 
 def test_without_a_payload_the_thresholds_tell_the_qos() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
     for counter, error in enumerate((0.0, 0.49, 0.5, -0.5)):
         row = row_of(reading)
-        known.stored(replace(row, counter=counter, error_temp=error, error_humidity=0.0))
+        known.add_reading(replace(row, counter=counter, error_temp=error, error_humidity=0.0))
 
     summary = summary_of(known)
     assert (summary.qos0, summary.qos1) == (2, 2)
@@ -135,9 +138,9 @@ def test_the_spans_of_being_wrong_cover_the_wrong_minutes() -> None:
 
 
 def test_a_log_alone_does_not_tell_whether_the_gateway_was_right() -> None:
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
     for minute in minutes("7", count=60):
-        known.logged(minute.log)
+        known.add_log_row(minute.log)
 
     summary = summary_of(known)
 
@@ -150,10 +153,10 @@ def test_without_the_log_aoii_is_a_bound_that_says_so() -> None:
         replace(m.reading, kind="backfill") if m.reading and n in (3, 4) else m.reading for n, m in enumerate(story)
     ]
     assert late[3] is None or late[3].kind == "backfill"
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
     for reading in late:
         if reading is not None:
-            known.stored(row_of(reading))
+            known.add_reading(row_of(reading))
 
     aoii = summary_of(known).aoii
 
@@ -168,7 +171,7 @@ def test_a_node_is_silent_one_heartbeat_and_ten_minutes_after_its_last_packet() 
     just_in_time = summary_of(known, now_ms=START_MS + 4_200_000)
     too_late = summary_of(known, now_ms=START_MS + 4_200_001)
 
-    assert (just_in_time.states, too_late.states) == (["heard"], ["silent"])
+    assert (just_in_time.states, too_late.states) == (["reporting"], ["silent"])
 
 
 def test_a_fresh_log_tells_whether_the_gateway_is_right_now() -> None:
@@ -182,49 +185,43 @@ def test_a_fresh_log_tells_whether_the_gateway_is_right_now() -> None:
     long_ago = summary_of(told(story[: lost + 1]), now_ms=now_ms + 4 * PERIOD_MS)
 
     states = [summary.states for summary in (wrong, right, on_its_way, long_ago)]
-    assert states == [["wrong"], ["right"], ["right"], ["heard"]]
+    assert states == [["wrong"], ["correct"], ["correct"], ["reporting"]]
 
 
 def test_what_a_gateway_tells_of_a_node_is_a_state_beside_the_others_the_worst_first() -> None:
     known = told(list(minutes("7", count=1)))
-    flat, broken = Vitals(battery_v=3.3, low_battery=True), Vitals(sensor_fault=True, low_battery=True)
+    flat, broken = NodeHealth(battery_v=3.3, low_battery=True), NodeHealth(sensor_fault=True, low_battery=True)
 
-    assert known.summary("7", DAY_S, START_MS, flat).states == ["battery", "heard"]
-    assert known.summary("7", DAY_S, START_MS, broken).states == ["fault", "battery", "heard"]
-    assert known.summary("7", DAY_S, END_MS, broken).states == ["silent", "fault", "battery"]
+    assert known.summary("7", DAY_S, START_MS, flat).states == ["low_battery", "reporting"]
+    assert known.summary("7", DAY_S, START_MS, broken).states == ["sensor_fault", "low_battery", "reporting"]
+    assert known.summary("7", DAY_S, END_MS, broken).states == ["silent", "sensor_fault", "low_battery"]
 
 
 def test_a_node_that_is_expected_and_one_with_only_a_log_were_never_heard() -> None:
-    known = Fleet(RULES)
-    known.expected("3")
-    known.logged(next(iter(minutes("7"))).log)
+    known = Fleet(NODE_SETTINGS)
+    known.expect("3")
+    known.add_log_row(next(iter(minutes("7"))).log)
 
-    assert [summary_of(known, node).states for node in known.names()] == [["never"], ["never"]]
+    assert [summary_of(known, node).states for node in known.names()] == [["no_packets"], ["no_packets"]]
 
 
 def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "POINTS_LIMIT", 3 * 4 * 25)
-    known = Fleet(RULES)
-    acts = [partial(known.heard, m.estimate) for node in "1234" for m in minutes(node, count=100)]
+    known = Fleet(NODE_SETTINGS)
+    acts = [partial(known.add_message, m.estimate) for node in "1234" for m in minutes(node, count=100)]
 
     for act in acts:
         act()
     for node in "1234":
-        known.heard(next(iter(minutes(node, count=1))).estimate)
+        known.add_message(next(iter(minutes(node, count=1))).estimate)
 
     assert [len(known.points(node, DAY_S).estimates) for node in "1234"] == [25] * 4
 
 
-def test_a_node_without_heartbeats_is_silent_after_a_day() -> None:
-    rules = replace(RULES, heartbeat_s=0)
-
-    assert rules.silent_after_s == 86400 + 600
-
-
 def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
-    known.known(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
+    known.add_node(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
 
     summary = summary_of(known, "9")
     assert (summary.states, summary.last_packet_ms, summary.gateway) == (["silent"], START_MS, "roof")
@@ -234,11 +231,11 @@ def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
 def test_rows_of_the_reference_system_are_shown_by_the_time_of_their_insert() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
     row = replace(row_of(reading), node=None, epoch=None, counter=None, event_time=None, kind=None, gateway=None)
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
-    known.stored(row)
-    known.stored(replace(row, id=2))
-    known.stored(row)
+    known.add_reading(row)
+    known.add_reading(replace(row, id=2))
+    known.add_reading(row)
 
     summary = summary_of(known, UNNAMED)
     assert summary.packets == 2
@@ -246,30 +243,30 @@ def test_rows_of_the_reference_system_are_shown_by_the_time_of_their_insert() ->
 
 
 def test_an_estimate_without_a_clock_is_placed_by_its_local_time() -> None:
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
-    known.heard(Estimate(None, None, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
-    known.heard(Estimate(None, None, "yesterday", 0.1, 20.0, 40.0, 1, None))
+    known.add_message(Estimate(None, None, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
+    known.add_message(Estimate(None, None, "yesterday", 0.1, 20.0, 40.0, 1, None))
 
     estimates = known.points(UNNAMED, DAY_S).estimates
     assert [b.at_ms for b in estimates] == [round(datetime(2026, 5, 4, 3, 2, 1).timestamp() * 1000)]  # noqa: DTZ001
 
 
 def test_nodes_are_ordered_as_a_person_would() -> None:
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
     for name in ("10", "gateway/ttyUSB0", "2"):
-        known.known(NodeSummary(name, None, 1, utc(START_MS), utc(START_MS)))
+        known.add_node(NodeSummary(name, None, 1, utc(START_MS), utc(START_MS)))
 
     assert known.names() == ["2", "10", "gateway/ttyUSB0"]
 
 
 def test_nodes_beyond_the_limit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "NODE_LIMIT", 2)
-    known = Fleet(RULES)
+    known = Fleet(NODE_SETTINGS)
 
     for name in ("1", "2", "3"):
-        known.heard(Estimate(None, name, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, 5))
+        known.add_message(Estimate(None, name, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, 5))
 
     assert (known.names(), known.left_out) == (["1", "2"], 1)
 
@@ -295,9 +292,9 @@ def test_a_follower_is_told_what_came_since_it_looked_whatever_its_time() -> Non
         triggered=False, status="SKIP", inference_time_us=None, free_heap=None, total_heap=None,
         node="7", event_time=utc(START_MS - 5000),
     )  # fmt: skip
-    known.logged(late)
+    known.add_log_row(late)
 
-    news = known.news("7", seen)
+    news = known.points_since("7", seen)
     assert news is not None
     assert (news.samples, news.estimates, news.packets) == ([Sample(START_MS - 5000, 1, 2, 3, 4, False, False)], [], [])
 
@@ -308,40 +305,27 @@ def test_a_follower_that_fell_behind_must_begin_again(monkeypatch: pytest.Monkey
     seen = known.version
 
     for minute in list(minutes("7", count=20))[2:]:
-        known.heard(minute.estimate)
+        known.add_message(minute.estimate)
 
-    assert known.news("7", seen) is None
-    assert known.news("7", known.version) is not None
-    assert known.news("8", 0) is None
+    assert known.points_since("7", seen) is None
+    assert known.points_since("7", known.version) is not None
+    assert known.points_since("8", 0) is None
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 1))
 def test_order_and_repetition_of_arrival_change_nothing(random_: random.Random, doubled: int) -> None:
     story = list(minutes("7", count=90, loses_every=4))
-    known = Fleet(RULES)
-    acts: list[Callable[[], None]] = [partial(known.logged, m.log) for m in story]
-    acts += [partial(known.heard, m.estimate) for m in story]
-    acts += [partial(known.stored, row_of(m.reading)) for m in story if m.reading] * (1 + doubled)
-    acts += [partial(known.heard, m.reading) for m in story if m.reading]
+    known = Fleet(NODE_SETTINGS)
+    acts: list[Callable[[], None]] = [partial(known.add_log_row, m.log) for m in story]
+    acts += [partial(known.add_message, m.estimate) for m in story]
+    acts += [partial(known.add_reading, row_of(m.reading)) for m in story if m.reading] * (1 + doubled)
+    acts += [partial(known.add_message, m.reading) for m in story if m.reading]
     random_.shuffle(acts)
 
     for act in acts:
         act()
 
     assert summary_of(known) == summary_of(told(story))
-
-
-@given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 20))
-def test_a_track_is_sorted_bounded_and_keeps_the_latest(times: list[int], limit: int) -> None:
-    track: Track[Sample] = Track()
-
-    for version, at_ms in enumerate(times):
-        track.add(Sample(at_ms, 0, 0, 0, 0, False, False), version, limit)
-
-    held = [point.at_ms for point in track.between(0, 50)]
-    assert held == sorted(held)
-    assert len(held) == min(len(times), limit)
-    assert (max(held) if held else None) == (max(times) if times else None)
 
 
 def test_a_span_ends_where_the_nodes_own_time_ends() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aoii.broker.messages import Identity
 from aoii.server.db import open_database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.settings import Settings
@@ -80,9 +81,9 @@ class Account:
     def summary(self) -> Summary:
         """Count the run from the radio's record, the nodes' report and the database."""
         recorded = [line.split(",") for line in self._record_lines()]
-        accepted = {(node, int(epoch), int(counter)) for node, epoch, counter in recorded}
+        accepted = {Identity(node, int(epoch), int(counter)) for node, epoch, counter in recorded}
         with contextlib.closing(open_database(self.settings.database)) as database:
-            rows = Counter(identity for identity in database.identities() if identity[1] == self.epoch)
+            rows = Counter(identity for identity in database.identities() if identity.epoch == self.epoch)
         dead = self._dead_letters()
         report = self.report()
         samples = int(report.get("samples", 0))
@@ -109,7 +110,7 @@ class Account:
         text = record.read_text()
         return text[: text.rfind("\n") + 1].splitlines()  # the last line may be incomplete
 
-    def _dead_letters(self) -> set[tuple[str, int, int]]:
+    def _dead_letters(self) -> set[Identity]:
         server = self.settings.server
         if not server.dead_letter_path.exists():
             return set()

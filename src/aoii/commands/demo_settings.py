@@ -131,7 +131,7 @@ def _broker_settings(settings: Settings, own_port: int) -> Mapping[str, str]:
 def provision_nodes(settings: Settings, count: int) -> int:
     """Give each of `count` nodes a key; return their epoch, which is above all epochs in the database."""
     with contextlib.closing(open_database(settings.database, migrate=True)) as database:
-        epoch = 1 + max((epoch for _, epoch, _ in database.identities() if epoch < EPOCH_LIMIT), default=0)
+        epoch = 1 + max((who.epoch for who in database.identities() if who.epoch < EPOCH_LIMIT), default=0)
     keys = {number: NodeKey(epoch, secrets.token_bytes(16)) for number in range(1, count + 1)}
-    node_keys.write(settings.gateway.node_keys_file, keys)
+    node_keys.write_key_file(settings.gateway.node_keys_file, keys)
     return epoch

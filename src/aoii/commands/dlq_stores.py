@@ -15,8 +15,7 @@ from typing import Literal
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers.quarantine import Damaged, Quarantine
-from aoii.server.dead_letters import store
-from aoii.server.dead_letters.store import DeadLetter, Letters
+from aoii.server.dead_letters.letters import DeadLetter, Letters, open_letters
 from aoii.settings import Settings
 
 StoreName = Literal["server", "gateway"]
@@ -113,7 +112,7 @@ class Stores:
                 continue
             try:
                 if name == "server":
-                    self.server = store.visit(path, writes)
+                    self.server = open_letters(path, writes)
                 else:
                     self.gateway = Quarantine(path, writes)
             except UnavailableError as error:

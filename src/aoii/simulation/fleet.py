@@ -237,7 +237,7 @@ class Fleet(Station):
         self._estimate_checks = 0
         self._estimate_mismatches = 0
         self._is_over = False
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
@@ -261,7 +261,7 @@ class Fleet(Station):
 
     def parts(self) -> Iterator[Part]:
         """The loop in which all nodes live."""
-        yield Part("nodes", self._thread.is_alive(), self._beat_s)
+        yield Part("nodes", self._thread.is_alive(), self._last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
         """What others must be able to open."""
@@ -432,7 +432,7 @@ class Fleet(Station):
     async def _keep_beating(self) -> None:
         """Show that the loop turns, in which all nodes live."""
         while True:
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             await asyncio.sleep(BEAT_S)
 
     async def _keep_reporting(self) -> None:
@@ -485,10 +485,10 @@ def _samples(
 
 def _provisioned(path: Path, nodes: int) -> dict[int, NodeKey]:
     """The keys of the simulated nodes, made where the file lacks them."""
-    keys = node_keys.load(path) if path.exists() else {}
+    keys = node_keys.read_key_file(path) if path.exists() else {}
     wanted = range(1, nodes + 1)
     if any(number not in keys for number in wanted):
         keys = {number: NodeKey(1, secrets.token_bytes(16)) for number in wanted} | keys
         path.parent.mkdir(parents=True, exist_ok=True)
-        node_keys.write(path, keys)
+        node_keys.write_key_file(path, keys)
     return {number: keys[number] for number in wanted}

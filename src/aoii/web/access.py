@@ -1,8 +1,8 @@
-"""Who may look: without a token everybody who reaches the page, which is then on loopback; with one, who shows it.
+"""Access control by one token. Without a token the page listens on loopback and answers every request.
 
-Scripts send `Authorization: Bearer TOKEN` with each request. A person types the token once into a form and gets a
-cookie that proves it without holding it; another token ends all sessions. What needs no token: the form, the page's own
-program (public, like this source), and whether the station is well, without the reason. It keeps no list of sessions.
+Scripts send `Authorization: Bearer TOKEN` with each request. A browser logs in once through a form and gets a cookie: a
+proof of the token that does not contain it. There is no list of sessions; a new token ends them all. No token is needed
+for the form, for the page's static files, and for whether the station is well (without the reason).
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import json
 import re
 import time
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -22,43 +23,21 @@ from aoii.runtime import metrics
 
 COOKIE = "aoii_session"
 SESSION_S = 30 * 86400
-REFUSAL_S = 1.0  # a wrong token is answered after this long; other requests do not wait
+REFUSAL_S = 1.0  # delay of the answer to a wrong token; other requests are not delayed
 FORM_LIMIT_BYTES = 4096
 OPEN_PATHS = ("/static/",)
 PROBES = ("/healthz", "/readyz")
 
-FORM = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <meta name="color-scheme" content="light dark">
-  <title>aoii</title>
-  <link rel="icon" href="static/icon.svg" type="image/svg+xml">
-  <link rel="stylesheet" href="static/style.css">
-</head>
-<body>
-  <main id="main">
-    <h1>aoii</h1>
-    {notice}
-    <form method="post" action="login">
-      <p><label for="token">Access token · <span lang="ko">접근 토큰</span></label></p>
-      <p><input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
-      <p><button type="submit">Open · <span lang="ko">열기</span></button></p>
-    </form>
-  </main>
-</body>
-</html>
-"""
-WRONG = '<p role="alert">That is not the token. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
+FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
+WRONG = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
 
 
 class Access:
-    """Middleware that lets a request pass when it shows the token.
+    """Middleware that passes on requests with the token or a session.
 
     Args:
-        app: What is protected.
-        token: None lets everybody pass.
+        app: The application behind it.
+        token: None: all requests pass.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -66,7 +45,7 @@ class Access:
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it; plain ASGI, because a stream must not be buffered."""
+        """Pass the request on, or answer it. Plain ASGI, because a stream must not be buffered."""
         token = self._token
         if token is None or scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -74,25 +53,25 @@ class Access:
         path, headers = str(scope["path"]), Headers(scope=scope)
         if path == "/login":
             answer = await self._login(scope, receive, token)
-        elif path.startswith(OPEN_PATHS) or _is_known(headers, token):
+        elif path.startswith(OPEN_PATHS) or _is_authorized(headers, token):
             await self._app(scope, receive, send)
             return
         elif path in PROBES:
-            await self._app(scope, receive, _only_the_status(send))
+            await self._app(scope, receive, _without_reason(send))
             return
         else:
-            answer = _refusal(path, headers)
+            answer = _refuse(path, headers)
         await answer(scope, receive, send)
 
     async def _login(self, scope: Scope, receive: Receive, token: bytes) -> Response:
         if scope["method"] in ("GET", "HEAD"):
-            return HTMLResponse(FORM.format(notice=""))
+            return HTMLResponse(FORM)
         if scope["method"] != "POST":
             return JSONResponse({"error": "/login takes GET and POST"}, 405, {"Allow": "GET, POST"})
-        if not _is_same(await _typed(receive), token):
+        if not _is_token(await _submitted_token(receive), token):
             metrics.WEB_REFUSALS.inc()
             await asyncio.sleep(REFUSAL_S)
-            return HTMLResponse(FORM.format(notice=WRONG), 403)
+            return HTMLResponse(FORM.replace("<!-- notice -->", WRONG), 403)
         answer = RedirectResponse("./", 303)
         answer.set_cookie(
             COOKIE,
@@ -105,20 +84,21 @@ class Access:
         return answer
 
 
-def _is_same(shown: str, token: bytes) -> bool:
+def _is_token(shown: str, token: bytes) -> bool:
+    """Compare in constant time."""
     return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token)
 
 
 def _session(issued_s: int, token: bytes) -> str:
-    """What a cookie holds: when it was given out, and a proof by the token."""
+    """The content of a cookie: the time of issue, Unix s, and an HMAC of it by the token."""
     proof = hmac.new(token, b"aoii session %d" % issued_s, hashlib.sha256).hexdigest()
     return f"{issued_s}-{proof}"
 
 
-def _is_known(headers: Headers, token: bytes) -> bool:
-    """Whether a request shows the token, or a session that it proves."""
+def _is_authorized(headers: Headers, token: bytes) -> bool:
+    """Whether a request has the token, or a session issued for it."""
     scheme, _, shown = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and _is_same(shown.strip(), token):
+    if scheme.lower() == "bearer" and _is_token(shown.strip(), token):
         return True
     try:
         cookie = SimpleCookie(headers.get("Cookie", "")).get(COOKIE)
@@ -128,21 +108,21 @@ def _is_known(headers: Headers, token: bytes) -> bool:
     if match is None or cookie is None:
         return False
     issued_s = int(match[1])
-    is_fresh = 0 <= time.time() - issued_s + 300 <= SESSION_S + 300  # five minutes: this clock may be set back a little
+    is_fresh = 0 <= time.time() - issued_s + 300 <= SESSION_S + 300  # this clock may be set back by five minutes
     return hmac.compare_digest(cookie.value, _session(issued_s, token)) and is_fresh
 
 
-def _refusal(path: str, headers: Headers) -> Response:
-    """For a person's browser the form, for anything else a refusal that says what to send."""
+def _refuse(path: str, headers: Headers) -> Response:
+    """A redirect to the form for a browser, else 401 with what to send."""
     metrics.WEB_REFUSALS.inc()
     if path == "/" and "text/html" in headers.get("Accept", ""):
         return RedirectResponse("login", 303)
-    error = "this page asks for a token; send the header `Authorization: Bearer TOKEN`, or log in on /login"
+    error = "a token is required; send the header `Authorization: Bearer TOKEN`, or log in at /login"
     return JSONResponse({"error": error}, 401, {"WWW-Authenticate": 'Bearer realm="aoii"'})
 
 
-async def _typed(receive: Receive) -> str:
-    """The token in a form that was sent; empty when there is none."""
+async def _submitted_token(receive: Receive) -> str:
+    """The token in the form; empty if there is none."""
     body = b""
     while len(body) <= FORM_LIMIT_BYTES:
         message = await receive()
@@ -156,8 +136,8 @@ async def _typed(receive: Receive) -> str:
     return ""
 
 
-def _only_the_status(send: Send) -> Send:
-    """Let a probe without the token see whether all is well, and nothing of why not."""
+def _without_reason(send: Send) -> Send:
+    """Reduce the answer to a probe without the token to `ok`: the reason is not public."""
 
     async def send_status(message: Message) -> None:
         if message["type"] == "http.response.start":

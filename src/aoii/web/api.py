@@ -1,64 +1,57 @@
-"""The page's answers: JSON for scripts, gauges for Prometheus, health, and the stream of events that moves the page.
+"""The API: JSON for scripts and for the page, gauges for Prometheus, and health.
 
-`/api/stats` and `/api/recent` have the reference system's keys. Every refusal is JSON with an `error` that says what to
-do.
+`/api/stats` and `/api/recent` have the reference system's keys. Every error is JSON: `error` says what to do.
 """
 
 import itertools
-import json
-from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
-import anyio
-from anyio.to_thread import run_sync
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from aoii.core.errors import InputError, UnavailableError
+from aoii.core.errors import InputError
 from aoii.runtime import metrics, status_port
-from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
-from aoii.web import history
+from aoii.server.db import Database
+from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
-from aoii.web.live import CARD_SPAN_S, SPANS_S, Live
+from aoii.web.history import Range, read_history
+from aoii.web.live import Live
+from aoii.web.page_json import Json, encode_pipeline, encode_summary
+from aoii.web.parameters import instant, whole_number
+from aoii.web.points import unix_ms
 from aoii.web.source import Source
-from aoii.web.subscribers import DeliveryFollower, FleetFollower, Follower, NodeFollower, delivery
+from aoii.web.stream import Streams
+from aoii.web.summary_cache import DAY_S
+from aoii.web.totals import Totals
 
 RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
-STREAMS_LIMIT = 64  # open pages; each costs a look four times a second
-LOOK_S = 0.25
-SEND_TIMEOUT_S = 30.0  # a page that does not read is let go, and comes back by itself
-END_S = 1.0  # `_follow` ends by itself; cut off, the page would see a broken answer
 RETRY_AFTER_S = 5
+EXPORTED = (
+    metrics.BUILD,
+    metrics.WEB_STREAMS,
+    metrics.WEB_DATABASE_UP,
+    metrics.WEB_BROKER_UP,
+    metrics.WEB_REFUSALS,
+    metrics.BROKER_REFUSALS,
+    metrics.CERTIFICATE_EXPIRY,
+)
 
 
-class Answers:
-    """All endpoints over one source and one live view."""
+class Api:
+    """All endpoints over one database and one live view."""
 
     def __init__(self, source: Source, live: Live) -> None:
         self._source = source
         self._live = live
-        self._streams = 0
+        self._streams = Streams(live)
         self._registry = CollectorRegistry()
-        ours = (
-            metrics.BUILD,
-            metrics.WEB_STREAMS,
-            metrics.WEB_DATABASE_UP,
-            metrics.WEB_BROKER_UP,
-            metrics.WEB_REFUSALS,
-            metrics.BROKER_REFUSALS,
-            metrics.CERTIFICATE_EXPIRY,
-        )
-        for collector in (*ours, _Totals(source)):
+        for collector in (*EXPORTED, Totals(source)):
             self._registry.register(collector)
 
     def routes(self) -> list[Route]:
@@ -69,8 +62,9 @@ class Answers:
             Route("/api/nodes", self.nodes),
             Route("/api/history", self.history),
             Route("/api/series", self.series),
-            Route("/api/delivery", self.delivery),
-            Route("/events", self.events),
+            Route("/api/pipeline", self.pipeline),
+            Route("/api/delivery", self.pipeline),  # its name until 0.2.0
+            Route("/events", self._streams.events),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
@@ -78,199 +72,99 @@ class Answers:
 
     def stats(self, request: Request) -> Response:
         """Totals over all readings."""
-        return _json(_stats(self._source.stats()))
+        return JSONResponse(_encode_stats(self._source.stats()))
 
     def recent(self, request: Request) -> Response:
         """The newest readings, oldest first."""
-        limit = _whole(request, "limit", RECENT_DEFAULT, RECENT_LIMIT)
-        return _json([_reading(row) for row in self._source.read(lambda database: database.recent(limit))])
+        limit = whole_number(request, "limit", RECENT_DEFAULT, RECENT_LIMIT)
+        rows = self._source.query(lambda database: database.recent(limit))
+        return JSONResponse([_encode_reading(row) for row in rows])
 
     def nodes(self, request: Request) -> Response:
-        """Every node: what the database holds of it, and its last day in the live view (null when it is not in it)."""
-        nodes = self._source.read(Database.nodes)
-        return _json([_node(node) | {"last_day": self._last_day(node)} for node in nodes])
+        """Every node in the database, with its last day; null when the live view does not hold the node."""
+        nodes = self._source.query(Database.nodes)
+        days = (self._live.summaries.summary(node.node or UNNAMED, DAY_S) for node in nodes)
+        content = [
+            _encode_node(node) | {"last_day": encode_summary(day)} for node, day in zip(nodes, days, strict=True)
+        ]
+        return JSONResponse(content)
 
     def history(self, request: Request) -> Response:
         """Readings of one node or of all between two instants, in the order of their insert."""
         node = request.query_params.get("node")
-        start, end = _instant(request, "start"), _instant(request, "end")
-        limit = _whole(request, "limit", HISTORY_DEFAULT, HISTORY_LIMIT)
+        start, end = instant(request, "start"), instant(request, "end")
+        limit = whole_number(request, "limit", HISTORY_DEFAULT, HISTORY_LIMIT)
 
         def ask(database: Database) -> list[ReadingRow]:
             return list(itertools.islice(database.export(node=node, start=start, end=end), limit + 1))
 
-        rows = self._source.read(ask)
-        return _json({"rows": [_reading(row) for row in rows[:limit]], "truncated": len(rows) > limit})
+        rows = self._source.query(ask)
+        return JSONResponse({"rows": [_encode_reading(row) for row in rows[:limit]], "truncated": len(rows) > limit})
 
     def series(self, request: Request) -> Response:
-        """One node over a range as the page draws it: every point of a short one, the extremes of a long one."""
+        """One node over a range as the page draws it: every point of a short range, the extremes of a long one."""
         node = request.query_params.get("node")
-        start, end = _instant(request, "start"), _instant(request, "end")
+        start, end = instant(request, "start"), instant(request, "end")
         if node is None or start is None or end is None:
             raise InputError("node, start and end are needed; such as ?node=7&start=2026-01-31&end=2026-02-28")
-        span = history.Range(_unix_ms(start), _unix_ms(end))
-        rules = self._live.rules
-        return _json(self._source.read(lambda database: history.read(database, node, span, rules)))
+        span = Range(unix_ms(start), unix_ms(end))
+        settings = self._live.settings
+        return JSONResponse(self._source.query(lambda database: read_history(database, node, span, settings)))
 
-    def delivery(self, request: Request) -> Response:
-        """The way of a reading, hop by hop, as the stations and this page see it now."""
-        return _json(delivery(self._live))
-
-    async def events(self, request: Request) -> Response:
-        """The stream of server-sent events for one page: a `snapshot`, then `news`."""
-        view = request.query_params.get("view", "node")
-        if view not in ("fleet", "node", "delivery"):
-            raise InputError(f"view is {_shown(request, 'view')}; use one of fleet, node, delivery")
-        span_s = request.query_params.get("span", str(CARD_SPAN_S))
-        if span_s not in map(str, SPANS_S):
-            raise InputError(f"span is {_shown(request, 'span')}; use one of {', '.join(map(str, SPANS_S))} (seconds)")
-        if self._streams >= STREAMS_LIMIT:
-            raise UnavailableError(f"{STREAMS_LIMIT} pages are open already; close one")
-        follower: Follower
-        if view == "fleet":
-            follower = FleetFollower(self._live)
-        elif view == "delivery":
-            follower = DeliveryFollower(self._live)
-        else:
-            follower = NodeFollower(self._live, request.query_params.get("node"), int(span_s))
-        return EventSourceResponse(
-            self._follow(follower),
-            send_timeout=SEND_TIMEOUT_S,
-            shutdown_event=anyio.Event(),
-            shutdown_grace_period=END_S,
-        )
-
-    async def _follow(self, follower: Follower) -> AsyncIterator[ServerSentEvent]:
-        self._streams += 1
-        metrics.WEB_STREAMS.set(self._streams)
-        try:
-            while not self._live.stopping.is_set():
-                event = await run_sync(follower.look)
-                if event is not None:
-                    name, content = event
-                    yield ServerSentEvent(json.dumps(content, separators=(",", ":")), event=name)
-                await anyio.sleep(LOOK_S)
-        finally:
-            self._streams -= 1
-            metrics.WEB_STREAMS.set(self._streams)
+    def pipeline(self, request: Request) -> Response:
+        """The health of every hop, as the stations and this page see it now."""
+        return JSONResponse(encode_pipeline(self._live.pipeline()))
 
     def metrics(self, request: Request) -> Response:
-        """The reference system's gauges and our own, in Prometheus's text form."""
+        """The reference system's gauges and the page's own, in Prometheus's text format."""
         metrics.WEB_DATABASE_UP.set(self._live.database_away is None)
         metrics.WEB_BROKER_UP.set(self._live.broker_up)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(self, request: Request) -> Response:
-        """200 while everything makes progress, else 503 with the reason; the database is not asked."""
-        code, content = status_port.answer(status_port.NOT_ALIVE, self._live.is_alive())
-        return _json(content, code)
+        """200 while everything makes progress, else 503 with the reason. Does not ask the database."""
+        code, content = status_port.health_response(status_port.NOT_ALIVE, self._live.is_alive())
+        return JSONResponse(content, code)
 
     async def readyz(self, request: Request) -> Response:
-        """200 while the page lacks nothing, else 503 with the reason and, as `detail`, why the database is away."""
-        code, content = status_port.answer(status_port.NOT_READY, self._live.is_ready())
-        return _json(content | {"detail": self._live.database_away}, code)
-
-    def _last_day(self, node: NodeSummary) -> dict[str, object] | None:
-        summary = self._live.summary(node.node or UNNAMED, CARD_SPAN_S)
-        return None if summary is None else asdict(summary)
+        """200 while database and broker are there, else 503 with the reason; `detail` says why the database is away."""
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
+        return JSONResponse(content | {"detail": self._live.database_away}, code)
 
 
-class _Totals(Collector):
-    """The reference system's gauges, from the totals in the database."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def collect(self) -> Iterable[Metric]:
-        """Read the totals. While the database is away the last known ones stay: "nothing received" still grows old."""
-        try:
-            stats: Stats | None = self._source.stats()
-        except UnavailableError:
-            stats = self._source.last_stats
-        if stats is None:
-            return
-        values = {
-            "aoii_readings_total": stats.total,
-            "aoii_mae_temp": stats.mae_temp,
-            "aoii_mae_humidity": stats.mae_humidity,
-            "aoii_avg_temp_celsius": stats.avg_temp,
-            "aoii_avg_humidity_percent": stats.avg_humidity,
-            "aoii_last_received_timestamp_seconds": stats.last_at.timestamp() if stats.last_at else None,
-        }
-        for name, meaning in metrics.REFERENCE_GAUGES.items():
-            value = values[name]
-            if value is not None:
-                yield GaugeMetricFamily(name, meaning, value=value)
+def input_error(request: Request, error: Exception) -> Response:
+    """The answer to an `InputError`."""
+    return JSONResponse({"error": str(error)}, 400)
 
 
-def refused(request: Request, error: Exception) -> Response:
-    """The user's mistake: what is wrong and what to write."""
-    return _json({"error": str(error)}, 400)
+def unavailable(request: Request, error: Exception) -> Response:
+    """The answer to an `UnavailableError`."""
+    return JSONResponse({"error": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
-def away(request: Request, error: Exception) -> Response:
-    """The world's: it may work later."""
-    response = _json({"error": str(error)}, 503)
-    response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return response
-
-
-def not_served(request: Request, error: Exception) -> Response:
-    """Another path or another method."""
+def http_error(request: Request, error: Exception) -> Response:
+    """The answer to an unknown path or a method that is not allowed."""
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "failed")
-    return _json({"error": f"{request.method} {request.url.path}: {detail}"}, status)
+    return JSONResponse({"error": f"{request.method} {request.url.path}: {detail}"}, status)
 
 
-def _json(content: object, status: int = 200) -> JSONResponse:
-    return JSONResponse(content, status)
-
-
-def _stats(stats: Stats) -> dict[str, object]:
+def _encode_stats(stats: Stats) -> Json:
     return asdict(stats) | {"first_at": _local(stats.first_at), "last_at": _local(stats.last_at)}
 
 
-def _reading(row: ReadingRow) -> dict[str, object]:
+def _encode_reading(row: ReadingRow) -> Json:
     return asdict(row) | {"created_at": _local(row.created_at), "event_time": _utc(row.event_time)}
 
 
-def _node(node: NodeSummary) -> dict[str, object]:
+def _encode_node(node: NodeSummary) -> Json:
     times = {"last_event_time": _utc(node.last_event_time), "last_created_at": _local(node.last_created_at)}
     return asdict(node) | times
 
 
-def _local(instant: datetime | None) -> str | None:
+def _local(at: datetime | None) -> str | None:
     """ISO 8601 without a zone: the server's local time, as in the database."""
-    return None if instant is None else instant.isoformat()
+    return None if at is None else at.isoformat()
 
 
-def _utc(instant: datetime | None) -> str | None:
-    return None if instant is None else f"{instant.isoformat()}Z"
-
-
-def _shown(request: Request, name: str) -> str:
-    return json.dumps(request.query_params.get(name, "")[:64], ensure_ascii=False)
-
-
-def _whole(request: Request, name: str, default: int, limit: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= limit:
-        return int(text)
-    raise InputError(f"{name} is {_shown(request, name)}; use a whole number from 1 to {limit}, such as {default}")
-
-
-def _unix_ms(instant: datetime) -> int:
-    return round(instant.replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def _instant(request: Request, name: str) -> datetime | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
-    except (ValueError, OverflowError) as error:
-        shown = _shown(request, name)
-        raise InputError(f"{name} is {shown}; use ISO 8601, such as 2026-01-31T12:00:00Z (write + as %2B)") from error
+def _utc(at: datetime | None) -> str | None:
+    return None if at is None else f"{at.isoformat()}Z"

@@ -1,4 +1,4 @@
-"""The web station, wired: database and broker in, the page, its API and `/metrics` out."""
+"""The web station, wired: database, broker and status ports in; the page, its API and `/metrics` out."""
 
 import asyncio
 import contextlib
@@ -38,29 +38,29 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 BEAT_S = 0.2
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
-SHUTDOWN_S = 3  # for requests that are being answered; streams end by themselves within one look
+SHUTDOWN_S = 3  # for requests in progress; streams end by themselves within one poll
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code.
+    """Serve until SIGTERM or SIGINT; return the exit code.
 
     Raises:
-        UnavailableError: The port is taken or the address is not of this machine.
-        SettingsError: The address is not loopback, and there is no token.
-        InputError: The files for TLS, here or towards the database, are none.
+        UnavailableError: The port is taken, or the address is not one of this machine.
+        SettingsError: The address is not loopback and there is no token.
+        InputError: TLS files of the page or of the database are missing or not valid.
     """
-    return run_station("web", 0, lambda: WebPage(settings))  # the page itself answers on /metrics and /healthz
+    return run_station("web", 0, lambda: WebPage(settings))  # 0: /metrics and /healthz are on the page's own port
 
 
 class WebPage(Station):
-    """The station: the application on its address, in a thread with an event loop."""
+    """The station: the application at its address, in a thread with an event loop."""
 
     def __init__(self, settings: Settings) -> None:
         web = settings.web
         if web.cert is not None and web.key is not None:
             tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), web.cert, web.key, "WEB_TLS_CERT")
         if settings.database.tls is not None:
-            tls.context(settings.database.tls)  # the source opens the database when asked; a file is wrong right now
+            tls.context(settings.database.tls)  # fails now, not when the database is first read
         self._listener = _listen(web)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         app = create_app(settings)
@@ -76,44 +76,42 @@ class WebPage(Station):
                 ssl_keyfile=web.key,
             )
         )
-        self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
-        certificate_expiry.watch("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, name="page", daemon=True
+        )
+        certificate_expiry.register("page", None if web.cert is None else Tls(None, web.cert, web.key, "WEB_TLS"))
         log.info("web page is served", extra={"event": "web_up", "host": web.host, "port": web.port})
         if not (_is_loopback(self._listener) or web.cert):
             log.warning("the page and its token cross the network unencrypted", extra={"event": "web_unencrypted"})
 
     def start(self) -> None:
-        """Begin to serve; neither database nor broker need be up."""
+        """Start to serve; neither database nor broker need be up."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the streams, then the loop; the library would wait for streams for ever."""
-        self._live.say_stop()
+        """End the streams, then the loop; uvicorn would wait for streams without end."""
+        self._live.request_stop()
         self._server.should_exit = True
         self._thread.join(STOP_S)
         self._listener.close()
 
     def parts(self) -> Iterator[Part]:
-        """Its threads, and the loop that answers."""
+        """Its threads, and the event loop."""
         yield Part("page", self._thread.is_alive(), self._live.page_beat_s)
-        if self._server.started:  # the loop starts the threads, and only then says so
+        if self._server.started:  # the loop has started the threads
             yield from self._live.parts()
 
     def is_ready(self) -> Mapping[str, bool]:
-        """What must be there for a page that lacks nothing."""
+        """Whether database and broker are there."""
         return self._live.is_ready()
-
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._listener])
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application; it follows database and broker from its start to its end."""
+    """The application; it follows database and broker while it runs."""
     source = Source(settings.database)
     live = Live(settings, source)
-    answers = api.Answers(source, live)
 
-    async def keep_beating() -> None:
+    async def beat() -> None:
         while True:
             live.page_beat_s = time.monotonic()
             await asyncio.sleep(BEAT_S)
@@ -121,7 +119,7 @@ def create_app(settings: Settings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         live.start()
-        beating = asyncio.create_task(keep_beating())
+        beating = asyncio.create_task(beat())
         yield
         beating.cancel()
         live.stop()
@@ -130,11 +128,15 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             Route("/", _page),
-            *answers.routes(),
+            *api.Api(source, live).routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(Access, token=settings.web.token)],
-        exception_handlers={InputError: api.refused, UnavailableError: api.away, HTTPException: api.not_served},
+        exception_handlers={
+            InputError: api.input_error,
+            UnavailableError: api.unavailable,
+            HTTPException: api.http_error,
+        },
         lifespan=lifespan,
     )
     app.state.live = live
@@ -157,16 +159,9 @@ def _listen(web: WebSettings) -> socket.socket:
         ) from error
     if web.token is None and not _is_loopback(listener):
         listener.close()
-        raise SettingsError(
-            [
-                Fault(
-                    "",
-                    "WEB_HOST",
-                    f'is "{web.host}", which other machines reach',
-                    "set WEB_TOKEN as well, or 127.0.0.1 to serve only this machine",
-                )
-            ]
-        )
+        problem = f'is "{web.host}", which other machines can reach'
+        remedy = "set WEB_TOKEN as well, or use 127.0.0.1 to serve this machine only"
+        raise SettingsError([Fault("", "WEB_HOST", problem, remedy)])
     return listener
 
 

@@ -1,4 +1,4 @@
-"""Security headers on every answer: the page may load nothing but its own files, and nobody may frame it."""
+"""Security headers on every answer: the page loads its own files only, and no other page can frame it."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,13 +18,13 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """Middleware that adds `HEADERS`, and keeps a browser from showing yesterday's page after an upgrade."""
+    """Middleware that adds `HEADERS`, and `Cache-Control` so that browsers load a new page after an upgrade."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; plain ASGI, because a stream must not be buffered."""
+        """Pass the request on. Plain ASGI, because a stream must not be buffered."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,25 +1,25 @@
-"""What the page draws: samples, the gateway's estimates and packets, and the settings that give them meaning."""
+"""The points that the page draws: a node's samples, the gateway's estimates, and the packets that arrived.
 
-from dataclasses import dataclass
+Temperatures are in °C, humidities in %RH, times in Unix ms.
+"""
+
+from datetime import UTC, datetime
 from typing import NamedTuple
-
-from aoii.broker.messages import is_important
-
-SILENCE_ALLOWANCE_S = 600  # the alert that operators have: nothing received for 600 s
-SILENCE_WITHOUT_HEARTBEAT_S = 86400.0  # without heartbeats a steady node may be quiet for long
 
 Key = tuple[int, int]
 
 
 class Sample(NamedTuple):
-    """One line of a node's own log. °C and %RH.
+    """One line of a node's own log.
 
     Attributes:
-        at_ms: Event time, Unix ms.
-        temp, hum: What it measured.
-        pred_temp, pred_hum: What it knew the gateway to believe before, as far as the gateway had acknowledged.
-        sent: Whether it began to send this reading.
-        heartbeat: Whether only to say that all is well.
+        at_ms: Event time.
+        temp: Measured temperature.
+        hum: Measured humidity.
+        pred_temp: Estimate before the sample, from the last forecast that the gateway acknowledged to the node.
+        pred_hum: The same for humidity.
+        sent: Whether the node began to send this reading.
+        heartbeat: Whether it was sent only as a heartbeat.
     """
 
     at_ms: int
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 
 class EstimatePoint(NamedTuple):
-    """What the gateway believed at an instant, from its own `EST`. Unix ms, °C and %RH."""
+    """The gateway's estimate at an instant, from its `EST` message."""
 
     at_ms: int
     temp: float
@@ -40,7 +40,18 @@ class EstimatePoint(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A reading that reached the gateway, and what it believed just before. Unix ms, °C and %RH."""
+    """A reading that reached the gateway, with the estimate just before it.
+
+    Attributes:
+        at_ms: Event time.
+        temp: Measured temperature.
+        hum: Measured humidity.
+        pred_temp: Estimate just before.
+        pred_hum: The same for humidity.
+        kind: Why it was sent: `event`, `heartbeat`, `backfill`, or `legacy` (old firmware).
+        qos: 1 at or over a threshold, 0 below both.
+        key: Epoch and counter; for a row without identity another pair that is unique within its node.
+    """
 
     at_ms: int
     temp: float
@@ -52,49 +63,34 @@ class Packet(NamedTuple):
     key: Key
 
 
-@dataclass(frozen=True)
-class Vitals:
-    """What a gateway told of a node beside its readings; None: it did not tell.
+class Points(NamedTuple):
+    """Points of one node."""
 
-    Attributes:
-        battery_v, rssi_dbm, snr_db: Volts, dBm and dB, of the node's last frame.
-        missing: Readings that the node numbered and that have not come.
-    """
-
-    battery_v: float | None = None
-    rssi_dbm: float | None = None
-    snr_db: float | None = None
-    missing: float | None = None
-    low_battery: bool = False
-    sensor_fault: bool = False
+    samples: list[Sample]
+    estimates: list[EstimatePoint]
+    packets: list[Packet]
 
 
-@dataclass(frozen=True)
-class Rules:
-    """Settings: thresholds in °C and %RH, times in seconds, how many times as fast as real time nodes live, and tau."""
+class Extremes(NamedTuple):
+    """One column of a long range: the lowest and highest values in it, placed at its middle. None: a gap."""
 
-    beta_temp: float
-    beta_hum: float
-    period_s: int
-    heartbeat_s: int
-    speed: float = 1.0
-    tau: int = 1
-
-    @property
-    def silent_after_s(self) -> float:
-        """Without a packet for this long a node is called silent: one heartbeat and ten minutes."""
-        return (self.heartbeat_s or SILENCE_WITHOUT_HEARTBEAT_S) + SILENCE_ALLOWANCE_S
-
-    def is_wrong(self, error_temp: float, error_hum: float) -> bool:
-        """Whether an error is at or over a threshold."""
-        return is_important(error_temp, error_hum, self.beta_temp, self.beta_hum)
+    at_ms: int
+    min_temp: float | None
+    max_temp: float | None
+    min_hum: float | None
+    max_hum: float | None
 
 
 def hundredths(point: Sample | Packet) -> tuple[int, int]:
-    """The reading in integer hundredths, by which a packet and its sample are known to be the same."""
+    """The reading in integer hundredths, to match a packet with its sample."""
     return round(point.temp * 100), round(point.hum * 100)
 
 
+def unix_ms(at: datetime) -> int:
+    """Unix ms of an instant in UTC without zone, as in the database."""
+    return round(at.replace(tzinfo=UTC).timestamp() * 1000)
+
+
 def event_ms(point: Sample | EstimatePoint | Packet) -> int:
-    """Event time, as a key to sort by."""
+    """Event time, as a sort key."""
     return point.at_ms

@@ -1,202 +1,178 @@
-"""What one open page has seen, and what is new for it: of the fleet, of one node, or of the way of the data.
+"""What one open page has been sent, and what is new for it: of the fleet, of one node, or of the pipeline.
 
-A follower asks the live view and keeps nothing that grows. Its events are a `snapshot`, with everything, and then
-`news`. Every event that comes once a second carries the state of the whole: who is away, how many nodes are in which
-state, and how the delivery is, so that no page hides what another would show.
+A subscriber polls the live view and holds nothing that grows. Its first event is a `snapshot`, with everything; then
+come `update` events with what changed. Once a second an event carries the status of the whole system (what is away,
+how many nodes are in which state, how the pipeline is), so every page shows it.
 """
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, NamedTuple
 
-from aoii.web import estimate_accuracy, pipeline_health
-from aoii.web.fleet import STATES, Fleet, News, Summary
-from aoii.web.live import SUMMARY_MAX_AGE_S, Live
+from aoii.web import page_json
+from aoii.web.fleet import Fleet
+from aoii.web.live import Live
+from aoii.web.page_json import Json
+from aoii.web.points import Points
+from aoii.web.summary import Summary
 
-NOTHING = News([], [], [])
-
-Event = tuple[str, dict[str, object]]
-
-
-class Follower(Protocol):
-    """One open page."""
-
-    def look(self) -> Event | None:
-        """The next event for the page: `snapshot` or `news` and its content; None when nothing is new."""
-        ...
+STATUS_PERIOD_S = 1.0
+NO_POINTS = Points([], [], [])
 
 
-class NodeFollower:
+class Event(NamedTuple):
+    """One server-sent event."""
+
+    name: Literal["snapshot", "update"]
+    content: Json
+
+
+class Subscriber(ABC):
+    """One open page; `view` names what it shows."""
+
+    view: ClassVar[str]
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._status_sent_s = 0.0
+
+    @abstractmethod
+    def poll(self) -> Event | None:
+        """The next event for the page; None when nothing is new."""
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._status_sent_s > STATUS_PERIOD_S
+
+    def _status(self) -> Json:
+        """The status of the whole system; it is due again a second later."""
+        self._status_sent_s = time.monotonic()
+        summaries = self._live.summaries.all_days()
+        return {
+            "now_ms": self._live.now_ms(),
+            "database_away": self._live.database_away,
+            "broker_up": self._live.broker_up,
+            "more_nodes": self._live.shared.fleet.left_out > 0,
+            "states": page_json.encode_states(summaries),
+            "pipeline": page_json.encode_worst(self._live.pipeline()),
+        }
+
+    def _event(self, content: Json, *, is_first: bool) -> Event:
+        if not is_first:
+            return Event("update", content)
+        settings = page_json.encode_settings(self._live.settings, is_simulated=self._live.is_simulated)
+        return Event("snapshot", {"view": self.view} | settings | content)
+
+
+class NodeSubscriber(Subscriber):
     """A page that shows one node.
 
     Args:
         live: The live view.
-        node: The node that the page shows; None or an unknown one: the first.
-        span_s: Seconds of event time that it shows.
+        node: The node to show; if None or unknown, the first.
+        span_s: Seconds of event time to show.
     """
 
+    view = "node"
+
     def __init__(self, live: Live, node: str | None, span_s: int) -> None:
-        self._live = live
+        super().__init__(live)
         self._wanted = node
         self._node: str | None = None
         self._span_s = span_s
         self._fleet: Fleet | None = None
         self._version = -1
         self._summary: Summary | None = None
-        self._told_at = 0.0
 
-    def look(self) -> Event | None:
-        """As for `Follower`."""
-        with self._live.lock:
-            fleet = self._live.fleet
-            node = self._choice(fleet)
-            news = None
-            if fleet is self._fleet and node == self._node:
-                news = fleet.news(node, self._version) if node is not None else NOTHING
-            begins = news is None
-            if news is None:
-                news = fleet.points(node, self._span_s) if node is not None else NOTHING
+    def poll(self) -> Event | None:
+        """As for `Subscriber`."""
+        with self._live.shared.lock:
+            fleet = self._live.shared.fleet
+            node = self._choose(fleet)
+            points = self._new_points(fleet, node)
+            is_first = points is None
+            if points is None:
+                points = fleet.points(node, self._span_s) if node is not None else NO_POINTS
                 self._fleet, self._node, self._summary = fleet, node, None
             self._version = fleet.version
-        due = time.monotonic() - self._told_at > SUMMARY_MAX_AGE_S
-        if not begins and not due and not any(news):
+        is_due = is_first or self._is_due()
+        if not is_due and not any(points):
             return None
-        content: dict[str, object] = {}
-        if begins:
-            content |= self._frame()
-        if begins or due:
-            self._told_at = time.monotonic()
-            content |= _state(self._live) | self._news_of_summary()
-        for name, points in news._asdict().items():
-            if points or begins:
-                content[name] = short(points)
-        return ("snapshot" if begins else "news"), content
+        content = self._status() | self._neighbours() | self._new_summary() if is_due else {}
+        if is_first:
+            content |= {"node": node, "span_s": self._span_s}
+        content |= {kind: rows for kind, rows in page_json.encode_points(points).items() if rows or is_first}
+        return self._event(content, is_first=is_first)
 
-    def _choice(self, fleet: Fleet) -> str | None:
-        """The node to show now: the wanted one as soon as it is known, else the one that is shown, else the first."""
+    def _choose(self, fleet: Fleet) -> str | None:
+        """The wanted node if it is known, else the one shown before, else the first."""
         if self._wanted in fleet:
             return self._wanted
         names = fleet.names()
         return self._node if self._node in fleet else names[0] if names else None
 
-    def _frame(self) -> dict[str, object]:
-        """What does not change while the page is open."""
-        return {"view": "node", "node": self._node, "span_s": self._span_s} | frame(self._live)
+    def _new_points(self, fleet: Fleet, node: str | None) -> Points | None:
+        """What arrived since the last poll; None if the page has to start again with all points."""
+        if fleet is not self._fleet or node != self._node:
+            return None
+        return NO_POINTS if node is None else fleet.points_since(node, self._version)
 
-    def _news_of_summary(self) -> dict[str, object]:
+    def _neighbours(self) -> Json:
         if self._node is None:
             return {}
-        names = self._live.names()
+        names = self._live.shared.names()
         place = names.index(self._node) if self._node in names else 0
-        content: dict[str, object] = {
+        return {
             "previous": names[place - 1] if place else None,
             "next": names[place + 1] if place + 1 < len(names) else None,
         }
-        summary = self._live.summary(self._node, self._span_s)
-        if summary is not None and summary is not self._summary:
-            self._summary = summary
-            content["summary"] = asdict(summary)
-        return content
+
+    def _new_summary(self) -> Json:
+        """The summary if it changed."""
+        summary = None if self._node is None else self._live.summaries.summary(self._node, self._span_s)
+        if summary is None or summary is self._summary:
+            return {}
+        self._summary = summary
+        return {"summary": page_json.encode_summary(summary)}
 
 
-class FleetFollower:
+class FleetSubscriber(Subscriber):
     """A page that shows all nodes."""
 
+    view = "fleet"
+
     def __init__(self, live: Live) -> None:
-        self._live = live
+        super().__init__(live)
         self._fleet: Fleet | None = None
         self._sent: dict[str, Summary] = {}
-        self._told_at = 0.0
 
-    def look(self) -> Event | None:
-        """As for `Follower`."""
-        with self._live.lock:
-            fleet = self._live.fleet
-        begins = fleet is not self._fleet
-        if not begins and time.monotonic() - self._told_at <= SUMMARY_MAX_AGE_S:
+    def poll(self) -> Event | None:
+        """As for `Subscriber`."""
+        fleet = self._live.shared.fleet
+        is_first = fleet is not self._fleet
+        if not is_first and not self._is_due():
             return None
-        content: dict[str, object] = {}
-        if begins:
+        if is_first:
             self._fleet = fleet
             self._sent.clear()
-            content |= {"view": "fleet"} | frame(self._live)
-        self._told_at = time.monotonic()
-        new = [card for card in self._live.cards() if self._sent.get(card.node) != card]
-        self._sent |= {card.node: card for card in new}
-        if new or begins:
-            content["nodes"] = [_card(card) for card in new]
-        return ("snapshot" if begins else "news"), content | _state(self._live)
+        changed = [each for each in self._live.summaries.all_days() if self._sent.get(each.node) != each]
+        self._sent |= {summary.node: summary for summary in changed}
+        tiles = {"nodes": [page_json.encode_tile(summary) for summary in changed]} if changed or is_first else {}
+        return self._event(tiles | self._status(), is_first=is_first)
 
 
-class DeliveryFollower:
-    """A page that shows the way of the data."""
+class PipelineSubscriber(Subscriber):
+    """A page that shows the health of the pipeline."""
+
+    view = "pipeline"
 
     def __init__(self, live: Live) -> None:
-        self._live = live
-        self._begins = True
-        self._told_at = 0.0
+        super().__init__(live)
+        self._is_new = True
 
-    def look(self) -> Event | None:
-        """As for `Follower`."""
-        begins, self._begins = self._begins, False
-        if not begins and time.monotonic() - self._told_at <= SUMMARY_MAX_AGE_S:
+    def poll(self) -> Event | None:
+        """As for `Subscriber`."""
+        is_first, self._is_new = self._is_new, False
+        if not is_first and not self._is_due():
             return None
-        self._told_at = time.monotonic()
-        content = ({"view": "delivery"} | frame(self._live) if begins else {}) | delivery(self._live)
-        return ("snapshot" if begins else "news"), content | _state(self._live)
-
-
-def delivery(live: Live) -> dict[str, object]:
-    """The delivery as JSON."""
-    found, beside, letters = live.delivery()
-    return {
-        "hops": [asdict(hop) for hop in found],
-        "beside": [asdict(account) for account in beside],
-        "letters": asdict(letters),
-    }
-
-
-def frame(live: Live) -> dict[str, object]:
-    """The settings that give the points their meaning."""
-    rules = live.rules
-    return {
-        "beta_temp": rules.beta_temp,
-        "beta_hum": rules.beta_hum,
-        "period_s": rules.period_s,
-        "silent_after_s": rules.silent_after_s,
-        "simulated": live.simulated,
-        "speed": live.speed,
-        "coarse": estimate_accuracy.is_coarse(rules),
-    }
-
-
-def short(points: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Points as JSON: numbers in hundredths are enough for a line."""
-
-    def plain(point: tuple[object, ...]) -> list[object]:
-        values = (value for value in point if not isinstance(value, tuple | bool))
-        return [round(value, 2) if isinstance(value, float) else value for value in values]
-
-    return [plain(point) for point in points]
-
-
-def _state(live: Live) -> dict[str, object]:
-    states = Counter(card.states[0] for card in live.cards())
-    state, where = pipeline_health.worst(live.delivery()[0])
-    return {
-        "now_ms": live.now_ms(),
-        "database_away": live.database_away,
-        "broker_up": live.broker_up,
-        "more_nodes": live.fleet.left_out > 0,
-        "states": {name: states[name] for name in STATES if states[name]},
-        "delivery": {"state": state, "hops": where},
-    }
-
-
-def _card(summary: Summary) -> dict[str, object]:
-    """What a card shows; the chart's own details stay away."""
-    content = asdict(summary)
-    del content["wrong_spans"]
-    return content
+        content = page_json.encode_pipeline(self._live.pipeline())
+        return self._event(content | self._status(), is_first=is_first)

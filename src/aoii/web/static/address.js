@@ -1,4 +1,4 @@
-/* The address of a view, pure: what stands behind the # and what it means. Every view can be bookmarked, and Back goes back. */
+/* The address of a view, pure: the part after the #. Every view can be bookmarked, and the browser's Back works. */
 
 import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
 
@@ -6,9 +6,9 @@ import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
  * @typedef {"fleet" | "node" | "pipeline"} ViewName
  *
  * @typedef {object} Address
- * @property {ViewName | null} view null when the address does not say
+ * @property {ViewName | null} view null when the address names none
  * @property {string | null} node
- * @property {number} span seconds up to now; without meaning when `from` and `to` are there
+ * @property {number} span seconds up to now; ignored when `from` and `to` are set
  * @property {number | null} from Unix ms
  * @property {number | null} to Unix ms
  */
@@ -21,12 +21,12 @@ const PLAIN = new Map([
 ]);
 
 /**
- * What an address means.
+ * The address in a location's hash.
  *
  * @param {string} hash
  * @returns {Address}
  */
-export function read(hash) {
+export function parseAddress(hash) {
   const text = hash.replace(/^#/, "");
   const plain = PLAIN.get(text);
   if (plain) return { ...empty(), view: plain };
@@ -46,11 +46,11 @@ export function read(hash) {
 }
 
 /**
- * The address of a view.
+ * The hash of an address.
  *
  * @param {Address} address
  */
-export function write({ view, node, span, from, to }) {
+export function formatAddress({ view, node, span, from, to }) {
   if (view !== "node") return `#${view ?? ""}`;
   const values = new URLSearchParams({ node: node ?? "" });
   if (from === null || to === null) values.set("span", String(span));
@@ -62,12 +62,12 @@ export function write({ view, node, span, from, to }) {
 }
 
 /**
- * The address of a node over the usual span.
+ * The hash of a node over the default span.
  *
  * @param {string} node
  */
-export function ofNode(node) {
-  return write({ ...empty(), view: "node", node });
+export function nodeAddress(node) {
+  return formatAddress({ ...empty(), view: "node", node });
 }
 
 /**

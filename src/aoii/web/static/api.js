@@ -1,6 +1,6 @@
-/* What the server sends, as the page uses it: the one place that knows the form on the wire.
+/* What the server sends, decoded: the one place of the page that knows its form (page_json.py on the server).
 
-   Points come as rows without names and get them here. A part that an event does not carry is null. */
+   Points arrive as rows without names and get their names here. A part that an event does not have is null. */
 
 /**
  * @typedef {"temp" | "hum"} Quantity °C, %RH
@@ -9,10 +9,10 @@
  * @property {number} at_ms event time, Unix ms
  * @property {number} temp
  * @property {number} hum
- * @property {number} pred_temp the gateway's estimate before, as far as the node knew it
+ * @property {number} pred_temp the estimate before, from the last forecast that was acknowledged to the node
  * @property {number} pred_hum
  *
- * @typedef {object} Estimate what the gateway estimated; null: nobody knows
+ * @typedef {object} Estimate the gateway's estimate; null: unknown
  * @property {number} at_ms
  * @property {number | null} temp
  * @property {number | null} hum
@@ -21,12 +21,12 @@
  * @property {number} at_ms
  * @property {number} temp
  * @property {number} hum
- * @property {number} pred_temp the gateway's estimate just before
+ * @property {number} pred_temp the estimate just before
  * @property {number} pred_hum
  * @property {string} kind
  * @property {number} qos
  *
- * @typedef {object} Extremes one column of a long range; null: a hole
+ * @typedef {object} Extremes one column of a long range; null: a gap
  * @property {number} at_ms
  * @property {number | null} min_temp
  * @property {number | null} max_temp
@@ -35,29 +35,29 @@
  *
  * @typedef {{ samples: Sample[], estimates: Estimate[], packets: Packet[] }} Points each in order of time
  *
- * @typedef {(typeof NODE_STATES)[keyof typeof NODE_STATES]} NodeState
+ * @typedef {(typeof NODE_STATES)[number]} NodeState
  *
- * @typedef {object} Health what a gateway reports of a node beside its readings; null: it does not
+ * @typedef {object} NodeHealth what a gateway reports of a node beside its readings; null: not reported
  * @property {number | null} battery_v
  * @property {number | null} rssi_dbm
  * @property {number | null} snr_db
  * @property {number | null} missing
  *
  * @typedef {object} Aoii
- * @property {"log" | "bound"} basis judged by every sample in the node's log, or a lower bound by its packets
+ * @property {"log" | "bound"} basis by every sample in the node's log, or a lower bound by its packets
  * @property {number} mean_s
  * @property {number} p99_s
- * @property {number} wrong of the instants
+ * @property {number} wrong number of wrong instants
  * @property {number} instants
  *
  * @typedef {object} Totals of one node over a range
  * @property {number | null} start_ms
  * @property {number | null} end_ms
  * @property {number} packets
- * @property {number} periodic what one packet every period would have been
+ * @property {number} periodic packets if one were sent every period
  * @property {boolean} logged whether the node's log is known
  *
- * @typedef {object} Judged what is known only where every point is
+ * @typedef {object} Judged what is known only of a range with every point
  * @property {string} node
  * @property {string | null} gateway
  * @property {NodeState[]} states how the node is now, the worst first
@@ -71,7 +71,7 @@
  * @property {Aoii | null} aoii
  * @property {[from: number, to: number][]} wrong_spans Unix ms
  * @property {number[]} spark
- * @property {Health | null} health
+ * @property {NodeHealth | null} health
  *
  * @typedef {Totals & Judged} Summary
  *
@@ -93,44 +93,44 @@
  * @property {number} speed
  * @property {boolean} coarse
  *
- * @typedef {"ok" | "warn" | "unreachable" | "down" | "unknown"} StageState
- * @typedef {"radio" | "gateway" | "outbox" | "broker" | "server" | "database" | "commit"} StageName
+ * @typedef {"ok" | "warn" | "unreachable" | "down" | "unknown"} HopState
+ * @typedef {"radio" | "gateway" | "outbox" | "broker" | "server" | "database" | "commit"} HopName
  * @typedef {"gateway" | "server" | "csv" | "edgelog"} StationName
  *
- * @typedef {object} Report what one station tells of a stage
+ * @typedef {object} HopReport how a hop is, as one station sees it
  * @property {StationName | "web"} by
  * @property {string | null} address
- * @property {StageState} state
+ * @property {HopState} state
  * @property {number | null} waiting
  * @property {number | null} oldest_s
  * @property {number | null} per_minute
- * @property {number[]} track what waited over the last minutes
+ * @property {number[]} track readings that waited over the last minutes
  * @property {[code: NoteCode, values: Record<string, string | number>][]} notes
- * @property {number | null} stale_s age of what a station last told that does not answer any more
+ * @property {number | null} stale_s age of the last answer; null: the station answers, or never did
  *
  * @typedef {keyof typeof import("./messages/en.js").en.notes} NoteCode
- * @typedef {{ name: StageName, state: StageState, reports: Report[] }} Stage
+ * @typedef {{ name: HopName, state: HopState, reports: HopReport[] }} Hop
  *
  * @typedef {object} Pipeline
- * @property {Stage[]} stages
- * @property {Report[]} others stations that are not on the way of a reading
+ * @property {Hop[]} hops
+ * @property {HopReport[]} others stations that are no hop of a reading
  * @property {{ counts: Record<string, number> | null, stale_s: number | null, dropped: number }} dead_letters
  *
- * @typedef {object} Status of the whole; every event that comes once a second carries it
+ * @typedef {object} Status of the whole system; sent once a second
  * @property {number} now_ms
- * @property {string | null} database_away why it cannot be read
+ * @property {string | null} database_away why it cannot be read; null: it can
  * @property {boolean} broker_up
  * @property {boolean} more_nodes
  * @property {boolean} has_nodes
- * @property {{ state: StageState, stages: StageName[] }} pipeline the worst of it
+ * @property {{ state: HopState, hops: HopName[] }} pipeline its worst state, and the hops in that state
  *
  * @typedef {object} StreamEvent
  * @property {import("./address.js").ViewName | null} view of a snapshot only
  * @property {Settings | null} settings of a snapshot only
  * @property {Status | null} status
  * @property {Summary[] | null} nodes those of the fleet that changed
- * @property {string | null} node the one that is shown; of a snapshot only
- * @property {number | null} span_s that is shown; of a snapshot only
+ * @property {string | null} node the one shown; of a snapshot only
+ * @property {number | null} span_s shown; of a snapshot only
  * @property {Points} points new ones
  * @property {Summary | null} summary
  * @property {{ previous: string | null, next: string | null } | null} neighbours
@@ -145,16 +145,16 @@ export const COLUMNS = {
   extremes: ["at_ms", "min_temp", "max_temp", "min_hum", "max_hum"],
 };
 
-/** The states of a node, the worst first: as the server names them, and as the page does. */
-export const NODE_STATES = /** @type {const} */ ({
-  silent: "silent",
-  fault: "fault",
-  wrong: "wrong",
-  never: "never",
-  battery: "battery",
-  heard: "reporting",
-  right: "correct",
-});
+/** The states of a node, the worst first. */
+export const NODE_STATES = /** @type {const} */ ([
+  "silent",
+  "sensor_fault",
+  "wrong",
+  "no_packets",
+  "low_battery",
+  "reporting",
+  "correct",
+]);
 
 /**
  * An event of the stream.
@@ -165,14 +165,14 @@ export const NODE_STATES = /** @type {const} */ ({
 export function decodeEvent(content) {
   const isSnapshot = content.view !== undefined;
   return {
-    view: isSnapshot ? (content.view === "delivery" ? "pipeline" : content.view) : null,
+    view: content.view ?? null,
     settings: isSnapshot ? decodeSettings(content) : null,
     status: content.now_ms === undefined ? null : decodeStatus(content),
-    nodes: content.nodes?.map(decodeSummary) ?? null,
+    nodes: content.nodes ?? null,
     node: content.node ?? null,
     span_s: content.span_s ?? null,
     points: decodePoints(content),
-    summary: content.summary ? decodeSummary(content.summary) : null,
+    summary: content.summary ?? null,
     neighbours: content.previous === undefined ? null : { previous: content.previous, next: content.next },
     pipeline: content.hops ? decodePipeline(content) : null,
   };
@@ -185,10 +185,7 @@ export function decodeEvent(content) {
  * @returns {History}
  */
 export function decodeHistory(content) {
-  if (content.exact) {
-    const summary = content.summary ? decodeSummary(content.summary) : null;
-    return { exact: true, points: decodePoints(content), summary };
-  }
+  if (content.exact) return { exact: true, points: decodePoints(content), summary: content.summary };
   return {
     exact: false,
     width_s: content.width_s,
@@ -199,13 +196,13 @@ export function decodeHistory(content) {
 }
 
 /**
- * How the stream is asked for a view.
+ * The address of the stream of a view.
  *
  * @param {import("./address.js").ViewName} view
- * @param {{ node?: string | null, span?: number }} wanted
+ * @param {{ node?: string | null, span?: number }} options
  */
 export function streamAddress(view, { node, span } = {}) {
-  const values = new URLSearchParams({ view: view === "pipeline" ? "delivery" : view });
+  const values = new URLSearchParams({ view });
   if (node) values.set("node", node);
   if (span) values.set("span", String(span));
   return `events?${values}`;
@@ -221,7 +218,7 @@ function decodePoints(/** @type {any} */ content) {
 }
 
 /**
- * Rows as objects; what a row has beyond the columns is left out.
+ * Rows as objects with the names of the columns.
  *
  * @template T
  * @param {string[]} columns
@@ -232,12 +229,6 @@ function named(columns, rows = []) {
   return rows.map((row) => /** @type {T} */ (Object.fromEntries(columns.map((name, place) => [name, row[place]]))));
 }
 
-/** @returns {Summary} */
-function decodeSummary(/** @type {any} */ { vitals, states, ...summary }) {
-  const known = states.map((/** @type {keyof typeof NODE_STATES} */ state) => NODE_STATES[state]);
-  return { ...summary, states: known, health: vitals };
-}
-
 /** @returns {Settings} */
 function decodeSettings(/** @type {any} */ content) {
   const { beta_temp, beta_hum, period_s, silent_after_s, simulated, speed, coarse } = content;
@@ -246,16 +237,11 @@ function decodeSettings(/** @type {any} */ content) {
 
 /** @returns {Status} */
 function decodeStatus(/** @type {any} */ content) {
-  const { now_ms, database_away, broker_up, more_nodes, states, delivery } = content;
-  const pipeline = { state: delivery.state, stages: delivery.hops };
+  const { now_ms, database_away, broker_up, more_nodes, states, pipeline } = content;
   return { now_ms, database_away, broker_up, more_nodes, has_nodes: Object.keys(states).length > 0, pipeline };
 }
 
 /** @returns {Pipeline} */
-function decodePipeline(/** @type {any} */ { hops, beside, letters }) {
-  return {
-    stages: hops.map((/** @type {any} */ { hop, state, accounts }) => ({ name: hop, state, reports: accounts })),
-    others: beside,
-    dead_letters: letters,
-  };
+function decodePipeline(/** @type {any} */ { hops, others, dead_letters }) {
+  return { hops, others, dead_letters };
 }

@@ -1,10 +1,10 @@
-/* The page: one view at a time follows its stream of events; what belongs to every view is shown here. */
+/* The page: one view at a time follows its stream of events. What all views share is shown here. */
 
-import { read, write } from "./address.js";
+import { formatAddress, parseAddress } from "./address.js";
 import { streamAddress } from "./api.js";
 import { $, part, setText } from "./dom.js";
 import { FleetView } from "./fleet-view.js";
-import { firstLanguage, keepLanguage, LANGUAGES, localeOf } from "./language.js";
+import { initialLanguage, LANGUAGES, localeOf, saveLanguage } from "./language.js";
 import { NodeView } from "./node-view.js";
 import { PipelineView } from "./pipeline-view.js";
 import { Stream } from "./stream.js";
@@ -16,21 +16,21 @@ import { Stream } from "./stream.js";
  * @typedef {"connecting" | "live" | "partly" | "lost"} Connection
  *
  * @typedef {object} View
- * @property {() => { node?: string | null, span?: number }} wants what its stream is asked for
+ * @property {() => { node?: string | null, span?: number }} [streamOptions] what its stream is opened with
  * @property {() => string} title
- * @property {(event: StreamEvent) => void} begin a snapshot
- * @property {(event: StreamEvent) => void} take news
- * @property {() => void} leave
- * @property {() => void} translate the language is another one
- * @property {() => void} [seen] it has come into sight
+ * @property {(event: StreamEvent) => void} showSnapshot
+ * @property {(event: StreamEvent) => void} showUpdate
+ * @property {() => void} [leave] called when another view is opened
+ * @property {() => void} translate show all texts in the present language
+ * @property {() => void} [onShown] called when the view becomes visible
  */
 
 const SCREENS = /** @type {const} */ (["fleet", "node", "pipeline", "empty"]);
 
 export class App {
-  /* Views read these and change none: each has one owner, and that is here. */
-  #locale = localeOf(firstLanguage());
-  #address = read(location.hash);
+  /* Views read these, and only the page changes them. */
+  #locale = localeOf(initialLanguage());
+  #address = parseAddress(location.hash);
   /** @type {import("./api.js").Settings | null} */
   #settings = null;
   /** @type {import("./api.js").Status | null} */
@@ -38,12 +38,12 @@ export class App {
 
   /** @type {Connection} */
   #connection = "connecting";
-  /** @type {ViewName} the view that is followed */
-  #followed = "fleet";
+  /** @type {ViewName} the view whose stream is open */
+  #followedView = "fleet";
   /** @type {ViewName | null} the view of the last snapshot */
-  #arrived = null;
-  /** @type {(typeof SCREENS)[number] | null} what is seen: nothing before the first snapshot */
-  #shown = null;
+  #snapshotView = null;
+  /** @type {(typeof SCREENS)[number] | null} what is visible; null before the first snapshot */
+  #screen = null;
   #focusNext = false;
 
   constructor() {
@@ -80,26 +80,26 @@ export class App {
   start() {
     for (const language of LANGUAGES) {
       $(`lang-${language}`).addEventListener("click", () => {
-        keepLanguage(language);
-        this.guarded(() => this.#speak(language));
+        saveLanguage(language);
+        this.guarded(() => this.#setLanguage(language));
       });
     }
     $("skip").addEventListener("click", (event) => {
-      event.preventDefault(); // the address is the view's
+      event.preventDefault(); // the address belongs to the view
       $("main").focus();
     });
     window.addEventListener("hashchange", () => this.guarded(() => this.#follow()));
-    this.#speak(this.#locale.name);
+    this.#setLanguage(this.#locale.name);
     this.#follow();
   }
 
   /**
-   * Go to another address; the browser's Back comes back, unless it is put in the place of this one.
+   * Go to another address. The browser's Back returns to this one, unless it is replaced.
    *
    * @param {Partial<Address>} change
    */
   go(change, { replace = false } = {}) {
-    const hash = write({ ...this.#address, ...change });
+    const hash = formatAddress({ ...this.#address, ...change });
     if (replace) {
       history.replaceState(null, "", hash);
       this.#follow();
@@ -109,7 +109,7 @@ export class App {
   }
 
   /**
-   * A fault of this page is shown, not only written where nobody looks.
+   * Run `act`; show an error of it on the page as well as in the console.
    *
    * @template T
    * @param {() => T} act
@@ -129,13 +129,13 @@ export class App {
 
   #follow() {
     const before = this.#address;
-    this.#address = read(location.hash);
+    this.#address = parseAddress(location.hash);
     const name = this.#address.view ?? "fleet";
     this.#focusNext =
-      this.#shown !== null && (before.view !== this.#address.view || before.node !== this.#address.node);
-    if (this.#followed !== name) this.views[this.#followed].leave();
-    this.#followed = name;
-    this.stream.open(streamAddress(name, this.views[name].wants()));
+      this.#screen !== null && (before.view !== this.#address.view || before.node !== this.#address.node);
+    if (this.#followedView !== name) this.views[this.#followedView].leave?.();
+    this.#followedView = name;
+    this.stream.open(streamAddress(name, this.views[name].streamOptions?.()));
   }
 
   /** @type {(name: import("./stream.js").EventName, event: StreamEvent) => void} */
@@ -143,40 +143,40 @@ export class App {
     if (event.settings) this.#settings = event.settings;
     const [only, ...others] = event.nodes ?? [];
     if (event.view === "fleet" && this.#address.view === null && only && !others.length) {
-      this.go({ view: "node", node: only.node }, { replace: true }); // an overview of one is none
+      this.go({ view: "node", node: only.node }, { replace: true }); // with one node the fleet has nothing to compare
       return;
     }
-    if (event.status) this.#take(event.status);
-    const view = this.views[this.#followed];
+    if (event.status) this.#setStatus(event.status);
+    const view = this.views[this.#followedView];
     if (name === "snapshot") {
-      this.#arrived = event.view;
-      view.begin(event);
-    } else view.take(event);
+      this.#snapshotView = event.view;
+      view.showSnapshot(event);
+    } else view.showUpdate(event);
     if (event.status) this.#show();
   }
 
   /** @param {import("./api.js").Status} status */
-  #take(status) {
+  #setStatus(status) {
     this.#status = status;
     this.#connect(status.database_away !== null || !status.broker_up ? "partly" : "live");
     this.#showNotices(status);
     this.#showTabs(status);
   }
 
-  /* --- what every view has --- */
+  /* --- what all views share --- */
 
   #show() {
-    const name = this.#status?.has_nodes || this.#followed === "pipeline" ? this.#arrived : "empty";
+    const name = this.#status?.has_nodes || this.#followedView === "pipeline" ? this.#snapshotView : "empty";
     if (name === null || !this.#settings) return;
-    const isNew = this.#shown !== name;
-    this.#shown = name;
+    const isNew = this.#screen !== name;
+    this.#screen = name;
     for (const screen of SCREENS) $(`${screen}-view`).hidden = screen !== name;
     $("loading").hidden = true;
     const view = name === "empty" ? null : this.views[name];
     document.title = view ? `${view.title()} · aoii` : "aoii";
     $("simulated").hidden = !this.#settings.simulated;
     setText($("simulated"), this.#locale.messages.simulated(this.#locale.whole(this.#settings.speed)));
-    if (isNew) view?.seen?.();
+    if (isNew) view?.onShown?.();
     if (this.#focusNext) {
       this.#focusNext = false;
       scrollTo(0, 0);
@@ -196,7 +196,7 @@ export class App {
   /** @param {import("./api.js").Status} status */
   #showNotices({ database_away: away, broker_up: isUp, has_nodes: hasNodes }) {
     const { messages } = this.#locale;
-    $("database-notice").hidden = away === null || !hasNodes; // the empty page tells it in its list
+    $("database-notice").hidden = away === null || !hasNodes; // the empty page has it in its list
     if (away !== null) setText(part($("database-notice"), "span"), messages.databaseAwayMore(away));
     $("broker-notice").hidden = isUp || !hasNodes;
     setText($("empty-broker"), isUp ? messages.yes : messages.no(""));
@@ -204,23 +204,23 @@ export class App {
   }
 
   /** @param {import("./api.js").Status} status */
-  #showTabs({ pipeline: { state, stages } }) {
+  #showTabs({ pipeline: { state, hops } }) {
     const { messages } = this.#locale;
     for (const name of /** @type {const} */ (["fleet", "pipeline"])) {
-      const isHere = this.#followed === name;
-      const isAbove = name === "fleet" && this.#followed === "node";
+      const isHere = this.#followedView === name;
+      const isAbove = name === "fleet" && this.#followedView === "node";
       if (isHere || isAbove) $(`${name}-tab`).setAttribute("aria-current", isHere ? "page" : "true");
       else $(`${name}-tab`).removeAttribute("aria-current");
     }
     const badge = $("pipeline-badge");
     badge.hidden = state === "ok" || state === "unknown";
-    badge.dataset.stage = state;
-    const names = stages.map((stage) => messages.stages[stage]).join(", ");
-    setText(badge, `${names}: ${messages.stageStates[state]}`);
+    badge.dataset.hop = state;
+    const names = hops.map((hop) => messages.hops[hop]).join(", ");
+    setText(badge, `${names}: ${messages.hopStates[state]}`);
   }
 
   /** @param {import("./language.js").Language} language */
-  #speak(language) {
+  #setLanguage(language) {
     this.#locale = localeOf(language);
     const messages = /** @type {Record<string, unknown>} */ (this.#locale.messages);
     const text = (/** @type {string | undefined} */ key) => String(messages[key ?? ""]);
@@ -236,7 +236,7 @@ export class App {
     for (const each of LANGUAGES) $(`lang-${each}`).setAttribute("aria-pressed", String(each === language));
     for (const view of Object.values(this.views)) view.translate();
     this.#connect(this.#connection);
-    if (!this.#shown || !this.#status) return;
+    if (!this.#screen || !this.#status) return;
     this.#showNotices(this.#status);
     this.#showTabs(this.#status);
     this.#show();

@@ -1,5 +1,5 @@
-/* One quantity over event time: the measured line, the gateway's estimate with its band, and the moments of sending; of a long
-   range the extremes. Dragging across it asks for the range between. */
+/* A chart of one quantity over event time: the measured line, the estimate with its band, and the packets; for a long range
+   the extremes. Dragging across it zooms in. */
 
 import { nothing, SERIES } from "./series.js";
 
@@ -10,11 +10,11 @@ import { nothing, SERIES } from "./series.js";
 
 const { uPlot } = window;
 const AXIS_FONT_PX = 12;
-const DRAG_PX = 8; // a shorter one was a click
-const [DOT_LEAST_PX, DOT_MOST_PX] = [3, 8]; // many dots get smaller, or they would hide the lines
+const DRAG_PX = 8; // shorter ones are clicks
+const [DOT_LEAST_PX, DOT_MOST_PX] = [3, 8]; // many dots are small, so as not to hide the lines
 const DOTS = /** @type {const} */ (["sent", "heartbeat", "max_arrived", "min_arrived"]);
 
-/** @param {string} name of a variable of the style sheet */
+/** @param {string} name of a variable in the style sheet */
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
@@ -27,8 +27,8 @@ export class Chart {
   /**
    * @param {HTMLElement} host where it is drawn
    * @param {() => import("./language.js").Locale} locale the present language
-   * @param {(index: number | null, data: ChartData) => void} onPoint told at which moment of the data the cursor is
-   * @param {(range: Range) => void} onZoom told what was dragged across
+   * @param {(index: number | null, data: ChartData) => void} onPoint called with the index of the data under the cursor
+   * @param {(range: Range) => void} onZoom called with the range that was dragged across
    */
   constructor(host, locale, onPoint, onZoom) {
     this.host = host;
@@ -49,7 +49,7 @@ export class Chart {
    *
    * @param {ChartData} data
    * @param {Range} range
-   * @param {Range[]} wrongSpans when the estimate was wrong
+   * @param {Range[]} wrongSpans in which the estimate was wrong
    */
   draw(data, range, wrongSpans) {
     this.data = data;
@@ -59,7 +59,7 @@ export class Chart {
     this.plot.setData(this.aligned());
   }
 
-  /** Draw it anew, in the present colours and language. */
+  /** Make the chart again, in the present colours and language. */
   renew() {
     this.plot.destroy();
     this.plot = this.newPlot();
@@ -103,7 +103,7 @@ export class Chart {
       points: { show: true, width: 2, stroke: colour("sent"), fill: colour(fill) },
     });
     /** @type {Record<import("./series.js").SeriesName, import("uplot").Series>} */
-    const looks = {
+    const styles = {
       time: {},
       measured: line("measured", 3.5),
       estimate: line("estimate", 1.75),
@@ -144,7 +144,7 @@ export class Chart {
         { ...axis, size: 42, space: 72, grid: { show: false }, values: (_plot, splits) => this.times(splits) },
         { ...axis, size: 52, space: 30, values: (_plot, splits) => this.numbers(splits) },
       ],
-      series: SERIES.map((name) => looks[name]),
+      series: SERIES.map((name) => styles[name]),
       bands: [band("upper", "band"), band("max_measured", "extremes")],
       hooks: {
         drawAxes: [(plot) => this.drawWrong(plot)],
@@ -164,7 +164,7 @@ export class Chart {
   }
 
   /**
-   * A strip along the lower edge wherever the estimate was wrong.
+   * Draw a strip along the lower edge where the estimate was wrong.
    *
    * @param {import("uplot")} plot
    */

@@ -1,7 +1,9 @@
-/* A few words for the document. */
+/* Short functions for the document: find, make and fill elements. */
 
 /**
- * The element with this id; it is a fault of the page when it is not there, or of another kind.
+ * The element with this id.
+ *
+ * Throws an error if there is none of this kind.
  *
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
@@ -9,13 +11,13 @@
  * @returns {T}
  */
 export function $(id, kind) {
-  const element = document.getElementById(id);
-  if (!(element instanceof (kind ?? HTMLElement))) throw new Error(`the page has no ${id}`);
-  return /** @type {T} */ (element);
+  return part(document, `#${id}`, kind);
 }
 
 /**
- * The first element inside another that fits; it is a fault of the page when there is none.
+ * The first element inside another that matches the selector.
+ *
+ * Throws an error if there is none of this kind.
  *
  * @template {Element} [T=HTMLElement]
  * @param {ParentNode} parent
@@ -30,7 +32,7 @@ export function part(parent, selector, kind) {
 }
 
 /**
- * Change a text only when it is another one: a live region would read it out again.
+ * Set a text if it differs; setting the same text would make a live region read it again.
  *
  * @param {Element} element
  * @param {string} text
@@ -54,11 +56,11 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /**
- * A state as sign and word; which sign and colour, the style sheet knows.
+ * Show a state in words; its sign and colour are in the style sheets.
  *
  * @template {string} S
  * @param {HTMLElement} element
- * @param {"state" | "stage"} kind
+ * @param {"state" | "hop"} kind
  * @param {S} state
  * @param {Record<S, string>} texts
  */
@@ -68,7 +70,7 @@ export function showState(element, kind, state, texts) {
 }
 
 /**
- * Every state of a node, each with what it means; left alone while they are the same.
+ * Show all states of a node, each with its meaning as title; does nothing while they are the same.
  *
  * @param {HTMLElement} list
  * @param {import("./api.js").NodeState[]} states
@@ -88,7 +90,7 @@ export function showNodeStates(list, states, { name, messages }) {
 }
 
 /**
- * The rows of a table's body; the first cell heads its row.
+ * Replace the rows of a table's body; the first cell of a row is its header.
  *
  * @param {Element} body
  * @param {(Node | string)[][]} rows

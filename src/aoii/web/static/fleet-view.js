@@ -1,17 +1,18 @@
-/* All nodes as a map of states, the worst first; the same as a table. */
+/* The fleet: a tile for each node, the worst first, and the same as a table. */
 
-import { ofNode } from "./address.js";
+import { nodeAddress } from "./address.js";
+import { NODE_STATES } from "./api.js";
 import { $, fillRows, make, part, setText, showNodeStates, showState } from "./dom.js";
 import { drawSpark, newSpark } from "./spark.js";
-import { countStates, isWanted, STATES, worstFirst } from "./states.js";
+import { countStates, isMatch, worstFirst } from "./states.js";
 
 /**
  * @typedef {import("./api.js").Summary} Summary
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  */
 
-const MANY = 40; // from here on tiles are small
-const AGES_MS = 10000; // how often "3 minutes ago" is written anew
+const MANY = 40; // from this number of nodes on, tiles are small
+const AGES_MS = 10000; // how often ages such as "3 min. ago" are updated
 const SPOKEN_MS = 5000;
 
 export class FleetView {
@@ -22,10 +23,10 @@ export class FleetView {
     this.nodes = new Map();
     /** @type {Map<string, HTMLLIElement>} */
     this.tiles = new Map();
-    /** @type {Set<import("./api.js").NodeState>} states that are shown; empty: all */
+    /** @type {Set<import("./api.js").NodeState>} states to show; empty: all */
     this.chosen = new Set();
     this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
-    this.filters = STATES.map((state) => {
+    this.filters = NODE_STATES.map((state) => {
       const [name, count] = [make("span", { className: "state" }), make("span", { className: "count" })];
       const button = make("button", { type: "button", className: "filter" }, name, count);
       button.addEventListener("click", () => this.choose(state));
@@ -35,10 +36,6 @@ export class FleetView {
     $("filters").append(...this.filters.map(({ item }) => item));
     $("search").addEventListener("input", () => this.arrange(true));
     $("fleet-table").addEventListener("toggle", () => this.showTable());
-  }
-
-  wants() {
-    return {};
   }
 
   leave() {
@@ -52,14 +49,14 @@ export class FleetView {
   }
 
   /** @param {StreamEvent} event */
-  begin(event) {
+  showSnapshot(event) {
     this.leave();
     this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
-    this.take(event);
+    this.showUpdate(event);
   }
 
   /** @param {StreamEvent} event */
-  take({ nodes }) {
+  showUpdate({ nodes }) {
     for (const node of nodes ?? []) this.nodes.set(node.node, node);
     const areAgesDue = performance.now() - this.agesAt > AGES_MS;
     if (areAgesDue) this.agesAt = performance.now();
@@ -84,18 +81,18 @@ export class FleetView {
   }
 
   /**
-   * Tiles into their places; not while one of them is in use, or it would run away from who uses it.
+   * Move the tiles to their places, unless one is in use: it must not move away from the pointer or the focus.
    *
-   * @param {boolean} isAsked
+   * @param {boolean} isRequested
    */
-  arrange(isAsked) {
+  arrange(isRequested) {
     const list = $("tiles");
-    const isInUse = !isAsked && list.querySelector(":focus-visible, a:hover") !== null;
+    const isInUse = !isRequested && list.querySelector(":focus-visible, a:hover") !== null;
     const text = $("search", HTMLInputElement).value;
     let shown = 0;
     for (const [place, node] of worstFirst(this.nodes.values()).entries()) {
       const tile = this.tile(node.node);
-      tile.hidden = !isWanted(node, text, this.chosen);
+      tile.hidden = !isMatch(node, text, this.chosen);
       if (!tile.hidden) shown += 1;
       const there = list.children[place] ?? null;
       if ((!isInUse || !tile.isConnected) && there !== tile) list.insertBefore(tile, there);
@@ -118,12 +115,12 @@ export class FleetView {
     $("more-nodes").hidden = !this.app.hasMoreNodes;
     if (performance.now() - this.spokenAt < SPOKEN_MS) return;
     this.spokenAt = performance.now();
-    const spoken = STATES.filter((state) => counts[state]);
+    const spoken = NODE_STATES.filter((state) => counts[state]);
     setText($("fleet-spoken"), spoken.map((state) => `${messages.states[state]} ${whole(counts[state])}`).join(", "));
   }
 
   /**
-   * The node's tile, made when it is asked for first.
+   * The node's tile, made at its first use.
    *
    * @param {string} name
    */
@@ -154,7 +151,7 @@ export class FleetView {
     const rows = worstFirst(this.nodes.values()).map((node) => {
       const { battery_v: battery = null, rssi_dbm: rssi = null } = node.health ?? {};
       return [
-        make("a", { href: ofNode(node.node), textContent: `${messages.node} ${node.node}` }),
+        make("a", { href: nodeAddress(node.node), textContent: `${messages.node} ${node.node}` }),
         node.states.map((state) => messages.states[state]).join(", "),
         this.age(node),
         this.reading(node),
@@ -195,7 +192,7 @@ export class FleetView {
 
 /** @param {string} name */
 function newTile(name) {
-  const link = make("a", { className: "tile", href: ofNode(name) });
+  const link = make("a", { className: "tile", href: nodeAddress(name) });
   for (const className of ["who", "states", "values", "age", "count"]) link.append(make("span", { className }));
   link.append(newSpark());
   return make("li", {}, link);

@@ -1,4 +1,4 @@
-/* How a language writes numbers and times, pure. */
+/* Numbers and times in the format of a language, pure. */
 
 /**
  * @typedef {object} Format
@@ -16,7 +16,7 @@
  */
 
 /**
- * The format of a language, in the time zone of whoever looks.
+ * The format of a language, in the time zone of the browser.
  *
  * @param {string} language
  * @returns {Format}
@@ -54,7 +54,7 @@ export function formatOf(language) {
 }
 
 /**
- * The unit in which a person would say it, and its seconds: 60 seconds, 90 minutes, 24 hours.
+ * The natural unit of a duration, and its length in seconds: 60 seconds, 90 minutes, 24 hours.
  *
  * @param {number} seconds
  * @returns {[unit: Unit, size: number]}

@@ -1,4 +1,4 @@
-/* The page's languages: which one, its messages (messages/) and its format of numbers and times. */
+/* The languages of the page: the choice of one, its messages (messages/), and its format of numbers and times. */
 
 import { formatOf } from "./format.js";
 import { en } from "./messages/en.js";
@@ -13,15 +13,15 @@ import { ko } from "./messages/ko.js";
 /** @type {Record<Language, Messages>} */
 const MESSAGES = { en, ko };
 export const LANGUAGES = /** @type {Language[]} */ (Object.keys(MESSAGES));
-const KEPT = "aoii-language";
+const STORAGE_KEY = "aoii-language";
 
-/** The language that was chosen before, else the browser's if we speak it, else English. */
-export function firstLanguage() {
-  return pick([kept() ?? "", ...navigator.languages]);
+/** The language chosen before, else the browser's if the page has it, else English. */
+export function initialLanguage() {
+  return pick([savedLanguage() ?? "", ...navigator.languages]);
 }
 
 /**
- * The first of these languages that we speak, else English.
+ * The first of these languages that the page has, else English.
  *
  * @param {string[]} wanted such as `ko-KR`
  */
@@ -31,20 +31,20 @@ export function pick(wanted) {
 }
 
 /**
- * Remember the choice; a browser that forbids it forgets it.
+ * Remember the choice, if the browser allows it.
  *
  * @param {Language} language
  */
-export function keepLanguage(language) {
+export function saveLanguage(language) {
   try {
-    localStorage.setItem(KEPT, language);
+    localStorage.setItem(STORAGE_KEY, language);
   } catch {
     /* private mode */
   }
 }
 
 /**
- * All that a language says and how it says it.
+ * The messages and the format of a language.
  *
  * @param {Language} name
  * @returns {Locale}
@@ -53,9 +53,9 @@ export function localeOf(name) {
   return { name, messages: MESSAGES[name], ...formatOf(name) };
 }
 
-function kept() {
+function savedLanguage() {
   try {
-    return localStorage.getItem(KEPT);
+    return localStorage.getItem(STORAGE_KEY);
   } catch {
     return null;
   }

@@ -1,4 +1,4 @@
-/* What the charts show, as tables: the latest packets, or of a long range its columns. */
+/* The data of the charts as tables: the latest packets, or the columns of a long range. */
 
 import { $, fillRows } from "./dom.js";
 
@@ -10,6 +10,8 @@ import { $, fillRows } from "./dom.js";
 const ROWS = 100;
 
 /**
+ * Show the latest packets, the newest first.
+ *
  * @param {Locale} locale
  * @param {import("./api.js").Packet[]} packets
  */
@@ -26,7 +28,7 @@ export function showPackets({ messages, full, hundredth }, packets) {
 }
 
 /**
- * Columns with other values than the one before.
+ * Show the columns whose values differ from those of the column before.
  *
  * @param {Locale} locale
  * @param {Extremes[]} columns

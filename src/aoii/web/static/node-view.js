@@ -1,9 +1,9 @@
-/* One node: followed as it grows, or any range of its past from the database. */
+/* One node: live, or any range of its history from the database. */
 
-import { ofNode } from "./address.js";
+import { nodeAddress } from "./address.js";
 import { Chart } from "./chart.js";
 import { $, part, setText } from "./dom.js";
-import { readHistory } from "./history.js";
+import { fetchHistory } from "./history.js";
 import { showColumns, showPackets } from "./node-tables.js";
 import { LIVE_SPANS_S } from "./range.js";
 import { RangePicker } from "./range-picker.js";
@@ -23,9 +23,9 @@ import { showPresent, showSummary } from "./summary-panel.js";
 
 const FRAME_MS = 100; // at most ten drawings a second
 const LEAST_PERIODS = 10; // the narrowest time axis
-const SPOKEN_MS = 5000; // how often the chart's description changes
-const AGAIN_MS = 60000; // how often a long span that ends now is read again
-const BESIDE_S = 3600; // what is followed while the past is shown
+const DESCRIBE_MS = 5000; // how often the description of a chart changes
+const RELOAD_MS = 60000; // how often a long span up to now is read again
+const BACKGROUND_S = 3600; // span of the stream while history is shown
 const NEVER = Number.NEGATIVE_INFINITY;
 
 /** @type {Quantity[]} */
@@ -38,25 +38,25 @@ export class NodeView {
     this.app = app;
     this.picker = new RangePicker(app, () => this.range);
     this.isDrawing = false;
-    this.forget();
+    this.reset();
     this.charts = { temp: this.newChart("temp"), hum: this.newChart("hum") };
     $("table-panel").addEventListener("toggle", () => this.showTable());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.renewCharts());
     document.addEventListener("visibilitychange", () => this.draw());
   }
 
-  forget() {
+  reset() {
     /** @type {AbortController | null} */
-    this.asked = null;
+    this.request = null;
     /** @type {string | null} */
     this.node = null;
-    /** @type {Summary | null} of what is followed */
-    this.present = null;
-    /** @type {import("./api.js").History | null} what the database told of the range that is shown */
-    this.past = null;
+    /** @type {Summary | null} of the live span */
+    this.liveSummary = null;
+    /** @type {import("./api.js").History | null} history of the range that is shown */
+    this.history = null;
     /** @type {Points} */
     this.points = noPoints();
-    /** @type {number} of the points */
+    /** @type {number} of the live points */
     this.spanS = 0;
     /** @type {StreamEvent["neighbours"]} */
     this.neighbours = null;
@@ -67,9 +67,9 @@ export class NodeView {
     /** @type {number} */
     this.drawnAt = NEVER;
     /** @type {number} */
-    this.spokenAt = NEVER;
+    this.describedAt = NEVER;
     /** @type {number} */
-    this.readAt = NEVER;
+    this.loadedAt = NEVER;
     this.isZooming = false;
   }
 
@@ -79,89 +79,89 @@ export class NodeView {
       $(`${quantity}-chart`),
       () => this.app.locale,
       (index, data) => this.showReadout(quantity, index, data),
-      (range) => this.zoom(range),
+      (range) => this.zoomTo(range),
     );
   }
 
   /* --- the view --- */
 
-  wants() {
+  streamOptions() {
     const { node, span } = this.app.address;
-    return { node, span: this.isLive() ? span : BESIDE_S };
+    return { node, span: this.isLive() ? span : BACKGROUND_S };
   }
 
   leave() {
-    this.asked?.abort();
-    this.forget();
+    this.request?.abort();
+    this.reset();
   }
 
   title() {
     return `${this.app.locale.messages.node} ${this.node ?? ""}`;
   }
 
-  /** Whether the range that is shown is followed as it grows. */
+  /** Whether the range that is shown is updated live. */
   isLive() {
     const { from, span } = this.app.address;
     return from === null && LIVE_SPANS_S.includes(span);
   }
 
   /** @param {StreamEvent} event */
-  begin(event) {
+  showSnapshot(event) {
     this.leave();
     this.node = event.node;
     this.points = event.points;
     this.spanS = event.span_s ?? 0;
     $("history-notice").hidden = true;
     $("nothing-there").hidden = true;
-    setText($("range-told"), "");
+    setText($("range-note"), "");
     if (this.node === null) return;
-    this.takeStatus(event);
+    this.setStatus(event);
     this.translate();
-    if (!this.isLive()) this.read(this.node);
+    if (!this.isLive()) this.loadHistory(this.node);
   }
 
   /** @param {StreamEvent} event */
-  take(event) {
+  showUpdate(event) {
     const { samples, estimates, packets } = event.points;
     for (const sample of samples) insert(this.points.samples, sample);
     for (const estimate of estimates) insert(this.points.estimates, estimate);
     for (const packet of packets) insert(this.points.packets, packet);
-    this.takeStatus(event);
+    this.setStatus(event);
     const hasMoved = samples.length + estimates.length + packets.length > 0 || event.summary !== null;
     if (hasMoved && this.isLive()) this.draw();
-    const isOld = performance.now() - this.readAt > AGAIN_MS;
-    if (this.node !== null && !this.isLive() && this.app.address.from === null && isOld) this.read(this.node);
+    const isOld = performance.now() - this.loadedAt > RELOAD_MS;
+    if (this.node !== null && !this.isLive() && this.app.address.from === null && isOld) this.loadHistory(this.node);
   }
 
-  /** The drawing has a size only now. */
-  seen() {
+  /** A chart has a size only when the view is visible. */
+  onShown() {
     this.renewCharts();
     this.draw();
   }
 
   /** @param {StreamEvent} event */
-  takeStatus({ summary, neighbours, status }) {
-    if (summary) this.present = summary;
+  setStatus({ summary, neighbours, status }) {
+    if (summary) this.liveSummary = summary;
     if (neighbours) this.neighbours = neighbours;
     if (neighbours) this.showNeighbours();
-    if (!this.present || (!summary && !status)) return;
-    showPresent(this.app.locale, this.present, this.app.nowMs);
-    if (this.isLive()) this.showSummary(this.present);
+    if (!this.liveSummary || (!summary && !status)) return;
+    showPresent(this.app.locale, this.liveSummary, this.app.nowMs);
+    if (this.isLive()) this.showSummary(this.liveSummary);
   }
 
   translate() {
     this.picker.show();
     const { locale, settings } = this.app;
     if (this.node === null || !settings) return;
-    this.spokenAt = NEVER;
+    this.describedAt = NEVER;
     setText($("node-name"), this.node);
     const betas = QUANTITIES.map((quantity) => `±${settings[`beta_${quantity}`]}${UNITS[quantity]}`);
     setText($("band"), locale.messages.band(betas.join(" / ")));
     this.renewCharts();
-    if (this.present) showPresent(locale, this.present, this.app.nowMs);
+    if (this.liveSummary) showPresent(locale, this.liveSummary, this.app.nowMs);
     this.showNeighbours();
-    if (this.isLive() && this.present) this.showSummary(this.present);
-    if (this.past) this.showPast(this.past);
+    if (this.isLive() && this.liveSummary) this.showSummary(this.liveSummary);
+    if (this.history) this.showHistory(this.history);
     this.draw();
   }
 
@@ -172,7 +172,7 @@ export class NodeView {
       const node = this.neighbours?.[name] ?? null;
       link.hidden = node === null;
       if (node === null) continue;
-      link.href = ofNode(node);
+      link.href = nodeAddress(node);
       link.title = messages[name](node);
       link.setAttribute("aria-label", link.title);
     }
@@ -182,77 +182,77 @@ export class NodeView {
     for (const quantity of QUANTITIES) this.charts[quantity].renew();
   }
 
-  /* --- the past --- */
+  /* --- history --- */
 
   /** @param {Range} range */
-  zoom(range) {
-    if (this.isZooming) return; // the other chart says the same
+  zoomTo(range) {
+    if (this.isZooming) return; // the other chart reports the same drag
     this.isZooming = true;
     this.picker.go(range);
   }
 
   /** @param {string} node */
-  async read(node) {
+  async loadHistory(node) {
     const { address, locale, nowMs } = this.app;
     const { from, to, span } = address;
     this.range = from === null || to === null ? [nowMs - span * 1000, nowMs] : [from, to];
-    this.readAt = performance.now();
-    this.asked?.abort();
-    const asked = new AbortController();
-    this.asked = asked;
+    this.loadedAt = performance.now();
+    this.request?.abort();
+    const request = new AbortController();
+    this.request = request;
     $("charts").setAttribute("aria-busy", "true");
-    if (!this.past) setText($("range-told"), locale.messages.loading);
+    if (!this.history) setText($("range-note"), locale.messages.loading);
     /** @type {import("./api.js").History | Error} */
     let answer;
     try {
-      answer = await readHistory(node, this.range, asked.signal);
+      answer = await fetchHistory(node, this.range, request.signal);
     } catch (error) {
       answer = error instanceof Error ? error : new Error(String(error));
     }
-    if (asked !== this.asked) return;
+    if (request !== this.request) return;
     $("charts").removeAttribute("aria-busy");
-    this.app.guarded(() => this.takePast(answer));
+    this.app.guarded(() => this.setHistory(answer));
   }
 
   /** @param {import("./api.js").History | Error} answer */
-  takePast(answer) {
+  setHistory(answer) {
     const isFailure = answer instanceof Error;
     $("history-notice").hidden = !isFailure;
     if (isFailure) {
       setText($("history-notice"), this.app.locale.messages.historyFailed(answer.message));
-      if (!this.past) setText($("range-told"), "");
+      if (!this.history) setText($("range-note"), "");
       return;
     }
-    this.past = answer;
-    this.showPast(answer);
+    this.history = answer;
+    this.showHistory(answer);
     this.draw();
   }
 
-  /** @param {import("./api.js").History} past */
-  showPast(past) {
+  /** @param {import("./api.js").History} history */
+  showHistory(history) {
     const { messages, whole, span } = this.app.locale;
-    $("nothing-there").hidden = past.summary !== null;
-    if (past.summary === null) {
-      setText($("range-told"), "");
+    $("nothing-there").hidden = history.summary !== null;
+    if (history.summary === null) {
+      setText($("range-note"), "");
       this.showSummary({ start_ms: null, end_ms: null, packets: 0, periodic: 0, logged: false });
       return;
     }
-    const told = past.exact
-      ? messages.everyPoint(whole(past.points.samples.length), whole(past.points.packets.length))
-      : messages.everyColumn(whole(past.summary.samples), whole(past.summary.packets), span(past.width_s));
-    setText($("range-told"), told);
-    this.showSummary(past.summary);
+    const note = history.exact
+      ? messages.everyPoint(whole(history.points.samples.length), whole(history.points.packets.length))
+      : messages.everyColumn(whole(history.summary.samples), whole(history.summary.packets), span(history.width_s));
+    setText($("range-note"), note);
+    this.showSummary(history.summary);
   }
 
-  /** The columns of the long range that is shown; null when a short or a live one is. */
+  /** The history in columns if a long range is shown, else null. */
   get columns() {
-    return !this.isLive() && this.past && !this.past.exact ? this.past : null;
+    return !this.isLive() && this.history && !this.history.exact ? this.history : null;
   }
 
-  /** The points of the short or live range that is shown. */
+  /** The points of the live or short range that is shown; none if it is a long one. */
   get shownPoints() {
     if (this.isLive()) return this.points;
-    return this.past?.exact ? this.past.points : noPoints();
+    return this.history?.exact ? this.history.points : noPoints();
   }
 
   /* --- drawing --- */
@@ -276,7 +276,7 @@ export class NodeView {
   }
 
   /**
-   * The range ends at the latest point; points that lie before it are let go.
+   * End the range at the latest point, and drop the points before its start.
    *
    * @param {import("./api.js").Settings} settings
    */
@@ -294,7 +294,7 @@ export class NodeView {
     const { columns, shownPoints: points } = this;
     const [periodMs, silentMs] = [settings.period_s * 1000, settings.silent_after_s * 1000];
     this.line = columns ? [] : estimateLine(points, periodMs, silentMs);
-    const summary = this.isLive() ? this.present : this.past?.summary;
+    const summary = this.isLive() ? this.liveSummary : this.history?.summary;
     const wrongSpans = summary && "wrong_spans" in summary ? summary.wrong_spans : [];
     const arrived = columns && !columns.summary.logged ? columns.arrived : [];
     for (const quantity of QUANTITIES) {
@@ -308,7 +308,7 @@ export class NodeView {
   /* --- texts --- */
 
   /**
-   * Summary and legend of the time that is shown.
+   * Show the summary and the legend of the range that is shown.
    *
    * @param {Summary | Totals} summary
    */
@@ -334,10 +334,10 @@ export class NodeView {
     for (const [name, isThere] of Object.entries(has)) part($("legend"), `.${name}`).hidden = !isThere;
   }
 
-  /** The charts in words, for those who do not see them; not so often that it would be noise. */
+  /** Describe the charts in words for screen readers, and not more often than every few seconds. */
   describe() {
-    if (performance.now() - this.spokenAt < SPOKEN_MS) return;
-    this.spokenAt = performance.now();
+    if (performance.now() - this.describedAt < DESCRIBE_MS) return;
+    this.describedAt = performance.now();
     const { locale, address } = this.app;
     const { messages, tenth, full } = locale;
     const [from, to] = this.range;
@@ -355,7 +355,7 @@ export class NodeView {
   }
 
   /**
-   * The least and the greatest value that are shown; infinite when there is none.
+   * The lowest and the highest value shown; infinite if there is none.
    *
    * @param {Quantity} quantity
    */

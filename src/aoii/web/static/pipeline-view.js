@@ -1,4 +1,4 @@
-/* The pipeline, stage by stage, as the stations report it; and the dead letters. */
+/* The health of the pipeline, hop by hop, and the dead letters. */
 
 import { $, fillRows, make, part, setText, showState } from "./dom.js";
 import { presentReasons, verdict } from "./pipeline.js";
@@ -6,12 +6,12 @@ import { drawSpark, newSpark } from "./spark.js";
 
 /**
  * @typedef {import("./api.js").Pipeline} Pipeline
- * @typedef {import("./api.js").Stage} Stage
- * @typedef {import("./api.js").Report} Report
+ * @typedef {import("./api.js").Hop} Hop
+ * @typedef {import("./api.js").HopReport} HopReport
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  */
 
-const REPLAYED = "bad_row"; // by hand, once the table is mended
+const REPLAYED = "bad_row"; // replayed by hand, after the table is fixed
 
 export class PipelineView {
   /** @param {import("./app.js").App} app */
@@ -19,27 +19,21 @@ export class PipelineView {
     this.app = app;
     /** @type {Pipeline | null} */
     this.pipeline = null;
-    this.built = ""; // which stages and reports the page has elements for
+    this.built = ""; // the hops and reports that have elements
     this.lettersShown = "";
   }
-
-  wants() {
-    return {};
-  }
-
-  leave() {}
 
   title() {
     return this.app.locale.messages.pipeline;
   }
 
   /** @param {StreamEvent} event */
-  begin(event) {
-    this.take(event);
+  showSnapshot(event) {
+    this.showUpdate(event);
   }
 
   /** @param {StreamEvent} event */
-  take({ pipeline }) {
+  showUpdate({ pipeline }) {
     if (!pipeline) return;
     this.pipeline = pipeline;
     this.show(pipeline);
@@ -50,51 +44,48 @@ export class PipelineView {
   }
 
   /** @param {Pipeline} pipeline */
-  show({ stages, others, dead_letters: letters }) {
-    const key = JSON.stringify([
-      stages.map(({ name, reports }) => [name, reports.map(sourceOf)]),
-      others.map(sourceOf),
-    ]);
+  show({ hops, others, dead_letters: letters }) {
+    const key = JSON.stringify([hops.map(({ name, reports }) => [name, reports.map(sourceOf)]), others.map(sourceOf)]);
     if (key !== this.built) {
       this.built = key;
-      $("stages").replaceChildren(...stages.map(newStage));
+      $("hops").replaceChildren(...hops.map(newHop));
       $("others").replaceChildren(...others.map(newReport));
     }
-    for (const stage of stages) this.fillStage($(`stage-${stage.name}`), stage);
+    for (const hop of hops) this.fillHop($(`hop-${hop.name}`), hop);
     for (const [place, report] of others.entries()) this.fillReport(child($("others"), place), report, true);
-    this.showVerdict(stages);
+    this.showVerdict(hops);
     this.showLetters(letters);
   }
 
-  /** @param {Stage[]} stages */
-  showVerdict(stages) {
+  /** @param {Hop[]} hops */
+  showVerdict(hops) {
     const { messages } = this.app.locale;
-    const { state, trouble, unknown } = verdict(stages);
-    const named = trouble.map((stage) => `${messages.stages[stage.name]} (${messages.stageStates[stage.state]})`);
-    const unseen = unknown.map((stage) => messages.stages[stage.name]);
-    $("verdict").dataset.stage = state;
+    const { state, trouble, unknown } = verdict(hops);
+    const named = trouble.map((hop) => `${messages.hops[hop.name]} (${messages.hopStates[hop.state]})`);
+    const unseen = unknown.map((hop) => messages.hops[hop.name]);
+    $("verdict").dataset.hop = state;
     const text = { ok: messages.allWell, unknown: messages.notSeen(unseen.join(", ")) };
     setText($("verdict"), state === "ok" || state === "unknown" ? text[state] : messages.trouble(named.join(", ")));
   }
 
   /**
    * @param {HTMLElement} item
-   * @param {Stage} stage
+   * @param {Hop} hop
    */
-  fillStage(item, { name, state, reports }) {
+  fillHop(item, { name, state, reports }) {
     const { messages } = this.app.locale;
-    item.dataset.stage = state;
-    setText(part(item, "h2"), messages.stages[name]);
-    showState(part(item, ".stage-state"), "stage", state, messages.stageStates);
-    setText(part(item, ".stage-head p"), messages.stageHelp[name]);
+    item.dataset.hop = state;
+    setText(part(item, "h2"), messages.hops[name]);
+    showState(part(item, ".hop-state"), "hop", state, messages.hopStates);
+    setText(part(item, ".hop-head p"), messages.hopHelp[name]);
     const list = part(item, ".reports");
     for (const [place, report] of reports.entries()) this.fillReport(child(list, place), report, reports.length > 1);
   }
 
   /**
    * @param {HTMLElement} item
-   * @param {Report} report
-   * @param {boolean} hasState whether its state is shown, which the stage does not show already
+   * @param {HopReport} report
+   * @param {boolean} hasState whether to show its state; a single report has that of its hop
    */
   fillReport(item, report, hasState) {
     const { locale } = this.app;
@@ -102,7 +93,7 @@ export class PipelineView {
     const by = report.by === "web" ? messages.byPage : messages.by(messages.stations[report.by]);
     setText(part(item, ".by"), report.address ? `${by} · ${report.address}` : by);
     part(item, ".report-state").hidden = !hasState;
-    showState(part(item, ".report-state"), "stage", report.state, messages.stageStates);
+    showState(part(item, ".report-state"), "hop", report.state, messages.hopStates);
     fillCounts(part(item, ".counts"), this.counts(report));
     setText(part(item, ".stale"), report.stale_s === null ? "" : `(${messages.stale(locale.ago(report.stale_s))})`);
     const drawing = part(item, "svg", SVGElement);
@@ -116,9 +107,9 @@ export class PipelineView {
   }
 
   /**
-   * What can be counted at a stage, by its name.
+   * The numbers of a report, by name.
    *
-   * @param {Report} report
+   * @param {HopReport} report
    * @returns {[name: string, value: string][]}
    */
   counts({ waiting, oldest_s: oldest, per_minute: rate }) {
@@ -132,7 +123,7 @@ export class PipelineView {
   }
 
   /**
-   * Values of a note as the language writes them.
+   * The values of a note in the format of the language.
    *
    * @param {Record<string, string | number>} values
    */
@@ -150,9 +141,9 @@ export class PipelineView {
     const { locale } = this.app;
     const { messages, whole } = locale;
     const reasons = presentReasons(counts ?? {});
-    const told = counts === null ? messages.lettersUnknown : reasons.length ? "" : messages.lettersNone;
+    const note = counts === null ? messages.lettersUnknown : reasons.length ? "" : messages.lettersNone;
     const age = stale === null ? "" : `(${messages.stale(locale.ago(stale))})`;
-    setText($("letters-told"), `${told} ${age}`.trim());
+    setText($("letters-note"), `${note} ${age}`.trim());
     $("letters-table").hidden = !reasons.length;
     setText($("letters-dropped"), dropped ? messages.lettersDropped(whole(dropped)) : "");
     const key = JSON.stringify([locale.name, counts]);
@@ -166,7 +157,7 @@ export class PipelineView {
   }
 
   /**
-   * What to do about dead letters.
+   * What to do about dead letters with this reason.
    *
    * @param {string} reason
    */
@@ -178,17 +169,17 @@ export class PipelineView {
   }
 }
 
-/** @param {Report} report */
+/** @param {HopReport} report */
 function sourceOf({ by, address }) {
   return [by, address];
 }
 
-/** @param {Stage} stage */
-function newStage({ name, reports }) {
-  const head = make("div", { className: "stage-head" });
-  head.append(make("h2"), make("span", { className: "stage-state" }), make("p", { className: "muted" }));
+/** @param {Hop} hop */
+function newHop({ name, reports }) {
+  const head = make("div", { className: "hop-head" });
+  head.append(make("h2"), make("span", { className: "hop-state" }), make("p", { className: "muted" }));
   const list = make("ul", { className: "reports" }, ...reports.map(newReport));
-  return make("li", { className: "stage panel", id: `stage-${name}` }, head, list);
+  return make("li", { className: "hop panel", id: `hop-${name}` }, head, list);
 }
 
 function newReport() {

@@ -1,27 +1,27 @@
-/* The health of the pipeline, pure: what is wrong on the way of a reading, and which dead letters need a person most. */
+/* The health of the pipeline, pure: which hops need a person, and which dead letters need one most. */
 
-/** @typedef {import("./api.js").StageState} StageState */
+/** @typedef {import("./api.js").HopState} HopState */
 
-/** States that need a person, the worst first. @type {StageState[]} */
+/** States that need a person, the worst first. @type {HopState[]} */
 const TROUBLE = ["down", "unreachable", "warn"];
-const REASONS = ["bad_row", "mismatch", "corrupt", "malformed", "database_away"]; // the first need a person most
+const REASONS = ["bad_row", "mismatch", "corrupt", "malformed", "database_away"]; // those that need a person most come first
 
 /**
- * What can be said of all stages together.
+ * The hops by what they need.
  *
- * @template {{ state: StageState }} S
- * @param {S[]} stages
- * @returns {{ state: StageState, trouble: S[], unknown: S[] }} the worst state; what is in trouble, the worst first;
- *   what nobody can see
+ * @template {{ state: HopState }} S
+ * @param {S[]} hops
+ * @returns {{ state: HopState, trouble: S[], unknown: S[] }} the worst state; hops in trouble,
+ *   the worst first; unknown hops
  */
-export function verdict(stages) {
-  const trouble = TROUBLE.flatMap((state) => stages.filter((stage) => stage.state === state));
-  const unknown = stages.filter((stage) => stage.state === "unknown");
+export function verdict(hops) {
+  const trouble = TROUBLE.flatMap((state) => hops.filter((hop) => hop.state === state));
+  const unknown = hops.filter((hop) => hop.state === "unknown");
   return { state: trouble[0]?.state ?? (unknown.length ? "unknown" : "ok"), trouble, unknown };
 }
 
 /**
- * The reasons of which there are dead letters; those that we do not know come last.
+ * The reasons of which there are dead letters, in the order of `REASONS`; unknown reasons come last.
  *
  * @param {Record<string, number>} counts
  */

@@ -1,4 +1,4 @@
-/* Which time is shown: the usual spans, any other one, and moving and zooming without a mouse. */
+/* The controls of the time range: the usual spans, any other range, and moving and zooming without a mouse. */
 
 import { $, make } from "./dom.js";
 import { bounded, localInput, SPANS_S, STEPS } from "./range.js";
@@ -60,7 +60,7 @@ export class RangePicker {
     $("range-from").focus();
   }
 
-  /** Mark what is shown, in the present language. */
+  /** Mark the range that is shown, in the present language. */
   show() {
     const { locale, address } = this.app;
     for (const { seconds, button } of this.spans) {

@@ -1,4 +1,4 @@
-/* Points to lines, pure. */
+/* The series of a chart from points, pure. */
 
 /**
  * @typedef {import("./api.js").Points} Points
@@ -9,8 +9,8 @@
  * @typedef {import("./api.js").Quantity} Quantity
  */
 
-const LOG_GAP_PERIODS = 3; // a longer hole in a node's log is shown as a hole
-const NEAR_PERIODS = 1.5; // an estimate this near makes the node's own account of it needless
+const LOG_GAP_PERIODS = 3; // a longer gap in a node's log is a gap in the line
+const NEAR_PERIODS = 1.5; // with an estimate this near, the estimate in the node's log is not used
 
 /**
  * The series of a chart, in the order in which they are drawn: seconds; measured; the estimate and the edges of its band;
@@ -32,12 +32,12 @@ export const SERIES = /** @type {const} */ ([
 
 /**
  * @typedef {(typeof SERIES)[number]} SeriesName
- * @typedef {number | null | undefined} Value undefined: a moment of another series; null: a hole
+ * @typedef {number | null | undefined} Value undefined: an instant of another series; null: a gap
  * @typedef {Record<SeriesName, Value[]> & { time: number[] }} ChartData series of equal length
  */
 
 /**
- * Put a point into a list that is ordered by time.
+ * Insert a point into a list in order of time.
  *
  * @template {{ at_ms: number }} P
  * @param {P[]} points
@@ -65,11 +65,10 @@ export function indexAt(points, ms) {
 }
 
 /**
- * What the gateway estimated over time, ordered; null where nobody knows.
+ * The gateway's estimate over time, in order; null where it is unknown.
  *
- * At a packet the estimate jumps from what it was to the reading. Between packets the gateway tells it every period. Where it
- * was not received (before this page's server listened), the node's log says what the node knew of it. Over a silence of more
- * than `silentMs` no line is drawn.
+ * At a packet the estimate jumps to the reading. Between packets the gateway publishes it every period. For times before the
+ * page was started, the node's log has the estimate that the node knew of. A silence of more than `silentMs` is a gap.
  *
  * @param {Points} points
  * @param {number} periodMs
@@ -82,8 +81,8 @@ export function estimateLine({ estimates, packets, samples }, periodMs, silentMs
     line.push({ at_ms: at_ms - 1, temp: pred_temp, hum: pred_hum }, { at_ms, temp, hum });
   }
   for (const { at_ms, pred_temp, pred_hum } of samples) {
-    const isTold = isNear(estimates, at_ms, NEAR_PERIODS * periodMs) || isAtPacket(at_ms, packets, periodMs);
-    if (!isTold) line.push({ at_ms, temp: pred_temp, hum: pred_hum });
+    const isKnown = isNear(estimates, at_ms, NEAR_PERIODS * periodMs) || isAtPacket(at_ms, packets, periodMs);
+    if (!isKnown) line.push({ at_ms, temp: pred_temp, hum: pred_hum });
   }
   line.sort((one, other) => one.at_ms - other.at_ms);
   return line.flatMap((point, place) => {
@@ -99,27 +98,27 @@ export function estimateLine({ estimates, packets, samples }, periodMs, silentMs
  * @param {Points} points
  * @param {Estimate[]} line as `estimateLine` gives it
  * @param {Quantity} quantity
- * @param {number} beta half of the band's width
+ * @param {number} beta half the width of the band
  * @param {number} periodMs
  * @returns {ChartData}
  */
 export function everyPoint({ samples, packets }, line, quantity, beta, periodMs) {
-  const moments = new Moments();
+  const instants = new Instants();
   let before = Number.POSITIVE_INFINITY;
   for (const sample of samples) {
-    if (sample.at_ms - before > LOG_GAP_PERIODS * periodMs) moments.at(before + periodMs).measured = null;
-    moments.at(sample.at_ms).measured = sample[quantity];
+    if (sample.at_ms - before > LOG_GAP_PERIODS * periodMs) instants.at(before + periodMs).measured = null;
+    instants.at(sample.at_ms).measured = sample[quantity];
     before = sample.at_ms;
   }
   for (const point of line) {
     const value = point[quantity];
     const edges = value === null ? { upper: null, lower: null } : { upper: value + beta, lower: value - beta };
-    Object.assign(moments.at(point.at_ms), { estimate: value, ...edges });
+    Object.assign(instants.at(point.at_ms), { estimate: value, ...edges });
   }
   for (const packet of packets) {
-    moments.at(packet.at_ms)[packet.kind === "heartbeat" ? "heartbeat" : "sent"] = packet[quantity];
+    instants.at(packet.at_ms)[packet.kind === "heartbeat" ? "heartbeat" : "sent"] = packet[quantity];
   }
-  return moments.series();
+  return instants.series();
 }
 
 /**
@@ -131,27 +130,27 @@ export function everyPoint({ samples, packets }, line, quantity, beta, periodMs)
  * @returns {ChartData}
  */
 export function extremes(measured, arrived, quantity) {
-  const moments = new Moments();
+  const instants = new Instants();
   for (const column of measured) {
-    const moment = moments.at(column.at_ms);
-    moment.max_measured = column[`max_${quantity}`];
-    moment.min_measured = column[`min_${quantity}`];
+    const instant = instants.at(column.at_ms);
+    instant.max_measured = column[`max_${quantity}`];
+    instant.min_measured = column[`min_${quantity}`];
   }
   for (const column of arrived) {
-    const moment = moments.at(column.at_ms);
-    moment.max_arrived = column[`max_${quantity}`];
-    moment.min_arrived = column[`min_${quantity}`];
+    const instant = instants.at(column.at_ms);
+    instant.max_arrived = column[`max_${quantity}`];
+    instant.min_arrived = column[`min_${quantity}`];
   }
-  return moments.series();
+  return instants.series();
 }
 
-/** A chart without a moment. */
+/** A chart without data. */
 export function nothing() {
-  return new Moments().series();
+  return new Instants().series();
 }
 
-/* A packet's time is that of its sample. An estimate that the gateway made while the packet was on its way has a later time and
-   still tells the old value; drawn as it came it would be a spike. */
+/* A packet has the time of its sample. An estimate made while the packet was on its way has a later time but still the old value,
+   and would be a spike in the line. */
 /** @type {(estimate: Estimate, packets: Packet[], periodMs: number) => boolean} */
 function isOutdated(estimate, packets, periodMs) {
   const packet = packets[indexAt(packets, estimate.at_ms)];
@@ -171,14 +170,14 @@ function isNear(points, ms, reachMs) {
   return latest !== undefined && latest.at_ms >= ms - reachMs;
 }
 
-/* The sample that a packet brought: the packet itself tells the estimate before and after. */
+/* A sample that was sent: its packet has the estimate before and after. */
 /** @type {(ms: number, packets: Packet[], periodMs: number) => boolean} */
 function isAtPacket(ms, packets, periodMs) {
   const latest = packets[indexAt(packets, ms + periodMs / 2)];
   return latest !== undefined && latest.at_ms > ms - periodMs / 2;
 }
 
-class Moments {
+class Instants {
   constructor() {
     /** @type {Map<number, Partial<Record<SeriesName, Value>>>} */
     this.rows = new Map();

@@ -1,9 +1,9 @@
-/* A small line of values without axes, as wide as its drawing. */
+/* A small line chart without axes. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, MARGIN] = [100, 26, 3];
 
-/** A drawing without a line. */
+/** An empty drawing. */
 export function newSpark() {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
@@ -24,7 +24,7 @@ export function drawSpark(drawing, values) {
 }
 
 /**
- * The corners of the line: over the whole width, from the least value at the bottom to the greatest at the top.
+ * The corners of the line: over the whole width, with the lowest value at the bottom and the highest at the top.
  *
  * @param {number[]} values
  */

@@ -1,16 +1,13 @@
-/* The states of nodes, pure: their order, how many nodes are in which, and which nodes a person looks for. */
+/* The states of nodes, pure: their order, the number of nodes in each, and which nodes match a filter. */
 
 import { NODE_STATES } from "./api.js";
 
 /** @typedef {import("./api.js").Summary} Summary */
 
-/** The worst first. */
-export const STATES = Object.values(NODE_STATES);
-
 const collator = new Intl.Collator("en", { numeric: true });
 
 /**
- * The nodes by their worst state, then as a person would count: 2 before 10.
+ * The nodes by their worst state, then in natural order: 2 before 10.
  *
  * @param {Iterable<Summary>} nodes
  */
@@ -19,31 +16,31 @@ export function worstFirst(nodes) {
 }
 
 /**
- * How many nodes are in each state; a node may be in several.
+ * The number of nodes in each state; a node may be in several.
  *
  * @param {Iterable<Summary>} nodes
  */
 export function countStates(nodes) {
   const counts = /** @type {Record<import("./api.js").NodeState, number>} */ (
-    Object.fromEntries(STATES.map((state) => [state, 0]))
+    Object.fromEntries(NODE_STATES.map((state) => [state, 0]))
   );
   for (const { states } of nodes) for (const state of states) counts[state] += 1;
   return counts;
 }
 
 /**
- * Whether a node's name has the text and one of its states was chosen; none chosen means all.
+ * Whether a node's name contains the text and one of its states is chosen; none chosen means all.
  *
  * @param {Summary} node
  * @param {string} text
  * @param {Set<string>} chosen
  */
-export function isWanted({ node, states }, text, chosen) {
+export function isMatch({ node, states }, text, chosen) {
   const isNamed = node.toLowerCase().includes(text.trim().toLowerCase());
   return isNamed && (!chosen.size || states.some((state) => chosen.has(state)));
 }
 
 /** @param {Summary} node */
 function rank({ states: [worst] }) {
-  return worst === undefined ? STATES.length : STATES.indexOf(worst);
+  return worst === undefined ? NODE_STATES.length : NODE_STATES.indexOf(worst);
 }

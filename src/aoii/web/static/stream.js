@@ -1,13 +1,13 @@
-/* The stream of events of one view: opened, watched, opened again when it ends, and given back by a page that nobody sees. */
+/* The stream of events of one view: opened, watched, opened again when it ends, and closed while the page is hidden. */
 
 import { decodeEvent } from "./api.js";
 
 const WATCH_MS = 1000;
-const QUIET_MS = 10000; // the server says something every second
+const QUIET_MS = 10000; // the server sends an event every second
 const RETRY_MS = 3000;
 const HIDDEN_MS = 30000;
 
-/** @typedef {"snapshot" | "news"} EventName */
+/** @typedef {"snapshot" | "update"} EventName */
 
 export class Stream {
   /**
@@ -27,11 +27,11 @@ export class Stream {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.hiddenTimer = undefined;
     setInterval(() => this.watch(), WATCH_MS);
-    document.addEventListener("visibilitychange", () => this.seen());
+    document.addEventListener("visibilitychange", () => this.onVisibility());
   }
 
   /**
-   * Follow another view.
+   * Open the stream at an address, and close the one before.
    *
    * @param {string} address
    */
@@ -39,7 +39,7 @@ export class Stream {
     this.close();
     this.address = address;
     const source = new EventSource(address);
-    for (const name of /** @type {EventName[]} */ (["snapshot", "news"])) {
+    for (const name of /** @type {EventName[]} */ (["snapshot", "update"])) {
       source.addEventListener(name, (event) => {
         if (source !== this.source) return;
         this.receivedAt = Date.now();
@@ -65,19 +65,19 @@ export class Stream {
   lost(source) {
     if (source !== this.source) return;
     this.onLost();
-    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    if (source.readyState !== EventSource.CLOSED) return; // the browser reconnects by itself
     this.close();
     this.retryTimer = setTimeout(() => this.openAgain(), RETRY_MS);
-    this.askWhetherKnown();
+    this.checkSession();
   }
 
-  /** A stream does not say why it was refused; anything else does. A page whose session has ended leads to the form. */
-  async askWhetherKnown() {
+  /** Go to the login form if the session has ended. A stream does not give the status of its refusal; another request does. */
+  async checkSession() {
     try {
-      const answer = await fetch("api/delivery", { method: "HEAD" });
+      const answer = await fetch("api/pipeline", { method: "HEAD" });
       if (answer.status === 401) location.assign("login");
     } catch {
-      /* nobody answers: it is tried again */
+      /* no answer: the stream is opened again later */
     }
   }
 
@@ -87,7 +87,7 @@ export class Stream {
     this.openAgain();
   }
 
-  seen() {
+  onVisibility() {
     clearTimeout(this.hiddenTimer);
     if (document.hidden) this.hiddenTimer = setTimeout(() => this.close(), HIDDEN_MS);
     else if (!this.source) this.openAgain();

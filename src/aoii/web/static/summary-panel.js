@@ -1,4 +1,4 @@
-/* The summary of one node over the time that is shown, and how the node is now. */
+/* The summary of one node over the range that is shown, and its present state. */
 
 import { $, setText, showNodeStates } from "./dom.js";
 import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
@@ -10,10 +10,10 @@ import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
  */
 
 /**
- * What the shown time tells: packets, and how accurate the estimate was.
+ * Show the packets of a range, and how accurate the estimate was.
  *
  * @param {Locale} locale
- * @param {Summary | Totals} summary over the shown time; of a range that is too long to judge every sample only totals
+ * @param {Summary | Totals} summary only totals for a range that is too long to judge every sample
  * @param {import("./api.js").Settings} settings
  */
 export function showSummary(locale, summary, settings) {
@@ -32,7 +32,7 @@ export function showSummary(locale, summary, settings) {
 }
 
 /**
- * What holds now, whatever time is shown: state, last packet, battery, radio.
+ * Show the present state, last packet, battery and radio, whatever range is shown.
  *
  * @param {Locale} locale
  * @param {Summary} summary
@@ -47,8 +47,8 @@ export function showPresent(locale, summary, nowMs) {
   setText($("last-more"), last === null ? "" : locale.full(last));
   const { battery_v: battery = null, rssi_dbm: rssi = null, snr_db: snr = null, missing = null } = health ?? {};
   setText($("battery"), battery === null ? "–" : messages.volts(locale.hundredth(battery)));
-  const isLow = states.includes("battery");
-  setText($("battery-more"), battery === null ? messages.noBattery : isLow ? messages.states.battery : "");
+  const isLow = states.includes("low_battery");
+  setText($("battery-more"), battery === null ? messages.noBattery : isLow ? messages.states.low_battery : "");
   setText($("rssi"), rssi === null ? "–" : messages.dbm(locale.whole(rssi)));
   const more = [snr === null ? "" : messages.snr(locale.whole(snr))];
   if (missing) more.push(messages.missing(locale.whole(missing)));
@@ -56,7 +56,7 @@ export function showPresent(locale, summary, nowMs) {
 }
 
 /**
- * By element, a value and what stands below it.
+ * A value and a note for each element.
  *
  * @param {Locale} locale
  * @param {Summary | Totals} summary

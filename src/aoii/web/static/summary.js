@@ -1,9 +1,9 @@
-/* What the summary of a node comes to, pure. */
+/* The numbers of a node's summary, pure. */
 
 /**
  * The share of samples at which the gateway's estimate was correct, in percent.
  *
- * Rounded down: 100.00 % is said only when no sample was wrong.
+ * Rounded down: 100.00 % means that no sample was wrong.
  *
  * @param {{ wrong: number, instants: number }} aoii
  */
@@ -12,7 +12,7 @@ export function accuracyPercent({ wrong, instants }) {
 }
 
 /**
- * By how many percent fewer packets were sent than one every period would have been: −92; null when nothing is known.
+ * The change in percent against sending a packet every period, such as −92; null when nothing is known.
  *
  * @param {{ packets: number, periodic: number }} totals
  */
@@ -21,7 +21,7 @@ export function savedPercent({ packets, periodic }) {
 }
 
 /**
- * The covered time in whole minutes, seconds.
+ * The covered time in seconds, rounded to whole minutes.
  *
  * @param {{ start_ms: number | null, end_ms: number | null }} totals
  */

@@ -1,7 +1,7 @@
-/* English. A message that takes values is a function; numbers come written already. */
+/* English. A message with values is a function; numbers arrive formatted. */
 
 /**
- * @typedef {object} NoteValues what a note may be told; each takes what it needs
+ * @typedef {object} NoteValues the values of all notes; each note uses some of them
  * @property {string} check
  * @property {string} count
  * @property {string} outcome
@@ -33,8 +33,8 @@ const notes = {
   outboxRefused: ({ count }) => `${many(count, "reading")} not accepted ${MINUTE}. The nodes keep them.`,
   outboxDamaged: ({ count, outcome }) => `Its file was damaged: ${many(count, "reading")} ${outcome}.`,
   outboxGrows: ({ count }) =>
-    `Grew by ${count} ${MINUTE} without acknowledgements. Nothing is lost; check the stages below.`,
-  outboxOld: () => "Its oldest reading has been waiting for a long time. Check the stages below.",
+    `Grew by ${count} ${MINUTE} without acknowledgements. Nothing is lost; check the hops below.`,
+  outboxOld: () => "Its oldest reading has been waiting for a long time. Check the hops below.",
   notConnected: ({ reason }) => (reason ? `Not connected: ${reason}` : "Not connected."),
   connectionLost: ({ count }) => `Connection lost ${many(count, "time")} ${MINUTE}.`,
   publishFailed: ({ count, result }) => `${many(count, "publish attempt")} ${result} ${MINUTE}.`,
@@ -84,19 +84,19 @@ export const en = {
   state: "State",
   states: {
     silent: "silent",
-    fault: "sensor fault",
+    sensor_fault: "sensor fault",
     wrong: "estimate wrong",
-    never: "no packets yet",
-    battery: "low battery",
+    no_packets: "no packets yet",
+    low_battery: "low battery",
     reporting: "reporting",
     correct: "estimate correct",
   },
   stateHelp: {
     silent: "no packet for longer than the heartbeat interval plus ten minutes",
-    fault: "the node reports a sensor fault",
+    sensor_fault: "the node reports a sensor fault",
     wrong: "according to the node's log, the estimate is off by the threshold or more",
-    never: "no packet has been received from this node",
-    battery: "the node reports a low battery",
+    no_packets: "no packet has been received from this node",
+    low_battery: "the node reports a low battery",
     reporting: "packets arrive on time; without the node's log, accuracy is unknown",
     correct: "according to the node's log, the estimate is within the threshold",
   },
@@ -116,7 +116,7 @@ export const en = {
   checkDatabase: "Can the database be read?",
   yes: "Yes.",
   no: (/** @type {string} */ reason) => (reason ? `No: ${reason}` : "No."),
-  doctor: "“aoii doctor” checks all of this and says what to fix. The Pipeline page shows the health of every stage.",
+  doctor: "“aoii doctor” checks all of this and says what to fix. The Pipeline page shows the health of every hop.",
 
   // node
   toFleet: "All nodes",
@@ -166,7 +166,7 @@ export const en = {
   readoutExtremes: (/** @type {string} */ time, /** @type {string} */ low, /** @type {string} */ high) =>
     `${time} · ${low} to ${high}`,
   fromLog:
-    "Measured values come from the node's log. Estimates come from the gateway, or from the node's log for times before this page was started.",
+    "Measured values come from the node's log. Estimates come from the gateway; for times before this page was started, from the node's log.",
   fromPackets: "The node's log is not in this database, so values between packets are unknown.",
   fromColumns: (/** @type {string} */ width) => `Minimum and maximum of every ${width}. Zoom in to see shorter gaps.`,
   coarse: "At this speed early retries look like first tries, so accuracy may be slightly overstated.",
@@ -215,11 +215,11 @@ export const en = {
 
   // pipeline
   pipeline: "Pipeline",
-  pipelineMore: "The health of every stage from the radio to the commit acknowledgement, as the stations report it.",
-  allWell: "All stages are healthy.",
-  notSeen: (/** @type {string} */ stages) => `No problems found. Unknown: ${stages}.`,
-  trouble: (/** @type {string} */ stages) => `Needs attention: ${stages}.`,
-  stages: {
+  pipelineMore: "The health of every hop from the radio to the commit acknowledgement, as reported by the stations.",
+  allWell: "All hops are healthy.",
+  notSeen: (/** @type {string} */ hops) => `No problems found. Unknown: ${hops}.`,
+  trouble: (/** @type {string} */ hops) => `Needs attention: ${hops}.`,
+  hops: {
     radio: "Radio",
     gateway: "Gateway",
     outbox: "Outbox",
@@ -228,16 +228,16 @@ export const en = {
     database: "Database",
     commit: "Commit acknowledgement",
   },
-  stageHelp: {
+  hopHelp: {
     radio: "from the nodes to the receiver",
     gateway: "checks, commits and acknowledges each frame",
     outbox: "keeps each reading until the database has it",
-    broker: "carries messages, and is not trusted to keep them",
+    broker: "carries messages, but is not relied on to keep them",
     server: "receives messages and stores them",
     database: "stores the readings",
-    commit: "tells the gateway what has been stored",
+    commit: "tells the gateway which readings are stored",
   },
-  stageStates: { ok: "healthy", warn: "warning", unreachable: "not responding", down: "down", unknown: "unknown" },
+  hopStates: { ok: "healthy", warn: "warning", unreachable: "not responding", down: "down", unknown: "unknown" },
   stations: { gateway: "gateway", server: "server", csv: "CSV subscriber", edgelog: "log reader" },
   by: (/** @type {string} */ station) => `reported by the ${station}`,
   byPage: "seen from this page",
@@ -246,20 +246,20 @@ export const en = {
   rate: "per minute",
   stale: (/** @type {string} */ age) => `reported ${age}`,
   others: "Other stations",
-  othersMore: "Not on the way to the database. One that you do not run is shown as not responding.",
+  othersMore: "Not on the way to the database. A station that you do not run is shown as not responding.",
   letters: "Dead letters",
   lettersMore: "Messages that the server accepted but could not store.",
   lettersUnknown: "No server has reported any yet.",
   lettersNone: "No dead letters.",
   letterReason: "Reason",
-  letterCount: "Letters",
+  letterCount: "Count",
   letterMeaning: "Meaning",
   letterAct: "What to do",
   letterReasons: {
-    database_away: "The database was unavailable for too long. The server stores these by itself when it is back.",
+    database_away: "The database was unavailable for too long. The server stores these automatically when it is back.",
     bad_row: "The table rejects this reading, for example because a text is too long.",
     mismatch:
-      "The same node, epoch and counter is already stored with other content: two nodes share an identity, or one is forged.",
+      "The same node, epoch and counter are already stored with other content: two nodes share an identity, or one is forged.",
     corrupt: "The checksum on the server's disk is wrong. Check the disk.",
     malformed: "Not a valid message: another program publishes to this topic, or the sender is newer than the server.",
   },

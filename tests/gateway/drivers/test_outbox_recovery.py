@@ -1,209 +1,19 @@
-"""The store: durable before its future ends, one failure at a time, capped, and salvaged when the file is damaged."""
+"""Opening an outbox file that is new, old, newer, damaged, or half made."""
 
 import contextlib
-import functools
 import os
 import shutil
 import sqlite3
-import subprocess
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from aoii.broker.messages import Committed, Identity, payload_digest
-from aoii.core.errors import ProtocolError
-from aoii.gateway.drivers import outbox_db
-from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
-from aoii.gateway.drivers.outbox_file import PAGE_BYTES
-from aoii.gateway.outbox import Fetch, Item
-from aoii.runtime import sqlite_recovery
+from aoii.gateway.drivers.outbox_errors import OutboxBrokenError
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_rows import PAGE_BYTES
+from aoii.gateway.drivers.outbox_transaction import Transaction
+from gateway.drivers.outbox_files import MEGABYTE, add, counters, filled, opened, who
 from servers import until
-
-MEGABYTE = 1 << 20
-ALL = Fetch(0, 1_000_000)
-
-
-def who(counter: int) -> Identity:
-    return Identity("7", 1, counter)
-
-
-def add(store: Store, counter: int, payload: bytes = b"payload", digest: str = "d") -> "Future[Item | None]":
-    return store.submit(lambda transaction: transaction.insert(who(counter), digest, 1, payload, 1000 + counter))
-
-
-def counters(store: Store) -> list[int]:
-    items, _, _ = store.submit(lambda transaction: transaction.fetch(ALL)).result()
-    return [item.identity.counter for item in items]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "outbox.db"
-
-
-@contextlib.contextmanager
-def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[Store]:
-    store = Store(path, max_bytes)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with opened(path) as store:
-        yield store
-
-
-@contextlib.contextmanager
-def held(store: Store) -> Iterator[None]:
-    """Keep the store's thread busy, so that what is submitted meanwhile goes into one commit."""
-    gate = threading.Event()
-    store.submit(lambda _: gate.wait(10))
-    yield
-    gate.set()
-
-
-def test_when_the_future_ends_the_reading_is_in_the_file(store: Store, path: Path) -> None:
-    seen: list[int] = []
-
-    def look(_: "Future[Item | None]") -> None:
-        with contextlib.closing(sqlite3.connect(path)) as other:
-            seen.append(other.execute("SELECT count(*) FROM events").fetchone()[0])
-
-    future = add(store, 1)
-    future.add_done_callback(look)
-    until(lambda: seen)
-
-    assert seen == [1]
-    item = future.result()
-    assert item is not None
-    assert (item.seq, item.identity, item.payload) == (1, who(1), b"payload")
-
-
-def test_everything_is_there_after_closing_and_opening_again(path: Path) -> None:
-    with opened(path) as store:
-        futures = [add(store, counter) for counter in range(10)]
-        store.submit(lambda transaction: transaction.keep_state("7", b"state"))
-        epoch = store.submit(Transaction.old_epoch).result()
-        assert [store.submit(Transaction.count_reading).result() for _ in range(2)] == [1, 2]
-    assert all(future.done() for future in futures)
-
-    with opened(path) as store:
-        assert counters(store) == list(range(10))
-        assert store.submit(Transaction.states).result() == [("7", b"state")]
-        assert store.submit(Transaction.old_epoch).result() == epoch
-        assert store.submit(Transaction.total_tx).result() == 2
-        assert store.stats.events == 10
-        assert store.stats.oldest_ms == 1000
-
-
-def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(store: Store) -> None:
-    def half(transaction: Transaction) -> None:
-        transaction.keep_state("7", b"half")
-        transaction.insert(who(2), "d", 1, b"", 0)
-        raise ZeroDivisionError
-
-    with held(store):
-        before, failing, after = add(store, 1), store.submit(half), add(store, 3)
-
-    assert before.result() is not None
-    with pytest.raises(ZeroDivisionError):
-        failing.result()
-    assert after.result() is not None
-    assert counters(store) == [1, 3]
-    assert store.submit(lambda transaction: transaction.state("7")).result() is None
-    until(lambda: store.stats.events == 2)
-
-
-def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refused(store: Store) -> None:
-    add(store, 1).result()
-
-    assert add(store, 1).result() is None
-    with pytest.raises(ProtocolError) as caught:
-        add(store, 1, digest="other").result()
-    assert caught.value.reason == "conflict"
-    assert counters(store) == [1]
-
-
-def test_a_sequence_number_is_never_used_twice(store: Store) -> None:
-    add(store, 1).result()
-    assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1001]
-
-    again = add(store, 1).result()
-
-    assert again is not None
-    assert again.seq == 2
-
-
-def test_a_full_file_takes_no_more_readings_but_lets_go_of_them(path: Path) -> None:
-    with opened(path, MEGABYTE) as store:
-        accepted = 0
-        while (error := add(store, accepted, bytes(1000)).exception()) is None:
-            accepted += 1
-        assert accepted > 500
-        assert isinstance(error, OutboxFullError)
-        assert "OUTBOX_MAX_MB" in str(error)
-        until(lambda: store.stats.used_bytes > 0.9 * store.stats.limit_bytes)
-
-        assert store.submit(lambda transaction: transaction.delete(map(who, range(100)))).result() != []
-        assert add(store, accepted, bytes(1000)).result() is not None
-        assert counters(store) == list(range(100, accepted + 1))
-    assert path.stat().st_size <= MEGABYTE
-
-
-def test_a_full_file_refuses_only_what_does_not_fit(path: Path) -> None:
-    with opened(path, MEGABYTE) as store:
-        with held(store):
-            futures = [add(store, counter, bytes(300_000)) for counter in range(5)] + [add(store, 9, b"small")]
-
-        refused = [isinstance(future.exception(), OutboxFullError) for future in futures]
-
-        assert refused == [False, False, False, True, True, False]
-        assert counters(store) == [0, 1, 2, 9]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("may not mount a file system here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def test_a_full_disk_takes_no_more_readings_and_can_be_emptied_again(small_disk: Path) -> None:
-    with opened(small_disk / "outbox.db", 64 * MEGABYTE) as store:
-        accepted = 0
-        while (error := add(store, accepted, bytes(20_000)).exception()) is None:
-            accepted += 1
-        assert isinstance(error, OutboxFullError)
-        assert accepted > 50
-        assert not store.stats.is_writable
-        for counter in range(accepted, accepted + 5):
-            assert isinstance(add(store, counter).exception(), OutboxFullError)
-
-        for counter in range(accepted):
-            assert store.submit(functools.partial(Transaction.delete, identities=[who(counter)])).result() != []
-
-        until(lambda: store.stats.is_writable)
-        assert add(store, accepted, bytes(20_000)).result() is not None
-        assert counters(store) == [accepted]
-
-
-def test_a_second_gateway_on_the_same_file_is_refused(store: Store, path: Path) -> None:
-    with pytest.raises(OutboxBrokenError, match="another gateway"):
-        Store(path, MEGABYTE)
 
 
 def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
@@ -213,66 +23,9 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
 
     with pytest.raises(OutboxBrokenError, match="newer"):
-        Store(path, MEGABYTE)
+        OutboxFile(path, MEGABYTE)
 
     assert [file.name for file in path.parent.iterdir() if "corrupt" in file.name] == []
-
-
-def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_db, "QUEUE_LIMIT", 2)
-    monkeypatch.setattr(outbox_db, "SUBMIT_LIMIT_S", 0.1)
-    with opened(path) as store:
-        is_held, gate = threading.Event(), threading.Event()
-
-        def hold(_: Transaction) -> None:
-            is_held.set()
-            gate.wait(30)
-
-        store.submit(hold)
-        assert is_held.wait(10)
-        waiting = [add(store, counter) for counter in (1, 2)]
-
-        assert isinstance(add(store, 3).exception(0), OutboxBrokenError)
-        began_s = time.monotonic()
-        store.close(0.2)
-
-        assert time.monotonic() - began_s < 20  # not the 30 of the one that holds
-        assert store.is_alive
-        with pytest.raises(OutboxBrokenError, match="another gateway"):  # it may still write
-            Store(path, MEGABYTE)
-        gate.set()
-        assert all(future.result(10) is not None for future in waiting)
-        until(lambda: not store.is_alive)
-
-
-def test_a_store_that_waits_for_the_lock_of_another_makes_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_recovery, "LOCK_TIMEOUT_S", 0.2)
-    beats: list[float] = []
-    with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        futures = [add(store, counter) for counter in range(1, 6)]
-        for future in futures:
-            future.add_done_callback(lambda _: beats.append(store.beat_s))
-        until(lambda: len(beats) == 5)
-
-    assert beats[2] < beats[3] < beats[4]
-    assert all(isinstance(future.exception(), OutboxBrokenError) for future in futures)
-
-
-def test_what_is_submitted_after_closing_fails(path: Path) -> None:
-    with opened(path) as store:
-        pass
-
-    with pytest.raises(OutboxBrokenError):
-        add(store, 1).result()
-
-
-def filled(path: Path, count: int) -> None:
-    with opened(path) as store, held(store):
-        for counter in range(1, count + 1):
-            add(store, counter, b"reading %06d" % counter + bytes(400))
-            store.submit(Transaction.count_reading)
-        store.submit(lambda transaction: transaction.keep_state("7", b"state"))
 
 
 def test_a_file_that_is_no_database_is_kept_and_a_new_one_begun(path: Path) -> None:
@@ -446,19 +199,6 @@ def test_a_flipped_bit_in_the_index_leaves_no_reading_behind(path: Path) -> None
         assert counters(store) == []
 
 
-def test_a_flipped_bit_in_a_row_is_found_and_the_row_set_aside(path: Path) -> None:
-    filled(path, 5)
-    path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
-
-    with opened(path) as store:
-        assert store.recoveries == []
-        assert counters(store) == [1, 2, 4, 5]
-        assert store.corrupt_found == 1
-
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT node, epoch, counter FROM corrupt").fetchall() == [("7", 1, 3)]
-
-
 def test_readings_set_aside_earlier_are_still_listed_after_the_file_is_damaged(path: Path) -> None:
     filled(path, 400)
     path.write_bytes(path.read_bytes().replace(b"reading 000003", b"reading 000002"))
@@ -507,47 +247,6 @@ def test_a_row_of_which_nothing_can_be_believed_does_not_stop_the_others(path: P
         assert connection.execute("SELECT seq FROM corrupt").fetchall() == [(1,)]
 
 
-def test_a_payload_that_became_text_is_still_the_same_payload(path: Path) -> None:
-    filled(path, 2)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE events SET payload = CAST(payload AS TEXT)")
-        connection.commit()
-
-    with opened(path) as store:
-        assert counters(store) == [1, 2]
-        assert store.corrupt_found == 0
-
-
-def test_an_acknowledgement_lets_go_of_the_payload_that_it_names_and_of_no_other(path: Path) -> None:
-    filled(path, 4)
-    acks = [
-        Committed(who(1), "stored", payload_digest(b"forged")),
-        Committed(who(2), "stored", payload_digest(b"reading 000002" + bytes(400))),
-        Committed(who(3), "stored"),  # a server that does not say
-        Committed(who(9), "stored", payload_digest(b"forgotten long ago")),
-    ]
-
-    with opened(path) as store:
-        found = store.submit(lambda transaction: transaction.settle(acks)).result()
-
-        assert found == ([1002, 1003], [who(2), who(3), who(9)], [who(1)])
-        assert counters(store) == [1, 4]
-
-
-def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_set_aside(path: Path) -> None:
-    filled(path, 2)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE events SET payload = 'another' WHERE counter = 1")
-        connection.commit()
-    ack = Committed(who(1), "stored", payload_digest(b"reading 000001" + bytes(400)))
-
-    with opened(path) as store:
-        found = store.submit(lambda transaction: transaction.settle([ack])).result()
-
-        assert (found.settled, found.kept) == ([who(1)], [])
-        assert (counters(store), store.corrupt_found) == ([2], 1)
-
-
 @pytest.mark.parametrize("harm", ["value = value + 1 WHERE name = 'total_tx'", "name = 'x' WHERE name = 'old_epoch'"])
 def test_numbers_of_the_file_that_fail_their_checksum_are_not_believed(path: Path, harm: str) -> None:
     filled(path, 5)
@@ -576,17 +275,6 @@ def test_a_file_of_version_1_keeps_everything_and_gets_the_checksums(path: Path)
             assert counters(store) == [1, 2, 3, 4, 5]
             assert store.submit(Transaction.old_epoch).result() == epoch
             assert store.submit(Transaction.total_tx).result() == 5
-
-
-def test_a_row_whose_time_cannot_be_read_is_deleted_all_the_same(path: Path) -> None:
-    filled(path, 2)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE events SET accepted_ms = 'x' WHERE counter = 1")
-        connection.commit()
-
-    with opened(path) as store:
-        assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1002]
-        until(lambda: store.stats.events == 0)
 
 
 def test_a_damaged_file_and_its_log_are_kept_as_they_were_found(path: Path) -> None:
@@ -651,18 +339,3 @@ def test_a_recovery_that_was_killed_half_way_is_finished_by_the_next_start(path:
     with opened(path) as store:
         assert counters(store) == [1, 2, 3]
         assert store.recoveries == []
-
-
-def test_damage_that_appears_while_running_is_healed_without_a_restart(path: Path) -> None:
-    filled(path, 50)
-    with opened(path) as store:
-        counters(store)
-        add(store, 51).result()
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with path.open("r+b") as file:
-            file.write(b"garbage")
-
-        until(lambda: add(store, 52).exception() is None and store.recoveries)
-
-        assert counters(store) == [52]

@@ -1,0 +1,110 @@
+"""Reads new rows of the database into the fleet, in one thread: the database's work does not grow with open pages."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from aoii.core.errors import UnavailableError
+from aoii.runtime.station import Part
+from aoii.server.db import Database
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.web.shared_fleet import SharedFleet
+from aoii.web.source import Source
+
+Row = TypeVar("Row", ReadingRow, EdgeLogRow)
+
+POLL_S = 0.25
+RETRY_S = 1.0  # between two tries while the database is away
+PAGE_ROWS = 1000  # rows read, and added under the lock, at once: about 10 ms
+BACKFILL_ROWS = 50_000  # newest rows of each table that are read at the start: a day of 30 nodes with logs
+REREAD_S = 5.0  # two servers commit ids out of order: the newest rows are read again this often
+REREAD_ROWS = 200
+STOP_S = 2.0
+
+
+class DatabasePoller:
+    """The thread and its place in each table."""
+
+    def __init__(self, source: Source, shared: SharedFleet, stopping: threading.Event) -> None:
+        self._source = source
+        self._shared = shared
+        self._stopping = stopping
+        self._opening = 0  # which of the source's databases the ids belong to; 0: none yet
+        self._last_reading_id = 0
+        self._last_log_id = 0
+        self._reread_s = 0.0
+        self._beat_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a database was ever read."""
+        return self._opening > 0
+
+    def part(self) -> Part:
+        """The thread."""
+        return Part("poller", self._thread.is_alive(), self._beat_s)
+
+    def start(self) -> None:
+        """Start the thread; the database need not be up."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the thread after `stopping` was set, but not for a database that does not answer."""
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._beat_s = time.monotonic()
+            try:
+                self._poll()
+            except UnavailableError:
+                self._stopping.wait(RETRY_S)
+            else:
+                self._stopping.wait(POLL_S)
+
+    def _poll(self) -> None:
+        was_away = self._source.away is not None
+        newest = self._source.poll(lambda database: database.recent(1))
+        is_replaced = self._opening != self._source.openings
+        is_older_copy = was_away and (newest[-1].id if newest else 0) < self._last_reading_id
+        if is_replaced or is_older_copy:
+            self._begin()
+        if time.monotonic() - self._reread_s > REREAD_S:
+            self._reread_s = time.monotonic()
+            self._last_reading_id = max(0, self._last_reading_id - REREAD_ROWS)
+        self._last_reading_id = self._add_rows(
+            Database.readings_after, self._last_reading_id, self._shared.fleet.add_reading
+        )
+        self._last_log_id = self._add_rows(Database.edge_log_after, self._last_log_id, self._shared.fleet.add_log_row)
+
+    def _begin(self) -> None:
+        """Read the nodes, and choose the rows from which on to read."""
+
+        def ask(database: Database) -> tuple[list[NodeSummary], list[ReadingRow], list[EdgeLogRow]]:
+            return database.nodes(), database.recent(1), database.recent_edge_log(1)
+
+        nodes, readings, logs = self._source.poll(ask)
+        self._shared.add_nodes(nodes, is_replaced=self.has_begun)
+        self._opening = self._source.openings
+        self._last_reading_id = max(0, readings[-1].id - BACKFILL_ROWS) if readings else 0
+        self._last_log_id = max(0, (logs[-1].id or 0) - BACKFILL_ROWS) if logs else 0
+
+    def _add_rows(
+        self, rows_after: Callable[[Database, int, int], list[Row]], last_id: int, add: Callable[[Row], None]
+    ) -> int:
+        """Add all rows after `last_id`, a page at a time; return the last id."""
+        is_full = True
+        while is_full and not self._stopping.is_set():
+            rows = self._read_page(rows_after, last_id)
+            with self._shared.lock:
+                for row in rows:
+                    add(row)
+            is_full = len(rows) == PAGE_ROWS
+            last_id = (rows[-1].id if rows else None) or last_id
+        return last_id
+
+    def _read_page(self, rows_after: Callable[[Database, int, int], list[Row]], last_id: int) -> list[Row]:
+        self._beat_s = time.monotonic()
+        return self._source.poll(lambda database: rows_after(database, last_id, PAGE_ROWS))

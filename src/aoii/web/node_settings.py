@@ -1,0 +1,40 @@
+"""The settings that all nodes share: thresholds, periods, and the speed of their clock."""
+
+from dataclasses import dataclass
+
+from aoii.broker.messages import is_wrong
+from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOUT_HEARTBEAT_S
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """Settings of all nodes.
+
+    Attributes:
+        beta_temp: Threshold of the temperature, °C.
+        beta_hum: Threshold of the humidity, %RH.
+        period_s: Time between two samples, s.
+        heartbeat_s: Longest time without a packet, s; 0: no heartbeats.
+        speed: Seconds of event time in one real second.
+        tau: Wrong samples in a row before a node sends.
+    """
+
+    beta_temp: float
+    beta_hum: float
+    period_s: int
+    heartbeat_s: int
+    speed: float = 1.0
+    tau: int = 1
+
+    @property
+    def silent_after_s(self) -> float:
+        """Time without a packet after which a node counts as silent, s: one heartbeat and ten minutes."""
+        return (self.heartbeat_s or PAGE_SILENCE_WITHOUT_HEARTBEAT_S) + PAGE_SILENCE_GRACE_S
+
+    def is_wrong(self, error_temp: float, error_hum: float) -> bool:
+        """Whether an error is at or over its threshold."""
+        return is_wrong(error_temp, error_hum, self.beta_temp, self.beta_hum)
+
+    def instants(self, start_ms: int, end_ms: int) -> int:
+        """Number of sample instants from `start_ms` to `end_ms`, Unix ms, both included."""
+        return (end_ms - start_ms) // (1000 * self.period_s) + 1

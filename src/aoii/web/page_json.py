@@ -1,0 +1,83 @@
+"""What the page gets from the server, as JSON: the one place that knows its form. The page decodes it in static/api.js.
+
+Points are rows without names, to save space; `COLUMNS` has the names, in the order of the values.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from aoii.web.estimate_accuracy import is_coarse
+from aoii.web.node_settings import NodeSettings
+from aoii.web.pipeline_health import PipelineHealth
+from aoii.web.points import Extremes, Points
+from aoii.web.states import STATES
+from aoii.web.summary import Summary
+
+Json = dict[str, object]
+
+COLUMNS = {
+    "samples": ("at_ms", "temp", "hum", "pred_temp", "pred_hum"),
+    "estimates": ("at_ms", "temp", "hum"),
+    "packets": ("at_ms", "temp", "hum", "pred_temp", "pred_hum", "kind", "qos"),
+    "extremes": Extremes._fields,
+}
+
+
+def encode_points(points: Points) -> Json:
+    """The rows of every kind of point."""
+    return {kind: encode_rows(kind, rows) for kind, rows in points._asdict().items()}
+
+
+def encode_rows(kind: str, points: Iterable[object]) -> list[list[object]]:
+    """Points of one kind as rows of `COLUMNS`; numbers are rounded to hundredths, enough for a line."""
+    return [[_short(getattr(point, name)) for name in COLUMNS[kind]] for point in points]
+
+
+def encode_summary(summary: Summary | None) -> Json | None:
+    """A node's summary; None for none."""
+    return None if summary is None else asdict(summary)
+
+
+def encode_tile(summary: Summary) -> Json:
+    """A node's summary as its tile in the fleet needs it: without what only charts use."""
+    content = asdict(summary)
+    del content["wrong_spans"]
+    return content
+
+
+def encode_settings(settings: NodeSettings, *, is_simulated: bool) -> Json:
+    """What does not change while the page is open."""
+    names = ("beta_temp", "beta_hum", "period_s", "silent_after_s", "speed")
+    return {name: getattr(settings, name) for name in names} | {
+        "simulated": is_simulated,
+        "coarse": is_coarse(settings),
+    }
+
+
+def encode_states(summaries: Sequence[Summary]) -> Json:
+    """The number of nodes by their worst state; states without a node are left out."""
+    counts = Counter(summary.states[0] for summary in summaries)
+    return {state: counts[state] for state in STATES if counts[state]}
+
+
+def encode_pipeline(health: PipelineHealth) -> Json:
+    """Every hop with its reports, the stations that are no hop, and the dead letters."""
+    return {
+        "hops": [
+            {"name": hop.name, "state": hop.state, "reports": [asdict(report) for report in hop.reports]}
+            for hop in health.hops
+        ],
+        "others": [asdict(report) for report in health.others],
+        "dead_letters": asdict(health.dead_letters),
+    }
+
+
+def encode_worst(health: PipelineHealth) -> Json:
+    """The worst state in the pipeline, and the hops in that state."""
+    state, hops = health.worst()
+    return {"state": state, "hops": hops}
+
+
+def _short(value: object) -> object:
+    return round(value, 2) if isinstance(value, float) else value

@@ -1,0 +1,59 @@
+"""The live view: what a message from the broker adds, and how it says that something is away."""
+
+import pytest
+
+from aoii.broker.client import Message
+from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
+from aoii.web.live import Live
+from aoii.web.source import Source
+from web.conftest import Load
+from web.recorded import minutes
+
+STORY = list(minutes("7", count=10))
+READING = next(minute.reading for minute in STORY if minute.reading is not None)
+DAY_S = 86400
+
+
+@pytest.fixture
+def live(load: Load) -> Live:
+    return Live(load(WEB_NODES="3", BETA_TEMP="0.7"), Source(load().database))
+
+
+def receive(live: Live, payload: bytes) -> None:
+    live._add_message(Message(READINGS_TOPIC, payload, 0, 0, 0))
+
+
+def test_readings_and_estimates_of_the_broker_are_added(live: Live) -> None:
+    receive(live, encode_estimate(STORY[0].estimate))
+    receive(live, encode_reading(READING, 0))
+
+    points = live.shared.fleet.points("7", DAY_S)
+    assert (len(points.estimates), [packet.qos for packet in points.packets]) == (1, [0])
+
+
+@pytest.mark.parametrize("payload", [b"", b"no JSON", b"{}", b"[]", bytes(range(256))])
+def test_a_malformed_message_changes_nothing(live: Live, payload: bytes) -> None:
+    receive(live, payload)
+
+    assert live.shared.names() == ["3"]
+
+
+def test_the_settings_of_nodes_are_those_of_the_gateway(live: Live) -> None:
+    assert (live.settings.beta_temp, live.settings.period_s, live.is_simulated) == (0.7, 60, False)
+
+
+def test_before_it_starts_it_is_neither_alive_nor_ready(live: Live) -> None:
+    assert live.is_alive() == {"poller": False, "network": False}
+    assert live.is_ready() == {"broker": False, "database": False}
+
+
+def test_a_request_to_stop_ends_streams_at_once(live: Live) -> None:
+    live.request_stop()
+
+    assert live.stopping.is_set()
+
+
+def test_the_pipeline_says_that_the_broker_is_not_connected(live: Live) -> None:
+    broker = next(hop for hop in live.pipeline().hops if hop.name == "broker")
+
+    assert broker.state == "down"
