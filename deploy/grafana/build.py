@@ -15,6 +15,8 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 
+from aoii.runtime.health_limits import HEARTBEAT_GRACE_S, SILENCE_S
+
 HERE = Path(__file__).parent
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="aoii-prometheus")
 MYSQL = DataSourceRef(type_val="mysql", uid="aoii-mysql")
@@ -92,7 +94,7 @@ def page(uid: str, title: str, meaning: str, since: str, *panels: Chart) -> dash
     return made
 
 
-LIMIT = "clamp_min(aoii_node_heartbeat_seconds + 120, 600)"
+LIMIT = f"clamp_min(aoii_node_heartbeat_seconds + {HEARTBEAT_GRACE_S}, {SILENCE_S})"
 SILENT = "time() - aoii_node_last_heard_timestamp_seconds"
 
 
@@ -273,7 +275,7 @@ def delivery() -> dashboard.Dashboard:
             "Duplicates absorbed",
             "short",
             "Deliveries in a day that were known already.",
-            'sum(increase(aoii_rows_total{outcome="duplicate"}[1d]))',
+            'sum(increase(aoii_readings_processed_total{outcome="duplicate"}[1d]))',
         ),
         lines(
             "Up",
@@ -312,14 +314,14 @@ def delivery() -> dashboard.Dashboard:
             "Latency",
             "s",
             "95 of 100 are faster: from the sample to the commit, and from acceptance to its acknowledgement.",
-            ("aoii:end_to_end_seconds:p95", "sample to commit"),
+            ("aoii:end_to_end_latency_seconds:p95", "sample to commit"),
             ("aoii:commit_ack_seconds:p95", "acceptance to acknowledgement"),
         ),
         lines(
             "Batches",
             "s",
             "Time of one transaction, 95 of 100.",
-            (_quantile(0.95, "aoii_batch_seconds", "10m"), "time"),
+            (_quantile(0.95, "aoii_insert_transaction_duration_seconds", "10m"), "time"),
         ),
         lines(
             "Rows of a batch",
@@ -331,7 +333,7 @@ def delivery() -> dashboard.Dashboard:
             "Rows",
             "short",
             "In ten minutes, by outcome.",
-            ("sum by (outcome) (increase(aoii_rows_total[10m]))", "{{outcome}}"),
+            ("sum by (outcome) (increase(aoii_readings_processed_total[10m]))", "{{outcome}}"),
         ),
         lines("Dead letters", "short", "By reason.", ("sum by (reason) (aoii_dead_letters)", "{{reason}}")),
         lines(

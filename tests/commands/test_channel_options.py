@@ -7,7 +7,7 @@ import pytest
 
 from aoii import settings
 from aoii.commands import channel_options
-from aoii.commands.demo import _radio_settings
+from aoii.commands.demo_settings import channel_settings
 from aoii.commands.main import build_parser
 from aoii.core.errors import InputError
 from aoii.settings.channel import Burst, ChannelModel
@@ -73,8 +73,8 @@ def test_what_the_demo_asks_of_the_nodes_station_arrives_there_unchanged(tmp_pat
     trace.touch()
     wanted = ChannelModel(0.1, 0.2, Burst(0.05, 120.0, 0.9), 0.3, 1.5, 0.4, "capture", 7, trace)
 
-    assert settings.load(_radio_settings(wanted)).edge.channel == wanted
-    assert settings.load(_radio_settings(ChannelModel())).edge.channel == ChannelModel()
+    assert settings.load(channel_settings(wanted)).edge.channel == wanted
+    assert settings.load(channel_settings(ChannelModel())).edge.channel == ChannelModel()
 
 
 def test_a_station_told_only_the_loss_loses_acknowledgements_alike() -> None:

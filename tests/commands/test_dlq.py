@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.messages import Identity
-from aoii.commands import dlq, main
+from aoii.commands import dlq_actions, main
 from aoii.gateway.drivers.outbox_db import Store
 from aoii.gateway.outbox import Fetch
 from aoii.server.db import Database, open_database
@@ -79,7 +79,7 @@ def test_both_stores_are_listed_with_reason_times_and_attempts(run: Dlq, letters
     code, out, err = run("list")
 
     assert code == 0
-    assert out.splitlines()[0].split() == list(dlq.COLUMNS)
+    assert out.splitlines()[0].split() == list(dlq_actions.COLUMNS)
     assert [row[:4] + row[6:] for row in listed(out)] == [
         ["server", "1", "7/1/5", "mismatch", "2"],
         ["server", "3", "-", "malformed", "1"],
@@ -148,7 +148,7 @@ def test_what_the_table_takes_now_leaves_the_dead_letters_and_twice_changes_noth
         "stored", "duplicate", "mismatch", "malformed",
     ]  # fmt: skip
     assert "2 in the database, 2 stay" in first[2]
-    assert sorted(counter for _, _, counter in database.identities()) == [1, 2, 3]
+    assert sorted(who.counter for who in database.identities()) == [1, 2, 3]
     assert [(letter.reason, letter.attempts) for letter in letters.letters(9)] == [("mismatch", 3), ("malformed", 3)]
 
 
@@ -159,7 +159,7 @@ def test_replay_takes_one_letter_or_one_reason(run: Dlq, letters: DeadLetters, d
     assert run("replay", "server:2")[0] == 0
     assert run("replay", "--all", "--reason", "mismatch")[0] == 0
 
-    assert sorted(counter for _, _, counter in database.identities()) == [2, 4]
+    assert sorted(who.counter for who in database.identities()) == [2, 4]
     assert [letter.counter for letter in letters.letters(9)] == [1, 3]
 
 
@@ -169,7 +169,7 @@ def test_what_is_not_for_a_person_to_replay_is_left_and_said(
     letters.add([a_reading(1)], "database_away", "")
 
     assert "the server replays it by itself" in run("replay", "server:1")[2]
-    assert "nobody knows what it said" in run("replay", "gateway:1")[2]
+    assert "is corrupt and cannot be inserted" in run("replay", "gateway:1")[2]
     code, out, _ = run("replay", "--all")
 
     assert code == 0
@@ -238,7 +238,7 @@ def test_a_drop_of_many_lets_the_station_in_between(
         return drop(self, dropped)
 
     monkeypatch.setattr(Letters, "drop", counted)
-    monkeypatch.setattr(dlq, "PAGE", 2)
+    monkeypatch.setattr(dlq_actions, "PAGE", 2)
     code, out, _ = run("drop", "--all", "--yes")
 
     assert (code, out, at_once) == (0, "5 dropped\n", [2, 2, 1])
@@ -271,7 +271,7 @@ def test_it_wants_to_know_which_letters(run: Dlq, letters: DeadLetters, verb: st
     assert "either IDs or --all" in run(verb)[2]
     assert "either IDs or --all" in run(verb, "1", "--all")[2]
     assert "--reason goes with --all" in run(verb, "1", "--reason", "bad_row")[2]
-    assert "is no dead letter" in run(verb, "first")[2]
+    assert "is not a dead letter" in run(verb, "first")[2]
 
 
 def test_a_server_that_parks_meanwhile_loses_nothing(run: Dlq, letters: DeadLetters, database: Database) -> None:
@@ -292,7 +292,7 @@ def test_a_server_that_parks_meanwhile_loses_nothing(run: Dlq, letters: DeadLett
     codes.append(run("replay", "--all")[0])
 
     assert (set(codes), faults) == ({0}, [])
-    assert sorted(counter for _, _, counter in database.identities()) == list(range(200))
+    assert sorted(who.counter for who in database.identities()) == list(range(200))
     assert letters.counts()["bad_row"] == 0
 
 

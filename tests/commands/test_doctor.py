@@ -8,7 +8,7 @@ import pytest
 
 from aoii import settings
 from aoii.commands import doctor
-from aoii.commands.doctor import Finding
+from aoii.commands.doctor_stations import Finding
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
 from faults.proxy import Loop, Proxy

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from aoii import settings
 from aoii.commands import doctor_stations
-from aoii.commands.doctor_stations import Told
+from aoii.commands.doctor_stations import Finding
 from servers import free_port
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 WELL = {
     "gateway": "aoii_broker_up 1\naoii_gateway_publish_refused 0\n"
     'aoii_node_last_heard_timestamp_seconds{node="7"} %d\n',
@@ -55,7 +53,7 @@ def _no_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_stations, "UNITS", tmp_path / "units")
 
 
-def told(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> dict[str, Told]:
+def told(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> dict[str, Finding]:
     """What is found wrong, by subject, when these stations answer."""
     environ = {"AOII_DATA_DIR": str(tmp_path)} | (more or {})
     with contextlib.ExitStack() as stack:
@@ -63,7 +61,7 @@ def told(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **sa
             text = says.get(name)
             port = free_port() if text is None else stack.enter_context(serving(text, failing))
             environ[f"{name.upper()}_STATUS_PORT"] = str(port)
-        return {one.subject: one for one in doctor_stations.look(settings.load(environ)) if one.remedy is not None}
+        return {one.subject: one for one in doctor_stations.examine(settings.load(environ)) if one.remedy is not None}
 
 
 def test_stations_that_never_ran_here_are_no_fault(tmp_path: Path) -> None:
@@ -152,7 +150,7 @@ def test_what_a_server_says_names_the_hop(tmp_path: Path, text: str, subject: st
         ("gateway", WELL["gateway"] % 4e9, "thread_of_the_radio", "gateway", "no progress: thread_of_the_radio"),
         ("server", WELL["server"], "dead_letters", "dead letters", "acknowledges nothing more"),
         ("csv", "aoii_broker_up 1\n", "file", "csv", "cannot write CSV_FILE"),
-        ("csv", "aoii_broker_up 0\n", "broker", "broker", "the csv has no connection"),
+        ("csv", "aoii_broker_up 0\n", "broker", "broker", "the csv is not connected"),
         ("edge_log", "aoii_database_up 0\n", "database", "database", "the edgelog cannot write"),
         ("edge_log", 'aoii_database_up 1\naoii_gateway_serial_up{port="/dev/x"} 0\n', "ports", "log port", "/dev/x"),
     ],
@@ -168,18 +166,18 @@ def test_a_check_that_fails_names_the_hop(
     assert words in found[subject].state
 
 
-def test_readings_parked_for_a_database_that_answers_name_the_database(tmp_path: Path) -> None:
+def test_dead_letters_that_wait_for_a_database_that_answers_name_the_database(tmp_path: Path) -> None:
     found = told(tmp_path, server=WELL["server"] + 'aoii_dead_letters{reason="database_away"} 40\n')
 
     assert found.keys() == {"database", "dead letters"}
-    assert "40 readings are parked" in found["database"].state
+    assert "40 readings wait in the dead letters" in found["database"].state
 
 
-def test_frames_that_are_refused_are_told_and_are_no_fault(tmp_path: Path) -> None:
+def test_rejected_frames_are_reported_and_are_no_fault(tmp_path: Path) -> None:
     text = WELL["gateway"] % time.time() + 'aoii_gateway_rejected_total{reason="mac"} 12\n'
     with serving(text) as port:
         values = settings.load({"AOII_DATA_DIR": str(tmp_path), "GATEWAY_STATUS_PORT": str(port)})
-        found = [one for one in doctor_stations.look(values) if "12 mac" in one.state]
+        found = [one for one in doctor_stations.examine(values) if "12 mac" in one.state]
 
     assert [(one.subject, one.remedy) for one in found] == [("radio", None)]
 
@@ -210,19 +208,3 @@ def test_something_else_on_the_port_is_no_station(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").touch()
 
     assert told(tmp_path, gateway="<html>\n{{{\n").keys() == {"gateway"}
-
-
-def test_limits_are_those_of_the_alerts() -> None:
-    rules = {
-        rule.get("alert", rule.get("record")): rule["expr"]
-        for file in ("alerts.yml", "recording.yml")
-        for group in yaml.safe_load((RULES / file).read_text())["groups"]
-        for rule in group["rules"]
-    }
-
-    assert f"> {doctor_stations.OUTBOX_OLD_S}" in rules["OutboxOld"]
-    assert f"> {doctor_stations.CLOCK_OFF_S}" in rules["ClockUnsynchronised"]
-    limit = f"+ {doctor_stations.HEARTBEAT_GRACE_S}, {doctor_stations.SILENT_S})"
-    assert limit in rules["aoii:silence_limit:seconds"]
-    assert limit in rules["NodeSilent"]
-    assert f"> {doctor_stations.OUTBOX_FULL_SHARE} * aoii_outbox_limit_bytes" in rules["OutboxFull"]

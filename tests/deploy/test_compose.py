@@ -16,13 +16,13 @@ import pytest
 import yaml
 
 from aoii import settings
-from aoii.commands import main
+from aoii.commands import main, stations
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "compose"
 STACK: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
-STATIONS = [name for name, *_ in main.STATIONS if name != "edge"]  # simulated nodes are in no installation
+STATIONS = [name for name, *_ in stations.STATIONS if name != "edge"]  # simulated nodes are in no installation
 OTHERS = ["alertmanager", "grafana", "mariadb", "mosquitto", "prometheus"]
 OWN = ("./data/", "./secrets/", "/dev")  # what an installation brings along
 PORTS = {

@@ -94,6 +94,7 @@ def test_a_query_asks_for_metrics_and_labels_that_exist(where: str, expr: str) -
     selected = re.findall(r"\b(aoii_\w+)\{([^}]*)\}", expr)
 
     assert asked, where
+    assert not [old for old in metrics.RENAMED if old in expr]
     assert asked <= labels.keys() | recorded | {"up", "ALERTS"}
     for name, matchers in selected:
         assert set(re.findall(r"(\w+)=", matchers)) <= labels[name]

@@ -9,13 +9,18 @@ import pytest
 import yaml
 
 from aoii import settings
-from aoii.runtime import metrics
+from aoii.runtime import health_limits, metrics
 
 ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 ALERTS: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((PROMETHEUS / "rules/alerts.yml").read_text())["groups"] for rule in group["rules"]
+]
+RECORDED: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((PROMETHEUS / "rules/recording.yml").read_text())["groups"]
+    for rule in group["rules"]
 ]
 NAMES = [rule["alert"] for rule in ALERTS]
 CASES = yaml.safe_load((PROMETHEUS / "tests/alerts.yml").read_text())["tests"]
@@ -78,6 +83,47 @@ def test_rules_ask_for_metrics_that_exist(file: str) -> None:
 
     assert asked
     assert asked <= known
+
+
+def _numbers(expr: str) -> list[float]:
+    """The numbers in an expression that are limits: no range, no part of a name or label, not 0 or 1."""
+    bare = re.sub(r'"[^"]*"|\[\w+\]|\b[a-z_:][\w:]*', " ", expr)
+    return [number for number in map(float, re.findall(r"\d+(?:\.\d+)?(?:e\d+)?", bare)) if number > 1 or number % 1]
+
+
+SILENCE = [health_limits.HEARTBEAT_GRACE_S, health_limits.SILENCE_S]
+LIMITS: dict[str, list[float]] = {  # of each rule, in the order of its expression; a rule that is not here has none
+    "aoii:silence_limit:seconds": [*SILENCE, health_limits.SILENCE_S],
+    "aoii:packets:per_minute": [60],  # seconds of a minute
+    "aoii:commit_ack_seconds:p95": [0.95],
+    "aoii:end_to_end_latency_seconds:p95": [0.95],
+    "NodeSilent": [*SILENCE],
+    "AoiiHigh": [health_limits.AOII_HIGH_S],
+    "ErrorHigh": [health_limits.ERROR_HIGH_FACTOR] * 2,
+    "OutboxOld": [health_limits.OUTBOX_OLD_S],
+    "OutboxGrowing": [health_limits.OUTBOX_GROWING_READINGS],
+    "OutboxFull": [health_limits.OUTBOX_FULL_SHARE],
+    "ClockUnsynchronised": [health_limits.CLOCK_OFFSET_S],
+    "DiskFilling": [
+        health_limits.DISK_LOW_BYTES,
+        health_limits.DISK_FORECAST_S,
+        health_limits.DISK_FORECAST_FREE_SHARE,
+    ],
+    "CertificateExpiring": [health_limits.CERTIFICATE_DAYS, health_limits.DAY_S],
+}
+
+
+def test_every_number_in_a_rule_is_a_limit_that_page_and_doctor_share() -> None:
+    found = {rule.get("alert") or rule["record"]: _numbers(rule["expr"]) for rule in [*ALERTS, *RECORDED]}
+
+    assert {name: numbers for name, numbers in found.items() if numbers} == LIMITS
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "recording.yml"])
+def test_rules_use_no_old_name_of_a_metric(file: str) -> None:
+    text = (PROMETHEUS / "rules" / file).read_text()
+
+    assert not [old for old in metrics.RENAMED if re.search(rf"\b{old}", text)]
 
 
 def test_every_station_is_asked_at_its_default_port() -> None:

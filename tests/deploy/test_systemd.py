@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
-from aoii.commands import main
+from aoii.commands import main, stations
 
 SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "systemd"
 UNITS = sorted(path.name for path in (SHIPPED / "system").glob("aoii*.*") if path.is_file())
@@ -89,7 +89,7 @@ def test_an_open_unit_is_found(root: Path) -> None:
 
 
 def test_every_station_but_the_simulated_nodes_has_its_unit() -> None:
-    assert [f"aoii-{name}.service" for name, *_ in sorted(main.STATIONS) if name != "edge"] == SERVICES
+    assert [f"aoii-{name}.service" for name, *_ in sorted(stations.STATIONS) if name != "edge"] == SERVICES
 
 
 @pytest.mark.parametrize("unit", SERVICES)

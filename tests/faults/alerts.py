@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from aoii.commands import doctor, doctor_stations
+from aoii.commands import doctor
+from aoii.runtime import health_limits
 from aoii.settings import BY_NAME
 from faults import scenarios
 from faults.outsider import outsider
@@ -114,8 +115,8 @@ class Watched:
 def watched(folder: Path) -> Iterator[Watched]:
     """Everything running, and nodes that talk."""
     with contextlib.ExitStack() as stack:
-        for name, limit in (("OUTBOX_OLD_S", OLD_S), ("SILENT_S", SILENT_S), ("HEARTBEAT_GRACE_S", -(10**6))):
-            stack.enter_context(mock.patch.object(doctor_stations, name, limit))
+        for name, limit in (("OUTBOX_OLD_S", OLD_S), ("SILENCE_S", SILENT_S), ("HEARTBEAT_GRACE_S", -(10**6))):
+            stack.enter_context(mock.patch.object(health_limits, name, limit))
         system = stack.enter_context(Stack(folder / "stack", 1, NODES))
         names = ("MYSQL_HOST", "MYSQL_PORT", "MYSQL_USER", "MQTT_PORT")
         page = WebStation(folder / "web", **{name: system.server._environment[name] for name in names})

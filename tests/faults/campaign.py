@@ -41,7 +41,7 @@ Settings, from the environment:
 
 
 @dataclass(frozen=True)
-class Trend:
+class Request:
     """What one call is asked to do."""
 
     trials: int
@@ -71,8 +71,8 @@ class Outcome:
     skipped: str = ""
 
 
-def read_trend(environ: Mapping[str, str]) -> Trend:
-    """The trend that the environment asks for.
+def read_request(environ: Mapping[str, str]) -> Request:
+    """The request that the environment asks for.
 
     Raises:
         ValueError: A value cannot be used; the text says which and what can.
@@ -85,7 +85,7 @@ def read_trend(environ: Mapping[str, str]) -> Trend:
     out = Path(environ["OUT"]) if environ.get("OUT") else None
     earlier = read_results(out)
     begun = min((result.seed for result in earlier), default=random.SystemRandom().randrange(1_000_000))
-    return Trend(
+    return Request(
         trials=_whole(environ, "TRIALS", len(names)),
         names=names,
         controls=tuple(name for name in wanted if name in CONTROLS),
@@ -117,11 +117,11 @@ def read_results(out: Path | None) -> list[Result]:
     return [Result(**json.loads(line) | {"violations": tuple(json.loads(line)["violations"])}) for line in lines]
 
 
-def tasks(trend: Trend, done: Iterable[Result]) -> Iterator[Task]:
+def tasks(request: Request, done: Iterable[Result]) -> Iterator[Task]:
     """What is left to do, in order: the scenarios in turn, so that a campaign that is cut short has tried them all."""
     known = {(result.scenario, result.seed) for result in done}
-    for number in range(trend.trials):
-        task = Task(trend.names[number % len(trend.names)], trend.seed + number // len(trend.names))
+    for number in range(request.trials):
+        task = Task(request.names[number % len(request.names)], request.seed + number // len(request.names))
         if (task.name, task.seed) not in known:
             yield task
 
@@ -134,19 +134,19 @@ def main() -> int:
         130 when it was interrupted: its report speaks of the trials so far.
     """
     try:
-        trend = read_trend(os.environ)
+        request = read_request(os.environ)
     except ValueError as error:
         print(f"faults: {error}\n\n{HELP}", file=sys.stderr)
         return 2
-    results = read_results(trend.out)
-    todo = list(tasks(trend, results)) if trend.names else []
-    todo += [Task(name, trend.seed) for name in trend.controls]
-    print(f"seed {trend.seed}, commit {trend.commit}, {len(todo)} trials on {trend.workers} stacks", flush=True)
+    results = read_results(request.out)
+    todo = list(tasks(request, results)) if request.names else []
+    todo += [Task(name, request.seed) for name in request.controls]
+    print(f"seed {request.seed}, commit {request.commit}, {len(todo)} trials on {request.workers} stacks", flush=True)
     _end_in_order()
     controls: list[Result] = []
     skipped: dict[str, str] = {}
     is_cut_short = True
-    with contextlib.suppress(KeyboardInterrupt), _workers(trend, todo) as outcomes:
+    with contextlib.suppress(KeyboardInterrupt), _workers(request, todo) as outcomes:
         for number in range(len(todo)):
             outcome = outcomes.get()
             print(f"{number + 1:5}/{len(todo)} {_line(outcome)}", flush=True)
@@ -156,15 +156,15 @@ def main() -> int:
                 controls.append(outcome.result)
             else:
                 results.append(outcome.result)
-                _append(trend.out, outcome.result)
+                _append(request.out, outcome.result)
         is_cut_short = False
     found = report.summary(results, controls, skipped)
     print(report.text(found))
-    if trend.out is not None:
-        path = trend.out.with_suffix(".report.json")
-        path.write_text(json.dumps(found | {"machine": report.machine(), "seed": trend.seed}, indent=2) + "\n")
+    if request.out is not None:
+        path = request.out.with_suffix(".report.json")
+        path.write_text(json.dumps(found | {"machine": report.machine(), "seed": request.seed}, indent=2) + "\n")
     if is_cut_short:
-        print(f"interrupted; seed {trend.seed}" + (f" and OUT={trend.out} go on from here" if trend.out else ""))
+        print(f"interrupted; seed {request.seed}" + (f" and OUT={request.out} go on from here" if request.out else ""))
         return INTERRUPTED
     return 0 if report.is_good(found) else 1
 
@@ -189,16 +189,16 @@ def _line(outcome: Outcome) -> str:
 
 
 @contextlib.contextmanager
-def _workers(trend: Trend, todo: list[Task]) -> "Iterator[Queue[Outcome]]":
+def _workers(request: Request, todo: list[Task]) -> "Iterator[Queue[Outcome]]":
     """Processes that work the tasks off; outcomes come in any order."""
     context = multiprocessing.get_context("spawn")
     waiting: Queue[Task | None] = context.Queue()
     outcomes: Queue[Outcome] = context.Queue()
-    for task in [*todo, *[None] * trend.workers]:
+    for task in [*todo, *[None] * request.workers]:
         waiting.put(task)
     processes = [
-        context.Process(target=_work, args=(trend, number, waiting, outcomes), daemon=False)
-        for number in range(min(trend.workers, len(todo)))
+        context.Process(target=_work, args=(request, number, waiting, outcomes), daemon=False)
+        for number in range(min(request.workers, len(todo)))
     ]
     for process in processes:
         process.start()
@@ -214,12 +214,12 @@ def _workers(trend: Trend, todo: list[Task]) -> "Iterator[Queue[Outcome]]":
             process.join()
 
 
-def _work(trend: Trend, number: int, waiting: "Queue[Task | None]", outcomes: "Queue[Outcome]") -> None:
+def _work(request: Request, number: int, waiting: "Queue[Task | None]", outcomes: "Queue[Outcome]") -> None:
     _end_in_order()
     parent = multiprocessing.parent_process()
-    with contextlib.suppress(KeyboardInterrupt), _Workplace(trend.seed + number) as place:
+    with contextlib.suppress(KeyboardInterrupt), _Workplace(request.seed + number) as place:
         while (task := waiting.get()) is not None and parent is not None and parent.is_alive():
-            outcomes.put(place.work(task, trend))
+            outcomes.put(place.work(task, request))
 
 
 def _end_in_order() -> None:
@@ -246,18 +246,18 @@ class _Workplace:
     def __exit__(self, *_: object) -> None:
         self._clear(keep=False)
 
-    def work(self, task: Task, trend: Trend) -> Outcome:
+    def work(self, task: Task, request: Request) -> Outcome:
         try:
             stack = self._whole_stack()
             if task.name in CONTROLS:
-                result = run_control(stack, task.name, CONTROLS[task.name], task.seed, trend.scale)
+                result = run_control(stack, task.name, CONTROLS[task.name], task.seed, request.scale)
             else:
-                result = run(stack, task.name, SCENARIOS[task.name], task.seed, trend.scale, trend.commit)
+                result = run(stack, task.name, SCENARIOS[task.name], task.seed, request.scale, request.commit)
         except Skipped as reason:
             return Outcome(task, None, str(reason))
         except Exception as error:  # whatever it is: it belongs into the report, and the next trial needs a whole stack
             traceback.print_exc()
-            result = _unfinished(task, trend.commit, f"{type(error).__name__}: {error}")
+            result = _unfinished(task, request.commit, f"{type(error).__name__}: {error}")
         if result.violations:
             self._clear(keep=task.name not in CONTROLS)
         return Outcome(task, result)

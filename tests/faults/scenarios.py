@@ -382,7 +382,7 @@ def outbox_full(scene: Scene) -> None:
     _other_gateway(scene, stack.folder / f"small-{scene.rng.randrange(1 << 40)}", OUTBOX_MAX_MB="1")
     stack.server.kill()
     until(lambda: _accepting_has_ended(scene), WAIT_S, "the outbox is full")
-    if not stack.radio.unsent or not stack.gateway.count("aoii_outbox_full_total"):
+    if not stack.radio.unsent or not stack.gateway.count("aoii_outbox_rejected_readings_total"):
         raise Violation("the gateway went on accepting")
     full = stack.recorder.accepted
     stack.server.start()

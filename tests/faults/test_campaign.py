@@ -47,17 +47,17 @@ def summed(*results: Result, controls: tuple[Result, ...] = ()) -> dict[str, Any
 
 
 def test_without_settings_every_scenario_and_every_control_runs_once() -> None:
-    trend = campaign.read_trend({})
+    request = campaign.read_request({})
 
-    assert [task.name for task in campaign.tasks(trend, [])] == list(SCENARIOS)
-    assert trend.controls == tuple(CONTROLS)
-    assert trend.scale == LONG
+    assert [task.name for task in campaign.tasks(request, [])] == list(SCENARIOS)
+    assert request.controls == tuple(CONTROLS)
+    assert request.scale == LONG
 
 
 def test_trials_are_dealt_to_the_scenarios_in_turn_with_rising_seeds() -> None:
-    trend = campaign.read_trend({"SCENARIOS": "gateway_kill,broker_kill", "TRIALS": "5", "SEED": "40"})
+    request = campaign.read_request({"SCENARIOS": "gateway_kill,broker_kill", "TRIALS": "5", "SEED": "40"})
 
-    dealt = [(task.name, task.seed) for task in campaign.tasks(trend, [])]
+    dealt = [(task.name, task.seed) for task in campaign.tasks(request, [])]
 
     assert dealt == [
         ("gateway_kill", 40), ("broker_kill", 40), ("gateway_kill", 41), ("broker_kill", 41), ("gateway_kill", 42),
@@ -70,7 +70,7 @@ def test_trials_are_dealt_to_the_scenarios_in_turn_with_rising_seeds() -> None:
 )
 def test_a_wrong_setting_is_said_with_what_would_be_right(settings: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        campaign.read_trend(settings)
+        campaign.read_request(settings)
 
 
 def test_a_campaign_goes_on_with_its_seed_where_it_was_cut_short(tmp_path: Path) -> None:
@@ -78,11 +78,11 @@ def test_a_campaign_goes_on_with_its_seed_where_it_was_cut_short(tmp_path: Path)
     with out.open("a") as file:
         file.write('{"scenario": "gateway_kill", "se')  # a kill in the middle of a line
 
-    trend = campaign.read_trend({"SCENARIOS": "gateway_kill", "TRIALS": "4", "OUT": str(out)})
+    request = campaign.read_request({"SCENARIOS": "gateway_kill", "TRIALS": "4", "OUT": str(out)})
     done = campaign.read_results(out)
 
     assert done == [GOOD, LOST]
-    assert [task.seed for task in campaign.tasks(trend, done)] == [7, 8]
+    assert [task.seed for task in campaign.tasks(request, done)] == [7, 8]
 
 
 def test_a_line_of_the_results_has_the_promised_keys_in_their_order() -> None:

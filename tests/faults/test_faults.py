@@ -44,7 +44,7 @@ def test_nothing_accepted_is_lost_or_doubled_when_stations_die_at_every_named_pl
 
 
 def test_the_trials_have_seen_duplicate_deliveries(stack: Stack) -> None:
-    assert stack.server.count("aoii_rows_total", outcome="duplicate") > 0
+    assert stack.server.count("aoii_readings_processed_total", outcome="duplicate") > 0
 
 
 @pytest.mark.parametrize("name", CONTROLS, ids=[control.when for control in CONTROLS.values()])

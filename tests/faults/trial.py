@@ -164,7 +164,7 @@ def _comes(truth: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def _duplicate_deliveries(stack: Stack) -> float:
-    return stack.server.count("aoii_rows_total", outcome="duplicate")
+    return stack.server.count("aoii_readings_processed_total", outcome="duplicate")
 
 
 def _difference(after: Count, before: Count) -> Count:

@@ -17,9 +17,9 @@ from aoii.commands import main
 
 def without_unique_key() -> None:
     """Rows are simply inserted; the control drops the index as well."""
-    from aoii.server import db
+    from aoii.server import db, tables
 
-    db._INSERT_READINGS["mysql"] = db._insert_sql(db._readings, "%s")
+    db._INSERT_READINGS["mysql"] = db._insert_sql(tables.READINGS, "%s")
 
 
 def without_commit_ack() -> None:

@@ -103,7 +103,7 @@ def test_a_radio_with_everything_wrong_with_it_costs_no_accepted_reading_and_no_
 
     assert_complete(figures)
     assert ", 0 differed" in " ".join(output.split())
-    for said in ("in outages", "where the trace lost one", "by chance", "in collisions", "heard twice", "overtaken"):
+    for said in ("in outages", "as in the trace", "by chance", "in collisions", "received twice", "overtaken"):
         assert said in " ".join(output.split())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aoii.commands import board as builder
+from aoii.commands import board_files as builder
 from aoii.core.frames import EVENT, LOW_BATTERY, Uplink, decode_uplink
 from aoii.core.learner import Learner
 from aoii.security import node_keys

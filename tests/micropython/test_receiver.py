@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aoii.commands import board as builder
+from aoii.commands import board_files as builder
 from aoii.core.frames import Ack, decode_ack
 from board import Board
 from gateway.station import EPOCH, KEY, NODE, OwnNode, configured, running, wait_connected

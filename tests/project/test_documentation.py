@@ -54,10 +54,8 @@ def anchor(heading: str) -> str:
 def commands(parser: argparse.ArgumentParser, name: str = "aoii") -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every command and subcommand with its parser, by the words that a person types."""
     yield name, parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, child in action.choices.items():
-                yield from commands(child, f"{name} {word}")
+    for word, child in reference.subcommands(parser).items():
+        yield from commands(child, f"{name} {word}")
 
 
 @pytest.mark.parametrize("path", reference.pages(), ids=str)

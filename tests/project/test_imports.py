@@ -53,21 +53,29 @@ PLACES = (
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
     Place("server/circuit_breaker.py", "core", standard=PURE),
-    Place("server/edge_log_line.py", "core runtime.clock server.db", standard=PURE),  # of db only what a row looks like
+    Place("server/rows.py", standard=PURE),
+    Place("server/edge_log_line.py", "core runtime.clock server.rows", standard=PURE),
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
+    Place("runtime/metric_snapshot.py", "runtime.metrics", "prometheus_client", standard=PURE),
+    Place("runtime/health_limits.py", standard=PURE),
     Place("web/points.py", standard=PURE),
     Place("web/node_health.py", standard=PURE),
-    Place("web/node_settings.py", "broker.messages", standard=PURE),
+    Place("web/node_settings.py", "broker.messages runtime.health_limits", standard=PURE),
     Place("web/track.py", "web.points", standard=PURE),
-    Place("web/metric_snapshot.py", "", "prometheus_client", standard=PURE),
-    Place("web/pipeline_health.py", "web.metric_snapshot web.node_health", standard=PURE),
+    Place("web/station_report.py", "runtime.metric_snapshot", "prometheus_client", standard=PURE),
+    Place(
+        "web/pipeline_health.py",
+        "runtime.health_limits runtime.metrics web.node_health web.station_report",
+        "prometheus_client",
+        standard=PURE,
+    ),
     Place("web/estimate_accuracy.py", "core web.node_settings web.points", standard=PURE),
     Place("web/states.py", "web.estimate_accuracy web.node_health web.node_settings", standard=PURE),
     Place("web/summary.py", "core web.estimate_accuracy web.node_health web.points web.states", standard=PURE),
     Place(
         "web/fleet.py",
-        "broker.messages server.db web.estimate_accuracy web.node_health web.node_settings web.points web.states "
-        "web.summary web.track",  # of server.db only what a row looks like
+        "broker.messages server.rows web.estimate_accuracy web.node_health web.node_settings web.points web.states "
+        "web.summary web.track",
         standard=PURE,
     ),
     Place(
@@ -84,11 +92,10 @@ PLACES = (
     Place("edge/drivers/*", "core edge"),
     Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints", "serial"),
     Place("gateway/drivers/*", "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery"),
-    Place(
-        "server/db.py",
-        "core broker.messages runtime settings server security.tls",
-        "sqlalchemy alembic pymysql",
-    ),
+    Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
+    Place("server/tables.py", "server settings", "sqlalchemy"),
+    Place("server/queries.py", "broker.messages server", "sqlalchemy"),
+    Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
@@ -113,7 +120,7 @@ PLACES = (
     Place("settings/*", "core runtime.clock security.tls settings", "dotenv"),
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
-    Place("commands/demo.py", "core broker server settings security runtime simulation", "rich"),
+    Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
     Place("commands/lab.py", "core lab settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
@@ -226,7 +233,8 @@ def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for(
     assert not [
         name
         for name in loaded
-        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation aoii.commands.demo")
+        if is_under(name, "aoii.gateway aoii.server aoii.web aoii.edge aoii.simulation")
+        or is_under(name, "aoii.commands.demo_run aoii.commands.board_files aoii.commands.dlq_actions")
     ]
 
 

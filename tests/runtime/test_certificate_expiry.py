@@ -18,7 +18,7 @@ def test_each_certificate_of_a_connection_is_told_by_whose_it_is(tmp_path: Path)
     ours = authority.make_client(tmp_path, "gateway")
     theirs = datetime(2030, 1, 1, tzinfo=UTC)
 
-    certificate_expiry.watch("test-all", Tls(made.certificate, ours.certificate, ours.key, "X"), lambda: theirs)
+    certificate_expiry.register("test-all", Tls(made.certificate, ours.certificate, ours.key, "X"), lambda: theirs)
 
     assert ends("test-all", "authority") == made.expires.timestamp()
     assert ends("test-all", "ours") == ours.expires.timestamp()
@@ -27,7 +27,7 @@ def test_each_certificate_of_a_connection_is_told_by_whose_it_is(tmp_path: Path)
 
 def test_a_renewed_file_is_noticed_and_an_unreadable_one_is_no_number(tmp_path: Path) -> None:
     made = authority.make_authority(tmp_path)
-    certificate_expiry.watch("test-renewed", Tls(made.certificate, None, None, "X"))
+    certificate_expiry.register("test-renewed", Tls(made.certificate, None, None, "X"))
     before = ends("test-renewed", "authority")
 
     made.certificate.unlink()
@@ -41,7 +41,7 @@ def test_a_renewed_file_is_noticed_and_an_unreadable_one_is_no_number(tmp_path: 
 
 
 def test_without_tls_nothing_is_told() -> None:
-    certificate_expiry.watch("test-none", None, lambda: None)
+    certificate_expiry.register("test-none", None, lambda: None)
 
     told = {sample.labels.get("peer") for metric in metrics.CERTIFICATE_EXPIRY.collect() for sample in metric.samples}
     assert "test-none" not in told
@@ -50,6 +50,6 @@ def test_without_tls_nothing_is_told() -> None:
 def test_a_peer_that_has_shown_nothing_yet_is_no_number(tmp_path: Path) -> None:
     made = authority.make_authority(tmp_path)
 
-    certificate_expiry.watch("test-shy", Tls(made.certificate, None, None, "X"), lambda: None)
+    certificate_expiry.register("test-shy", Tls(made.certificate, None, None, "X"), lambda: None)
 
     assert math.isnan(ends("test-shy", "theirs"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from prometheus_client import generate_latest
 
 from aoii.core.frames import BACKFILL, EVENT, LOW_BATTERY
 from aoii.runtime import metrics
@@ -95,6 +96,11 @@ def families(text: str) -> dict[str, str]:
     return {name: kind for name, kind in found.items() if not name.endswith("_created")}
 
 
+def samples(text: str, name: str) -> list[tuple[str, str]]:
+    """What stands behind `name` in each line, but for when a counter was made."""
+    return re.findall(rf"^{name}((?:_bucket|_sum|_count)?(?:\{{.*\}})?) (\S+)$", text, re.MULTILINE)
+
+
 def test_stations_serve_what_the_catalogue_says_and_nothing_else(system: System) -> None:
     served: dict[str, str] = {}
     for name in (*NAMES, "web"):
@@ -138,7 +144,7 @@ def test_what_the_receiver_and_the_node_say_of_themselves_is_served(system: Syst
 
 
 def test_the_way_of_a_reading_is_timed_from_its_sample_to_its_commit(system: System) -> None:
-    assert system.value("server", "aoii_end_to_end_seconds_count") == 3
+    assert system.value("server", "aoii_end_to_end_latency_seconds_count") == 3
     assert system.value("gateway", "aoii_commit_ack_seconds_count") == 3
 
 
@@ -152,7 +158,7 @@ def test_the_server_measures_the_clock_of_the_gateway_by_its_estimates(system: S
 
 
 def test_the_broker_tells_how_much_it_has_dropped(system: System) -> None:
-    until(lambda: system.value("server", "aoii_broker_tells") == 1, what="what the broker says of itself")
+    until(lambda: system.value("server", "aoii_broker_sys_up") == 1, what="what the broker says of itself")
 
     assert system.value("server", "aoii_broker_dropped_messages") is not None
 
@@ -161,3 +167,15 @@ def test_a_publish_is_counted_with_the_reason_code_of_the_broker(system: System)
     sent = 'aoii_gateway_publishes_total{event="RX",qos="1",reason="0",result="sent"}'
 
     assert system.value("gateway", sent) == 3
+
+
+@pytest.mark.parametrize("old", sorted(metrics.RENAMED))
+def test_a_renamed_metric_has_the_same_values_under_its_old_name(system: System, old: str) -> None:
+    new = metrics.name_of(metrics.RENAMED[old])
+    texts = [generate_latest(registry).decode() for registry in metrics.BY_STATION.values()]
+    texts += [system.text(name) for name in NAMES]
+
+    found = [samples(text, new) for text in texts]
+
+    assert any(found)
+    assert [samples(text, old) for text in texts] == found

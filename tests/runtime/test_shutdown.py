@@ -27,7 +27,7 @@ def test_a_station_that_was_frozen_goes_on_until_it_is_asked_to_end(number: sign
         assert process.stdout.readline() == "runs\n"
 
         process.send_signal(signal.SIGSTOP)
-        time.sleep(1.2)  # longer than one turn, so that a wait with a deadline is past it
+        time.sleep(1.2)  # longer than one wait of the loop, so that its deadline has passed
         process.send_signal(signal.SIGCONT)
 
         assert all(process.stdout.readline() == "turns\n" for _ in range(20))
@@ -38,22 +38,22 @@ def test_a_station_that_was_frozen_goes_on_until_it_is_asked_to_end(number: sign
 def test_what_a_start_makes_or_raises_comes_back_and_only_a_stop_ends_the_waiting() -> None:
     stop, gate = threading.Event(), threading.Event()
 
-    def turn() -> None:
+    def wait() -> None:
         pass
 
     def fail() -> None:
         raise TimeoutError("the port is taken")
 
-    assert shutdown.run_unless_stopped(stop, lambda: 7, turn) == 7
+    assert shutdown.run_unless_stopped(stop, lambda: 7, wait) == 7
     with pytest.raises(TimeoutError, match="taken"):
-        shutdown.run_unless_stopped(stop, fail, turn)
+        shutdown.run_unless_stopped(stop, fail, wait)
     stop.set()
-    assert shutdown.run_unless_stopped(stop, lambda: 7, turn) == 7
-    assert shutdown.run_unless_stopped(stop, gate.wait, turn) is None
+    assert shutdown.run_unless_stopped(stop, lambda: 7, wait) == 7
+    assert shutdown.run_unless_stopped(stop, gate.wait, wait) is None
     gate.set()
 
 
-def test_while_a_start_takes_its_time_the_station_turns() -> None:
-    turned = threading.Event()
+def test_a_slow_start_calls_back_while_it_is_waited_for() -> None:
+    called = threading.Event()
 
-    assert shutdown.run_unless_stopped(threading.Event(), lambda: turned.wait(30), turned.set)
+    assert shutdown.run_unless_stopped(threading.Event(), lambda: called.wait(30), called.set)

@@ -87,7 +87,7 @@ def test_a_station_whose_part_ended_by_itself_is_stopped_and_says_which(caplog: 
 def test_a_station_that_is_stopped_while_it_is_built_is_left_behind(
     stop: threading.Event, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutdown, "LAST_CHANCE_S", 0.05)
+    monkeypatch.setattr(shutdown, "GRACE_S", 0.05)
     gate = threading.Event()
 
     def build() -> Made:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii.runtime.systemd import Notifier, opening
+from aoii.runtime.systemd import Notifier, startup_notifier
 from deploy.supervisor import Supervisor
 
 HOUR_S = 3600.0
@@ -124,9 +124,9 @@ def test_a_station_that_is_not_ready_yet_prolongs_its_start_as_long_as_it_makes_
 def test_a_start_that_opens_its_files_is_prolonged_but_not_for_ever(attach: Attach) -> None:
     supervisor, _ = attach(AT_EVERY_TURN_S)
 
-    opening(supervisor.environment).notify()
+    startup_notifier(supervisor.environment).notify()
     assert supervisor.news() == ["STATUS=waits for: its files", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=2"]
-    opening(supervisor.environment, limit_s=0).notify()
+    startup_notifier(supervisor.environment, limit_s=0).notify()
 
     assert supervisor.news() == ["STATUS=makes no progress: files"]
 
@@ -142,7 +142,7 @@ def test_a_watchdog_of_another_process_is_not_fed(attach: Attach) -> None:
 def test_a_stop_is_said(attach: Attach) -> None:
     supervisor, manager = attach()
 
-    manager.stopping()
+    manager.notify_stopping()
 
     assert supervisor.news() == ["STOPPING=1", "STATUS=stops"]
 
@@ -160,7 +160,7 @@ def test_without_a_service_manager_nothing_happens(station: Station) -> None:
     manager = Notifier(station.alive, station.ready, {"WATCHDOG_USEC": "1000"})
 
     manager.notify()
-    manager.stopping()
+    manager.notify_stopping()
 
 
 def test_what_a_manager_did_not_hear_is_said_again(tmp_path: Path, station: Station) -> None:

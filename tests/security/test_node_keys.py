@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.commands import main
 from aoii.core.errors import InputError
 from aoii.security import node_keys
 from aoii.security.node_keys import KeyRing, NodeKey
@@ -144,7 +143,7 @@ def test_a_rotated_node_has_a_new_key_and_epoch_and_its_old_ones_beside_them(tmp
 def test_a_node_is_not_rotated_twice_before_the_first_rotation_is_settled() -> None:
     once = node_keys.rotated({7: NodeKey(1, bytes(16))}, 7)
 
-    with pytest.raises(InputError, match="aoii keys settle 7"):
+    with pytest.raises(InputError, match="aoii keys finish-rotation 7"):
         node_keys.rotated(once, 7)
 
     assert node_keys.rotated(node_keys.settled(once, 7), 7)[7].epoch == 3
@@ -200,33 +199,3 @@ def test_what_people_wrote_into_the_file_stays(tmp_path: Path) -> None:
     assert lines[1:3] == ["# the house in Seoul", "# two rooms"]
     assert lines[3].endswith("  # in the cellar")
     assert len(lines) == 5
-
-
-# --- the command ------------------------------------------------------------------------------------------------------
-
-
-def test_the_command_leads_a_node_through_its_life_and_never_shows_a_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("NODE_KEYS_FILE", str(tmp_path / "keys"))
-    seen: list[NodeKey] = []
-    said = ""
-    for words in ("add 7", "rotate 7", "list", "settle 7", "retire 7", "add 7 --epoch 3"):
-        assert main.main(["keys", *words.split()]) == 0
-        said += capsys.readouterr().out
-        seen += node_keys.load(tmp_path / "keys").values()
-
-    assert [key.epoch for key in seen] == [1, 2, 2, 2, 3]
-    assert [key.previous is not None for key in seen] == [False, True, True, False, False]
-    assert "aoii keys add 7 --epoch 3" in said
-    assert "epoch 2   the old key, epoch 1, is good" in said
-    assert not [key for key in seen if key.key.hex() in said]
-
-
-def test_the_command_says_what_is_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("NODE_KEYS_FILE", str(tmp_path / "keys"))
-
-    assert main.main(["keys", "rotate", "7"]) == 2
-    assert "node 7 has no key" in capsys.readouterr().err

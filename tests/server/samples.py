@@ -1,11 +1,15 @@
 """Readings, rows and places of databases, for the tests of the server station."""
 
 import contextlib
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pymysql
+
 from aoii.broker.messages import Identity, Reading
 from aoii.server.dead_letters.store import DeadLetters, DeadLettersFull
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import Database as DatabaseSettings
 from servers import MariaDB
 
@@ -47,3 +51,30 @@ def fill(letters: DeadLetters, node: str = "7") -> int:
                 letters.add([a_reading(kept + n, node=node) for n in range(step)], "database_away", "")
                 kept += step
     return kept
+
+
+def an_edge_log_row(**changes: object) -> EdgeLogRow:
+    row = EdgeLogRow(
+        actual_temp=21.5, actual_humidity=40.0, pred_temp=21.0, pred_humidity=41.0, error_temp=0.5, error_humidity=-1.0,
+        triggered=True, status="SEND & TRAIN", inference_time_us=512, free_heap=100_000, total_heap=200_000,
+    )  # fmt: skip
+    return replace(row, **changes)  # type: ignore[arg-type]  # by name
+
+
+def run_sql(place: DatabaseSettings, *statements: str) -> list[tuple[object, ...]]:
+    """Statements with the engine's own client library, as the reference system would."""
+    if place.host is None:
+        connection = sqlite3.connect(place.sqlite_path)
+        rows = [tuple(row) for statement in statements for row in connection.execute(statement)]
+        connection.commit()
+        connection.close()
+        return rows
+    with (
+        pymysql.connect(
+            host=place.host, port=place.port, user=place.user, database=place.name, autocommit=True
+        ) as remote,
+        remote.cursor() as cursor,
+    ):
+        for statement in statements:
+            cursor.execute(statement)
+        return list(cursor.fetchall())

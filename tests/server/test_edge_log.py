@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from aoii.core.errors import SettingsError
 from aoii.runtime import metrics
 from aoii.server import edge_log
-from aoii.server.db import Database, EdgeLogRow, open_database
+from aoii.server.db import Database, open_database
 from aoii.server.edge_log import Buffer, LogReader
 from aoii.server.edge_log_line import read_line
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
 from server.doubles import StationProcess
 from server.samples import sqlite_at

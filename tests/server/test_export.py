@@ -15,7 +15,8 @@ import pytest
 
 from aoii.core.errors import InputError
 from aoii.server import export
-from aoii.server.db import Database, DatabaseAway, ReadingRow, open_database
+from aoii.server.db import Database, DatabaseAway, open_database
+from aoii.server.rows import ReadingRow
 from aoii.settings import Settings
 from server.samples import a_reading
 

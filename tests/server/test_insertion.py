@@ -143,7 +143,7 @@ def test_only_bad_rows_are_dead_letters_and_all_others_stored(letters: DeadLette
 
     assert statuses(insertion) == ["bad_row" if counter in bad else "stored" for counter in range(100)]
     assert insertion.away is None
-    assert {counter for _, _, counter in letters.identities()} == bad
+    assert {who.counter for who in letters.identities()} == bad
     assert letters.letters(1)[0].detail == "too hot"
 
 

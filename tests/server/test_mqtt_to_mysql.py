@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from aoii.broker.messages import Estimate, Identity, Reading, encode_estimate, encode_reading
 from aoii.runtime import metrics
-from aoii.server import db, ingest
-from aoii.server.db import open_database
+from aoii.server import connection, ingest
+from aoii.server.db import Database, open_database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.settings import Mqtt, Settings
 from server.doubles import Gateway, StationProcess, running
@@ -60,7 +61,7 @@ MARIADB = pytest.mark.parametrize("values", ["mariadb"], indirect=True)
 def counters(values: Settings) -> list[int]:
     """Counters of the stored readings in the order of their insert."""
     database = open_database(values.database)
-    found = [counter for _, _, counter in database.identities()]
+    found = [who.counter for who in database.identities()]
     database.close()
     return found
 
@@ -230,7 +231,7 @@ def test_a_lost_right_parks_until_it_is_given_again(values: Settings, mariadb: M
 def test_while_the_database_is_gone_readings_are_parked_and_then_replayed(
     values: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr(db, "IO_TIMEOUT_S", 1)
+    monkeypatch.setattr(connection, "IO_TIMEOUT_S", 1)
     readings = [a_reading(counter) for counter in range(900)]
     with MariaDB(tmp_path / "own") as own:
         values = replace(
@@ -299,8 +300,9 @@ def test_at_the_cap_of_the_dead_letters_nothing_is_acknowledged_and_nothing_is_l
             until(lambda: letters_of(values).waiting(1) == [], 30)
 
             database = open_database(values.database)
-            assert sorted(database.identities()) == sorted(
-                [("7", 1, counter) for counter in range(50)] + [("filler", 1, counter) for counter in range(filler)]
+            assert Counter(database.identities()) == Counter(
+                [Identity("7", 1, counter) for counter in range(50)]
+                + [Identity("filler", 1, counter) for counter in range(filler)]
             )
             database.close()
 
@@ -445,10 +447,10 @@ def test_an_error_of_ours_in_the_ingest_thread_is_noticed_and_nothing_is_acknowl
 
 @SQLITE
 def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: db.Database) -> None:
+    def fail(self: Database) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(db.Database, "migrate", fail)
+    monkeypatch.setattr(Database, "migrate", fail)
     with running(values, wait_for=("broker",)) as server:
         until(server.ended)
 

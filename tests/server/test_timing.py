@@ -30,7 +30,7 @@ def offset_s(gateway: str) -> float | None:
 
 def taken() -> tuple[float, float]:
     """Readings timed so far, and the sum of their times."""
-    name = "aoii_end_to_end_seconds"
+    name = "aoii_end_to_end_latency_seconds"
     return (
         metrics.REGISTRY.get_sample_value(f"{name}_count") or 0,
         metrics.REGISTRY.get_sample_value(f"{name}_sum") or 0,
@@ -75,11 +75,11 @@ def test_a_broker_of_which_no_number_has_changed_for_a_minute_still_tells(tmp_pa
     acl = tmp_path / "acl"
     acl.write_text("topic read $SYS/broker/uptime\n")  # all that is heard of such a broker
     with Mosquitto(tmp_path, extra=f"acl_file {acl}\nsys_interval 1") as broker:
-        metrics.BROKER_TELLS.set(0)
+        metrics.BROKER_SYS_UP.set(0)
         watch = BrokerWatch(Mqtt("127.0.0.1", broker.port, None, None), "watch")
         watch.start()
         try:
-            until(lambda: metrics.value(metrics.BROKER_TELLS) == 1, what="what the broker says of itself")
+            until(lambda: metrics.value(metrics.BROKER_SYS_UP) == 1, what="what the broker says of itself")
         finally:
             watch.stop(1.0)
 
@@ -96,7 +96,7 @@ def test_what_the_broker_has_dropped_is_told(tmp_path: Path) -> None:
         sender = Client(mqtt, "sender")
         sender.start()
         try:
-            until(lambda: metrics.value(metrics.BROKER_TELLS) == 1, 30, "what the broker says of itself")
+            until(lambda: metrics.value(metrics.BROKER_SYS_UP) == 1, 30, "what the broker says of itself")
             assert sender.wait_ready(15)
             before = metrics.value(metrics.BROKER_DROPPED)
 
@@ -104,7 +104,7 @@ def test_what_the_broker_has_dropped_is_told(tmp_path: Path) -> None:
 
             until(lambda: metrics.value(metrics.BROKER_DROPPED) >= before + 20, 30, "that it has dropped 20")
             broker.kill()
-            until(lambda: metrics.value(metrics.BROKER_TELLS) == 0, 30, "that it says nothing any more")
+            until(lambda: metrics.value(metrics.BROKER_SYS_UP) == 0, 30, "that it says nothing any more")
         finally:
             sender.stop()
             watch.stop(1.0)

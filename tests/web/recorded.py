@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from aoii.broker.messages import Estimate, Identity, Reading
 from aoii.runtime.clock import day_fraction, local_text, utc
-from aoii.server.db import Database, EdgeLogRow
+from aoii.server.db import Database
+from aoii.server.rows import EdgeLogRow
 from aoii.simulation import recordings
 
 BETA_TEMP, BETA_HUM = 0.5, 3.0

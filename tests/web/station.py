@@ -10,7 +10,7 @@ import sys
 from aoii import settings
 from aoii.runtime import logs
 from aoii.web import app, station_poller
-station_poller.ASK_S = 0.5  # tests have no time
+station_poller.POLL_INTERVAL_S = 0.5  # tests have no time
 values = settings.load()
 logs.configure("web", values.logs.level, as_json=values.logs.json)
 sys.exit(app.run(values))

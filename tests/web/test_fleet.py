@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.runtime.clock import utc
-from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
 from aoii.web.fleet import UNNAMED, Fleet
 from aoii.web.node_health import NodeHealth

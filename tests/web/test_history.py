@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from aoii import settings
 from aoii.core.errors import InputError
 from aoii.runtime.clock import utc
-from aoii.server.db import Column, Database, EdgeLogRow, open_database
+from aoii.server.db import Database, open_database
+from aoii.server.rows import Column, EdgeLogRow
 from aoii.settings import Settings
 from aoii.web import history
 from aoii.web.app import create_app

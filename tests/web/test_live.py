@@ -54,6 +54,6 @@ def test_a_request_to_stop_ends_streams_at_once(live: Live) -> None:
 
 
 def test_the_pipeline_says_that_the_broker_is_not_connected(live: Live) -> None:
-    broker = next(hop for hop in live.pipeline()[0] if hop.hop == "broker")
+    broker = next(hop for hop in live.pipeline().hops if hop.name == "broker")
 
     assert broker.state == "down"

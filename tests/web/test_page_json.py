@@ -4,7 +4,7 @@ import json
 
 from aoii.web import page_json
 from aoii.web.node_settings import NodeSettings
-from aoii.web.pipeline_health import HOPS, Own, delivery
+from aoii.web.pipeline_health import HOPS, OwnView, assess
 from aoii.web.points import EstimatePoint, Extremes, Packet, Points, Sample
 from aoii.web.summary import Summary
 
@@ -48,7 +48,7 @@ def test_nodes_are_counted_by_their_worst_state_the_worst_first() -> None:
 
 
 def test_the_pipeline_has_its_hops_in_order_and_names_the_worst() -> None:
-    health = delivery([], Own(database_away="locked", broker_up=True))
+    health = assess([], OwnView(database_away="locked", broker_up=True))
 
     content = page_json.encode_pipeline(health)
 

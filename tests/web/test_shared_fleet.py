@@ -1,7 +1,7 @@
 """The shared fleet: what is listed, and what is left when the database is replaced."""
 
 from aoii.runtime.clock import utc
-from aoii.server.db import NodeSummary
+from aoii.server.rows import NodeSummary
 from aoii.web.node_settings import NodeSettings
 from aoii.web.shared_fleet import SharedFleet
 from web.recorded import START_MS, minutes

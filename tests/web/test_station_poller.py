@@ -7,11 +7,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from aoii.runtime import metrics, status_port
+from aoii.runtime import metrics, station_client, status_port
 from aoii.settings import Settings
 from aoii.web import station_poller
-from aoii.web.metric_snapshot import Report
-from aoii.web.station_poller import Stations
+from aoii.web.station_poller import StationPoller
+from aoii.web.station_report import StationReport
 from servers import free_port, until
 
 Load = Callable[..., Settings]
@@ -19,14 +19,14 @@ Load = Callable[..., Settings]
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(station_poller, "ASK_S", 0.05)
-    monkeypatch.setattr(station_poller, "TIMEOUT_S", 0.5)
-    monkeypatch.setattr(station_poller, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(station_poller, "POLL_INTERVAL_S", 0.05)
+    monkeypatch.setattr(station_client, "STEP_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(station_client, "ANSWER_TIMEOUT_S", 1.0)
 
 
 @contextmanager
-def asking(values: Settings) -> Iterator[Callable[[str], Report]]:
-    asked = Stations(values)
+def asking(values: Settings) -> Iterator[Callable[[str], StationReport]]:
+    asked = StationPoller(values)
     asked.start()
     try:
         yield lambda name: next(report for report in asked.reports() if report.station == name)
@@ -72,16 +72,16 @@ def test_a_station_tells_its_metrics_and_checks_also_while_it_is_not_ready(load:
             def has_answered() -> bool:
                 nonlocal found
                 found = report("gateway")
-                return found.told == "answers" and len(found.waiting) > 2
+                return found.contact == "answers" and len(found.outbox_track) > 2
 
             until(has_answered)
 
-            assert (found.told, found.address, dict(found.checks)) == (
+            assert (found.contact, found.address, dict(found.checks)) == (
                 "answers", f"127.0.0.1:{port}", {"clock": True, "broker": False},
             )  # fmt: skip
-            assert found.value("aoii_outbox_events") == 3
+            assert found.value(metrics.OUTBOX_EVENTS) == 3
             assert found.now.at_s > found.before.at_s
-            assert (report("server").told, report("server").address) == ("unasked", None)
+            assert (report("server").contact, report("server").address) == ("not_polled", None)
     finally:
         metrics.OUTBOX_EVENTS.set(0)
         server.shutdown()
@@ -94,13 +94,13 @@ def test_a_station_that_ends_is_unreachable_and_its_last_figures_stay(load: Load
     assert server is not None
 
     with asking(load(WEB_STATIONS=f"server=127.0.0.1:{port}")) as report:
-        until(lambda: report("server").told == "answers")
+        until(lambda: report("server").contact == "answers")
         server.shutdown()
         server.server_close()
         until(lambda: report("server").reason == "Connection refused")
 
-        assert report("server").told == "unreachable"
-        assert report("server").value("aoii_database_up") is not None
+        assert report("server").contact == "unreachable"
+        assert report("server").value(metrics.DATABASE_UP) is not None
         assert (report("server").age_s or 0) > 0
 
 
@@ -108,19 +108,19 @@ def test_a_station_that_ends_is_unreachable_and_its_last_figures_stay(load: Load
     ("answer", "hold", "reason"),
     [
         (b"", True, "no answer within 0.5 s"),
-        (b"HTTP/1.1 200 OK\r\n\r\n", False, "JSON|Expecting value"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False, "/metrics is not that of a station"),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", False, "/metrics answers with status 404"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", False, "status 302"),
         (b"SSH-2.0-OpenSSH\r\n", False, "SSH"),
         (b"", False, "Remote end closed connection"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n1234", False, "Expecting value|not that of a station|invalid"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n1234", False, "/metrics is not that of a station"),
     ],
 )
 def test_whoever_else_listens_there_is_no_station(load: Load, answer: bytes, hold: bool, reason: str) -> None:
     with peer(answer, hold) as port, asking(load(WEB_STATIONS=f"gateway=127.0.0.1:{port}")) as report:
         until(lambda: any(part in (report("gateway").reason or "") for part in reason.split("|")), what=reason)
 
-        assert report("gateway").told == "unreachable"
+        assert report("gateway").contact == "unreachable"
 
 
 def test_a_station_that_hangs_delays_no_other_and_not_the_end(load: Load) -> None:
@@ -128,10 +128,10 @@ def test_a_station_that_hangs_delays_no_other_and_not_the_end(load: Load) -> Non
     server = status_port.serve("server", port, dict, dict)
     assert server is not None
     with peer(b"HTTP/1.1 200 OK\r\n", hold=True) as hung:
-        asked = Stations(load(WEB_STATIONS=f"gateway=127.0.0.1:{hung},server=127.0.0.1:{port}"))
+        asked = StationPoller(load(WEB_STATIONS=f"gateway=127.0.0.1:{hung},server=127.0.0.1:{port}"))
         asked.start()
-        until(lambda: asked.reports()[1].told == "answers")
-        until(lambda: asked.reports()[0].told == "unreachable")
+        until(lambda: asked.reports()[1].contact == "answers")
+        until(lambda: asked.reports()[0].contact == "unreachable")
         asked.stop()
     server.shutdown()
     server.server_close()

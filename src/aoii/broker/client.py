@@ -130,7 +130,7 @@ class Client:
         self._stopping = threading.Event()
         self._library: paho.Client | None = None  # the live connection; None between connections
         self._generation = 0
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._tokens: dict[int, object] = {}  # publishes under way, by message id
         self._early: dict[int, int] = {}  # those that ended before `publish` had the message id
         self._ready = threading.Event()
@@ -150,9 +150,9 @@ class Client:
         return self._thread.is_alive()
 
     @property
-    def beat_s(self) -> float:
+    def last_progress_s(self) -> float:
         """When the network thread turned last, monotonic seconds; it does every few seconds, broker or not."""
-        return self._beat_s
+        return self._last_progress_s
 
     @property
     def generation(self) -> int:
@@ -217,7 +217,7 @@ class Client:
     def _keep_connected(self) -> None:
         delay_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             was_ready = self._run_connection()
             delay_s = BACKOFF_FIRST_S if was_ready else min(2 * delay_s, BACKOFF_LAST_S)
             self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
@@ -252,7 +252,7 @@ class Client:
                 properties=properties,
             )
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
-                self._beat_s = time.monotonic()
+                self._last_progress_s = time.monotonic()
         except InputError as error:
             self._refused("tls", str(error))
         except (ConnectionResetError, ssl.SSLEOFError):

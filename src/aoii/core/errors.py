@@ -11,7 +11,17 @@ if MYPY:
 
 
 class AoiiError(Exception):
-    """Root of all errors raised by aoii; the message is written for whoever must act."""
+    """Root of all errors raised by aoii; the message is written for whoever must act.
+
+    Attributes:
+        problem: What happened, and to what.
+        remedy: What to do; empty if the problem makes that plain.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
 
 
 class Fault(namedtuple("Fault", ("origin", "name", "state", "remedy"))):

@@ -53,7 +53,7 @@ class Gateway(Station):
         self._ports = [Receiver(path, name, self.ledger, keys).port for name, path in self._old_nodes.items()]
         self._stopping = threading.Event()
         self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._recoveries_told = self._corrupt_told = self._states_told = 0
 
     def start(self) -> None:
@@ -90,11 +90,11 @@ class Gateway(Station):
         """Its threads."""
         client = self.publisher.client
         for port in self._ports:
-            yield Part(f"thread of {port.path}", port.is_alive, port.beat_s, PROGRESS_S)
-        yield Part("outbox", self._store.is_alive, self._store.beat_s, PROGRESS_S)
-        yield Part("publisher", self.publisher.is_alive, self.publisher.beat_s, PROGRESS_S)
-        yield Part("clock", self._clock_thread.is_alive(), self._beat_s, PROGRESS_S)
-        yield Part("broker connection", client.is_alive, client.beat_s, PROGRESS_S)
+            yield Part(f"thread of {port.path}", port.is_alive, port.last_progress_s, PROGRESS_S)
+        yield Part("outbox", self._store.is_alive, self._store.last_progress_s, PROGRESS_S)
+        yield Part("publisher", self.publisher.is_alive, self.publisher.last_progress_s, PROGRESS_S)
+        yield Part("clock", self._clock_thread.is_alive(), self._last_progress_s, PROGRESS_S)
+        yield Part("broker connection", client.is_alive, client.last_progress_s, PROGRESS_S)
 
     def is_ready(self) -> Mapping[str, bool]:
         """Whether everything is there that readings need on their way."""
@@ -117,9 +117,9 @@ class Gateway(Station):
             wait_s = self._clock.real_s((due_ms - self._clock.elapsed_ms()) / 1000)
             if self._stopping.wait(min(max(wait_s, 0.0), TICK_S)):
                 return
-            self._beat_s = time.monotonic()
-            if self._beat_s - observed_s >= TICK_S / 2:
-                observed_s = self._beat_s
+            self._last_progress_s = time.monotonic()
+            if self._last_progress_s - observed_s >= TICK_S / 2:
+                observed_s = self._last_progress_s
                 self._observe()
             late_ms = self._clock.elapsed_ms() - due_ms
             if late_ms >= 0:
@@ -163,7 +163,7 @@ class Gateway(Station):
         metrics.OUTBOX_EVENTS.set(stats.events)
         metrics.OUTBOX_BYTES.set(stats.used_bytes)
         metrics.OUTBOX_LIMIT_BYTES.set(stats.limit_bytes)
-        metrics.note_disk(self._outbox_folder)
+        metrics.record_disk(self._outbox_folder)
         metrics.CLOCK_SYNCED.set(self.ledger.now().is_synced)
         metrics.OUTBOX_OLDEST_S.set(0 if stats.oldest_ms is None else max(0, time.time() - stats.oldest_ms / 1000))
         corrupt = self._store.corrupt_found - self._corrupt_told

@@ -230,7 +230,7 @@ class Ledger:
         """Whether it was committed; a file that takes nothing is counted each time and said once."""
         error = future.exception()
         if isinstance(error, UnavailableError):
-            metrics.OUTBOX_FULL.inc()
+            metrics.OUTBOX_REJECTED_READINGS.inc()
             if not self._is_refusing:
                 log.error("outbox takes no readings", extra={"event": "outbox_refuses", "reason": str(error)})
         elif self._is_refusing:

@@ -47,7 +47,7 @@ class Publisher:
         self._is_other_told = False
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self.beat_s = time.monotonic()
+        self.last_progress_s = time.monotonic()
         self.client = Client(
             mqtt,
             f"aoii-gateway-{gateway_id}",
@@ -58,7 +58,7 @@ class Publisher:
             on_refusal=metrics.broker_refused,
             session_expiry_s=SESSION_EXPIRY_S,
         )
-        certificate_expiry.watch("broker", mqtt.tls, lambda: self.client.certificate_expires)
+        certificate_expiry.register("broker", mqtt.tls, lambda: self.client.certificate_expires)
 
     @property
     def is_alive(self) -> bool:
@@ -124,7 +124,7 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             self._take_acks()
             with self._lock:
                 items = self._outbox.due(_now_ms())

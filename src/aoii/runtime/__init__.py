@@ -1,1 +1,1 @@
-"""What every station shares: its life as a process, its logs, metrics, health and clock. Knows no settings."""
+"""What all stations share: how a station runs, stops, logs, measures itself and tells the time. Knows no settings."""

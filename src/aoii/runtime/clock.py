@@ -1,12 +1,11 @@
-"""Time as a value that can be handed in: the wall clock, and the elapsed time of the nodes' world.
+"""Time as a value: the wall clock, and the elapsed time of the nodes' world.
 
-Deciding code never reads a clock. The wiring files own one `Clock` and pass `unix_ms` and `elapsed_ms` down.
-Deadlines for sockets, disks and child processes do not belong here: they are real seconds, from `time.monotonic()`.
+Deciding code never reads a clock. A wiring file owns one `Clock` and passes `unix_ms` and `elapsed_ms` down. Deadlines
+for sockets, disks and child processes do not use it: they are real seconds, from `time.monotonic()`.
 
-The demo runs recordings faster than they happened. All its processes then share one simulated clock, given by three
-numbers in the settings: at the machine's monotonic instant `origin_s` the simulated wall clock showed `start_unix_s`,
-and it runs `speed` times as fast. CLOCK_MONOTONIC is common to all processes of one machine on Linux, so they agree
-without talking.
+The demo runs recordings faster than real time. All its processes then share one simulated clock, defined by three
+settings: when the machine's monotonic clock showed `origin_s`, the simulated wall clock showed `start_unix_s`, and it
+runs `speed` times as fast. On Linux all processes of a machine share CLOCK_MONOTONIC, so they agree without talking.
 """
 
 import time
@@ -16,11 +15,11 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True)
 class Clock:
-    """A real clock by default (`speed` 1, no start), a simulated one when `start_unix_s` is given.
+    """The real clock by default; a simulated one if `start_unix_s` is given.
 
     Attributes:
         speed: Simulated seconds in one real second, > 0.
-        start_unix_s: Unix time shown at `origin_s`; None reads the machine's wall clock.
+        start_unix_s: Unix time at `origin_s`; None: read the machine's wall clock.
         origin_s: Value of `time.monotonic()` at which the simulation began.
     """
 
@@ -29,13 +28,13 @@ class Clock:
     origin_s: float = 0.0
 
     def unix_ms(self) -> int:
-        """Wall clock, milliseconds since 1970 (UTC); may jump when it is the machine's."""
+        """Wall clock, milliseconds since 1970 (UTC). The machine's clock may jump."""
         if self.start_unix_s is None:
             return time.time_ns() // 1_000_000
         return int(1000 * (self.start_unix_s + (time.monotonic() - self.origin_s) * self.speed))
 
     def elapsed_ms(self) -> int:
-        """Milliseconds of the nodes' world since an arbitrary instant; never jumps, for intervals only."""
+        """Milliseconds of the nodes' world since an arbitrary instant; never jumps. For intervals only."""
         return int(1000 * (time.monotonic() - self.origin_s) * self.speed)
 
     def real_s(self, simulated_s: float) -> float:

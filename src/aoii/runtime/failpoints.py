@@ -1,8 +1,8 @@
-"""Named places at which a station can be told to die, for the fault campaign (`make faults`) and for nothing else.
+"""Named places in the code where the fault campaign (`make faults`) can end the process.
 
-`AOII_FAILPOINT=after_database_commit:3` makes a station kill itself, as SIGKILL from outside would, when it reaches the
-place of that name for the third time. Unset, as it is everywhere but in that campaign, reaching a place costs one
-comparison. It is no setting: nobody should ever find it in an `.env`.
+`AOII_FAILPOINT=after_database_commit:3` makes a station kill itself with SIGKILL when it reaches that place for the
+third time. Without the variable, reaching a place costs one comparison. It is deliberately not a setting: it must never
+appear in an `.env`.
 """
 
 import os
@@ -15,8 +15,8 @@ _lock = threading.Lock()  # several threads may pass one place
 
 
 def reach(name: str) -> None:
-    """Die here, if this is the place and the time; else nothing."""
-    global _left  # noqa: PLW0603 - of the process, like its end
+    """End the process here if AOII_FAILPOINT says so."""
+    global _left  # noqa: PLW0603 - it belongs to the process that it ends
     if name == _name:
         with _lock:
             _left -= 1

@@ -1,7 +1,7 @@
-"""Logs: constant sentences with fields, for a person or as one JSON object a line.
+"""Logs: constant sentences with fields, for people or as one JSON object a line.
 
-A message that comes in a storm is said once a second for each (sentence, reason); what was withheld is counted and
-told with the next one that passes.
+A warning that repeats is logged at most once a second for each (sentence, reason). The next one that passes carries
+the number of those that were withheld.
 """
 
 import json
@@ -12,11 +12,11 @@ import time
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "withheld", "taskName"}
 REPEAT_S = 1.0
-REMEMBERED = 1000  # different things said
+REMEMBERED = 1000  # pairs of sentence and reason
 
 
 class StormFilter(logging.Filter):
-    """Passes each sentence, with each reason, at most once in `REPEAT_S` seconds; errors always pass."""
+    """Lets each pair of sentence and reason pass at most once in `REPEAT_S` seconds; errors always pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,26 +24,26 @@ class StormFilter(logging.Filter):
         self._last: dict[tuple[str, object], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to say it; adds the number of withheld twins as a field."""
+        """Whether the record passes; adds the field `withheld` if earlier ones did not."""
         if record.levelno >= logging.ERROR:
             return True
         now = time.monotonic()
-        said = (record.msg, getattr(record, "reason", None))
+        key = (record.msg, getattr(record, "reason", None))
         with self._lock:
-            last, withheld = self._last.get(said, (-REPEAT_S, 0))
+            last, withheld = self._last.get(key, (-REPEAT_S, 0))
             if now - last < REPEAT_S:
-                self._last[said] = (last, withheld + 1)
+                self._last[key] = (last, withheld + 1)
                 return False
-            if len(self._last) >= REMEMBERED:  # reasons may hold a peer's words
+            if len(self._last) >= REMEMBERED:  # a reason may quote a peer, so their number has no limit
                 self._last.clear()
-            self._last[said] = (now, 0)
+            self._last[key] = (now, 0)
         if withheld:
             record.withheld = withheld
         return True
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """The fields that the caller gave with `extra`, without the library's own."""
+    """The fields that the caller passed as `extra`."""
     fields = {name: value for name, value in vars(record).items() if name not in STANDARD}
     if hasattr(record, "withheld"):
         fields["withheld"] = record.withheld
@@ -88,7 +88,13 @@ class HumanFormatter(logging.Formatter):
 
 
 def configure(station: str, level: str, *, as_json: bool) -> None:
-    """Send the logs of this process to standard error, from `level` on, such as `info`."""
+    """Send the logs of this process to standard error.
+
+    Args:
+        station: Name of the station, part of every line.
+        level: The lowest level that is logged, such as `info`.
+        as_json: One JSON object a line; otherwise a line for people.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(station) if as_json else HumanFormatter(station))
     handler.addFilter(StormFilter())

@@ -1,174 +1,231 @@
-"""Every metric of every station, once: name with its unit, meaning, labels with bounded sets of values.
+"""Declares every metric of every station, once: its name with the unit, its meaning, its labels with bounded values.
 
-`CATALOGUE` makes `docs/reference/metrics.md` (`aoii.commands.reference`), and a test holds the page to it.
-The gauges of the reference system keep their names; they are read from the database by the web page (`web/`).
+The objects declared here are also the handles by which others read what a station serves (`metric_snapshot.py`): no
+other file writes a metric's name. `CATALOGUE` makes `docs/reference/metrics.md`.
+The gauges of the older installation keep their names; the web page fills them from the database.
 """
 
 import contextlib
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from aoii import __version__
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
-REGISTRY = CollectorRegistry()  # all of them, for tests
+
+class Entry(NamedTuple):
+    """One line of the metrics page.
+
+    Attributes:
+        name: As it is served; a histogram's samples end in `_bucket`, `_sum` and `_count`.
+        kind: `counter`, `gauge`, `histogram` or `info`.
+        labels: Names, separated by commas.
+        meaning: One sentence, also the help text.
+    """
+
+    name: str
+    kind: str
+    labels: str
+    meaning: str
+
+
+REGISTRY = CollectorRegistry()  # all of them but the page's, for tests
 BY_STATION = {name: CollectorRegistry() for name in ("gateway", "server", "csv", "edgelog", "edge")}
-CATALOGUE: list[tuple[str, str, str, str]] = []  # exported name, type, labels, meaning
+CATALOGUE: list[Entry] = []
+_DECLARED: dict[MetricWrapperBase, tuple[Entry, list[CollectorRegistry]]] = {}
 
 
-def _note(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
-    CATALOGUE.append((name, kind, ", ".join(labels), meaning))
+class ServedBy:
+    """Declares metrics that only these stations serve: elsewhere a gauge at 0 would look like a fault."""
+
+    def __init__(self, *stations: str) -> None:
+        self._registries = [REGISTRY, *(BY_STATION[name] for name in stations)] if stations else []
+
+    def declare(self, metric: M, entry: Entry) -> M:
+        """Register `metric`, and list it."""
+        CATALOGUE.append(entry)
+        _DECLARED[metric] = entry, self._registries
+        for registry in self._registries:
+            registry.register(metric)
+        return metric
+
+    def counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        """A counter; `name` ends in `_total`."""
+        return self.declare(
+            Counter(name, meaning, labels, registry=None), Entry(name, "counter", ", ".join(labels), meaning)
+        )
+
+    def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        """A gauge."""
+        return self.declare(
+            Gauge(name, meaning, labels, registry=None), Entry(name, "gauge", ", ".join(labels), meaning)
+        )
+
+    def histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        """A histogram with these upper bounds."""
+        metric = Histogram(name, meaning, labels, buckets=buckets, registry=None)
+        return self.declare(metric, Entry(name, "histogram", ", ".join(labels), meaning))
 
 
-_served_by: list[str] = []
+class _Alias(Collector):
+    """A metric under its old name."""
+
+    def __init__(self, old: str, metric: MetricWrapperBase) -> None:
+        self._old = old.removesuffix("_total")
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        """The samples that the metric has now."""
+        for family in self._metric.collect():
+            alias = Metric(self._old, f"Old name of {name_of(self._metric)}.", family.type)
+            alias.samples = [
+                sample._replace(name=self._old + sample.name.removeprefix(family.name)) for sample in family.samples
+            ]
+            yield alias
 
 
-def _served(*stations: str) -> None:
-    """What follows is served by these stations alone: elsewhere a gauge at 0 would look like a fault."""
-    _served_by[:] = stations
+def name_of(metric: MetricWrapperBase) -> str:
+    """The name under which a declared metric is served."""
+    return _DECLARED[metric][0].name
 
 
-def _registered(metric: M) -> M:
-    for registry in (REGISTRY, *(BY_STATION[name] for name in _served_by)):
-        registry.register(metric)
-    return metric
+def sample_names() -> Iterator[tuple[str, MetricWrapperBase, str]]:
+    """Each sample name that a reader may meet, old ones included, with its metric and the name it has now.
+
+    Buckets are left out: nobody here reads them, and those of 500 nodes outweigh everything else.
+    """
+    served = [(name_of(metric), metric) for metric in _DECLARED]
+    for name, metric in [*served, *RENAMED.items()]:
+        for end in ("_sum", "_count") if isinstance(metric, Histogram) else ("",):
+            yield name + end, metric, name_of(metric) + end
 
 
-def counter(name: str, meaning: str, *labels: str) -> Counter:
-    """A counter; `name` without `_total`, which is added."""
-    _note(f"{name}_total", "counter", labels, meaning)
-    return _registered(Counter(name, meaning, labels, registry=None))
+def value(metric: MetricWrapperBase, **labels: str) -> float:
+    """Present value of a counter or gauge in this process."""
+    metrics = (metric.labels(**labels) if labels else metric).collect()
+    return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
 
 
-def gauge(name: str, meaning: str, *labels: str) -> Gauge:
-    """A gauge."""
-    _note(name, "gauge", labels, meaning)
-    return _registered(Gauge(name, meaning, labels, registry=None))
+_ANY = ServedBy("gateway", "server", "csv", "edgelog", "edge")
+BUILD = _ANY.declare(
+    Info("aoii_build", "Version of aoii that runs here.", registry=None),
+    Entry("aoii_build_info", "info", "version", "Version of aoii that runs here."),
+)
+BUILD.info({"version": __version__})
+
+# --- towards the broker and the database ------------------------------------------------------------------------------
+_ON_BROKER = ServedBy("gateway", "server", "csv")
+RECONNECTS = _ON_BROKER.counter("aoii_broker_reconnects_total", "Lost connections to the broker.")
+BROKER_UP = _ON_BROKER.gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+_ON_DISK = ServedBy("gateway", "server")
+DISK_FREE_BYTES = _ON_DISK.gauge("aoii_disk_free_bytes", "Free space on the disk that holds the station's own file.")
+DISK_BYTES = _ON_DISK.gauge("aoii_disk_size_bytes", "Size of the disk that holds the station's own file.")
+BROKER_REFUSALS = _ON_DISK.counter(
+    "aoii_broker_refusals_total",
+    "Failed attempts to use the broker, by reason: tls (one side does not trust the other), login, subscription.",
+    "reason",
+)
+_WITH_PEERS = ServedBy("gateway", "server", "csv", "edgelog")
+CERTIFICATE_EXPIRY = _WITH_PEERS.gauge(
+    "aoii_certificate_expiry_timestamp_seconds",
+    "Unix time at which a certificate expires, by peer (broker, database, page) and owner (authority, ours, theirs).",
+    "peer",
+    "certificate",
+)
+_ON_PORTS = ServedBy("gateway", "edgelog")
+SERIAL_UP = _ON_PORTS.gauge("aoii_gateway_serial_up", "1 while the serial port is open, by port.", "port")
+_INTO_DATABASE = ServedBy("server", "edgelog")
+DATABASE_UP = _INTO_DATABASE.gauge("aoii_database_up", "1 while the database accepts this station's rows.")
 
 
-def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    """A histogram with these upper bounds."""
-    _note(name, "histogram", labels, meaning)
-    return _registered(Histogram(name, meaning, labels, buckets=buckets, registry=None))
+def broker_refused(reason: str) -> None:
+    """Count a failed attempt to use the broker; for whoever owns a connection."""
+    BROKER_REFUSALS.labels(reason).inc()
 
 
-def note_disk(folder: Path) -> None:
-    """Bring the gauges of the disk that holds `folder` up to date; they stay as they are when it does not answer."""
+def record_disk(folder: Path) -> None:
+    """Update the gauges of the disk that holds `folder`; they keep their values while it does not answer."""
     with contextlib.suppress(OSError):
         usage = shutil.disk_usage(folder)
         DISK_FREE_BYTES.set(usage.free)
         DISK_BYTES.set(usage.total)
 
 
-def value(metric: MetricWrapperBase, **labels: str) -> float:
-    """Present value of a counter or gauge, for health and for tests."""
-    metrics = (metric.labels(**labels) if labels else metric).collect()
-    return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
-
-
-_served("gateway", "server", "csv", "edgelog", "edge")
-BUILD = _registered(Info("aoii_build", "Version of aoii that runs here.", registry=None))
-BUILD.info({"version": __version__})
-_note("aoii_build_info", "info", ("version",), "Version of aoii that runs here.")
-
-# --- towards the broker and the database ------------------------------------------------------------------------------
-_served("gateway", "server", "csv")
-RECONNECTS = counter("aoii_broker_reconnects", "Times that this station lost its broker connection.")
-BROKER_UP = gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
-_served("gateway", "server")
-DISK_FREE_BYTES = gauge("aoii_disk_free_bytes", "Room left on the disk of the station's own file.")
-DISK_BYTES = gauge("aoii_disk_size_bytes", "Size of the disk of the station's own file.")
-BROKER_REFUSALS = counter(
-    "aoii_broker_refusals",
-    "Times that the broker kept this station out, or was not believed, by reason: tls, login, subscription.",
-    "reason",
-)
-_served("gateway", "server", "csv", "edgelog")
-CERTIFICATE_EXPIRY = gauge(
-    "aoii_certificate_expiry_timestamp_seconds",
-    "Unix time at which a certificate ends, by peer (broker, database, page) and whose (authority, ours, theirs).",
-    "peer",
-    "certificate",
-)
-_served("gateway", "edgelog")
-SERIAL_UP = gauge("aoii_gateway_serial_up", "1 while the port is open, by port.", "port")
-_served("server", "edgelog")
-DATABASE_UP = gauge("aoii_database_up", "1 while the database takes our rows.")
-
-
-def broker_refused(reason: str) -> None:
-    """Count a refusal; for whoever owns a connection."""
-    BROKER_REFUSALS.labels(reason).inc()
-
-
 # --- gateway: serial side ---------------------------------------------------------------------------------------------
-_served("gateway")
-PACKETS = counter(
-    "aoii_gateway_packets",
-    "Packets taken from the radio, by kind: event, heartbeat, backfill, legacy, repeated, time.",
+_GATEWAY = ServedBy("gateway")
+PACKETS = _GATEWAY.counter(
+    "aoii_gateway_packets_total",
+    "Packets accepted from the radio, by kind: event, heartbeat, backfill, legacy, repeated, time.",
     "kind",
 )
-REJECTED = counter("aoii_gateway_rejected", "Frames and lines refused, by reason.", "reason")
-REPLIES_LATE = counter(
-    "aoii_gateway_replies_late", "Replies not sent because more than 0.9 s had passed; the reading was kept."
+REJECTED = _GATEWAY.counter("aoii_gateway_rejected_total", "Frames and lines rejected, by reason.", "reason")
+REPLIES_LATE = _GATEWAY.counter(
+    "aoii_gateway_replies_late_total", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )
-SERIAL_OPENS = counter("aoii_gateway_serial_opens", "Times a serial port was opened.")
-NODE_READINGS = counter("aoii_node_readings", "Readings accepted for the first time, by node and kind.", "node", "kind")
-NODE_LAST_HEARD_S = gauge(
+SERIAL_OPENS = _GATEWAY.counter("aoii_gateway_serial_opens_total", "Times a serial port was opened.")
+NODE_READINGS = _GATEWAY.counter(
+    "aoii_node_readings_total", "Readings accepted for the first time, by node and kind.", "node", "kind"
+)
+NODE_LAST_HEARD_S = _GATEWAY.gauge(
     "aoii_node_last_heard_timestamp_seconds",
-    "Unix time at which the node was heard last; after a restart, of the last reading that the gateway kept.",
+    "Unix time of the node's last frame; after a restart, of the last reading that the gateway kept.",
     "node",
 )
-NODE_HEARTBEAT_S = gauge(
+NODE_HEARTBEAT_S = _GATEWAY.gauge(
     "aoii_node_heartbeat_seconds",
-    "The longest time for which the node is silent when all is well; none when HEARTBEAT_S is 0.",
+    "Longest silence of a healthy node; not served for nodes without heartbeats (HEARTBEAT_S=0).",
     "node",
 )
-NODE_RSSI = gauge("aoii_node_rssi_dbm", "Signal strength of the node's last frame.", "node")
-NODE_SNR = gauge("aoii_node_snr_db", "Signal-to-noise ratio of the node's last frame.", "node")
-NODE_BATTERY_V = gauge("aoii_node_battery_volts", "The node's battery, if it measures it.", "node")
-NODE_BATTERY_LOW = gauge("aoii_node_battery_low", "1 while the node says that its battery is low.", "node")
-NODE_SENSOR_FAULT = gauge("aoii_node_sensor_fault", "1 while the node says that its sensor fails.", "node")
-NODE_MISSING = gauge(
+NODE_RSSI = _GATEWAY.gauge("aoii_node_rssi_dbm", "Signal strength of the node's last frame.", "node")
+NODE_SNR = _GATEWAY.gauge("aoii_node_snr_db", "Signal-to-noise ratio of the node's last frame.", "node")
+NODE_BATTERY_V = _GATEWAY.gauge("aoii_node_battery_volts", "The node's battery, if the node measures it.", "node")
+NODE_BATTERY_LOW = _GATEWAY.gauge("aoii_node_battery_low", "1 while the node reports a low battery.", "node")
+NODE_SENSOR_FAULT = _GATEWAY.gauge("aoii_node_sensor_fault", "1 while the node reports a sensor fault.", "node")
+NODE_MISSING = _GATEWAY.gauge(
     "aoii_node_readings_missing",
-    "Numbers of readings that the node skipped within a day and that have not come; a restart skips up to 63.",
+    "Counters that the node skipped within a day and whose readings have not arrived; a restart skips up to 63.",
     "node",
 )
-NODE_CLOCK_OFFSET_S = gauge(
-    "aoii_node_clock_offset_seconds", "Clock of an old node minus the gateway's, with the time on the way.", "node"
+NODE_CLOCK_OFFSET_S = _GATEWAY.gauge(
+    "aoii_node_clock_offset_seconds", "Clock of an old node minus the gateway's, transmission time included.", "node"
 )
-NODE_ERROR_T = gauge(
-    "aoii_node_error_celsius", "How far the gateway's belief was from the node's last live reading.", "node"
+NODE_ERROR_T = _GATEWAY.gauge(
+    "aoii_node_error_celsius", "Error of the gateway's estimate at the node's last live reading.", "node"
 )
-NODE_ERROR_H = gauge(
-    "aoii_node_error_humidity_percent", "How far the gateway's belief was from the node's last live reading.", "node"
+NODE_ERROR_H = _GATEWAY.gauge(
+    "aoii_node_error_humidity_percent", "Error of the gateway's estimate at the node's last live reading.", "node"
 )
-ERROR_T = histogram(
+ERROR_T = _GATEWAY.histogram(
     "aoii_estimate_error_celsius",
-    "How far the gateway's belief was from a live reading.",
+    "Error of the gateway's estimate when a live reading arrives.",
     (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10),
 )
-ERROR_H = histogram(
+ERROR_H = _GATEWAY.histogram(
     "aoii_estimate_error_humidity_percent",
-    "How far the gateway's belief was from a live reading.",
+    "Error of the gateway's estimate when a live reading arrives.",
     (0.5, 1, 2, 3, 4, 6, 10, 20),
 )
-THRESHOLD_T = gauge("aoii_gateway_threshold_celsius", "BETA_TEMP: from this error on, a belief is wrong.")
-THRESHOLD_H = gauge("aoii_gateway_threshold_humidity_percent", "BETA_HUM: from this error on, a belief is wrong.")
-CLOCK_SYNCED = gauge("aoii_gateway_clock_synced", "1 while the gateway believes the machine's clock.")
-NODE_AOII_S = gauge(
+THRESHOLD_T = _GATEWAY.gauge("aoii_gateway_threshold_celsius", "BETA_TEMP: an estimate with this error is wrong.")
+THRESHOLD_H = _GATEWAY.gauge(
+    "aoii_gateway_threshold_humidity_percent", "BETA_HUM: an estimate with this error is wrong."
+)
+CLOCK_SYNCED = _GATEWAY.gauge("aoii_gateway_clock_synced", "1 while the gateway trusts the machine's clock.")
+NODE_AOII_S = _GATEWAY.gauge(
     "aoii_node_aoii_seconds",
-    "For how long, at least, the picture of the node had been wrong when its last report came; 0: it was right.",
+    "How long, at least, the estimate of the node had been wrong when its last report arrived; 0: it was right.",
     "node",
 )
-NODE_AOII_REPORTS_S = histogram(
+NODE_AOII_REPORTS_S = _GATEWAY.histogram(
     "aoii_node_aoii_reports_seconds",
-    "The same of every reading: 0, or the time from a sample that showed the picture wrong to the next picture.",
+    "The same for every reading: 0, or the time from a sample that showed a wrong estimate to the next forecast.",
     (0, 2, 5, 15, 60, 300, 600, 1800, 3600, 6 * 3600, 86400),
     "node",
 )
@@ -187,130 +244,164 @@ OF_A_NODE: tuple[MetricWrapperBase, ...] = (
     NODE_ERROR_H,
     NODE_AOII_S,
     NODE_AOII_REPORTS_S,
-)  # those with a label for the node, which go when it goes
+)  # those with a label for the node; a node that is retired takes its samples with it
 # --- gateway: broker side ---------------------------------------------------------------------------------------------
-PUBLISHES = counter(
-    "aoii_gateway_publishes",
-    "Publishes by event (RX, EST), QoS, result (sent, refused, failed) and the broker's reason code, if it gave one.",
+PUBLISHES = _GATEWAY.counter(
+    "aoii_gateway_publishes_total",
+    "Publishes by event (RX, EST), QoS, result (sent, refused, failed) and the broker's reason code, if any.",
     "event",
     "qos",
     "result",
     "reason",
 )
-PUBLISH_REFUSED = gauge("aoii_gateway_publish_refused", "1 when the broker refused the reading that it judged last.")
-OUTBOX_EVENTS = gauge("aoii_outbox_events", "Accepted readings that wait for their commit acknowledgement.")
-OUTBOX_OLDEST_S = gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
-OUTBOX_BYTES = gauge("aoii_outbox_bytes", "What the readings in the outbox file occupy.")
-OUTBOX_LIMIT_BYTES = gauge("aoii_outbox_limit_bytes", "What they may occupy; when it is full, nodes get no answer.")
-OUTBOX_FULL = counter("aoii_outbox_full", "Readings not accepted because the outbox was full or could not be written.")
-OUTBOX_DAMAGED = counter(
-    "aoii_outbox_damaged",
+PUBLISH_REFUSED = _GATEWAY.gauge(
+    "aoii_gateway_publish_refused", "1 when the broker refused the last reading that it answered for."
+)
+OUTBOX_EVENTS = _GATEWAY.gauge("aoii_outbox_events", "Accepted readings that wait for their commit acknowledgement.")
+OUTBOX_OLDEST_S = _GATEWAY.gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
+OUTBOX_BYTES = _GATEWAY.gauge("aoii_outbox_bytes", "Space that the readings in the outbox file occupy.")
+OUTBOX_LIMIT_BYTES = _GATEWAY.gauge(
+    "aoii_outbox_limit_bytes", "Space that they may occupy; when it is used up, nodes get no answer."
+)
+OUTBOX_REJECTED_READINGS = _GATEWAY.counter(
+    "aoii_outbox_rejected_readings_total",
+    "Readings not accepted because the outbox was full or could not be written.",
+)
+OUTBOX_DAMAGED = _GATEWAY.counter(
+    "aoii_outbox_damaged_total",
     "Readings of a damaged outbox file, by outcome: salvaged, corrupt (listed in the file's table `corrupt`), lost.",
     "outcome",
 )
-OUTBOX_FETCHES_FAILED = counter(
-    "aoii_outbox_fetches_failed", "Times that the backlog could not be read from the outbox file; it is tried again."
+OUTBOX_FETCHES_FAILED = _GATEWAY.counter(
+    "aoii_outbox_fetches_failed_total", "Failed reads of the backlog in the outbox file; each is tried again."
 )
-OUTBOX_STATES_LOST = counter(
-    "aoii_outbox_states_lost", "Nodes whose state in the outbox file was damaged; the gateway begins anew with them."
+OUTBOX_STATES_LOST = _GATEWAY.counter(
+    "aoii_outbox_states_lost_total",
+    "Nodes whose state in the outbox file was damaged; the gateway starts over with them.",
 )
-COMMIT_ACKS = counter(
-    "aoii_commit_acks",
-    "Items of commit acknowledgements received, by status; dropped and bad count whole messages.",
+COMMIT_ACKS = _GATEWAY.counter(
+    "aoii_commit_acks_total",
+    "Items in commit acknowledgements received, by status; dropped and bad count whole messages.",
     "status",
 )
-COMMIT_ACKS_MISMATCHED = counter(
-    "aoii_commit_acks_mismatched",
-    "Items of commit acknowledgements about another payload than this gateway published; the reading was kept.",
+COMMIT_ACKS_MISMATCHED = _GATEWAY.counter(
+    "aoii_commit_acks_mismatched_total",
+    "Items in commit acknowledgements for a payload that this gateway did not publish; the reading was kept.",
 )
-COMMIT_ACK_SECONDS = histogram(
+COMMIT_ACK_SECONDS = _GATEWAY.histogram(
     "aoii_commit_ack_seconds",
     "Time from acceptance to the commit acknowledgement.",
     (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
 # --- server -----------------------------------------------------------------------------------------------------------
-_served("server")
-MESSAGES = counter("aoii_messages_received", "Messages from the broker, by event (RX, EST, bad).", "event")
-MESSAGES_REJECTED = counter("aoii_messages_rejected", "Payloads that are not messages, by reason.", "reason")
-INBOX_OVERRUNS = counter(
-    "aoii_inbox_overruns",
-    "Messages left because the inbox was full, by QoS; those at QoS 1 are delivered again after a reconnect.",
+_SERVER = ServedBy("server")
+MESSAGES = _SERVER.counter(
+    "aoii_messages_received_total", "Messages from the broker, by event (RX, EST, bad).", "event"
+)
+MESSAGES_REJECTED = _SERVER.counter(
+    "aoii_messages_rejected_total", "Payloads that are not valid messages, by reason.", "reason"
+)
+INBOX_OVERRUNS = _SERVER.counter(
+    "aoii_inbox_overruns_total",
+    "Messages dropped because the inbox was full, by QoS; those at QoS 1 are delivered again after a reconnect.",
     "qos",
 )
-ROWS = counter(
-    "aoii_rows",
-    "Readings by outcome, each time they are handled: stored, duplicate, parked, mismatch, bad_row; and, of a replay, "
-    "malformed, corrupt.",
+READINGS_PROCESSED = _SERVER.counter(
+    "aoii_readings_processed_total",
+    "Readings by outcome, each time they are processed: stored, duplicate, parked (dead-lettered: the database was "
+    "away), mismatch, bad_row; during a replay also malformed, corrupt.",
     "outcome",
 )
 
 
 def count_delivery(status: str) -> None:
-    """Count what became of a reading; a dead letter of `database_away` is `parked` here, as it has always been."""
-    ROWS.labels(outcome="parked" if status == "database_away" else status).inc()
+    """Count a reading by its delivery status; `database_away` is `parked` here, as it has always been."""
+    READINGS_PROCESSED.labels(outcome="parked" if status == "database_away" else status).inc()
 
 
-INSERT_RETRIES = counter("aoii_insert_retries", "Inserts tried again after the database failed.")
-BATCH_ROWS = histogram("aoii_batch_rows", "Readings in one database transaction.", (1, 2, 5, 10, 25, 50, 100, 250, 500))
-BATCH_SECONDS = histogram(
-    "aoii_batch_seconds",
+INSERT_RETRIES = _SERVER.counter("aoii_insert_retries_total", "Inserts tried again after the database failed.")
+BATCH_ROWS = _SERVER.histogram(
+    "aoii_batch_rows", "Readings in one database transaction.", (1, 2, 5, 10, 25, 50, 100, 250, 500)
+)
+INSERT_TRANSACTION_S = _SERVER.histogram(
+    "aoii_insert_transaction_duration_seconds",
     "Time of one database transaction.",
     (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
 )
-END_TO_END_S = histogram(
-    "aoii_end_to_end_seconds",
-    "Time from the sample to the database commit, of readings with a clock that was believed.",
+END_TO_END_LATENCY_S = _SERVER.histogram(
+    "aoii_end_to_end_latency_seconds",
+    "Time from the sample to the database commit, for readings with a trusted clock.",
     (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 86400),
 )
-CLOCK_OFFSET_S = gauge(
+CLOCK_OFFSET_S = _SERVER.gauge(
     "aoii_gateway_clock_offset_seconds",
-    "Clock of the gateway minus the server's, by the gateway's last estimate, less the time on the way.",
+    "Clock of the gateway minus the server's, from the gateway's last estimate; transmission time makes it smaller.",
     "gateway",
 )
-BROKER_DROPPED = gauge(
+BROKER_DROPPED = _SERVER.gauge(
     "aoii_broker_dropped_messages",
-    "Messages that the broker has dropped since it started because a queue was full, by its own account ($SYS).",
+    "Messages that the broker has dropped since it started because a queue was full, as it reports on $SYS.",
 )
-BROKER_TELLS = gauge("aoii_broker_tells", "1 while the broker gives an account of itself on $SYS.")
-DEAD_LETTERS = gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reason")
-DEAD_LETTERS_DAMAGED = counter(
-    "aoii_dead_letters_damaged",
-    "Letters of a damaged file of dead letters, by outcome: salvaged, corrupt (a letter with that reason), lost.",
+BROKER_SYS_UP = _SERVER.gauge("aoii_broker_sys_up", "1 while the broker publishes its own statistics on $SYS.")
+DEAD_LETTERS = _SERVER.gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reason")
+DEAD_LETTERS_DAMAGED = _SERVER.counter(
+    "aoii_dead_letters_damaged_total",
+    "Dead letters of a damaged file, by outcome: salvaged, corrupt (kept with that reason), lost.",
     "outcome",
 )
-DEAD_LETTERS_DROPPED = counter(
-    "aoii_dead_letters_dropped", "Malformed payloads dropped from the full ring, oldest first."
+DEAD_LETTERS_DROPPED = _SERVER.counter(
+    "aoii_dead_letters_dropped_total", "Malformed payloads dropped from the full ring, oldest first."
 )
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
-_served("csv")
-CSV_ROWS = counter("aoii_csv_rows", "Rows appended to the CSV file, by event.", "event")
-CSV_DUPLICATES = counter("aoii_csv_duplicates", "Messages delivered again and not written to the CSV file again.")
-CSV_TORN = counter("aoii_csv_torn_lines", "Torn last lines cut off from the CSV file.")
-_served("edgelog")
-LOG_LINES = counter("aoii_edge_log_lines", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome")
-# --- web page: outside REGISTRY, so that no other station answers with the page's gauges at 0 -----
-REFERENCE_GAUGES = {
-    "aoii_readings_total": "Readings in the database (a gauge, as in the reference system).",
-    "aoii_mae_temp": "Mean absolute error of the gateway's belief when a reading arrived, °C, over all readings.",
-    "aoii_mae_humidity": "Mean absolute error of the gateway's belief when a reading arrived, %RH, over all readings.",
-    "aoii_avg_temp_celsius": "Mean temperature over all readings.",
-    "aoii_avg_humidity_percent": "Mean relative humidity over all readings.",
-    "aoii_last_received_timestamp_seconds": "Unix time at which the last reading was inserted.",
+_CSV = ServedBy("csv")
+CSV_ROWS = _CSV.counter("aoii_csv_rows_total", "Rows appended to the CSV file, by event.", "event")
+CSV_DUPLICATES = _CSV.counter(
+    "aoii_csv_duplicates_total", "Messages delivered again and not written to the CSV file again."
+)
+CSV_TORN = _CSV.counter("aoii_csv_torn_lines_total", "Incomplete last lines removed from the CSV file.")
+_EDGE_LOG = ServedBy("edgelog")
+LOG_LINES = _EDGE_LOG.counter(
+    "aoii_edge_log_lines_total", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome"
+)
+# --- web page: it serves these itself, with the values of its own moment ----------------------------------------------
+_PAGE = ServedBy()
+_AS_LAST_READ = "Web page only; while the database is away, as last read."
+TOTAL_READINGS = _PAGE.gauge(
+    "aoii_readings_total", f"Readings in the database (a gauge, as in the older installation). {_AS_LAST_READ}"
+)
+MAE_TEMP = _PAGE.gauge(
+    "aoii_mae_temp",
+    f"Mean absolute error of the estimate when a reading arrived, °C, over all readings. {_AS_LAST_READ}",
+)
+MAE_HUMIDITY = _PAGE.gauge(
+    "aoii_mae_humidity",
+    f"Mean absolute error of the estimate when a reading arrived, %RH, over all readings. {_AS_LAST_READ}",
+)
+AVG_TEMP = _PAGE.gauge("aoii_avg_temp_celsius", f"Mean temperature over all readings. {_AS_LAST_READ}")
+AVG_HUMIDITY = _PAGE.gauge("aoii_avg_humidity_percent", f"Mean relative humidity over all readings. {_AS_LAST_READ}")
+LAST_RECEIVED_S = _PAGE.gauge(
+    "aoii_last_received_timestamp_seconds", f"Unix time at which the last reading was inserted. {_AS_LAST_READ}"
+)
+WEB_DATABASE_UP = _PAGE.gauge("aoii_web_database_up", "1 while the web page can read the database.")
+WEB_BROKER_UP = _PAGE.gauge(
+    "aoii_web_broker_up", "1 while the web page receives the gateway's estimates from the broker."
+)
+WEB_STREAMS = _PAGE.gauge("aoii_web_streams", "Open pages, by their event streams.")
+WEB_REFUSALS = _PAGE.counter("aoii_web_refusals_total", "Requests without the token that the page requires.")
+
+# --- old names, served for one release beside the new ones ------------------------------------------------------------
+RENAMED: dict[str, MetricWrapperBase] = {
+    "aoii_outbox_full_total": OUTBOX_REJECTED_READINGS,
+    "aoii_rows_total": READINGS_PROCESSED,
+    "aoii_batch_seconds": INSERT_TRANSACTION_S,
+    "aoii_end_to_end_seconds": END_TO_END_LATENCY_S,
+    "aoii_broker_tells": BROKER_SYS_UP,
 }
-for _name, _meaning in REFERENCE_GAUGES.items():
-    _note(_name, "gauge", (), f"{_meaning} Web page only; while the database is away, as last read.")
-
-
-def _web_gauge(name: str, meaning: str) -> Gauge:
-    _note(name, "gauge", (), meaning)
-    return Gauge(name, meaning, registry=None)
-
-
-WEB_DATABASE_UP = _web_gauge("aoii_web_database_up", "1 while the web page can read the database.")
-WEB_BROKER_UP = _web_gauge("aoii_web_broker_up", "1 while the web page hears the gateway's estimates from the broker.")
-WEB_STREAMS = _web_gauge("aoii_web_streams", "Pages that are open, by their event streams.")
-WEB_REFUSALS = Counter("aoii_web_refusals", "Requests without the token that the page asks for.", registry=None)
-_note("aoii_web_refusals_total", "counter", (), "Requests without the token that the page asks for.")
+for _old, _metric in RENAMED.items():
+    _entry, _registries = _DECLARED[_metric]
+    CATALOGUE.append(_entry._replace(name=_old, meaning=f"Old name of `{_entry.name}`; the next release drops it."))
+    for _registry in _registries:
+        _registry.register(_Alias(_old, _metric))
 
 
 def reference_page() -> str:
@@ -320,14 +411,10 @@ def reference_page() -> str:
         "",
         "Generated by `make docs`; do not edit.",
         "Each station serves its own on its status port.",
-        "The web page serves the reference system's gauges on `/metrics`.",
+        "The web page serves the gauges of the older installation on `/metrics`.",
         "",
         "| Metric | Type | Labels | Meaning |",
         "|---|---|---|---|",
+        *(f"| `{name}` | {kind} | {labels} | {meaning} |" for name, kind, labels, meaning in CATALOGUE),
     ]
-    return (
-        "\n".join(
-            lines + [f"| `{name}` | {kind} | {labels} | {meaning} |" for name, kind, labels, meaning in CATALOGUE]
-        )
-        + "\n"
-    )
+    return "\n".join(lines) + "\n"

@@ -1,8 +1,8 @@
-"""How a station stops: SIGTERM or SIGINT sets an event, and whoever waits, waits on that event.
+"""How a station is told to stop: SIGTERM or SIGINT sets an event, and every wait is a wait for that event.
 
-A thread takes the signals. A handler would run in the middle of whatever the main thread does, and where that is a wait
-on the same event, which then holds the event's lock, setting it would never return. `signal.sigtimedwait` is no way out
-either: after SIGSTOP and SIGCONT it may return a signal that nobody sent (CPython 3.11).
+A thread receives the signals. A signal handler would run inside whatever the main thread does; if that is a wait for
+the same event, it holds the event's lock, and setting the event would never return. `signal.sigtimedwait` does not help
+either: after SIGSTOP and SIGCONT it may return a signal that was never sent (CPython 3.11).
 """
 
 import ctypes
@@ -16,43 +16,43 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when that one does
+PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when the demo does
 PR_SET_PDEATHSIG = 1  # prctl(2)
-NUMBERS = (signal.SIGTERM, signal.SIGINT)
-TURN_S = 0.1
-LAST_CHANCE_S = 1.0  # for what is being opened when the station is asked to stop; what it makes must be closed after it
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+POLL_S = 0.1
+GRACE_S = 1.0  # what is being opened at the stop may still finish, so that it is closed properly
 
 
 def on_signals(also: Mapping[signal.Signals, Callable[[], None]] | None = None) -> threading.Event:
-    """An event that SIGTERM and SIGINT set; to be called in the main thread, before it starts others.
+    """An event that SIGTERM and SIGINT set. Call it in the main thread, before other threads start.
 
     Args:
-        also: Other signals, each with what the thread that takes it calls.
+        also: Other signals, each with a function that the signal thread calls.
     """
     others = dict(also or {})
     stopping = threading.Event()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*NUMBERS, *others})  # threads inherit this: only the one below gets them
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, *others})  # inherited by threads; one waits for them
 
-    def take() -> None:
-        while (number := signal.Signals(signal.sigwait({*NUMBERS, *others}))) in others:
+    def receive() -> None:
+        while (number := signal.Signals(signal.sigwait({*STOP_SIGNALS, *others}))) in others:
             others[number]()
         stopping.set()
 
-    threading.Thread(target=take, name="signals", daemon=True).start()
+    threading.Thread(target=receive, name="signals", daemon=True).start()
     return stopping
 
 
-def run_unless_stopped(stop: threading.Event, build: Callable[[], T], turn: Callable[[], None]) -> T | None:
-    """What `build` makes, or None: the station was asked to stop, and `build` does not come back.
+def run_unless_stopped(stop: threading.Event, build: Callable[[], T], while_waiting: Callable[[], None]) -> T | None:
+    """Call `build` in a thread of its own; None if the station is told to stop and `build` does not return.
 
-    A disk that does not answer holds the thread that opens a file there, and no signal frees it. So that is done in a
-    thread of its own, which is left behind and keeps no process alive. (A thread that the kernel holds without any
-    interruption outlives even SIGKILL, and its process with it, until the disk answers.)
+    A disk that does not answer blocks the thread that opens a file there, and no signal frees it. That thread is left
+    behind and does not keep the process alive. (A thread in uninterruptible sleep outlives even SIGKILL, and so does
+    its process, until the disk answers.)
 
     Args:
-        stop: As `on_signals` gives it.
-        build: Opens what the station needs; whatever it raises is raised here.
-        turn: Called several times a second while that takes.
+        stop: As `on_signals` returns it.
+        build: Opens what the station needs; what it raises is raised here.
+        while_waiting: Called several times a second until then.
     """
     made: futures.Future[T] = futures.Future()
 
@@ -63,18 +63,18 @@ def run_unless_stopped(stop: threading.Event, build: Callable[[], T], turn: Call
             made.set_exception(error)
 
     threading.Thread(target=work, name="start", daemon=True).start()
-    while not stop.is_set() and not futures.wait([made], TURN_S).done:
-        turn()
-    if not futures.wait([made], LAST_CHANCE_S).done:
+    while not stop.is_set() and not futures.wait([made], POLL_S).done:
+        while_waiting()
+    if not futures.wait([made], GRACE_S).done:
         return None
     return made.result()
 
 
 def end_with_parent() -> None:
-    """Under a demo: have the kernel end this process when the demo dies, however it dies (Linux)."""
+    """Under a demo: have the kernel stop this process when the demo ends, even if it is killed (Linux)."""
     parent = os.environ.get(PARENT_VARIABLE)
     if parent is None or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it died before the call above
+    if os.getppid() != int(parent):  # it ended before the call above
         raise SystemExit(1)

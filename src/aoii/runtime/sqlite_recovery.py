@@ -1,9 +1,9 @@
-"""The stations' SQLite files, when somebody else looks at them and when they are damaged; shared by gateway and server.
+"""SQLite files of the stations: opened by others, checked, and recovered when damaged. Gateway and server share it.
 
-A damaged file is not written to again: check and recovery read it through connections that cannot write, and so leave
-its write-ahead log where it is, which closing another kind would copy into the file. What a station makes of the rows
-is its own affair (`outbox_file`, `letter_file`); here is what is the same for all: is the file sound, which rows can be
-read at all, and how a new file takes the place of the old one whenever the process is killed.
+A damaged file is never written to again. Check and recovery read it through connections that cannot write; closing any
+other connection would copy the write-ahead log into the file. Each station decides what to do with the rows
+(`outbox_file`, `dead_letters/file`). This file answers what is the same for all: whether a file is sound, which of its
+rows can be read, and how a new file takes its place even if the process is killed meanwhile.
 """
 
 import collections
@@ -19,13 +19,13 @@ from typing import TypeVar
 
 R = TypeVar("R")
 
-UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter where the error itself quotes a damaged name
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter if the error itself quotes a damaged name
 
-MENDED = ".mended"  # the copy from which a file is read whose description of its tables is damaged
+REPAIRED = ".mended"  # a copy of a damaged file in which the description of the tables is repaired
 LOCK_TIMEOUT_S = 5.0  # a station and the command line share a file, each for a few milliseconds
-ROWID_LIMIT = 1 << 40  # more rows than any of these files will ever number
-FAILURE_LIMIT = 50_000  # places of a damaged table that cannot be read before the rest is given up; each takes 40 µs
-FAILURE_LIMIT_ABOVE = 10_000  # of them above the last row that was numbered, where nothing should be
+ROWID_LIMIT = 1 << 40  # higher than any rowid that these files will reach
+FAILURE_LIMIT = 50_000  # failed reads before the rest of a table is given up; each takes 40 µs
+FAILURE_LIMIT_ABOVE = 10_000  # the same above the last known rowid, where nothing should be
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,26 @@ class Schema:
     version: int
     statements: str
 
-    def describes(self, connection: sqlite3.Connection) -> bool:
+    def matches(self, connection: sqlite3.Connection) -> bool:
         """Whether a file has these tables with these columns.
 
-        A flipped bit that gives a column another name is none that SQLite's own check could find.
+        SQLite's own check does not find a flipped bit that renames a column.
         """
-        return _columns(connection) == self._ask(_columns)
+        return _columns(connection) == self._in_memory(_columns)
 
     def entries(self) -> list[tuple[object, ...]]:
-        """What `sqlite_schema` says of these tables, but for where they lie."""
+        """The rows of `sqlite_schema` for these tables, without the root pages."""
         query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
-        return self._ask(lambda connection: connection.execute(query).fetchall())
+        return self._in_memory(lambda connection: connection.execute(query).fetchall())
 
-    def _ask(self, question: Callable[[sqlite3.Connection], R]) -> R:
+    def _in_memory(self, read: Callable[[sqlite3.Connection], R]) -> R:
         with contextlib.closing(sqlite3.connect(":memory:")) as connection:
             connection.executescript(self.statements)
-            return question(connection)
+            return read(connection)
 
 
 def _columns(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
-    """Table, name, type and place in the primary key of every column."""
+    """Table, name, type and position in the primary key of every column."""
     return set(
         connection.execute(
             "SELECT CAST(entry.name AS BLOB), CAST(col.name AS BLOB), CAST(col.type AS BLOB), pk "
@@ -68,11 +68,11 @@ class Recovery:
     """What became of a damaged file.
 
     Attributes:
-        kept_as: Where the damaged file lies now.
-        salvaged: Rows that passed their checksum and are in the new file.
-        corrupt: Rows that could be read and failed it; listed in the new file, for a person.
-        lost: Rows that could not be read.
-        is_lost_exact: Whether `lost` is a count; otherwise nobody knows, and it says at least 1.
+        kept_as: The damaged file's new name.
+        salvaged: Number of rows that passed their checksum and are in the new file.
+        corrupt: Number of rows that could be read and failed it; they are listed in the new file, for a person.
+        lost: Number of rows that could not be read.
+        is_lost_exact: Whether `lost` is a count; if not, it is 1 and means "at least one".
     """
 
     kept_as: Path
@@ -82,34 +82,34 @@ class Recovery:
     is_lost_exact: bool
 
 
-def beside(path: Path, suffix: str) -> Path:
-    """The file whose name is longer by `suffix`."""
+def sibling(path: Path, suffix: str) -> Path:
+    """The file beside `path` whose name has `suffix` added."""
     return path.with_name(path.name + suffix)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """The connection of the file's owner, which makes the file."""
+def connect_as_owner(path: Path) -> sqlite3.Connection:
+    """The connection of the station that owns the file; makes a missing file."""
     return sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that writes nothing."""
-    if beside(path, "-journal").exists():  # killed while the file was made: only a writer may undo that
-        return connect(path)
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write."""
+    if sibling(path, "-journal").exists():  # killed while it made the file; only a writer can roll that back
+        return connect_as_owner(path)
     return _connect_by_uri(path, "mode=ro")
 
 
-def visit(path: Path, writes: bool) -> sqlite3.Connection:
-    """A connection to a file that another process owns, and may be using; nothing is made.
+def connect_as_guest(path: Path, writes: bool) -> sqlite3.Connection:
+    """A connection to a file that another process owns and may be using. A missing file is not made.
 
     Raises:
-        sqlite3.Error: It is not there, or may not be read or written.
+        sqlite3.Error: The file is missing, or we have no right to read or write it.
     """
     if writes:
         connection = _connect_by_uri(path, "mode=rw")
-    elif beside(path, "-wal").exists():
+    elif sibling(path, "-wal").exists():
         connection = _connect_by_uri(path, "mode=ro")
-    else:  # nobody has it open; and a reader that left a log with its own rights would shut the owner out
+    else:  # not in use; without `immutable` we would leave a log file that the owner has no right to write
         connection = _connect_by_uri(path, "immutable=1")
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -126,91 +126,94 @@ def _connect_by_uri(path: Path, parameter: str) -> sqlite3.Connection:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the error says that the file itself is wrong."""
+    """Whether the error means that the file is damaged."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_full(error: sqlite3.Error) -> bool:
-    """Whether there is no room, under the cap or on the disk."""
+    """Whether the error means that there is no room, below the cap or on the disk."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
-def version(connection: sqlite3.Connection) -> int:
+def user_version(connection: sqlite3.Connection) -> int:
     """The `user_version` of the file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def open_sound(
+def open_or_recover(
     path: Path,
     schema: Schema,
     check: Callable[[sqlite3.Connection], bool],
     salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R],
     is_damaged: bool = False,
 ) -> tuple[sqlite3.Connection, R | None]:
-    """The connection of the file's owner, once the file is sound or new, and what became of a damaged one.
+    """Open the owner's file, make it if it is missing, or replace it if it is damaged.
 
     Args:
         path: The file; its folder is made.
-        schema: Of the present version; an older file is not compared with it.
-        check: What else must hold, asked with text as bytes before SQLite's own check; may raise what it likes.
-        salvage: Makes the tables of the file that takes the damaged one's place, and fills them, in a transaction of
-            its own: gets the damaged file, read with text as bytes, the new file, and where the damaged one will lie.
-        is_damaged: Its use has shown that it is, which no check needs to confirm, and not every one does.
+        schema: The newest version; an older file is not compared with it.
+        check: What else must hold. Called before SQLite's own check, with text as bytes; what it raises is passed on.
+        salvage: Makes the tables of the new file and fills them, in a transaction of its own. Its arguments are the
+            damaged file (text as bytes), the new file, and the damaged file's future name.
+        is_damaged: Known from its use to be damaged; a check may not find that.
+
+    Returns:
+        The owner's connection, and what `salvage` returned; None if the file was sound or new.
 
     Raises:
-        sqlite3.Error, OSError: It cannot be opened for another reason than damage.
+        sqlite3.Error, OSError: The file cannot be opened, and the reason is not damage.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _finish_recovery(path)
     is_sound = not path.exists() or (_is_healthy(path, schema, check) and not is_damaged)
     recovery = None if is_sound else _recover(path, schema, salvage)
-    return connect(path), recovery
+    return connect_as_owner(path), recovery
 
 
 def _is_healthy(path: Path, schema: Schema, check: Callable[[sqlite3.Connection], bool]) -> bool:
-    """Whether every check finds the file without damage."""
-    with contextlib.closing(connect_to_read(path)) as connection:
+    """Whether all checks pass."""
+    with contextlib.closing(connect_read_only(path)) as connection:
         connection.text_factory = bytes
         try:
-            # quick_check does not compare an index with its table, and a row that the index misses is never deleted
+            # quick_check does not compare indexes with tables, and a row that an index lacks would never be deleted
             is_sound = check(connection) and connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == b"ok"
-            return is_sound and (version(connection) != schema.version or schema.describes(connection))
+            return is_sound and (user_version(connection) != schema.version or schema.matches(connection))
         except UNREADABLE as error:
             if isinstance(error, UnicodeDecodeError) or is_damage(error):
                 return False
             raise
 
 
-# A recovery that is killed at any point is taken up again by the next start: as long as the damaged file is in its
-# place the new one is not complete, and afterwards it is.
+# The next start continues a recovery that was killed: as long as the damaged file is in its place, the new one is not
+# complete; once it has been moved away, the new one is.
 
 
 def _finish_recovery(path: Path) -> None:
-    """Before the file is opened: finish what a killed recovery began."""
-    new = beside(path, ".salvaged")
-    _remove(beside(path, MENDED))
+    """Finish a recovery that was killed; called before the file is opened."""
+    new = sibling(path, ".salvaged")
+    _remove(sibling(path, REPAIRED))
     if path.exists():
-        for stale in (new, beside(new, "-journal")):
+        for stale in (new, sibling(new, "-journal")):
             stale.unlink(missing_ok=True)
     elif new.exists():
-        for suffix in ("-wal", "-shm"):  # of the damaged file: they must not be taken for the new one's
-            beside(path, suffix).unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm"):  # the damaged file's; SQLite would apply them to the new one
+            sibling(path, suffix).unlink(missing_ok=True)
         new.rename(path)
 
 
 def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
-    """Put a new file in the place of a damaged one, which is kept beside it."""
-    new, kept_as = beside(path, ".salvaged"), beside(path, f".corrupt-{time.time_ns()}")
+    """Replace a damaged file by a new one; the damaged file is kept beside it."""
+    new, kept_as = sibling(path, ".salvaged"), sibling(path, f".corrupt-{time.time_ns()}")
     source = _with_schema(path, schema)
-    with contextlib.closing(connect_to_read(source)) as damaged, contextlib.closing(connect(new)) as target:
+    with contextlib.closing(connect_read_only(source)) as damaged, contextlib.closing(connect_as_owner(new)) as target:
         damaged.text_factory = bytes
-        damaged.execute("PRAGMA writable_schema = ON")  # otherwise of a file that lacks its end nothing is read at all
+        damaged.execute("PRAGMA writable_schema = ON")  # otherwise nothing of a truncated file can be read
         result = salvage(damaged, target, kept_as)
-    _remove(beside(path, MENDED))
+    _remove(sibling(path, REPAIRED))
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
-            beside(path, suffix).rename(beside(kept_as, suffix))
+            sibling(path, suffix).rename(sibling(kept_as, suffix))
     new.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -221,19 +224,19 @@ def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, 
 
 
 def _with_schema(path: Path, schema: Schema) -> Path:
-    """The damaged file itself, or, when what is damaged is the description of its tables, a copy with the right one."""
-    with contextlib.closing(connect_to_read(path)) as damaged:
+    """The damaged file, or a copy with a repaired description of its tables if that is damaged."""
+    with contextlib.closing(connect_read_only(path)) as damaged:
         try:
-            if version(damaged) != schema.version or schema.describes(damaged):
+            if user_version(damaged) != schema.version or schema.matches(damaged):
                 return path
-        except UNREADABLE:  # the description cannot even be read as one
+        except UNREADABLE:  # the description itself cannot be read
             pass
-    mended = beside(path, MENDED)
+    repaired = sibling(path, REPAIRED)
     try:
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(beside(path, suffix), beside(mended, suffix))
-        with contextlib.closing(connect(mended)) as connection:
+                shutil.copyfile(sibling(path, suffix), sibling(repaired, suffix))
+        with contextlib.closing(connect_as_owner(repaired)) as connection:
             connection.execute("PRAGMA writable_schema = ON")
             places = [place for (place,) in connection.execute("SELECT rowid FROM sqlite_schema ORDER BY rowid")]
             changes = [(*entry, place) for entry, place in zip(schema.entries(), places, strict=True)]
@@ -242,25 +245,24 @@ def _with_schema(path: Path, schema: Schema) -> Path:
                 "UPDATE sqlite_schema SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?", changes
             )
             connection.execute("COMMIT")
-    except (*UNREADABLE, ValueError):  # more of it is damaged than that
+    except (*UNREADABLE, ValueError):  # more than the description is damaged
         return path
-    return mended
+    return repaired
 
 
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
-        beside(path, suffix).unlink(missing_ok=True)
+        sibling(path, suffix).unlink(missing_ok=True)
 
 
-def rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
-    """Every row that can be read, in no order. The first column is the rowid.
+def readable_rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
+    """Every row that can be read, in no order. The first of `columns` must be the rowid.
 
-    Each range is read from both ends until a page is bad, and what is left in the middle halved, the widest first: the
-    millions of numbers whose rows have long been deleted lead to the first page, and must not hide the others when
-    that one is bad.
+    A range of rowids is read from both ends up to a bad page; what is left in the middle is halved, the widest range
+    first. Rowids of deleted rows all lead to the first page: if that page is bad, they must not hide the other rows.
     """
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
-    last = min(max(0, last_number(damaged, table)), ROWID_LIMIT)
+    last = min(max(0, last_rowid(damaged, table)), ROWID_LIMIT)
     for first, end, limit in ((1, last, FAILURE_LIMIT), (last + 1, ROWID_LIMIT, FAILURE_LIMIT_ABOVE)):
         ranges = collections.deque([(first, end)])
         failures = 0
@@ -282,13 +284,13 @@ def rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tupl
                 ranges += [(low, middle), (middle + 1, high)]
 
 
-def last_number(damaged: sqlite3.Connection, table: str) -> int:
-    """The highest number that an AUTOINCREMENT table has given to a row; 0 when nobody knows."""
-    return number(damaged, f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'") or 0  # noqa: S608 - constants
+def last_rowid(damaged: sqlite3.Connection, table: str) -> int:
+    """The highest rowid that an AUTOINCREMENT table has given to a row; 0 if it cannot be read."""
+    return read_number(damaged, f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'") or 0  # noqa: S608 - constants
 
 
-def number(connection: sqlite3.Connection, query: str) -> int | None:
-    """The whole number that a query gives; None when a damaged file does not give one."""
+def read_number(connection: sqlite3.Connection, query: str) -> int | None:
+    """The first column of a query's first row; None if it is not an integer or cannot be read."""
     with contextlib.suppress(*UNREADABLE):
         row = connection.execute(query).fetchone()
         if row is not None and isinstance(row[0], int):

@@ -1,13 +1,15 @@
-"""A station as its process sees it, and the one way to run it.
+"""A station as a process: its parts, its checks, and the one way to run it.
 
-A station is built, started, watched and stopped. What it is built from may hang, because it opens files; what it starts
-are threads, each of which shows when it moved last. The same answers go to `/healthz`, `/readyz` and the service
-manager. Nothing here knows what a station does.
+A station is built, started, watched and stopped. Building may hang, because it opens files. What it starts are threads,
+and each shows when it made progress last. `/healthz`, `/readyz` and systemd get the same answers. Nothing here knows
+what a station does.
 """
 
 import contextlib
+import functools
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,24 +19,24 @@ from aoii.runtime import shutdown, status_port, systemd
 
 log = logging.getLogger(__name__)
 
-TURN_S = 0.2
-SILENCE_LIMIT_S = 60.0  # longer than any single call to a frozen database, and than a connect to an absent broker
+WATCH_S = 0.2
+SILENCE_LIMIT_S = 60.0  # longer than any one call to a frozen database, or than connecting to an absent broker
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What must keep going in a station: usually a thread.
+    """A thread of a station, usually, that must make progress.
 
     Attributes:
         name: For people; parts of one name are judged together.
-        is_running: Whether it is there at all; one that has ended ends the station.
-        beat_s: When it moved last, monotonic seconds.
-        silence_limit_s: It hangs when it has not moved for so long; None: SILENCE_LIMIT_S.
+        is_running: Whether it exists; a part that has ended ends the station.
+        last_progress_s: When it made progress last, monotonic seconds.
+        silence_limit_s: It hangs when it has made no progress for so long; None: SILENCE_LIMIT_S.
     """
 
     name: str
     is_running: bool
-    beat_s: float
+    last_progress_s: float
     silence_limit_s: float | None = None
 
 
@@ -44,32 +46,32 @@ def checks(parts: Iterable[Part]) -> dict[str, bool]:
     alive: dict[str, bool] = {}
     for part in parts:
         limit_s = SILENCE_LIMIT_S if part.silence_limit_s is None else part.silence_limit_s
-        moves = part.is_running and now_s - part.beat_s < limit_s
+        moves = part.is_running and now_s - part.last_progress_s < limit_s
         alive[part.name] = moves and alive.get(part.name, True)
     return alive
 
 
 class Station(Protocol):
-    """What `run_station` runs. A subclass says what it consists of; whether that lives follows from it."""
+    """What `run_station` runs. A subclass names its parts; whether it is alive follows from them."""
 
     def start(self) -> None:
-        """Begin, without waiting for anything; peers need not be there."""
+        """Begin, without waiting for anything; no peer has to be there."""
 
     def stop(self) -> None:
         """Finish what is in hand and end, within ten seconds; a thread that hangs is left behind."""
 
     def parts(self) -> Iterable[Part]:
-        """Everything that must keep going."""
+        """Everything that must make progress."""
 
     def is_ready(self) -> Mapping[str, bool]:
-        """Names what must be there for work, and whether it is."""
+        """Each thing that the station needs for its work, and whether it is there."""
 
     def is_alive(self) -> dict[str, bool]:
-        """Names what must make progress, and whether it does."""
+        """Each part, by name, and whether it makes progress."""
         return checks(self.parts())
 
     def ended(self) -> list[str]:
-        """The parts that have ended though nobody asked them to, which is a fault of ours."""
+        """The parts that have ended by themselves, which is a fault of ours."""
         return [part.name for part in self.parts() if not part.is_running]
 
 
@@ -85,60 +87,63 @@ def run_station(
     """Run a station until SIGTERM or SIGINT.
 
     Args:
-        name: Of the station, as in `metrics.BY_STATION`.
-        port: Of its status page on loopback; 0: it has none, or serves one itself.
-        build: Makes the station; may hang on a disk that does not answer, and is left behind then.
-        also: Other signals that the station takes, each with what it does.
+        name: The station, as in `metrics.BY_STATION`.
+        port: Its status port on loopback; 0: none, or the station serves one itself.
+        build: Makes the station; left behind if it hangs on a disk that does not answer.
+        also: Other signals, each with what the station does.
 
     Returns:
-        The exit code: 0, or 1 when a part of it ended by itself.
+        The exit code: 0, or 1 if a part ended by itself.
 
     Raises:
-        AoiiError: It cannot be built, or the status port is taken.
+        AoiiError: The station cannot be built, or the status port is taken.
     """
     built: list[S] = []
-
-    def passed_on(act: Callable[[S], None]) -> Callable[[], None]:
-        def pass_on() -> None:
-            for station in built:
-                act(station)
-
-        return pass_on
-
-    stop = shutdown.on_signals({number: passed_on(act) for number, act in (also or {}).items()})
-    station = shutdown.run_unless_stopped(stop, build, systemd.opening().notify)
+    stop = shutdown.on_signals({number: functools.partial(_apply, act, built) for number, act in (also or {}).items()})
+    station = shutdown.run_unless_stopped(stop, build, systemd.startup_notifier().notify)
     if station is None:
         log.error("stopped while its files were being opened; check the disk", extra={"event": "start_hangs"})
         return 0
     built.append(station)
-    notifier = systemd.Notifier(station.is_alive, station.is_ready)
     with served(name, port, station):
         try:
             station.start()
-            log.info("%s started", name, extra={"event": "started"})
-            while not stop.wait(TURN_S):
-                notifier.notify()
-                if ended := station.ended():
-                    log.error("a thread has ended by itself", extra={"event": "thread_ended", "threads": ended})
-                    return 1
-            notifier.stopping()
-            log.info("%s stops", name, extra={"event": "stopping"})
+            return _watch(name, station, stop)
         finally:
             station.stop()
+
+
+def _apply(act: Callable[[S], None], built: list[S]) -> None:
+    """Act on the station, if it is built by now."""
+    for station in built:
+        act(station)
+
+
+def _watch(name: str, station: Station, stop: threading.Event) -> int:
+    """Keep systemd informed until the stop or until a part ends by itself; the exit code."""
+    notifier = systemd.Notifier(station.is_alive, station.is_ready)
+    log.info("%s started", name, extra={"event": "started"})
+    while not stop.wait(WATCH_S):
+        notifier.notify()
+        if ended := station.ended():
+            log.error("a thread has ended by itself", extra={"event": "thread_ended", "threads": ended})
+            return 1
+    notifier.notify_stopping()
+    log.info("%s stops", name, extra={"event": "stopping"})
     return 0
 
 
 @contextlib.contextmanager
 def served(name: str, port: int, station: Station) -> Iterator[None]:
-    """Serve the status page of a station on loopback while the context lasts; port 0: none.
+    """Serve the status port of a station during the block; port 0: none.
 
     Raises:
         UnavailableError: The port is taken.
     """
-    page = status_port.serve(name, port, station.is_alive, station.is_ready)
+    server = status_port.serve(name, port, station.is_alive, station.is_ready)
     try:
         yield
     finally:
-        if page is not None:
-            page.shutdown()
-            page.server_close()
+        if server is not None:
+            server.shutdown()
+            server.server_close()

@@ -1,73 +1,103 @@
-"""What a station on this machine says of itself on its status port, once, for whoever asks.
+"""The station client: asks a station over HTTP for its metrics and its checks, once, for the web page and the doctor.
 
-It refuses to ask again and to judge the figures.
+It does not retry and does not judge. Whatever goes wrong (nobody listens, somebody else does, no end of the answer) is
+one error with a short reason. Certificates are not verified: nothing secret is asked or sent.
 """
 
-import http
+import contextlib
 import http.client
 import json
 import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+import time
+from collections.abc import Collection
 
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.metrics import MetricWrapperBase
 
-ASK_TIMEOUT_S = 3.0
+from aoii.core.errors import UnavailableError
+from aoii.runtime.metric_snapshot import Samples, decode_metrics
 
-
-class Figures:
-    """The samples of one answer."""
-
-    def __init__(self, text: str) -> None:
-        self._samples = [
-            (sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
-
-    def values(self, name: str, **labels: str) -> list[float]:
-        """The samples of this name that have these labels, whatever else they have."""
-        return [value for found, its, value in self._samples if found == name and labels.items() <= its.items()]
-
-    def total(self, name: str, **labels: str) -> float:
-        """Their sum; 0 when there is none."""
-        return sum(self.values(name, **labels))
-
-    def by_label(self, name: str, label: str) -> Mapping[str, float]:
-        """The samples of this name, by a label."""
-        return {its[label]: value for found, its, value in self._samples if found == name and label in its}
+STEP_TIMEOUT_S = 2.0  # of each step of an exchange on a machine nearby
+ANSWER_TIMEOUT_S = 6.0  # of a whole answer; one that drips is cut off
+BODY_LIMIT_BYTES = 4_000_000  # metrics of 500 nodes are about 1 MB
+CHUNK_BYTES = 65_536
+UNNAMED = "a check that is not named"
 
 
-def ask(port: int) -> Figures | None:
-    """What the station on this loopback port serves on /metrics; None when it does not answer like one."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=ASK_TIMEOUT_S) as answer:
-            return Figures(answer.read().decode())
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
+class StationClient:
+    """Asks one station.
 
-
-def failing(port: int, path: str, host: str = "127.0.0.1", is_encrypted: bool = False) -> list[str] | None:
-    """Names of the checks that fail on /healthz or /readyz; None when nothing answers like a station.
-
-    A station that does not tell strangers which check fails is said to fail in "something". Whose certificate it shows
-    is not looked at: nothing secret is asked or sent.
+    Args:
+        host: Name or address, an IPv6 address without brackets.
+        port: Its status port; of the web page, the page's own.
+        is_encrypted: Whether it speaks HTTPS.
     """
-    context = ssl._create_unverified_context() if is_encrypted else None  # noqa: S323
-    address = f"{'https' if is_encrypted else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{path}"
-    try:
-        with urllib.request.urlopen(address, timeout=ASK_TIMEOUT_S, context=context):  # noqa: S310 - http or https
-            return []
-    except urllib.error.HTTPError as error:
-        return _names(error) if error.code == http.HTTPStatus.SERVICE_UNAVAILABLE else None
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
+
+    def __init__(self, host: str, port: int, is_encrypted: bool = False) -> None:
+        self._host = host
+        self._port = port
+        self._context = ssl._create_unverified_context() if is_encrypted else None  # noqa: S323
+
+    def metrics(self, skip: Collection[MetricWrapperBase] = ()) -> Samples:
+        """What it serves on /metrics, without the metrics in `skip`.
+
+        Raises:
+            UnavailableError: It does not answer, or not like a station.
+        """
+        text = self._fetch("/metrics")
+        try:
+            samples = decode_metrics(text, skip)
+        except ValueError as error:
+            raise UnavailableError(f"/metrics is not that of a station: {error}") from error
+        if not samples:
+            raise UnavailableError("/metrics is not that of a station")
+        return samples
+
+    def checks(self, path: str) -> dict[str, bool]:
+        """What it checks itself on /healthz or /readyz, by name, and whether each passes.
+
+        A page that tells strangers no details has one check, `UNNAMED`.
+
+        Raises:
+            UnavailableError: It does not answer, or not like a station.
+        """
+        text = self._fetch(path)
+        try:
+            content = json.loads(text)
+            checks = content["checks"] if "checks" in content else {UNNAMED: content["ok"]}
+            return {str(name): bool(passes) for name, passes in checks.items()}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UnavailableError(f"{path} is not that of a station") from error
+
+    def _fetch(self, path: str) -> str:
+        """The body of an answer with status 200 or 503, by which a station says that a check fails."""
+        try:
+            return self._exchange(path)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise UnavailableError(_reason(error)) from error
+
+    def _exchange(self, path: str) -> str:
+        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+        with contextlib.closing(self._connection()) as connection:
+            connection.request("GET", path, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            if answer.status not in (http.HTTPStatus.OK, http.HTTPStatus.SERVICE_UNAVAILABLE):
+                raise UnavailableError(f"{path} answers with status {answer.status}")
+            body = b""
+            while chunk := answer.read1(CHUNK_BYTES):
+                body += chunk
+                if len(body) > BODY_LIMIT_BYTES or time.monotonic() > deadline_s:
+                    raise UnavailableError(f"{path} is too long or too slow")
+            return body.decode("utf-8", "replace")
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=STEP_TIMEOUT_S)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=STEP_TIMEOUT_S, context=self._context)
 
 
-def _names(answer: urllib.error.HTTPError) -> list[str]:
-    try:
-        with answer:
-            return [name for name, is_well in json.loads(answer.read())["checks"].items() if not is_well]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException):
-        return ["something"]
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {STEP_TIMEOUT_S:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

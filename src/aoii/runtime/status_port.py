@@ -1,46 +1,47 @@
-"""The status port of a station, on loopback.
+"""The status port of a station, on loopback: `/metrics` for Prometheus, `/healthz` (alive) and `/readyz` (ready).
 
-`/metrics` for Prometheus, `/healthz` (alive: it makes progress) and `/readyz` (it can do its work). What is answered
-here is what the service manager is told, too (`service_manager.py`).
+The systemd notifier (`systemd.py`) uses the same answers.
 """
 
 import json
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime.metrics import BY_STATION
 
 Check = Callable[[], Mapping[str, bool]]
+"""Names of checks, and whether each passes."""
 
 NOT_ALIVE = "makes no progress"
 NOT_READY = "waits for"
 
 
-def reason(words: str, checks: Mapping[str, bool]) -> str | None:
-    """`words` and the names of what fails, for a person; None when nothing does."""
-    failed = [name for name, is_well in checks.items() if not is_well]
+def failure_reason(words: str, checks: Mapping[str, bool]) -> str | None:
+    """`words` and the names of the checks that fail, for people; None if all pass."""
+    failed = [name for name, passes in checks.items() if not passes]
     return f"{words}: {', '.join(failed)}" if failed else None
 
 
-def answer(words: str, checks: Mapping[str, bool]) -> tuple[int, dict[str, object]]:
+def health_response(words: str, checks: Mapping[str, bool]) -> tuple[int, dict[str, object]]:
     """HTTP status and JSON content for checks: 200, or 503 with the reason."""
-    why = reason(words, checks)
-    return 200 if why is None else 503, {"ok": why is None, "checks": dict(checks), "reason": why}
+    reason = failure_reason(words, checks)
+    return 200 if reason is None else 503, {"ok": reason is None, "checks": dict(checks), "reason": reason}
 
 
 def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
-    """Serve the status page in the background; None when `port` is 0.
+    """Serve the status page in the background; None if `port` is 0.
 
     Args:
         station: Whose metrics, as in `metrics.BY_STATION`.
         port: Loopback port.
-        alive: Names what must make progress, and whether it does.
-        ready: Names what must be there for work, and whether it is.
+        alive: Each part of the station, and whether it makes progress.
+        ready: Each thing that the station needs for its work, and whether it is there.
 
     Raises:
         UnavailableError: The port is taken.
@@ -48,30 +49,9 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
     if port == 0:
         return None
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(BY_STATION[station]))
-            elif self.path == "/healthz":
-                self._judge(NOT_ALIVE, alive())
-            elif self.path == "/readyz":
-                self._judge(NOT_READY, ready())
-            else:
-                self._answer(404, "text/plain", b"/metrics, /healthz or /readyz\n")
-
-        def _judge(self, words: str, checks: Mapping[str, bool]) -> None:
-            code, content = answer(words, checks)
-            self._answer(code, "application/json", json.dumps(content).encode())
-
-        def _answer(self, code: int, kind: str, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Scrapes are not news."""
+    class Handler(_StatusHandler):
+        registry = BY_STATION[station]
+        checks: ClassVar = {"/healthz": (NOT_ALIVE, alive), "/readyz": (NOT_READY, ready)}
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -82,3 +62,30 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return server
+
+
+class _StatusHandler(BaseHTTPRequestHandler):
+    """Answers the three paths of one station."""
+
+    registry: CollectorRegistry
+    checks: ClassVar[Mapping[str, tuple[str, Check]]]
+
+    def do_GET(self) -> None:
+        if self.path == "/metrics":
+            self._respond(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
+        elif self.path in self.checks:
+            words, check = self.checks[self.path]
+            code, content = health_response(words, check())
+            self._respond(code, "application/json", json.dumps(content).encode())
+        else:
+            self._respond(404, "text/plain", b"/metrics, /healthz or /readyz\n")
+
+    def _respond(self, code: int, kind: str, body: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Log nothing: a scrape every few seconds would fill the log."""

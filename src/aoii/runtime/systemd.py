@@ -1,10 +1,10 @@
-"""What a station tells its service manager: systemd's `sd_notify`, datagrams of `NAME=value` lines to NOTIFY_SOCKET.
+"""The systemd notifier: tells systemd that a station is ready, alive or stopping (`sd_notify`).
 
-It has no thread of its own: the loop that would end the station calls it, so that a loop that hangs falls silent, too.
-It says READY=1 once, when the station can do its work for the first time; one human line whenever that changes; and
-WATCHDOG=1, twice in the time that the manager allows, while the station makes progress. Until the first READY=1 the
-manager has no watchdog: then the same rule prolongs the start instead, so that a station whose broker is away may wait
-for it as long as it lives. Without NOTIFY_SOCKET nothing happens.
+It has no thread of its own. The loop that would end the station calls it, so a loop that hangs falls silent as well.
+It sends READY=1 once, when the station is ready for the first time; STATUS=, one line for people, whenever that line
+changes; and WATCHDOG=1, twice in the time that systemd allows, while the station is alive. Systemd has no watchdog
+before READY=1: until then every WATCHDOG=1 also extends the start, so a station may wait for its broker as long as it
+is alive. Without NOTIFY_SOCKET nothing is sent.
 
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """
@@ -14,18 +14,18 @@ import socket
 import time
 from collections.abc import Mapping
 
-from aoii.runtime.status_port import NOT_ALIVE, NOT_READY, Check, reason
+from aoii.runtime.status_port import NOT_ALIVE, NOT_READY, Check, failure_reason
 
 OPENING_S = 3600.0  # checking and salvaging a large file on a slow card takes minutes
 
 
 class Notifier:
-    """The station's end of the conversation with its service manager.
+    """Sends what systemd needs to know, from the station's own checks.
 
     Args:
-        alive: Names what must make progress, and whether it does.
-        ready: Names what must be there for work, and whether it is.
-        environ: Where the manager says how to reach it; `os.environ` by default.
+        alive: Each part of the station, and whether it makes progress.
+        ready: Each thing that the station needs for its work, and whether it is there.
+        environ: Has NOTIFY_SOCKET, WATCHDOG_PID and WATCHDOG_USEC if systemd started us.
     """
 
     def __init__(self, alive: Check, ready: Check, environ: Mapping[str, str] = os.environ) -> None:
@@ -36,20 +36,20 @@ class Notifier:
         self._watchdog_us = int(environ.get("WATCHDOG_USEC", "0")) if is_ours else 0
         self._due_s = 0.0
         self._is_started = False
-        self._told = ""
+        self._last_status = ""
 
     def notify(self) -> None:
-        """Tell what is due; to be called several times in half the watchdog's time. Never waits, never raises."""
+        """Send what is due. Call it several times in half the watchdog's time; it never waits and never raises."""
         if not self._address:
             return
-        dead = reason(NOT_ALIVE, self._alive())
-        missing = reason(NOT_READY, self._ready())
+        dead = failure_reason(NOT_ALIVE, self._alive())
+        missing = failure_reason(NOT_READY, self._ready())
         is_started = self._is_started or not (dead or missing)
         status = dead or missing or "ready"
         lines = []
         if is_started != self._is_started:
             lines.append("READY=1")
-        if status != self._told:
+        if status != self._last_status:
             lines.append(f"STATUS={status}")
         now_s = time.monotonic()
         is_due = self._watchdog_us > 0 and not dead and now_s >= self._due_s
@@ -57,18 +57,18 @@ class Notifier:
             lines.append("WATCHDOG=1")
             if not is_started:
                 lines.append(f"EXTEND_TIMEOUT_USEC={self._watchdog_us}")
-        if lines and self._tell(lines):
-            self._is_started, self._told = is_started, status
+        if lines and self._send(lines):
+            self._is_started, self._last_status = is_started, status
             if is_due:
                 self._due_s = now_s + self._watchdog_us / 2e6
 
-    def stopping(self) -> None:
-        """Tell that the station ends because it was asked to."""
+    def notify_stopping(self) -> None:
+        """Tell systemd that the station was asked to stop, and stops."""
         if self._address:
-            self._tell(["STOPPING=1", "STATUS=stops"])
+            self._send(["STOPPING=1", "STATUS=stops"])
 
-    def _tell(self, lines: list[str]) -> bool:
-        """Send one datagram; False when the manager does not take it now."""
+    def _send(self, lines: list[str]) -> bool:
+        """Send one datagram; False if systemd does not take it now."""
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address  # Linux's abstract names
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
@@ -78,15 +78,15 @@ class Notifier:
         return True
 
 
-def opening(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_S) -> Notifier:
-    """What tells the manager of a start while the station's files are opened, before there is a station.
+def startup_notifier(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_S) -> Notifier:
+    """The notifier while a station opens its files, before it has parts of its own.
 
-    A large file is checked then, and saved if it is damaged: a start that is killed for that would be killed again each
-    time, with nothing done.
+    A large file is checked then, and salvaged if it is damaged. If systemd killed such a start, every later start would
+    begin from the same point and be killed as well.
 
     Args:
         environ: As for `Notifier`.
-        limit_s: After so many seconds it counts as hanging.
+        limit_s: After so many seconds the start counts as hanging.
     """
     until_s = time.monotonic() + limit_s
     return Notifier(lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ)

@@ -200,7 +200,7 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
         found = serialization.load_pem_private_key(key.read_bytes(), None)
         signer = x509.load_pem_x509_certificate(certificate.read_bytes())
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: no authority is here; make one with `aoii certs authority`") from error
+        raise InputError(f"{folder}: no authority is here; make one with `aoii certs ca`") from error
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{folder}: the authority cannot be read ({error}); restore ca.crt and ca.key") from error
     if not isinstance(found, ec.EllipticCurvePrivateKey) or found.public_key() != signer.public_key():

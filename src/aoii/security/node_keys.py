@@ -114,7 +114,7 @@ def rotated(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     if now.previous is not None:
         raise InputError(
             f"node {node} was rotated before and its old key still stands: the node may have no other; give it the new "
-            f"one, and then say `aoii keys settle {node}`"
+            f"one, and then say `aoii keys finish-rotation {node}`"
         )
     if now.epoch == EPOCH_LIMIT:
         raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}; retire it and give it another number")

@@ -51,8 +51,8 @@ class BrokerWatch:
                 metrics.BROKER_DROPPED.set(int(message.payload))
             except ValueError:
                 return
-        metrics.BROKER_TELLS.set(1)
+        metrics.BROKER_SYS_UP.set(1)
 
     def _changed(self, is_ready: bool) -> None:
         if not is_ready:
-            metrics.BROKER_TELLS.set(0)
+            metrics.BROKER_SYS_UP.set(0)

@@ -49,7 +49,7 @@ class DatabaseWatch:
         return not self._thread.is_alive()
 
     @property
-    def beat_s(self) -> float:
+    def last_progress_s(self) -> float:
         """When it moved last, monotonic seconds: now, unless it waits for an answer. Migrating takes what it takes."""
         asked_s = self._asked_s
         return time.monotonic() if asked_s is None else asked_s
@@ -89,7 +89,7 @@ class DatabaseWatch:
                 self._database.migrate()
                 self._migrated = True
             self._asked_s = time.monotonic()
-            self._database.ping(write=True)
+            self._database.check_writable()
         except UnavailableError as error:
             self._down(str(error))
             return

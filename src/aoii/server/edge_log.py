@@ -22,9 +22,10 @@ from aoii.runtime import metrics
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
-from aoii.server.db import Database, EdgeLogRow
+from aoii.server.db import Database
 from aoii.server.edge_log_line import read_line
 from aoii.server.edge_log_port import LogPort
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import LogSource, Settings
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class PortReader:
         self._told = False
         self._thread = threading.Thread(target=self._run, name=f"edge-log-{source.port}", daemon=True)
         self.is_open = False
-        self.beat_s = time.monotonic()
+        self.last_progress_s = time.monotonic()
 
     def start(self) -> None:
         """Begin reading; the port need not be there."""
@@ -99,7 +100,7 @@ class PortReader:
     def _run(self) -> None:
         delay_s = REOPEN_FIRST_S
         while not self._stop.is_set():
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             try:
                 with LogPort(self._path) as port:
                     self._set_open(True)
@@ -124,7 +125,7 @@ class PortReader:
         is_first = True
         ending = False
         while not ending:
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             ending = self._stop.is_set()  # then once more, for what has arrived already
             for found in reader.feed(port.read()):
                 now = datetime.now()  # noqa: DTZ005 - `created_at` is local
@@ -172,9 +173,9 @@ class LogReader(Station):
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         for port in self._ports:
-            yield Part("ports", port.is_alive, port.beat_s)
+            yield Part("ports", port.is_alive, port.last_progress_s)
         yield Part("writer", self._writer.is_alive(), self._progress_s)
-        yield Part("database_watch", not self._watch.has_ended, self._watch.beat_s)
+        yield Part("database_watch", not self._watch.has_ended, self._watch.last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
         """What must be there for work."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aoii.runtime.clock import utc
-from aoii.server.db import EdgeLogRow
+from aoii.server.rows import EdgeLogRow
 
 STATUSES = frozenset({"SKIP", "SEND & TRAIN", "HEARTBEAT"})
 FIELDS = (10, 12)

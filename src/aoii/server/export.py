@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from aoii.core.errors import InputError
-from aoii.server.db import ReadingRow, open_database
+from aoii.server.db import open_database
+from aoii.server.rows import ReadingRow
 from aoii.settings import Settings
 
 Progress = Callable[[int], None]

@@ -257,7 +257,7 @@ class IngestWorker:
         if now < self._housekeeping_s:
             return
         self._housekeeping_s = now + HOUSEKEEPING_S
-        metrics.note_disk(self._dead_letters.folder)
+        metrics.record_disk(self._dead_letters.folder)
         self._tell_of_recoveries()
         try:
             for reason, count in self._dead_letters.counts().items():

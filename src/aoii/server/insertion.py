@@ -77,7 +77,7 @@ def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliverySt
     """One transaction, tried again at once after a deadlock or a lock (1205 alone would keep half a batch)."""
     for replay in range(1 + CONFLICT_REPLAYS):
         try:
-            with metrics.BATCH_SECONDS.time():
+            with metrics.INSERT_TRANSACTION_S.time():
                 statuses = database.insert_readings(rows)
         except DatabaseAway as error:
             if error.reason != "conflict" or replay == CONFLICT_REPLAYS:

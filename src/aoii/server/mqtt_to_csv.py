@@ -78,7 +78,7 @@ class CsvSubscriber(Station):
             session_expiry_s=SESSION_EXPIRY_S,
             manual_ack=True,
         )
-        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
         self._stopping = threading.Event()
         self._is_writable = True
         self._progress_s = time.monotonic()
@@ -101,7 +101,7 @@ class CsvSubscriber(Station):
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield Part("writer", self._thread.is_alive(), self._progress_s)
-        yield Part("network", self._client.is_alive, self._client.beat_s)
+        yield Part("network", self._client.is_alive, self._client.last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
         """What must be there for work."""

@@ -57,8 +57,8 @@ class Server(Station):
             receive_maximum=RECEIVE_MAXIMUM,
             manual_ack=True,
         )
-        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
-        certificate_expiry.watch("database", settings.database.tls, lambda: self._database.certificate_expires)
+        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        certificate_expiry.register("database", settings.database.tls, lambda: self._database.certificate_expires)
         self._ingest = IngestWorker(
             self._database,
             self._dead_letters,
@@ -110,9 +110,9 @@ class Server(Station):
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield self._ingest.part
-        yield Part("database_watch", not self._ingest.watch.has_ended, self._ingest.watch.beat_s)
+        yield Part("database_watch", not self._ingest.watch.has_ended, self._ingest.watch.last_progress_s)
         if self._is_listening:
-            yield Part("network", self._client.is_alive, self._client.beat_s)
+            yield Part("network", self._client.is_alive, self._client.last_progress_s)
         else:
             yield Part("network", True, time.monotonic())
 

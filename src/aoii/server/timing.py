@@ -35,4 +35,4 @@ class Timing:
     def stored(self, reading: Reading) -> None:
         """A reading was committed, just now and for the first time."""
         if reading.event_unix_ms is not None and reading.clock_synced:
-            metrics.END_TO_END_S.observe(max(0, self._clock.unix_ms() - reading.event_unix_ms) / 1000)
+            metrics.END_TO_END_LATENCY_S.observe(max(0, self._clock.unix_ms() - reading.event_unix_ms) / 1000)

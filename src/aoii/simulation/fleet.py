@@ -237,7 +237,7 @@ class Fleet(Station):
         self._estimate_checks = 0
         self._estimate_mismatches = 0
         self._is_over = False
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
@@ -261,7 +261,7 @@ class Fleet(Station):
 
     def parts(self) -> Iterator[Part]:
         """The loop in which all nodes live."""
-        yield Part("nodes", self._thread.is_alive(), self._beat_s)
+        yield Part("nodes", self._thread.is_alive(), self._last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
         """What others must be able to open."""
@@ -432,7 +432,7 @@ class Fleet(Station):
     async def _keep_beating(self) -> None:
         """Show that the loop turns, in which all nodes live."""
         while True:
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             await asyncio.sleep(BEAT_S)
 
     async def _keep_reporting(self) -> None:

@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from aoii.core.errors import InputError
 from aoii.runtime import metrics, status_port
-from aoii.server.db import Database, NodeSummary, ReadingRow, Stats
+from aoii.server.db import Database
+from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
 from aoii.web.history import Range, read_history
 from aoii.web.live import Live
@@ -105,7 +106,7 @@ class Api:
         node = request.query_params.get("node")
         start, end = instant(request, "start"), instant(request, "end")
         if node is None or start is None or end is None:
-            raise InputError("node, start and end are needed; such as ?node=7&start=2026-01-31&end=2026-02-28")
+            raise InputError("node, start and end are needed", "such as ?node=7&start=2026-01-31&end=2026-02-28")
         span = Range(unix_ms(start), unix_ms(end))
         settings = self._live.settings
         return JSONResponse(self._source.query(lambda database: read_history(database, node, span, settings)))
@@ -122,12 +123,12 @@ class Api:
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason. Does not ask the database."""
-        code, content = status_port.answer(status_port.NOT_ALIVE, self._live.is_alive())
+        code, content = status_port.health_response(status_port.NOT_ALIVE, self._live.is_alive())
         return JSONResponse(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while database and broker are there, else 503 with the reason; `detail` says why the database is away."""
-        code, content = status_port.answer(status_port.NOT_READY, self._live.is_ready())
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
         return JSONResponse(content | {"detail": self._live.database_away}, code)
 
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime.station import Part
-from aoii.server.db import Database, EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.db import Database
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 
@@ -33,7 +34,7 @@ class DatabasePoller:
         self._last_reading_id = 0
         self._last_log_id = 0
         self._reread_s = 0.0
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
 
     @property
@@ -43,7 +44,7 @@ class DatabasePoller:
 
     def part(self) -> Part:
         """The thread."""
-        return Part("poller", self._thread.is_alive(), self._beat_s)
+        return Part("poller", self._thread.is_alive(), self._last_progress_s)
 
     def start(self) -> None:
         """Start the thread; the database need not be up."""
@@ -55,7 +56,7 @@ class DatabasePoller:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             try:
                 self._poll()
             except UnavailableError:
@@ -105,5 +106,5 @@ class DatabasePoller:
         return last_id
 
     def _read_page(self, rows_after: Callable[[Database, int, int], list[Row]], last_id: int) -> list[Row]:
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         return self._source.poll(lambda database: rows_after(database, last_id, PAGE_ROWS))

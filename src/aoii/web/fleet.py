@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from aoii.broker.messages import Estimate, Reading
-from aoii.server.db import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import estimate_accuracy
 from aoii.web.node_health import NodeHealth
 from aoii.web.node_settings import NodeSettings

@@ -23,7 +23,7 @@ from aoii.web.node_health import NodeHealth
 from aoii.web.node_settings import NodeSettings
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
-from aoii.web.station_poller import Stations
+from aoii.web.station_poller import StationPoller
 from aoii.web.summary_cache import SummaryCache
 
 SPANS_S = (3600, 21600, 86400)  # spans that a page may follow live; longer ones are read from the database (history.py)
@@ -38,7 +38,7 @@ class Live:
         shared: The fleet.
         summaries: The summaries of its nodes.
         stopping: Set when streams have to end.
-        page_beat_s: When the loop that serves the page last made progress, monotonic.
+        loop_progress_s: When the loop that serves the page last made progress, monotonic seconds.
     """
 
     def __init__(self, settings: Settings, source: Source) -> None:
@@ -47,13 +47,13 @@ class Live:
             own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, self._clock.speed, own.tau
         )
         self.stopping = threading.Event()
-        self.page_beat_s = time.monotonic()
+        self.loop_progress_s = time.monotonic()
         self.shared = SharedFleet(self.settings, settings.web.nodes)
         self.summaries = SummaryCache(self.shared, self.now_ms, self.node_health)
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
         self._source = source
         self._poller = DatabasePoller(source, self.shared, self.stopping)
-        self._stations = Stations(settings)
+        self._stations = StationPoller(settings)
         self._broker = Client(
             settings.mqtt,
             f"aoii-web-{secrets.token_hex(4)}",  # of two pages with one name the broker would disconnect one
@@ -61,8 +61,8 @@ class Live:
             on_message=self._add_message,
             on_refusal=metrics.broker_refused,
         )
-        certificate_expiry.watch("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
-        certificate_expiry.watch("database", settings.database.tls)
+        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
+        certificate_expiry.register("database", settings.database.tls)
 
     @property
     def database_away(self) -> str | None:
@@ -82,7 +82,7 @@ class Live:
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield self._poller.part()
-        yield Part("network", self._broker.is_alive, self._broker.beat_s)
+        yield Part("network", self._broker.is_alive, self._broker.last_progress_s)
 
     def is_alive(self) -> dict[str, bool]:
         """Whether each thread makes progress."""
@@ -105,7 +105,7 @@ class Live:
     def request_stop(self) -> None:
         """End the streams and all waiting for the database; returns at once, fit for a signal handler."""
         self.stopping.set()
-        self._stations.say_stop()
+        self._stations.request_stop()
         self._source.stop()
 
     def stop(self) -> None:
@@ -121,11 +121,11 @@ class Live:
             self._health = (time.monotonic(), pipeline_health.node_health(self._stations.reports()))
         return self._health[1]
 
-    def pipeline(self) -> pipeline_health.Delivery:
+    def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
         trouble = self._broker.refusal or self._broker.trouble or None
-        own = pipeline_health.Own(self.database_away, self.broker_up, None if self.broker_up else trouble)
-        return pipeline_health.delivery(self._stations.reports(), own)
+        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        return pipeline_health.assess(self._stations.reports(), own)
 
     def _add_message(self, message: Message) -> None:
         """Add a message from the broker; runs in the network thread and must not raise."""

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from aoii.broker.messages import is_important
-
-SILENCE_ALLOWANCE_S = 600  # as the alert for operators: no reading for 600 s
-SILENCE_WITHOUT_HEARTBEAT_S = 86400.0  # without heartbeats a node may have nothing to send for long
+from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOUT_HEARTBEAT_S
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class NodeSettings:
     @property
     def silent_after_s(self) -> float:
         """Time without a packet after which a node counts as silent, s: one heartbeat and ten minutes."""
-        return (self.heartbeat_s or SILENCE_WITHOUT_HEARTBEAT_S) + SILENCE_ALLOWANCE_S
+        return (self.heartbeat_s or PAGE_SILENCE_WITHOUT_HEARTBEAT_S) + PAGE_SILENCE_GRACE_S
 
     def is_wrong(self, error_temp: float, error_hum: float) -> bool:
         """Whether an error is at or over its threshold."""

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from aoii.web import pipeline_health
 from aoii.web.estimate_accuracy import is_coarse
 from aoii.web.node_settings import NodeSettings
+from aoii.web.pipeline_health import PipelineHealth
 from aoii.web.points import Extremes, Points
 from aoii.web.states import STATES
 from aoii.web.summary import Summary
@@ -61,22 +61,21 @@ def encode_states(summaries: Sequence[Summary]) -> Json:
     return {state: counts[state] for state in STATES if counts[state]}
 
 
-def encode_pipeline(health: pipeline_health.Delivery) -> Json:
+def encode_pipeline(health: PipelineHealth) -> Json:
     """Every hop with its reports, the stations that are no hop, and the dead letters."""
-    hops, others, dead_letters = health
     return {
         "hops": [
-            {"name": hop.hop, "state": hop.state, "reports": [asdict(report) for report in hop.accounts]}
-            for hop in hops
+            {"name": hop.name, "state": hop.state, "reports": [asdict(report) for report in hop.reports]}
+            for hop in health.hops
         ],
-        "others": [asdict(report) for report in others],
-        "dead_letters": asdict(dead_letters),
+        "others": [asdict(report) for report in health.others],
+        "dead_letters": asdict(health.dead_letters),
     }
 
 
-def encode_worst(health: pipeline_health.Delivery) -> Json:
+def encode_worst(health: PipelineHealth) -> Json:
     """The worst state in the pipeline, and the hops in that state."""
-    state, hops = pipeline_health.worst(health[0])
+    state, hops = health.worst()
     return {"state": state, "hops": hops}
 
 

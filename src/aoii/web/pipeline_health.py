@@ -1,52 +1,62 @@
-"""The way of a reading, hop by hop: what waits where, since when, how fast it moves, and what is wrong there.
+"""Pipeline health: for each hop of a reading, what waits there, for how long, how fast it moves, and what is wrong.
 
-Pure: what the stations said of themselves goes in (figures.py), the delivery page comes out. Each hop is told by
-whoever can see it, so a hop may have several accounts: each gateway of its outbox; gateway, server and this page of the
-broker. What nobody can see is `unknown`, never `ok`: when a station does not answer, that is its own hop's fault, and
-the hops that only it can see are unknown, with the figures that it gave last.
+Pure: station reports go in, the pipeline page comes out. Whoever sees a hop reports it, so a hop may have several
+reports: one of each gateway's outbox; of the broker those of gateway, server and this page. What nothing can see is
+`unknown`, never `ok`: a station that does not answer is the fault of its own hop, and hops that only it sees are
+unknown, with its last values.
 
-Notes are codes with values; the page has the words (static/words/).
+Notes are codes with values; the page has the words (static/messages/).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, TypedDict, Unpack
 
-from aoii.web.metric_snapshot import Report
+from prometheus_client import Counter, Gauge
+
+from aoii.runtime import health_limits, metrics
 from aoii.web.node_health import NodeHealth
+from aoii.web.station_report import StationReport
 
 State = Literal["ok", "warn", "unreachable", "down", "unknown"]
-Note = tuple[str, dict[str, object]]
+NoteCode = Literal[
+    "noPort", "unasked", "noAnswer", "neverAnswered", "notTold", "checkFails",
+    "portClosed", "rejected", "repliesLate",
+    "outboxFull", "outboxRefused", "outboxDamaged", "outboxGrows", "outboxOld",
+    "notConnected", "connectionLost", "publishFailed", "brokerDrops",
+    "lettersFull", "inboxOverrun", "badMessages",
+    "rowsRefused", "insertRetries", "rowsParked", "notReadable",
+    "acksLost", "acksMismatched", "noAcks", "ackDelay",
+]  # fmt: skip
+Note = tuple[NoteCode, dict[str, object]]
 RANK: dict[State, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachable": 3, "down": 4}
 
 HOPS = ("radio", "gateway", "outbox", "broker", "server", "database", "commit")
-BESIDE = ("csv", "edgelog")  # not on the way of a reading
+BESIDE = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}  # not on the way of a reading; what they write
 NODE_METRICS = {
-    "battery_v": "aoii_node_battery_volts",
-    "rssi_dbm": "aoii_node_rssi_dbm",
-    "snr_db": "aoii_node_snr_db",
-    "missing": "aoii_node_readings_missing",
-    "low_battery": "aoii_node_battery_low",
-    "sensor_fault": "aoii_node_sensor_fault",
+    "battery_v": metrics.NODE_BATTERY_V,
+    "rssi_dbm": metrics.NODE_RSSI,
+    "snr_db": metrics.NODE_SNR,
+    "missing": metrics.NODE_MISSING,
+    "low_battery": metrics.NODE_BATTERY_LOW,
+    "sensor_fault": metrics.NODE_SENSOR_FAULT,
 }
-OLD_S = 30.0  # an outbox empties within a second of an answer from the database
-GROWING_S = 5.0  # younger readings are on their way
-SLOW_COMMIT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Account:
-    """What one of those who can see a hop tells of it.
+class HopReport:
+    """How one hop does, as one station sees it. The names of its fields are keys of the web API.
 
     Attributes:
         by: The station, or `web` for this page itself.
         address: The station's status port.
-        state: How the hop is.
-        waiting: What waits here now, and since when the oldest does, in seconds.
-        per_minute: How many pass.
+        state: How the hop does.
+        waiting: Readings that wait here now.
+        oldest_s: How long the oldest of them has waited, s.
+        per_minute: Readings or messages that pass in a minute.
         track: What waited over the last minutes, oldest first.
         notes: What a person should know, the worst first.
-        stale_s: Age of the figures when the station does not answer any more; None: they are of now, or there are none.
+        stale_s: Age of the values of a station that does not answer; None if they are current, or there are none.
     """
 
     by: str
@@ -62,21 +72,25 @@ class Account:
 
 @dataclass(frozen=True)
 class Hop:
-    """One hop: the worst of what is known of it, and every account."""
+    """One hop: every report of it, and the worst state among them."""
 
-    hop: str
-    state: State
-    accounts: list[Account]
+    name: str
+    reports: list[HopReport]
+
+    @property
+    def state(self) -> State:
+        """The worst that any report says."""
+        return max((report.state for report in self.reports), key=RANK.__getitem__, default="unknown")
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnView:
     """What this page sees itself.
 
     Attributes:
-        database_away: Why it cannot read the database; None when it can.
-        broker_up: Whether it hears the broker.
-        broker_trouble: What the broker's connection complains of.
+        database_away: Why it cannot read the database; None if it can.
+        broker_up: Whether it is connected to the broker.
+        broker_trouble: Why it is not.
     """
 
     database_away: str | None
@@ -85,13 +99,13 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Letters:
-    """Dead letters by reason.
+class DeadLetterCounts:
+    """Dead letters of all servers. The names of its fields are keys of the web API.
 
     Attributes:
-        counts: None: no server has told.
-        stale_s: As for `Account`.
-        dropped: Malformed payloads that gave way in the full ring.
+        counts: By reason; None if no server has ever answered.
+        stale_s: As for `HopReport`.
+        dropped: Malformed payloads dropped from the full ring.
     """
 
     counts: dict[str, float] | None
@@ -99,262 +113,277 @@ class Letters:
     dropped: float
 
 
-Delivery = tuple[list[Hop], list[Account], Letters]
+@dataclass(frozen=True)
+class PipelineHealth:
+    """All that the pipeline page shows.
+
+    Attributes:
+        hops: In the order in which a reading passes them.
+        others: The stations that are no hop.
+        dead_letters: Those of all servers.
+    """
+
+    hops: list[Hop]
+    others: list[HopReport]
+    dead_letters: DeadLetterCounts
+
+    def worst(self) -> tuple[State, list[str]]:
+        """The state of the whole way, and the hops that are in it."""
+        state: State = max((hop.state for hop in self.hops), key=RANK.__getitem__, default="unknown")
+        return state, [hop.name for hop in self.hops if hop.state == state]
 
 
-def delivery(reports: list[Report], own: Own) -> Delivery:
-    """The hops in their order, the stations beside the way, and the dead letters."""
-    gateways = [report for report in reports if report.station == "gateway"]
-    servers = [report for report in reports if report.station == "server"]
-    accounts = {
-        "radio": _each(gateways, _radio),
-        "gateway": [_station(report, _gateway) for report in gateways],
-        "outbox": _each(gateways, _outbox),
-        "broker": [*_each(gateways, _broker), *_each(servers, _broker), _own_broker(own)],
-        "server": [_station(report, _server) for report in servers],
-        "database": [*_each(servers, _database), _own_database(own)],
-        "commit": _each(gateways, _commit),
+def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
+    """The health of the pipeline, from what the stations and this page see."""
+    gateways = [station for station in stations if station.station == "gateway"]
+    servers = [station for station in stations if station.station == "server"]
+    reports = {
+        "radio": _seen_from(gateways, _radio),
+        "gateway": [_itself(station, _gateway) for station in gateways],
+        "outbox": _seen_from(gateways, _outbox),
+        "broker": [*_seen_from(gateways, _broker), *_seen_from(servers, _broker), _own_broker(own)],
+        "server": [_itself(station, _server) for station in servers],
+        "database": [*_seen_from(servers, _database), _own_database(own)],
+        "commit": _seen_from(gateways, _commit),
     }
-    beside = [_station(report, _beside) for report in reports if report.station in BESIDE]
-    return [_hop(name, accounts[name]) for name in HOPS], beside, _letters(servers)
+    others = [_itself(station, _beside) for station in stations if station.station in BESIDE]
+    return PipelineHealth([Hop(name, reports[name]) for name in HOPS], others, _dead_letters(servers))
 
 
-def node_health(reports: list[Report]) -> dict[str, NodeHealth]:
-    """What the gateways tell of their nodes now, by node; of a node that several hear, the strongest tells."""
+def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
+    """What the gateways report of their nodes now, by node; if two hear a node, the one with the stronger signal."""
     found: dict[str, NodeHealth] = {}
-    for report in reports:
-        if report.told != "answers":
-            continue
-        told = {name: report.now.by(metric, "node") for name, metric in NODE_METRICS.items()}
-        for node in set().union(*told.values()):
-            heard = NodeHealth(
-                battery_v=told["battery_v"].get(node) or None,  # 0: the node does not measure it
-                rssi_dbm=told["rssi_dbm"].get(node),
-                snr_db=told["snr_db"].get(node),
-                missing=told["missing"].get(node),
-                low_battery=bool(told["low_battery"].get(node)),
-                sensor_fault=bool(told["sensor_fault"].get(node)),
+    for station in (station for station in stations if station.contact == "answers"):
+        values = {name: station.now.by_label(metric, "node") for name, metric in NODE_METRICS.items()}
+        for node in set().union(*values.values()):
+            reported = NodeHealth(
+                battery_v=values["battery_v"].get(node) or None,  # 0: the node does not measure it
+                rssi_dbm=values["rssi_dbm"].get(node),
+                snr_db=values["snr_db"].get(node),
+                missing=values["missing"].get(node),
+                low_battery=bool(values["low_battery"].get(node)),
+                sensor_fault=bool(values["sensor_fault"].get(node)),
             )
             known = found.get(node)
-            if known is None or (heard.rssi_dbm or -999) > (known.rssi_dbm or -999):
-                found[node] = heard
+            if known is None or (reported.rssi_dbm or -999) > (known.rssi_dbm or -999):
+                found[node] = reported
     return found
 
 
-def worst(hops: list[Hop]) -> tuple[State, list[str]]:
-    """The state of the whole way, and the hops that are in it."""
-    states = [hop.state for hop in hops]
-    state: State = max(states, key=lambda state: RANK[state], default="unknown")
-    return state, [hop.hop for hop in hops if hop.state == state]
+# --- from station reports to hop reports ------------------------------------------------------------------------------
 
 
-def _hop(name: str, accounts: list[Account]) -> Hop:
-    states = [account.state for account in accounts]
-    return Hop(name, max(states, key=lambda state: RANK[state], default="unknown"), accounts)
+class Problem(NamedTuple):
+    """One thing that is wrong with a hop: how bad it is, and the note that says so."""
+
+    state: State
+    code: NoteCode
+    values: dict[str, object] = {}  # noqa: RUF012 - never changed
 
 
-Look = Callable[[Report], Account]
+class Flow(TypedDict, total=False):
+    """The values of a `HopReport` that say what waits and what passes."""
+
+    waiting: float | None
+    oldest_s: float | None
+    per_minute: float | None
+    track: tuple[float, ...]
 
 
-def _each(reports: Iterable[Report], look: Look) -> list[Account]:
-    """What stations tell of a hop that is not themselves: unknown when they do not answer."""
-    found = []
-    for report in reports:
-        if report.told == "answers":
-            found.append(look(report))
-            continue
-        old = look(report) if report.age_s is not None else Account(report.station, report.address, "unknown")
-        found.append(
-            Account(
-                report.station,
-                report.address,
-                "unknown",
-                waiting=old.waiting,
-                oldest_s=old.oldest_s,
-                track=old.track,
-                notes=[("notTold", {"station": report.station})] if report.address else [("noPort", {})],
-                stale_s=report.age_s,
-            )
-        )
-    return found
+View = Callable[[StationReport], HopReport]
 
 
-def _station(report: Report, look: Look) -> Account:
+def _seen_from(stations: Iterable[StationReport], view: View) -> list[HopReport]:
+    """A hop as stations see it that are not the hop themselves: unknown if they do not answer."""
+    return [view(station) if station.contact == "answers" else _unknown(station, view) for station in stations]
+
+
+def _unknown(station: StationReport, view: View) -> HopReport:
+    """The station does not answer: its last values, without a judgement."""
+    last = view(station) if station.age_s is not None else HopReport(station.station, station.address, "unknown")
+    return HopReport(
+        station.station,
+        station.address,
+        "unknown",
+        waiting=last.waiting,
+        oldest_s=last.oldest_s,
+        track=last.track,
+        notes=[("notTold", {"station": station.station})] if station.address else [("noPort", {})],
+        stale_s=station.age_s,
+    )
+
+
+def _itself(station: StationReport, view: View) -> HopReport:
     """The hop that is a station itself."""
-    if report.address is None:
-        return Account(report.station, None, "unknown", notes=[("noPort", {})])
-    if report.told == "unasked":
-        return Account(report.station, report.address, "unknown", notes=[("unasked", {})])
-    if report.told == "unreachable":
-        notes: list[Note] = [("noAnswer", {"reason": report.reason or ""})]
-        if report.age_s is None:
+    if station.address is None:
+        return HopReport(station.station, None, "unknown", notes=[("noPort", {})])
+    if station.contact == "not_polled":
+        return HopReport(station.station, station.address, "unknown", notes=[("unasked", {})])
+    if station.contact == "unreachable":
+        notes: list[Note] = [("noAnswer", {"reason": station.reason or ""})]
+        if station.age_s is None:
             notes.append(("neverAnswered", {}))
-        return Account(report.station, report.address, "unreachable", notes=notes, stale_s=report.age_s)
-    return look(report)
+        return HopReport(station.station, station.address, "unreachable", notes=notes, stale_s=station.age_s)
+    return view(station)
 
 
-def _account(report: Report, problems: list[tuple[State, Note]], **figures: object) -> Account:
-    """An account whose state is that of its worst problem."""
-    problems = sorted(problems, key=lambda problem: -RANK[problem[0]])
-    state: State = problems[0][0] if problems else "ok"
-    return Account(report.station, report.address, state, notes=[note for _, note in problems], **figures)  # type: ignore[arg-type]  # by name
+def _report(station: StationReport, problems: Iterable[Problem], **flow: Unpack[Flow]) -> HopReport:
+    """A report whose state is that of its worst problem."""
+    ranked = sorted(problems, key=lambda problem: -RANK[problem.state])
+    state: State = ranked[0].state if ranked else "ok"
+    notes: list[Note] = [(problem.code, problem.values) for problem in ranked]
+    return HopReport(station.station, station.address, state, notes=notes, **flow)
 
 
-def _threads(report: Report, ours: tuple[str, ...]) -> list[tuple[State, Note]]:
-    """The checks of a station that are about itself and fail; what it waits for are other hops."""
-    failed = [name for name, is_well in report.checks.items() if not is_well and name not in ours]
-    return [("down", ("checkFails", {"check": name})) for name in failed]
+def _increased(
+    station: StationReport, code: NoteCode, metric: Counter | Gauge, state: State = "warn", **labels: str
+) -> Iterator[Problem]:
+    """A problem if `metric` rose in the last minute; its note carries by how much, and the labels."""
+    count = station.increase(metric, **labels)
+    if count:
+        yield Problem(state, code, {"count": count, **labels})
 
 
-def _radio(report: Report) -> Account:
-    problems: list[tuple[State, Note]] = []
-    ports = report.now.by("aoii_gateway_serial_up", "port")
+def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: State = "down") -> Iterator[Problem]:
+    """The station's checks of itself that fail; what it waits for are other hops."""
+    for name, passes in station.checks.items():
+        if not passes and name not in other_hops:
+            yield Problem(state, "checkFails", {"check": name})
+
+
+# --- the hops ---------------------------------------------------------------------------------------------------------
+
+
+def _radio(gateway: StationReport) -> HopReport:
+    return _report(gateway, _radio_problems(gateway), per_minute=gateway.per_minute(metrics.PACKETS))
+
+
+def _radio_problems(gateway: StationReport) -> Iterator[Problem]:
+    ports = gateway.now.by_label(metrics.SERIAL_UP, "port")
     for port, is_open in ports.items():
         if not is_open:
-            problems.append(("warn" if any(ports.values()) else "down", ("portClosed", {"port": port})))
-    for reason in report.now.by("aoii_gateway_rejected_total", "reason"):
-        count = report.grown("aoii_gateway_rejected_total", reason=reason)
-        if count:
-            problems.append(("warn", ("rejected", {"count": count, "reason": reason})))
-    late = report.grown("aoii_gateway_replies_late_total")
-    if late:
-        problems.append(("warn", ("repliesLate", {"count": late})))
-    return _account(report, problems, per_minute=report.per_minute("aoii_gateway_packets_total"))
+            yield Problem("warn" if any(ports.values()) else "down", "portClosed", {"port": port})
+    for reason in gateway.now.by_label(metrics.REJECTED, "reason"):
+        yield from _increased(gateway, "rejected", metrics.REJECTED, reason=reason)
+    yield from _increased(gateway, "repliesLate", metrics.REPLIES_LATE)
 
 
-def _gateway(report: Report) -> Account:
-    problems = _threads(report, ("broker", "outbox", "serial"))
-    sent = report.per_minute("aoii_gateway_publishes_total", event="RX", result="sent")
-    return _account(report, problems, per_minute=sent)
+def _gateway(gateway: StationReport) -> HopReport:
+    sent = gateway.per_minute(metrics.PUBLISHES, event="RX", result="sent")
+    return _report(gateway, _failed_checks(gateway, ("broker", "outbox", "serial")), per_minute=sent)
 
 
-def _outbox(report: Report) -> Account:
-    problems: list[tuple[State, Note]] = []
-    waiting, oldest_s = report.value("aoii_outbox_events"), report.value("aoii_outbox_oldest_age_seconds")
-    if report.checks.get("outbox") is False:
-        problems.append(("down", ("outboxFull", {})))
-    refused = report.grown("aoii_outbox_full_total")
-    if refused:
-        problems.append(("down", ("outboxRefused", {"count": refused})))
-    for outcome, count in report.now.by("aoii_outbox_damaged_total", "outcome").items():
-        if count:
-            problems.append(("warn", ("outboxDamaged", {"count": count, "outcome": outcome})))
-    grown = (waiting or 0) - (report.before.total("aoii_outbox_events") or 0)
-    if waiting and grown > 0 and (oldest_s or 0) >= GROWING_S:
-        problems.append(("warn", ("outboxGrows", {"count": grown})))
-    elif waiting and (oldest_s or 0) >= OLD_S:
-        problems.append(("warn", ("outboxOld", {})))
-    return _account(
-        report,
-        problems,
-        waiting=waiting,
-        oldest_s=oldest_s,
-        per_minute=report.per_minute("aoii_commit_acks_total"),
-        track=report.waiting,
+def _outbox(gateway: StationReport) -> HopReport:
+    return _report(
+        gateway,
+        _outbox_problems(gateway),
+        waiting=gateway.value(metrics.OUTBOX_EVENTS),
+        oldest_s=gateway.value(metrics.OUTBOX_OLDEST_S),
+        per_minute=gateway.per_minute(metrics.COMMIT_ACKS),
+        track=gateway.outbox_track,
     )
 
 
-def _broker(report: Report) -> Account:
-    problems: list[tuple[State, Note]] = []
-    if report.value("aoii_broker_up") == 0:
-        problems.append(("down", ("notConnected", {})))
-    dropped = report.grown("aoii_broker_dropped_messages")
-    if dropped:
-        problems.append(("warn", ("brokerDrops", {"count": dropped})))
-    lost = report.grown("aoii_broker_reconnects_total")
-    if lost:
-        problems.append(("warn", ("connectionLost", {"count": lost})))
-    for result in ("refused", "failed"):
-        count = report.grown("aoii_gateway_publishes_total", event="RX", result=result)
+def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
+    if gateway.checks.get("outbox") is False:
+        yield Problem("down", "outboxFull")
+    yield from _increased(gateway, "outboxRefused", metrics.OUTBOX_REJECTED_READINGS, "down")
+    for outcome, count in gateway.now.by_label(metrics.OUTBOX_DAMAGED, "outcome").items():
         if count:
-            problems.append(("warn", ("publishFailed", {"count": count, "result": result})))
-    if report.station == "gateway":
-        rate = report.per_minute("aoii_gateway_publishes_total", result="sent")
+            yield Problem("warn", "outboxDamaged", {"count": count, "outcome": outcome})
+    waiting, oldest_s = gateway.value(metrics.OUTBOX_EVENTS) or 0, gateway.value(metrics.OUTBOX_OLDEST_S) or 0
+    growth = gateway.increase(metrics.OUTBOX_EVENTS)
+    if waiting and growth and oldest_s >= health_limits.PAGE_OUTBOX_GROWING_AGE_S:
+        yield Problem("warn", "outboxGrows", {"count": growth})
+    elif waiting and oldest_s >= health_limits.PAGE_OUTBOX_OLD_S:
+        yield Problem("warn", "outboxOld")
+
+
+def _broker(station: StationReport) -> HopReport:
+    if station.station == "gateway":
+        rate = station.per_minute(metrics.PUBLISHES, result="sent")
     else:
-        rate = report.per_minute("aoii_messages_received_total")
-    return _account(report, problems, per_minute=rate)
+        rate = station.per_minute(metrics.MESSAGES)
+    return _report(station, _broker_problems(station), per_minute=rate)
 
 
-def _own_broker(own: Own) -> Account:
+def _broker_problems(station: StationReport) -> Iterator[Problem]:
+    if station.value(metrics.BROKER_UP) == 0:
+        yield Problem("down", "notConnected")
+    yield from _increased(station, "brokerDrops", metrics.BROKER_DROPPED)
+    yield from _increased(station, "connectionLost", metrics.RECONNECTS)
+    for result in ("refused", "failed"):
+        count = station.increase(metrics.PUBLISHES, event="RX", result=result)
+        if count:
+            yield Problem("warn", "publishFailed", {"count": count, "result": result})
+
+
+def _own_broker(own: OwnView) -> HopReport:
     notes: list[Note] = [] if own.broker_up else [("notConnected", {"reason": own.broker_trouble or ""})]
-    return Account("web", None, "ok" if own.broker_up else "down", notes=notes)
+    return HopReport("web", None, "ok" if own.broker_up else "down", notes=notes)
 
 
-def _server(report: Report) -> Account:
-    problems = _threads(report, ("broker", "database", "dead_letters"))
-    if report.checks.get("dead_letters") is False:
-        problems.append(("down", ("lettersFull", {})))
-    overruns = report.grown("aoii_inbox_overruns_total")
-    if overruns:
-        problems.append(("warn", ("inboxOverrun", {"count": overruns})))
-    rejected = report.grown("aoii_messages_rejected_total")
-    if rejected:
-        problems.append(("warn", ("badMessages", {"count": rejected})))
-    return _account(
-        report,
-        problems,
-        waiting=report.value("aoii_inbox_messages"),
-        per_minute=report.per_minute("aoii_messages_received_total", event="RX"),
-    )
+def _server(server: StationReport) -> HopReport:
+    return _report(server, _server_problems(server), per_minute=server.per_minute(metrics.MESSAGES, event="RX"))
 
 
-def _database(report: Report) -> Account:
-    problems: list[tuple[State, Note]] = []
-    if report.value("aoii_database_up") == 0:
-        problems.append(("down", ("rowsRefused", {})))
-    retries = report.grown("aoii_insert_retries_total")
-    if retries:
-        problems.append(("warn", ("insertRetries", {"count": retries})))
+def _server_problems(server: StationReport) -> Iterator[Problem]:
+    yield from _failed_checks(server, ("broker", "database", "dead_letters"))
+    if server.checks.get("dead_letters") is False:
+        yield Problem("down", "lettersFull")
+    yield from _increased(server, "inboxOverrun", metrics.INBOX_OVERRUNS)
+    yield from _increased(server, "badMessages", metrics.MESSAGES_REJECTED)
+
+
+def _database(server: StationReport) -> HopReport:
+    stored = server.per_minute(metrics.READINGS_PROCESSED, outcome="stored")
+    return _report(server, _database_problems(server), per_minute=stored)
+
+
+def _database_problems(server: StationReport) -> Iterator[Problem]:
+    if server.value(metrics.DATABASE_UP) == 0:
+        yield Problem("down", "rowsRefused")
+    yield from _increased(server, "insertRetries", metrics.INSERT_RETRIES)
     for outcome in ("parked", "bad_row", "mismatch"):
-        count = report.grown("aoii_rows_total", outcome=outcome)
-        if count:
-            problems.append(("warn", ("rowsParked", {"count": count, "outcome": outcome})))
-    return _account(report, problems, per_minute=report.per_minute("aoii_rows_total", outcome="stored"))
+        yield from _increased(server, "rowsParked", metrics.READINGS_PROCESSED, outcome=outcome)
 
 
-def _own_database(own: Own) -> Account:
+def _own_database(own: OwnView) -> HopReport:
     if own.database_away is None:
-        return Account("web", None, "ok")
-    return Account("web", None, "down", notes=[("notReadable", {"reason": own.database_away})])
+        return HopReport("web", None, "ok")
+    return HopReport("web", None, "down", notes=[("notReadable", {"reason": own.database_away})])
 
 
-def _commit(report: Report) -> Account:
-    problems: list[tuple[State, Note]] = []
+def _commit(gateway: StationReport) -> HopReport:
+    report = _report(gateway, _commit_problems(gateway), per_minute=gateway.per_minute(metrics.COMMIT_ACKS))
+    delay_s = gateway.mean(metrics.COMMIT_ACK_SECONDS)
+    if delay_s is not None:
+        report.notes.append(("ackDelay", {"seconds": delay_s}))
+    return report
+
+
+def _commit_problems(gateway: StationReport) -> Iterator[Problem]:
     for status in ("dropped", "bad"):
-        count = report.grown("aoii_commit_acks_total", status=status)
-        if count:
-            problems.append(("warn", ("acksLost", {"count": count, "status": status})))
-    mismatched = report.grown("aoii_commit_acks_mismatched_total")
-    if mismatched:
-        problems.append(("warn", ("acksMismatched", {"count": mismatched})))
-    acks = report.per_minute("aoii_commit_acks_total")
-    if (report.value("aoii_outbox_oldest_age_seconds") or 0) >= SLOW_COMMIT_S and not acks:
-        problems.append(("warn", ("noAcks", {})))
-    count = report.grown("aoii_commit_ack_seconds_count")
-    notes: list[Note] = []
-    if count:
-        notes.append(("ackDelay", {"seconds": report.grown("aoii_commit_ack_seconds_sum") / count}))
-    account = _account(report, problems, per_minute=acks)
-    account.notes.extend(notes)
-    return account
+        yield from _increased(gateway, "acksLost", metrics.COMMIT_ACKS, status=status)
+    yield from _increased(gateway, "acksMismatched", metrics.COMMIT_ACKS_MISMATCHED)
+    oldest_s = gateway.value(metrics.OUTBOX_OLDEST_S) or 0
+    if oldest_s >= health_limits.PAGE_COMMIT_SLOW_S and not gateway.per_minute(metrics.COMMIT_ACKS):
+        yield Problem("warn", "noAcks")
 
 
-def _beside(report: Report) -> Account:
-    rates = {"csv": "aoii_csv_rows_total", "edgelog": "aoii_edge_log_lines_total"}
-    failed: list[tuple[State, Note]] = [
-        ("warn", ("checkFails", {"check": name})) for name, is_well in report.checks.items() if not is_well
-    ]
-    return _account(report, failed, per_minute=report.per_minute(rates[report.station]))
+def _beside(station: StationReport) -> HopReport:
+    rate = station.per_minute(BESIDE[station.station])
+    return _report(station, _failed_checks(station, (), "warn"), per_minute=rate)
 
 
-def _letters(servers: list[Report]) -> Letters:
-    told = [report for report in servers if report.age_s is not None]
-    if not told:
-        return Letters(None, None, 0)
+def _dead_letters(servers: list[StationReport]) -> DeadLetterCounts:
+    known = [server for server in servers if server.age_s is not None]
+    if not known:
+        return DeadLetterCounts(None, None, 0)
     counts: dict[str, float] = {}
-    for report in told:
-        for reason, count in report.now.by("aoii_dead_letters", "reason").items():
+    for server in known:
+        for reason, count in server.now.by_label(metrics.DEAD_LETTERS, "reason").items():
             counts[reason] = counts.get(reason, 0) + count
-    silent = [report.age_s or 0 for report in told if report.told != "answers"]
-    dropped = sum(report.value("aoii_dead_letters_dropped_total") or 0 for report in told)
-    return Letters(counts, max(silent) if silent else None, dropped)
+    silent = [server.age_s or 0 for server in known if server.contact != "answers"]
+    dropped = sum(server.value(metrics.DEAD_LETTERS_DROPPED) or 0 for server in known)
+    return DeadLetterCounts(counts, max(silent, default=None), dropped)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable
 
-from aoii.server.db import NodeSummary
+from aoii.server.rows import NodeSummary
 from aoii.web.fleet import Fleet
 from aoii.web.node_settings import NodeSettings
 

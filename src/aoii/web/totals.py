@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
-from aoii.server.db import Stats
+from aoii.server.rows import Stats
 from aoii.web.source import Source
 
 
 class Totals(Collector):
-    """The gauges of `metrics.REFERENCE_GAUGES`."""
+    """The gauges, set at every scrape."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -27,14 +26,14 @@ class Totals(Collector):
         if stats is None:
             return
         values = {
-            "aoii_readings_total": stats.total,
-            "aoii_mae_temp": stats.mae_temp,
-            "aoii_mae_humidity": stats.mae_humidity,
-            "aoii_avg_temp_celsius": stats.avg_temp,
-            "aoii_avg_humidity_percent": stats.avg_humidity,
-            "aoii_last_received_timestamp_seconds": stats.last_at.timestamp() if stats.last_at else None,
+            metrics.TOTAL_READINGS: stats.total,
+            metrics.MAE_TEMP: stats.mae_temp,
+            metrics.MAE_HUMIDITY: stats.mae_humidity,
+            metrics.AVG_TEMP: stats.avg_temp,
+            metrics.AVG_HUMIDITY: stats.avg_humidity,
+            metrics.LAST_RECEIVED_S: stats.last_at.timestamp() if stats.last_at else None,
         }
-        for name, meaning in metrics.REFERENCE_GAUGES.items():
-            value = values[name]
+        for gauge, value in values.items():
             if value is not None:
-                yield GaugeMetricFamily(name, meaning, value=value)
+                gauge.set(value)
+                yield from gauge.collect()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aoii.commands import board as builder
+from aoii.commands import board_files as builder
 from aoii.core.frames import Uplink, decode_uplink
 from aoii.core.link import TIMING
 from aoii.core.stream import DOWNLINK, encode_usb

@@ -252,7 +252,7 @@ def test_a_store_that_waits_for_the_lock_of_another_makes_progress(path: Path, m
         other.execute("BEGIN IMMEDIATE")
         futures = [add(store, counter) for counter in range(1, 6)]
         for future in futures:
-            future.add_done_callback(lambda _: beats.append(store.beat_s))
+            future.add_done_callback(lambda _: beats.append(store.last_progress_s))
         until(lambda: len(beats) == 5)
 
     assert beats[2] < beats[3] < beats[4]

@@ -52,7 +52,7 @@ def test_the_same_identity_with_another_content_is_another_letter(letters: DeadL
     letters.add([a_reading(1), a_reading(1, actual_t=30.0)], "mismatch", "")
 
     assert letters.counts()["mismatch"] == 2
-    assert list(letters.identities()) == [("7", 1, 1)] * 2
+    assert list(letters.identities()) == [Identity("7", 1, 1)] * 2
 
 
 def test_readings_without_identity_are_letters_of_their_own(letters: DeadLetters) -> None:
@@ -61,7 +61,7 @@ def test_readings_without_identity_are_letters_of_their_own(letters: DeadLetters
     letters.add([nobody, nobody, a_reading(3)], "database_away", "")
 
     assert letters.counts()["database_away"] == 3
-    assert list(letters.identities()) == [("7", 1, 3)]
+    assert list(letters.identities()) == [Identity("7", 1, 3)]
 
 
 def test_letters_are_removed_and_changed_by_number(letters: DeadLetters) -> None:
@@ -80,7 +80,7 @@ def test_at_the_cap_nothing_more_is_taken_and_nothing_is_lost(letters: DeadLette
     kept = fill(letters)
 
     assert kept > 500
-    assert sorted(counter for _, _, counter in letters.identities()) == list(range(kept))
+    assert sorted(who.counter for who in letters.identities()) == list(range(kept))
     assert not letters.has_room()
     assert (tmp_path / "dead_letters.db").stat().st_size <= 2**20
 
@@ -123,7 +123,7 @@ def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: D
     dropped = letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)])
 
     assert dropped == 5
-    assert list(letters.identities()) == [("7", 1, 5), ("7", 1, 6)]
+    assert list(letters.identities()) == [Identity("7", 1, 5), Identity("7", 1, 6)]
     first, second = letters.letters(2)
     assert (first.reason, first.detail, first.payload, first.attempts) == ("malformed", "range: hot", b"{}", 2)
     assert second.attempts == 1
@@ -145,7 +145,7 @@ def test_what_was_parked_survives_a_kill(tmp_path: Path) -> None:
 
     assert ended.returncode == -9
 
-    assert list(DeadLetters(path, 1).identities()) == [("7", 1, 9)]
+    assert list(DeadLetters(path, 1).identities()) == [Identity("7", 1, 9)]
 
 
 def damage(path: Path, marker: bytes) -> None:
@@ -320,4 +320,4 @@ def test_a_lock_of_somebody_else_is_the_worlds_fault(letters: DeadLetters, tmp_p
     other.close()
 
     letters.add([a_reading(1)], "bad_row", "")
-    assert a_reading(1).identity == Identity(*next(letters.identities()))
+    assert a_reading(1).identity == next(letters.identities())

@@ -296,7 +296,7 @@ class Store:
         self._queue: queue.Queue[_Request[object] | None] = queue.Queue(QUEUE_LIMIT)
         self._closing = threading.Event()
         self._measured_s = 0.0
-        self.beat_s = time.monotonic()
+        self.last_progress_s = time.monotonic()
         self.corrupt_found = 0  # rows set aside while running
         self.states_lost = 0  # of nodes, forgotten while running
         self.recoveries: list[Recovery] = []
@@ -383,10 +383,10 @@ class Store:
         last = False
         while not last:
             batch, last = self._collect()
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             if batch:
                 self._commit(batch)
-            if not batch or self.beat_s - self._measured_s > IDLE_S:
+            if not batch or self.last_progress_s - self._measured_s > IDLE_S:
                 self._measure()
         if self._connection is not None:
             self._connection.close()
@@ -410,7 +410,7 @@ class Store:
         return batch, True
 
     def _commit(self, batch: list[_Request[object]]) -> None:
-        self.beat_s = time.monotonic()  # somebody else's lock is waited for here, for each of a group
+        self.last_progress_s = time.monotonic()  # somebody else's lock is waited for here, for each of a group
         try:
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")

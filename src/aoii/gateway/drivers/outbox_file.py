@@ -120,9 +120,9 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
     try:
         schema = sqlite_recovery.Schema(VERSION, SCHEMA)
         check = functools.partial(_check, path)
-        connection, recovery = sqlite_recovery.open_sound(path, schema, check, _salvage, is_damaged)
+        connection, recovery = sqlite_recovery.open_or_recover(path, schema, check, _salvage, is_damaged)
         connection.text_factory = bytes  # a text that is no UTF-8 any more is for the checksum to find
-        match sqlite_recovery.version(connection):
+        match sqlite_recovery.user_version(connection):
             case 0:
                 _create(connection)
             case 1:
@@ -168,7 +168,7 @@ def _sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
     """The file's own numbers that pass their checksum; all of them when it is older than the checksums."""
     sound = {}
     with contextlib.suppress(*sqlite_recovery.UNREADABLE):
-        checksum = "checksum" if sqlite_recovery.version(connection) > 1 else "NULL"
+        checksum = "checksum" if sqlite_recovery.user_version(connection) > 1 else "NULL"
         for row in connection.execute(f"SELECT name, value, {checksum} FROM meta").fetchall():  # noqa: S608 - constants
             match row:
                 case (bytes() as code, int() as value, kept):
@@ -179,7 +179,7 @@ def _sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> bool:
-    version = sqlite_recovery.version(connection)
+    version = sqlite_recovery.user_version(connection)
     if version > VERSION:
         raise OutboxBrokenError(f"{path}: made by a newer aoii (version {version}); install that one again")
     if version == 0:
@@ -192,13 +192,13 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     target.execute("BEGIN")
     salvaged = corrupt = listed = states_lost = 0
     found_ms = time.time_ns() // 1_000_000
-    for row in sqlite_recovery.rows(
+    for row in sqlite_recovery.readable_rows(
         damaged, "corrupt", CORRUPT_COLUMNS
     ):  # set aside earlier, and seen by nobody perhaps
         when_ms = row[-1] if isinstance(row[-1], int) else found_ms
         list_again = "INSERT OR IGNORE INTO corrupt VALUES (?, ?, ?, ?, ?, ?, ?)"
         listed += target.execute(list_again, (*row[:-1], when_ms)).rowcount
-    for row in sqlite_recovery.rows(damaged, "events", EVENT_COLUMNS):
+    for row in sqlite_recovery.readable_rows(damaged, "events", EVENT_COLUMNS):
         seq, node, epoch, counter, _, _, payload, _, _ = row
         values = sound_event(row)
         if values is None:
@@ -208,14 +208,14 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
             corrupt += 1
         elif target.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).rowcount:
             salvaged += 1
-    for row in sqlite_recovery.rows(damaged, "nodes", STATE_COLUMNS):
+    for row in sqlite_recovery.readable_rows(damaged, "nodes", STATE_COLUMNS):
         named = sound_state(row)
         if named is None:
             states_lost += 1
         else:
             target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (*named, state_checksum(*named)))
     set_meta(target, "total_tx", _sound_meta(damaged).get("total_tx", salvaged))
-    highest = sqlite_recovery.last_number(damaged, "events")
+    highest = sqlite_recovery.last_rowid(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
     lost = [
         _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
@@ -228,5 +228,5 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
 
 def _lost(damaged: sqlite3.Connection, table: str, found: int) -> int | None:
     """How many rows there were beside those that were found; None when nobody knows."""
-    held = sqlite_recovery.number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
+    held = sqlite_recovery.read_number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
     return None if held is None else max(0, held - found)

@@ -42,7 +42,7 @@ class Quarantine:
     def __init__(self, path: Path, writes: bool = False) -> None:
         self._path = path
         with self._translated():
-            self._connection = sqlite_recovery.visit(path, writes)
+            self._connection = sqlite_recovery.connect_as_guest(path, writes)
             self._connection.text_factory = bytes
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ class SerialPort:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"serial-{path}", daemon=True)
         self.is_open = False
-        self.beat_s = time.monotonic()
+        self.last_progress_s = time.monotonic()
 
     @property
     def is_alive(self) -> bool:
@@ -91,7 +91,7 @@ class SerialPort:
         backoff_s = BACKOFF_FIRST_S
         is_said = False
         while not self._stopping.is_set():
-            self.beat_s = time.monotonic()
+            self.last_progress_s = time.monotonic()
             self._answers.clear()  # they belong to the connection before
             try:
                 with contextlib.closing(self._opened()) as port:
@@ -122,7 +122,7 @@ class SerialPort:
         looked_s = time.monotonic()
         try:
             while not self._stopping.is_set():
-                self.beat_s = time.monotonic()
+                self.last_progress_s = time.monotonic()
                 poll.register(port, select.POLLIN | (select.POLLOUT if unwritten else 0))
                 ready = dict(poll.poll(LOOK_S * 1000))
                 if port in ready and ready[port] != select.POLLOUT:

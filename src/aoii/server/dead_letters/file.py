@@ -1,8 +1,8 @@
-"""Opening the file of dead letters: its table, what older files lack, and what is done when it is damaged.
+"""The file of dead letters: its table, the upgrade of older files, and the recovery of a damaged one.
 
-Letters that pass their checksum move into a new file (`sqlite_file`); those that can be read and fail it become letters
-of the reason `corrupt` there, with whatever could be read, for a person; what cannot be read at all is counted. The
-damaged file stays beside the new one.
+Letters that pass their checksum move into a new file (`sqlite_recovery`). Those that can be read but fail it become
+letters of the reason `corrupt` there, for a person. Those that cannot be read are counted. The damaged file stays
+beside the new one.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import sqlite3
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 from aoii.broker.messages import DeliveryStatus
 from aoii.core.errors import UnavailableError
@@ -19,9 +20,9 @@ from aoii.runtime.sqlite_recovery import Recovery, Schema
 
 REASONS: tuple[DeliveryStatus, ...] = ("database_away", "bad_row", "mismatch", "malformed", "corrupt")
 
-VERSION = 1  # 0: without checksums, and the number of a removed letter could be given to another one
+VERSION = 1  # 0 had no checksums, and could give the number of a removed letter to another one
 PAGE_BYTES = 4096
-CORRUPT = "what was read from a damaged file fails its checksum"
+CORRUPT = "read from a damaged file; fails its checksum"
 
 SCHEMA = """
 CREATE TABLE letters (
@@ -49,25 +50,28 @@ INSERT = f"INSERT OR IGNORE INTO letters ({COLUMNS}) VALUES ({', '.join('?' * 12
 def letter_checksum(
     node: str | None, epoch: int | None, counter: int | None, digest: str | None, payload: bytes, first_unix_ms: int
 ) -> int:
-    """CRC-32 over what never changes in a letter."""
+    """CRC-32 over everything in a letter that never changes."""
     return zlib.crc32(payload, zlib.crc32(f"{node}|{epoch}|{counter}|{digest}|{first_unix_ms}|".encode()))
 
 
 def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sqlite3.Connection, Recovery | None]:
-    """Open the file for the server, make it if it does not exist, and replace it if it is damaged.
+    """Open the file for the server, make it if it is missing, or replace it if it is damaged.
 
     Args:
         path: The file; its folder is made.
-        max_pages: Its size is capped there.
-        is_damaged: Its use has shown that it is, whatever a check says.
+        max_pages: Cap of its size, in pages of PAGE_BYTES.
+        is_damaged: Known from its use to be damaged; a check may not find that.
+
+    Returns:
+        The connection, and what became of a damaged file.
 
     Raises:
-        UnavailableError: It cannot be opened for another reason than damage, or a newer aoii made it.
+        UnavailableError: The file cannot be opened, and the reason is not damage; or a newer aoii made it.
     """
     try:
-        check = functools.partial(_check, path)
-        connection, recovery = sqlite_recovery.open_sound(path, Schema(VERSION, SCHEMA), check, _salvage, is_damaged)
-        if sqlite_recovery.version(connection) == 0:
+        schema, check = Schema(VERSION, SCHEMA), functools.partial(_has_known_version, path)
+        connection, recovery = sqlite_recovery.open_or_recover(path, schema, check, _salvage, is_damaged)
+        if sqlite_recovery.user_version(connection) == 0:
             _create(connection)
         for pragma in (
             "journal_mode = WAL",
@@ -88,19 +92,19 @@ def check_version(path: Path, connection: sqlite3.Connection) -> int:
     Raises:
         UnavailableError: A newer aoii made it.
     """
-    version = sqlite_recovery.version(connection)
+    version = sqlite_recovery.user_version(connection)
     if version > VERSION:
         raise UnavailableError(f"dead letters {path}: made by a newer aoii (version {version}); install that one again")
     return version
 
 
-def _check(path: Path, connection: sqlite3.Connection) -> bool:
+def _has_known_version(path: Path, connection: sqlite3.Connection) -> bool:
     check_version(path, connection)
     return True
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    """Make the table, and bring over the letters of an older file, which can only be believed."""
+    """Make the table, and move the letters of an older file into it; those have no checksum to verify."""
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("BEGIN IMMEDIATE")
     is_older = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'letters'").fetchone()[0]
@@ -111,26 +115,33 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     if is_older:
         old = connection.execute(f"SELECT {OLD_COLUMNS} FROM old_letters ORDER BY id")  # noqa: S608 - constants
-        connection.executemany(INSERT, ((*row, letter_checksum(*row[3:9])) for row in old))
+        connection.executemany(INSERT, (_with_checksum(row) for row in old))
         connection.execute("DROP TABLE old_letters")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
+
+
+def _with_checksum(row: tuple[Any, ...]) -> tuple[object, ...]:
+    """The values of INSERT for a row of an older file."""
+    _id, _reason, _detail, *content, _last_unix_ms, _attempts = row
+    return *row, letter_checksum(*content)
 
 
 def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
     _create(target)
     target.execute("BEGIN")
     salvaged = corrupt = 0
-    for row in sqlite_recovery.rows(damaged, "letters", COLUMNS if _has_checksums(damaged) else f"{OLD_COLUMNS}, NULL"):
+    columns = COLUMNS if _has_checksums(damaged) else f"{OLD_COLUMNS}, NULL"
+    for row in sqlite_recovery.readable_rows(damaged, "letters", columns):
         letter = _sound(row)
         if letter is None:
             target.execute(INSERT, _corrupt(row))
             corrupt += 1
         else:
             salvaged += target.execute(INSERT, letter).rowcount
-    highest = sqlite_recovery.last_number(damaged, "letters")
+    highest = sqlite_recovery.last_rowid(damaged, "letters")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'letters'", (highest,))
-    held = sqlite_recovery.number(damaged, "SELECT count(*) FROM letters INDEXED BY sqlite_autoindex_letters_1")
+    held = sqlite_recovery.read_number(damaged, "SELECT count(*) FROM letters INDEXED BY sqlite_autoindex_letters_1")
     target.execute("COMMIT")
     lost = max(0, held - salvaged - corrupt) if held is not None else 1
     return Recovery(kept_as, salvaged, corrupt, lost, held is not None)
@@ -138,12 +149,12 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
 
 def _has_checksums(damaged: sqlite3.Connection) -> bool:
     with contextlib.suppress(*sqlite_recovery.UNREADABLE):
-        return sqlite_recovery.version(damaged) > 0
+        return sqlite_recovery.user_version(damaged) > 0
     return True
 
 
 def _sound(row: tuple[object, ...]) -> tuple[object, ...] | None:
-    """A row, read with text as bytes, as it belongs into a new file; None when it fails its checksum."""
+    """The values of INSERT for a row (its text as bytes); None if the row fails its checksum."""
     match row:
         case (
             int() as id_, bytes() as reason, bytes() as detail, bytes() | None as node, int() | None as epoch,
@@ -160,7 +171,7 @@ def _sound(row: tuple[object, ...]) -> tuple[object, ...] | None:
 
 
 def _corrupt(row: tuple[object, ...]) -> tuple[object, ...]:
-    """A letter that shows what could be read of a row; without digest, for nothing says whose content it is."""
+    """The values of INSERT for a letter that shows what could be read of a row; its digest is unknown."""
     now_ms = time.time_ns() // 1_000_000
     id_, _, _, node, epoch, counter, _, payload, *_ = row
     who = (

@@ -152,13 +152,13 @@ class Letters:
             rows = self._connection.execute("SELECT reason, count(*) FROM letters GROUP BY reason").fetchall()
         return dict.fromkeys(REASONS, 0) | dict(rows)
 
-    def identities(self) -> Iterator[tuple[str, int, int]]:
-        """(node, epoch, counter) of every letter that has one."""
+    def identities(self) -> Iterator[Identity]:
+        """The identity of every letter that has one."""
         last_id = 0
         while page := self.letters(1000, last_id):
             for letter in page:
                 if letter.node is not None and letter.epoch is not None and letter.counter is not None:
-                    yield letter.node, letter.epoch, letter.counter
+                    yield Identity(letter.node, letter.epoch, letter.counter)
             last_id = page[-1].id
 
     def _read(self, condition: str, *values: object) -> list[DeadLetter]:
@@ -211,7 +211,7 @@ def visit(path: Path, writes: bool = False) -> Letters:
         UnavailableError: It is not there, cannot be read or written, is damaged, or another version of aoii made it.
     """
     try:
-        connection = sqlite_recovery.visit(path, writes)
+        connection = sqlite_recovery.connect_as_guest(path, writes)
         version = check_version(path, connection)
     except sqlite3.Error as error:
         remedy = (

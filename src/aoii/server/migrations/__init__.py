@@ -1,4 +1,4 @@
-"""The history of our tables as Alembic versions; `server/db.py` runs it, under its lock."""
+"""The history of our tables as Alembic versions; `server/tables.py` runs it, under its lock."""
 
 from pathlib import Path
 

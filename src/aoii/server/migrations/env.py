@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs the versions on the connection that `server/db.py` holds, under its lock."""
+"""Alembic's entry point: runs the versions on the connection that `server/tables.py` holds, under its lock."""
 
 from alembic import context
 

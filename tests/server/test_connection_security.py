@@ -13,7 +13,8 @@ from aoii.commands import main
 from aoii.core.errors import InputError
 from aoii.security import authority
 from aoii.security.tls import Tls
-from aoii.server.db import DatabaseAway, EdgeLogRow, open_database
+from aoii.server.db import DatabaseAway, open_database
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import Database as Settings
 from server.samples import a_reading
 from servers import AS_ROOT, MariaDB
@@ -85,7 +86,7 @@ def refusal(server: SecureDatabase, user: str, statement: str) -> int:
 def test_the_servers_user_does_all_that_the_server_does(server: SecureDatabase) -> None:
     database = open_database(server.settings(SERVER), migrate=True)  # as it starts
 
-    database.ping(write=True)
+    database.check_writable()
     outcomes = [*database.insert_readings([a_reading(1), a_reading(2)]), database.insert_reading(a_reading(1))]
     database.insert_edge_log([LOG_ROW])
 
@@ -105,7 +106,7 @@ def test_the_readers_user_reads(server: SecureDatabase) -> None:
 
 def test_the_connection_is_encrypted_with_tls_1_2_or_newer(server: SecureDatabase) -> None:
     database = open_database(server.settings(WEB))
-    with database._engine.connect() as connection:
+    with database._pool.engine.connect() as connection:
         version = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_version'").one()[1]
 
     assert version in ("TLSv1.2", "TLSv1.3")

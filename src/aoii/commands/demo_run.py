@@ -1,0 +1,166 @@
+"""A demo from start to end: the whole system on this machine, and an account that no station gave.
+
+Each station is a real process that knows only its settings. The demo starts them on free loopback ports in a folder of
+its own, watches them, stops them in the order of the data path, and then counts the readings.
+"""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from aoii.commands import demo_settings, demo_view
+from aoii.commands.demo_account import Account
+from aoii.commands.demo_processes import ProcessGroup
+from aoii.commands.demo_settings import Options
+from aoii.core.errors import InputError
+from aoii.settings import Settings, load
+from aoii.simulation import packet_traces, recordings
+
+START_ALLOWANCE_S = 3.0  # real seconds for the stations to start before the first sample
+DRAIN_S = 30.0  # real seconds for the last readings to reach the database
+POLL_S = 0.25
+MARKER = ".aoii-demo"  # only a folder with this file in it is ever emptied
+
+
+class _Interrupt:
+    """Counts Ctrl-C and SIGTERM, which would otherwise end the demo before everything is stopped in order."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> "_Interrupt":
+        self._before = {number: signal.signal(number, self._add) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _add(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+
+
+def run(settings: Settings, options: Options, env_file: Path | None) -> int:
+    """Run the demo until it ends or is interrupted.
+
+    Returns:
+        0 if something was accepted and nothing is missing or stored twice, else 1.
+
+    Raises:
+        InputError: The recording cannot be used, or the page's port or the demo's folder is in use.
+        UnavailableError: A station did not start, or ended; the message has the end of its log.
+    """
+    series = recordings.load(options.recording)[0]
+    if options.channel.trace is not None:
+        packet_traces.load(options.channel.trace)  # report a bad file here, not in the log of a station that ends
+    folder = settings.data_dir / "demo"
+    console = Console()
+    with _exclusive(folder), _Interrupt() as interrupt:
+        _check_port(settings.web.host, settings.web.port)
+        _check_writable(options.json_file)
+        group, account = _prepare(settings, options, folder, series, env_file)
+        try:
+            group.start()
+            console.print(f"web page   http://{settings.web.host}:{settings.web.port}", highlight=False)
+            console.print(f"files      {folder}", highlight=False)
+            _watch(group, account, interrupt, console)
+            group.end_nodes()
+            _drain(account, interrupt)
+        finally:
+            group.stop()
+        summary = account.summary()
+        demo_view.print_summary(console, summary, account.report(), group.notes)
+    if options.json_file is not None:
+        options.json_file.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
+    if summary.samples and not summary.accepted and options.channel.loss < 1:
+        console.print(f"the gateway accepted nothing; its log is {folder / 'logs' / 'gateway.log'}", highlight=False)
+        return 1
+    return 0 if summary.missing == summary.duplicates == 0 else 1
+
+
+def _prepare(
+    settings: Settings, options: Options, folder: Path, series: recordings.Series, env_file: Path | None
+) -> tuple[ProcessGroup, Account]:
+    """Make folders, settings and node keys of the run; start nothing."""
+    for name in ("run", "logs"):
+        (folder / name).mkdir()
+    ports = demo_settings.free_ports()
+    duration_s = options.duration_s or series.span_s / options.speed
+    origin_s = time.monotonic() + START_ALLOWANCE_S
+    environment = demo_settings.station_environment(settings, options, folder, series, duration_s, origin_s, ports)
+    stations = load(environment, env_file)
+    epoch = demo_settings.provision_nodes(stations, options.nodes)
+    own_broker = demo_settings.has_own_broker(settings)
+    group = ProcessGroup(options, environment, env_file, folder, ports, own_broker, origin_s, duration_s)
+    return group, Account(stations, epoch, series.interval_s)
+
+
+def _watch(group: ProcessGroup, account: Account, interrupt: _Interrupt, console: Console) -> None:
+    """Keep the run going and show it, until the nodes have ended or the user interrupts."""
+    with demo_view.live_view(console, headless=group.options.headless) as show:
+        while not interrupt.count:
+            group.step()
+            report = account.report()
+            if report.get("is_over", False):
+                return
+            show(group.progress(), report)
+            time.sleep(POLL_S)
+
+
+def _drain(account: Account, interrupt: _Interrupt) -> None:
+    """Wait until the database has all accepted readings, for DRAIN_S or until one more interrupt."""
+    had = interrupt.count
+    deadline_s = time.monotonic() + DRAIN_S
+    while account.summary().missing and time.monotonic() < deadline_s and interrupt.count == had:
+        time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """An empty folder for this run alone. Only the files of an earlier demo are deleted.
+
+    Raises:
+        InputError: Another demo runs there, or the folder holds other files.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"another demo runs in {folder}", "stop it, or set AOII_DATA_DIR to another folder"
+            ) from error
+        if folder.exists():
+            if any(folder.iterdir()) and not (folder / MARKER).exists():
+                raise InputError(f"{folder} holds files that no demo made", "move them, or set AOII_DATA_DIR")
+            shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / MARKER).touch()
+        yield
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(f"port {port} of the web page is in use on {host}", "set PORT to a free one") from error
+
+
+def _check_writable(path: Path | None) -> None:
+    try:
+        if path is not None:
+            path.open("a").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})", "give --json another file") from error

@@ -1,0 +1,149 @@
+"""What a demo is asked for, and the settings that its stations get from it.
+
+The stations write to the demo's own folder, listen on free loopback ports, and share one simulated clock.
+"""
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from aoii.runtime.shutdown import PARENT_VARIABLE
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
+from aoii.server.db import open_database
+from aoii.settings import Settings
+from aoii.settings.channel import ChannelModel
+from aoii.simulation.recordings import Series
+
+EPOCH_LIMIT = 1 << 16  # an epoch of our own nodes has 16 bits; old nodes have longer ones
+NOT_INHERITED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")  # each has a default in the folder, or none
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; times in real seconds."""
+
+    duration_s: float | None
+    speed: float
+    nodes: int
+    channel: ChannelModel
+    recording: Path | None
+    seed: int
+    headless: bool
+    json_file: Path | None
+    broker_absent_s: float
+    unplug_s: float
+
+
+class Ports(NamedTuple):
+    """Loopback ports of the embedded broker and of the stations' status."""
+
+    broker: int
+    gateway: int
+    server: int
+    csv: int
+    edge_log: int
+    edge: int
+
+
+def free_ports() -> Ports:
+    """Ports that are free now, all different."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in Ports._fields]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return Ports(*(int(probe.getsockname()[1]) for probe in probes))
+
+
+def station_environment(
+    settings: Settings, options: Options, folder: Path, series: Series, duration_s: float, origin_s: float, ports: Ports
+) -> dict[str, str]:
+    """The environment of every station of a run.
+
+    Args:
+        settings: The user's own.
+        options: Options of the demo.
+        folder: Folder of this run.
+        series: What the nodes replay.
+        duration_s: Length of the run, real seconds.
+        origin_s: Monotonic time at which the simulated clock starts, s.
+        ports: Where the stations listen.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    environment |= {
+        PARENT_VARIABLE: str(os.getpid()),
+        "AOII_DATA_DIR": str(folder),
+        "SERIAL_PORT": str(folder / "run" / "receiver"),
+        "EDGE_LOG_PORT": str(folder / "run" / "edge_log"),
+        "NODE_KEYS_FILE": str(folder / "node_keys"),
+        "CSV_FILE": str(folder / "experiment_log_online.csv"),
+        "GATEWAY_ID": "demo",
+        "SAMPLE_PERIOD_S": str(round(series.interval_s)),
+        "GATEWAY_STATUS_PORT": str(ports.gateway),
+        "SERVER_STATUS_PORT": str(ports.server),
+        "CSV_STATUS_PORT": str(ports.csv),
+        "EDGE_LOG_STATUS_PORT": str(ports.edge_log),
+        "EDGE_STATUS_PORT": str(ports.edge),
+        "EDGE_NODES": str(options.nodes),
+        "EDGE_SEED": str(options.seed),
+        "EDGE_DURATION_S": str(duration_s),
+        "EDGE_RECORD_FILE": str(folder / "run" / "radio_record.csv"),
+        "CLOCK_SPEED": str(options.speed),
+        "CLOCK_START_UNIX_S": str(series.start_unix_s),
+        "CLOCK_ORIGIN_S": str(origin_s),
+        **channel_settings(options.channel),
+        **_broker_settings(settings, ports.broker),
+    }
+    if options.recording is not None:
+        environment["EDGE_RECORDING"] = str(options.recording.resolve())
+    return environment
+
+
+def has_own_broker(settings: Settings) -> bool:
+    """Whether the demo starts a broker of its own."""
+    return "MQTT_BROKER" not in settings.given
+
+
+def channel_settings(channel: ChannelModel) -> Mapping[str, str]:
+    """Every setting of the channel model of `aoii edge`, because the user's `.env` may ask for another one."""
+    return {
+        "EDGE_LOSS": str(channel.loss),
+        "EDGE_ACK_LOSS": str(channel.ack_loss),
+        "EDGE_LOSS_BURST": str(channel.burst or ""),
+        "EDGE_TRACE_LOSS": str(channel.trace.resolve() if channel.trace else ""),
+        "EDGE_DUPLICATE": str(channel.duplicate),
+        "EDGE_REORDER": str(channel.reorder),
+        "EDGE_DELAY_S": str(channel.delay_s),
+        "EDGE_COLLISIONS": channel.collisions,
+        "EDGE_NEIGHBOURS": str(channel.neighbours),
+    }
+
+
+def _broker_settings(settings: Settings, own_port: int) -> Mapping[str, str]:
+    if has_own_broker(settings):
+        return {
+            "MQTT_BROKER": "127.0.0.1",
+            "MQTT_PORT": str(own_port),
+            "MQTT_NAMESPACE": "",
+            # The embedded broker has no TLS. Empty and not removed, because the stations read .env as well.
+            **dict.fromkeys(("MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY"), ""),
+        }
+    return {
+        "MQTT_BROKER": settings.mqtt.host,
+        "MQTT_PORT": str(settings.mqtt.port),
+        "MQTT_NAMESPACE": "demo",  # do not mix with an installation on the same broker
+    }
+
+
+def provision_nodes(settings: Settings, count: int) -> int:
+    """Give each of `count` nodes a key; return their epoch, which is above all epochs in the database."""
+    with contextlib.closing(open_database(settings.database, migrate=True)) as database:
+        epoch = 1 + max((who.epoch for who in database.identities() if who.epoch < EPOCH_LIMIT), default=0)
+    keys = {number: NodeKey(epoch, secrets.token_bytes(16)) for number in range(1, count + 1)}
+    node_keys.write(settings.gateway.node_keys_file, keys)
+    return epoch

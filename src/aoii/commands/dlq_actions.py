@@ -1,0 +1,184 @@
+"""What `aoii dlq` does: print dead letters, insert them again, or delete them.
+
+Both stations may be running. A letter that fails its checksum is never inserted.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from aoii.commands.dlq_stores import PAGE, Entry, StoreName, Stores, utc_text
+from aoii.core.errors import InputError
+from aoii.gateway.drivers.quarantine import Damaged
+from aoii.server.db import open_database
+from aoii.server.dead_letters.replay import replay
+from aoii.server.dead_letters.store import DeadLetter
+from aoii.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REPLAYED_BY_SERVER = "database_away"
+COLUMNS = ("STORE", "ID", "IDENTITY", "REASON", "FIRST", "LAST", "ATTEMPTS")
+WIDTHS = (8, 6, 26, 14, 21, 21, 8)
+
+
+def print_list(settings: Settings, store: StoreName | None, reason: str | None, as_json: bool) -> int:
+    """Print one line for each letter; return the exit code."""
+    count = 0
+    with Stores(settings, store, False, _print_trouble) as stores:
+        for entry in stores.all(reason):
+            if as_json:
+                print(json.dumps(entry.fields(), ensure_ascii=False))
+            else:
+                if not count:
+                    print(_row(COLUMNS))
+                print(_row((
+                    entry.store, str(entry.id), entry.identity, entry.reason, utc_text(entry.first_ms),
+                    utc_text(entry.last_ms), str(entry.attempts),
+                )))  # fmt: skip
+            count += 1
+    print("no dead letters" if not count else f"{count:,} dead letter{'s'[: count != 1]}", file=sys.stderr)
+    return 0
+
+
+def print_letter(settings: Settings, store: StoreName | None, name: str, as_json: bool) -> int:
+    """Print everything about one letter; return the exit code."""
+    with Stores(settings, store, False, _ignore_trouble) as stores:
+        (entry,) = stores.choose([name], None)
+    if as_json:
+        print(json.dumps(entry.fields(), ensure_ascii=False))
+        return 0
+    for label, value in (
+        ("letter", entry.name),
+        ("identity", entry.identity),
+        ("reason", entry.reason),
+        ("detail", entry.detail),
+        ("first", utc_text(entry.first_ms)),
+        ("last", utc_text(entry.last_ms)),
+        ("attempts", str(entry.attempts)),
+    ):
+        print(f"{label:<9} {_printable(value)}")
+    print(f"payload, {len(entry.payload)} bytes:")
+    print(_printable(entry.payload.decode(errors="backslashreplace")))
+    return 0
+
+
+def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[str], reason: str | None) -> int:
+    """Insert letters again, those named or all with a reason; return the exit code, 1 if one stays.
+
+    Raises:
+        InputError: A letter that was named cannot be replayed.
+        DatabaseAway: The database takes nothing now. Nothing has changed.
+    """
+    with Stores(settings, store, True, _ignore_trouble) as stores:
+        entries = stores.choose(names, reason)
+        chosen = [entry for entry in entries if not _is_barred(entry, is_named=bool(names))]
+        if len(entries) > len(chosen):
+            print(f"{len(entries) - len(chosen):,} not for replay: corrupt, or replayed by the server itself")
+        if stores.server is None or not chosen:
+            print("nothing to replay")
+            return 0
+        stayed = 0
+        with contextlib.closing(open_database(settings.database)) as database:
+            for begin in range(0, len(chosen), PAGE):
+                page = chosen[begin : begin + PAGE]
+                letters = [entry.kept for entry in page if isinstance(entry.kept, DeadLetter)]
+                for entry, delivery in zip(page, replay(database, stores.server, letters), strict=True):
+                    stayed += not delivery.is_in_table
+                    ending = "" if delivery.is_in_table else ", stays"
+                    print(f"{entry.name}  {entry.identity}  {delivery.status}{ending}")
+    print(f"{len(chosen) - stayed:,} in the database, {stayed:,} stay", file=sys.stderr)
+    return int(stayed > 0)
+
+
+def _is_barred(entry: Entry, *, is_named: bool) -> bool:
+    """Whether a letter cannot be replayed by hand. Raises InputError for one that was named."""
+    if entry.reason == "corrupt":
+        problem, remedy = "is corrupt and cannot be inserted", "look at it with show, then drop it"
+    elif entry.reason == REPLAYED_BY_SERVER:
+        problem, remedy = "waits for the database", "leave it: the server replays it by itself"
+    else:
+        return False
+    if is_named:
+        raise InputError(f"{entry.name} {problem}", remedy)
+    return True
+
+
+def drop_letters(
+    settings: Settings, store: StoreName | None, names: Sequence[str], reason: str | None, is_agreed: bool
+) -> int:
+    """Delete letters, those named or all with a reason, after asking; each is written to the log.
+
+    Returns:
+        The exit code: 1 if the answer was no or a letter has changed meanwhile and stays.
+
+    Raises:
+        InputError: Standard input is not a terminal, and `is_agreed` is not set.
+    """
+    with Stores(settings, store, True, _ignore_trouble) as stores:
+        entries = stores.choose(names, reason)
+        if not names and reason is None:  # the server will insert these: drop them only if asked for by reason
+            entries = [entry for entry in entries if entry.reason != REPLAYED_BY_SERVER]
+        if not entries:
+            print("nothing to drop")
+            return 0
+        if not is_agreed and not _confirm(entries):
+            print("nothing dropped")
+            return 1
+        dropped = 0
+        for begin in range(0, len(entries), PAGE):  # the station waits for each page, and gives up after 5 s
+            dropped += _drop(stores, entries[begin : begin + PAGE])
+    changed = len(entries) - dropped
+    print(f"{dropped:,} dropped" + (f", {changed:,} changed meanwhile and kept" if changed else ""))
+    return int(changed > 0)
+
+
+def _drop(stores: Stores, entries: Sequence[Entry]) -> int:
+    """Delete and log the letters that have not changed meanwhile; return their number."""
+    gone: set[tuple[StoreName, int]] = set()
+    if stores.server is not None:
+        letters = [entry.kept for entry in entries if isinstance(entry.kept, DeadLetter)]
+        gone |= {("server", letter.id) for letter in stores.server.drop(letters)}
+    if stores.gateway is not None:
+        rows = [entry.kept for entry in entries if isinstance(entry.kept, Damaged)]
+        gone |= {("gateway", row.id) for row in stores.gateway.drop(rows)}
+    for entry in entries:
+        if (entry.store, entry.id) in gone:
+            log.warning("dead letter dropped", extra={"event": "dead_letter_dropped"} | _log_fields(entry))
+    return len(gone)
+
+
+def _confirm(entries: Sequence[Entry]) -> bool:
+    if not sys.stdin.isatty():
+        raise InputError("drop asks first, and standard input is not a terminal", "add --yes if you are sure")
+    reasons = Counter(entry.reason for entry in entries)
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    answer = input(f"Drop {counts}? They exist nowhere else and cannot be brought back. [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _log_fields(entry: Entry) -> dict[str, object]:
+    """All of a letter on one line, whatever its sender has put into it."""
+    fields = entry.fields() | {"payload": entry.payload.decode(errors="backslashreplace")}
+    del fields["payload_base64"]
+    return {name: _printable(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _row(values: Sequence[str]) -> str:
+    return "  ".join(_printable(value).ljust(width) for value, width in zip(values, WIDTHS, strict=True)).rstrip()
+
+
+def _printable(text: str) -> str:
+    """Text that is safe to print: control characters from a payload are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _print_trouble(trouble: str) -> None:
+    print(trouble, file=sys.stderr)
+
+
+def _ignore_trouble(trouble: str) -> None:
+    """A letter was named, so a store that is missing does not matter."""

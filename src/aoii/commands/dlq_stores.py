@@ -1,0 +1,195 @@
+"""The dead letters of both stores on a machine as one list: the server's, and the gateway's corrupt readings.
+
+Either store may be missing, and both stations may be running. Does not create a file and does not salvage one; the
+station does that when it starts.
+"""
+
+import base64
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from aoii.core.errors import InputError, UnavailableError
+from aoii.gateway.drivers.quarantine import Damaged, Quarantine
+from aoii.server.dead_letters import store
+from aoii.server.dead_letters.store import DeadLetter, Letters
+from aoii.settings import Settings
+
+StoreName = Literal["server", "gateway"]
+STORES: tuple[StoreName, ...] = ("server", "gateway")
+
+PAGE = 500
+DAMAGED = "the row failed its checksum in the outbox"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dead letter of either store.
+
+    Attributes:
+        store: Which store it is in.
+        id: Its number there.
+        node: Node of the reading; None without an identity.
+        epoch: Epoch of the reading; None without an identity.
+        counter: Counter of the reading; None without an identity.
+        reason: Why it is a dead letter.
+        detail: What exactly was wrong.
+        payload: The message as it came.
+        first_ms: When it was first added, Unix time, ms.
+        last_ms: When it was last tried, Unix time, ms.
+        attempts: How often it was tried.
+        kept: The value of its store.
+    """
+
+    store: StoreName
+    id: int
+    node: str | None
+    epoch: int | None
+    counter: int | None
+    reason: str
+    detail: str
+    payload: bytes
+    first_ms: int
+    last_ms: int
+    attempts: int
+    kept: DeadLetter | Damaged
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line, such as `server:12`."""
+        return f"{self.store}:{self.id}"
+
+    @property
+    def identity(self) -> str:
+        """Node, epoch and counter; `-` without identity."""
+        return "-" if self.node is None else f"{self.node}/{self.epoch}/{self.counter}"
+
+    def fields(self) -> dict[str, object]:
+        """All of it for JSON; a payload that is not text is in `payload_base64` alone."""
+        text = None
+        with contextlib.suppress(UnicodeDecodeError):
+            text = self.payload.decode()
+        return {
+            "store": self.store,
+            "id": self.id,
+            "node": self.node,
+            "epoch": self.epoch,
+            "counter": self.counter,
+            "reason": self.reason,
+            "detail": self.detail,
+            "first": utc_text(self.first_ms),
+            "last": utc_text(self.last_ms),
+            "attempts": self.attempts,
+            "payload": text,
+            "payload_base64": None if text is not None else base64.b64encode(self.payload).decode(),
+        }
+
+
+class Stores:
+    """The stores that exist, of those asked for; use it as a context manager.
+
+    Args:
+        settings: Where the stores are.
+        wanted: One store; None for both.
+        writes: Whether letters will be changed or removed.
+        on_trouble: Called with a sentence for each store that cannot be opened while the other one can.
+
+    Raises:
+        UnavailableError: None of them can be opened.
+    """
+
+    def __init__(
+        self, settings: Settings, wanted: StoreName | None, writes: bool, on_trouble: Callable[[str], None]
+    ) -> None:
+        paths: dict[StoreName, Path] = {
+            "server": settings.server.dead_letter_path,
+            "gateway": settings.gateway.outbox_path,
+        }
+        self.server: Letters | None = None
+        self.gateway: Quarantine | None = None
+        troubles = []
+        for name in STORES if wanted is None else (wanted,):
+            path = paths[name]
+            if not path.exists():
+                troubles.append(f"{name}: {path} does not exist")
+                continue
+            try:
+                if name == "server":
+                    self.server = store.visit(path, writes)
+                else:
+                    self.gateway = Quarantine(path, writes)
+            except UnavailableError as error:
+                troubles.append(str(error))
+        if self.server is None and self.gateway is None:
+            raise UnavailableError(
+                "no store of dead letters can be opened",
+                "run this where the station runs, with its .env\n  " + "\n  ".join(troubles),
+            )
+        for trouble in troubles:
+            on_trouble(trouble)
+
+    def __enter__(self) -> "Stores":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for opened in (self.server, self.gateway):
+            if opened is not None:
+                opened.close()
+
+    def choose(self, names: Iterable[str], reason: str | None) -> list[Entry]:
+        """The letters with these names, each once; without names all letters with `reason`, or with any for None.
+
+        Raises:
+            InputError: A name is not one, is not there, or is in both stores.
+        """
+        named = {entry.name: entry for entry in map(self._find, names)}
+        return list(named.values()) or list(self.all(reason))
+
+    def all(self, reason: str | None) -> Iterator[Entry]:
+        """Every letter with `reason`, or with any for None: the server's first, by number."""
+        if self.server is not None:
+            last_id = 0
+            while page := self.server.letters(PAGE, last_id):
+                yield from (_of_server(letter) for letter in page if reason in (None, letter.reason))
+                last_id = page[-1].id
+        if self.gateway is not None and reason in (None, "corrupt"):
+            yield from map(_of_gateway, self.gateway.rows())
+
+    def _find(self, name: str) -> Entry:
+        match = re.fullmatch(r"(?:(server|gateway):)?([0-9]{1,18})", name)
+        if match is None:
+            raise InputError(f"{name!r} is not a dead letter", "name one as `aoii dlq list` does, such as server:12")
+        wanted, id_ = match[1], int(match[2])
+        found = []
+        if self.server is not None and wanted != "gateway" and (letter := self.server.letter(id_)) is not None:
+            found.append(_of_server(letter))
+        if self.gateway is not None and wanted != "server" and (row := self.gateway.row(id_)) is not None:
+            found.append(_of_gateway(row))
+        if not found:
+            raise InputError(f"there is no dead letter {name}", "`aoii dlq list` shows those that are there")
+        if len(found) > 1:
+            raise InputError(f"{name} is in both stores", f"write {' or '.join(entry.name for entry in found)}")
+        return found[0]
+
+
+def utc_text(unix_ms: int) -> str:
+    """ISO 8601 in whole seconds, UTC."""
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _of_server(letter: DeadLetter) -> Entry:
+    return Entry(
+        "server", letter.id, letter.node, letter.epoch, letter.counter, letter.reason, letter.detail, letter.payload,
+        letter.first_unix_ms, letter.last_unix_ms, letter.attempts, letter,
+    )  # fmt: skip
+
+
+def _of_gateway(row: Damaged) -> Entry:
+    return Entry(
+        "gateway", row.id, row.node, row.epoch, row.counter, "corrupt", DAMAGED, row.payload, row.found_ms,
+        row.found_ms, 1, row,
+    )  # fmt: skip

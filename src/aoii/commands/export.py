@@ -1,0 +1,44 @@
+"""`aoii export`: readings of the database as CSV or Parquet."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from aoii.commands.arguments import Commands, instant
+from aoii.commands.configuration import configure
+from aoii.core.errors import InputError
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `aoii export`."""
+    export = commands.add_parser(
+        "export",
+        help="export readings from the database to CSV or Parquet, by time and node",
+        description="Write readings to CSV or Parquet. The export is complete: it reads the database, not the broker.",
+        epilog="Example: aoii export --node 7 --start 2026-01-01 --end 2026-02-01 --out january.parquet",
+    )
+    add = export.add_argument
+    add("--out", type=Path, metavar="FILE", help="file to write (default: standard output, CSV only)")
+    add("--format", choices=("csv", "parquet"), help="default: from the extension of FILE, else csv")
+    add("--node", metavar="NAME", help="only this node")
+    add("--start", type=instant, metavar="TIME", help="from this time on; ISO 8601, UTC unless it has an offset")
+    add("--end", type=instant, metavar="TIME", help="up to this time, exclusive")
+    export.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from aoii.server import export
+
+    form = options.format or ("parquet" if options.out is not None and options.out.suffix == ".parquet" else "csv")
+    if form == "parquet" and options.out is None:
+        raise InputError("Parquet cannot go to standard output", "give --out FILE")
+    values = configure(options, "export")
+    progress = _print_count if sys.stderr.isatty() else lambda rows: None
+    rows = export.export(values, options.node, options.start, options.end, options.out, form, progress)
+    print(f"{rows:,} rows written to {options.out or 'standard output'}", file=sys.stderr)
+    return 0
+
+
+def _print_count(rows: int) -> None:
+    """Show how many rows are written; the total is not known, so there is no bar."""
+    print(f"\r{rows:,} rows", end="\r", file=sys.stderr, flush=True)

@@ -1,0 +1,94 @@
+"""`aoii keys`: list and change the keys of our own nodes. Prints where the keys are, never a key."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from aoii import settings
+from aoii.commands.arguments import Commands, keep_old_name, whole
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
+
+NODE = whole(0, 65535)
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `aoii keys`."""
+    keys = commands.add_parser(
+        "keys",
+        help="keys of our own nodes: list, add, rotate, finish-rotation, retire",
+        description="Change NODE_KEYS_FILE. A running gateway reads the change by itself.",
+    )
+    whats = keys.add_subparsers(dest="what", metavar="WHAT", required=True)
+    whats.add_parser("list", help="list nodes, their epochs, and old keys that are still accepted").set_defaults(
+        run=_list
+    )
+    for name, run, text in (
+        ("add", _add, "make a key for a new node"),
+        ("rotate", _rotate, "give a node a new key and epoch; its old key is accepted until it uses the new one"),
+        ("finish-rotation", _finish_rotation, "delete the old key of a node whose key was rotated"),
+        ("retire", _retire, "delete a node; its packets are rejected from then on"),
+    ):
+        command = whats.add_parser(name, help=text)
+        command.add_argument("node", type=NODE, metavar="NODE", help="number of the node")
+        command.set_defaults(run=run)
+    whats.choices["add"].add_argument(
+        "--epoch",
+        type=NODE,
+        default=1,
+        metavar="N",
+        help="for a number that was used before: one more than its last epoch (default: %(default)s)",
+    )
+    keep_old_name(whats, "settle", "finish-rotation")
+
+
+def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
+    path = settings.load(env_file=options.env_file).gateway.node_keys_file
+    return path, node_keys.load(path) if path.exists() else {}
+
+
+def _changed(
+    options: argparse.Namespace, change: Callable[[Mapping[int, NodeKey]], dict[int, NodeKey]]
+) -> tuple[Path, dict[int, NodeKey]]:
+    path, before = _file(options)
+    node_keys.write(path, change(before))
+    return path, before
+
+
+def _list(options: argparse.Namespace) -> int:
+    path, keys = _file(options)
+    print(f"{len(keys)} {'node' if len(keys) == 1 else 'nodes'} in {path}")
+    for node in sorted(keys):
+        old = keys[node].previous
+        note = f"   the old key, epoch {old.epoch}, is accepted until the node uses the new one" if old else ""
+        print(f"  node {node:<5} epoch {keys[node].epoch}{note}")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    path, _ = _changed(options, lambda keys: node_keys.added(keys, options.node, options.epoch))
+    print(f"node {options.node} has a key, epoch {options.epoch}, in {path}; running gateways read it by themselves")
+    return 0
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    path, before = _changed(options, lambda keys: node_keys.rotated(keys, options.node))
+    print(f"node {options.node} has a new key, epoch {before[options.node].epoch + 1}, in {path}")
+    print("provision the node with it; the gateway accepts the old key until it gets a packet with the new one")
+    print(f"then delete the old key: aoii keys finish-rotation {options.node}")
+    return 0
+
+
+def _finish_rotation(options: argparse.Namespace) -> int:
+    path, _ = _changed(options, lambda keys: node_keys.settled(keys, options.node))
+    print(f"the old key of node {options.node} is deleted from {path}")
+    return 0
+
+
+def _retire(options: argparse.Namespace) -> int:
+    path, before = _changed(options, lambda keys: node_keys.retired(keys, options.node))
+    last = before[options.node].epoch
+    print(f"node {options.node} is deleted from {path}; running gateways reject its packets from now on")
+    if last < node_keys.EPOCH_LIMIT:
+        print(f"to use the number again: aoii keys add {options.node} --epoch {last + 1}")
+    return 0

@@ -1,0 +1,27 @@
+"""`aoii migrate`: make the database's tables, or bring them up to date."""
+
+import argparse
+
+from aoii.commands.arguments import Commands
+from aoii.commands.configuration import configure
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `aoii migrate`."""
+    migrate = commands.add_parser(
+        "migrate",
+        help="create the database's tables or bring them up to date",
+        description="Create the database's tables or bring them up to date. `aoii server` does this itself if its "
+        "database user may; with least privileges, run this command as another database user.",
+    )
+    migrate.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from aoii.server.db import open_database
+
+    database = open_database(configure(options, "migrate").database, migrate=True)
+    database.ping()
+    print(f"database {database.place}: the tables are up to date")
+    database.close()
+    return 0

@@ -1,0 +1,270 @@
+"""Everything that is read from the database: for the page, the export, the doctor and the demo. Writes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from aoii.broker.messages import Identity
+from aoii.server.connection import ConnectionPool
+from aoii.server.rows import Column, EdgeLogRow, NodeSummary, ReadingRow, Stats
+from aoii.server.tables import EDGE_LOG, READING_COLUMNS, READINGS
+
+TableName = Literal["readings", "edge_log"]
+
+PAGE_ROWS = 2000  # rows of one read of a stream; no transaction stays open between two reads
+
+
+class Queries:
+    """Reads one database; safe to share between threads. Every method may raise `DatabaseAway`.
+
+    Args:
+        pool: Connections to the database; closed by `close`.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for messages."""
+        return self._pool.place
+
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When the certificate ends that the database showed last; None without TLS."""
+        return self._pool.certificate_expires
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._pool.close()
+
+    def ping(self) -> None:
+        """Make sure that the database answers and has our tables.
+
+        Raises:
+            DatabaseAway: It does not.
+        """
+        with self._pool.transaction() as connection:
+            connection.execute(sa.select(*READING_COLUMNS).limit(1)).all()
+
+    def stats(self) -> Stats:
+        """Totals and means over all readings."""
+        c = READINGS.c
+        query = sa.select(
+            sa.func.count().label("total"),
+            sa.func.avg(c.actual_temp).label("avg_temp"),
+            sa.func.avg(c.actual_humidity).label("avg_humidity"),
+            sa.func.avg(sa.func.abs(c.error_temp)).label("mae_temp"),
+            sa.func.avg(sa.func.abs(c.error_humidity)).label("mae_humidity"),
+            sa.func.min(c.created_at).label("first_at"),
+            sa.func.max(c.created_at).label("last_at"),
+        )
+        with self._pool.transaction() as connection:
+            return Stats(**connection.execute(query).one()._mapping)
+
+    def recent(self, limit: int, node: str | None = None) -> list[ReadingRow]:
+        """The newest `limit` readings, of one node or of all, in the order of their insert."""
+        return self._readings(_newest(READINGS, sa.select(*READING_COLUMNS), limit, node))[::-1]
+
+    def readings_after(self, row_id: int, limit: int) -> list[ReadingRow]:
+        """At most `limit` readings with an id above `row_id`, ascending."""
+        return self._readings(_after(READINGS, sa.select(*READING_COLUMNS), row_id, limit))
+
+    def edge_log_after(self, row_id: int, limit: int) -> list[EdgeLogRow]:
+        """At most `limit` rows of the nodes' logs with an id above `row_id`, ascending."""
+        return self._edge_log(_after(EDGE_LOG, sa.select(EDGE_LOG), row_id, limit))
+
+    def recent_edge_log(self, limit: int, node: str | None = None) -> list[EdgeLogRow]:
+        """The newest `limit` rows of the nodes' logs, of one node or of all, in the order of their insert."""
+        return self._edge_log(_newest(EDGE_LOG, sa.select(EDGE_LOG), limit, node))[::-1]
+
+    def nodes(self) -> list[NodeSummary]:
+        """Every node with its number of readings and the gateway of its newest one, by name."""
+        c = READINGS.c
+        per_node = (
+            sa.select(
+                sa.func.max(c.id).label("last_id"),
+                sa.func.count().label("readings"),
+                sa.func.max(c.event_time).label("last_event_time"),
+                sa.func.max(c.created_at).label("last_created_at"),
+            )
+            .group_by(c.node)
+            .subquery()
+        )
+        last = per_node.c
+        query = (
+            sa.select(c.node, c.gateway, last.readings, last.last_event_time, last.last_created_at)
+            .join_from(per_node, READINGS, c.id == last.last_id)
+            .order_by(c.node)
+        )
+        with self._pool.transaction() as connection:
+            return [NodeSummary(**row._mapping) for row in connection.execute(query)]
+
+    def export(
+        self, *, node: str | None = None, start: datetime | None = None, end: datetime | None = None
+    ) -> Iterator[ReadingRow]:
+        """All readings of one node or of all, by id, read page by page.
+
+        Args:
+            node: The node's name.
+            start: First instant; a time without zone is UTC. Compared with the event time, or with `created_at` where a
+                row has none.
+            end: First instant after the last one.
+        """
+        query = sa.select(*READING_COLUMNS)
+        if node is not None:
+            query = query.where(READINGS.c.node == node)
+        if start is not None:
+            query = query.where(sa.not_(_is_before(start)))
+        if end is not None:
+            query = query.where(_is_before(end))
+        last_id = -1
+        while True:
+            page = self._readings(_after(READINGS, query, last_id, PAGE_ROWS))
+            yield from page
+            if len(page) < PAGE_ROWS:
+                return
+            last_id = page[-1].id
+
+    def columns(self, table: TableName, node: str | None, start: datetime, end: datetime, width_s: int) -> list[Column]:
+        """The rows of one node in intervals of `width_s` seconds from `start` on, in order; empty ones are left out.
+
+        The database does the work: a year has 525,600 rows, too many to fetch for a chart of a thousand columns.
+
+        Args:
+            table: `readings` or `edge_log`.
+            node: The node's name; None: rows without one.
+            start: First instant, UTC without zone. Compared with the event time; if the node has no event times, with
+                `created_at`.
+            end: First instant after the last one.
+            width_s: Seconds, 1 or more.
+        """
+        for axis in _time_axes(table, node, start, end):
+            second = (
+                sa.cast(sa.func.strftime("%s", axis.column), sa.BigInteger) - _unix_s(axis.start)
+                if self._pool.is_sqlite
+                else sa.func.timestampdiff(sa.text("SECOND"), axis.start, axis.column)
+            )
+            c = axis.table.c
+            first = sa.func.min(axis.column).label("first")
+            query = (
+                sa.select(
+                    first,
+                    sa.func.max(axis.column).label("last"),
+                    sa.func.count().label("rows"),
+                    sa.func.min(c.actual_temp).label("min_temp"),
+                    sa.func.max(c.actual_temp).label("max_temp"),
+                    sa.func.min(c.actual_humidity).label("min_humidity"),
+                    sa.func.max(c.actual_humidity).label("max_humidity"),
+                )
+                .where(*axis.conditions)
+                .group_by(second // width_s)
+                .order_by(first)
+            )
+            with self._pool.transaction() as connection:
+                columns = [Column(**row._mapping) for row in connection.execute(query)]
+            if columns:
+                return [replace(one, first=axis.to_utc(one.first), last=axis.to_utc(one.last)) for one in columns]
+        return []
+
+    def readings_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[ReadingRow]:
+        """The first `limit` readings of one node in a span, by time; node and times as for `columns`."""
+        for axis in _time_axes("readings", node, start, end):
+            if rows := self._readings(axis.ordered(sa.select(*READING_COLUMNS), limit)):
+                return rows
+        return []
+
+    def edge_log_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[EdgeLogRow]:
+        """The first `limit` rows of one node's log in a span, by time; node and times as for `columns`."""
+        for axis in _time_axes("edge_log", node, start, end):
+            if rows := self._edge_log(axis.ordered(sa.select(EDGE_LOG), limit)):
+                return rows
+        return []
+
+    def identities(self) -> Iterator[Identity]:
+        """The identity of every reading that has one, read page by page."""
+        c = READINGS.c
+        query = sa.select(c.id, c.node, c.epoch, c.counter).where(c.node.is_not(None))
+        last_id = -1
+        while True:
+            with self._pool.transaction() as connection:
+                page = connection.execute(_after(READINGS, query, last_id, PAGE_ROWS)).all()
+            for row in page:
+                yield Identity(row.node, row.epoch, row.counter)
+            if len(page) < PAGE_ROWS:
+                return
+            last_id = page[-1].id
+
+    def _readings(self, query: sa.Select[Any]) -> list[ReadingRow]:
+        with self._pool.transaction() as connection:
+            return [ReadingRow(**row._mapping) for row in connection.execute(query)]
+
+    def _edge_log(self, query: sa.Select[Any]) -> list[EdgeLogRow]:
+        with self._pool.transaction() as connection:
+            return [EdgeLogRow(**row._mapping) for row in connection.execute(query)]
+
+
+def _newest(table: sa.Table, query: sa.Select[Any], limit: int, node: str | None) -> sa.Select[Any]:
+    """The newest `limit` rows of a query, of one node or of all, newest first."""
+    query = query.order_by(table.c.id.desc()).limit(limit)
+    return query if node is None else query.where(table.c.node == node)
+
+
+def _after(table: sa.Table, query: sa.Select[Any], row_id: int, limit: int) -> sa.Select[Any]:
+    """At most `limit` rows of a query with an id above `row_id`, ascending."""
+    return query.where(table.c.id > row_id).order_by(table.c.id).limit(limit)
+
+
+@dataclass(frozen=True)
+class _TimeAxis:
+    """The column that dates a node's rows, and which rows lie in a span.
+
+    Attributes:
+        conditions: Select the rows.
+        start: First instant of the span, in the column's own time.
+        is_local: Whether the column has local time; otherwise it has UTC.
+    """
+
+    table: sa.Table
+    column: sa.ColumnElement[datetime]
+    conditions: list[sa.ColumnElement[bool]]
+    start: datetime
+    is_local: bool
+
+    def ordered(self, query: sa.Select[Any], limit: int) -> sa.Select[Any]:
+        """The first `limit` of the selected rows, by time."""
+        return query.where(*self.conditions).order_by(self.column).limit(limit)
+
+    def to_utc(self, at: datetime) -> datetime:
+        """A time of the column as UTC without zone."""
+        return at.astimezone(UTC).replace(tzinfo=None) if self.is_local else at
+
+
+def _time_axes(name: TableName, node: str | None, start: datetime, end: datetime) -> Iterator[_TimeAxis]:
+    """The event time first; then, for rows without one, the local time of insert."""
+    table = READINGS if name == "readings" else EDGE_LOG
+    c = table.c
+    in_span = [c.node == node, c.event_time >= start, c.event_time < end]  # == None becomes IS NULL
+    yield _TimeAxis(table, c.event_time, in_span, start, is_local=False)
+    low, high = _local(start), _local(end)
+    in_span = [c.node == node, c.created_at >= low, c.created_at < high, c.event_time.is_(None)]
+    yield _TimeAxis(table, c.created_at, in_span, low, is_local=True)
+
+
+def _local(at: datetime) -> datetime:
+    """UTC without zone to local time without zone."""
+    return at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def _unix_s(at: datetime) -> int:
+    return int(at.replace(tzinfo=UTC).timestamp())
+
+
+def _is_before(instant: datetime) -> sa.ColumnElement[bool]:
+    """Whether a reading is older than `instant`: by its event time, or without one by its local time of insert."""
+    at_utc = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
+    c = READINGS.c
+    return sa.case((c.event_time.is_(None), c.created_at < _local(at_utc)), else_=c.event_time < at_utc)

@@ -1,0 +1,120 @@
+"""What the database returns, as values: a reading, a line of a node's log, and the summaries that the page shows.
+
+Times have no zone: `event_time` is UTC, `created_at` is the local time of the server.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class ReadingRow:
+    """One row of `readings`; temperatures in °C, humidity in %RH, errors signed (actual minus predicted).
+
+    Attributes:
+        created_at: When the row was inserted.
+        gateway: None, like everything below it, in rows of the older installation.
+        event_time: When the node sampled; None if unknown.
+    """
+
+    id: int
+    created_at: datetime
+    actual_temp: float
+    actual_humidity: float
+    pred_temp: float
+    pred_humidity: float
+    error_temp: float
+    error_humidity: float
+    transmission_delay_ms: int | None
+    gateway: str | None
+    node: str | None
+    epoch: int | None
+    counter: int | None
+    kind: str | None
+    event_time: datetime | None
+    clock_synced: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeLogRow:
+    """One row of `edge_log`: one sample of one node, sent or not; units as in `ReadingRow`.
+
+    Attributes:
+        id: None before the row is stored.
+        created_at: When the line arrived; None means at the insert.
+        triggered: Whether the node sent the sample.
+        status: The node's own word, at most 20 characters.
+        event_time: When the node sampled; None if the node did not print it.
+    """
+
+    id: int | None = None
+    created_at: datetime | None = None
+    actual_temp: float
+    actual_humidity: float
+    pred_temp: float
+    pred_humidity: float
+    error_temp: float
+    error_humidity: float
+    triggered: bool
+    status: str
+    inference_time_us: int | None
+    free_heap: int | None
+    total_heap: int | None
+    node: str | None = None
+    event_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The content of `/api/stats`; without rows everything but `total` is None.
+
+    Attributes:
+        mae_temp: Mean absolute error, °C.
+        mae_humidity: Mean absolute error, %RH.
+        first_at: Insert time of the oldest row.
+        last_at: Insert time of the newest row.
+    """
+
+    total: int
+    avg_temp: float | None
+    avg_humidity: float | None
+    mae_temp: float | None
+    mae_humidity: float | None
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NodeSummary:
+    """One node as the database knows it.
+
+    Attributes:
+        node: None stands for all rows without identity.
+        gateway: The one that received the node's newest reading.
+        readings: Number of rows.
+    """
+
+    node: str | None
+    gateway: str | None
+    readings: int
+    last_event_time: datetime | None
+    last_created_at: datetime
+
+
+@dataclass(frozen=True)
+class Column:
+    """All rows of one interval of time in a few numbers; drawn as one column of a chart.
+
+    Attributes:
+        first: Time of the first row, UTC without zone.
+        last: Time of the last row, UTC without zone.
+        rows: Number of rows.
+    """
+
+    first: datetime
+    last: datetime
+    rows: int
+    min_temp: float
+    max_temp: float
+    min_humidity: float
+    max_humidity: float

@@ -1,0 +1,129 @@
+"""The tables as our statements see them, and how they are made and brought up to date.
+
+The columns' exact types are in `migrations/`, which makes the tables; a database of the older installation is taken
+over with its rows.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from aoii.server.connection import IO_TIMEOUT_S, LOCK_TIMEOUT_S, ConnectionPool, mysql_engine, sqlite_engine
+from aoii.server.database_errors import DatabaseAway
+from aoii.settings import Database as DatabaseSettings
+
+log = logging.getLogger(__name__)
+
+MIGRATION_TIMEOUT_S = 3600  # an index over millions of rows takes minutes
+MIGRATION_LOCK_S = 60
+WAL_RETRY_S = 0.05
+
+_metadata = sa.MetaData()
+_MEASURED = ("actual_temp", "actual_humidity", "pred_temp", "pred_humidity", "error_temp", "error_humidity")
+READINGS = sa.Table(
+    "readings",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("created_at", sa.DateTime),
+    *(sa.Column(name, sa.Double) for name in _MEASURED),
+    sa.Column("transmission_delay_ms", sa.BigInteger),
+    sa.Column("gateway", sa.String),
+    sa.Column("node", sa.String),
+    sa.Column("epoch", sa.BigInteger),
+    sa.Column("counter", sa.BigInteger),
+    sa.Column("kind", sa.String),
+    sa.Column("event_time", sa.DateTime),
+    sa.Column("clock_synced", sa.Boolean),
+    sa.Column("digest", sa.String),
+)
+EDGE_LOG = sa.Table(
+    "edge_log",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("created_at", sa.DateTime),
+    *(sa.Column(name, sa.Double) for name in _MEASURED),
+    sa.Column("triggered", sa.Boolean),
+    sa.Column("status", sa.String),
+    sa.Column("inference_time_us", sa.BigInteger),
+    sa.Column("free_heap", sa.BigInteger),
+    sa.Column("total_heap", sa.BigInteger),
+    sa.Column("node", sa.String),
+    sa.Column("event_time", sa.DateTime),
+)
+READING_COLUMNS = [column for column in READINGS.c if column.name != "digest"]  # the fields of `ReadingRow`
+
+
+def migrate(settings: DatabaseSettings) -> None:
+    """Bring the tables to the newest revision; makes a missing SQLite file or schema first.
+
+    Any number of stations may call this at the same moment: one works, the others wait for it.
+
+    Raises:
+        DatabaseAway: It cannot be done now. Finished steps stay; the next call continues there.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # importing it logs its plugins
+    from aoii.server.migrations import upgrade  # the import takes 0.2 s
+
+    with _exclusive_migration(settings) as (pool, connection):
+        try:
+            before, after = upgrade(connection)
+        except LookupError as error:
+            raise DatabaseAway(
+                "schema", f"database {pool.place}: a newer aoii made its tables ({error}); install that version"
+            ) from error
+    if before != after:
+        log.info("database migrated", extra={"event": "database_migrated", "from": before, "to": after})
+
+
+@contextlib.contextmanager
+def _exclusive_migration(settings: DatabaseSettings) -> Iterator[tuple[ConnectionPool, sa.Connection]]:
+    """A pool of its own, and a transaction that no other migration can have at the same time."""
+    if settings.host is None:
+        engine = sqlite_engine(settings.sqlite_path, create=True, lock_timeout_s=MIGRATION_LOCK_S)
+    else:
+        engine = mysql_engine(settings, settings.name, io_timeout_s=MIGRATION_TIMEOUT_S)
+    with contextlib.closing(ConnectionPool(settings, engine)) as pool:  # its end closes the session, and so the lock
+        if pool.is_sqlite:
+            _switch_to_wal(pool)
+        else:
+            _create_schema(settings)
+        with pool.transaction(write=True) as connection:
+            if not pool.is_sqlite:
+                _lock_schema(pool, connection)
+            yield pool, connection
+
+
+def _switch_to_wal(pool: ConnectionPool) -> None:
+    """Let readers work beside one writer; the file remembers it. Fails while others use the file, so try again."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            with contextlib.closing(pool.engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            if time.monotonic() > deadline:
+                raise pool.translate(error) from error
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
+
+
+def _create_schema(settings: DatabaseSettings) -> None:
+    """Create the schema when it is missing and our rights allow it."""
+    pool = ConnectionPool(settings, mysql_engine(settings, None, IO_TIMEOUT_S))
+    with contextlib.closing(pool), pool.transaction() as connection:
+        if settings.name not in sa.inspect(connection).get_schema_names():
+            quoted = pool.engine.dialect.identifier_preparer.quote(settings.name)
+            connection.exec_driver_sql(f"CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET utf8mb4")
+
+
+def _lock_schema(pool: ConnectionPool, connection: sa.Connection) -> None:
+    """Take the migration lock, which belongs to the session: the implicit commits of DDL do not release it."""
+    name = f"aoii migration of {pool.settings.name}"[:64]
+    if not connection.execute(sa.select(sa.func.get_lock(name, MIGRATION_LOCK_S))).scalar_one():
+        raise DatabaseAway("conflict", f"database {pool.place}: another station is still migrating it; wait")

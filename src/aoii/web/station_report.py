@@ -1,0 +1,64 @@
+"""What the page knows of one station: two metric snapshots a minute apart, its checks, and whether it answers.
+
+Pure. Rates and increases come from the two snapshots.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from aoii.runtime.metric_snapshot import MetricSnapshot
+
+Contact = Literal["not_polled", "answers", "unreachable"]
+
+
+@dataclass(frozen=True)
+class StationReport:
+    """What is known of one station.
+
+    Attributes:
+        station: `gateway`, `server`, `csv` or `edgelog`.
+        address: Host and port of its status port; None if it has none.
+        contact: Whether it answered the last poll.
+        reason: Why it did not.
+        age_s: Seconds since its last answer; None if it never answered.
+        checks: The checks in its last answer, and whether each passes.
+        now: The metrics in its last answer.
+        before: The same about a minute earlier; later if the station or the page started since.
+        outbox_track: Readings in its outbox over the last minutes, oldest first; empty if it has no outbox.
+    """
+
+    station: str
+    address: str | None
+    contact: Contact = "not_polled"
+    reason: str | None = None
+    age_s: float | None = None
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    now: MetricSnapshot = field(default_factory=MetricSnapshot)
+    before: MetricSnapshot = field(default_factory=MetricSnapshot)
+    outbox_track: tuple[float, ...] = ()
+
+    def value(self, metric: Counter | Gauge, **labels: str) -> float | None:
+        """A metric in the last answer; None if it is not there."""
+        return self.now.total(metric, **labels)
+
+    def increase(self, metric: Counter | Gauge, **labels: str) -> float:
+        """How much a counter rose in the last minute; a label that is new rose from 0."""
+        return max(0.0, (self.now.total(metric, **labels) or 0) - (self.before.total(metric, **labels) or 0))
+
+    def per_minute(self, metric: Counter | Gauge, **labels: str) -> float | None:
+        """The rate of a counter; None with one snapshot only, or if the metric is not served."""
+        span_s = self.now.at_s - self.before.at_s
+        if span_s <= 0 or self.now.total(metric) is None:
+            return None
+        return 60 * self.increase(metric, **labels) / span_s
+
+    def mean(self, metric: Histogram) -> float | None:
+        """The mean of a histogram's observations in the last minute; None if there were none."""
+        total, count = (
+            (self.now.total_of(metric, part) or 0) - (self.before.total_of(metric, part) or 0)
+            for part in ("sum", "count")
+        )
+        return total / count if count > 0 else None

@@ -1,0 +1,45 @@
+"""Argument types say what would be right; an old name of a command runs the new one."""
+
+import argparse
+from datetime import datetime
+
+import pytest
+
+from aoii.commands.arguments import instant, keep_old_name, number, whole
+
+
+@pytest.mark.parametrize("text", ["0", "11", "1.5", "ten", ""])
+def test_a_whole_number_is_within_its_bounds(text: str) -> None:
+    assert whole(1, 10)("10") == 10
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number from 1 to 10"):
+        whole(1, 10)(text)
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.1", "nan", "inf", "half"])
+def test_a_number_is_finite_and_within_its_bounds(text: str) -> None:
+    assert number(0, 1)("0.5") == 0.5
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number from 0 to 1"):
+        number(0, 1)(text)
+
+
+def test_an_instant_is_utc_unless_it_has_an_offset() -> None:
+    assert instant("2026-01-31") == datetime(2026, 1, 31)  # noqa: DTZ001 - naive UTC
+    assert instant("2026-01-31T12:00:00+09:00") == datetime(2026, 1, 31, 3)  # noqa: DTZ001 - naive UTC
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as"):
+        instant("yesterday")
+
+
+def test_an_old_name_takes_the_same_arguments_and_names_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser(prog="aoii")
+    commands = parser.add_subparsers(metavar="WHAT")
+    new = commands.add_parser("new", help="does it")
+    new.add_argument("node")
+    new.add_argument("--epoch", type=int, default=1)
+    new.set_defaults(run=lambda options: options.epoch)
+    keep_old_name(commands, "old", "new")
+
+    options = parser.parse_args(["old", "7", "--epoch", "3"])
+
+    assert (options.run(options), options.node) == (3, "7")
+    assert capsys.readouterr().err == "`aoii old` is deprecated; use `aoii new`\n"
+    assert "old" not in parser.format_help()

@@ -1,0 +1,139 @@
+"""The files of a board: which are written, when none is, and that nothing on a host needs to be there."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aoii.commands import board_files
+from aoii.core.errors import InputError
+from aoii.edge.drivers.board_radio import DEFAULT_AIR
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
+
+ROOT = Path(__file__).parents[2]
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_nodes_files_are_the_source_its_configuration_and_a_main(tmp_path: Path) -> None:
+    out, keys_file = tmp_path / "node-7", tmp_path / "keys"
+
+    key = board_files.make_node(board_files.Options(out), 7, keys_file)
+
+    config = json.loads((out / "aoii.json").read_text())
+    written = {path.relative_to(out / "aoii").as_posix() for path in (out / "aoii").rglob("*.py")}
+    assert written == set(board_files.FILES)
+    assert not [name for name in written if name.endswith("shapes.py") or "host" in name or name.startswith("gateway")]
+    assert all((out / "aoii" / name).read_bytes() == (board_files.SOURCE / name).read_bytes() for name in written)
+    assert (config["node"], config["epoch"], bytes.fromhex(config["key"])) == (7, 1, key.key)
+    assert config["air"] == list(DEFAULT_AIR)
+    assert config["pins"]["reset"] == 23
+    assert node_keys.load(keys_file) == {7: key}
+
+
+def test_keys_and_configuration_are_for_their_owner_only(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        board_files.make_node(board_files.Options(tmp_path / "out"), 7, tmp_path / "keys")
+    finally:
+        os.umask(old)
+
+    assert [mode_of(tmp_path / name) for name in ("out", "out/aoii.json", "keys")] == [0o700, 0o600, 0o600]
+
+
+def test_a_second_node_leaves_the_first_ones_key_alone(tmp_path: Path) -> None:
+    first = board_files.make_node(board_files.Options(tmp_path / "7"), 7, tmp_path / "keys")
+    second = board_files.make_node(board_files.Options(tmp_path / "8"), 8, tmp_path / "keys")
+
+    assert node_keys.load(tmp_path / "keys") == {7: first, 8: second}
+    assert first.key != second.key
+
+
+def test_a_node_that_has_a_key_gets_another_only_by_force_and_then_the_next_epoch(tmp_path: Path) -> None:
+    before = NodeKey(3, bytes(16))
+    node_keys.write(tmp_path / "keys", {7: before})
+
+    with pytest.raises(InputError, match=r"epoch 3\).*--force"):
+        board_files.make_node(board_files.Options(tmp_path / "out"), 7, tmp_path / "keys")
+    untouched = node_keys.load(tmp_path / "keys"), (tmp_path / "out").exists()
+    after = board_files.make_node(board_files.Options(tmp_path / "out", force=True), 7, tmp_path / "keys")
+
+    assert untouched == ({7: before}, False)
+    assert (after.epoch, after.previous) == (4, before)
+    assert node_keys.load(tmp_path / "keys") == {7: after}
+
+
+def test_files_are_replaced_only_by_force_and_leave_nothing_old_behind(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    board_files.make_receiver(board_files.Options(out))
+    (out / "aoii" / "core" / "old.py").touch()
+
+    with pytest.raises(InputError, match="--force"):
+        board_files.make_node(board_files.Options(out), 7, tmp_path / "keys")
+    board_files.make_receiver(board_files.Options(out, force=True))
+
+    assert not (out / "aoii" / "core" / "old.py").exists()
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_folder_that_holds_something_else_is_never_touched(tmp_path: Path) -> None:
+    out = tmp_path / "src"
+    (out / "aoii").mkdir(parents=True)
+    (out / "aoii" / "precious.py").touch()
+
+    with pytest.raises(InputError, match="something else"):
+        board_files.make_receiver(board_files.Options(out, force=True))
+
+    assert (out / "aoii" / "precious.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"board": "toaster"}, "heltec-v2"),
+        ({"air": DEFAULT_AIR._replace(bandwidth_hz=100_000)}, "bandwidth_hz"),
+        ({"duty_permille": 0}, "duty cycle"),
+        ({"compiled": True}, "mpy-cross"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], match: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(InputError, match=match):
+        board_files.make_node(board_files.Options(tmp_path / "out", **options), 7, tmp_path / "keys")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compiled_files_take_the_place_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "bin" / "mpy-cross"
+    compiler.parent.mkdir()
+    compiler.write_text('#!/bin/sh\ncp "$5" "$4"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(compiler.parent), prepend=":")
+
+    board_files.make_receiver(board_files.Options(tmp_path / "out", compiled=True))
+
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*py")}
+    assert "aoii/edge/drivers/board.mpy" in written
+    assert [name for name in written if name.endswith(".py")] == ["main.py"]
+
+
+def test_the_wiring_table_of_the_page_is_the_one_that_is_written() -> None:
+    page = (ROOT / "deploy" / "board" / "README.md").read_text(encoding="utf-8")
+
+    for name, pins in board_files.BOARDS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` "))
+        cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+        assert cells == [str(pins.get(pin, "–")) for pin in PINS]
+
+
+PINS = ("sck", "miso", "mosi", "select", "reset", "sda", "scl", "oled_reset", "power", "battery")

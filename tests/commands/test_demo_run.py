@@ -1,0 +1,52 @@
+"""A demo empties only its own folder, runs alone in it, and says at once what would fail at its end."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from aoii.commands import demo_run
+from aoii.core.errors import InputError
+
+
+def test_the_folder_of_an_earlier_demo_is_emptied(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "demo"
+    with demo_run._exclusive(folder):
+        (folder / "old").touch()
+
+    with demo_run._exclusive(folder):
+        assert [path.name for path in folder.iterdir()] == [demo_run.MARKER]
+
+
+def test_files_that_no_demo_made_stay(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "thesis.txt").touch()
+
+    with pytest.raises(InputError) as caught, demo_run._exclusive(tmp_path / "demo"):
+        pass
+
+    assert "holds files that no demo made" in caught.value.problem
+    assert "AOII_DATA_DIR" in caught.value.remedy
+    assert (tmp_path / "demo" / "thesis.txt").exists()
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        demo_run._exclusive(tmp_path / "demo"),
+        pytest.raises(InputError, match="another demo runs"),
+        demo_run._exclusive(tmp_path / "demo"),
+    ):
+        pass
+
+
+def test_a_port_that_is_in_use_is_named_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(InputError, match=f"port {port} of the web page is in use"):
+            demo_run._check_port("127.0.0.1", port)
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give --json another file"):
+        demo_run._check_writable(tmp_path / "missing" / "out.json")

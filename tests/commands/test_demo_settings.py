@@ -1,0 +1,78 @@
+"""What a demo gives its stations: a folder, the whole channel model, and no TLS for the embedded broker."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from aoii import settings
+from aoii.commands import demo_settings
+from aoii.commands.demo_settings import Options, Ports
+from aoii.security import node_keys
+from aoii.server.db import open_database
+from aoii.settings.channel import Burst, ChannelModel
+from aoii.simulation import recordings
+from server.samples import a_reading
+
+PORTS = Ports(20_001, 20_002, 20_003, 20_004, 20_005, 20_006)
+
+
+def environment(folder: Path, environ: dict[str, str], channel: ChannelModel | None = None) -> dict[str, str]:
+    options = Options(None, 120, 2, channel or ChannelModel(), None, 1, True, None, 0, 0)
+    series = recordings.load()[0]
+    return demo_settings.station_environment(settings.load(environ), options, folder, series, 1.0, 0.0, PORTS)
+
+
+@pytest.mark.parametrize(("broker", "is_kept"), [({}, False), ({"MQTT_BROKER": "broker.example"}, True)])
+def test_the_demos_own_broker_is_reached_without_tls(tmp_path: Path, broker: dict[str, str], is_kept: bool) -> None:
+    (tmp_path / "ca.crt").touch()
+    environ = broker | {"MQTT_TLS_CA": str(tmp_path / "ca.crt")}
+
+    told = settings.load(environ | environment(tmp_path, environ))
+
+    assert (told.mqtt.tls is not None) == is_kept
+
+
+def test_a_demo_on_a_shared_broker_has_topics_of_its_own(tmp_path: Path) -> None:
+    shared = settings.load(environment(tmp_path, {"MQTT_BROKER": "broker.example", "MQTT_PORT": "1884"}))
+    own = settings.load(environment(tmp_path, {}))
+
+    assert (shared.mqtt.host, shared.mqtt.port, shared.mqtt.namespace) == ("broker.example", 1884, "demo")
+    assert (own.mqtt.host, own.mqtt.port, own.mqtt.namespace) == ("127.0.0.1", PORTS.broker, "")
+
+
+def test_the_stations_write_to_the_folder_of_the_demo_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "CSV_FILE"):
+        monkeypatch.setenv(name, "/elsewhere")
+
+    told = settings.load(environment(tmp_path, {}))
+
+    paths = (
+        told.database.sqlite_path, told.gateway.outbox_path, told.gateway.node_keys_file, told.server.csv_file,
+        told.server.dead_letter_path, told.edge.receiver_link, told.edge.log_link, told.edge.report_file,
+    )  # fmt: skip
+    assert all(path.is_relative_to(tmp_path) for path in paths)
+
+
+def test_the_whole_channel_model_is_passed_whatever_the_users_file_asks_for(tmp_path: Path) -> None:
+    wanted = ChannelModel(0.1, 0.2, Burst(0.05, 120.0), 0.3, 1.5, 0.4, "capture", 7)
+    users = {"EDGE_LOSS": "0.9", "EDGE_LOSS_BURST": "0.5:9", "EDGE_REORDER": "1", "EDGE_NEIGHBOURS": "50"}
+
+    assert settings.load(users | environment(tmp_path, users, wanted)).edge.channel == wanted
+    assert settings.load(users | environment(tmp_path, users)).edge.channel == ChannelModel()
+
+
+def test_free_ports_are_all_different() -> None:
+    assert len(set(demo_settings.free_ports())) == len(Ports._fields)
+
+
+def test_the_nodes_of_a_second_run_have_a_later_epoch(tmp_path: Path) -> None:
+    told = settings.load(environment(tmp_path, {}))
+    first = demo_settings.provision_nodes(told, 2)
+    with contextlib.closing(open_database(told.database)) as database:
+        database.insert_reading(a_reading(counter=5))  # of epoch 1
+
+    second = demo_settings.provision_nodes(told, 2)
+
+    assert (first, second) == (1, 2)
+    assert {number: key.epoch for number, key in node_keys.load(told.gateway.node_keys_file).items()} == {1: 2, 2: 2}

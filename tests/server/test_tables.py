@@ -1,0 +1,109 @@
+"""The tables: made, taken over from the older installation, and brought up to date, on both engines."""
+# ruff: noqa: DTZ001 - the times of the tables have no zone
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from aoii.server.db import DatabaseAway, open_database
+from aoii.settings import Database as DatabaseSettings
+from server.samples import a_reading, an_edge_log_row, mysql_at, run_sql
+from servers import MariaDB
+
+MEASURED = ("actual_temp", "actual_humidity", "pred_temp", "pred_humidity", "error_temp", "error_humidity")
+FLOATS = ", ".join(f"{name} FLOAT NOT NULL" for name in MEASURED)
+REFERENCE_SQL = {
+    "sqlite": f"CREATE TABLE readings (id INTEGER PRIMARY KEY AUTOINCREMENT, created_at DATETIME NOT NULL, {FLOATS})",
+    "mysql": "CREATE TABLE readings (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, "
+    f"created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, {FLOATS}) DEFAULT CHARSET=latin1",
+}
+REFERENCE_ROW = (
+    f"INSERT INTO readings (created_at, {', '.join(MEASURED)}) "  # noqa: S608 - constants
+    "VALUES ('2025-05-01 12:00:00', 21.5, 40.25, 21.0, 41.25, 0.5, -1.0)"
+)
+
+
+def test_a_database_of_the_reference_system_is_taken_over_with_its_rows(place: DatabaseSettings) -> None:
+    run_sql(place, REFERENCE_SQL["mysql" if place.host else "sqlite"], REFERENCE_ROW, REFERENCE_ROW)
+
+    database = open_database(place, migrate=True)
+
+    assert database.insert_readings([a_reading(1), a_reading(1)]) == ["stored", "duplicate"]
+    old, same, new = database.recent(10)
+    assert (old.actual_temp, old.error_humidity, old.created_at) == (21.5, -1.0, datetime(2025, 5, 1, 12))
+    assert (old.node, old.event_time, old.transmission_delay_ms) == (None, None, None)
+    assert replace(same, id=old.id) == old
+    assert (new.node, new.actual_temp) == ("7", 21.5)
+    assert [row.id for row in database.export(start=datetime(2025, 4, 30), end=datetime(2025, 5, 3))] == [1, 2]
+    assert [summary.node for summary in database.nodes()] == [None, "7"]
+    database.insert_edge_log([an_edge_log_row(node="7")])
+    database.close()
+
+
+@pytest.mark.parametrize("done", [1, 2, 6, 9, 10, 12])
+def test_an_interrupted_migration_is_finished_by_the_next(
+    place: DatabaseSettings, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    from alembic import op
+
+    run_sql(place, REFERENCE_SQL["mysql" if place.host else "sqlite"], REFERENCE_ROW)
+    steps = 0
+
+    def interrupted(step: object) -> object:
+        def call(*args: object, **options: object) -> object:
+            nonlocal steps
+            steps += 1
+            if steps > done:
+                raise KeyboardInterrupt
+            return step(*args, **options)  # type: ignore[operator]  # one of Alembic's functions
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("create_table", "add_column", "create_index"):
+            patch.setattr(op, name, interrupted(getattr(op, name)))
+        with pytest.raises(KeyboardInterrupt):
+            open_database(place, migrate=True)
+
+    database = open_database(place, migrate=True)
+
+    assert database.insert_readings([a_reading(1), a_reading(1)]) == ["stored", "duplicate"]
+    assert database.stats().total == 2
+    database.close()
+
+
+def test_stations_that_start_together_migrate_once(place: DatabaseSettings) -> None:
+    script = (
+        "import sys, pathlib; from aoii.settings import Database; from aoii.server.db import open_database; "
+        "path, host, port, name = sys.argv[1:]; "
+        "open_database(Database(pathlib.Path(path), host or None, int(port), 'root', '', name), migrate=True).ping()"
+    )
+    arguments = [str(place.sqlite_path), place.host or "", str(place.port), place.name]
+
+    starts = [
+        subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+
+    assert [(start.communicate()[1], start.returncode) for start in starts] == [("", 0)] * 4
+    assert run_sql(place, "SELECT version_num FROM alembic_version") == [("0002",)]
+
+
+def test_tables_of_a_newer_version_are_left_alone(place: DatabaseSettings) -> None:
+    open_database(place, migrate=True).close()
+    run_sql(place, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(DatabaseAway, match="newer aoii"):
+        open_database(place, migrate=True)
+
+
+def test_a_missing_schema_is_created(mariadb: MariaDB) -> None:
+    schema = f"{mariadb.new_schema()}_too"
+
+    database = open_database(mysql_at(mariadb, schema), migrate=True)
+
+    assert database.insert_reading(a_reading()) == "stored"
+    database.close()
