@@ -33,14 +33,9 @@ RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 RETRY_AFTER_S = 5
 EXPORTED = (
-    metrics.BUILD,
-    metrics.WEB_STREAMS,
-    metrics.WEB_DATABASE_UP,
-    metrics.WEB_BROKER_UP,
-    metrics.WEB_REFUSALS,
-    metrics.BROKER_REFUSALS,
-    metrics.CERTIFICATE_EXPIRY,
-)
+    metrics.BUILD, metrics.WEB_STREAMS, metrics.WEB_DATABASE_UP, metrics.WEB_BROKER_UP, metrics.WEB_REFUSALS,
+    metrics.BROKER_REFUSALS, metrics.CERTIFICATE_EXPIRY,
+)  # fmt: skip
 
 
 class Api:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from aoii.core.errors import UnavailableError
 from aoii.runtime.station import Part
 from aoii.server.db import Database
-from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 
@@ -81,11 +81,9 @@ class DatabasePoller:
 
     def _begin(self) -> None:
         """Read the nodes, and choose the rows from which on to read."""
-
-        def ask(database: Database) -> tuple[list[NodeSummary], list[ReadingRow], list[EdgeLogRow]]:
-            return database.nodes(), database.recent(1), database.recent_edge_log(1)
-
-        nodes, readings, logs = self._source.poll(ask)
+        nodes, readings, logs = self._source.poll(
+            lambda database: (database.nodes(), database.recent(1), database.recent_edge_log(1))
+        )
         self._shared.add_nodes(nodes, is_replaced=self.has_begun)
         self._opening = self._source.openings
         self._last_reading_id = max(0, readings[-1].id - BACKFILL_ROWS) if readings else 0
