@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from aoii.broker.messages import Identity
-from aoii.gateway.drivers.outbox_db import GROUP_LIMIT, Store, Transaction
+from aoii.gateway.drivers.outbox_file import GROUP_LIMIT, OutboxFile
+from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.outbox import Item
 
 NODES = 50
@@ -29,14 +30,14 @@ def accept(number: int, transaction: Transaction) -> Item | None:
     node = str(number % NODES)
     transaction.state(node)
     transaction.count_reading()
-    transaction.keep_state(node, STATE)
+    transaction.set_state(node, STATE)
     return transaction.insert(Identity(node, 1, number), "0123456789abcdef", 1, PAYLOAD, 0)
 
 
 def rate(folder: Path, group: int, count: int) -> float:
     """Readings accepted a second with at most `group` of them in one commit."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        store = Store(Path(place) / "outbox.db", 1 << 30, group)
+        store = OutboxFile(Path(place) / "outbox.db", 1 << 30, group)
         began_s = time.perf_counter()
         futures = [store.submit(functools.partial(accept, number)) for number in range(count)]
         for future in futures:

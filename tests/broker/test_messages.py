@@ -155,7 +155,7 @@ def test_the_digest_is_of_what_the_node_said_and_not_of_who_heard_it() -> None:
 digests = st.none() | st.binary().map(messages.payload_digest)
 
 
-@given(st.lists(st.builds(Committed, identities, st.sampled_from(messages.TOLD), digests), max_size=20))
+@given(st.lists(st.builds(Committed, identities, st.sampled_from(messages.ACK_STATUSES), digests), max_size=20))
 def test_a_commit_acknowledgement_survives_the_wire(items: list[Committed]) -> None:
     assert messages.decode_commit_ack(messages.encode_commit_ack(items)) == items
 
@@ -220,4 +220,4 @@ def test_a_full_commit_acknowledgement_fits_the_embedded_broker() -> None:
     ],
 )
 def test_importance_is_decided_in_hundredths(error_t: float, error_h: float, important: bool) -> None:
-    assert messages.is_important(error_t, error_h, 0.5, 3.0) is important
+    assert messages.is_wrong(error_t, error_h, 0.5, 3.0) is important

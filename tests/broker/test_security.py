@@ -123,7 +123,7 @@ def test_the_server_hears_how_the_broker_is(broker: SecureBroker, connect: Conne
 
 
 def test_the_connection_knows_when_the_brokers_certificate_ends(broker: SecureBroker, connect: Connect) -> None:
-    (shown,) = authority.show(broker.certs / "broker.crt")
+    (shown,) = authority.describe(broker.certs / "broker.crt")
 
     assert connect(broker.reached_by("gateway")).client.certificate_expires == shown.expires
 
@@ -236,7 +236,7 @@ def test_an_unknown_user_is_refused(broker: SecureBroker, connect: Connect) -> N
 
 
 def test_without_a_certificate_nobody_enters_the_port_for_certificates(broker: SecureBroker, connect: Connect) -> None:
-    refused(connect(broker.reached_by(None), ready=False), "tls", "asks for a certificate", "MQTT_TLS_CERT")
+    refused(connect(broker.reached_by(None), ready=False), "tls", "requires a certificate", "MQTT_TLS_CERT")
 
 
 def test_an_expired_certificate_of_ours_is_refused(broker: SecureBroker, connect: Connect) -> None:
@@ -252,7 +252,7 @@ def test_a_certificate_of_another_authority_is_refused(broker: SecureBroker, con
     assert reached.tls is not None
     forged = replace(reached.tls, cert=tmp_path / "gateway.crt", key=tmp_path / "gateway.key")
 
-    refused(connect(replace(reached, tls=forged), ready=False), "tls", "does not know the authority of our")
+    refused(connect(replace(reached, tls=forged), ready=False), "tls", "does not know the CA of our")
 
 
 def test_the_certificate_of_a_server_is_none_of_a_station(broker: SecureBroker, connect: Connect) -> None:
@@ -276,13 +276,13 @@ def test_a_broker_of_an_unknown_authority_is_not_believed(
 
     station = connect(broker.reached_by("gateway", authority=other), ready=False)
 
-    refused(station, "tls", "authority", "MQTT_TLS_CA")
+    refused(station, "tls", "unknown CA", "MQTT_TLS_CA")
 
 
 def test_the_authorities_that_a_machine_trusts_do_not_vouch_for_ours(broker: SecureBroker, connect: Connect) -> None:
     mqtt = replace(broker.reached_by("gateway"), tls=Tls(None, None, None, "MQTT_TLS"))
 
-    refused(connect(mqtt, ready=False), "tls", "unknown authority")
+    refused(connect(mqtt, ready=False), "tls", "unknown CA")
 
 
 def test_an_expired_broker_is_not_believed(tmp_path: Path, connect: Connect) -> None:
@@ -368,7 +368,7 @@ def test_nothing_older_than_tls_1_2_is_spoken(broker: SecureBroker) -> None:
 
 @pytest.mark.parametrize(
     ("part", "words"),
-    [("ca", "MQTT_TLS_CA"), ("cert", "no certificate and its key"), ("key", "no certificate and its key")],
+    [("ca", "MQTT_TLS_CA"), ("cert", "not a certificate and its key"), ("key", "not a certificate and its key")],
 )
 def test_a_file_that_is_no_certificate_is_said_before_anything_is_started(
     broker: SecureBroker, tmp_path: Path, part: str, words: str

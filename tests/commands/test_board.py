@@ -18,7 +18,7 @@ def test_the_command_says_what_to_type_next(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     config = json.loads((out / "aoii.json").read_text())
     assert f"mpremote connect PORT cp -r {out}/aoii :" in said
-    assert node_keys.load(keys_file)[9].key.hex() not in said
+    assert node_keys.read_key_file(keys_file)[9].key.hex() not in said
     assert config["air"][0] == 868_100_000
     assert config["listens"] is True
     assert config["pins"]["battery"] == 37
@@ -31,4 +31,4 @@ def test_the_key_goes_where_the_gateway_looks(tmp_path: Path, monkeypatch: pytes
     assert main.main(["board", "node", "--node", "9", "--out", str(tmp_path / "other")]) == 2
     assert main.main(["board", "receiver", "--out", str(tmp_path / "other")]) == 0
 
-    assert list(node_keys.load(tmp_path / "data" / "node_keys")) == [9]
+    assert list(node_keys.read_key_file(tmp_path / "data" / "node_keys")) == [9]

@@ -34,7 +34,7 @@ def test_a_nodes_files_are_the_source_its_configuration_and_a_main(tmp_path: Pat
     assert (config["node"], config["epoch"], bytes.fromhex(config["key"])) == (7, 1, key.key)
     assert config["air"] == list(DEFAULT_AIR)
     assert config["pins"]["reset"] == 23
-    assert node_keys.load(keys_file) == {7: key}
+    assert node_keys.read_key_file(keys_file) == {7: key}
 
 
 def test_keys_and_configuration_are_for_their_owner_only(tmp_path: Path) -> None:
@@ -51,22 +51,22 @@ def test_a_second_node_leaves_the_first_ones_key_alone(tmp_path: Path) -> None:
     first = board_files.make_node(board_files.Options(tmp_path / "7"), 7, tmp_path / "keys")
     second = board_files.make_node(board_files.Options(tmp_path / "8"), 8, tmp_path / "keys")
 
-    assert node_keys.load(tmp_path / "keys") == {7: first, 8: second}
+    assert node_keys.read_key_file(tmp_path / "keys") == {7: first, 8: second}
     assert first.key != second.key
 
 
 def test_a_node_that_has_a_key_gets_another_only_by_force_and_then_the_next_epoch(tmp_path: Path) -> None:
     before = NodeKey(3, bytes(16))
-    node_keys.write(tmp_path / "keys", {7: before})
+    node_keys.write_key_file(tmp_path / "keys", {7: before})
 
     with pytest.raises(InputError, match=r"epoch 3\).*--force"):
         board_files.make_node(board_files.Options(tmp_path / "out"), 7, tmp_path / "keys")
-    untouched = node_keys.load(tmp_path / "keys"), (tmp_path / "out").exists()
+    untouched = node_keys.read_key_file(tmp_path / "keys"), (tmp_path / "out").exists()
     after = board_files.make_node(board_files.Options(tmp_path / "out", force=True), 7, tmp_path / "keys")
 
     assert untouched == ({7: before}, False)
     assert (after.epoch, after.previous) == (4, before)
-    assert node_keys.load(tmp_path / "keys") == {7: after}
+    assert node_keys.read_key_file(tmp_path / "keys") == {7: after}
 
 
 def test_files_are_replaced_only_by_force_and_leave_nothing_old_behind(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_the_command_refuses_to_overwrite(tmp_path: Path, capsys: pytest.Capture
     main.main(["certs", "--dir", str(tmp_path), "ca"])
 
     assert main.main(["certs", "--dir", str(tmp_path), "ca"]) == 2
-    assert "stays" in capsys.readouterr().err
+    assert "exists" in capsys.readouterr().err
 
 
 def test_the_old_name_of_the_command_still_works_and_says_the_new_one(

@@ -75,4 +75,7 @@ def test_the_nodes_of_a_second_run_have_a_later_epoch(tmp_path: Path) -> None:
     second = demo_settings.provision_nodes(told, 2)
 
     assert (first, second) == (1, 2)
-    assert {number: key.epoch for number, key in node_keys.load(told.gateway.node_keys_file).items()} == {1: 2, 2: 2}
+    assert {number: key.epoch for number, key in node_keys.read_key_file(told.gateway.node_keys_file).items()} == {
+        1: 2,
+        2: 2,
+    }

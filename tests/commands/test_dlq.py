@@ -14,7 +14,7 @@ import pytest
 
 from aoii.broker.messages import Identity
 from aoii.commands import dlq_actions, main
-from aoii.gateway.drivers.outbox_db import Store
+from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.outbox import Fetch
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letters.store import DeadLetter, DeadLetters, Letters
@@ -56,13 +56,13 @@ def database(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
 def outbox(data_dir: Path) -> Path:
     """An outbox with one damaged reading, and its gateway stopped."""
     path = data_dir / "outbox.db"
-    with contextlib.closing(Store(path, 1 << 24)) as store:
+    with contextlib.closing(OutboxFile(path, 1 << 24)) as store:
         for counter in (1, 2):
             store.submit(lambda tx, c=counter: tx.insert(Identity("8", 1, c), "d", 1, b"reading %d" % c, 0)).result()  # type: ignore[misc]  # lambda's default
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE events SET payload = x'ff1b' WHERE counter = 1")
         connection.commit()
-    with contextlib.closing(Store(path, 1 << 24)) as store:
+    with contextlib.closing(OutboxFile(path, 1 << 24)) as store:
         store.submit(lambda tx: tx.fetch(Fetch(0, 9))).result()
     return path
 

@@ -33,7 +33,7 @@ def test_a_healthy_installation_has_no_remedies(
     ours, theirs = os.openpty()
     (tmp_path / "port").symlink_to(os.ttyname(theirs))
     (tmp_path / "data").mkdir()
-    node_keys.write(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
+    node_keys.write_key_file(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
     schema = mariadb.new_schema()
     values = {
         "SERIAL_PORT": str(tmp_path / "port"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
@@ -208,7 +208,7 @@ def test_a_broker_of_an_unknown_authority_is_found(secure: SecureBroker, tmp_pat
 
     finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(secure.port), MQTT_TLS_CA=str(other))["broker"]
 
-    assert "unknown authority" in finding.state
+    assert "unknown CA" in finding.state
     assert "MQTT_TLS_CA" in str(finding.remedy)
 
 

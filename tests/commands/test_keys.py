@@ -18,7 +18,7 @@ def test_the_command_leads_a_node_through_its_life_and_never_shows_a_key(
     for words in ("add 7", "rotate 7", "list", "finish-rotation 7", "retire 7", "add 7 --epoch 3"):
         assert main.main(["keys", *words.split()]) == 0
         said += capsys.readouterr().out
-        seen += node_keys.load(tmp_path / "keys").values()
+        seen += node_keys.read_key_file(tmp_path / "keys").values()
 
     assert [key.epoch for key in seen] == [1, 2, 2, 2, 3]
     assert [key.previous is not None for key in seen] == [False, True, True, False, False]
@@ -47,7 +47,7 @@ def test_the_old_name_of_the_command_still_works_and_says_the_new_one(
     assert main.main(["keys", "settle", "7"]) == 0
 
     printed = capsys.readouterr()
-    assert node_keys.load(tmp_path / "keys")[7].previous is None
+    assert node_keys.read_key_file(tmp_path / "keys")[7].previous is None
     assert printed.err == "`aoii keys settle` is deprecated; use `aoii keys finish-rotation`\n"
 
 

@@ -145,12 +145,12 @@ class Model(RuleBasedStateMachine):
     def restart(self) -> None:
         self.session += 1
         if self.state is not None:
-            self.state = node_state.load(node_state.dump(self.state))
+            self.state = node_state.decode_state(node_state.encode_state(self.state))
 
     def hear(self, data: bytes) -> bytes | None:
         uplink = self.read(data)
         at = Instant(UNIX_MS + self.now_ms, True, self.now_ms, self.session)
-        decision = node_state.hear(self.state, uplink, data[-MAC_BYTES:], EPOCH, self.wanted, at)
+        decision = node_state.accept(self.state, uplink, data[-MAC_BYTES:], EPOCH, self.wanted, at)
         if isinstance(decision, Rejected):
             assert decision.reason == "replay"
             return None

@@ -37,7 +37,7 @@ def test_an_old_node_is_a_line_that_the_gateway_reads_and_its_reply_goes_back() 
     relay.fed(b"1451606400\n", 5900)
 
     assert isinstance(line, Line)
-    assert isinstance(old_node.read(line.text), old_node.Payload)
+    assert isinstance(old_node.decode_line(line.text), old_node.Payload)
     assert relay.next(5900) == b"1451606400\n"
     assert relay.sent().startswith(b"Sync sent: 1451606400\r\n-----")
 

@@ -1,6 +1,6 @@
 """Somebody without a key at the radio: frames of every forged kind against a gateway, acknowledgements against a node.
 
-The gateway's end is the real one, receiver, decoder, bridge and ledger on an outbox file; only the serial port is a
+The gateway's end is the real one, receiver, decoder, bridge and intake on an outbox file; only the serial port is a
 double that keeps what is answered. The node's end is the real link. Nothing may be accepted, nothing answered, and
 every try must be counted by its reason. What that shows is that no path leads past the checks; of the strength of a
 code of 48 bits a million tries show next to nothing (they would find one that lets a forgery in 300,000 pass: 3/n).
@@ -30,12 +30,12 @@ from aoii.core.frames import (
 from aoii.core.link import Link
 from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
-from aoii.gateway.drivers.outbox_db import Store
-from aoii.gateway.intake import Ledger
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.intake import Intake
 from aoii.gateway.node_state import REPLAY_WINDOW
 from aoii.gateway.receiver import Receiver
 from aoii.runtime import metrics
-from aoii.security.node_keys import KeyRing, NodeKey, write
+from aoii.security.node_keys import KeyRing, NodeKey, write_key_file
 from aoii.settings import load
 
 NODES = range(1, 5)
@@ -101,10 +101,10 @@ class Gateway:
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.keys = {node: NodeKey(EPOCH, rng.randbytes(16)) for node in NODES}
         settings = load({"AOII_DATA_DIR": str(folder), "SERIAL_PORT": "nowhere"}, None)
-        write(settings.gateway.node_keys_file, self.keys)
-        self.store = Store(settings.gateway.outbox_path, 1 << 26)
-        ledger = Ledger(settings.gateway, settings.clock, None, self.store, lambda _: None, lambda _: True)
-        self._receiver = Receiver("nowhere", "gateway/nowhere", ledger, KeyRing(settings.gateway.node_keys_file))
+        write_key_file(settings.gateway.node_keys_file, self.keys)
+        self.store = OutboxFile(settings.gateway.outbox_path, 1 << 26)
+        intake = Intake(settings.gateway, settings.clock, None, self.store, lambda _: None, lambda _: True)
+        self._receiver = Receiver("nowhere", "gateway/nowhere", intake, KeyRing(settings.gateway.node_keys_file))
         self._port = _SilentPort()
         self._receiver.port = self._port  # type: ignore[assignment]  # a double
         self._air, self._ear = Reader(), Reader()
@@ -116,7 +116,7 @@ class Gateway:
 
     def hear(self, data: bytes) -> None:
         """Have the receiver on USB hear a frame."""
-        self._receiver._heard(self._air.feed(encode_heard(-90, 8, data)), 0.0)
+        self._receiver._on_items(self._air.feed(encode_heard(-90, 8, data)), 0.0)
 
     def settle(self) -> None:
         """Wait until everything heard has been judged."""

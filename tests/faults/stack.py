@@ -183,7 +183,7 @@ class Stack:
         self.database_link = Proxy(loop, self.database.port)
         self.links = (self.gateway_link, self.server_link, self.database_link)
         keys = self.folder / "node_keys"
-        node_keys.write(keys, self.radio.keys)
+        node_keys.write_key_file(keys, self.radio.keys)
         self.gateway = self._station(
             "gateway",
             MQTT_PORT=str(self.gateway_link.port),

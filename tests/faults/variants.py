@@ -26,15 +26,17 @@ def without_commit_ack() -> None:
     """The outbox lets go of a reading as soon as the broker has said that it took it."""
     from aoii.gateway.publisher import Publisher
 
-    ended = Publisher._ended
+    ended = Publisher._on_published
 
     def forget(self: Publisher, published: Published) -> None:
         ended(self, published)
         who = published.token
         if published.accepted and isinstance(who, Identity):
-            self._store.submit(lambda transaction: transaction.settle([Committed(who, "stored")]), self._settled)
+            self._outbox_file.submit(
+                lambda transaction: transaction.acknowledge([Committed(who, "stored")]), self._on_acknowledged
+            )
 
-    Publisher._ended = forget  # type: ignore[method-assign]  # that is the purpose
+    Publisher._on_published = forget  # type: ignore[method-assign]  # that is the purpose
 
 
 def without_generation_guard() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aoii import settings
 from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, Told, ack_topic, encode_commit_ack
+from aoii.broker.messages import READINGS_TOPIC, AckStatus, Committed, Identity, ack_topic, encode_commit_ack
 from aoii.core.forecast import HOLD
 from aoii.core.frames import EVENT, Ack, Rejected, Uplink, decode_ack, encode_uplink
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
@@ -43,7 +43,7 @@ def configured(folder: Path, port: int, gateway_id: str, *serial: Path, **others
     }
     found = settings.load(environ | others, empty)
     if not found.gateway.node_keys_file.exists():
-        node_keys.write(found.gateway.node_keys_file, KEYS)
+        node_keys.write_key_file(found.gateway.node_keys_file, KEYS)
     return found
 
 
@@ -87,7 +87,7 @@ class Listener:
             return False
         return True
 
-    def commit(self, *messages: dict[str, Any], status: Told = "stored") -> None:
+    def commit(self, *messages: dict[str, Any], status: AckStatus = "stored") -> None:
         """Say that the database has these."""
         self.tell(
             *(

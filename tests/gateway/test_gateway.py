@@ -26,7 +26,8 @@ from aoii.core.forecast import NodeSettings, Trend
 from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.gateway import gateway as station
 from aoii.gateway import outbox
-from aoii.gateway.drivers.outbox_db import Store, Transaction
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.runtime import metrics
 from aoii.runtime.clock import Clock, day_fraction
@@ -87,12 +88,15 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class SteppedClock(Clock):
-    """Its elapsed time stands still until it is told to go on."""
+    """Its elapsed time, and the wall clock if it is simulated, stand still between calls of `go_on`."""
 
     at_ms = 10_000_000
 
     def elapsed_ms(self) -> int:
         return self.at_ms
+
+    def unix_ms(self) -> int:
+        return super().unix_ms() if self.start_unix_s is None else int(1000 * self.start_unix_s) + self.at_ms
 
     def go_on(self, seconds: int) -> None:
         object.__setattr__(self, "at_ms", self.at_ms + 1000 * seconds)  # the clocks of the stations are frozen values
@@ -109,7 +113,7 @@ def fill(gateway: Gateway) -> list[Identity]:
         error = None
         while error is None:
             fillers.append(Identity("filler", 1, len(fillers)))
-            error = gateway._store.submit(functools.partial(insert, size)).exception()
+            error = gateway._outbox_file.submit(functools.partial(insert, size)).exception()
     return fillers
 
 
@@ -120,18 +124,17 @@ def test_an_old_node_gets_its_replies_and_its_readings_carry_the_predictions_of_
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
     (tmp_path / "theirs.py").write_text(source(random_model(5), "list"))
-    values = configured(
-        tmp_path / "data", mosquitto.port, name, link, MIRROR_WEIGHTS=str(tmp_path / "theirs.py"),
-        CLOCK_SPEED="300", CLOCK_START_UNIX_S=str(START_S), CLOCK_ORIGIN_S=str(time.monotonic() + 3),
-    )  # fmt: skip
+    clock = SteppedClock(start_unix_s=START_S)  # a clock that ran would make a late reading on a busy machine
+    values = configured(tmp_path / "data", mosquitto.port, name, link, MIRROR_WEIGHTS=str(tmp_path / "theirs.py"))
+    values = replace(values, clock=clock)
     node = ReferenceNode(random_model(5))
     sent = {10: (24.31, 55.02), 11: (26.0, 54.0), 18: (20.0, 70.5), 19: (24.0, 55.0), 28: (24.1, 55.1)}
     with listening(values) as listener, running(values) as gateway:
         wait_connected(gateway)
         for minute in range(10, 29):
-            sample_ms = 1000 * START_S + 60_000 * minute
+            sample_ms = clock.unix_ms()
             predicted = node.sample(day_fraction(sample_ms), sent.get(minute))
-            until(lambda sample_ms=sample_ms: values.clock.unix_ms() >= sample_ms)  # type: ignore[misc]
+            clock.go_on(60)
             if minute not in sent:
                 continue
             say(far, f"{sample_ms % 2**32},{sent[minute][0]:.2f},{sent[minute][1]:.2f}")
@@ -198,7 +201,7 @@ def test_a_full_outbox_means_no_reply_and_everything_else_goes_on(
         say(far, "0.0,0.0")
         assert reply(far) is not None  # the only answer
         until(lambda: not gateway.is_ready()["outbox"])
-        gateway._store.submit(lambda tx: tx.delete(fillers)).result()
+        gateway._outbox_file.submit(lambda tx: tx.delete(fillers)).result()
         node.transmit(node.frame(1, 1))
         assert node.ack() is not None
 
@@ -215,10 +218,10 @@ def test_a_commit_that_takes_too_long_means_no_reply_and_the_reading_stays(
         is_held.set()
         gate.wait(30)
 
-    gateway._store.submit(hold)
+    gateway._outbox_file.submit(hold)
     assert is_held.wait(10)
     say(far, "21.50,40.00")
-    until(lambda: not gateway._store._queue.empty(), what="the reading waits for its commit")
+    until(lambda: not gateway._outbox_file._queue.empty(), what="the reading waits for its commit")
     waited_s = time.monotonic()
     until(lambda: time.monotonic() - waited_s > limit_s)
 
@@ -474,12 +477,12 @@ def test_a_commit_acknowledgement_empties_the_outbox(gateway: Gateway, far: int,
     for number in range(1, 4):
         node.send(number, number)
     messages = [listener.next() for _ in range(3)]
-    until(lambda: gateway._store.stats.events == 3)
+    until(lambda: gateway._outbox_file.stats.events == 3)
 
     listener.commit(messages[0])
     listener.commit(*messages[1:], status="duplicate")
 
-    until(lambda: gateway._store.stats.events == 0)
+    until(lambda: gateway._outbox_file.stats.events == 0)
     assert counts.since("commit_acks") == {"stored": 1, "duplicate": 2}
 
 
@@ -495,9 +498,9 @@ def test_a_bad_commit_acknowledgement_is_counted_and_empties_nothing(
         assert listener.client.publish(topic, payload, 1)
 
     until(lambda: counts.since("commit_acks") == {"bad": 5})
-    assert gateway._store.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()[0][0].identity.counter == 1
+    assert gateway._outbox_file.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()[0][0].identity.counter == 1
     listener.commit(message)
-    until(lambda: gateway._store.stats.events == 0)
+    until(lambda: gateway._outbox_file.stats.events == 0)
 
 
 def test_an_acknowledgement_of_another_payload_is_counted_and_said_once_and_the_reading_stays(
@@ -507,17 +510,17 @@ def test_an_acknowledgement_of_another_payload_is_counted_and_said_once_and_the_
     OwnNode(far).send(1, 1)
     listener.next()
     who = Identity(str(NODE), EPOCH, 1)
-    ((item,), *_) = gateway._store.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()
+    ((item,), *_) = gateway._outbox_file.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()
 
     for status in ("parked", "stored"):
         listener.tell(Committed(who, status, payload_digest(b"forged")))
 
     until(lambda: counts.since("commit_acks_mismatched") == {"": 2})
-    assert gateway._store.stats.events == 1
+    assert gateway._outbox_file.stats.events == 1
     told = [record for record in caplog.records if "not ours" in record.message]
     assert [(record.levelname, vars(record)["node"]) for record in told] == [("WARNING", str(NODE))]
     listener.tell(Committed(who, "parked", payload_digest(item.payload)))
-    until(lambda: gateway._store.stats.events == 0)
+    until(lambda: gateway._outbox_file.stats.events == 0)
 
 
 def test_without_a_commit_acknowledgement_a_reading_is_published_again_unchanged(
@@ -534,7 +537,7 @@ def test_without_a_commit_acknowledgement_a_reading_is_published_again_unchanged
         messages = [listener.next() for _ in range(6)]
         listener.commit(*messages)
 
-        until(lambda: gateway._store.stats.events == 0)
+        until(lambda: gateway._outbox_file.stats.events == 0)
         distinct = {json.dumps(message, sort_keys=True) for message in messages}
         assert len(distinct) == 2
         assert {(message["counter"], message["at_qos"]) for message in messages} == {(1, 1), (2, 0)}
@@ -560,7 +563,7 @@ def test_a_refused_publish_is_counted_and_tried_again(
 
             assert listener.next()["counter"] == 1
             listener.commit({"node": str(NODE), "epoch": EPOCH, "counter": 1})
-            until(lambda: gateway._store.stats.events == 0)
+            until(lambda: gateway._outbox_file.stats.events == 0)
 
 
 def test_damaged_states_are_counted_and_the_gateway_starts_and_goes_on(
@@ -588,13 +591,13 @@ def test_damaged_states_are_counted_and_the_gateway_starts_and_goes_on(
 def test_a_backlog_that_cannot_be_read_is_counted_and_said_once_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, values: Settings, listener: Listener
 ) -> None:
-    with contextlib.closing(Store(values.gateway.outbox_path, 1 << 24)) as store:
+    with contextlib.closing(OutboxFile(values.gateway.outbox_path, 1 << 24)) as store:
         payload = b'{"event":"RX","gateway":"%s"}' % values.gateway.gateway_id.encode()
         store.submit(lambda tx: tx.insert(Identity("7", 1, 1), "d", 1, payload, 0)).result()
     counts = Counts()
     fetch, failures = Transaction.fetch, iter(range(2))
 
-    def failing(tx: Transaction, wanted: outbox.Fetch) -> tuple[list[outbox.Item], int, bool]:
+    def failing(tx: Transaction, wanted: outbox.Fetch) -> outbox.Fetched:
         if next(failures, None) is not None:
             raise TypeError("damaged")
         return fetch(tx, wanted)
@@ -633,7 +636,7 @@ def test_a_gateway_that_is_killed_resumes_from_its_file(
     with listening(again) as listener, running(again) as gateway:
         found = {message["node"]: message for message in (listener.next(), listener.next())}
         listener.commit(*found.values())
-        until(lambda: gateway._store.stats.events == 0)
+        until(lambda: gateway._outbox_file.stats.events == 0)
         wait_connected(gateway)
         repeated = node.send(1, 1)
         say(far, "30.10,50.00")
@@ -672,8 +675,8 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
     assert station.THREADS_LIMIT_S + CONNECT_TIMEOUT_S + 1 < station.STOP_LIMIT_S < 9.5
     monkeypatch.setattr(station, "STOP_LIMIT_S", 1.0)
     monkeypatch.setattr(station, "THREADS_LIMIT_S", 0.5)
-    monkeypatch.setattr("aoii.gateway.drivers.outbox_db.QUEUE_LIMIT", 2)
-    monkeypatch.setattr("aoii.gateway.drivers.outbox_db.SUBMIT_LIMIT_S", 10.0)
+    monkeypatch.setattr("aoii.gateway.drivers.outbox_file.QUEUE_LIMIT", 2)
+    monkeypatch.setattr("aoii.gateway.drivers.outbox_file.SUBMIT_LIMIT_S", 10.0)
     is_held, gate = threading.Event(), threading.Event()
 
     def hold(_: Transaction) -> None:
@@ -682,11 +685,11 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
 
     with running(values) as gateway:
         wait_connected(gateway)
-        gateway._store.submit(hold)
+        gateway._outbox_file.submit(hold)
         assert is_held.wait(10)
         for number in range(4):
             say(far, f"2{number}.00,40.00")
-        until(gateway._store._queue.full)
+        until(gateway._outbox_file._queue.full)
 
         began_s = time.monotonic()
         gateway.stop()
@@ -702,16 +705,18 @@ def test_it_stops_in_time_when_the_disk_hangs_and_says_what_it_left(
 def test_after_a_restart_the_forecast_goes_on(
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
-    values = configured(
-        tmp_path / "data", mosquitto.port, name, link,
-        CLOCK_SPEED="600", CLOCK_START_UNIX_S=str(START_S), CLOCK_ORIGIN_S=str(time.monotonic()),
-    )  # fmt: skip
+    clock = SteppedClock(start_unix_s=START_S)
+    values = replace(configured(tmp_path / "data", mosquitto.port, name, link), clock=clock)
     with running(values) as gateway:
         wait_connected(gateway)
         OwnNode(far).send(1, 1, trend=Trend(0, 100, 0, 0, 1), generation=0)
 
-    with listening(values) as listener, running(values):
-        rising = [listener.next("EST")["pred_t"] for _ in range(3)]
+    rising = []
+    with listening(values) as listener, running(values) as gateway:
+        wait_connected(gateway)
+        for _ in range(3):
+            clock.go_on(60)
+            rising.append(listener.next("EST")["pred_t"])
 
     assert 21.5 < rising[0] < rising[1] < rising[2] < 21.5 + 50 * 0.5
 
@@ -722,18 +727,21 @@ def test_after_a_restart_the_forecast_goes_on(
 def test_every_minute_there_is_an_estimate_of_every_known_node_at_qos_0(
     tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
 ) -> None:
-    values = configured(
-        tmp_path / "data", mosquitto.port, name, link,
-        CLOCK_SPEED="300", CLOCK_START_UNIX_S=str(START_S), CLOCK_ORIGIN_S=str(time.monotonic()),
-    )  # fmt: skip
+    clock = SteppedClock(start_unix_s=START_S)
+    values = replace(configured(tmp_path / "data", mosquitto.port, name, link), clock=clock)
     with listening(values) as listener, running(values) as gateway:
         wait_connected(gateway)
-        assert listener.silent_for(0.5, "EST")
+        clock.go_on(60)
+        until(lambda: gateway.estimates.wait_s() > 0, what="the first minute")
+        assert listener.silent_for(0.2, "EST")
         OwnNode(far).send(1, 1)
         say(far, "30.00,50.00")
         assert reply(far) is not None
 
-        estimates = [listener.next("EST") for _ in range(10)]
+        estimates = []
+        for _ in range(5):
+            clock.go_on(60)
+            estimates += [listener.next("EST") for _ in range(2)]
 
     by_node = {node: [one for one in estimates if one["node"] == node] for node in {one["node"] for one in estimates}}
     assert {node: found[0]["pred_t"] for node, found in by_node.items()} == {
@@ -742,7 +750,7 @@ def test_every_minute_there_is_an_estimate_of_every_known_node_at_qos_0(
     }
     for found in by_node.values():
         gaps_s = [(after["unix_ms"] - before["unix_ms"]) / 1000 for before, after in pairwise(found)]
-        assert all(45 <= gap_s <= 75 for gap_s in gaps_s), gaps_s
+        assert gaps_s == [60] * 4
         assert all((one["at_qos"], one["actual_t"], one["error_t"]) == (0, None, None) for one in found)
 
 
@@ -758,7 +766,7 @@ def test_a_node_that_was_taken_out_of_the_key_file_is_estimated_no_more(
         OwnNode(far).send(1, 1)
         assert listener.next("EST")["node"] == str(NODE)
 
-        node_keys.write(values.gateway.node_keys_file, {8: KEYS[8]})
+        node_keys.write_key_file(values.gateway.node_keys_file, {8: KEYS[8]})
 
         until(lambda: listener.silent_for(0.4, "EST"))
 
@@ -766,17 +774,17 @@ def test_a_node_that_was_taken_out_of_the_key_file_is_estimated_no_more(
 def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, link: Path
 ) -> None:
-    monkeypatch.setattr(station, "RECONNECT_WAIT_S", 0.2)
+    monkeypatch.setattr("aoii.gateway.estimates.RECONNECT_WAIT_S", 0.2)
     port = free_port()
     values = configured(tmp_path / "data", port, "estimates", link)
     with running(values) as gateway:
         counts = Counts()
-        assert not gateway._mqtt_publish(b'{"event":"EST","gateway":"estimates"}')
+        assert not gateway.estimates.publish(b'{"event":"EST","gateway":"estimates"}')
         assert counts.since("gateway_publishes") == {"EST,0,failed,": 1}
 
-        monkeypatch.setattr(station, "RECONNECT_WAIT_S", 20)
+        monkeypatch.setattr("aoii.gateway.estimates.RECONNECT_WAIT_S", 20)
         with Mosquitto(tmp_path / "broker", port), listening(values) as listener:
-            assert gateway._mqtt_publish(b'{"event":"EST","gateway":"estimates"}')  # waits for the connection
+            assert gateway.estimates.publish(b'{"event":"EST","gateway":"estimates"}')  # waits for the connection
             assert listener.next("EST")["at_qos"] == 0
             generation = gateway.publisher.client.generation
             refuse_once = iter([False])
@@ -784,7 +792,7 @@ def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
             monkeypatch.setattr(
                 gateway.publisher.client, "publish", lambda *message: next(refuse_once, True) and publish(*message)
             )
-            assert gateway._mqtt_publish(b'{"event":"EST","gateway":"estimates"}')
+            assert gateway.estimates.publish(b'{"event":"EST","gateway":"estimates"}')
             assert listener.next("EST")["at_qos"] == 0
             assert gateway.publisher.client.generation > generation
         assert counts.since("gateway_publishes") == {"EST,0,failed,": 1, "EST,0,sent,": 2}
@@ -818,7 +826,7 @@ def test_the_status_port_tells_what_is_missing(tmp_path: Path, mosquitto: Mosqui
 def test_a_thread_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
     assert all(gateway.is_alive().values())
     gate = threading.Event()
-    gateway._store.submit(lambda _: gate.wait(10))
+    gateway._outbox_file.submit(lambda _: gate.wait(10))
 
     monkeypatch.setattr(station, "PROGRESS_S", 1.5)
 

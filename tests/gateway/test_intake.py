@@ -1,4 +1,4 @@
-"""The ledger on a file in which the states of nodes were damaged: nothing is swallowed, nothing is silent."""
+"""The intake on a file in which the states of nodes were damaged: nothing is swallowed, nothing is silent."""
 
 import contextlib
 import sqlite3
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from aoii.core.errors import ProtocolError
-from aoii.gateway.drivers.outbox_db import Store, Transaction
-from aoii.gateway.intake import Kept, Ledger
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_transaction import Transaction
+from aoii.gateway.intake import Intake, LineResult
 from aoii.gateway.legacy.old_node import Payload
 from aoii.gateway.outbox import Item
 from aoii.gateway.receiver import Receiver
@@ -35,20 +36,20 @@ def values(tmp_path: Path) -> Settings:
 
 
 @contextlib.contextmanager
-def opened(values: Settings) -> Iterator[tuple[Store, Ledger]]:
-    with contextlib.closing(Store(values.gateway.outbox_path, 1 << 24)) as store:
-        yield store, Ledger(values.gateway, values.clock, None, store, lambda _: None, lambda _: True)
+def opened(values: Settings) -> Iterator[tuple[OutboxFile, Intake]]:
+    with contextlib.closing(OutboxFile(values.gateway.outbox_path, 1 << 24)) as store:
+        yield store, Intake(values.gateway, values.clock, None, store, lambda _: None, lambda _: True)
 
 
-def hear(ledger: Ledger, temperature: float) -> Item | None:
+def hear(intake: Intake, temperature: float) -> Item | None:
     """Have the old node's reading committed."""
-    ended: Future[Kept] = Future()
+    ended: Future[LineResult] = Future()
 
-    def end(future: "Future[Kept]") -> None:
+    def end(future: "Future[LineResult]") -> None:
         error = future.exception()
         ended.set_result(future.result()) if error is None else ended.set_exception(error)
 
-    ledger.submit_line(OLD, Payload(temperature, 40.0, None), ledger.now(), end)
+    intake.submit_line(OLD, Payload(temperature, 40.0, None), intake.now(), end)
     return ended.result(10).item
 
 
@@ -63,31 +64,31 @@ def damage(values: Settings, change: str) -> None:
 def test_an_old_node_whose_state_was_damaged_never_reuses_an_identity(
     values: Settings, change: str, is_running: bool
 ) -> None:
-    with opened(values) as (store, ledger):
-        before = [hear(ledger, 20.0), hear(ledger, 20.5)]
+    with opened(values) as (store, intake):
+        before = [hear(intake, 20.0), hear(intake, 20.5)]
         if is_running:
             damage(values, change)
-            after = [hear(ledger, 20.0), hear(ledger, 30.0)]
+            after = [hear(intake, 20.0), hear(intake, 30.0)]
             lost = store.states_lost
     if not is_running:
         damage(values, change)
-        with opened(values) as (store, ledger):
-            after = [hear(ledger, 20.0), hear(ledger, 30.0)]
+        with opened(values) as (store, intake):
+            after = [hear(intake, 20.0), hear(intake, 30.0)]
             lost = store.states_lost
 
     identities = {item.identity for item in before + after if item is not None}
     assert len(identities) == 4
     assert lost == 1
-    with opened(values) as (store, ledger):
-        again = hear(ledger, 20.0)
+    with opened(values) as (store, intake):
+        again = hear(intake, 20.0)
         assert again is not None
         assert again.identity not in identities
         assert store.states_lost == 0
 
 
 def test_a_request_that_fails_forgets_no_state(values: Settings) -> None:
-    with opened(values) as (store, ledger):
-        hear(ledger, 20.0)
+    with opened(values) as (store, intake):
+        hear(intake, 20.0)
         epoch = store.submit(Transaction.old_epoch).result()
         damage(values, "state = x'00'")
 
@@ -105,9 +106,9 @@ def test_a_reading_that_contradicts_one_that_waits_is_counted_and_said_once(
     values: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = Counts()
-    with opened(values) as (_, ledger):
-        receiver = Receiver("/dev/absent", OLD, ledger, KeyRing(values.gateway.node_keys_file))
-        ended: Future[Kept] = Future()
+    with opened(values) as (_, intake):
+        receiver = Receiver("/dev/absent", OLD, intake, KeyRing(values.gateway.node_keys_file))
+        ended: Future[LineResult] = Future()
         ended.set_exception(ProtocolError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
 
         for _ in range(3):

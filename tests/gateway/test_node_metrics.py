@@ -8,7 +8,7 @@ import pytest
 from aoii.broker.messages import Identity
 from aoii.gateway import node_metrics
 from aoii.gateway.events import Event
-from aoii.gateway.node_metrics import Vitals
+from aoii.gateway.node_metrics import NodeMetrics
 from aoii.runtime import metrics
 from gateway.station import configured
 
@@ -16,10 +16,10 @@ NODE = "4711"  # no other test speaks of it
 
 
 @pytest.fixture
-def signs(tmp_path: Path) -> Vitals:
-    signs = Vitals(configured(tmp_path, 1883, "gateway", tmp_path / "absent").gateway)
-    signs.forget(NODE)
-    return signs
+def node(tmp_path: Path) -> NodeMetrics:
+    node = NodeMetrics(configured(tmp_path, 1883, "gateway", tmp_path / "absent").gateway)
+    node.remove(NODE)
+    return node
 
 
 def reading(counter: int, *, epoch: int = 1, kind: str = "event") -> Event:
@@ -30,7 +30,7 @@ def missing() -> float:
     return metrics.value(metrics.NODE_MISSING, node=NODE)
 
 
-def test_numbers_that_were_skipped_are_missing_until_they_come(signs: Vitals) -> None:
+def test_numbers_that_were_skipped_are_missing_until_they_come(node: NodeMetrics) -> None:
     seen = []
     for counter, kind in (
         (7, "event"),
@@ -40,37 +40,37 @@ def test_numbers_that_were_skipped_are_missing_until_they_come(signs: Vitals) ->
         (9, "backfill"),
         (11, "backfill"),
     ):
-        signs.heard(reading(counter, kind=kind))
+        node.record_reading(reading(counter, kind=kind))
         seen.append(missing())
 
     assert seen == [0, 0, 3, 2, 1, 0]
 
 
-def test_a_new_epoch_counts_from_the_beginning(signs: Vitals) -> None:
-    signs.heard(reading(7))
-    signs.heard(reading(9))
+def test_a_new_epoch_counts_from_the_beginning(node: NodeMetrics) -> None:
+    node.record_reading(reading(7))
+    node.record_reading(reading(9))
 
-    signs.heard(reading(1, epoch=2))
+    node.record_reading(reading(1, epoch=2))
 
     assert missing() == 0
 
 
-def test_what_is_missing_is_bounded_in_number_and_in_time(signs: Vitals, monkeypatch: pytest.MonkeyPatch) -> None:
-    signs.heard(reading(1))
-    signs.heard(reading(2**32 - 2))
+def test_what_is_missing_is_bounded_in_number_and_in_time(node: NodeMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.record_reading(reading(1))
+    node.record_reading(reading(2**32 - 2))
     assert missing() == node_metrics.MISSING_KEPT
 
     monkeypatch.setattr(node_metrics, "MISSING_FOR_S", -math.inf)
-    signs.heard(reading(2**32 - 1))
+    node.record_reading(reading(2**32 - 1))
 
     assert missing() == 0
 
 
-def test_a_node_that_belongs_here_no_more_is_in_no_metric(signs: Vitals) -> None:
-    signs.heard(reading(1))
-    signs.known(NODE, False, None)
+def test_a_node_that_belongs_here_no_more_is_in_no_metric(node: NodeMetrics) -> None:
+    node.record_reading(reading(1))
+    node.add_known(NODE, False, None)
 
-    signs.forget(NODE)
+    node.remove(NODE)
 
     named = {
         sample.name

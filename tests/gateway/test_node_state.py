@@ -41,7 +41,7 @@ def code_of(frame: Uplink) -> bytes:
 def hear(
     state: NodeState | None, frame: Uplink, when: Instant, wanted: NodeSettings = WANTED, code: bytes | None = None
 ) -> Accepted | Repeated | Rejected:
-    return node_state.hear(state, frame, code or code_of(frame), EPOCH, wanted, when)
+    return node_state.accept(state, frame, code or code_of(frame), EPOCH, wanted, when)
 
 
 def accepted(state: NodeState | None, frame: Uplink, when: Instant, wanted: NodeSettings = WANTED) -> Accepted:
@@ -56,7 +56,7 @@ def test_the_first_frame_is_an_event_about_which_nothing_was_believed() -> None:
     event = decision.event
     assert event is not None
     assert (event.identity.node, event.identity.epoch, event.identity.counter) == ("7", EPOCH, 5)
-    assert (event.kind, event.actual_t, event.actual_h, event.believed) == ("event", 21.5, 40.0, None)
+    assert (event.kind, event.actual_t, event.actual_h, event.estimate) == ("event", 21.5, 40.0, None)
     assert event.unix_ms == at(8).unix_ms
     assert node_state.estimate(decision.state, at(10)) == (21.5, 40.0)
 
@@ -97,7 +97,11 @@ def test_a_frame_is_an_event_at_most_once_in_whatever_order_it_comes(frames: lis
         if isinstance(decision, Accepted):
             assert frame not in heard
             heard.add(frame)
-            state = node_state.load(node_state.dump(decision.state)) if chance.random() < 0.5 else decision.state
+            state = (
+                node_state.decode_state(node_state.encode_state(decision.state))
+                if chance.random() < 0.5
+                else decision.state
+            )
         elif isinstance(decision, Repeated):
             assert frame in heard
         else:
@@ -116,13 +120,13 @@ def test_a_frame_of_another_epoch_is_refused(epoch: int) -> None:
 def test_an_epoch_only_rises_even_if_the_key_file_goes_back() -> None:
     state = accepted(None, uplink(9, 9), at(0)).state
 
-    back = node_state.hear(state, uplink(10, 10, epoch=EPOCH - 1), b"code", EPOCH - 1, WANTED, at(1))
-    onward = node_state.hear(state, uplink(1, 1, 1900, epoch=EPOCH + 1), b"code", EPOCH + 1, WANTED, at(1))
+    back = node_state.accept(state, uplink(10, 10, epoch=EPOCH - 1), b"code", EPOCH - 1, WANTED, at(1))
+    onward = node_state.accept(state, uplink(1, 1, 1900, epoch=EPOCH + 1), b"code", EPOCH + 1, WANTED, at(1))
 
     assert isinstance(back, Rejected)
     assert isinstance(onward, Accepted)
     assert onward.event is not None
-    assert onward.event.believed == (21.5, 40.0)
+    assert onward.event.estimate == (21.5, 40.0)
     assert (onward.state.epoch, onward.state.highest) == (EPOCH + 1, 1)
 
 
@@ -167,7 +171,7 @@ def test_what_was_believed_is_the_trend_evaluated_at_the_samples_own_instant() -
     expected = estimate_pair(2150, 4000, TREND, 50, 300, 10)
     assert event is not None
     assert event.kind == "heartbeat"
-    assert event.believed == (expected[0] / 100, expected[1] / 100)
+    assert event.estimate == (expected[0] / 100, expected[1] / 100)
 
 
 def test_an_event_that_comes_late_is_compared_with_what_was_believed_then() -> None:
@@ -177,7 +181,7 @@ def test_an_event_that_comes_late_is_compared_with_what_was_believed_then() -> N
     event = accepted(state, uplink(3, 2, 2200, BACKFILL, age_s=310), at(610)).event
 
     assert event is not None
-    assert event.believed == (20.0, 40.0)
+    assert event.estimate == (20.0, 40.0)
 
 
 def test_an_event_tells_for_how_long_what_was_believed_was_held() -> None:
@@ -197,7 +201,7 @@ def test_an_event_of_unknown_age_tells_nothing_about_the_past() -> None:
     event = accepted(state, uplink(2, 2, 2500, BACKFILL, age_s=AGE_LIMIT_S), at(2 * AGE_LIMIT_S)).event
 
     assert event is not None
-    assert (event.unix_ms, event.clock_synced, event.believed, event.held_ms) == (None, False, None, None)
+    assert (event.unix_ms, event.clock_synced, event.estimate, event.held_ms) == (None, False, None, None)
 
 
 @pytest.mark.parametrize(("second", "steps"), [(29.9, 0), (30, 1), (89, 1), (91, 2), (6000, 100)])
@@ -263,16 +267,16 @@ def test_the_state_is_the_same_after_dump_and_load() -> None:
     state = accepted(None, uplink(1, 1, trend=TREND, generation=0), at(0), OTHER).state
     state = accepted(state, uplink(2, 2, 1900), at(61.5)).state
 
-    assert node_state.load(node_state.dump(state)) == state
+    assert node_state.decode_state(node_state.encode_state(state)) == state
 
 
 def test_a_state_of_an_earlier_version_is_read_with_the_defaults_of_the_settings_that_it_lacks() -> None:
     state = accepted(None, uplink(1, 1, trend=TREND), at(0), OTHER).state
-    fields = json.loads(node_state.dump(state))
+    fields = json.loads(node_state.encode_state(state))
     fields["settings"] = [one and one[:4] for one in fields["settings"]]
     fields["beliefs"] = [[*belief[:4], belief[4][:4], *belief[5:]] for belief in fields["beliefs"]]
 
-    loaded = node_state.load(json.dumps(fields).encode())
+    loaded = node_state.decode_state(json.dumps(fields).encode())
 
     meant = NodeSettings(*OTHER[:4], PROVISIONED.heartbeat_min_s, PROVISIONED.tau)
     assert loaded.forecasts[0].forecast.settings == meant
@@ -287,9 +291,9 @@ def test_after_a_restart_the_wall_clock_tells_how_old_the_forecast_is() -> None:
     temperature_c, humidity_c = estimate_pair(2150, 4000, TREND, 50, 300, 10)
 
     assert node_state.estimate(state, later) == (temperature_c / 100, humidity_c / 100)
-    revived = node_state.revived(state, later)
+    revived = node_state.rebase(state, later)
     assert revived.forecasts[0].forecast.sampled_ms == later.elapsed_ms - 600_000
-    assert node_state.revived(revived, at(700, session=12, boot_s=555)) is revived
+    assert node_state.rebase(revived, at(700, session=12, boot_s=555)) is revived
 
 
 @pytest.mark.parametrize(
@@ -323,5 +327,5 @@ def test_only_so_many_forecasts_are_kept() -> None:
         state = accepted(state, uplink(number, number, 2000 + number), at(60 * number)).state
 
     assert state is not None
-    assert len(state.forecasts) == node_state.BELIEFS_KEPT
-    assert state == replace(state, forecasts=state.forecasts[: node_state.BELIEFS_KEPT])
+    assert len(state.forecasts) == node_state.FORECASTS_KEPT
+    assert state == replace(state, forecasts=state.forecasts[: node_state.FORECASTS_KEPT])

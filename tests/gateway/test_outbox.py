@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aoii.broker.messages import Identity
-from aoii.gateway.outbox import FIRST_DEADLINE_MS, LAST_DEADLINE_MS, STALL_MS, Fetch, Item, Outbox
+from aoii.gateway.outbox import FIRST_DEADLINE_MS, LAST_DEADLINE_MS, STALL_MS, Fetch, Fetched, Item, Outbox
 from stateful import model_settings
 
 WINDOW = 4
@@ -38,46 +38,46 @@ def online(window: int = WINDOW) -> Outbox:
 
 def test_nothing_is_due_before_the_broker_is_there() -> None:
     outbox = Outbox(lambda: 1.0)
-    outbox.accepted(item(1))
+    outbox.add(item(1))
 
-    assert outbox.due(0) == []
-    assert outbox.wanted() is None
+    assert outbox.take_due(0) == []
+    assert outbox.next_fetch() is None
     assert outbox.deadline_ms() is None
     outbox.connected(0)
-    assert seqs(outbox.due(0)) == [1]
+    assert seqs(outbox.take_due(0)) == [1]
 
 
 def test_a_live_reading_goes_first_and_then_in_turn_with_the_backlog() -> None:
     outbox = online(window=6)
-    assert outbox.wanted() == Fetch(0, 6)
-    outbox.fetched(items(1, 2, 3), 3, is_all=True)
+    assert outbox.next_fetch() == Fetch(0, 6)
+    outbox.add_fetched(Fetched(items(1, 2, 3), 3, is_all=True))
     for seq in (10, 11):
-        outbox.accepted(item(seq))
+        outbox.add(item(seq))
 
-    assert seqs(outbox.due(0)) == [11, 1, 10, 2, 3]
+    assert seqs(outbox.take_due(0)) == [11, 1, 10, 2, 3]
 
 
 def test_no_more_than_the_window_is_in_flight_until_something_is_settled() -> None:
     outbox = online()
-    outbox.accepted(item(1))
-    assert len(outbox.due(0)) == 1
+    outbox.add(item(1))
+    assert len(outbox.take_due(0)) == 1
     for seq in range(2, 6):
-        outbox.accepted(item(seq))
+        outbox.add(item(seq))
 
-    assert len(outbox.due(0)) == WINDOW - 1
-    assert outbox.due(1) == []
-    outbox.settled([who(1), who(99)], 2)
-    assert seqs(outbox.due(2)) == [2]
+    assert len(outbox.take_due(0)) == WINDOW - 1
+    assert outbox.take_due(1) == []
+    outbox.acknowledge([who(1), who(99)], 2)
+    assert seqs(outbox.take_due(2)) == [2]
 
 
 def test_without_a_commit_acknowledgement_a_reading_is_published_again_ever_more_seldom() -> None:
     outbox = online()
-    outbox.accepted(item(1))
+    outbox.add(item(1))
     published: list[int] = []
     now_ms = 0
 
     while len(published) < 12:
-        if outbox.due(now_ms):
+        if outbox.take_due(now_ms):
             published.append(now_ms)
         deadline_ms = outbox.deadline_ms()
         assert deadline_ms is not None
@@ -93,10 +93,10 @@ def test_deadlines_are_spread() -> None:
     outbox = Outbox(chance.random, 100)
     outbox.connected(0)
     for seq in range(1, 101):
-        outbox.accepted(item(seq))
-    outbox.due(0)
+        outbox.add(item(seq))
+    outbox.take_due(0)
 
-    again = [now_ms for now_ms in range(0, FIRST_DEADLINE_MS + 1, 50) for _ in outbox.due(now_ms)]
+    again = [now_ms for now_ms in range(0, FIRST_DEADLINE_MS + 1, 50) for _ in outbox.take_due(now_ms)]
 
     assert len(again) == 100
     assert 0.75 * FIRST_DEADLINE_MS <= min(again) < max(again) <= FIRST_DEADLINE_MS + 50
@@ -105,27 +105,27 @@ def test_deadlines_are_spread() -> None:
 
 def test_after_a_reconnect_what_was_in_flight_does_not_sit_out_its_old_deadline() -> None:
     outbox = online()
-    outbox.accepted(item(1))
+    outbox.add(item(1))
     for now_ms in (0, 5_000, 15_000, 35_000):
-        outbox.due(now_ms)
+        outbox.take_due(now_ms)
     outbox.disconnected()
 
-    assert outbox.due(10**9) == []
+    assert outbox.take_due(10**9) == []
     outbox.connected(40_000)
-    assert outbox.due(40_000) == []
-    assert seqs(outbox.due(40_000 + FIRST_DEADLINE_MS)) == [1]
+    assert outbox.take_due(40_000) == []
+    assert seqs(outbox.take_due(40_000 + FIRST_DEADLINE_MS)) == [1]
 
 
 def test_the_first_commit_acknowledgement_after_a_stall_brings_the_others_forward() -> None:
     outbox = online()
     for seq in (1, 2):
-        outbox.accepted(item(seq))
+        outbox.add(item(seq))
     for now_ms in (0, 5_000, 15_000, 35_000, 75_000):
-        assert len(outbox.due(now_ms)) == 2
+        assert len(outbox.take_due(now_ms)) == 2
 
-    outbox.settled([who(1)], 75_000 + STALL_MS)
+    outbox.acknowledge([who(1)], 75_000 + STALL_MS)
 
-    assert seqs(outbox.due(75_000 + STALL_MS + FIRST_DEADLINE_MS)) == [2]
+    assert seqs(outbox.take_due(75_000 + STALL_MS + FIRST_DEADLINE_MS)) == [2]
 
 
 def test_a_backlog_is_fetched_piece_by_piece_and_in_order() -> None:
@@ -133,27 +133,27 @@ def test_a_backlog_is_fetched_piece_by_piece_and_in_order() -> None:
     published: list[int] = []
     file = list(range(1, 12))
     for _ in range(20):
-        fetch = outbox.wanted()
+        fetch = outbox.next_fetch()
         if fetch is not None:
             part = [seq for seq in file if seq > fetch.after][: fetch.limit]
-            outbox.fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit)
-        due = outbox.due(0)
+            outbox.add_fetched(Fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit))
+        due = outbox.take_due(0)
         published += seqs(due)
-        outbox.settled([one.identity for one in due], 0)
+        outbox.acknowledge([one.identity for one in due], 0)
 
     assert published == file
-    assert outbox.wanted() is None
+    assert outbox.next_fetch() is None
 
 
 def test_a_live_reading_that_found_no_room_in_memory_is_fetched_from_the_file_later() -> None:
     outbox = online()
-    assert outbox.wanted() is not None
-    outbox.fetched([], 0, is_all=True)
+    assert outbox.next_fetch() is not None
+    outbox.add_fetched(Fetched([], 0, is_all=True))
     for seq in range(1, 2 * WINDOW + 2):
-        outbox.accepted(item(seq))
-    outbox.settled([one.identity for one in outbox.due(0)], 0)
+        outbox.add(item(seq))
+    outbox.acknowledge([one.identity for one in outbox.take_due(0)], 0)
 
-    fetch = outbox.wanted()
+    fetch = outbox.next_fetch()
 
     assert fetch is not None
     assert fetch.after == 0
@@ -162,25 +162,25 @@ def test_a_live_reading_that_found_no_room_in_memory_is_fetched_from_the_file_la
 def test_a_fetch_under_way_does_not_pass_over_a_reading_that_went_back_to_the_file() -> None:
     outbox = online()
     for seq in range(1, WINDOW + 1):
-        outbox.accepted(item(seq))
-    assert outbox.wanted() == Fetch(0, WINDOW)
-    outbox.fetched(items(*range(1, WINDOW + 1)), WINDOW, is_all=False)
-    assert outbox.wanted() == Fetch(WINDOW, WINDOW)
-    outbox.accepted(item(WINDOW + 1))  # no room: reading 1 goes back
+        outbox.add(item(seq))
+    assert outbox.next_fetch() == Fetch(0, WINDOW)
+    outbox.add_fetched(Fetched(items(*range(1, WINDOW + 1)), WINDOW, is_all=False))
+    assert outbox.next_fetch() == Fetch(WINDOW, WINDOW)
+    outbox.add(item(WINDOW + 1))  # no room: reading 1 goes back
 
-    outbox.fetched(items(WINDOW + 1), WINDOW + 1, is_all=True)
+    outbox.add_fetched(Fetched(items(WINDOW + 1), WINDOW + 1, is_all=True))
 
-    assert outbox.wanted() == Fetch(0, WINDOW)
+    assert outbox.next_fetch() == Fetch(0, WINDOW)
 
 
 def test_a_fetch_that_failed_is_wanted_again() -> None:
     outbox = online()
-    assert outbox.wanted() is not None
-    assert outbox.wanted() is None
+    assert outbox.next_fetch() is not None
+    assert outbox.next_fetch() is None
 
-    outbox.not_fetched()
+    outbox.fail_fetch()
 
-    assert outbox.wanted() is not None
+    assert outbox.next_fetch() is not None
 
 
 class World(RuleBasedStateMachine):
@@ -206,17 +206,19 @@ class World(RuleBasedStateMachine):
     def _insert(self) -> None:
         self.seq += 1
         self.file[self.seq] = item(self.seq)
-        self.outbox.accepted(item(self.seq))
+        self.outbox.add(item(self.seq))
 
     @rule()
     def the_policy_fetches(self) -> None:
-        fetch = self.outbox.wanted()
+        fetch = self.outbox.next_fetch()
         if fetch is not None:
             self.orders.append(lambda: self._fetch(fetch))
 
     def _fetch(self, fetch: Fetch) -> None:
         part = [seq for seq in sorted(self.file) if seq > fetch.after][: fetch.limit]
-        self.outbox.fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit)
+        self.outbox.add_fetched(
+            Fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit)
+        )
 
     @rule(count=st.integers(1, 10))
     def the_file_works(self, count: int) -> None:
@@ -226,14 +228,14 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def a_fetch_fails(self) -> None:
-        self.outbox.not_fetched()
+        self.outbox.fail_fetch()
 
     @rule(is_late=st.booleans())
     def the_policy_publishes(self, is_late: bool) -> None:
         self.the_policy_fetches()
         if not is_late:
             self.the_file_works(len(self.orders))
-        due = self.outbox.due(self.now_ms)
+        due = self.outbox.take_due(self.now_ms)
         assert self.is_online or not due
         self.air += due
 
@@ -246,7 +248,7 @@ class World(RuleBasedStateMachine):
     def _settle(self, done: list[Item]) -> None:
         for one in done:
             self.file.pop(one.seq, None)
-        self.outbox.settled([one.identity for one in done], self.now_ms)
+        self.outbox.acknowledge([one.identity for one in done], self.now_ms)
 
     @rule()
     def the_network_loses_everything(self) -> None:

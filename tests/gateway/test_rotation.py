@@ -18,8 +18,8 @@ def values(tmp_path: Path, mosquitto: Mosquitto, link: Path) -> Settings:
 def rotate(values: Settings, far: int) -> OwnNode:
     """Rotate the node's key in the file; the node as it will be with the new one."""
     file = values.gateway.node_keys_file
-    keys = node_keys.rotated(node_keys.load(file), NODE)
-    node_keys.write(file, keys)
+    keys = node_keys.rotate(node_keys.read_key_file(file), NODE)
+    node_keys.write_key_file(file, keys)
     return OwnNode(far, NODE, keys[NODE].epoch, keys[NODE].key)
 
 
@@ -53,10 +53,10 @@ def test_a_settled_or_retired_key_is_a_strangers(values: Settings, far: int) -> 
         wait_connected(gateway)
         old.send(1, 1)
         rotate(values, far)
-        node_keys.write(file, node_keys.settled(node_keys.load(file), NODE))
+        node_keys.write_key_file(file, node_keys.finish_rotation(node_keys.read_key_file(file), NODE))
         old.transmit(old.frame(2, 2))
         until(lambda: counts.since("gateway_rejected").get("mac"), what="a wrong code")
 
-        node_keys.write(file, node_keys.retired(node_keys.load(file), NODE))
+        node_keys.write_key_file(file, node_keys.retire(node_keys.read_key_file(file), NODE))
         old.transmit(old.frame(3, 3))
         until(lambda: counts.since("gateway_rejected").get("unknown_node"), what="a stranger")

@@ -41,8 +41,8 @@ def test_no_forged_or_malformed_message_makes_a_gateway_forget_its_reading(
             node = OwnNode(far)
             for counter, temperature in REAL.items():
                 node.send(counter, counter, round(100 * temperature))  # no server hears it
-            rows, _, _ = gateway._store.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()
-            until(lambda: not gateway.publisher._outbox.due(0), what="everything is published")
+            rows, _, _ = gateway._outbox_file.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()
+            until(lambda: not gateway.publisher._outbox.take_due(0), what="everything is published")
             fields = {row.identity.counter: json.loads(row.payload) for row in rows}
             forged = [
                 json.dumps(fields[1] | {"actual_t": 99.0}).encode(),  # another content
@@ -57,11 +57,11 @@ def test_no_forged_or_malformed_message_makes_a_gateway_forget_its_reading(
                 for payload in forged:
                     assert intruder.publish(READINGS_TOPIC, payload, 1)
                 until(lambda: counts.since("commit_acks_mismatched") == {"": 3})
-                assert gateway._store.stats.events == 3
+                assert gateway._outbox_file.stats.events == 3
 
                 monkeypatch.setattr(outbox, "FIRST_DEADLINE_MS", 100)
                 gateway.publisher.client.reconnect()
-                until(lambda: gateway._store.stats.events == 0)
+                until(lambda: gateway._outbox_file.stats.events == 0)
             intruder.stop()
 
     database = open_database(values.database)

@@ -58,6 +58,7 @@ class TracedStation:
 
     def begin(self) -> None:
         self.process.send_signal(signal.SIGUSR1)
+        until(self.out.with_suffix(".begun").exists, 30, "the beginning of the trace")
 
     def executed(self) -> set[str]:
         self.process.send_signal(signal.SIGUSR2)
@@ -117,7 +118,7 @@ def test_the_page_asks_nobody_to_remember_more_than_ten_files_each_way() -> None
 
 def test_a_reading_takes_the_files_that_the_page_names_and_no_other(tmp_path: Path, mosquitto: Mosquitto) -> None:
     keys = tmp_path / "node_keys"
-    node_keys.write(keys, {NODE: NodeKey(EPOCH, KEY)})
+    node_keys.write_key_file(keys, {NODE: NodeKey(EPOCH, KEY)})
     settings = {
         "AOII_DATA_DIR": str(tmp_path), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
         "MQTT_NAMESPACE": tmp_path.name, "NODE_KEYS_FILE": str(keys), "SERIAL_PORT": str(tmp_path / "receiver"),

@@ -90,7 +90,7 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
     )
     data, link = tmp_path / "data", tmp_path / "receiver"
     data.mkdir()
-    node_keys.write(data / "node_keys", {7: NodeKey(2, KEY, NodeKey(1, OLD_KEY))})
+    node_keys.write_key_file(data / "node_keys", {7: NodeKey(2, KEY, NodeKey(1, OLD_KEY))})
     base = {
         "AOII_DATA_DIR": data, "GATEWAY_ID": "gateway", "SERIAL_PORT": link, "MQTT_BROKER": "127.0.0.1",
         "MQTT_PORT": broker.password_port, "MQTT_TLS_CA": broker.certs / "ca.crt", "MQTT_PASSWORD": PASSWORD,

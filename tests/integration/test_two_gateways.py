@@ -119,7 +119,7 @@ def ports(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[tuple[list[int], Pat
     """The far ends of the receivers of two gateways, and the folder of the one server."""
     folder = tmp_path
     keys = folder / "node_keys"
-    node_keys.write(keys, {NODE: NodeKey(EPOCH, KEY)})
+    node_keys.write_key_file(keys, {NODE: NodeKey(EPOCH, KEY)})
     shared = SETTINGS | {
         "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port), "NODE_KEYS_FILE": str(keys),
         "MQTT_NAMESPACE": secrets.token_hex(4),

@@ -69,7 +69,7 @@ class Installation:
             "GATEWAY_STATUS_PORT": str(ports["gateway"]), "SERVER_STATUS_PORT": str(ports["server"]),
         }  # fmt: skip
         self._ports = ports
-        node_keys.write(folder / "node_keys", KEYS)
+        node_keys.write_key_file(folder / "node_keys", KEYS)
 
     @contextlib.contextmanager
     def running(self, *names: str, package: Path | None = None) -> Iterator[None]:

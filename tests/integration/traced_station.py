@@ -1,5 +1,7 @@
 """A station that remembers which of its files were executed: SIGUSR1 begins, SIGUSR2 writes them to a file, one a line.
 
+Whether it has begun is told by a file beside that one, with the suffix `.begun`.
+
 Run as `python -m integration.traced_station FILE COMMAND`, where COMMAND is one of `aoii`.
 """
 
@@ -50,7 +52,11 @@ if __name__ == "__main__":
         unfinished.write_text("\n".join(list(trace.files)))
         unfinished.rename(out)
 
-    signal.signal(signal.SIGUSR1, lambda *_: trace.begin())
+    def begin(*_: object) -> None:
+        trace.begin()
+        out.with_suffix(".begun").touch()
+
+    signal.signal(signal.SIGUSR1, begin)
     signal.signal(signal.SIGUSR2, write)
     trace.install()
     sys.exit(main(sys.argv[2:]))

@@ -158,7 +158,7 @@ def test_what_aoii_board_writes_boots_and_the_gateway_believes_its_frames(tmp_pa
     found: Any = there.run(BOOT, steps=10)
     sent, _, files, faults = found
 
-    key = node_keys.load(keys_file)[7]
+    key = node_keys.read_key_file(keys_file)[7]
     uplink = decode_uplink(bytes.fromhex(sent[0]), lambda _: key.key)
     assert isinstance(uplink, Uplink)
     assert (uplink.node, uplink.epoch, uplink.temperature_c, uplink.flags) == (7, 1, 2155, EVENT)

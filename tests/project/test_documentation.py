@@ -28,6 +28,13 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
     "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
     "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
+    "docs/howto/real-hardware.md": "docs/ko/실제_하드웨어.md",
+    "docs/howto/old-firmware.md": "docs/ko/이전_펌웨어_노드.md",
+    "docs/howto/flash-a-node.md": "docs/ko/펌웨어_굽기.md",
+    "docs/howto/secure.md": "docs/ko/안전하게_설치하기.md",
+    "docs/howto/dead-letters.md": "docs/ko/데드_레터.md",
+    "docs/howto/web-page.md": "docs/ko/웹_페이지.md",
+    "docs/tutorial/first-ten-minutes.md": "docs/ko/처음_10분.md",
 }
 # what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
 NOT_SETTINGS = {"AOII_PARENT_PID", "AOII_FAILPOINT", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "COLUMNS"}
@@ -140,6 +147,31 @@ def test_a_page_and_its_korean_twin_have_the_same_shape(english: str, korean: st
     assert depths[0] == depths[1]
     assert blocks[0] == blocks[1]
     assert re.search("[가-힣]", text_of(theirs))
+
+
+@pytest.mark.parametrize("page", ["docs/howto/dead-letters.md", "docs/ko/데드_레터.md", "docs/ko/장애_대응.md"])
+def test_every_log_sentence_that_an_operator_looks_for_is_logged(page: str) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+    quoted = set(re.findall(r"`([a-z]+(?:,? [a-z]+)+)`", prose(ROOT / page)))
+    sentences = {words for words in quoted if words.split()[0] not in {"aoii", "make", "systemctl"}}
+
+    assert sentences
+    assert [words for words in sentences if f'"{words}"' not in source] == []
+
+
+def test_the_korean_terms_are_those_of_the_glossary() -> None:
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text_of(REFERENCE / "glossary.md").splitlines()
+        if line.startswith("|")
+    ]
+    known = {word for row in rows for word in row[1].split(", ")}
+    terms = re.findall(r"^\| ([가-힣].*?) \|", text_of(ROOT / "docs" / "ko" / "용어.md"), re.MULTILINE)
+
+    assert {len(row) for row in rows} == {5}
+    assert len(terms) > 30
+    assert {word for term in terms for word in term.split(", ")} - {"용어", "영어"} <= known
 
 
 def test_every_page_is_reached_from_the_table_of_contents() -> None:

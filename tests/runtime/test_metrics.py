@@ -48,7 +48,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> It
     folder = tmp_path_factory.mktemp("stations")
     receiver, log = folder / "receiver", folder / "log"
     keys = folder / "keys"
-    node_keys.write(keys, KEYS)
+    node_keys.write_key_file(keys, KEYS)
     ports = {f"{words}_STATUS_PORT": str(free_port()) for words in STATUS_PORTS.values()}
     settings = ports | {
         "AOII_DATA_DIR": str(folder / "data"),

@@ -88,9 +88,9 @@ def handshake(folder: Path, host: str) -> str:
 
 
 def test_what_a_certificate_says_is_shown(folder: Path) -> None:
-    (broker,) = authority.show(folder / "broker.crt")
-    (attic,) = authority.show(folder / "attic.crt")
-    (own,) = authority.show(folder / "ca.crt")
+    (broker,) = authority.describe(folder / "broker.crt")
+    (attic,) = authority.describe(folder / "attic.crt")
+    (own,) = authority.describe(folder / "ca.crt")
 
     assert (broker.subject, broker.issuer, list(broker.hosts)) == ("CN=broker", "CN=aoii authority", HOSTS)
     assert (broker.purposes, attic.purposes, own.purposes) == (("server",), ("client",), ("authority",))
@@ -106,9 +106,9 @@ def test_nothing_is_overwritten_not_even_half(tmp_path: Path, lost: str) -> None
     (left,) = tmp_path.glob("attic.*")
     before = left.read_bytes()
 
-    with pytest.raises(InputError, match="is there already and stays"):
+    with pytest.raises(InputError, match="exists and is not overwritten"):
         authority.make_client(tmp_path, "attic")
-    with pytest.raises(InputError, match="is there already and stays"):
+    with pytest.raises(InputError, match="exists and is not overwritten"):
         authority.make_authority(tmp_path)
 
     assert left.read_bytes() == before
@@ -138,13 +138,13 @@ def test_the_key_of_another_authority_signs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "ca", "x" * 65, "a/b", "ä"])
 def test_a_name_that_is_none_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(InputError, match="no name"):
+    with pytest.raises(InputError, match="not a valid name"):
         authority.make_client(folder, name)
 
 
 @pytest.mark.parametrize("host", ["", "a b", "http://x", "-x", "x_y"])
 def test_a_host_that_is_none_is_refused(folder: Path, host: str) -> None:
-    with pytest.raises(InputError, match="no host"):
+    with pytest.raises(InputError, match="not a host"):
         authority.make_server(folder, "new", [host])
 
 
@@ -154,4 +154,4 @@ def test_any_bytes_are_certificates_or_one_input_error(tmp_path_factory: pytest.
     file.write_bytes(b"-----BEGIN CERTIFICATE-----\n" + text + b"\n-----END CERTIFICATE-----\n")
 
     with pytest.raises(InputError):
-        authority.show(file)
+        authority.describe(file)

@@ -110,7 +110,7 @@ def test_the_connection_is_encrypted_with_tls_1_2_or_newer(server: SecureDatabas
         version = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_version'").one()[1]
 
     assert version in ("TLSv1.2", "TLSv1.3")
-    assert database.certificate_expires == authority.show(server.certs / "db.crt")[0].expires
+    assert database.certificate_expires == authority.describe(server.certs / "db.crt")[0].expires
     database.close()
 
 
@@ -184,7 +184,7 @@ def test_a_database_of_an_unknown_authority_is_not_believed(server: SecureDataba
     error = away(server.settings(WEB, authority=other))
 
     assert error.reason == "refused"
-    assert "unknown authority; name that one in MYSQL_TLS_CA" in str(error)
+    assert "unknown CA; set MYSQL_TLS_CA to its certificate" in str(error)
 
 
 def test_a_database_without_tls_is_not_believed(mariadb: MariaDB, server: SecureDatabase) -> None:

@@ -1,1 +1,1 @@
-"""Our side of MQTT: what gateway and server say to each other, and the one client that carries it."""
+"""MQTT: the messages between gateway and server, the client that carries them, and a broker for the demo."""

@@ -1,9 +1,9 @@
-"""The only file that imports the MQTT library: a connection that repairs itself and tells its owner what happened.
+"""The only file that imports the MQTT library: a connection that is kept up and reports to its owner by callbacks.
 
 Callbacks of the library only hand over; they never wait and never raise (an exception there kills the network thread
-while it still looks connected). Each connection is a new library client with a new *generation*: nothing that the
-library queued in memory survives a reconnect, because the outbox is the only queue, and an acknowledgement that
-belongs to an older connection is refused, because the broker has given its message id to another message since.
+while it still looks connected). Each connection is a new library client with a new *generation*. So messages that the
+library queued in memory do not survive a reconnect: the outbox is the only queue. And an acknowledgement for an older
+connection is dropped, because the broker may have given its message id to another message since.
 """
 
 import logging
@@ -29,20 +29,20 @@ from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE_S = 10  # a frozen broker is noticed after two of these
+KEEPALIVE_S = 10  # a frozen broker is detected after two of these
 CONNECT_TIMEOUT_S = 5.0
-STOP_S = CONNECT_TIMEOUT_S + 1  # a connection that is being made cannot be cut short
-LOOP_S = 1.0  # how long the network thread sleeps when there is nothing to do; whoever publishes wakes it
+STOP_S = CONNECT_TIMEOUT_S + 1  # connecting cannot be interrupted
+LOOP_S = 1.0  # how long the idle network thread sleeps; a publish wakes it
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 5.0
 Refusal = Literal["tls", "login", "subscription"]
 
-UNREPORTED = object()  # token of a QoS 0 publish: the library tells its end too, and nobody waits for it
+UNREPORTED = object()  # token of a QoS 0 publish, whose end the library reports too and no caller waits for
 
 
 @dataclass(frozen=True)
 class Message:
-    """What arrived, with the connection generation that `acknowledge` needs."""
+    """A message that arrived, with the connection generation that `acknowledge` needs."""
 
     topic: str
     payload: bytes
@@ -55,8 +55,10 @@ class Message:
 class Published:
     """The end of one publish.
 
-    `reason` is MQTT's: 0 success, 16 success without a subscriber, 128 and more a refusal; None: the connection ended
-    first, and nobody knows.
+    Attributes:
+        token: The token given to `publish`.
+        reason: MQTT's reason code: 0 success, 16 success without a subscriber, from 128 on a refusal; None if unknown,
+            because the connection ended first.
     """
 
     token: object
@@ -64,35 +66,35 @@ class Published:
 
     @property
     def accepted(self) -> bool:
-        """Whether the broker took the message."""
+        """Whether the broker accepted the message."""
         return self.reason is not None and self.reason < 128
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A topic filter with the QoS that must be granted."""
+    """A topic filter, and the QoS that the broker must grant."""
 
     topic: str
     qos: int
 
 
 class Client:
-    """One MQTT 5 connection, kept up for ever with jittered back-off.
+    """One MQTT 5 connection, kept up with jittered back-off until `stop`.
 
     Args:
         mqtt: Host, port, TLS, login and namespace; the owner never sees the namespace.
         client_id: Stable for a persistent session.
-        subscriptions: Subscribed at every connect; less than the wanted QoS is reported as not ready.
+        subscriptions: Subscribed at every connect; the client is not ready when the broker grants a lower QoS.
         on_message: Called in the network thread with every message; must return at once.
         on_published: Called in the network thread when a publish has ended; must return at once.
-        on_state: Called in the network thread with True when connected and subscribed, False when that ended.
-        on_refusal: Called in the network thread each time that the broker, or our mistrust of it, keeps us out.
-        session_expiry_s: Seconds for which the broker keeps the session; 0 makes it end with the connection.
-        receive_maximum: Bound on unacknowledged QoS 1 messages towards us.
+        on_state: Called in the network thread with True when connected and subscribed, with False when that has ended.
+        on_refusal: Called in the network thread each time that the broker refuses us, or fails our verification.
+        session_expiry_s: Seconds for which the broker keeps the session; 0: it ends with the connection.
+        receive_maximum: Limit on unacknowledged QoS 1 messages to us.
         manual_ack: The owner acknowledges each message itself.
 
     Raises:
-        InputError: The files for TLS are none.
+        InputError: TLS files are missing or not valid.
     """
 
     def __init__(
@@ -110,12 +112,12 @@ class Client:
         manual_ack: bool = False,
     ) -> None:
         if mqtt.tls is not None:
-            tls.context(mqtt.tls)  # what is wrong with the files is said now, not by the network thread
+            tls.context(mqtt.tls)  # raises now, and not in the network thread
         self._mqtt = mqtt
         self._prefix = f"{mqtt.namespace}/" if mqtt.namespace else ""
         self._client_id = f"{mqtt.namespace}-{client_id}" if mqtt.namespace else client_id
         self._subscriptions = tuple(
-            # What the broker says about itself is in nobody's namespace.
+            # The broker's topics about itself have no namespace.
             item if item.topic.startswith("$SYS/") else Subscription(self._prefix + item.topic, item.qos)
             for item in subscriptions
         )
@@ -128,16 +130,16 @@ class Client:
         self._manual_ack = manual_ack
         self._lock = threading.Lock()  # never held around a call of the library: it has locks of its own
         self._stopping = threading.Event()
-        self._library: paho.Client | None = None  # the live connection; None between connections
+        self._library: paho.Client | None = None  # of the present connection; None between connections
         self._generation = 0
         self._last_progress_s = time.monotonic()
-        self._tokens: dict[int, object] = {}  # publishes under way, by message id
-        self._early: dict[int, int] = {}  # those that ended before `publish` had the message id
+        self._tokens: dict[int, object] = {}  # of unfinished publishes, by message id
+        self._early: dict[int, int] = {}  # reasons of publishes that ended before `publish` knew the message id
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
-        self.trouble = ""  # what the last attempt to reach the broker met, for doctor
-        self.refusal: str | None = None  # why the broker answers and we are still not ready, for doctor and health
-        self.certificate_expires: datetime | None = None  # of the broker's, as it showed it last
+        self.trouble = ""  # why the last attempt to connect failed, for doctor
+        self.refusal: str | None = None  # why the broker answers and we are not ready, for doctor and health
+        self.certificate_expires: datetime | None = None  # of the broker's certificate at the last connect
 
     @property
     def is_ready(self) -> bool:
@@ -151,12 +153,12 @@ class Client:
 
     @property
     def last_progress_s(self) -> float:
-        """When the network thread turned last, monotonic seconds; it does every few seconds, broker or not."""
+        """When the network thread last made progress, monotonic seconds; it does so every few seconds, even offline."""
         return self._last_progress_s
 
     @property
     def generation(self) -> int:
-        """Number of the present connection; rises at each connect."""
+        """Number of the present connection; it rises at each connect."""
         return self._generation
 
     def start(self) -> None:
@@ -164,7 +166,7 @@ class Client:
         self._thread.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
-        """Wait until ready; False when it did not come in time."""
+        """Wait until ready; False after `timeout_s`."""
         return self._ready.wait(timeout_s)
 
     def stop(self, timeout_s: float = STOP_S) -> None:
@@ -177,10 +179,10 @@ class Client:
             self._thread.join(timeout_s)
 
     def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
-        """Hand a message to the connection; False when there is none (nothing is queued then).
+        """Hand a message to the connection; False when there is none (then nothing is queued).
 
-        A QoS 1 publish ends in `on_published` with `token`, always: with the broker's reason code, or None when the
-        connection ended first. A QoS 0 publish is over when this returns.
+        A QoS 1 publish always ends with `token` in `on_published`: with the broker's reason code, or with None when the
+        connection ended first. A QoS 0 publish has ended when this returns.
         """
         library = self._library
         if library is None or not self._ready.is_set():
@@ -191,25 +193,25 @@ class Client:
         ticket = token if qos else UNREPORTED
         with self._lock:
             if library is not self._library:
-                return False  # the connection ended meanwhile, and with it whatever it had queued
+                return False  # the connection ended meanwhile, and its queue with it
             if info.mid not in self._early:
                 self._tokens[info.mid] = ticket
                 return True
-            reason = self._early.pop(info.mid)  # its end has overtaken us
+            reason = self._early.pop(info.mid)  # it ended before we got here
         self._report(ticket, reason)
         return True
 
     def acknowledge(self, message: Message) -> bool:
-        """Acknowledge a message; False when its connection is gone (the broker delivers it again)."""
+        """Acknowledge a message; False when its connection has ended (the broker delivers it again)."""
         with self._lock:
             library = self._library
             if library is None or message.generation != self._generation:
                 return False
-        # If the connection ends right here, this goes to its dead client and nowhere else.
+        # If the connection ends here, this goes to its dead client and nowhere else.
         return library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
 
     def reconnect(self) -> None:
-        """Drop the present connection; the network thread makes a new one."""
+        """End the present connection; the network thread makes a new one."""
         library = self._library
         if library is not None:
             library.disconnect()
@@ -223,7 +225,7 @@ class Client:
             self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     def _run_connection(self) -> bool:
-        """One connection from CONNECT to its end; whether it ever was ready."""
+        """One connection from CONNECT to its end; whether it was ever ready."""
         library = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -232,7 +234,7 @@ class Client:
             reconnect_on_failure=False,
         )
         library.connect_timeout = CONNECT_TIMEOUT_S
-        library.on_socket_register_write = _left_to_the_network_thread
+        library.on_socket_register_write = _write_in_network_thread
         library.max_inflight_messages_set(self._receive_maximum)
         if self._mqtt.username is not None:
             library.username_pw_set(self._mqtt.username, self._mqtt.password)
@@ -256,16 +258,16 @@ class Client:
         except InputError as error:
             self._refused("tls", str(error))
         except (ConnectionResetError, ssl.SSLEOFError):
-            self._gone_silently()
+            self._hung_up()
         except (OSError, ValueError) as error:
             self.trouble = str(error)
-            if not self._mistrusted(str(error)):
+            if not self._is_tls_failure(str(error)):
                 log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
             connection.end()
         return connection.was_ready
 
-    # What a connection reports; runs in the network thread.
+    # Reports of a connection, in the network thread.
 
     def _refused(self, kind: Refusal, reason: str) -> None:
         if self.refusal != reason:
@@ -274,26 +276,26 @@ class Client:
         if self._on_refusal is not None:
             self._on_refusal(kind)
 
-    def _mistrusted(self, words: str) -> bool:
-        """Whether the library's `words` are about TLS; they are told as a refusal then."""
+    def _is_tls_failure(self, words: str) -> bool:
+        """Whether the text of the library's error is about TLS; if so, report a refusal."""
         peer = f"{self._mqtt.host}:{self._mqtt.port}"
         meaning = None if self._mqtt.tls is None else tls.explained(words, peer, self._mqtt.tls)
         if meaning is not None:
             self._refused("tls", meaning)
         return meaning is not None
 
-    def _gone_silently(self) -> None:
-        """The other end hung up before it said anything."""
-        doubt = (
+    def _hung_up(self) -> None:
+        """The peer closed the connection before its first packet."""
+        remedy = (
             "make sure that this port speaks TLS" if self._mqtt.tls else "if this is its port for TLS, set MQTT_TLS_CA"
         )
-        trouble = f"the broker closes the connection without a word; {doubt}"
+        trouble = f"the broker closes the connection without an answer; {remedy}"
         if self.trouble != trouble and not self._stopping.is_set():
             log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": trouble})
         self.trouble = trouble
 
     def _connected(self, library: paho.Client) -> None:
-        # Before SUBACK: a persistent session delivers right away, and those messages can be acknowledged.
+        # Before SUBACK: a persistent session delivers at once, and its messages can be acknowledged.
         with self._lock:
             self._library = library
 
@@ -337,8 +339,8 @@ class Client:
             self._on_message(message)
 
 
-def _left_to_the_network_thread(library: paho.Client, userdata: object, socket: object) -> None:
-    """Without this, `publish` and `ack` write from the thread that calls them, and two half-written packets mix."""
+def _write_in_network_thread(library: paho.Client, userdata: object, socket: object) -> None:
+    """Without this callback, `publish` and `ack` write in the caller's thread, and two half-written packets mix."""
 
 
 class _Connection:
@@ -401,9 +403,9 @@ class _Connection:
         self._library.disconnect()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
-        # In TLS 1.3 the broker judges our certificate after the handshake: the library says so here and nowhere else.
+        # In TLS 1.3 the broker checks our certificate after the handshake; the library reports a failure only here.
         if level == LogLevel.MQTT_LOG_ERR and not self._is_answered:
-            self._is_answered = self._owner._mistrusted(words)
+            self._is_answered = self._owner._is_tls_failure(words)
 
     def _message(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         self._owner._received(
@@ -427,4 +429,4 @@ class _Connection:
         if self.was_ready or self._reason == "connection refused":
             self._reason = str(reason)
         if not self._is_answered:
-            self._owner._gone_silently()
+            self._owner._hung_up()

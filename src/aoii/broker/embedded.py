@@ -1,8 +1,8 @@
 """The broker that `make run` starts: iotcore (rumqttd) as a child process, on loopback only.
 
-For the demo and for first steps; an installation uses Mosquitto. Its queue is in memory: a broker that is killed
-forgets, and the delivery chain does not mind. Pitfalls measured: its default listens on every interface, its MQTT 5
-listener exists only by TOML, and a small segment log loses acknowledged data silently.
+For the demo and for first steps; an installation uses Mosquitto. Its queue is in memory, so a broker that is killed
+loses its messages; the outbox sends them again. Measured pitfalls: by default it listens on every interface, only a
+TOML file gives it an MQTT 5 listener, and with small log segments it silently loses acknowledged data.
 """
 
 import json
@@ -40,7 +40,7 @@ def start(port: int, folder: Path, output: IO[bytes] | None = None) -> subproces
     Args:
         port: A free TCP port.
         folder: Where its configuration is written.
-        output: File for what it prints; by default where we print.
+        output: File for its output; None: our own standard output.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "broker.toml"

@@ -1,8 +1,8 @@
 """Topics and payloads that gateway and server agree on.
 
-Everything that nodes say goes to one topic as JSON with the keys of the reference system; our own keys stand beside
-them and an old reader ignores them. The commit acknowledgement comes back on a topic of each gateway. Pure: values
-in, bytes out, and bytes in, a value or one `ProtocolError` out.
+Readings and estimates go to one topic as JSON with the keys of the reference system, plus our own keys, which old
+readers ignore. Commit acknowledgements come back on one topic for each gateway. Pure: values in, bytes out; bytes in, a
+value or a `ProtocolError` out.
 """
 
 import hashlib
@@ -14,25 +14,25 @@ from typing import Literal, get_args
 from aoii.core.errors import ProtocolError
 
 READINGS_TOPIC = "aoii/readings"
-PAYLOAD_LIMIT_BYTES = 4096  # an RX is about 500 bytes; anything near this is not ours
+PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 500 bytes; anything near this limit is not ours
 ACK_ITEMS_LIMIT = 300  # items in one commit acknowledgement: about 17 kB, under the embedded broker's limit of 20 kB
-ACK_BYTES_READ = 128_000  # of one that another server made, with items as long and as many as it likes
+ACK_BYTES_READ = 128_000  # limit on one from any server, with items of any length and number
 DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
 DeliveryStatus = Literal["stored", "duplicate", "database_away", "bad_row", "mismatch", "malformed", "corrupt"]
-"""What became of a reading: it is in the table, was there already, or is a dead letter, for one of these reasons."""
+"""What became of a reading: it is in the table, was there already, or is a dead letter for one of these reasons."""
 
-Told = Literal["stored", "duplicate", "parked"]
-"""The same as a gateway is told it; `parked` on the wire is a dead letter of any reason."""
+AckStatus = Literal["stored", "duplicate", "parked"]
+"""The same in a commit acknowledgement, where `parked` is a dead letter of any reason."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-TOLD: tuple[Told, ...] = get_args(Told)
+ACK_STATUSES: tuple[AckStatus, ...] = get_args(AckStatus)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes an accepted reading one row: the node's name, its epoch and its event counter."""
+    """What identifies a reading, and makes it one row: the node's name, its epoch and its event counter."""
 
     node: str
     epoch: int
@@ -41,20 +41,22 @@ class Identity:
 
 @dataclass(frozen=True)
 class Reading:
-    """An `RX`: a reading that a gateway heard, and what it believed before.
+    """An `RX` message: a reading that a gateway accepted, and the gateway's estimate before it.
 
     Attributes:
         identity: None in a message of the reference system's own gateway.
-        gateway: Who heard it; None as above.
+        gateway: GATEWAY_ID of the gateway that accepted it; None as above.
         kind: Why the node sent it.
         timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
         time_n: Local time of day, 0..1.
-        actual_t, actual_h: The reading, °C and %RH.
-        pred_t, pred_h: What the gateway believed before it heard the reading, °C and %RH.
-        total_tx: Readings that this gateway has heard since its outbox began.
-        transmission_delay_ms: Gateway clock minus node clock, for nodes that send theirs.
-        event_unix_ms: When the node sampled, Unix milliseconds; None as above.
-        clock_synced: Whether the gateway's clock was believed when `event_unix_ms` was computed.
+        actual_t: The reading's temperature, °C.
+        actual_h: The reading's humidity, %RH.
+        pred_t: The estimate for the reading's instant, °C.
+        pred_h: The estimate for the reading's instant, %RH.
+        total_tx: Readings that this gateway has accepted since its outbox was created.
+        transmission_delay_ms: Gateway clock minus node clock, for nodes that send their clock.
+        event_unix_ms: When the node took the sample, Unix milliseconds; None if unknown.
+        clock_synced: Whether `event_unix_ms` comes from a synced clock.
     """
 
     identity: Identity | None
@@ -72,19 +74,30 @@ class Reading:
     clock_synced: bool
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits over what the node said, the same whichever gateway heard it.
+        """Sixteen hexadecimal digits over the content that the node sent, the same at every gateway.
 
         The same identity with another digest is not a repetition but a fault, and goes to the dead letters.
         """
         who = self.identity
-        said = f"{who.node}|{who.epoch}|{who.counter}|" if who else "||"
-        said += f"{round(self.actual_t * 100)}|{round(self.actual_h * 100)}"
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        content = f"{who.node}|{who.epoch}|{who.counter}|" if who else "||"
+        content += f"{round(self.actual_t * 100)}|{round(self.actual_h * 100)}"
+        return payload_digest(content.encode())
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An `EST`: what the gateway believes of one node now, °C and %RH. Lost estimates are replaced by the next."""
+    """An `EST` message: the gateway's estimate of one node now. A lost one is replaced by the next.
+
+    Attributes:
+        gateway: GATEWAY_ID; None in a message of the reference system's own gateway.
+        node: The node's name; None as above.
+        timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
+        time_n: Local time of day, 0..1.
+        pred_t: The estimate, °C.
+        pred_h: The estimate, %RH.
+        total_tx: Readings that this gateway has accepted since its outbox was created.
+        unix_ms: The instant of the estimate, Unix milliseconds; None without a synced clock.
+    """
 
     gateway: str | None
     node: str | None
@@ -96,13 +109,13 @@ class Estimate:
     unix_ms: int | None
 
 
-def is_important(error_t: float, error_h: float, beta_t: float, beta_h: float) -> bool:
-    """Whether an error is at or over a threshold (QoS 1), compared in integer hundredths so that 0.5 is 0.5."""
+def is_wrong(error_t: float, error_h: float, beta_t: float, beta_h: float) -> bool:
+    """Whether an error is at or over a threshold, compared in integer hundredths so that 0.5 is 0.5."""
     return round(abs(error_t) * 100) >= round(beta_t * 100) or round(abs(error_h) * 100) >= round(beta_h * 100)
 
 
 def encode_reading(reading: Reading, qos: int) -> bytes:
-    """JSON of an `RX` with the reference system's keys first; `error_*` are absolute here, signed in the database."""
+    """JSON of an `RX`, the reference system's keys first; `error_*` are absolute here and signed in the database."""
     who = reading.identity
     payload = {
         "event": "RX",
@@ -148,14 +161,14 @@ def encode_estimate(estimate: Estimate) -> bytes:
 
 
 def decode_message(payload: bytes) -> Reading | Estimate:
-    """Read what came on `aoii/readings`, from our gateway or from the reference system's.
+    """Decode a message on `aoii/readings`, from our gateway or from the reference system's.
 
     Raises:
         ProtocolError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
             (neither RX nor EST) or `range` (a number that is not finite, or that no such reading can have).
     """
     if len(payload) > PAYLOAD_LIMIT_BYTES:
-        raise ProtocolError("size", f"payload of {len(payload)} bytes; at most {PAYLOAD_LIMIT_BYTES} are read")
+        raise ProtocolError("size", f"payload of {len(payload)} bytes; the limit is {PAYLOAD_LIMIT_BYTES}")
     fields = _object(payload)
     event = fields.get("event")
     if event == "RX":
@@ -175,9 +188,9 @@ def decode_message(payload: bytes) -> Reading | Estimate:
 
 
 def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
-    """Who waits for an answer about a payload that `decode_message` refuses: its gateway, and its identity there.
+    """Gateway and identity of a reading that `decode_message` rejects, so that it can be acknowledged.
 
-    None when that cannot be read, and nobody can be answered.
+    None when these fields cannot be read either.
     """
     if len(payload) > PAYLOAD_LIMIT_BYTES:
         return None
@@ -191,7 +204,7 @@ def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
         return None
 
 
-# Wider than any sensor's range: a prediction may overshoot, and a reading that the node flagged is still a reading.
+# Wider than any sensor's range: an estimate may overshoot, and a reading with the flag SENSOR_FAULT is a reading too.
 TEMPERATURE_RANGE = (-400.0, 1000.0)
 HUMIDITY_RANGE = (-400.0, 1000.0)
 YEAR_9999_MS = 253_402_300_799_999  # the last millisecond that a DATETIME can hold
@@ -225,27 +238,27 @@ def payload_digest(payload: bytes) -> str:
 
 
 def ack_topic(gateway: str) -> str:
-    """Topic on which the server tells `gateway` what the database has."""
+    """Topic of the commit acknowledgements for a gateway."""
     return f"aoii/ack/{gateway}"
 
 
 @dataclass(frozen=True)
 class Committed:
-    """One item of a commit acknowledgement: this identity is in the database, or parked where a person can see it.
+    """One item of a commit acknowledgement: the database, or its dead letters, has this reading.
 
     Attributes:
         identity: Which reading.
-        status: Where it is.
-        digest: `payload_digest` of the message that brought it; None: the server does not say.
+        status: What became of it.
+        digest: `payload_digest` of the message that brought it; None if the server does not send it.
     """
 
     identity: Identity
-    status: Told
+    status: AckStatus
     digest: str | None = None
 
 
 def encode_commit_ack(items: list[Committed]) -> bytes:
-    """JSON `{"v": 1, "items": [[node, epoch, counter, status], …], "digests": [digest, …]}`, in the same order.
+    """JSON `{"v": 1, "items": [[node, epoch, counter, status], …], "digests": [digest, …]}`, both in the same order.
 
     At most `ACK_ITEMS_LIMIT` items; without `digests` when none is known.
     """
@@ -257,10 +270,10 @@ def encode_commit_ack(items: list[Committed]) -> bytes:
 
 
 def decode_commit_ack(payload: bytes) -> list[Committed]:
-    """Read a commit acknowledgement.
+    """Decode a commit acknowledgement.
 
     Raises:
-        ProtocolError: With reason `size`, `encoding`, `json` or `shape`; nothing of it may be believed then.
+        ProtocolError: With reason `size`, `encoding`, `json` or `shape`; then none of its items is valid.
     """
     if len(payload) > ACK_BYTES_READ:
         raise ProtocolError("size", f"commit acknowledgement of {len(payload)} bytes")
@@ -281,7 +294,7 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
 
 
 def _digests(fields: dict[str, object], count: int) -> list[str | None]:
-    """The digest of each item; a server may leave out all of them, or say null for one."""
+    """The digest of each item; a server may leave out all of them, or give null for one."""
     digests = fields.get("digests")
     if digests is None:
         return [None] * count

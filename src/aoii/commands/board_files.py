@@ -95,13 +95,13 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
         InputError: Something exists that only `force` replaces, or a value is not usable. Nothing is changed.
         UnavailableError: A file cannot be written, or mpy-cross failed. The gateway's keys are unchanged.
     """
-    keys = node_keys.load(keys_file) if keys_file.exists() else {}
+    keys = node_keys.read_key_file(keys_file) if keys_file.exists() else {}
     if number in keys and not options.force:
         raise InputError(
             f"node {number} has a key in {keys_file} (epoch {keys[number].epoch}), which another board may use",
             "use another number, or --force to give this board the next epoch and a new key",
         )
-    keys = node_keys.rotated(keys, number) if number in keys else node_keys.added(keys, number)
+    keys = node_keys.rotate(keys, number) if number in keys else node_keys.add(keys, number)
     key = keys[number]
     config: dict[str, object] = {
         "role": "node",
@@ -114,7 +114,7 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
         "ratio_permille": RATIO_PERMILLE.get(options.board, 2000),
     }
     _write(options, config)
-    node_keys.write(keys_file, keys)  # last: a key that no board has is useless
+    node_keys.write_key_file(keys_file, keys)  # last: a key that no board has is useless
     return key
 
 

@@ -74,7 +74,7 @@ def _show(options: argparse.Namespace) -> int:
 
     is_near = False
     for file in options.files:
-        for shown in authority.show(file):
+        for shown in authority.describe(file):
             days = (shown.expires - datetime.now(UTC)).days
             is_near = is_near or days < NEAR_DAYS
             print(f"{file}")

@@ -145,5 +145,5 @@ def provision_nodes(settings: Settings, count: int) -> int:
     with contextlib.closing(open_database(settings.database, migrate=True)) as database:
         epoch = 1 + max((who.epoch for who in database.identities() if who.epoch < EPOCH_LIMIT), default=0)
     keys = {number: NodeKey(epoch, secrets.token_bytes(16)) for number in range(1, count + 1)}
-    node_keys.write(settings.gateway.node_keys_file, keys)
+    node_keys.write_key_file(settings.gateway.node_keys_file, keys)
     return epoch

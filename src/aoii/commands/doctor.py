@@ -111,7 +111,7 @@ def _port(subject: str, port: str, remedy: str) -> Finding:
 def _weights(values: Settings) -> Iterator[Finding]:
     path = values.gateway.mirror_weights
     if path is not None:
-        weights.load(path)
+        weights.extract_weights(path)
         yield Finding("weights", f"{path} holds the old nodes' network")
 
 
@@ -120,7 +120,7 @@ def _keys(values: Settings) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("node keys", f"{path} does not exist: old nodes only")
     else:
-        yield Finding("node keys", f"{len(node_keys.load(path))} nodes in {path}")
+        yield Finding("node keys", f"{len(node_keys.read_key_file(path))} nodes in {path}")
 
 
 def _broker(values: Settings) -> Iterator[Finding]:

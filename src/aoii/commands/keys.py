@@ -44,14 +44,14 @@ def add_commands(commands: Commands) -> None:
 
 def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
     path = settings.load(env_file=options.env_file).gateway.node_keys_file
-    return path, node_keys.load(path) if path.exists() else {}
+    return path, node_keys.read_key_file(path) if path.exists() else {}
 
 
 def _changed(
     options: argparse.Namespace, change: Callable[[Mapping[int, NodeKey]], dict[int, NodeKey]]
 ) -> tuple[Path, dict[int, NodeKey]]:
     path, before = _file(options)
-    node_keys.write(path, change(before))
+    node_keys.write_key_file(path, change(before))
     return path, before
 
 
@@ -66,13 +66,13 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    path, _ = _changed(options, lambda keys: node_keys.added(keys, options.node, options.epoch))
+    path, _ = _changed(options, lambda keys: node_keys.add(keys, options.node, options.epoch))
     print(f"node {options.node} has a key, epoch {options.epoch}, in {path}; running gateways read it by themselves")
     return 0
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    path, before = _changed(options, lambda keys: node_keys.rotated(keys, options.node))
+    path, before = _changed(options, lambda keys: node_keys.rotate(keys, options.node))
     print(f"node {options.node} has a new key, epoch {before[options.node].epoch + 1}, in {path}")
     print("provision the node with it; the gateway accepts the old key until it gets a packet with the new one")
     print(f"then delete the old key: aoii keys finish-rotation {options.node}")
@@ -80,13 +80,13 @@ def _rotate(options: argparse.Namespace) -> int:
 
 
 def _finish_rotation(options: argparse.Namespace) -> int:
-    path, _ = _changed(options, lambda keys: node_keys.settled(keys, options.node))
+    path, _ = _changed(options, lambda keys: node_keys.finish_rotation(keys, options.node))
     print(f"the old key of node {options.node} is deleted from {path}")
     return 0
 
 
 def _retire(options: argparse.Namespace) -> int:
-    path, before = _changed(options, lambda keys: node_keys.retired(keys, options.node))
+    path, before = _changed(options, lambda keys: node_keys.retire(keys, options.node))
     last = before[options.node].epoch
     print(f"node {options.node} is deleted from {path}; running gateways reject its packets from now on")
     if last < node_keys.EPOCH_LIMIT:

@@ -1,4 +1,4 @@
-"""What the deciding files of the gateway hand to each other: when something was heard, and what it says."""
+"""The values that the deciding files of the gateway share: an instant, and an accepted reading."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ class Instant:
 
     Attributes:
         unix_ms: Wall clock, milliseconds since 1970; it may jump.
-        is_synced: Whether the wall clock is believed.
-        elapsed_ms: Never jumps; means something only within one `session` of the gateway.
-        session: A number that this run of the gateway drew at its start.
+        is_synced: Whether the wall clock can be relied on.
+        elapsed_ms: Never jumps; comparable only within one `session`.
+        session: Random number of this run of the gateway.
     """
 
     unix_ms: int
@@ -24,24 +24,25 @@ class Instant:
 
 @dataclass(frozen=True)
 class Event:
-    """A reading that was heard.
+    """An accepted reading.
 
     Attributes:
         identity: Which reading it is.
         kind: Why the node sent it.
-        actual_t, actual_h: The reading, °C and %RH.
-        believed: What the gateway believed of this node for the instant of the sample, °C and %RH; None: nothing yet.
-        unix_ms: When the sample was taken, by the gateway's wall clock; None: not even the node knows.
-        clock_synced: Whether that clock was believed, and the node knew how old its sample was.
-        delay_ms: Gateway clock minus node clock, for nodes that send theirs and when it is plausible.
-        held_ms: For how long, at least, the gateway went on believing that after the sample; None: nobody knows.
+        actual_t: The reading's temperature, °C.
+        actual_h: The reading's humidity, %RH.
+        estimate: The gateway's estimate for the instant of the sample, °C and %RH; None before the first forecast.
+        unix_ms: When the sample was taken, by the gateway's wall clock; None if not even the node knows.
+        clock_synced: Whether that clock could be relied on and the node knew the age of its sample.
+        delay_ms: Gateway clock minus node clock, for nodes that send their clock and when it is plausible.
+        held_ms: For how long, at least, the gateway kept that estimate after the sample; None if unknown.
     """
 
     identity: Identity
     kind: Kind
     actual_t: float
     actual_h: float
-    believed: tuple[float, float] | None
+    estimate: tuple[float, float] | None
     unix_ms: int | None
     clock_synced: bool
     delay_ms: int | None = None
@@ -49,10 +50,10 @@ class Event:
 
 
 def since_ms(now: Instant, then_unix_ms: int, then_synced: bool, then_elapsed_ms: int, then_session: int) -> int | None:
-    """Milliseconds since an instant that was kept, 0 or more; across a restart by the wall clock, if it was believed.
+    """Milliseconds since a stored instant, 0 or more; across a restart by the wall clock.
 
     Returns:
-        None when nobody can know: the instant is of an earlier session, and the wall clock was not, or ran backwards.
+        None if unknown: the instant is of an earlier session, and the wall clock was not synced or ran backwards.
     """
     if now.session == then_session:
         return max(0, now.elapsed_ms - then_elapsed_ms)

@@ -1,9 +1,9 @@
-"""Frames of our own nodes to events: who is believed, what is new, and the forecast of each node.
+"""Frames of our own nodes to events: what is authentic and new, and the forecast of each node.
 
-Pure: a node's state and an authenticated frame in, a new state and what to answer out. The replay window judges frame
-numbers only; a frame that was accepted before gets its acknowledgement again and changes nothing. The forecast is a
-function of the last packet: the reading, its trend, and the settings that the node said it used. It refuses to touch
-keys, radio, file and clock, and to believe a frame that `core.frames` has not authenticated.
+Pure: a node's state and an authenticated frame in, a new state and an answer out. The replay window judges frame
+numbers only; a frame that was accepted before is acknowledged again and changes nothing. The forecast is a function of
+the last packet: the reading, its trend, and the settings that the node says it used. Frames must have been
+authenticated by `core.frames`.
 """
 
 import json
@@ -16,8 +16,8 @@ from aoii.core.frames import AGE_LIMIT_S, BACKFILL, Rejected, Uplink
 from aoii.gateway.events import Event, Instant, since_ms
 
 REPLAY_WINDOW = 32  # distinct frames that may overtake each other; a node has one or two on the way
-BELIEFS_KEPT = 8  # forecasts of the past, for events that arrive late
-GENERATIONS = 8  # as many as a frame can name; 0 is what the node was provisioned with, and nobody told us
+FORECASTS_KEPT = 8  # the present one and earlier ones, for events that arrive late
+GENERATIONS = 8  # as many as a frame can name; 0 is the settings that the node was provisioned with
 
 NO_COUNTER = -1  # of a forecast from an earlier epoch: counters began again
 
@@ -32,7 +32,8 @@ class HeldForecast:
         counter: Event counter of the reading.
         forecast: With `sampled_ms` on the elapsed clock of the state's session.
         known_ms: Since when the gateway holds it, on the same clock.
-        unix_ms, is_synced: When the sample was taken by the wall clock, and whether that was believed.
+        unix_ms: When the sample was taken, by the wall clock.
+        is_synced: Whether that clock could be relied on.
     """
 
     counter: int
@@ -44,14 +45,14 @@ class HeldForecast:
 
 @dataclass(frozen=True)
 class NodeState:
-    """What the gateway keeps of a node, durably.
+    """What the gateway stores of a node.
 
     Attributes:
         epoch: The node's; it only rises.
         highest: Highest frame number accepted in it.
         seen: Frame numbers accepted within the replay window, each with the frame's authentication code.
-        generation: What the gateway calls the settings that it wants, 1..7.
-        settings: Settings by generation, as far as they are known.
+        generation: Number of the settings that the gateway wants, 1..7.
+        settings: Settings by generation; None where unknown.
         forecasts: Forecasts, the present one first; none before the first event or heartbeat.
         session: The run of the gateway whose elapsed clock the times are on.
     """
@@ -67,7 +68,7 @@ class NodeState:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the acknowledgement tells about settings: the generation wanted, and its settings if the node lacks them."""
+    """What the acknowledgement says about settings: the generation wanted, and its settings if the node lacks them."""
 
     generation: int
     settings: NodeSettings | None
@@ -84,28 +85,31 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A retransmission, byte for byte, of a frame that was accepted: answered again, nothing else."""
+    """A retransmission, byte for byte, of an accepted frame; it is answered again and changes nothing."""
 
     answer: Answer
 
 
-def hear(
+def accept(
     state: NodeState | None, uplink: Uplink, code: bytes, epoch: int, wanted: NodeSettings, at: Instant
 ) -> Accepted | Repeated | Rejected:
     """Judge an authenticated frame.
 
     Args:
-        state: What was kept of this node; None for one that was never heard.
+        state: The stored state of this node; None for a new node.
         uplink: The frame.
-        code: Its authentication code, which tells frames with one number apart.
-        epoch: What the node was provisioned with.
-        wanted: Settings that it shall use.
-        at: When the frame was heard.
+        code: Its authentication code, which tells frames with the same number apart.
+        epoch: The epoch that the node was provisioned with.
+        wanted: Settings that the node should use.
+        at: When the frame was received.
     """
     if uplink.epoch != epoch or (state is not None and epoch < state.epoch):
-        kept = epoch if state is None else max(epoch, state.epoch)
-        return Rejected("epoch", f"node {uplink.node}: epoch {uplink.epoch}; provisioned is {epoch}, heard was {kept}")
-    state = _begun(epoch, uplink.frame, at.session) if state is None else _of_epoch(revived(state, at), uplink)
+        seen_epoch = epoch if state is None else max(epoch, state.epoch)
+        return Rejected(
+            "epoch",
+            f"node {uplink.node}: epoch {uplink.epoch}; provisioned is {epoch}, the highest seen is {seen_epoch}",
+        )
+    state = _begin(epoch, uplink.frame, at.session) if state is None else _in_epoch(rebase(state, at), uplink)
     seen = dict(state.seen)
     if uplink.frame in seen:
         if seen[uplink.frame] != code:
@@ -113,60 +117,42 @@ def hear(
         return Repeated(_answer(state, uplink))
     if uplink.frame <= state.highest - REPLAY_WINDOW:
         return Rejected("replay", f"node {uplink.node}: frame {uplink.frame}, long after {state.highest}")
-    state, used = _settled(state, uplink, wanted)
     is_newest = uplink.frame > state.highest
-    highest = max(state.highest, uplink.frame)
-    seen[uplink.frame] = code
-    kept_frames = tuple((frame, seen[frame]) for frame in sorted(seen) if frame > highest - REPLAY_WINDOW)
-    state = replace(state, highest=highest, seen=kept_frames)
+    state = _with_frame(_with_settings(state, uplink, wanted), uplink.frame, code)
     answer = _answer(state, uplink)
     if _is_known(state, uplink):
         return Accepted(state, None, answer)
-    sampled_ms = at.elapsed_ms - 1000 * uplink.age_s
-    unix_ms = max(0, at.unix_ms - 1000 * uplink.age_s)
-    is_dated = uplink.age_s < AGE_LIMIT_S  # the node lost its power, and with it when it took the reading
-    event = Event(
-        Identity(str(uplink.node), uplink.epoch, uplink.counter),
-        KINDS[uplink.kind],
-        uplink.temperature_c / 100,
-        uplink.humidity_c / 100,
-        _believed(state.forecasts, sampled_ms) if is_dated else None,
-        unix_ms if is_dated else None,
-        at.is_synced and is_dated,
-        held_ms=_held_ms(state.forecasts, sampled_ms, at.elapsed_ms) if is_dated else None,
-    )
+    event, held = _event(state, uplink, wanted, at)
     if is_newest and not uplink.flags & BACKFILL:
-        forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, used, sampled_ms)
-        belief = HeldForecast(uplink.counter, forecast, at.elapsed_ms, unix_ms, event.clock_synced)
-        state = replace(state, forecasts=(belief, *state.forecasts[: BELIEFS_KEPT - 1]))
+        state = replace(state, forecasts=(held, *state.forecasts[: FORECASTS_KEPT - 1]))
     return Accepted(state, event, answer)
 
 
 def estimate(state: NodeState, at: Instant) -> tuple[float, float] | None:
-    """What the gateway believes of the node now, °C and %RH; None before the first event or heartbeat."""
-    forecasts = revived(state, at).forecasts
+    """The gateway's estimate of the node now, °C and %RH; None before the first event or heartbeat."""
+    forecasts = rebase(state, at).forecasts
     return _degrees(forecasts[0].forecast, at.elapsed_ms) if forecasts else None
 
 
-def revived(state: NodeState, at: Instant) -> NodeState:
-    """The state on the present session's clock; a forecast of unknown age counts as just taken."""
+def rebase(state: NodeState, at: Instant) -> NodeState:
+    """The state with its times on the elapsed clock of this session; a forecast of unknown age counts as new."""
     if state.session == at.session:
         return state
     forecasts = []
-    for belief in state.forecasts:
-        age_ms = since_ms(at, belief.unix_ms, belief.is_synced, belief.forecast.sampled_ms, state.session) or 0
-        shift_ms = at.elapsed_ms - age_ms - belief.forecast.sampled_ms
+    for held in state.forecasts:
+        age_ms = since_ms(at, held.unix_ms, held.is_synced, held.forecast.sampled_ms, state.session) or 0
+        shift_ms = at.elapsed_ms - age_ms - held.forecast.sampled_ms
         forecasts.append(
             replace(
-                belief,
-                forecast=Forecast(*belief.forecast[:-1], belief.forecast.sampled_ms + shift_ms),
-                known_ms=min(belief.known_ms + shift_ms, at.elapsed_ms),
+                held,
+                forecast=Forecast(*held.forecast[:-1], held.forecast.sampled_ms + shift_ms),
+                known_ms=min(held.known_ms + shift_ms, at.elapsed_ms),
             )
         )
     return replace(state, forecasts=tuple(forecasts), session=at.session)
 
 
-def dump(state: NodeState) -> bytes:
+def encode_state(state: NodeState) -> bytes:
     """The state as JSON, for the file."""
     fields = {
         "epoch": state.epoch,
@@ -174,18 +160,17 @@ def dump(state: NodeState) -> bytes:
         "seen": [[frame, code.hex()] for frame, code in state.seen],
         "generation": state.generation,
         "settings": state.settings,
-        "beliefs": [
-            [belief.counter, *belief.forecast, belief.known_ms, belief.unix_ms, belief.is_synced]
-            for belief in state.forecasts
+        "beliefs": [  # the word of the first version, which files on disk have
+            [held.counter, *held.forecast, held.known_ms, held.unix_ms, held.is_synced] for held in state.forecasts
         ],
         "session": state.session,
     }
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def load(dumped: bytes) -> NodeState:
-    """What `dump` made; it has passed its checksum."""
-    fields = json.loads(dumped)
+def decode_state(encoded: bytes) -> NodeState:
+    """The inverse of `encode_state`; `encoded` has passed its checksum."""
+    fields = json.loads(encoded)
     return NodeState(
         fields["epoch"],
         fields["highest"],
@@ -207,40 +192,44 @@ def load(dumped: bytes) -> NodeState:
 
 
 def _node_settings(fields: list[int]) -> NodeSettings:
-    """Settings out of the file; those of an earlier version lack the last ones."""
+    """Settings from the file; those of an earlier version lack the last ones."""
     return NodeSettings(*fields, *PROVISIONED[len(fields) :])
 
 
-def _begun(epoch: int, frame: int, session: int) -> NodeState:
+def _begin(epoch: int, frame: int, session: int) -> NodeState:
     return NodeState(epoch, frame - 1, (), 0, (None,) * GENERATIONS, (), session)
 
 
-def _of_epoch(state: NodeState, uplink: Uplink) -> NodeState:
-    """A new epoch is a node provisioned anew: numbers and settings begin again, the forecast is what it was."""
+def _in_epoch(state: NodeState, uplink: Uplink) -> NodeState:
+    """The state in the frame's epoch; in a new one numbers and settings begin again, and the forecast stays."""
     if uplink.epoch == state.epoch:
         return state
-    forecasts = tuple(replace(belief, counter=NO_COUNTER) for belief in state.forecasts)
-    return replace(_begun(uplink.epoch, uplink.frame, state.session), forecasts=forecasts)
+    forecasts = tuple(replace(held, counter=NO_COUNTER) for held in state.forecasts)
+    return replace(_begin(uplink.epoch, uplink.frame, state.session), forecasts=forecasts)
 
 
-def _settled(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> tuple[NodeState, NodeSettings]:
-    """The state with a generation for the settings wanted, and the settings that the node used for this frame.
+def _with_frame(state: NodeState, frame: int, code: bytes) -> NodeState:
+    """The state after a frame with this number was accepted."""
+    highest = max(state.highest, frame)
+    seen = sorted((*state.seen, (frame, code)))
+    kept = tuple((number, code) for number, code in seen if number > highest - REPLAY_WINDOW)
+    return replace(state, highest=highest, seen=kept)
+
+
+def _with_settings(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> NodeState:
+    """The state with a generation for the wanted settings.
 
     A new generation is never the one in force at the node, which would hide the change from it; so a gateway that has
     lost its file does not mistake an older generation for its own.
     """
-    used = state.settings[uplink.generation]
-    if state.generation == 0 or state.settings[state.generation] != wanted:
-        generation = state.generation % (GENERATIONS - 1) + 1
-        if generation == uplink.generation:
-            generation = generation % (GENERATIONS - 1) + 1
-        settings = list(state.settings)
-        settings[generation] = wanted
-        state = replace(state, generation=generation, settings=tuple(settings))
-    if used is None:
-        # In generation 0 trends are HOLD, which reads the same under any settings.
-        used = PROVISIONED if uplink.generation == 0 else wanted
-    return state, used
+    if state.generation != 0 and state.settings[state.generation] == wanted:
+        return state
+    generation = state.generation % (GENERATIONS - 1) + 1
+    if generation == uplink.generation:
+        generation = generation % (GENERATIONS - 1) + 1
+    settings = list(state.settings)
+    settings[generation] = wanted
+    return replace(state, generation=generation, settings=tuple(settings))
 
 
 def _answer(state: NodeState, uplink: Uplink) -> Answer:
@@ -249,27 +238,47 @@ def _answer(state: NodeState, uplink: Uplink) -> Answer:
 
 
 def _is_known(state: NodeState, uplink: Uplink) -> bool:
-    """Whether a new frame carries a reading accepted lately, whose acknowledgement was lost."""
-    said = (uplink.counter, uplink.temperature_c, uplink.humidity_c)
-    return any((belief.counter, *belief.forecast[:2]) == said for belief in state.forecasts)
+    """Whether a new frame carries a reading that was accepted lately, because its acknowledgement was lost."""
+    reading = (uplink.counter, uplink.temperature_c, uplink.humidity_c)
+    return any((held.counter, *held.forecast[:2]) == reading for held in state.forecasts)
 
 
-def _believed(forecasts: Iterable[HeldForecast], sampled_ms: int) -> tuple[float, float] | None:
-    """What was believed at that instant for that instant: by the newest forecast known then, else by the oldest."""
+def _event(state: NodeState, uplink: Uplink, wanted: NodeSettings, at: Instant) -> tuple[Event, HeldForecast]:
+    """The event that a frame brings, and the forecast that it carries."""
+    sampled_ms = at.elapsed_ms - 1000 * uplink.age_s
+    unix_ms = max(0, at.unix_ms - 1000 * uplink.age_s)
+    is_dated = uplink.age_s < AGE_LIMIT_S  # otherwise the node lost power since, and does not know the age
+    event = Event(
+        Identity(str(uplink.node), uplink.epoch, uplink.counter),
+        KINDS[uplink.kind],
+        uplink.temperature_c / 100,
+        uplink.humidity_c / 100,
+        _estimate_at(state.forecasts, sampled_ms) if is_dated else None,
+        unix_ms if is_dated else None,
+        at.is_synced and is_dated,
+        held_ms=_held_ms(state.forecasts, sampled_ms, at.elapsed_ms) if is_dated else None,
+    )
+    used = state.settings[uplink.generation]
+    if used is None:
+        # In generation 0 trends are HOLD, which has the same estimates under any settings.
+        used = PROVISIONED if uplink.generation == 0 else wanted
+    forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, used, sampled_ms)
+    return event, HeldForecast(uplink.counter, forecast, at.elapsed_ms, unix_ms, event.clock_synced)
+
+
+def _estimate_at(forecasts: Iterable[HeldForecast], sampled_ms: int) -> tuple[float, float] | None:
+    """The estimate at that instant: from the newest forecast known then, else from the oldest."""
     found = None
-    for belief in forecasts:
-        found = belief.forecast
-        if belief.known_ms <= sampled_ms:
+    for held in forecasts:
+        found = held.forecast
+        if held.known_ms <= sampled_ms:
             break
     return None if found is None else _degrees(found, sampled_ms)
 
 
 def _held_ms(forecasts: Iterable[HeldForecast], sampled_ms: int, now_ms: int) -> int | None:
-    """For how long what was believed at that instant was held after it: until another forecast came, or until now.
-
-    None when the gateway has forgotten what it held then.
-    """
-    known_ms = [belief.known_ms for belief in forecasts]
+    """For how long after that instant its forecast was held: until the next one, or until now; None if forgotten."""
+    known_ms = [held.known_ms for held in forecasts]
     if not any(at_ms <= sampled_ms for at_ms in known_ms):
         return None
     return min((at_ms for at_ms in known_ms if at_ms > sampled_ms), default=now_ms) - sampled_ms

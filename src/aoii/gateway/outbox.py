@@ -1,37 +1,37 @@
-"""Which accepted reading is published when: what waits, what is in flight, and what comes first.
+"""Which accepted reading is published when: which ones wait, which are in flight, and which comes first.
 
-The file (`drivers/outbox_db`) holds every accepted reading until its commit acknowledgement; this policy holds in
-memory only a window of them, so a backlog of a million costs no more than one of a thousand. It takes the newest
-reading, for those who watch, and the oldest of the backlog in turn, so that neither starves the other. What is in
-flight without a commit acknowledgement is published again on a deadline, for ever. It drops nothing, and touches
-neither file nor clock.
+The file (`drivers/outbox_file`) holds every accepted reading until its commit acknowledgement. This policy holds only a
+window of them in memory, so a backlog of a million costs no more than one of a thousand. It takes the newest reading,
+for those who watch, and the oldest of the backlog in turn, so that neither starves the other. A reading in flight
+without a commit acknowledgement is published again after a deadline, without end. Nothing is dropped. Pure.
 
 A reading is in one of four places: *file only* (its sequence number is above the cursor), *fresh* (just accepted),
-*backlog* (fetched from the file, in order), *in flight* (published, not settled). It leaves by `settled`, from wherever
-it is.
+*backlog* (fetched from the file, in order), *in flight* (published, not acknowledged). `acknowledge` removes it from
+any of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aoii.broker.messages import Identity
 
-WINDOW = 500  # readings published and not yet settled; a broker's default queue for an offline subscriber holds 1,000
+WINDOW = 500  # in-flight readings; a broker's default queue for an offline subscriber holds 1,000
 FIRST_DEADLINE_MS = 5_000
 LAST_DEADLINE_MS = 300_000
-STALL_MS = 10_000  # two first deadlines without any commit acknowledgement: somebody was away
+STALL_MS = 10_000  # two first deadlines without any commit acknowledgement: server or broker was away
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An accepted reading as it lies in the file.
+    """An accepted reading as it stands in the file.
 
     Attributes:
-        seq: Order of acceptance, > 0, never used twice in one file.
+        seq: Order of acceptance, > 0, unique in one file.
         identity: Node, epoch and counter.
-        qos: MQTT quality of service, by the thresholds.
-        payload: The `RX` as it is published.
-        accepted_ms: Unix milliseconds of the machine's clock when it was accepted; for ages on gauges, never for order.
+        qos: MQTT quality of service; 1 when the estimate was wrong.
+        payload: The `RX` message, byte for byte.
+        accepted_ms: When it was accepted by the machine's clock, Unix milliseconds; for gauges, never for order.
     """
 
     seq: int
@@ -43,10 +43,24 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """The rows that the policy wants from the file: those above `after`, in order, at most `limit`."""
+    """A request to the file: the readings above sequence number `after`, in order, at most `limit`."""
 
     after: int
     limit: int
+
+
+class Fetched(NamedTuple):
+    """The file's answer to a `Fetch`.
+
+    Attributes:
+        items: The readings.
+        last_seq: Sequence number up to which the file was read.
+        is_all: Nothing lies above `last_seq`.
+    """
+
+    items: Sequence[Item]
+    last_seq: int
+    is_all: bool
 
 
 @dataclass(slots=True)
@@ -57,11 +71,11 @@ class _InFlight:
 
 
 class Outbox:
-    """The policy of one gateway; the file may already hold a backlog, which it finds by fetching.
+    """The policy of one gateway. The file may already hold a backlog; fetching finds it.
 
     Args:
-        jitter: Gives numbers 0..1, for spreading deadlines.
-        window: Bound on readings in flight.
+        jitter: Returns numbers 0..1, which spread the deadlines.
+        window: Limit on in-flight readings.
     """
 
     def __init__(self, jitter: Callable[[], float], window: int = WINDOW) -> None:
@@ -70,7 +84,7 @@ class Outbox:
         self._fresh: dict[Identity, Item] = {}  # newest last
         self._backlog: dict[Identity, Item] = {}  # oldest first
         self._in_flight: dict[Identity, _InFlight] = {}
-        self._cursor = 0  # everything up to here is fresh, backlog, in flight or settled
+        self._cursor = 0  # everything up to here is fresh, backlog, in flight or acknowledged
         self._complete = False  # so is everything above the cursor
         self._fetching: Fetch | None = None
         self._is_online = False
@@ -78,7 +92,7 @@ class Outbox:
         self._progress_ms = 0
 
     def connected(self, now_ms: int) -> None:
-        """The broker can be reached; what was in flight is published again soon, unless it is settled first."""
+        """The broker can be reached; in-flight readings are published again soon, unless acknowledged first."""
         self._is_online = True
         self._progress_ms = now_ms
         self._hurry(now_ms)
@@ -87,8 +101,8 @@ class Outbox:
         """Nothing is published until `connected`."""
         self._is_online = False
 
-    def accepted(self, item: Item) -> None:
-        """A reading was committed to the file just now."""
+    def add(self, item: Item) -> None:
+        """Add a reading that was committed to the file just now."""
         if item.identity in self._in_flight or item.identity in self._backlog:
             return
         self._fresh[item.identity] = item
@@ -96,47 +110,41 @@ class Outbox:
             oldest = next(iter(self._fresh))
             self._leave_in_file(self._fresh.pop(oldest).seq)
 
-    def settled(self, identities: Iterable[Identity], now_ms: int) -> None:
-        """The database has these readings, and they are gone from the file; unknown ones are ignored."""
+    def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
+        """Forget readings that the database has and the file no longer; unknown ones are ignored."""
         for identity in identities:
             self._in_flight.pop(identity, None)
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
-        if now_ms - self._progress_ms >= STALL_MS:  # they are back: do not sit out deadlines of minutes
+        if now_ms - self._progress_ms >= STALL_MS:  # the way is open again: do not wait out deadlines of minutes
             self._hurry(now_ms)
         self._progress_ms = now_ms
 
-    def wanted(self) -> Fetch | None:
-        """Rows to fetch from the file, to be answered by `fetched` or `not_fetched`; None when there is no need."""
+    def next_fetch(self) -> Fetch | None:
+        """A request to the file, to be answered by `add_fetched` or `fail_fetch`; None when none is needed."""
         room = len(self._in_flight) < self._window and 2 * len(self._backlog) < self._window
         if self._complete or self._fetching is not None or not (self._is_online and room):
             return None
         self._fetching = Fetch(self._cursor, self._window)
         return self._fetching
 
-    def fetched(self, items: Sequence[Item], last_seq: int, is_all: bool) -> None:
-        """The answer to `wanted`.
-
-        Args:
-            items: The rows.
-            last_seq: Sequence number up to which the file was read.
-            is_all: Nothing lies above `last_seq`.
-        """
+    def add_fetched(self, fetched: Fetched) -> None:
+        """Add the file's answer to `next_fetch`."""
         fetch, self._fetching = self._fetching, None
-        if fetch is None or self._cursor < fetch.after:  # the cursor went back meanwhile: fetch again from there
+        if fetch is None or self._cursor < fetch.after:  # the cursor went back meanwhile, so fetch again from there
             return
-        self._cursor = max(self._cursor, last_seq)
-        self._complete = is_all
-        for item in items:
+        self._cursor = max(self._cursor, fetched.last_seq)
+        self._complete = fetched.is_all
+        for item in fetched.items:
             if item.identity not in self._in_flight and item.identity not in self._fresh:
                 self._backlog[item.identity] = item
 
-    def not_fetched(self) -> None:
-        """The file could not be read; `wanted` will ask again."""
+    def fail_fetch(self) -> None:
+        """The file could not be read; `next_fetch` asks again."""
         self._fetching = None
 
-    def due(self, now_ms: int) -> list[Item]:
-        """What to publish now; each counts as in flight from here on, whether or not publishing succeeds."""
+    def take_due(self, now_ms: int) -> list[Item]:
+        """The readings to publish now; each is in flight from here on, whether or not publishing succeeds."""
         if not self._is_online:
             return []
         late = [flight for flight in self._in_flight.values() if flight.due_ms <= now_ms]
@@ -151,7 +159,7 @@ class Outbox:
         return items
 
     def deadline_ms(self) -> int | None:
-        """When `due` has something next if nothing else happens; None: never."""
+        """When `take_due` has the next reading if nothing else happens; None: never."""
         if not self._is_online:
             return None
         return min((flight.due_ms for flight in self._in_flight.values()), default=None)

@@ -1,7 +1,7 @@
-"""One serial port with whoever speaks there: an old node, or any number of ours, or both.
+"""One serial port and its dialogue with what stands there: an old node, any number of ours, or both.
 
-What cannot be read or is not believed is counted by reason and gets no answer; everything else is handed to the ledger,
-and answered when it is committed. It refuses to decide what a reading means.
+A frame or line that cannot be read or authenticated is counted by reason and gets no answer. Everything else is handed
+to the intake and answered when it is committed. What a reading means is decided elsewhere.
 """
 
 import functools
@@ -15,9 +15,9 @@ from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, encode_usb,
 from aoii.gateway import node_state
 from aoii.gateway.drivers.serial_port import STOPPED, SerialPort
 from aoii.gateway.events import Instant
-from aoii.gateway.intake import Judged, Kept, Ledger
+from aoii.gateway.intake import FrameResult, Intake, LineResult
 from aoii.gateway.legacy import old_node
-from aoii.gateway.legacy.old_node import Payload, Refused, TimeRequest
+from aoii.gateway.legacy.old_node import Payload, RejectedLine, TimeRequest
 from aoii.runtime import metrics
 from aoii.security.node_keys import KeyRing, NodeKey
 
@@ -32,19 +32,21 @@ class Receiver:
     Args:
         path: The serial port.
         old_node: Name of the old node that may stand there.
-        ledger: Where readings are kept.
-        keys: Of our own nodes.
+        intake: Where readings go.
+        keys: Keys of our own nodes.
     """
 
-    def __init__(self, path: str, old_node: str, ledger: Ledger, keys: KeyRing) -> None:
+    def __init__(self, path: str, old_node: str, intake: Intake, keys: KeyRing) -> None:
         self._old_node = old_node
-        self._ledger = ledger
+        self._intake = intake
         self._keys = keys
-        self._is_contradicted = False
-        self.port = SerialPort(path, self._heard, self._changed, metrics.REPLIES_LATE.inc)
+        self._is_conflict_reported = False
+        self.port = SerialPort(path, self._on_items, self._on_state, metrics.REPLIES_LATE.inc)
         metrics.SERIAL_UP.labels(port=path).set(0)
 
-    def _changed(self, is_open: bool, reason: str) -> None:
+    # The port's thread.
+
+    def _on_state(self, is_open: bool, reason: str) -> None:
         metrics.SERIAL_UP.labels(port=self.port.path).set(is_open)
         if is_open:
             metrics.SERIAL_OPENS.inc()
@@ -52,87 +54,94 @@ class Receiver:
         elif reason != STOPPED:
             log.warning("serial port away", extra={"event": "serial_away", "port": self.port.path, "reason": reason})
 
-    def _heard(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
-        at = self._ledger.now()
+    def _on_items(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
+        at = self._intake.now()
         for item in items:
             if isinstance(item, Frame):
-                self._take_frame(item, at)
+                self._on_frame(item, at)
             elif isinstance(item, Line):
-                self._take_line(item.text, at, read_s)
+                self._on_line(item.text, at, read_s)
             else:
-                self._refuse(item.reason)
+                self._reject(item.reason)
 
-    def _refuse(self, reason: str, detail: str = "") -> None:
-        metrics.REJECTED.labels(reason=reason).inc()
-        fields = {"event": "refused", "reason": reason, "port": self.port.path} | ({"detail": detail} if detail else {})
-        log.warning("refused what came from the radio", extra=fields)
-
-    def _take_frame(self, frame: Frame, at: Instant) -> None:
+    def _on_frame(self, frame: Frame, at: Instant) -> None:
         if frame.type != UPLINK:
-            self._refuse("type")
+            self._reject("type")
             return
         rssi_dbm, snr_db, data = heard(frame.content)
         number = node_of(data)
         key = None if number is None else self._keys.get(number)
         uplink = decode_uplink(data, lambda _: None if key is None else key.key)
         if isinstance(uplink, Rejected) and uplink.reason == "mac" and key is not None and key.previous is not None:
-            # Rotated, and perhaps not told yet. Once it has been heard with the new key, its old epoch is refused.
+            # Rotated, and the node may not have the new key yet. After its first frame with the new key, `node_state`
+            # rejects the old epoch.
             old = key = key.previous
             uplink = decode_uplink(data, lambda _: old.key)
         if isinstance(uplink, Rejected):
-            self._refuse(*uplink)
+            self._reject(*uplink)
         elif key is not None:
             answer = functools.partial(self._answer_frame, uplink, key, (rssi_dbm, snr_db))
-            self._ledger.submit_frame(uplink, data[-MAC_BYTES:], key, at, answer)
+            self._intake.submit_frame(uplink, data[-MAC_BYTES:], key, at, answer)
 
-    def _answer_frame(self, uplink: Uplink, key: NodeKey, signal: tuple[int, int], future: "Future[Judged]") -> None:
+    def _on_line(self, text: str, at: Instant, read_s: float) -> None:
+        line = old_node.decode_line(text)
+        if isinstance(line, RejectedLine):
+            self._reject(line.reason)
+        elif isinstance(line, TimeRequest):
+            metrics.PACKETS.labels(kind="time").inc()
+            self._reply(read_s)
+        elif isinstance(line, Payload):
+            self._intake.submit_line(self._old_node, line, at, functools.partial(self._answer_line, read_s))
+
+    def _reject(self, reason: str, detail: str = "") -> None:
+        metrics.REJECTED.labels(reason=reason).inc()
+        fields = {"event": "rejected", "reason": reason, "port": self.port.path} | (
+            {"detail": detail} if detail else {}
+        )
+        log.warning("frame or line rejected", extra=fields)
+
+    # The outbox file's thread.
+
+    def _answer_frame(
+        self, uplink: Uplink, key: NodeKey, signal: tuple[int, int], future: "Future[FrameResult]"
+    ) -> None:
         try:
             decision = future.result().decision
         except ProtocolError as error:
-            self._refuse(error.reason, str(error))
+            self._reject(error.reason, str(error))
             return
-        except UnavailableError:  # counted by the ledger; the node tries again
+        except UnavailableError:  # counted by the intake; the node tries again
             return
         if isinstance(decision, Rejected):
-            self._refuse(*decision)
+            self._reject(*decision)
             return
         is_new = isinstance(decision, node_state.Accepted) and decision.event is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
-        self._ledger.vitals.frame(uplink, *signal)
-        now = self._ledger.now()
+        self._intake.node_metrics.record_frame(uplink, *signal)
+        now = self._intake.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings
         ack = Ack(uplink.node, uplink.epoch, uplink.frame, unix_s, unix_ms, generation, settings)
         self.port.answer(encode_usb(DOWNLINK, encode_ack(ack, key.key)))
 
-    def _take_line(self, text: str, at: Instant, read_s: float) -> None:
-        said = old_node.read(text)
-        if isinstance(said, Refused):
-            self._refuse(said.reason)
-        elif isinstance(said, TimeRequest):
-            metrics.PACKETS.labels(kind="time").inc()
-            self._reply(read_s)
-        elif isinstance(said, Payload):
-            self._ledger.submit_line(self._old_node, said, at, functools.partial(self._answer_line, read_s))
-
-    def _answer_line(self, read_s: float, future: "Future[Kept]") -> None:
+    def _answer_line(self, read_s: float, future: "Future[LineResult]") -> None:
         try:
-            kept = future.result()
-        except ProtocolError as error:  # and so may every one that follows, for good
+            accepted = future.result().accepted
+        except ProtocolError as error:  # and every later reading of this node may conflict too
             metrics.REJECTED.labels(reason=error.reason).inc()
-            if not self._is_contradicted:
-                fields = {"event": "line_refused", "reason": error.reason, "detail": str(error)}
-                log.error("readings of an old node are refused", extra=fields | {"port": self.port.path})  # noqa: TRY400 - the message says it all
-            self._is_contradicted = True
+            if not self._is_conflict_reported:
+                fields = {"event": "line_rejected", "reason": error.reason, "detail": str(error)}
+                log.error("readings of an old node are rejected", extra=fields | {"port": self.port.path})  # noqa: TRY400 - the message says it all
+            self._is_conflict_reported = True
             return
-        except UnavailableError:  # counted by the ledger; the node hears nothing, as if nobody was there
+        except UnavailableError:  # counted by the intake; the node gets no reply, as if no gateway were there
             return
-        self._is_contradicted = False
+        self._is_conflict_reported = False
         metrics.PACKETS.labels(kind="legacy").inc()
-        if kept.heard.diverged:
-            log.warning("mirrored model diverged and begins anew", extra={"event": "diverged", "node": self._old_node})
+        if accepted.diverged:
+            log.warning("mirrored model diverged and starts again", extra={"event": "diverged", "node": self._old_node})
         self._reply(read_s)
 
     def _reply(self, read_s: float) -> None:
-        """Unix seconds: for an old node the time and the acknowledgement in one."""
-        self.port.answer(b"%d\n" % (self._ledger.now().unix_ms // 1000), read_s + REPLY_LIMIT_S)
+        """Send Unix seconds: for an old node the time and the acknowledgement in one."""
+        self.port.answer(b"%d\n" % (self._intake.now().unix_ms // 1000), read_s + REPLY_LIMIT_S)

@@ -1,1 +1,1 @@
-"""Keys and certificates: whom a station believes, and how it proves who it is."""
+"""Keys and certificates: which peers and nodes a station accepts, and how it proves its own identity."""

@@ -1,8 +1,7 @@
-"""A small authority of one's own: `aoii certs` makes its certificate, those of servers and those of stations.
+"""A small certificate authority (CA), behind `aoii certs`: it issues certificates for servers and for stations.
 
-For a laboratory, a test, or a handful of machines that one person looks after. It keeps no list of what it signed, it
-revokes nothing, and it never overwrites a file: a key that was lost is replaced under another folder or after somebody
-has put the old file away. Host only.
+For a laboratory, a test, or a few machines that one person administers. It keeps no list of what it signed, revokes
+nothing, and never overwrites a file: to replace a lost key, move the old file away or use another folder. Host only.
 """
 
 import contextlib
@@ -23,16 +22,16 @@ from aoii.core.errors import InputError
 
 AUTHORITY = "ca"  # its files: ca.crt and ca.key
 AUTHORITY_DAYS = 3650
-DAYS = 730  # two years: stations stand in cellars; the alert comes 30 days before
-BACKDATED = timedelta(hours=1)  # the other machine's clock may be behind
+DAYS = 730  # two years, because stations are hard to reach; the alert comes 21 days before
+BACKDATED = timedelta(hours=1)  # the clock of the other machine may be behind
 
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as GATEWAY_ID; 64 is the limit of a common name
 HOST = re.compile(r"(\*\.)?[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was written."""
+class Issued:
+    """A new certificate and its key, as files."""
 
     certificate: Path
     key: Path
@@ -40,8 +39,18 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a certificate says: whose it is, who signed it, for which hosts, and from when to when it is good, UTC."""
+class Description:
+    """The content of a certificate.
+
+    Attributes:
+        subject: Whose it is.
+        issuer: Who signed it.
+        hosts: Names and addresses that it is valid for.
+        purposes: Of `server`, `client` and `authority`; an OID for any other.
+        begins: From when it is valid, UTC.
+        expires: Until when it is valid, UTC.
+        fingerprint: SHA-256, hexadecimal with colons.
+    """
 
     subject: str
     issuer: str
@@ -52,16 +61,16 @@ class Shown:
     fingerprint: str
 
 
-def make_authority(folder: Path, days: int = AUTHORITY_DAYS, now: datetime | None = None) -> Made:
-    """Make a new authority: `ca.crt`, which everybody gets, and `ca.key`, which stays here.
+def make_authority(folder: Path, days: int = AUTHORITY_DAYS, now: datetime | None = None) -> Issued:
+    """Make a new CA: `ca.crt`, for every machine, and `ca.key`, which stays here.
 
     Raises:
-        InputError: There is one in `folder` already, or it cannot be written.
+        InputError: `folder` has a CA already, or cannot be written.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "aoii authority")])
     builder = (
-        _begun(name, name, key.public_key(), days, now)
+        _builder(name, name, key.public_key(), days, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -69,11 +78,18 @@ def make_authority(folder: Path, days: int = AUTHORITY_DAYS, now: datetime | Non
     return _write(folder, AUTHORITY, builder.sign(key, hashes.SHA256()), key)
 
 
-def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS, now: datetime | None = None) -> Made:
-    """Make the certificate of a broker, a database or a web page that is reached under `hosts`, names or addresses.
+def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS, now: datetime | None = None) -> Issued:
+    """Make the certificate of a broker, a database or a web page.
+
+    Args:
+        folder: Where the CA is, and where the files go.
+        name: Name of the files, and common name.
+        hosts: Names and addresses of the server.
+        days: How long it is valid.
+        now: Beginning of its validity; None: now.
 
     Raises:
-        InputError: As for `make_authority`; or a host is none, or there is no authority in `folder`.
+        InputError: As for `make_client`; or a host is not valid, or there is none.
     """
     names: list[x509.GeneralName] = []
     for host in hosts:
@@ -81,36 +97,36 @@ def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS,
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
             continue
         if not HOST.fullmatch(host):
-            raise InputError(f"{host} is no host; give names such as broker.example and addresses such as 10.0.0.5")
+            raise InputError(f"{host} is not a host; give names such as broker.example and addresses such as 10.0.0.5")
         names.append(x509.DNSName(host))
     if not names:
-        raise InputError(f"{name} has no host; give the names and addresses under which others reach it")
+        raise InputError(f"{name} has no host; give the names and addresses that clients use for it")
     return _sign(folder, name, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(names), days, now)
 
 
-def make_client(folder: Path, name: str, days: int = DAYS, now: datetime | None = None) -> Made:
-    """Make the certificate of a station; `name` becomes its user name at the broker, for a gateway its GATEWAY_ID.
+def make_client(folder: Path, name: str, days: int = DAYS, now: datetime | None = None) -> Issued:
+    """Make the certificate of a station; `name` is its user name at the broker, for a gateway its GATEWAY_ID.
 
     Raises:
-        InputError: As for `make_authority`; or there is no authority in `folder`.
+        InputError: `name` is not valid, the files exist already, `folder` has no CA, or it cannot be written.
     """
     return _sign(folder, name, ExtendedKeyUsageOID.CLIENT_AUTH, None, days, now)
 
 
-def show(file: Path) -> list[Shown]:
-    """What the certificates in a PEM file say.
+def describe(file: Path) -> list[Description]:
+    """The content of each certificate in a PEM file.
 
     Raises:
-        InputError: The file cannot be read or holds none.
+        InputError: The file cannot be read or has no certificate.
     """
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: no certificate can be read ({error}); give a PEM file") from error
-    return [_shown(certificate) for certificate in found]
+        raise InputError(f"{file}: has no certificate that can be read ({error}); give a PEM file") from error
+    return [_description(certificate) for certificate in found]
 
 
-def _shown(certificate: x509.Certificate) -> Shown:
+def _description(certificate: x509.Certificate) -> Description:
     hosts: list[str] = []
     purposes: list[str] = []
     for extension in certificate.extensions:
@@ -121,7 +137,7 @@ def _shown(certificate: x509.Certificate) -> Shown:
             purposes += [_PURPOSES.get(oid, oid.dotted_string) for oid in value]
         elif isinstance(value, x509.BasicConstraints) and value.ca:
             purposes.append("authority")
-    return Shown(
+    return Description(
         certificate.subject.rfc4514_string(),
         certificate.issuer.rfc4514_string(),
         tuple(hosts),
@@ -142,15 +158,17 @@ def _sign(
     hosts: x509.SubjectAlternativeName | None,
     days: int,
     now: datetime | None,
-) -> Made:
+) -> Issued:
     if not NAME.fullmatch(name) or name == AUTHORITY:
-        raise InputError(f"{name!r} is no name; use 1 to 64 letters, digits, dots, dashes or underscores, not `ca`")
-    authority, authority_key = _authority(folder)
+        raise InputError(
+            f"{name!r} is not a valid name; use 1 to 64 letters, digits, dots, dashes or underscores, not `ca`"
+        )
+    authority, authority_key = _open_ca(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer = authority_key.public_key()
     builder = (
-        _begun(subject, authority.subject, key.public_key(), days, now)
+        _builder(subject, authority.subject, key.public_key(), days, now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -162,7 +180,7 @@ def _sign(
     return _write(folder, name, builder.sign(authority_key, hashes.SHA256()), key)
 
 
-def _begun(
+def _builder(
     subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int, now: datetime | None
 ) -> x509.CertificateBuilder:
     begins = (now or datetime.now(UTC)) - BACKDATED
@@ -191,44 +209,44 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _open_ca(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     certificate, key = folder / f"{AUTHORITY}.crt", folder / f"{AUTHORITY}.key"
     try:
         mode = key.stat().st_mode & 0o777
         if mode & 0o077:
-            raise InputError(f"{key}: others may read the authority's key (mode {mode:03o}); run chmod 600 {key}")
+            raise InputError(f"{key}: other users may read the key of the CA (mode {mode:03o}); run chmod 600 {key}")
         found = serialization.load_pem_private_key(key.read_bytes(), None)
         signer = x509.load_pem_x509_certificate(certificate.read_bytes())
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: no authority is here; make one with `aoii certs ca`") from error
+        raise InputError(f"{folder}: has no CA; make one with `aoii certs ca`") from error
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{folder}: the authority cannot be read ({error}); restore ca.crt and ca.key") from error
+        raise InputError(f"{folder}: the CA cannot be read ({error}); restore ca.crt and ca.key") from error
     if not isinstance(found, ec.EllipticCurvePrivateKey) or found.public_key() != signer.public_key():
         raise InputError(f"{folder}: ca.key is not the key of ca.crt; restore the two that belong together")
     return signer, found
 
 
-def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Made:
-    made = Made(folder / f"{name}.crt", folder / f"{name}.key", certificate.not_valid_after_utc)
+def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Issued:
+    issued = Issued(folder / f"{name}.crt", folder / f"{name}.key", certificate.not_valid_after_utc)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    for path in (made.certificate, made.key):
+    for path in (issued.certificate, issued.key):
         if path.exists() or path.is_symlink():
-            raise InputError(f"{path} is there already and stays; put it away, or choose another name or folder")
+            raise InputError(f"{path} exists and is not overwritten; move it away, or choose another name or folder")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(made.key, private, 0o600)
-        _create(made.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)  # public by its nature
+        _create(issued.key, private, 0o600)
+        _create(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); give a folder of yours") from error
-    return made
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); give a folder that you own") from error
+    return issued
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that must not be there; it never has a wider mode, not even for a moment."""
+    """Write a new file; it never has a wider mode, not even for a moment."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # whatever the umask took away
+        os.fchmod(descriptor, mode)  # the umask may have removed bits
         file.write(content)
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""TLS towards broker and database: whom we believe, what we show, and why it failed, in words for whoever must act.
+"""TLS to broker and database: verified connections, and why one failed, in words for whoever must act.
 
-Nothing older than TLS 1.2, and no peer whose certificate is not verified, by authority and by name: no setting switches
-that off. Files are read at every call, so that a renewed certificate is used from the next connection on.
+TLS 1.2 or newer. The certificate of the peer is always verified, by CA and by name; no setting switches that off. Files
+are read at every call, so a renewed certificate is used from the next connection on.
 """
 
 import ssl
@@ -21,9 +21,10 @@ class Tls:
     """An encrypted connection to a verified peer.
 
     Attributes:
-        ca: Certificate of the authority that signs the peer's; None: those that this machine trusts.
-        cert, key: What we show ourselves, both or neither.
-        name: How the settings begin, such as `MQTT_TLS`, for messages.
+        ca: CA certificate that verifies the peer; None: the CAs that this machine trusts.
+        cert: Our own certificate; None without.
+        key: Its key; None without.
+        name: Prefix of the settings, such as `MQTT_TLS`, for messages.
     """
 
     ca: Path | None
@@ -32,24 +33,24 @@ class Tls:
     name: str
 
 
-# What OpenSSL 1.1 to 3.5 say, and what it means. An *alert* is the peer's word about us, anything else ours about it.
+# Messages of OpenSSL 1.1 to 3.5 and their meaning. An *alert* comes from the peer; the rest is our own verification.
 _MEANINGS = (
     ("alert certificate expired", "{peer} says that our certificate has expired; renew {name}_CERT and {name}_KEY"),
-    ("alert unknown ca", "{peer} does not know the authority of our certificate; have its own sign {name}_CERT"),
-    ("alert bad certificate", "{peer} refuses our certificate; have its own authority sign {name}_CERT"),
-    ("certificate required", "{peer} asks for a certificate of ours; set {name}_CERT and {name}_KEY"),
-    ("alert certificate", "{peer} refuses our certificate; have its own authority sign {name}_CERT"),
-    ("alert unsupported certificate", "{peer} refuses our certificate; make {name}_CERT one for clients"),
-    ("alert handshake failure", "{peer} broke the TLS handshake off; it may ask for {name}_CERT and {name}_KEY"),
-    ("alert protocol version", "{peer} has no TLS 1.2 or newer; bring it up to date"),
-    ("unsupported protocol", "{peer} has no TLS 1.2 or newer; bring it up to date"),
+    ("alert unknown ca", "{peer} does not know the CA of our certificate; use a {name}_CERT from the peer's own CA"),
+    ("alert bad certificate", "{peer} refuses our certificate; use a {name}_CERT from the peer's own CA"),
+    ("certificate required", "{peer} requires a certificate from us; set {name}_CERT and {name}_KEY"),
+    ("alert certificate", "{peer} refuses our certificate; use a {name}_CERT from the peer's own CA"),
+    ("alert unsupported certificate", "{peer} refuses our certificate; use a client certificate as {name}_CERT"),
+    ("alert handshake failure", "{peer} ended the TLS handshake; it may require {name}_CERT and {name}_KEY"),
+    ("alert protocol version", "{peer} does not support TLS 1.2 or newer; update it"),
+    ("unsupported protocol", "{peer} does not support TLS 1.2 or newer; update it"),
     ("certificate has expired", "the certificate of {peer} has expired; renew it there"),
     ("not yet valid", "the certificate of {peer} is not valid yet; compare the clocks of both machines"),
-    ("mismatch, certificate", "the certificate of {peer} is for another name; use a name that it holds, or renew it"),
-    ("unable to get", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
-    ("self-signed", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
-    ("self signed", "the certificate of {peer} comes from an unknown authority; name that one in {name}_CA"),
-    ("certificate verify failed", "the certificate of {peer} is not good; see {name}_CA ({words})"),
+    ("mismatch, certificate", "the certificate of {peer} is for another name; use a name that is in it, or renew it"),
+    ("unable to get", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
+    ("self-signed", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
+    ("self signed", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
+    ("certificate verify failed", "the certificate of {peer} is not valid ({words}); check {name}_CA"),
     ("SSL is required", "{peer} does not speak TLS; switch TLS on there, or remove {name}_CA"),
     ("wrong version number", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
     ("record layer failure", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
@@ -57,15 +58,15 @@ _MEANINGS = (
 
 
 def context(tls: Tls) -> ssl.SSLContext:
-    """What a connection needs.
+    """The SSL context of a connection.
 
     Raises:
-        InputError: One of the files holds something else; the message names its setting.
+        InputError: A file cannot be used; the message names its setting.
     """
     try:
         made = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except (ssl.SSLError, OSError) as error:
-        raise InputError(f"{tls.name}_CA: {tls.ca} holds no certificate ({_said(error)}); name a PEM file") from error
+        raise InputError(f"{tls.name}_CA: {tls.ca} has no certificate ({_reason(error)}); give a PEM file") from error
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert is not None and tls.key is not None:
         load_pair(made, tls.cert, tls.key, f"{tls.name}_CERT")
@@ -73,26 +74,26 @@ def context(tls: Tls) -> ssl.SSLContext:
 
 
 def load_pair(into: ssl.SSLContext, cert: Path, key: Path, name: str) -> None:
-    """Have `into` show this certificate; `name` is the setting that named it.
+    """Load our own certificate into a context; `name` is its setting.
 
     Raises:
-        InputError: It cannot be read, is none, or the key is another's.
+        InputError: It cannot be read, is not a certificate, or the key does not belong to it.
     """
     try:
-        into.load_cert_chain(cert, key, password="")  # a key with one is refused, not asked about
+        into.load_cert_chain(cert, key, password="")  # a key with a password is an error, not a prompt
     except (ssl.SSLError, OSError, ValueError) as error:
         raise InputError(
-            f"{name}: {cert} and {key} are no certificate and its key ({_said(error)}); name two PEM files that belong "
-            "together, the key without a password"
+            f"{name}: {cert} and {key} are not a certificate and its key ({_reason(error)}); give two PEM files that "
+            "belong together, the key without a password"
         ) from error
 
 
 def explained(words: str, peer: str, tls: Tls) -> str | None:
-    """What the library's `words` about a failed handshake mean, and what to do; None when they are about no such thing.
+    """What a failed TLS handshake means and what to do; None when the error has another cause.
 
     Args:
-        words: The text of its error.
-        peer: Whom we wanted to reach.
+        words: The text of the library's error.
+        peer: The host and port of the peer.
         tls: The settings in force.
     """
     for part, meaning in _MEANINGS:
@@ -102,10 +103,10 @@ def explained(words: str, peer: str, tls: Tls) -> str | None:
 
 
 def expires(cert: Path) -> datetime:
-    """When the first certificate in a PEM file ends, UTC.
+    """When the first certificate in a PEM file expires, UTC.
 
     Raises:
-        InputError: The file cannot be read or holds none.
+        InputError: The file cannot be read or has no certificate.
     """
     return _read(cert).not_valid_after_utc
 
@@ -114,7 +115,7 @@ def common_name(cert: Path) -> str | None:
     """The common name in a PEM file's first certificate, which is our user name at the broker; None without one.
 
     Raises:
-        InputError: The file cannot be read or holds none.
+        InputError: The file cannot be read or has no certificate.
     """
     from cryptography.x509.oid import NameOID
 
@@ -123,7 +124,7 @@ def common_name(cert: Path) -> str | None:
 
 
 def expires_of_peer(connection: object) -> datetime | None:
-    """When the certificate that a peer showed ends, UTC; None without TLS."""
+    """When the certificate of the connected peer expires, UTC; None without TLS."""
     if not isinstance(connection, ssl.SSLSocket):
         return None
     shown = connection.getpeercert() or {}
@@ -132,14 +133,14 @@ def expires_of_peer(connection: object) -> datetime | None:
 
 
 def _read(cert: Path) -> "x509.Certificate":
-    from cryptography import x509  # half a second, which a station without certificates need not spend
+    from cryptography import x509  # takes half a second, which a station without certificates need not spend
 
     try:
         return x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{cert}: no certificate can be read ({_said(error)}); name a PEM file") from error
+        raise InputError(f"{cert}: has no certificate that can be read ({_reason(error)}); give a PEM file") from error
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The library's reason without its file and line."""
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)

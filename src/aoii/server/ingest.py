@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from aoii.broker.messages import (
     ACK_ITEMS_LIMIT,
+    AckStatus,
     Committed,
     DeliveryStatus,
     Estimate,
     Identity,
     Reading,
-    Told,
     decode_message,
     decode_sender,
     payload_digest,
@@ -23,7 +23,7 @@ from aoii.broker.messages import (
 from aoii.core.errors import ProtocolError
 
 # What a gateway is told: whatever lies in the dead letters, for whichever reason, is off its hands.
-TOLD: dict[DeliveryStatus, Told] = {"stored": "stored", "duplicate": "duplicate"}
+TOLD: dict[DeliveryStatus, AckStatus] = {"stored": "stored", "duplicate": "duplicate"}
 ACK_BYTES_LIMIT = 18_000  # the embedded broker refuses payloads over 20 kB, and node names have up to 128 characters
 
 

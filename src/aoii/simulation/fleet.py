@@ -485,10 +485,10 @@ def _samples(
 
 def _provisioned(path: Path, nodes: int) -> dict[int, NodeKey]:
     """The keys of the simulated nodes, made where the file lacks them."""
-    keys = node_keys.load(path) if path.exists() else {}
+    keys = node_keys.read_key_file(path) if path.exists() else {}
     wanted = range(1, nodes + 1)
     if any(number not in keys for number in wanted):
         keys = {number: NodeKey(1, secrets.token_bytes(16)) for number in wanted} | keys
         path.parent.mkdir(parents=True, exist_ok=True)
-        node_keys.write(path, keys)
+        node_keys.write_key_file(path, keys)
     return {number: keys[number] for number in wanted}

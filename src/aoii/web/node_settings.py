@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aoii.broker.messages import is_important
+from aoii.broker.messages import is_wrong
 from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOUT_HEARTBEAT_S
 
 
@@ -33,7 +33,7 @@ class NodeSettings:
 
     def is_wrong(self, error_temp: float, error_hum: float) -> bool:
         """Whether an error is at or over its threshold."""
-        return is_important(error_temp, error_hum, self.beta_temp, self.beta_hum)
+        return is_wrong(error_temp, error_hum, self.beta_temp, self.beta_hum)
 
     def instants(self, start_ms: int, end_ms: int) -> int:
         """Number of sample instants from `start_ms` to `end_ms`, Unix ms, both included."""

@@ -63,7 +63,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def test_a_node_starts_sends_and_sleeps_until_its_next_sample(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, "node", patch)
-    key = node_keys.load(bench.keys_file)[7]
+    key = node_keys.read_key_file(bench.keys_file)[7]
 
     for _ in range(20):
         bench.start()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aoii.gateway.events import Instant
 from aoii.gateway.legacy import old_node, weights
 from aoii.gateway.legacy.mirror import Mirror, Weights
-from aoii.gateway.legacy.old_node import OldNodeEstimate, OldState, Payload, Refused, TimeRequest
+from aoii.gateway.legacy.old_node import OldNodeForecast, OldState, Payload, RejectedLine, TimeRequest
 from gateway.reference_mlp import ReferenceNode, random_model, source
 
 START_MS = 1_700_000_000_000
@@ -34,15 +34,15 @@ def edge_ms(second: float) -> int:
 
 def hear(
     state: OldState | None, payload: Payload, when: Instant, model: Weights | None = None, epoch: int = EPOCH
-) -> old_node.Heard:
-    return old_node.hear(state, payload, "gateway/ttyUSB0", epoch, model, day_fraction, when)
+) -> old_node.Accepted:
+    return old_node.accept(state, payload, "gateway/ttyUSB0", epoch, model, day_fraction, when)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Weights:
     file = tmp_path / "gateway.py"
     file.write_text(source(random_model(9), "list"))
-    return weights.load(file)
+    return weights.extract_weights(file)
 
 
 @pytest.mark.parametrize(
@@ -58,36 +58,36 @@ def model(tmp_path: Path) -> Weights:
         ("Received: 0.0,0.0", TimeRequest()),
         ("Sync sent: 1700000000", None),
         ("------------------------", None),
-        ("ets Jun  8 2016 00:22:57", Refused("noise")),
-        ("eceived: 21.50,40.25", Refused("noise")),
-        ("Received: ", Refused("payload")),
-        ("Received: 21.50", Refused("payload")),
-        ("Received: 21.50,", Refused("payload")),
-        ("Received: 1,21.50,40.25,7", Refused("payload")),
-        ("Received: x,21.50,40.25", Refused("payload")),
-        ("Received: -5,21.50,40.25", Refused("payload")),
-        ("Received: 21.5Received: 21.50,40.25", Refused("payload")),
-        ("Received: 2e1,40.25", Refused("payload")),
-        ("Received: ２１.50,40.25", Refused("payload")),
-        ("Received: nan,40.25", Refused("range")),
-        ("Received: 21.50,-inf", Refused("range")),
-        ("Received: 250.00,40.25", Refused("range")),
-        ("Received: 21.50,140.25", Refused("range")),
-        ("Received: 4294967296,21.50,40.25", Refused("range")),
+        ("ets Jun  8 2016 00:22:57", RejectedLine("noise")),
+        ("eceived: 21.50,40.25", RejectedLine("noise")),
+        ("Received: ", RejectedLine("payload")),
+        ("Received: 21.50", RejectedLine("payload")),
+        ("Received: 21.50,", RejectedLine("payload")),
+        ("Received: 1,21.50,40.25,7", RejectedLine("payload")),
+        ("Received: x,21.50,40.25", RejectedLine("payload")),
+        ("Received: -5,21.50,40.25", RejectedLine("payload")),
+        ("Received: 21.5Received: 21.50,40.25", RejectedLine("payload")),
+        ("Received: 2e1,40.25", RejectedLine("payload")),
+        ("Received: ２１.50,40.25", RejectedLine("payload")),
+        ("Received: nan,40.25", RejectedLine("range")),
+        ("Received: 21.50,-inf", RejectedLine("range")),
+        ("Received: 250.00,40.25", RejectedLine("range")),
+        ("Received: 21.50,140.25", RejectedLine("range")),
+        ("Received: 4294967296,21.50,40.25", RejectedLine("range")),
     ],
 )
 def test_a_line_says_a_reading_asks_for_the_time_or_is_refused(line: str, said: object) -> None:
-    assert old_node.read(line) == said
+    assert old_node.decode_line(line) == said
 
 
 @given(st.one_of(st.text(), st.text(alphabet="0123456789.,-naif ").map(lambda text: f"Received: {text}")))
 def test_any_text_is_one_of_these(line: str) -> None:
-    said = old_node.read(line)
+    said = old_node.decode_line(line)
 
     if isinstance(said, Payload):
         assert math.isfinite(said.temperature)
         assert math.isfinite(said.humidity)
-    elif isinstance(said, Refused):
+    elif isinstance(said, RejectedLine):
         assert said.reason in ("noise", "payload", "range")
 
 
@@ -125,9 +125,9 @@ def test_without_weights_the_forecast_is_the_last_reading() -> None:
     first = hear(None, Payload(21.5, 40.0, None), at(0))
     second = hear(first.state, Payload(22.5, 41.0, None), at(600))
 
-    assert first.event.believed is None
-    assert second.event.believed == (21.5, 40.0)
-    assert OldNodeEstimate(second.state).at(at(9999), day_fraction) == (22.5, 41.0)
+    assert first.event.estimate is None
+    assert second.event.estimate == (21.5, 40.0)
+    assert OldNodeForecast(second.state).at(at(9999), day_fraction) == (22.5, 41.0)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_predictions_are_those_of_the_node_through_silent_minutes_and_sends(mode
             continue
         reading = (round(24 + chance.gauss(0, 2), 2), round(55 + chance.gauss(0, 5), 2))
         heard = hear(state, Payload(*reading, edge_ms(second)), at(second + chance.random()), model)
-        assert heard.event.believed == pytest.approx(node.sample(time_n, reading), abs=TIGHT)
+        assert heard.event.estimate == pytest.approx(node.sample(time_n, reading), abs=TIGHT)
         assert heard.event.unix_ms == at(second).unix_ms
-        state = old_node.load(old_node.dump(heard.state), model)
+        state = old_node.decode_state(old_node.encode_state(heard.state), model)
         compared += 1
 
     assert compared > 60
@@ -187,7 +187,7 @@ def test_the_window_is_stepped_by_the_nodes_clock_and_not_by_ours(model: Weights
     for minute in range(1, 10):
         node.sample(day_fraction(at(60 * minute).unix_ms))
     expected = node.sample(day_fraction(at(600).unix_ms), (25.0, 56.0))
-    assert by_node.event.believed == pytest.approx(expected, abs=TIGHT)
+    assert by_node.event.estimate == pytest.approx(expected, abs=TIGHT)
 
 
 @pytest.mark.parametrize(
@@ -202,63 +202,65 @@ def test_a_clock_that_makes_no_sense_is_replaced_by_elapsed_time(
     heard = hear(state, Payload(25.0, 56.0, after), at(300), model)
     expected = hear(same, Payload(25.0, 56.0, None), at(300), model)
 
-    assert heard.event.believed == expected.event.believed
-    assert expected.event.believed != hear(same, Payload(25.0, 56.0, None), at(240), model).event.believed
+    assert heard.event.estimate == expected.event.estimate
+    assert expected.event.estimate != hear(same, Payload(25.0, 56.0, None), at(240), model).event.estimate
 
 
 def test_an_uptime_clock_that_wraps_steps_the_window_all_the_same(model: Weights) -> None:
     wrapping = hear(None, Payload(24.0, 55.0, 2**32 - 60_000), at(0), model).state
     plain = hear(None, Payload(24.0, 55.0, 1_000_000), at(0), model).state
 
-    believed = hear(wrapping, Payload(25.0, 56.0, 60_000), at(1), model).event.believed
+    believed = hear(wrapping, Payload(25.0, 56.0, 60_000), at(1), model).event.estimate
 
-    assert believed == hear(plain, Payload(25.0, 56.0, 1_120_000), at(1), model).event.believed
-    assert believed != hear(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).event.believed
+    assert believed == hear(plain, Payload(25.0, 56.0, 1_120_000), at(1), model).event.estimate
+    assert believed != hear(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).event.estimate
 
 
 def test_the_outlook_is_what_the_node_predicts_minute_by_minute(model: Weights) -> None:
     node = ReferenceNode(random_model(9))
     node.sample(day_fraction(at(0).unix_ms), (24.0, 55.0))
     state = hear(None, Payload(24.0, 55.0, edge_ms(0)), at(0.5), model).state
-    outlook = OldNodeEstimate(state)
+    outlook = OldNodeForecast(state)
 
     for minute in range(1, 20):
         expected = node.sample(day_fraction(at(60 * minute).unix_ms))
         assert outlook.at(at(60 * minute + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
 
-    assert OldNodeEstimate(state).at(at(60 * 19 + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
+    assert OldNodeForecast(state).at(at(60 * 19 + 7), day_fraction) == pytest.approx(expected, abs=TIGHT)
 
 
 def test_a_silence_of_weeks_is_caught_up_in_bounded_work(model: Weights) -> None:
     state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
 
     heard = hear(state, Payload(24.0, 55.0, None), at(40 * 86400), model)
-    outlook = OldNodeEstimate(state).at(at(40 * 86400), day_fraction)
+    outlook = OldNodeForecast(state).at(at(40 * 86400), day_fraction)
 
-    assert heard.event.believed is not None
-    assert all(math.isfinite(value) for value in (*heard.event.believed, *outlook))
+    assert heard.event.estimate is not None
+    assert all(math.isfinite(value) for value in (*heard.event.estimate, *outlook))
 
 
 def test_other_weights_begin_a_new_mirror(model: Weights, tmp_path: Path) -> None:
     state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
     (tmp_path / "other.py").write_text(source(random_model(10), "list"))
-    other = weights.load(tmp_path / "other.py")
+    other = weights.extract_weights(tmp_path / "other.py")
 
-    taken_up = old_node.load(old_node.dump(state), other)
+    taken_up = old_node.decode_state(old_node.encode_state(state), other)
 
     assert taken_up.mirror is None
     expected = ReferenceNode(random_model(10)).sample(0.5)
-    assert hear(taken_up, Payload(1.0, 2.0, None), at(60), other).event.believed == pytest.approx(expected, abs=TIGHT)
-    assert old_node.load(old_node.dump(state), None).mirror is None
+    assert hear(taken_up, Payload(1.0, 2.0, None), at(60), other).event.estimate == pytest.approx(expected, abs=TIGHT)
+    assert old_node.decode_state(old_node.encode_state(state), None).mirror is None
 
 
 def test_a_model_that_diverges_begins_anew_and_the_last_reading_was_believed(model: Weights) -> None:
     state = hear(None, Payload(24.0, 55.0, None), at(0), model).state
     assert state.mirror is not None
-    broken = old_node.load(old_node.dump(state).replace(state.mirror.dump()[96:104], b"\xff" * 8), model)
+    broken = old_node.decode_state(
+        old_node.encode_state(state).replace(state.mirror.dump()[96:104], b"\xff" * 8), model
+    )
 
     heard = hear(broken, Payload(24.5, 55.5, None), at(60), model)
 
     assert heard.diverged
-    assert heard.event.believed == (24.0, 55.0)
+    assert heard.event.estimate == (24.0, 55.0)
     assert heard.state.mirror == Mirror.begin(model)

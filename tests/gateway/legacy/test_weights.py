@@ -33,7 +33,7 @@ def numbers(name: str) -> str:
 @pytest.fixture
 def expected(tmp_path: Path) -> Weights:
     (tmp_path / "plain").mkdir()
-    return weights.load(written(tmp_path / "plain", source(MODEL, "list")))
+    return weights.extract_weights(written(tmp_path / "plain", source(MODEL, "list")))
 
 
 def test_the_numbers_are_those_in_the_file_and_the_file_is_not_executed(expected: Weights) -> None:
@@ -62,7 +62,7 @@ def test_the_numbers_are_those_in_the_file_and_the_file_is_not_executed(expected
 def test_the_usual_ways_to_write_numbers_mean_the_same(tmp_path: Path, expected: Weights, name: str, line: str) -> None:
     file = written(tmp_path, replaced(name, line or f"{name} = {numbers(name)}"))
 
-    assert weights.load(file) == expected
+    assert weights.extract_weights(file) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,18 +88,18 @@ def test_each_fault_names_the_file_the_variable_and_what_to_do(tmp_path: Path, n
     file = written(tmp_path, replaced(name, line))
 
     with pytest.raises(InputError, match=said) as caught:
-        weights.load(file)
+        weights.extract_weights(file)
 
     assert str(caught.value).startswith(str(file))
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="correct MIRROR_WEIGHTS"):
-        weights.load(tmp_path / "absent.py")
+        weights.extract_weights(tmp_path / "absent.py")
 
 
 def test_other_weights_have_another_fingerprint(tmp_path: Path, expected: Weights) -> None:
-    other = weights.load(written(tmp_path, replaced("B3", "B3 = [0.0, 0.5]")))
+    other = weights.extract_weights(written(tmp_path, replaced("B3", "B3 = [0.0, 0.5]")))
 
     assert other.fingerprint != expected.fingerprint
 
@@ -114,4 +114,4 @@ def test_any_bytes_are_weights_or_one_input_error(tmp_path_factory: pytest.TempP
     file.write_bytes(text)
 
     with pytest.raises(InputError):
-        weights.load(file)
+        weights.extract_weights(file)

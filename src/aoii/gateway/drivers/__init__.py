@@ -1,1 +1,1 @@
-"""The gateway's hands: the serial port and the file that holds the outbox."""
+"""Drivers of the gateway: the serial port, and the file that holds the outbox."""

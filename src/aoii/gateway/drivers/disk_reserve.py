@@ -1,7 +1,7 @@
-"""Room on the disk that is kept back, so that an outbox on a full disk can still be emptied.
+"""A file that reserves room on the disk, so that an outbox on a full disk can still be emptied.
 
-To delete a row SQLite must write, and on a full disk it cannot: nothing would ever leave again. So a file of a few
-megabytes is kept beside the outbox and given up when the disk is full; as long as it is missing, nothing is accepted.
+SQLite must write to delete a row. On a full disk it cannot, and no reading could ever leave the outbox. So a file of a
+few megabytes lies beside the outbox and is deleted when the disk is full; while it is missing, nothing is accepted.
 """
 
 import contextlib
@@ -12,18 +12,18 @@ SIZE_BYTES = 4 << 20  # a write-ahead log at its checkpoint, 1,000 pages of 4 kB
 
 
 class DiskReserve:
-    """The file that keeps the room."""
+    """The file, created by `take` and deleted by `release`; `is_held` says whether it is there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.is_held = False
 
     def is_needed(self) -> bool:
-        """Whether the disk has less free than is kept back."""
+        """Whether the disk has less free room than SIZE_BYTES."""
         return self._free_bytes() < SIZE_BYTES
 
     def take(self) -> None:
-        """Keep the room back, if there is twice as much; otherwise `is_held` stays False."""
+        """Create the file if the disk has twice its size free; otherwise `is_held` stays false."""
         if self.is_held:
             return
         try:
@@ -32,12 +32,12 @@ class DiskReserve:
             with self._path.open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, SIZE_BYTES)
         except OSError:
-            self.give()
+            self.release()
         else:
             self.is_held = True
 
-    def give(self) -> None:
-        """Give the room up."""
+    def release(self) -> None:
+        """Delete the file."""
         self.is_held = False
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)

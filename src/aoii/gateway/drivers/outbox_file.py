@@ -1,232 +1,321 @@
-"""Opening the outbox file: its tables, a check of its health, and what is done when it is damaged.
+"""The outbox file and the one thread that owns it: many requests in one commit.
 
-Rows that pass their own checksum move into a new file (`sqlite_file`); rows that can be read and fail it are listed
-there in `corrupt`, for a person; what cannot be read at all is counted. The damaged file stays beside the new one. It
-refuses to guess: a row is used as it was written, or not at all.
+A request is a function that gets a `Transaction`, and decides and writes in it. It runs in the file's thread, in a
+savepoint of its own. Its future ends only after the commit that holds it (`synchronous=FULL`: on the disk). A request
+that fails leaves nothing behind and does not touch its neighbours. Requests must be repeatable: when a commit fails,
+each is run again alone. The file is the only truth about a node: a request that changes a state reads it first.
 """
 
 import contextlib
-import functools
-import secrets
+import fcntl
+import queue
 import sqlite3
+import threading
 import time
-import zlib
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Generic, TypeVar
 
-from aoii.core.errors import UnavailableError
-from aoii.runtime import sqlite_recovery
+from aoii.gateway.drivers.disk_reserve import DiskReserve
+from aoii.gateway.drivers.outbox_errors import OutboxBrokenError, is_full, translate
+from aoii.gateway.drivers.outbox_recovery import Recovery, open_file
+from aoii.gateway.drivers.outbox_transaction import Changes, Transaction
+from aoii.runtime import failpoints, sqlite_recovery
 
-VERSION = 2
-PAGE_BYTES = 4096
-OLD_EPOCH_FLOOR = 1 << 16  # epochs of our own nodes have 16 bits; these can be told apart
-OLD_EPOCH_LIMIT = 1 << 53  # whole numbers that every JSON reader keeps exact
+T = TypeVar("T")
 
-SCHEMA = f"""
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    node TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
-    digest TEXT NOT NULL, qos INTEGER NOT NULL, payload BLOB NOT NULL,
-    accepted_ms INTEGER NOT NULL, checksum INTEGER NOT NULL,
-    UNIQUE (node, epoch, counter)
-);
-CREATE TABLE nodes (node TEXT NOT NULL UNIQUE, state BLOB NOT NULL, checksum INTEGER NOT NULL);
-CREATE TABLE meta (name TEXT NOT NULL UNIQUE, value INTEGER NOT NULL, checksum INTEGER NOT NULL);
-CREATE TABLE corrupt (
-    id INTEGER PRIMARY KEY, seq INTEGER, node BLOB, epoch INTEGER, counter INTEGER, payload BLOB,
-    found_ms INTEGER NOT NULL
-);
-PRAGMA user_version = {VERSION};
-"""
-
-EVENT_COLUMNS = "seq, node, epoch, counter, digest, qos, payload, accepted_ms, checksum"
-STATE_COLUMNS = "rowid, node, state, checksum"
-CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
-META = {"old_epoch", "total_tx"}
-
-
-class OutboxBrokenError(UnavailableError):
-    """The file cannot be opened, read or written, other than for want of room."""
+GROUP_LIMIT = 256  # requests in one commit; one fsync costs as much as about twenty of them
+QUEUE_LIMIT = 1000  # requests that wait; whoever submits one more waits too
+SUBMIT_LIMIT_S = 2.0  # but no longer: one commit makes room, and a disk that takes 2 s for it hangs
+CLOSE_LIMIT_S = 5.0
+IDLE_S = 1.0
 
 
 @dataclass(frozen=True)
-class Recovery(sqlite_recovery.Recovery):
-    """What became of a damaged outbox; its rows are readings, and the corrupt ones are in the table `corrupt`.
+class Stats:
+    """The state of the file.
 
     Attributes:
-        states_lost: Nodes whose forecast and replay window are gone.
+        events: Readings in it.
+        oldest_ms: When the oldest of them was accepted, Unix milliseconds; None when there is none.
+        used_bytes: Room that rows occupy.
+        limit_bytes: Room that they may occupy.
+        is_writable: The latest write succeeded, and the disk has room.
     """
 
-    states_lost: int
+    events: int
+    oldest_ms: int | None
+    used_bytes: int
+    limit_bytes: int
+    is_writable: bool
 
 
-def event_checksum(node: str, epoch: int, counter: int, digest: str, qos: int, payload: bytes, accepted_ms: int) -> int:
-    """CRC-32 over everything in a row but its place."""
-    return zlib.crc32(payload, zlib.crc32(f"{node}|{epoch}|{counter}|{digest}|{qos}|{accepted_ms}|".encode()))
-
-
-def state_checksum(node: str, state: bytes) -> int:
-    """CRC-32 over a node's name and state."""
-    return zlib.crc32(state, zlib.crc32(f"{node}|".encode()))
-
-
-def meta_checksum(name: str, value: int) -> int:
-    """CRC-32 over one of the file's own numbers and its name."""
-    return zlib.crc32(f"{name}|{value}".encode())
-
-
-def drawn_epoch() -> int:
-    """An epoch for old-firmware nodes that no file ever had."""
-    return OLD_EPOCH_FLOOR + secrets.randbelow(OLD_EPOCH_LIMIT - OLD_EPOCH_FLOOR)
-
-
-def sound_event(row: tuple[object, ...]) -> tuple[int, str, int, int, str, int, bytes, int, int] | None:
-    """A row, by EVENT_COLUMNS and read with text as bytes, with its text decoded; None when it fails its checksum."""
-    match row:
-        case (int() as seq, bytes() as name, int() as epoch, int() as counter, bytes() as digest, int() as qos,
-              bytes() as payload, int() as accepted_ms, int() as checksum):  # fmt: skip
-            try:
-                node, code = name.decode(), digest.decode()
-            except UnicodeDecodeError:
-                return None
-            if checksum == event_checksum(node, epoch, counter, code, qos, payload, accepted_ms):
-                return seq, node, epoch, counter, code, qos, payload, accepted_ms, checksum
-    return None
-
-
-def sound_state(row: tuple[object, ...]) -> tuple[str, bytes] | None:
-    """Name and state of a node, from STATE_COLUMNS read with text as bytes; None when they fail their checksum."""
-    match row:
-        case (_, bytes() as name, bytes() as state, int() as checksum):
-            with contextlib.suppress(UnicodeDecodeError):
-                if checksum == state_checksum(node := name.decode(), state):
-                    return node, state
-    return None
-
-
-def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sqlite3.Connection, Recovery | None]:
-    """Open the file for the store's thread, make it if it does not exist, and replace it if it is damaged.
-
-    Text is read through this connection as bytes.
+class OutboxFile:
+    """The outbox file, open from the constructor to `close`.
 
     Args:
-        path: The file; its folder is made.
-        max_bytes: Its size is capped there.
-        is_damaged: Its use has shown that it is, whatever a check says.
+        path: The file; its folder is created.
+        max_bytes: Limit on its size.
+        group: Requests in one commit; 1 for the benchmark's comparison.
 
     Raises:
-        OutboxBrokenError: It cannot be opened for another reason than damage, or a newer aoii made it.
+        OutboxBrokenError: The file cannot be opened, or another gateway uses it.
     """
-    try:
-        schema = sqlite_recovery.Schema(VERSION, SCHEMA)
-        check = functools.partial(_check, path)
-        connection, recovery = sqlite_recovery.open_or_recover(path, schema, check, _salvage, is_damaged)
-        connection.text_factory = bytes  # a text that is no UTF-8 any more is for the checksum to find
-        match sqlite_recovery.user_version(connection):
-            case 0:
-                _create(connection)
-            case 1:
-                _add_meta_checksums(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")  # bytes that a burst may leave in the -wal file
-        connection.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
-    except (sqlite3.Error, OSError) as error:
-        raise OutboxBrokenError(
-            f"{path}: the outbox cannot be opened ({error}); check the folder, its rights and the disk"
-        ) from error
-    return connection, recovery
 
+    def __init__(self, path: Path, max_bytes: int, group: int = GROUP_LIMIT) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._group = group
+        self._queue: queue.Queue[_Request[object] | None] = queue.Queue(QUEUE_LIMIT)
+        self._closing = threading.Event()
+        self._measured_s = 0.0
+        self.last_progress_s = time.monotonic()
+        self.corrupt_found = 0  # readings quarantined while running
+        self.states_lost = 0  # states of nodes deleted while running
+        self.recoveries: list[Recovery] = []
+        self._lock_file = self._lock()
+        self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
+        self._events = 0
+        self._oldest_ms: int | None = None
+        self._used_bytes, self._limit_bytes = 0, 1
+        self._connection: sqlite3.Connection | None = self._open(is_damaged=False)
+        self._is_writable = True
+        self._measure()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
 
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a full disk can be given back what was deleted
-    connection.executescript(f"BEGIN;{SCHEMA}")
-    for name, value in (("old_epoch", drawn_epoch()), ("total_tx", 0)):
-        connection.execute("INSERT INTO meta VALUES (?, ?, ?)", (name, value, meta_checksum(name, value)))
-    connection.execute("COMMIT")
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
+    @property
+    def stats(self) -> Stats:
+        """The state of the file; ages and sizes are up to a second old."""
+        is_writable = self._is_writable and self._reserve.is_held
+        return Stats(self._events, self._oldest_ms, self._used_bytes, self._limit_bytes, is_writable)
 
-def _add_meta_checksums(connection: sqlite3.Connection) -> None:
-    """From version 1, whose numbers can only be believed."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("ALTER TABLE meta ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
-    for name, value in connection.execute("SELECT name, value FROM meta").fetchall():
-        set_meta(connection, name.decode(), value)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+    def submit(self, work: Callable[[Transaction], T], *done: "Callable[[Future[T]], None]") -> "Future[T]":
+        """Run `work` in the next commit.
 
+        Args:
+            work: The request.
+            done: Called after the commit in the file's thread, in the order of submission; must not wait. (A callback
+                that is added to the future later may run out of this order.)
 
-def set_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
-    """Set one of the file's own numbers."""
-    connection.execute(
-        "UPDATE meta SET value = ?, checksum = ? WHERE name = ?", (value, meta_checksum(name, value), name)
-    )
-
-
-def _sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
-    """The file's own numbers that pass their checksum; all of them when it is older than the checksums."""
-    sound = {}
-    with contextlib.suppress(*sqlite_recovery.UNREADABLE):
-        checksum = "checksum" if sqlite_recovery.user_version(connection) > 1 else "NULL"
-        for row in connection.execute(f"SELECT name, value, {checksum} FROM meta").fetchall():  # noqa: S608 - constants
-            match row:
-                case (bytes() as code, int() as value, kept):
-                    name = code.decode(errors="replace")
-                    if kept in (None, meta_checksum(name, value)):
-                        sound[name] = value
-    return sound
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> bool:
-    version = sqlite_recovery.user_version(connection)
-    if version > VERSION:
-        raise OutboxBrokenError(f"{path}: made by a newer aoii (version {version}); install that one again")
-    if version == 0:
-        return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0)
-    return set(_sound_meta(connection)) == META
-
-
-def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
-    _create(target)
-    target.execute("BEGIN")
-    salvaged = corrupt = listed = states_lost = 0
-    found_ms = time.time_ns() // 1_000_000
-    for row in sqlite_recovery.readable_rows(
-        damaged, "corrupt", CORRUPT_COLUMNS
-    ):  # set aside earlier, and seen by nobody perhaps
-        when_ms = row[-1] if isinstance(row[-1], int) else found_ms
-        list_again = "INSERT OR IGNORE INTO corrupt VALUES (?, ?, ?, ?, ?, ?, ?)"
-        listed += target.execute(list_again, (*row[:-1], when_ms)).rowcount
-    for row in sqlite_recovery.readable_rows(damaged, "events", EVENT_COLUMNS):
-        seq, node, epoch, counter, _, _, payload, _, _ = row
-        values = sound_event(row)
-        if values is None:
-            target.execute(
-                "INSERT INTO corrupt VALUES (NULL, ?, ?, ?, ?, ?, ?)", (seq, node, epoch, counter, payload, found_ms)
-            )
-            corrupt += 1
-        elif target.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).rowcount:
-            salvaged += 1
-    for row in sqlite_recovery.readable_rows(damaged, "nodes", STATE_COLUMNS):
-        named = sound_state(row)
-        if named is None:
-            states_lost += 1
+        Returns:
+            A future that ends after the commit. When nothing was stored it ends with `OutboxFullError`,
+            `OutboxBrokenError` or whatever `work` raised. It ends at once, and `done` is called in this thread, when
+            the outbox is closed; it does so after SUBMIT_LIMIT_S when the disk does not keep up.
+        """
+        request = _Request(work)
+        for callback in done:
+            request.future.add_done_callback(callback)
+        if self._closing.is_set():
+            request.future.set_exception(_closed())
         else:
-            target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (*named, state_checksum(*named)))
-    set_meta(target, "total_tx", _sound_meta(damaged).get("total_tx", salvaged))
-    highest = sqlite_recovery.last_rowid(damaged, "events")
-    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
-    lost = [
-        _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
-        _lost(damaged, "corrupt", listed),
-    ]
-    target.execute("COMMIT")
-    at_least = sum(1 if count is None else count for count in lost)
-    return Recovery(kept_as, salvaged, corrupt, at_least, None not in lost, states_lost)
+            try:
+                self._queue.put(request, timeout=SUBMIT_LIMIT_S)  # type: ignore[arg-type]  # the result's type plays no role here
+            except queue.Full:
+                request.future.set_exception(OutboxBrokenError("the outbox does not keep up; check the disk"))
+        return request.future
+
+    def close(self, limit_s: float = CLOSE_LIMIT_S) -> None:
+        """Finish the requests that were submitted, and close the file.
+
+        Args:
+            limit_s: When the disk hangs, thread and lock are left behind after so long; `is_alive` stays true then.
+        """
+        deadline_s = time.monotonic() + limit_s
+        if not self._closing.is_set():
+            self._closing.set()
+            with contextlib.suppress(queue.Full):  # it only wakes the thread
+                self._queue.put(None, timeout=limit_s)
+        self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        if not self.is_alive:
+            self._lock_file.close()
+
+    def _lock(self) -> IO[bytes]:
+        path = self._path.with_name(self._path.name + ".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutboxBrokenError(
+                f"{self._path}: another gateway uses this outbox; stop it, or give each its own AOII_DATA_DIR"
+            ) from error
+        except OSError as error:
+            raise OutboxBrokenError(
+                f"{path}: cannot be written ({error}); check the folder and its permissions"
+            ) from error
+        return file
+
+    # The file's thread.
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            batch, last = self._collect()
+            self.last_progress_s = time.monotonic()
+            if batch:
+                self._commit(batch)
+            if not batch or self.last_progress_s - self._measured_s > IDLE_S:
+                self._measure()
+        if self._connection is not None:
+            self._connection.close()
+        while not self._queue.empty():
+            request = self._queue.get_nowait()
+            if request is not None:
+                request.future.set_exception(_closed())
+
+    def _collect(self) -> tuple[list["_Request[object]"], bool]:
+        """The requests that wait, at most one group; and whether they are the last."""
+        batch: list[_Request[object]] = []
+        try:
+            request = self._queue.get(timeout=IDLE_S)
+            while request is not None:
+                batch.append(request)
+                if len(batch) == self._group:
+                    return batch, False
+                request = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, self._closing.is_set()
+        return batch, True
+
+    def _commit(self, batch: list["_Request[object]"]) -> None:
+        self.last_progress_s = (
+            time.monotonic()
+        )  # each request of a failed group may wait for the lock of another process
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            for request in batch:
+                request.run(connection, self._reserve.is_held)
+            failpoints.reach("before_outbox_commit")
+            connection.execute("COMMIT")
+            failpoints.reach("after_outbox_commit")
+        except (sqlite3.Error, OutboxBrokenError) as error:
+            self._undo(error)
+            if len(batch) > 1 or self._has_made_room(error):
+                for request in batch:
+                    self._commit([request])
+            else:
+                self._is_writable = False
+                batch[0].future.set_exception(translate(error))
+            return
+        self._is_writable = True
+        for request in batch:
+            self._events += request.changes.events_added
+            self.corrupt_found += request.changes.events_corrupt
+            self.states_lost += request.changes.states_lost
+            request.complete()
+
+    def _undo(self, error: Exception) -> None:
+        """Leave the failed transaction; close a damaged file, which is replaced when it is opened next."""
+        if self._connection is None:
+            return
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error) and sqlite_recovery.is_damage(error):
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection; a new one when damage has ended the one before.
+
+        Raises:
+            OutboxBrokenError: The file cannot be opened.
+        """
+        if self._connection is None:
+            self._connection = self._open(is_damaged=True)
+        return self._connection
+
+    def _open(self, is_damaged: bool) -> sqlite3.Connection:
+        connection, recovery = open_file(self._path, self._max_bytes, is_damaged)
+        if recovery is not None:
+            self.recoveries.append(recovery)
+        self._events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+        self._reserve.take()
+        return connection
+
+    def _has_made_room(self, error: Exception) -> bool:
+        """Whether the disk was full and the reserve has been released for it."""
+        if self._connection is None or not self._reserve.is_held:
+            return False
+        if not (is_full(error) and self._reserve.is_needed()):
+            return False
+        self._reserve.release()
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return True
+
+    def _take_reserve(self, connection: sqlite3.Connection) -> None:
+        """After the disk was full: return deleted pages to it, in slices, until the reserve fits again."""
+        free, before = -1, -2
+        while not self._reserve.is_held and free != before:
+            connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
+            free, before = connection.execute("PRAGMA freelist_count").fetchone()[0], free
+            self._reserve.take()
+
+    def _measure(self) -> None:
+        self._measured_s = time.monotonic()
+        try:
+            connection = self._connected()
+            self._take_reserve(connection)
+            if not self._is_writable:
+                connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
+                self._is_writable = True
+            pages, free, limit, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "max_page_count", "page_size")
+            )
+            row = connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
+        except (sqlite3.Error, OutboxBrokenError) as error:
+            self._undo(error)
+            self._is_writable = False
+            return
+        self._oldest_ms = row[0] if row and isinstance(row[0], int) else None
+        self._used_bytes, self._limit_bytes = (pages - free) * size, limit * size
 
 
-def _lost(damaged: sqlite3.Connection, table: str, found: int) -> int | None:
-    """How many rows there were beside those that were found; None when nobody knows."""
-    held = sqlite_recovery.read_number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
-    return None if held is None else max(0, held - found)
+class _Request(Generic[T]):
+    def __init__(self, work: Callable[[Transaction], T]) -> None:
+        self._work = work
+        self.future: Future[T] = Future()
+        self._value: T | None = None
+        self._error: Exception | None = None
+        self.changes = Changes()
+
+    def run(self, connection: sqlite3.Connection, may_grow: bool) -> None:
+        """Do the work in a savepoint; an error undoes this work alone.
+
+        Raises:
+            sqlite3.Error: The error ended the whole transaction, or the file is damaged.
+        """
+        transaction = Transaction(connection, may_grow)
+        self._value, self._error, self.changes = None, None, Changes()
+        connection.execute("SAVEPOINT request")
+        try:
+            self._value = self._work(transaction)
+            self.changes = transaction.changes
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and (sqlite_recovery.is_damage(error) or not connection.in_transaction):
+                raise
+            connection.execute("ROLLBACK TO request")
+            self._error = translate(error)
+        connection.execute("RELEASE request")
+
+    def complete(self) -> None:
+        if self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            self.future.set_result(self._value)  # type: ignore[arg-type]  # set by run, or T is None
+
+
+def _closed() -> OutboxBrokenError:
+    return OutboxBrokenError("the outbox is closed")

@@ -1,7 +1,7 @@
-"""Readings that an outbox gave up on, because they failed their checksum: its table `corrupt`, for a person.
+"""Quarantine: the readings of an outbox that failed their checksum and could not be salvaged (its table `corrupt`).
 
-They were accepted, and nobody knows any more what they said. They are shown and can be forgotten; nothing here puts
-one back, and the gateway may be running meanwhile.
+A person can look at these rows and delete them, also while the gateway runs. A row never goes back to the outbox,
+because its original content is unknown.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ PAGE_ROWS = 1000
 
 @dataclass(frozen=True)
 class Damaged:
-    """A row that failed its checksum; every field is what was read, and None where that is of another type."""
+    """A row that failed its checksum, field by field as it was read; None where the type is wrong."""
 
     id: int
     node: str | None
@@ -32,11 +32,11 @@ class Quarantine:
     """The table `corrupt` of an outbox that a gateway owns.
 
     Args:
-        path: The outbox; it is not made.
-        writes: Whether rows are to be removed.
+        path: The outbox; it must exist.
+        writes: Whether rows will be deleted.
 
     Raises:
-        UnavailableError: It is not there, cannot be read or written, or is damaged.
+        UnavailableError: The file does not exist, cannot be read or written, or is damaged.
     """
 
     def __init__(self, path: Path, writes: bool = False) -> None:
@@ -57,20 +57,20 @@ class Quarantine:
             last_id = page[-1].id
 
     def row(self, id_: int) -> Damaged | None:
-        """The row of this number; None when there is none."""
+        """The row with this number; None when there is none."""
         return next(iter(self._read("WHERE id = ?", id_)), None)
 
     def drop(self, rows: Iterable[Damaged]) -> list[Damaged]:
-        """Forget rows that a person has seen; those that were there and are forgotten.
+        """Delete rows that a person has seen; those that were there and are deleted.
 
         Raises:
-            UnavailableError: The file cannot be written; nothing was forgotten.
+            UnavailableError: The file cannot be written; nothing was deleted.
         """
-        forget = "DELETE FROM corrupt WHERE id = ? AND found_ms = ?"
+        delete = "DELETE FROM corrupt WHERE id = ? AND found_ms = ?"
         with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                gone = [row for row in rows if self._connection.execute(forget, (row.id, row.found_ms)).rowcount]
+                gone = [row for row in rows if self._connection.execute(delete, (row.id, row.found_ms)).rowcount]
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -100,8 +100,8 @@ class Quarantine:
             yield
         except sqlite3.Error as error:
             remedy = (
-                "it is damaged; the gateway saves what it can when it starts next"
+                "the file is damaged; the gateway salvages what it can at its next start"
                 if sqlite_recovery.is_damage(error)
-                else "run this as the user of the gateway, who may read and write it"
+                else "run this command as the gateway's user, who may read and write the file"
             )
             raise UnavailableError(f"outbox {self._path}: {error}; {remedy}") from error

@@ -1,13 +1,12 @@
-"""The reference MLP, mirrored for one node with the old firmware: what such a node believes that we believe.
+"""The reference MLP, mirrored for one old node: the model that such a node runs to know the gateway's estimate.
 
 12-64-32-2, ReLU, in float64. Its input is the window of the last four (temperature, humidity, time of day), oldest
 first. After every sample of the node the window is shifted with the *prediction*, not with the reading; at every send
 both ends take one step of gradient descent towards the reading. A mirror is a value: `step` and `learn` return a new
-one, so that a reading whose commit fails leaves no trace. It refuses to know when samples happened; `legacy` counts
-them.
+one, so that a reading whose commit fails leaves no trace. `old_node` counts the samples.
 
-The node computes in float32 and does not learn whether its packet arrived, so the two models may part; that is why
-our own nodes send trends instead.
+The node computes in float32 and does not know whether its packet arrived, so the two models may drift apart; that is
+why our own nodes send trends instead.
 """
 
 import math
@@ -29,7 +28,7 @@ LAYOUT = struct.Struct(f"<{SIZE}d")
 
 
 class ModelError(AoiiError):
-    """A weight or a prediction stopped being finite; the mirror it happened to is unchanged."""
+    """A weight or a prediction is no longer finite; the mirror itself is unchanged."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Weights:
-    """What the operators trained: layers from input to output, and a fingerprint that tells two files apart."""
+    """The model that the operators trained: layers from input to output, and a fingerprint of all numbers."""
 
     scale: Scale
     layers: tuple[Layer, Layer, Layer]
@@ -61,7 +60,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Mirror:
-    """One node's model and window as they are after its latest sample."""
+    """One node's model and window after its latest sample."""
 
     scale: Scale
     layers: tuple[Layer, Layer, Layer]
@@ -73,7 +72,7 @@ class Mirror:
         return cls(weights.scale, weights.layers, (*weights.scale.y_mean, NOON) * 4)
 
     def predict(self) -> tuple[float, float]:
-        """What the next sample will be, °C and %RH.
+        """The prediction of the next sample, °C and %RH.
 
         Raises:
             ModelError: The prediction is not finite.
@@ -81,11 +80,11 @@ class Mirror:
         return self._physical(self._forward()[-1])
 
     def step(self, time_n: float) -> "Mirror":
-        """The mirror after a sample that the node kept to itself, taken at `time_n` (local time of day, 0..1)."""
+        """The mirror after a sample that the node did not send, taken at `time_n` (local time of day, 0..1)."""
         return self._shifted(self.predict(), time_n)
 
     def learn(self, temperature: float, humidity: float, time_n: float) -> tuple[tuple[float, float], "Mirror"]:
-        """Hear a sample that the node sent.
+        """Learn from a sample that the node sent.
 
         Args:
             temperature: °C.
@@ -93,10 +92,10 @@ class Mirror:
             time_n: Local time of day at the sample, 0..1.
 
         Returns:
-            What was predicted for this sample before it was heard, and the mirror after the step.
+            The prediction for this sample, °C and %RH, and the mirror after the step.
 
         Raises:
-            ModelError: A number stopped being finite.
+            ModelError: A number is no longer finite.
 
         Source: the reference firmware: gradient of half the squared error in standardised units; the output layer
         first, then each hidden layer with the weights above it already updated.
@@ -129,7 +128,7 @@ class Mirror:
 
     @classmethod
     def load(cls, scale: Scale, dumped: bytes) -> "Mirror":
-        """What `dump` made; `dumped` has passed its checksum, so its length is right."""
+        """The inverse of `dump`; `dumped` has passed its checksum, so its length is right."""
         numbers = LAYOUT.unpack(dumped)
         at = INPUTS
         layers = []
@@ -141,7 +140,7 @@ class Mirror:
         return cls(scale, (layers[0], layers[1], layers[2]), numbers[:INPUTS])
 
     def _forward(self) -> tuple[list[float], list[float], list[float], list[float]]:
-        """Standardised input, both hidden activations, standardised output."""
+        """Standardised input, the activations of both hidden layers, standardised output."""
         x = [(v - m) / s for v, m, s in zip(self.window, self.scale.x_mean, self.scale.x_std, strict=True)]
         first, second, third = self.layers
         a1 = [0.0 if z <= 0.0 else z for z in _affine(first, x)]
@@ -151,7 +150,7 @@ class Mirror:
     def _physical(self, y: list[float]) -> tuple[float, float]:
         temperature, humidity = (v * s + m for v, m, s in zip(y, self.scale.y_mean, self.scale.y_std, strict=True))
         if not (math.isfinite(temperature) and math.isfinite(humidity)):
-            raise ModelError("the mirrored model predicts no number; it starts again from the weights file")
+            raise ModelError("the mirrored model's prediction is not finite; it starts again from the weights file")
         return temperature, humidity
 
     def _shifted(self, predicted: tuple[float, float], time_n: float) -> "Mirror":
@@ -163,7 +162,7 @@ def _affine(layer: Layer, x: list[float]) -> list[float]:
 
 
 def _descend(layer: Layer, delta: list[float], x: list[float]) -> Layer:
-    """One step of a layer against its gradient: `delta` is the error at its outputs, `x` what it was fed."""
+    """One step of a layer against its gradient; `delta` is the error at its outputs, `x` its inputs."""
     steps = [LEARNING_RATE * d for d in delta]
     return Layer(
         tuple(
@@ -175,6 +174,6 @@ def _descend(layer: Layer, delta: list[float], x: list[float]) -> Layer:
 
 
 def _back(above: Layer, delta: list[float], activation: list[float]) -> list[float]:
-    """The error below `above`, through the ReLU that made `activation`."""
+    """The error below the layer `above`, through the ReLU that produced `activation`."""
     columns = zip(*above.weights, strict=True)
     return [sum(map(mul, column, delta)) if a > 0.0 else 0.0 for column, a in zip(columns, activation, strict=True)]

@@ -1,9 +1,8 @@
-"""The weights of the reference MLP, read out of the operators' own `gateway.py`, which is parsed and never executed.
+"""The weights of the reference MLP, extracted from the operators' own `gateway.py`; the file is parsed, never executed.
 
-Understood are literals at the top level of the file: numbers, lists and tuples, and the usual wrappers around them
-(`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), also by the name of an earlier one.
-Everything else in the file is passed over. A matrix may stand either way round: the layer sizes are all different, so
-its shape says which way.
+It may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
+(`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of earlier ones. Everything
+else is skipped. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
 """
 
 import ast
@@ -51,7 +50,7 @@ class _NotLiteral(Exception):  # noqa: N818 - a signal inside this file
 
 @dataclass(frozen=True)
 class _Computed:
-    """Stands for a variable that got a value which is no literal, on this line."""
+    """Stands for a variable whose value, on this line, is not a literal."""
 
     line: int
 
@@ -59,12 +58,12 @@ class _Computed:
 Found = dict[str, "Tree | _Computed"]
 
 
-def load(path: Path) -> Weights:
-    """Read the ten variables.
+def extract_weights(path: Path) -> Weights:
+    """Extract the ten variables of the model from a Python file.
 
     Raises:
-        InputError: The file cannot be read or parsed, or a variable is missing, is no literal, has another shape or
-            holds a number that no model has; the message names file, variable and remedy.
+        InputError: The file cannot be read or parsed, or a variable is missing, is not a literal, has another shape or
+            a number that is not usable; the message names file, variable and remedy.
     """
     try:
         with path.open("rb") as file:
@@ -83,7 +82,7 @@ def load(path: Path) -> Weights:
     matrices = {name: _matrix(path, name, found, *shape) for name, shape in MATRICES.items()}
     for name in ("X_STD", "Y_STD"):
         if min(vectors[name]) <= 0.0:
-            raise InputError(f"{path}: {name} has an entry that is not above 0; a standard deviation is")
+            raise InputError(f"{path}: {name} has an entry that is not above 0; export the standard deviations again")
     scale = Scale(vectors["X_MEAN"], vectors["X_STD"], vectors["Y_MEAN"], vectors["Y_STD"])
     first, second, third = (Layer(matrices[f"W{layer}"], vectors[f"B{layer}"]) for layer in (1, 2, 3))
     numbers = [number for name in sorted(vectors) for number in vectors[name]]
@@ -112,7 +111,7 @@ def _assigned(module: ast.Module) -> Found:
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements of the module itself, also inside `if`, `try` and `with`, never inside functions and classes."""
+    """Statements of the module itself, also inside `if`, `try` and `with`, but not inside functions and classes."""
     for statement in body:
         yield statement
         if isinstance(statement, ast.If | ast.Try):
@@ -213,7 +212,7 @@ def _tree(path: Path, name: str, found: Found) -> Tree:
         raise InputError(f"{path}: {name} is missing; name the gateway.py that holds the weights of the MLP")
     tree = found[name]
     if isinstance(tree, _Computed):
-        raise InputError(f"{path}:{tree.line}: {name} is computed, not written out; write its numbers into the file")
+        raise InputError(f"{path}:{tree.line}: {name} is computed; write its numbers into the file")
     if not all(math.isfinite(number) for number in _flat(tree)):
         raise InputError(f"{path}: {name} holds a number that is not finite; train or export the model again")
     return tree
@@ -223,7 +222,7 @@ def _vector(path: Path, name: str, found: Found, size: int) -> Vector:
     tree = _tree(path, name, found)
     numbers = tuple(_flat(tree))
     if len(numbers) != size:
-        raise InputError(f"{path}: {name} has {len(numbers)} numbers; the model has {size} there")
+        raise InputError(f"{path}: {name} has {len(numbers)} numbers; the model has {size}")
     return numbers
 
 
@@ -237,6 +236,6 @@ def _matrix(path: Path, name: str, found: Found, height: int, width: int) -> Mat
     elif shape != (height, width):
         raise InputError(
             f"{path}: {name} has the shape {shape[0]} × {shape[1] or 'uneven'}; the model has {height} × {width} or "
-            f"{width} × {height} there"
+            f"{width} × {height}"
         )
     return tuple(numbers)

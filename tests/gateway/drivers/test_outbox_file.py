@@ -16,9 +16,11 @@ import pytest
 
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import ProtocolError
-from aoii.gateway.drivers import outbox_db
-from aoii.gateway.drivers.outbox_db import OutboxBrokenError, OutboxFullError, Store, Transaction
-from aoii.gateway.drivers.outbox_file import PAGE_BYTES
+from aoii.gateway.drivers import outbox_file
+from aoii.gateway.drivers.outbox_errors import OutboxBrokenError, OutboxFullError
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_rows import PAGE_BYTES
+from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.outbox import Fetch, Item
 from aoii.runtime import sqlite_recovery
 from servers import until
@@ -31,11 +33,11 @@ def who(counter: int) -> Identity:
     return Identity("7", 1, counter)
 
 
-def add(store: Store, counter: int, payload: bytes = b"payload", digest: str = "d") -> "Future[Item | None]":
+def add(store: OutboxFile, counter: int, payload: bytes = b"payload", digest: str = "d") -> "Future[Item | None]":
     return store.submit(lambda transaction: transaction.insert(who(counter), digest, 1, payload, 1000 + counter))
 
 
-def counters(store: Store) -> list[int]:
+def counters(store: OutboxFile) -> list[int]:
     items, _, _ = store.submit(lambda transaction: transaction.fetch(ALL)).result()
     return [item.identity.counter for item in items]
 
@@ -46,8 +48,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[Store]:
-    store = Store(path, max_bytes)
+def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[OutboxFile]:
+    store = OutboxFile(path, max_bytes)
     try:
         yield store
     finally:
@@ -55,13 +57,13 @@ def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[Store]:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def store(path: Path) -> Iterator[OutboxFile]:
     with opened(path) as store:
         yield store
 
 
 @contextlib.contextmanager
-def held(store: Store) -> Iterator[None]:
+def held(store: OutboxFile) -> Iterator[None]:
     """Keep the store's thread busy, so that what is submitted meanwhile goes into one commit."""
     gate = threading.Event()
     store.submit(lambda _: gate.wait(10))
@@ -69,7 +71,7 @@ def held(store: Store) -> Iterator[None]:
     gate.set()
 
 
-def test_when_the_future_ends_the_reading_is_in_the_file(store: Store, path: Path) -> None:
+def test_when_the_future_ends_the_reading_is_in_the_file(store: OutboxFile, path: Path) -> None:
     seen: list[int] = []
 
     def look(_: "Future[Item | None]") -> None:
@@ -89,7 +91,7 @@ def test_when_the_future_ends_the_reading_is_in_the_file(store: Store, path: Pat
 def test_everything_is_there_after_closing_and_opening_again(path: Path) -> None:
     with opened(path) as store:
         futures = [add(store, counter) for counter in range(10)]
-        store.submit(lambda transaction: transaction.keep_state("7", b"state"))
+        store.submit(lambda transaction: transaction.set_state("7", b"state"))
         epoch = store.submit(Transaction.old_epoch).result()
         assert [store.submit(Transaction.count_reading).result() for _ in range(2)] == [1, 2]
     assert all(future.done() for future in futures)
@@ -103,9 +105,9 @@ def test_everything_is_there_after_closing_and_opening_again(path: Path) -> None
         assert store.stats.oldest_ms == 1000
 
 
-def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(store: Store) -> None:
+def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(store: OutboxFile) -> None:
     def half(transaction: Transaction) -> None:
-        transaction.keep_state("7", b"half")
+        transaction.set_state("7", b"half")
         transaction.insert(who(2), "d", 1, b"", 0)
         raise ZeroDivisionError
 
@@ -121,7 +123,7 @@ def test_a_request_that_fails_leaves_nothing_behind_and_its_neighbours_stay(stor
     until(lambda: store.stats.events == 2)
 
 
-def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refused(store: Store) -> None:
+def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refused(store: OutboxFile) -> None:
     add(store, 1).result()
 
     assert add(store, 1).result() is None
@@ -131,7 +133,7 @@ def test_the_same_reading_again_is_none_and_another_one_under_its_name_is_refuse
     assert counters(store) == [1]
 
 
-def test_a_sequence_number_is_never_used_twice(store: Store) -> None:
+def test_a_sequence_number_is_never_used_twice(store: OutboxFile) -> None:
     add(store, 1).result()
     assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1001]
 
@@ -201,9 +203,9 @@ def test_a_full_disk_takes_no_more_readings_and_can_be_emptied_again(small_disk:
         assert counters(store) == [accepted]
 
 
-def test_a_second_gateway_on_the_same_file_is_refused(store: Store, path: Path) -> None:
+def test_a_second_gateway_on_the_same_file_is_refused(store: OutboxFile, path: Path) -> None:
     with pytest.raises(OutboxBrokenError, match="another gateway"):
-        Store(path, MEGABYTE)
+        OutboxFile(path, MEGABYTE)
 
 
 def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
@@ -213,14 +215,14 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
 
     with pytest.raises(OutboxBrokenError, match="newer"):
-        Store(path, MEGABYTE)
+        OutboxFile(path, MEGABYTE)
 
     assert [file.name for file in path.parent.iterdir() if "corrupt" in file.name] == []
 
 
 def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_db, "QUEUE_LIMIT", 2)
-    monkeypatch.setattr(outbox_db, "SUBMIT_LIMIT_S", 0.1)
+    monkeypatch.setattr(outbox_file, "QUEUE_LIMIT", 2)
+    monkeypatch.setattr(outbox_file, "SUBMIT_LIMIT_S", 0.1)
     with opened(path) as store:
         is_held, gate = threading.Event(), threading.Event()
 
@@ -239,7 +241,7 @@ def test_a_store_that_hangs_keeps_nobody_waiting_for_good(path: Path, monkeypatc
         assert time.monotonic() - began_s < 20  # not the 30 of the one that holds
         assert store.is_alive
         with pytest.raises(OutboxBrokenError, match="another gateway"):  # it may still write
-            Store(path, MEGABYTE)
+            OutboxFile(path, MEGABYTE)
         gate.set()
         assert all(future.result(10) is not None for future in waiting)
         until(lambda: not store.is_alive)
@@ -272,7 +274,7 @@ def filled(path: Path, count: int) -> None:
         for counter in range(1, count + 1):
             add(store, counter, b"reading %06d" % counter + bytes(400))
             store.submit(Transaction.count_reading)
-        store.submit(lambda transaction: transaction.keep_state("7", b"state"))
+        store.submit(lambda transaction: transaction.set_state("7", b"state"))
 
 
 def test_a_file_that_is_no_database_is_kept_and_a_new_one_begun(path: Path) -> None:
@@ -528,7 +530,7 @@ def test_an_acknowledgement_lets_go_of_the_payload_that_it_names_and_of_no_other
     ]
 
     with opened(path) as store:
-        found = store.submit(lambda transaction: transaction.settle(acks)).result()
+        found = store.submit(lambda transaction: transaction.acknowledge(acks)).result()
 
         assert found == ([1002, 1003], [who(2), who(3), who(9)], [who(1)])
         assert counters(store) == [1, 4]
@@ -542,9 +544,9 @@ def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_set_aside(p
     ack = Committed(who(1), "stored", payload_digest(b"reading 000001" + bytes(400)))
 
     with opened(path) as store:
-        found = store.submit(lambda transaction: transaction.settle([ack])).result()
+        found = store.submit(lambda transaction: transaction.acknowledge([ack])).result()
 
-        assert (found.settled, found.kept) == ([who(1)], [])
+        assert (found.acknowledged, found.mismatched) == ([who(1)], [])
         assert (counters(store), store.corrupt_found) == ([2], 1)
 
 

@@ -1,0 +1,77 @@
+"""Publishing the gateway's estimates: one message for each known node, once a minute of the nodes' world.
+
+Estimates go out at QoS 0 and are not kept: a lost one is replaced by the next.
+"""
+
+import logging
+import threading
+import time
+
+from aoii.broker.client import Client
+from aoii.broker.messages import READINGS_TOPIC, encode_estimate
+from aoii.gateway.intake import Intake
+from aoii.runtime import metrics
+from aoii.runtime.clock import Clock
+
+log = logging.getLogger(__name__)
+
+ESTIMATE_EVERY_MS = 60_000  # as in the reference system
+RECONNECT_WAIT_S = 2.0  # a connection to a broker that is up takes 0.05 s
+
+
+class EstimatePublisher:
+    """Publishes the estimates when they are due; called from one thread.
+
+    Args:
+        intake: Makes the estimates.
+        client: The connection to the broker.
+        clock: The clocks of the nodes' world.
+        stopping: Ends the wait for a connection.
+    """
+
+    def __init__(self, intake: Intake, client: Client, clock: Clock, stopping: threading.Event) -> None:
+        self._intake = intake
+        self._client = client
+        self._clock = clock
+        self._stopping = stopping
+        self._due_ms = clock.elapsed_ms() + ESTIMATE_EVERY_MS
+
+    def wait_s(self) -> float:
+        """Real seconds until the next estimates are due."""
+        return max(0.0, self._clock.real_s((self._due_ms - self._clock.elapsed_ms()) / 1000))
+
+    def publish_due(self) -> None:
+        """Publish an estimate of each known node, if it is time; a minute that was missed is not made up for."""
+        late_ms = self._clock.elapsed_ms() - self._due_ms
+        if late_ms < 0:
+            return
+        self._due_ms += ESTIMATE_EVERY_MS * (late_ms // ESTIMATE_EVERY_MS + 1)
+        payloads = [encode_estimate(estimate) for estimate in self._intake.estimates()]
+        for number, payload in enumerate(payloads):
+            if not self.publish(payload):  # the others would wait for the same connection
+                _count("failed", len(payloads) - number - 1)
+                return
+
+    def publish(self, payload: bytes) -> bool:
+        """Publish one estimate, and try once more after a reconnect; whether the connection took it."""
+        is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
+        if not is_taken and self._is_reconnected():
+            is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
+        if not is_taken:
+            log.warning("estimate not published", extra={"event": "publish_failed"})
+        _count("sent" if is_taken else "failed", 1)
+        return is_taken
+
+    def _is_reconnected(self) -> bool:
+        """Whether another connection than the one that has just failed comes in time."""
+        failed = self._client.generation if self._client.is_ready else 0
+        self._client.reconnect()
+        deadline_s = time.monotonic() + RECONNECT_WAIT_S
+        while not (self._client.is_ready and self._client.generation != failed):
+            if time.monotonic() > deadline_s or self._stopping.wait(0.02):
+                return False
+        return True
+
+
+def _count(result: str, estimates: int) -> None:
+    metrics.PUBLISHES.labels(event="EST", qos="0", result=result, reason="").inc(estimates)
