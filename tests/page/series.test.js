@@ -94,9 +94,9 @@ test("an estimate that looks like the old one is drawn from a period after the p
 test("the estimate in the node's log is used only where the gateway's own was not received", () => {
   const samples = [0, 1, 2, 3].map((minute) => sample(minute * MINUTE, 20, 17));
 
-  const told = line({ samples, estimates: [estimate(3 * MINUTE, 18)] });
+  const drawn = line({ samples, estimates: [estimate(3 * MINUTE, 18)] });
 
-  assert.deepEqual(told, [
+  assert.deepEqual(drawn, [
     [0, 17],
     [MINUTE, 17],
     [3 * MINUTE, 18],

@@ -152,8 +152,8 @@ def test_the_fleet_comes_once_and_then_only_what_changed(station: WebStation) ->
     changed = stream.update("nodes")
 
     assert (name, snapshot["view"]) == ("snapshot", "fleet")
-    assert [card["node"] for card in snapshot["nodes"]] == ["7"]  # type: ignore[attr-defined]  # JSON
-    assert [card["node"] for card in changed] == ["8"]  # type: ignore[attr-defined]  # JSON
+    assert [tile["node"] for tile in snapshot["nodes"]] == ["7"]  # type: ignore[attr-defined]  # JSON
+    assert [tile["node"] for tile in changed] == ["8"]  # type: ignore[attr-defined]  # JSON
     database.close()
     stream.close()
 
