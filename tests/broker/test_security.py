@@ -262,7 +262,7 @@ def test_the_certificate_of_a_server_is_none_of_a_station(broker: SecureBroker, 
 def test_plain_tcp_on_the_port_of_tls_gets_no_word(broker: SecureBroker, connect: Connect) -> None:
     station = connect(Mqtt("127.0.0.1", broker.port, None, None), ready=False)
 
-    until(lambda: "MQTT_TLS_CA" in station.client.trouble, what="an explanation")
+    until(lambda: "MQTT_TLS_CA" in str(station.client.trouble), what="an explanation")
     assert not station.client.is_ready
 
 
@@ -349,7 +349,7 @@ def test_a_broker_without_tls_is_not_believed(mosquitto: Mosquitto, broker: Secu
 
     station = connect(mqtt, ready=False)
 
-    until(lambda: "make sure that this port speaks TLS" in station.client.trouble, what="an explanation")
+    until(lambda: "make sure that this port speaks TLS" in str(station.client.trouble), what="an explanation")
     assert not station.client.is_ready
 
 

@@ -51,7 +51,7 @@ def test_without_options_the_channel_is_fair_and_acknowledgements_may_default_to
         (("--loss-burst", "0.5:60:2"), "write SHARE:SECONDS"),
         (("--delay-s", "6"), "use seconds from 0 to 5"),
         (("--collisions", "some"), "choose from"),
-        (("--neighbours", "-1"), "use 0 to"),
+        (("--neighbours", "-1"), "use a whole number from 0 to"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_with_what_would(

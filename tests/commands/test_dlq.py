@@ -17,7 +17,8 @@ from aoii.commands import dlq_actions, main
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.outbox import Fetch
 from aoii.server.db import Database, open_database
-from aoii.server.dead_letters.store import DeadLetter, DeadLetters, Letters
+from aoii.server.dead_letters.letters import DeadLetter, Letters
+from aoii.server.dead_letters.store import DeadLetters
 from server.samples import a_reading, sqlite_at
 from servers import AS_ROOT
 
@@ -332,6 +333,6 @@ def test_a_damaged_file_is_left_to_its_station(run: Dlq, data_dir: Path, outbox:
     code, out, err = run("list")
 
     assert code == 0
-    assert "saves what it can when it starts next" in err
+    assert "salvages what it can when it starts next" in err
     assert [row[0] for row in listed(out)] == ["gateway"]
     assert (data_dir / "dead_letters.db").read_bytes() == damaged

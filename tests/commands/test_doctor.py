@@ -68,7 +68,7 @@ def test_an_absent_broker_is_found() -> None:
     assert "start the broker" in str(examine(MQTT_PORT=str(free_port()))["broker"].remedy)
 
 
-def test_a_broker_that_refuses_us_is_found_with_its_word(tmp_path: Path) -> None:
+def test_a_broker_that_refuses_us_is_found_with_its_reason(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", extra="allow_anonymous false") as server:
         finding = examine(MQTT_BROKER="127.0.0.1", MQTT_PORT=str(server.port))["broker"]
 
@@ -84,8 +84,8 @@ def test_an_absent_database_is_found() -> None:
 
 @pytest.fixture
 def reachable(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Settings of a database with our tables, for a user who passes no limit; nothing else is looked at."""
-    monkeypatch.setattr(doctor, "LOOKS", [look for look in doctor.LOOKS if look[0] == "database"])
+    """Settings of a database with our tables, for a user who passes no limit; nothing else is checked."""
+    monkeypatch.setattr(doctor, "CHECKS", [check for check in doctor.CHECKS if check[0] == "database"])
     schema = mariadb.new_schema()
     user = f"u_{schema}"[:32]
     values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema}
@@ -104,12 +104,12 @@ def test_a_read_only_database_is_found(mariadb: MariaDB, reachable: dict[str, st
     assert finding.remedy == "make it writable"
 
 
-def test_a_user_who_may_only_read_is_told_and_is_no_fault(mariadb: MariaDB, reachable: dict[str, str]) -> None:
+def test_a_user_who_may_only_read_is_reported_and_is_no_fault(mariadb: MariaDB, reachable: dict[str, str]) -> None:
     mariadb.execute(f"REVOKE INSERT, UPDATE ON {reachable['MYSQL_DATABASE']}.* FROM {reachable['MYSQL_USER']}@'%'")
 
     finding = examine(**reachable)["database"]
 
-    assert finding.state.startswith("read only for this user")
+    assert finding.state.startswith("read-only for this user")
     assert finding.remedy is None
 
 
@@ -137,7 +137,7 @@ def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("port", ["/dev/no-such-port", "/etc/hostname"])
-def test_a_log_port_that_is_none_is_found(port: str) -> None:
+def test_a_log_port_that_is_no_serial_port_is_found(port: str) -> None:
     assert "EDGE_LOG_PORT" in str(examine(EDGE_LOG_PORT=port, MQTT_PORT=str(free_port()))["log port"].remedy)
 
 
@@ -175,7 +175,7 @@ def reached(broker: SecureBroker, user: str, **others: str) -> dict[str, Finding
     )
 
 
-def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: SecureBroker) -> None:
+def test_an_encrypted_broker_is_well_and_its_certificates_are_reported(secure: SecureBroker) -> None:
     found = reached(secure, "gateway", GATEWAY_ID="gateway")
 
     assert found["broker"].remedy is None
@@ -184,8 +184,8 @@ def test_an_encrypted_broker_is_well_and_its_certificates_are_told(secure: Secur
     assert "the broker's" in found["certificate"].state
 
 
-def test_a_gateway_under_another_name_than_its_user_is_told(secure: SecureBroker) -> None:
-    assert "a gateway attic hears no commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
+def test_a_gateway_under_another_name_than_its_user_is_reported(secure: SecureBroker) -> None:
+    assert "gateway attic does not receive commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
 
 
 def test_an_expired_certificate_is_found(secure: SecureBroker) -> None:
@@ -197,7 +197,7 @@ def test_an_expired_certificate_is_found(secure: SecureBroker) -> None:
 
     found = [finding for finding in doctor.examine(None) if finding.remedy]
 
-    assert any("ENDED" in finding.state and "old.crt" in finding.state for finding in found)
+    assert any("EXPIRED" in finding.state and "old.crt" in finding.state for finding in found)
     (broker,) = [finding for finding in found if finding.subject == "broker"]
     assert "our certificate has expired" in broker.state
     assert "MQTT_TLS_CERT" in str(broker.remedy)

@@ -1,4 +1,4 @@
-"""`aoii doctor` on a machine whose stations say, or do not say, how they are."""
+"""`aoii doctor` on a machine whose stations answer, report faults, or are silent."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ def _no_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_stations, "UNITS", tmp_path / "units")
 
 
-def told(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> dict[str, Finding]:
+def faults(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> dict[str, Finding]:
     """What is found wrong, by subject, when these stations answer."""
     environ = {"AOII_DATA_DIR": str(tmp_path)} | (more or {})
     with contextlib.ExitStack() as stack:
@@ -65,7 +65,7 @@ def told(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **sa
 
 
 def test_stations_that_never_ran_here_are_no_fault(tmp_path: Path) -> None:
-    assert told(tmp_path) == {}
+    assert faults(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_stations_that_never_ran_here_are_no_fault(tmp_path: Path) -> None:
 def test_a_station_that_has_run_here_and_does_not_answer_is_found(tmp_path: Path, file: str, subject: str) -> None:
     (tmp_path / file).touch()
 
-    found = told(tmp_path)
+    found = faults(tmp_path)
 
     assert found.keys() == {subject}
     assert f"systemctl start aoii-{subject}" in (found[subject].remedy or "")
 
 
 def test_stations_that_are_well_have_no_remedies(tmp_path: Path) -> None:
-    assert told(tmp_path, gateway=WELL["gateway"] % time.time(), server=WELL["server"]) == {}
+    assert faults(tmp_path, gateway=WELL["gateway"] % time.time(), server=WELL["server"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_stations_that_are_well_have_no_remedies(tmp_path: Path) -> None:
         ('aoii_outbox_damaged_total{outcome="lost"} 2\naoii_outbox_damaged_total{outcome="salvaged"} 9', "disk"),
     ],
 )
-def test_what_a_gateway_says_names_the_hop(tmp_path: Path, more: str, subject: str) -> None:
+def test_a_fault_that_a_gateway_reports_names_the_hop(tmp_path: Path, more: str, subject: str) -> None:
     name = more.split(maxsplit=1)[0]
     lines = [line for line in (WELL["gateway"] % time.time()).splitlines() if not line.startswith(name.split("{")[0])]
 
-    assert told(tmp_path, gateway="\n".join([*lines, more, ""])).keys() == {subject}
+    assert faults(tmp_path, gateway="\n".join([*lines, more, ""])).keys() == {subject}
 
 
 def test_a_node_that_is_silent_while_others_speak_is_named(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_node_that_is_silent_while_others_speak_is_named(tmp_path: Path) -> No
         'aoii_node_last_heard_timestamp_seconds{node="9"} 1000\n'  # with no heartbeat, silence says nothing
     )
 
-    found = told(tmp_path, gateway=text)
+    found = faults(tmp_path, gateway=text)
 
     assert found.keys() == {"node"}
     assert found["node"].state == "1 silent for too long: 8"
@@ -136,8 +136,8 @@ def test_a_node_that_is_silent_while_others_speak_is_named(tmp_path: Path) -> No
         ),
     ],
 )
-def test_what_a_server_says_names_the_hop(tmp_path: Path, text: str, subject: str, words: str) -> None:
-    found = told(tmp_path, server=text)
+def test_a_fault_that_a_server_reports_names_the_hop(tmp_path: Path, text: str, subject: str, words: str) -> None:
+    found = faults(tmp_path, server=text)
 
     assert found.keys() == {subject}
     assert words in found[subject].state
@@ -160,14 +160,14 @@ def test_a_check_that_fails_names_the_hop(
 ) -> None:
     says: dict[str, Any] = {station: text}
 
-    found = told(tmp_path, check, **says)
+    found = faults(tmp_path, check, **says)
 
     assert found.keys() == {subject}
     assert words in found[subject].state
 
 
 def test_dead_letters_that_wait_for_a_database_that_answers_name_the_database(tmp_path: Path) -> None:
-    found = told(tmp_path, server=WELL["server"] + 'aoii_dead_letters{reason="database_away"} 40\n')
+    found = faults(tmp_path, server=WELL["server"] + 'aoii_dead_letters{reason="database_away"} 40\n')
 
     assert found.keys() == {"database", "dead letters"}
     assert "40 readings wait in the dead letters" in found["database"].state
@@ -183,17 +183,17 @@ def test_rejected_frames_are_reported_and_are_no_fault(tmp_path: Path) -> None:
 
 
 def test_a_log_reader_with_ports_that_does_not_answer_is_found(tmp_path: Path) -> None:
-    assert told(tmp_path, more={"EDGE_LOG_PORT": "/dev/ttyUSB1"}).keys() == {"edgelog"}
+    assert faults(tmp_path, more={"EDGE_LOG_PORT": "/dev/ttyUSB1"}).keys() == {"edgelog"}
 
 
 def test_a_page_that_is_set_up_here_and_does_not_answer_is_found(tmp_path: Path) -> None:
-    assert told(tmp_path, more={"PORT": str(free_port())}).keys() == {"web"}
+    assert faults(tmp_path, more={"PORT": str(free_port())}).keys() == {"web"}
 
 
 def test_a_page_that_answers_is_well_or_says_that_it_makes_no_progress(tmp_path: Path) -> None:
     with serving("", ("thread",)) as broken, serving("") as sound:
-        assert told(tmp_path, more={"PORT": str(sound)}) == {}
-        assert "makes no progress" in told(tmp_path, more={"PORT": str(broken)})["web"].state
+        assert faults(tmp_path, more={"PORT": str(sound)}) == {}
+        assert "makes no progress" in faults(tmp_path, more={"PORT": str(broken)})["web"].state
 
 
 def test_a_station_whose_unit_starts_with_the_machine_belongs_here(tmp_path: Path) -> None:
@@ -201,10 +201,10 @@ def test_a_station_whose_unit_starts_with_the_machine_belongs_here(tmp_path: Pat
     links.mkdir(parents=True)
     (links / "aoii-csv.service").touch()
 
-    assert told(tmp_path).keys() == {"csv"}
+    assert faults(tmp_path).keys() == {"csv"}
 
 
 def test_something_else_on_the_port_is_no_station(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").touch()
 
-    assert told(tmp_path, gateway="<html>\n{{{\n").keys() == {"gateway"}
+    assert faults(tmp_path, gateway="<html>\n{{{\n").keys() == {"gateway"}

@@ -1,4 +1,4 @@
-"""The shipped configuration of Prometheus and Alertmanager, by their own tools; each alert with all that it needs."""
+"""The shipped configuration of Prometheus and Alertmanager, checked by their own tools; each alert is complete."""
 
 import re
 import subprocess
@@ -64,12 +64,12 @@ def test_an_alert_says_how_bad_it_is_which_hop_is_at_fault_and_what_to_do(rule: 
     assert re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE) == ["What it means", "What to do", "How it clears"]
 
 
-def test_there_is_no_runbook_for_an_alert_that_is_none() -> None:
+def test_there_is_no_runbook_without_an_alert() -> None:
     assert {page.stem for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README"} == set(NAMES)
 
 
 @pytest.mark.parametrize("file", ["alerts.yml", "recording.yml"])
-def test_rules_ask_for_metrics_that_exist(file: str) -> None:
+def test_rules_use_metrics_that_exist(file: str) -> None:
     text = re.sub(r"#.*|aoii-\w+|docs/\S+", "", (PROMETHEUS / "rules" / file).read_text())
     known = {name for name, *_ in metrics.CATALOGUE}
     known |= {
@@ -126,7 +126,7 @@ def test_rules_use_no_old_name_of_a_metric(file: str) -> None:
     assert not [old for old in metrics.RENAMED if re.search(rf"\b{old}", text)]
 
 
-def test_every_station_is_asked_at_its_default_port() -> None:
+def test_every_station_is_scraped_at_its_default_port() -> None:
     (job, _) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
     usual = settings.load({}, None)
     ports = {
@@ -144,7 +144,7 @@ def test_every_station_is_asked_at_its_default_port() -> None:
 
 
 @pytest.mark.parametrize("inside", ["data", "", "deploy/../.prometheus", "link"])
-def test_data_inside_the_project_are_refused(inside: str, tmp_path: Path) -> None:
+def test_data_inside_the_project_is_refused(inside: str, tmp_path: Path) -> None:
     folder = ROOT / inside
     if inside == "link":
         folder = tmp_path / "link"
@@ -156,7 +156,7 @@ def test_data_inside_the_project_are_refused(inside: str, tmp_path: Path) -> Non
     assert "inside the project" in done.stderr
 
 
-def test_data_elsewhere_are_taken_and_bounded(tmp_path: Path) -> None:
+def test_data_elsewhere_is_accepted_and_limited(tmp_path: Path) -> None:
     fake = tmp_path / "bin" / "prometheus"
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
@@ -191,7 +191,7 @@ def test_an_alert_reaches_its_receiver(labels: str, receiver: str) -> None:
     assert said.split() == [receiver]
 
 
-def test_what_inhibits_and_is_inhibited_are_alerts_that_exist() -> None:
+def test_inhibitions_name_alerts_that_exist() -> None:
     named = re.findall(r'alertname=~?"([^"]+)"', ALERTMANAGER.read_text())
 
     assert {name for names in named for name in names.split("|")} <= set(NAMES)

@@ -428,12 +428,12 @@ def disk_full(scene: Scene) -> None:
 def dead_letters_full(scene: Scene) -> None:
     """The database is away and the server's dead letters of 1 MB are full: it acknowledges nothing more."""
     stack = scene.stack
-    before = stack.server.said("dead letters refuse")
+    before = stack.server.said("dead letters unavailable")
     stack.server.stop()
     stack.server.start(DEAD_LETTER_MAX_MB="1")
     stack.database.kill()
     until(lambda: stack.radio.unsent == 0, WAIT_S, "the burst is accepted")
-    until(lambda: stack.server.said("dead letters refuse") > before, WAIT_S, "the dead letters are full")
+    until(lambda: stack.server.said("dead letters unavailable") > before, WAIT_S, "the dead letters are full")
     stack.database.heal()
     scene.drain()
 

@@ -18,6 +18,7 @@ from aoii.core.frames import EVENT, Ack, Rejected, Uplink, decode_ack, encode_up
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
 from aoii.gateway.gateway import Gateway
 from aoii.runtime import metrics
+from aoii.runtime.clock import Clock
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from servers import until
@@ -25,6 +26,7 @@ from servers import until
 KEY = bytes(range(16))
 EPOCH = 2
 NODE = 7
+START_S = 1_760_000_000  # Unix time at which simulated clocks begin
 KEYS = {NODE: NodeKey(EPOCH, KEY), 8: NodeKey(EPOCH, KEY[::-1])}
 
 
@@ -211,3 +213,18 @@ def is_connected(gateway: Gateway) -> bool:
 
 def wait_connected(gateway: Gateway) -> None:
     until(lambda: is_connected(gateway), what="ports and broker")
+
+
+class SteppedClock(Clock):
+    """Its elapsed time, and the wall clock if it is simulated, stand still between calls of `go_on`."""
+
+    at_ms = 10_000_000
+
+    def elapsed_ms(self) -> int:
+        return self.at_ms
+
+    def unix_ms(self) -> int:
+        return super().unix_ms() if self.start_unix_s is None else int(1000 * self.start_unix_s) + self.at_ms
+
+    def go_on(self, seconds: int) -> None:
+        object.__setattr__(self, "at_ms", self.at_ms + 1000 * seconds)  # the clocks of the stations are frozen values

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aoii.core.errors import ProtocolError
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.intake import Intake, LineResult
 from aoii.gateway.legacy.old_node import Payload
 from aoii.gateway.outbox import Item
-from aoii.gateway.receiver import Receiver
-from aoii.security.node_keys import KeyRing
 from aoii.settings import Settings
-from gateway.station import Counts, configured
+from gateway.station import configured
 
 OLD = "gateway/ttyUSB0"
 DAMAGES = [
@@ -100,19 +97,3 @@ def test_a_request_that_fails_forgets_no_state(values: Settings) -> None:
 
         assert store.submit(Transaction.old_epoch).result() == epoch
         assert store.states_lost == 0
-
-
-def test_a_reading_that_contradicts_one_that_waits_is_counted_and_said_once(
-    values: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    counts = Counts()
-    with opened(values) as (_, intake):
-        receiver = Receiver("/dev/absent", OLD, intake, KeyRing(values.gateway.node_keys_file))
-        ended: Future[LineResult] = Future()
-        ended.set_exception(ProtocolError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
-
-        for _ in range(3):
-            receiver._answer_line(0.0, ended)
-
-    assert counts.since("gateway_rejected") == {"conflict": 3}
-    assert [record.levelname for record in caplog.records if record.name.endswith("receiver")] == ["ERROR"]

@@ -1,18 +1,22 @@
 """What the gateway says of its nodes that takes longer to happen than a test may: days, thousands of numbers."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aoii.broker.messages import Identity
+from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.gateway import node_metrics
 from aoii.gateway.events import Event
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.runtime import metrics
-from gateway.station import configured
+from gateway.station import KEYS, OwnNode, SteppedClock, configured, running, wait_connected
+from servers import Mosquitto
 
-NODE = "4711"  # no other test speaks of it
+NODE = "4711"  # in no other test
+REPORTS = "aoii_node_aoii_reports_seconds"
 
 
 @pytest.fixture
@@ -87,3 +91,35 @@ def test_every_metric_with_a_label_for_the_node_goes_with_the_node() -> None:
     }
 
     assert of_a_node == {next(iter(metric.describe())).name for metric in metrics.OF_A_NODE}
+
+
+def test_the_age_of_incorrect_information_is_bounded_from_below_by_what_was_heard(
+    tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int, name: str
+) -> None:
+    clock = SteppedClock()
+    values = replace(configured(tmp_path / "data", mosquitto.port, name, link), clock=clock)
+    node = OwnNode(far, node=8, key=KEYS[8].key)
+
+    def aoii_s() -> float:
+        return metrics.value(metrics.NODE_AOII_S, node="8")
+
+    def reports(le: str = "+Inf") -> float:
+        return metrics.REGISTRY.get_sample_value(f"{REPORTS}_bucket", {"node": "8", "le": le}) or 0
+
+    before = reports(), reports("0.0")
+    with running(values) as gateway:
+        wait_connected(gateway)
+        node.send(1, 1, 2150)
+        assert reports() == before[0], "what was right before the first reading nobody knows"
+
+        clock.go_on(2000)
+        node.send(2, 3, 2300, age_s=100)
+        assert aoii_s() == 100
+        clock.go_on(10)
+        node.send(3, 2, 2250, flags=BACKFILL, age_s=1510)
+        assert aoii_s() == 1500
+        node.send(4, 4, 2310, flags=HEARTBEAT)
+        assert aoii_s() == 0
+        node.send(4, 4, 2310, flags=HEARTBEAT)
+
+    assert (reports() - before[0], reports("0.0") - before[1]) == (3, 1)

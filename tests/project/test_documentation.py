@@ -79,6 +79,13 @@ def test_the_pages_name_every_setting_and_every_metric() -> None:
     assert all(f"#{name}=" in text_of(ROOT / ".env.example") for name in settings.BY_NAME)
 
 
+def test_no_page_uses_the_old_name_of_a_metric() -> None:
+    generated_or_history = {REFERENCE / "metrics.md", ROOT / "CHANGELOG.md"}
+
+    for page in set(PAGES) - generated_or_history:
+        assert not [old for old in metrics.RENAMED if re.search(rf"\b{old}\b", text_of(page))], page.name
+
+
 def test_every_variable_that_the_source_reads_is_a_setting() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 
@@ -158,6 +165,26 @@ def test_every_log_sentence_that_an_operator_looks_for_is_logged(page: str) -> N
 
     assert sentences
     assert [words for words in sentences if f'"{words}"' not in source] == []
+
+
+@pytest.mark.parametrize("page", ["docs/howto/MQTT.md", "docs/ko/MQTT.md"])
+def test_every_refusal_that_the_page_about_mqtt_explains_is_one_that_a_station_reports(page: str) -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+    explained = re.findall(
+        r"^\| (?:the certificate of … )?([a-z][\w ]+) \| (?:`tls`|none|없음) \|", text_of(ROOT / page), re.MULTILINE
+    )
+
+    assert len(explained) == 8
+    assert [words for words in explained if words not in source] == []
+
+
+def test_the_korean_page_of_the_alerts_has_each_with_its_severity() -> None:
+    ours = set(re.findall(r"\[(\w+)\]\(\S+\) \| (\w+) \|", text_of(ROOT / "docs" / "ko" / "알림별_조치.md")))
+    theirs = set(re.findall(r"\[(\w+)\]\(\S+\) \| (\w+) \|", text_of(ROOT / "docs" / "runbooks" / "README.md")))
+
+    assert len(theirs) > 25
+    assert ours == theirs
 
 
 def test_the_korean_terms_are_those_of_the_glossary() -> None:

@@ -65,7 +65,7 @@ PLACES = (
     Place("web/station_report.py", "runtime.metric_snapshot", "prometheus_client", standard=PURE),
     Place(
         "web/pipeline_health.py",
-        "runtime.health_limits runtime.metrics web.node_health web.station_report",
+        "runtime.health_limits runtime.metrics web.station_report web.node_health",
         "prometheus_client",
         standard=PURE,
     ),
@@ -98,7 +98,8 @@ PLACES = (
     Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
-    Place("server/dead_letters/store.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
+    Place("server/dead_letters/letters.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
+    Place("server/dead_letters/store.py", "broker.messages server.dead_letters runtime.sqlite_recovery"),
     Place("server/edge_log_port.py", "core", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations

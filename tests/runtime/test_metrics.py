@@ -1,4 +1,4 @@
-"""What stations really serve, against the catalogue that says what they serve: all five as processes."""
+"""What five stations serve as processes, compared with the catalogue."""
 
 import contextlib
 import re
@@ -129,7 +129,7 @@ def test_labels_are_those_of_the_catalogue(system: System) -> None:
             assert set(re.findall(r'(\w+)="', labels)) - {"le"} == allowed[base], sample
 
 
-def test_what_the_receiver_and_the_node_say_of_themselves_is_served(system: System) -> None:
+def test_what_receiver_and_node_report_is_served(system: System) -> None:
     found = {
         name: system.value("gateway", f'aoii_node_{name}{{node="{NODE}"}}')
         for name in ("rssi_dbm", "snr_db", "battery_volts", "battery_low", "readings_missing", "error_celsius")
@@ -157,8 +157,8 @@ def test_the_server_measures_the_clock_of_the_gateway_by_its_estimates(system: S
     assert -15 * SPEED < offset_s <= 0
 
 
-def test_the_broker_tells_how_much_it_has_dropped(system: System) -> None:
-    until(lambda: system.value("server", "aoii_broker_sys_up") == 1, what="what the broker says of itself")
+def test_the_broker_reports_how_much_it_has_dropped(system: System) -> None:
+    until(lambda: system.value("server", "aoii_broker_sys_up") == 1, what="the statistics of the broker")
 
     assert system.value("server", "aoii_broker_dropped_messages") is not None
 

@@ -1,24 +1,19 @@
-"""The log reader: lines on a pseudo-terminal become rows, and noise becomes a count."""
-# ruff: noqa: DTZ001 - the times of the table have no zone
+"""The log reader: lines on a pseudo-terminal become rows, and noise is counted."""
 
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aoii.core.errors import SettingsError
 from aoii.runtime import metrics
 from aoii.server import edge_log
 from aoii.server.db import Database, open_database
-from aoii.server.edge_log import Buffer, LogReader
-from aoii.server.edge_log_line import read_line
+from aoii.server.edge_log import LogReader
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
 from server.doubles import StationProcess
@@ -26,7 +21,6 @@ from server.samples import sqlite_at
 from servers import MariaDB, pty_port, until
 
 Load = Callable[..., Settings]
-NOW = datetime(2026, 1, 2, 3, 4, 5)
 OLD = "21.50,40.00,21.00,41.25,0.50,1.25,SEND & TRAIN,512,100000,200000"
 NEW = "21.50,40.00,21.70,41.25,-0.20,-1.25,SKIP,0,0,0,7,1451606400123"
 
@@ -56,70 +50,6 @@ def reading(values: Settings) -> Iterator[LogReader]:
 @pytest.fixture
 def values(load: Load, tmp_path: Path) -> Settings:
     return load(EDGE_LOG_PORT=tmp_path / "port", EDGE_LOG_STATUS_PORT=0, INSERT_BASE_DELAY=0.02)
-
-
-def test_a_line_of_the_old_firmware_is_a_row_with_signed_errors() -> None:
-    row = read_line(OLD, NOW)
-
-    assert row is not None
-    assert (row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity) == (21.5, 40.0, 21.0, 41.25)
-    assert (row.error_temp, row.error_humidity) == (0.5, -1.25)
-    assert (row.triggered, row.status, row.inference_time_us) == (True, "SEND & TRAIN", 512)
-    assert (row.free_heap, row.total_heap, row.node, row.event_time) == (100_000, 200_000, None, None)
-    assert row.created_at == NOW
-
-
-def test_a_line_of_ours_names_its_node_and_its_time() -> None:
-    row = read_line(NEW, NOW)
-
-    assert row is not None
-    assert (row.node, row.event_time) == ("7", datetime(2016, 1, 1, 0, 0, 0, 123000))
-    assert (row.triggered, row.error_temp, row.error_humidity) == (False, -0.2, -1.25)
-    assert read_line(NEW.replace("1451606400123", ""), NOW) == replace(row, event_time=None)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "rst:0x1 (POWERON_RESET),boot:0x13",
-        OLD.rsplit(",", 1)[0],
-        OLD + ",7",
-        OLD + ",7,1,2",
-        OLD.replace("SEND & TRAIN", "SEND"),
-        OLD.replace("21.50", "nan"),
-        OLD.replace("21.50", "1e9"),
-        OLD.replace("512", "-1"),
-        OLD.replace("512", "5.5"),
-        OLD.replace("200000", str(2**31)),
-        OLD + ",,1451606400123",
-        OLD + f",{'n' * 129},1451606400123",
-        OLD + ",7,253402300800000",
-    ],
-)
-def test_anything_else_is_noise(text: str) -> None:
-    assert read_line(text, NOW) is None
-
-
-def test_a_first_line_whose_beginning_is_torn_off_is_not_believed() -> None:
-    for cut in range(1, 5):
-        torn = OLD[cut:]
-        assert read_line(torn, NOW, is_first=True) is None
-
-    assert read_line(OLD, NOW, is_first=True) is not None
-    assert read_line(NEW, NOW, is_first=True) is not None
-
-
-@given(
-    st.text(max_size=100) | st.lists(st.text("0123456789.-naife", max_size=6), min_size=10, max_size=12).map(",".join)
-)
-def test_any_text_is_a_row_or_noise(text: str) -> None:
-    fields = text.split(",")
-    if len(fields) >= 10:
-        fields[6] = "SKIP"
-    row = read_line(",".join(fields), NOW)
-
-    assert row is None or row.status == "SKIP"
 
 
 def test_lines_on_a_port_become_rows_and_noise_is_counted(values: Settings, tmp_path: Path) -> None:
@@ -185,23 +115,6 @@ def test_while_the_database_is_away_lines_wait(values: Settings, tmp_path: Path)
             until(lambda: len(reader.buffer) == 0)
             reader.stop()
             assert [row.node for row in rows_of(values)] == [str(number) for number in range(200)]
-
-
-def test_a_full_buffer_loses_the_oldest_and_counts_them() -> None:
-    row = read_line(OLD, NOW)
-    assert row is not None
-    lost = counted("lost")
-    buffer = Buffer(limit=3)
-
-    for number in range(5):
-        buffer.put(replace(row, node=str(number)))
-    taken = buffer.take(2)
-    buffer.put(replace(row, node="5"))
-    buffer.put(replace(row, node="6"))
-    buffer.put_back(taken)
-
-    assert [kept.node for kept in buffer.take(10)] == ["4", "5", "6"]
-    assert counted("lost") - lost == 4
 
 
 def test_a_row_that_never_fits_does_not_hold_up_the_others(values: Settings, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_messages_come_out_in_order_and_in_batches() -> None:
     batches = [inbox.take(3, 0) for _ in range(4)]
 
     assert [[item.mid for item in batch] for batch in batches] == [[0, 1, 2], [3, 4, 5], [6], []]
-    assert not inbox.overrun()
+    assert not inbox.take_overrun()
 
 
 def test_whoever_waits_is_woken() -> None:
@@ -34,17 +34,17 @@ def test_a_full_inbox_leaves_the_rest_to_the_broker_and_asks_once_for_a_reconnec
     inbox = Inbox(limit=2)
     for number in range(4):
         inbox.put(message(number))
-    assert not inbox.overrun()  # first what is here
+    assert not inbox.take_overrun()  # first what is here
 
     assert [item.mid for item in inbox.take(10, 0)] == [0, 1]
     inbox.put(message(4))  # after what was left: to take it would acknowledge out of order
-    overruns = [inbox.overrun(), inbox.overrun()]
+    overruns = [inbox.take_overrun(), inbox.take_overrun()]
     for number in range(2, 5):
         inbox.put(message(number, generation=2))
 
     assert overruns == [True, False]
     assert [item.mid for item in inbox.take(10, 0)] == [2, 3]
-    assert inbox.overrun()
+    assert inbox.take_overrun()
 
 
 def test_a_lost_message_of_qos_0_needs_no_reconnect() -> None:
@@ -53,7 +53,7 @@ def test_a_lost_message_of_qos_0_needs_no_reconnect() -> None:
     inbox.put(message(2, qos=0))
 
     assert [item.mid for item in inbox.take(10, 0)] == [1]
-    assert not inbox.overrun()
+    assert not inbox.take_overrun()
     inbox.put(message(3))
     assert [item.mid for item in inbox.take(10, 0)] == [3]
 

@@ -19,7 +19,7 @@ from aoii.broker.messages import (
     payload_digest,
 )
 from aoii.server import ingest
-from aoii.server.ingest import Malformed
+from aoii.server.ingest import Answer, Malformed
 from server.samples import a_reading
 
 READING = json.loads(encode_reading(a_reading(), 1))
@@ -29,27 +29,27 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_as_something(payload: bytes) -> None:
-    assert isinstance(ingest.read(payload), Reading | Estimate | Malformed)
+    assert isinstance(ingest.decode_payload(payload), Reading | Estimate | Malformed)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(READING)), JSON))
 def test_any_change_of_a_message_is_read_as_something(changes: dict[str, object]) -> None:
     payload = json.dumps(READING | changes).encode()
 
-    content = ingest.read(payload)
+    content = ingest.decode_payload(payload)
 
     assert isinstance(content, Reading | Malformed)
     if isinstance(content, Reading):  # then it has all that a row needs
-        assert ingest.read(encode_reading(content, 1)) == content
+        assert ingest.decode_payload(encode_reading(content, 1)) == content
 
 
 def test_a_malformed_payload_keeps_its_bytes_and_its_reason() -> None:
-    assert ingest.read(b"\xff") == Malformed(b"\xff", "encoding", "payload is not UTF-8")
+    assert ingest.decode_payload(b"\xff") == Malformed(b"\xff", "encoding", "payload is not UTF-8")
 
 
 @pytest.mark.parametrize("change", [{"actual_t": 5000}, {"event": "TX"}, {"timestamp": None}, {"kind": "new"}])
 def test_a_malformed_payload_says_who_waits_for_an_answer(change: dict[str, object]) -> None:
-    content = ingest.read(json.dumps(READING | change).encode())
+    content = ingest.decode_payload(json.dumps(READING | change).encode())
 
     assert isinstance(content, Malformed)
     assert (content.gateway, content.identity) == ("gateway", Identity("7", 1, 1))
@@ -60,7 +60,7 @@ def test_a_malformed_payload_says_who_waits_for_an_answer(change: dict[str, obje
     [{"gateway": "a/#"}, {"gateway": None}, {"node": "\n"}, {"epoch": -1}, {"counter": 2**63}, {"counter": None}],
 )
 def test_nobody_waits_for_an_answer_when_the_sender_cannot_be_read(change: dict[str, object]) -> None:
-    content = ingest.read(json.dumps(READING | {"actual_t": 5000} | change).encode())
+    content = ingest.decode_payload(json.dumps(READING | {"actual_t": 5000} | change).encode())
 
     assert isinstance(content, Malformed)
     assert (content.gateway, content.identity) == (None, None)
@@ -71,9 +71,9 @@ def test_a_malformed_payload_is_told_to_its_gateway_as_parked() -> None:
 
     assert ingest.commit_acks(
         [
-            (b"1", a_reading(1), "stored"),
-            (b"9", content, "database_away"),
-            (b"", Malformed(b"", "json", ""), "database_away"),
+            Answer(b"1", a_reading(1), "stored"),
+            Answer(b"9", content, "database_away"),
+            Answer(b"", Malformed(b"", "json", ""), "database_away"),
         ]
     ) == [
         (
@@ -91,9 +91,15 @@ def test_each_gateway_is_told_about_its_own_readings() -> None:
     nobodys = replace(a_reading(3), identity=None, gateway=None)
 
     acks = ingest.commit_acks(
-        [(b"", ours, "stored"), (b"", theirs, "duplicate"), (b"", nobodys, "stored"), (b"", a_reading(4), "mismatch"),
-         (b"", a_reading(5), "bad_row"), (b"", a_reading(6), "database_away")]
-    )  # fmt: skip
+        [
+            Answer(b"", ours, "stored"),
+            Answer(b"", theirs, "duplicate"),
+            Answer(b"", nobodys, "stored"),
+            Answer(b"", a_reading(4), "mismatch"),
+            Answer(b"", a_reading(5), "bad_row"),
+            Answer(b"", a_reading(6), "database_away"),
+        ]
+    )
 
     told = {gateway: [(item.identity.counter, item.status) for item in items] for gateway, items in acks}
     assert told == {
@@ -106,11 +112,12 @@ def test_each_gateway_is_told_about_its_own_readings() -> None:
     st.lists(st.tuples(st.sampled_from(["a", "b"]), st.text("가a\U0001f321", min_size=1, max_size=128)), max_size=700)
 )
 def test_no_acknowledgement_is_over_the_limits_and_nothing_is_left_out(who: list[tuple[str, str]]) -> None:
-    settled: list[ingest.Answer] = [
-        (b"", a_reading(counter, node=node, gateway=gateway), "stored") for counter, (gateway, node) in enumerate(who)
+    answers = [
+        Answer(b"", a_reading(counter, node=node, gateway=gateway), "stored")
+        for counter, (gateway, node) in enumerate(who)
     ]
 
-    acks = ingest.commit_acks(settled)
+    acks = ingest.commit_acks(answers)
 
     told: list[tuple[str, Committed]] = [(gateway, item) for gateway, items in acks for item in items]
     for gateway in ("a", "b"):

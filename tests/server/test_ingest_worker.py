@@ -106,7 +106,7 @@ def test_messages_are_acknowledged_in_order_and_only_up_to_the_first_that_is_not
     assert held == [0, 1]
     assert bench.client.acknowledged == [0, 1, 2, 3, 4]
     assert sorted(bench.client.told) == [(1, "stored"), (2, "stored"), (3, "parked"), (4, "stored"), (5, "stored")]
-    refusals = [record for record in caplog.records if record.message.startswith("dead letters refuse")]
+    refusals = [record for record in caplog.records if record.message.startswith("dead letters unavailable")]
     assert len(refusals) == 1
 
 
@@ -183,7 +183,7 @@ def test_dead_letters_that_cannot_be_read_are_said_once(
         until(lambda counter=counter: (counter, "stored") in bench.client.told)  # type: ignore[misc]  # lambda's default
     bench.stop()
 
-    refusals = [record for record in caplog.records if record.message.startswith("dead letters refuse")]
+    refusals = [record for record in caplog.records if record.message.startswith("dead letters unavailable")]
     assert len(refusals) == 1
 
 

@@ -11,7 +11,7 @@ from aoii.core.errors import UnavailableError
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
-from aoii.server.insertion import CONFLICT_REPLAYS, Insertion, insert_reading_with_retry
+from aoii.server.insertion import CONFLICT_RETRIES, Insertion, insert_reading_with_retry
 from server.samples import a_reading
 
 AWAY = DatabaseAway("unreachable", "connection refused")
@@ -74,7 +74,7 @@ def statuses(insertion: Insertion) -> list[DeliveryStatus | None]:
 
 def outcome(insertion: Insertion) -> tuple[list[DeliveryStatus | None], str | None, str | None]:
     """What became of each, why the database was given up, and what the dead letters refused."""
-    return statuses(insertion), None if insertion.away is None else str(insertion.away), insertion.refusal
+    return statuses(insertion), None if insertion.away is None else str(insertion.away), insertion.dead_letter_problem
 
 
 def test_a_batch_is_stored_without_a_wait(letters: DeadLetters) -> None:
@@ -117,7 +117,7 @@ def test_without_a_try_they_are_dead_letters_at_once(letters: DeadLetters) -> No
 
 def test_a_deadlock_is_replayed_whole_and_at_once(letters: DeadLetters) -> None:
     waits = Waits()
-    database = FlakyDatabase(*[CONFLICT] * CONFLICT_REPLAYS)
+    database = FlakyDatabase(*[CONFLICT] * CONFLICT_RETRIES)
 
     insertion = insert(database, letters, [a_reading(1), a_reading(2)], waits=waits)
 
@@ -128,7 +128,7 @@ def test_a_deadlock_is_replayed_whole_and_at_once(letters: DeadLetters) -> None:
 def test_a_lock_that_stays_is_waited_for(letters: DeadLetters) -> None:
     waits = Waits()
 
-    insertion = insert(FlakyDatabase(*[CONFLICT] * (CONFLICT_REPLAYS + 1)), letters, [a_reading(1)], waits=waits)
+    insertion = insert(FlakyDatabase(*[CONFLICT] * (CONFLICT_RETRIES + 1)), letters, [a_reading(1)], waits=waits)
 
     assert statuses(insertion) == ["stored"]
     assert waits.asked == [1]

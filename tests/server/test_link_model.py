@@ -10,7 +10,7 @@ import itertools
 import random
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +26,12 @@ from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints
 from aoii.server import inbox as inbox_module
 from aoii.server import ingest, subscription
+from aoii.server.batch import Batch, Received
 from aoii.server.db import BadRow, Database, DatabaseAway
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
-from aoii.server.ingest_worker import IngestWorker, Job
+from aoii.server.ingest_worker import IngestWorker
 from server.samples import a_reading
 from stateful import model_settings
 
@@ -154,11 +155,12 @@ class Unguarded(OneClient):
         return self._library is not None and self._library.ack(message.mid, message.qos) == 0
 
 
-class Hasty(Job):
-    """A message that may be acknowledged before anything has become of it."""
+class Hasty(Batch):
+    """Messages that may be acknowledged before they are durable."""
 
-    def __post_init__(self) -> None:
-        self.done = True
+    def __init__(self, received: Iterable[Received]) -> None:
+        super().__init__(received)
+        self._pending.clear()
 
 
 class Stepwise(IngestWorker):
@@ -175,7 +177,7 @@ class World(RuleBasedStateMachine):
 
     has_key = True
     new_client: type[OneClient] = OneClient
-    new_job: type[Job] = Job
+    new_batch: type[Batch] = Batch
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,7 +233,7 @@ class World(RuleBasedStateMachine):
         return found
 
     def _is_durable(self, payload: bytes) -> bool:
-        content = ingest.read(payload)
+        content = ingest.decode_payload(payload)
         if isinstance(content, Malformed):
             if content.identity is None:
                 return any(letter.payload == payload for letter in self.letters.letters(100_000, reason="malformed"))
@@ -260,7 +262,7 @@ class World(RuleBasedStateMachine):
 
     def _publish(self, payload: bytes, qos: int) -> None:
         self.by_payload[payload_digest(payload)] = payload
-        content = ingest.read(payload)
+        content = ingest.decode_payload(payload)
         if isinstance(content, Reading):
             assert content.identity is not None
             self.sent.add((content.identity, content.digest()))
@@ -367,9 +369,9 @@ class World(RuleBasedStateMachine):
         self._pauses = 0
         batch = self.inbox.take(BATCH, 0)
         if batch:
-            self.ingest._handle([self.new_job(message, subscription.receive(message)) for message in batch])
-        self.ingest._replay()
-        subscription.reconnect_when_overrun(self.inbox, self.client)
+            self.ingest._handle(self.new_batch([Received(message, subscription.receive(message)) for message in batch]))
+        self.ingest._replay_batch()
+        subscription.reconnect_after_overrun(self.inbox, self.client)
 
     @rule(is_asked=st.booleans())
     def the_server_is_killed_or_asked_to_stop_in_a_batch(self, is_asked: bool) -> None:
@@ -464,7 +466,7 @@ class WithoutKey(World):
 
 
 class WithHaste(World):
-    new_job = Hasty
+    new_batch = Hasty
 
 
 @pytest.mark.parametrize(

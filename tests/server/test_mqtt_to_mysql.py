@@ -11,7 +11,7 @@ import pytest
 
 from aoii.broker.messages import Estimate, Identity, Reading, encode_estimate, encode_reading
 from aoii.runtime import metrics
-from aoii.server import connection, ingest
+from aoii.server import connection, ingest, subscription
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.settings import Mqtt, Settings
@@ -38,7 +38,7 @@ def mqtt(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
     name = request.node.name.encode().hex()[-40:]
     monkeypatch.setattr(mqtt_to_mysql, "CLIENT_ID", f"server-{name}")
-    for module in (mqtt_to_mysql, doubles):
+    for module in (subscription, doubles):
         monkeypatch.setattr(module, "READINGS_TOPIC", f"aoii/readings/{name}")
     return Mqtt("127.0.0.1", mosquitto.port, None, None)
 
@@ -435,7 +435,7 @@ def test_an_error_of_ours_in_the_ingest_thread_is_noticed_and_nothing_is_acknowl
     def fail(payload: bytes) -> Reading:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(ingest, "read", fail)
+    monkeypatch.setattr(ingest, "decode_payload", fail)
     with running(values) as server, Gateway(values.mqtt) as gateway:
         gateway.publish([a_reading(1)])
 

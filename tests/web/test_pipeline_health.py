@@ -1,4 +1,4 @@
-"""What the delivery page tells of each hop, from what stations say of themselves: never more than they said."""
+"""Pipeline health: each hop from the reports of stations, and never more than they report."""
 
 from dataclasses import replace
 
@@ -49,15 +49,15 @@ def hop(name: str, *reports: StationReport, own: OwnView = WELL) -> Hop:
 
 
 def only(name: str, *reports: StationReport) -> HopReport:
-    (account,) = hop(name, *reports).reports
-    return account
+    (report,) = hop(name, *reports).reports
+    return report
 
 
-def codes(account: HopReport) -> list[str]:
-    return [code for code, _ in account.notes]
+def codes(report: HopReport) -> list[str]:
+    return [code for code, _ in report.notes]
 
 
-def test_when_all_is_well_every_hop_is_ok_and_tells_its_rate() -> None:
+def test_when_all_is_well_every_hop_is_ok_and_has_its_rate() -> None:
     before = GATEWAY.replace("30.0", "20.0").replace("32.0", "22.0").replace("6.4", "4.4")
     reports = [answers("gateway", GATEWAY, before), answers("server", SERVER, SERVER.replace("32.0", "22.0"))]
 
@@ -82,13 +82,13 @@ def test_a_station_that_does_not_answer_is_unreachable_and_what_only_it_sees_is_
         "database": "ok", "commit": "warn",
     }  # fmt: skip
     assert only("server", dead).notes == [("noAnswer", {"reason": "Connection refused"})]
-    assert [account.state for account in hop("database", *reports).reports] == ["unknown", "ok"]
+    assert [report.state for report in hop("database", *reports).reports] == ["unknown", "ok"]
     outbox = only("outbox", *reports)
     assert (outbox.waiting, outbox.oldest_s, outbox.track, codes(outbox)) == (12, 65, (0, 3, 12), ["outboxGrows"])
     assert codes(only("commit", *reports)) == ["noAcks"]
 
 
-def test_the_last_figures_of_a_gateway_that_is_gone_stay_with_their_age() -> None:
+def test_the_last_values_of_a_gateway_that_is_gone_stay_with_their_age() -> None:
     waits = GATEWAY.replace("events 0.0", "events 12.0")
     dead = answers("gateway", waits, contact="unreachable", reason="x", age_s=70.0)
 
@@ -106,7 +106,7 @@ def test_a_station_that_never_answered_says_so_and_one_without_a_port_is_not_jud
     assert (only("gateway", portless).state, codes(only("gateway", portless))) == ("unknown", ["noPort"])
 
 
-def test_with_no_station_at_all_only_what_the_page_sees_itself_is_told() -> None:
+def test_with_no_station_at_all_only_what_the_page_sees_itself_is_reported() -> None:
     health = assess([], OwnView("no such file", False, "refused"))
 
     assert {found.name: found.state for found in health.hops if found.reports} == {"broker": "down", "database": "down"}
@@ -130,13 +130,15 @@ def test_with_no_station_at_all_only_what_the_page_sees_itself_is_told() -> None
         (("aoii_broker_up 1.0", 'aoii_gateway_rejected_total{reason="mac"} 3.0'), "radio", "warn", "rejected"),
     ],
 )
-def test_each_fault_of_a_gateway_is_told_at_its_hop(change: tuple[str, str], where: str, state: str, code: str) -> None:
+def test_each_fault_of_a_gateway_is_noted_at_its_hop(
+    change: tuple[str, str], where: str, state: str, code: str
+) -> None:
     before = GATEWAY.replace("events 0.0", "events 1.0")
     now = before.replace(*change)
 
-    account = next(a for a in hop(where, answers("gateway", now, before)).reports if a.by == "gateway")
+    report = next(each for each in hop(where, answers("gateway", now, before)).reports if each.by == "gateway")
 
-    assert (account.state, codes(account)[0]) == (state, code)
+    assert (report.state, codes(report)[0]) == (state, code)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +149,10 @@ def test_each_fault_of_a_gateway_is_told_at_its_hop(change: tuple[str, str], whe
         (("aoii_broker_up 1.0", 'aoii_inbox_overruns_total{qos="1"} 3.0'), "server", "warn", "inboxOverrun"),
     ],
 )
-def test_each_fault_of_a_server_is_told_at_its_hop(change: tuple[str, str], where: str, state: str, code: str) -> None:
-    account = hop(where, answers("server", SERVER.replace(*change), SERVER)).reports[0]
+def test_each_fault_of_a_server_is_noted_at_its_hop(change: tuple[str, str], where: str, state: str, code: str) -> None:
+    report = hop(where, answers("server", SERVER.replace(*change), SERVER)).reports[0]
 
-    assert (account.state, codes(account)[0]) == (state, code)
+    assert (report.state, codes(report)[0]) == (state, code)
 
 
 def test_a_check_that_fails_in_a_station_is_named_and_what_it_waits_for_is_another_hop() -> None:
@@ -165,12 +167,12 @@ def test_one_of_two_receivers_that_is_unplugged_is_a_warning() -> None:
     assert hop("radio", answers("gateway", two)).state == "warn"
 
 
-def test_two_gateways_are_two_accounts_and_the_worse_counts() -> None:
+def test_two_gateways_are_two_reports_and_the_worse_counts() -> None:
     dead = answers("gateway", GATEWAY, contact="unreachable", reason="x", address="10.0.0.6:5011")
 
     found = hop("gateway", answers("gateway", GATEWAY), dead)
 
-    assert (found.state, [account.state for account in found.reports]) == ("unreachable", ["ok", "unreachable"])
+    assert (found.state, [report.state for report in found.reports]) == ("unreachable", ["ok", "unreachable"])
 
 
 def test_dead_letters_are_counted_by_reason_and_old_counts_are_marked() -> None:
@@ -181,7 +183,7 @@ def test_dead_letters_are_counted_by_reason_and_old_counts_are_marked() -> None:
     assert (old.counts, old.stale_s) == ({"bad_row": 2.0, "mismatch": 0.0}, 9.0)
 
 
-def test_of_a_node_that_two_gateways_hear_the_stronger_tells() -> None:
+def test_of_a_node_that_two_gateways_receive_the_stronger_signal_counts() -> None:
     weak = 'aoii_node_rssi_dbm{node="7"} -120.0\naoii_node_battery_volts{node="7"} 3.9\n'
     strong = 'aoii_node_rssi_dbm{node="7"} -80.0\naoii_node_battery_low{node="7"} 1.0\n'
 

@@ -1,4 +1,4 @@
-"""Asking stations: what they say, and what is said of those that do not answer, hang, or are somebody else."""
+"""Polling stations: what they report, and how those appear that do not answer, hang, or are something else."""
 
 import socket
 import threading
@@ -60,7 +60,7 @@ def peer(answer: bytes, hold: bool = False) -> Iterator[int]:
         link.close()
 
 
-def test_a_station_tells_its_metrics_and_checks_also_while_it_is_not_ready(load: Load) -> None:
+def test_the_report_has_metrics_and_checks_also_while_it_is_not_ready(load: Load) -> None:
     port = free_port()
     server = status_port.serve("gateway", port, lambda: {"clock": True}, lambda: {"broker": False})
     assert server is not None
@@ -88,7 +88,7 @@ def test_a_station_tells_its_metrics_and_checks_also_while_it_is_not_ready(load:
         server.server_close()
 
 
-def test_a_station_that_ends_is_unreachable_and_its_last_figures_stay(load: Load) -> None:
+def test_a_station_that_ends_is_unreachable_and_its_last_values_stay(load: Load) -> None:
     port = free_port()
     server = status_port.serve("server", port, dict, dict)
     assert server is not None
@@ -116,7 +116,7 @@ def test_a_station_that_ends_is_unreachable_and_its_last_figures_stay(load: Load
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n1234", False, "/metrics is not that of a station"),
     ],
 )
-def test_whoever_else_listens_there_is_no_station(load: Load, answer: bytes, hold: bool, reason: str) -> None:
+def test_anything_else_on_the_port_is_no_station(load: Load, answer: bytes, hold: bool, reason: str) -> None:
     with peer(answer, hold) as port, asking(load(WEB_STATIONS=f"gateway=127.0.0.1:{port}")) as report:
         until(lambda: any(part in (report("gateway").reason or "") for part in reason.split("|")), what=reason)
 

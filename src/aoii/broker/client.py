@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aoii.core.errors import InputError
+from aoii.core.errors import AoiiError, InputError, UnavailableError
 from aoii.security import tls
 from aoii.settings import Mqtt
 
@@ -78,6 +78,10 @@ class Subscription:
     qos: int
 
 
+def _ignore(_: object) -> None:
+    """A callback for owners that do not need one."""
+
+
 class Client:
     """One MQTT 5 connection, kept up with jittered back-off until `stop`.
 
@@ -103,10 +107,10 @@ class Client:
         client_id: str,
         *,
         subscriptions: Sequence[Subscription] = (),
-        on_message: Callable[[Message], None] | None = None,
-        on_published: Callable[[Published], None] | None = None,
-        on_state: Callable[[bool], None] | None = None,
-        on_refusal: Callable[[Refusal], None] | None = None,
+        on_message: Callable[[Message], None] = _ignore,
+        on_published: Callable[[Published], None] = _ignore,
+        on_state: Callable[[bool], None] = _ignore,
+        on_refusal: Callable[[Refusal], None] = _ignore,
         session_expiry_s: int = 0,
         receive_maximum: int = 500,
         manual_ack: bool = False,
@@ -116,11 +120,7 @@ class Client:
         self._mqtt = mqtt
         self._prefix = f"{mqtt.namespace}/" if mqtt.namespace else ""
         self._client_id = f"{mqtt.namespace}-{client_id}" if mqtt.namespace else client_id
-        self._subscriptions = tuple(
-            # The broker's topics about itself have no namespace.
-            item if item.topic.startswith("$SYS/") else Subscription(self._prefix + item.topic, item.qos)
-            for item in subscriptions
-        )
+        self._subscriptions = tuple(map(self._in_namespace, subscriptions))
         self._on_message = on_message
         self._on_published = on_published
         self._on_state = on_state
@@ -137,8 +137,8 @@ class Client:
         self._early: dict[int, int] = {}  # reasons of publishes that ended before `publish` knew the message id
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
-        self.trouble = ""  # why the last attempt to connect failed, for doctor
-        self.refusal: str | None = None  # why the broker answers and we are not ready, for doctor and health
+        self.trouble: AoiiError | None = None  # why the last attempt to connect failed, for doctor
+        self.refusal: AoiiError | None = None  # why the broker answers and we are not ready, for doctor and health
         self.certificate_expires: datetime | None = None  # of the broker's certificate at the last connect
 
     @property
@@ -216,6 +216,10 @@ class Client:
         if library is not None:
             library.disconnect()
 
+    def _in_namespace(self, item: Subscription) -> Subscription:
+        is_about_broker = item.topic.startswith("$SYS/")  # these topics have no namespace
+        return item if is_about_broker else Subscription(self._prefix + item.topic, item.qos)
+
     def _keep_connected(self) -> None:
         delay_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
@@ -226,18 +230,7 @@ class Client:
 
     def _run_connection(self) -> bool:
         """One connection from CONNECT to its end; whether it was ever ready."""
-        library = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            protocol=paho.MQTTv5,
-            manual_ack=self._manual_ack,
-            reconnect_on_failure=False,
-        )
-        library.connect_timeout = CONNECT_TIMEOUT_S
-        library.on_socket_register_write = _write_in_network_thread
-        library.max_inflight_messages_set(self._receive_maximum)
-        if self._mqtt.username is not None:
-            library.username_pw_set(self._mqtt.username, self._mqtt.password)
+        library = self._new_library()
         self._generation += 1
         connection = _Connection(self, library, self._generation)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library lacks the annotation
@@ -256,25 +249,39 @@ class Client:
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
                 self._last_progress_s = time.monotonic()
         except InputError as error:
-            self._refused("tls", str(error))
+            self._refused("tls", error)
         except (ConnectionResetError, ssl.SSLEOFError):
             self._hung_up()
         except (OSError, ValueError) as error:
-            self.trouble = str(error)
+            self.trouble = UnavailableError(str(error))
             if not self._is_tls_failure(str(error)):
                 log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
             connection.end()
         return connection.was_ready
 
+    def _new_library(self) -> paho.Client:
+        library = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            protocol=paho.MQTTv5,
+            manual_ack=self._manual_ack,
+            reconnect_on_failure=False,
+        )
+        library.connect_timeout = CONNECT_TIMEOUT_S
+        library.on_socket_register_write = _write_in_network_thread
+        library.max_inflight_messages_set(self._receive_maximum)
+        if self._mqtt.username is not None:
+            library.username_pw_set(self._mqtt.username, self._mqtt.password)
+        return library
+
     # Reports of a connection, in the network thread.
 
-    def _refused(self, kind: Refusal, reason: str) -> None:
-        if self.refusal != reason:
-            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": reason})
-        self.refusal = reason
-        if self._on_refusal is not None:
-            self._on_refusal(kind)
+    def _refused(self, kind: Refusal, error: AoiiError) -> None:
+        if str(self.refusal) != str(error):
+            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": str(error)})
+        self.refusal = error
+        self._on_refusal(kind)
 
     def _is_tls_failure(self, words: str) -> bool:
         """Whether the text of the library's error is about TLS; if so, report a refusal."""
@@ -289,9 +296,9 @@ class Client:
         remedy = (
             "make sure that this port speaks TLS" if self._mqtt.tls else "if this is its port for TLS, set MQTT_TLS_CA"
         )
-        trouble = f"the broker closes the connection without an answer; {remedy}"
-        if self.trouble != trouble and not self._stopping.is_set():
-            log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": trouble})
+        trouble = UnavailableError("the broker closes the connection without an answer", remedy)
+        if str(self.trouble) != str(trouble) and not self._stopping.is_set():
+            log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": str(trouble)})
         self.trouble = trouble
 
     def _connected(self, library: paho.Client) -> None:
@@ -305,8 +312,7 @@ class Client:
         self.certificate_expires = None if library is None else tls.expires_of_peer(library.socket())
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self._generation})
-        if self._on_state is not None:
-            self._on_state(True)
+        self._on_state(True)
 
     def _closed(self, was_ready: bool, reason: str) -> None:
         self._ready.clear()
@@ -319,8 +325,7 @@ class Client:
         if was_ready:
             level = logging.INFO if self._stopping.is_set() else logging.WARNING
             log.log(level, "broker connection ended", extra={"event": "broker_ended", "reason": reason})
-            if self._on_state is not None:
-                self._on_state(False)
+            self._on_state(False)
 
     def _finished(self, mid: int, reason: int) -> None:
         with self._lock:
@@ -331,12 +336,8 @@ class Client:
         self._report(token, reason)
 
     def _report(self, token: object, reason: int | None) -> None:
-        if token is not UNREPORTED and self._on_published is not None:
+        if token is not UNREPORTED:
             self._on_published(Published(token, reason))
-
-    def _received(self, message: Message) -> None:
-        if self._on_message is not None:
-            self._on_message(message)
 
 
 def _write_in_network_thread(library: paho.Client, userdata: object, socket: object) -> None:
@@ -369,7 +370,7 @@ class _Connection:
     ) -> None:
         self._is_answered = True
         if reason.is_failure:
-            self._refuse("login", f"the broker refused the connection: {reason}")
+            self._refuse("login", UnavailableError(f"the broker refused the connection: {reason}"))
             return
         self._owner._connected(library)
         wanted = self._owner._subscriptions
@@ -389,7 +390,8 @@ class _Connection:
         ]
         if short:
             topics = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
-            self._refuse("subscription", f"the broker did not grant {topics}; check its ACL and max_qos")
+            error = UnavailableError(f"the broker did not grant {topics}", "check its ACL and max_qos")
+            self._refuse("subscription", error)
             return
         self._ready()
 
@@ -397,9 +399,9 @@ class _Connection:
         self.was_ready = True
         self._owner._granted()
 
-    def _refuse(self, kind: Refusal, reason: str) -> None:
-        self._owner._refused(kind, reason)
-        self._reason = reason
+    def _refuse(self, kind: Refusal, error: AoiiError) -> None:
+        self._owner._refused(kind, error)
+        self._reason = str(error)
         self._library.disconnect()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
@@ -408,15 +410,8 @@ class _Connection:
             self._is_answered = self._owner._is_tls_failure(words)
 
     def _message(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        self._owner._received(
-            Message(
-                message.topic.removeprefix(self._owner._prefix),
-                bytes(message.payload),
-                message.qos,
-                message.mid,
-                self._generation,
-            )
-        )
+        topic = message.topic.removeprefix(self._owner._prefix)
+        self._owner._on_message(Message(topic, bytes(message.payload), message.qos, message.mid, self._generation))
 
     def _published(
         self, library: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object

@@ -2,13 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aoii import settings
 from aoii.commands.arguments import Commands, number, whole
-
-if TYPE_CHECKING:
-    from aoii.commands.board_files import Options
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,9 +24,9 @@ def add_commands(commands: Commands) -> None:
     add("--display", action="store_true", help="show readings on an SSD1306, which uses more energy than the node")
     receiver_text = "the SX127x receiver on the gateway's USB port"
     receiver = kinds.add_parser("receiver", help=receiver_text, description=f"Write the files of {receiver_text}.")
-    for kind, run in ((node, _make_node), (receiver, _make_receiver)):
+    for kind in (node, receiver):
         _add_board_options(kind)
-        kind.set_defaults(run=run)
+        kind.set_defaults(run=_run)
 
 
 def _add_board_options(parser: argparse.ArgumentParser) -> None:
@@ -56,26 +52,7 @@ def _add_board_options(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace the files, and give a known node a new epoch and key")
 
 
-def _make_node(options: argparse.Namespace) -> int:
-    from aoii.commands import board_files
-
-    keys_file = options.keys or settings.load(env_file=options.env_file).gateway.node_keys_file
-    key = board_files.make_node(_file_options(options), options.node, keys_file, options.display)
-    print(f"The files of node {options.node} (epoch {key.epoch}) are in {options.out}, its key is in {keys_file}.")
-    _print_copy_commands(options.out)
-    return 0
-
-
-def _make_receiver(options: argparse.Namespace) -> int:
-    from aoii.commands import board_files
-
-    board_files.make_receiver(_file_options(options))
-    print(f"The receiver's files are in {options.out}.")
-    _print_copy_commands(options.out)
-    return 0
-
-
-def _file_options(options: argparse.Namespace) -> "Options":
+def _run(options: argparse.Namespace) -> int:
     from aoii.commands import board_files
     from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air
 
@@ -88,13 +65,16 @@ def _file_options(options: argparse.Namespace) -> "Options":
         DEFAULT_AIR.preamble,
         options.power,
     )
-    return board_files.Options(
+    chosen = board_files.Options(
         options.out, options.board, air, options.duty, options.listen, options.force, options.mpy
     )
-
-
-def _print_copy_commands(out: Path) -> None:
-    from aoii.commands import board_files
-
+    if options.kind == "receiver":
+        board_files.make_receiver(chosen)
+        print(f"The receiver's files are in {options.out}.")
+    else:
+        keys_file = options.keys or settings.load(env_file=options.env_file).gateway.node_keys_file
+        key = board_files.make_node(chosen, options.node, keys_file, options.display)
+        print(f"The files of node {options.node} (epoch {key.epoch}) are in {options.out}, its key is in {keys_file}.")
     print("Copy them to the board, with its serial port for PORT:")
-    print("\n".join(f"  {command}" for command in board_files.copy_commands(out)))
+    print("\n".join(f"  {command}" for command in board_files.copy_commands(options.out)))
+    return 0

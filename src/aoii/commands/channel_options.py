@@ -1,125 +1,76 @@
-"""The options that ask for a channel, the same for `aoii demo` and `aoii lab replay`."""
+"""The options that describe the channel, the same for `aoii demo` and `aoii lab replay`.
+
+They are the settings of the simulated radio, `EDGE_…`, under shorter names.
+"""
 
 import argparse
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aoii.core.errors import InputError
-from aoii.settings.channel import (
-    BURST_REMEDY,
-    COLLISIONS,
-    DELAY_LIMIT_S,
-    NEIGHBOURS_LIMIT,
-    ChannelModel,
-    number,
-    parse_burst,
-    share,
-)
+from aoii.settings import Setting
+from aoii.settings.channel import COLLISIONS, ChannelModel
+from aoii.settings.kinds import KindError
+from aoii.settings.model import CHANNEL
+
+METAVARS = {"burst": "SHARE:S[:P]", "trace": "FILE", "delay_s": "S", "neighbours": "N"}  # else a probability, P
 
 
 def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
-    """Add the options that describe a radio.
+    """Add the options of the channel.
 
     Args:
-        parser: Of a command.
-        ack_loss: What `--ack-loss` is when it is not given, in words.
+        parser: Parser of a command.
+        ack_loss: What its help says of `--ack-loss` when it is not given.
     """
     group = parser.add_argument_group(
         "radio",
-        "What happens on the air. Everything may be combined; all chances come from --seed. "
-        "What each does, and what was measured with it: docs/explanation/radio.md.",
+        "What happens on the air. Everything can be combined; all randomness comes from --seed. "
+        "What each option does, and what was measured with it: docs/explanation/radio.md.",
     )
-    add = group.add_argument
-    probability = _typed(share, "use a probability from 0 to 1, such as 0.1")
-    add("--loss", type=probability, default=0.0, metavar="P", help="probability that a packet is lost (default: 0)")
-    add(
-        "--ack-loss",
-        type=probability,
-        metavar="P",
-        help=f"probability that an acknowledgement is lost (default: {ack_loss})",
-    )
-    add(
-        "--loss-burst",
-        type=_typed(parse_burst, BURST_REMEDY),
-        metavar="SHARE:S[:P]",
-        help="outages (Gilbert-Elliott): a link is in one for this SHARE of the time, for S seconds on average, and "
-        "loses a packet meanwhile with probability P (default: 1); 0.05:120 loses 5%% in outages of two minutes",
-    )
-    add(
-        "--trace-loss",
-        type=Path,
-        metavar="FILE",
-        help="lose packets as in this packet trace: CSV or CSV.gz with timestamp, seq and perhaps node; a missing "
-        "number is an interval in which every try is lost. A node takes the trace of its name, else the first",
-    )
-    add(
-        "--duplicate",
-        type=probability,
-        default=0.0,
-        metavar="P",
-        help="probability that a packet is heard twice, the copy up to 5 s later (default: 0)",
-    )
-    add(
-        "--reorder",
-        type=probability,
-        default=0.0,
-        metavar="P",
-        help="probability that a packet is heard only after the next one of its sender (default: 0)",
-    )
-    add(
-        "--delay-s",
-        type=_typed(lambda text: number(text, 0, DELAY_LIMIT_S), f"use seconds from 0 to {DELAY_LIMIT_S:g}"),
-        default=0.0,
-        metavar="S",
-        help="every packet comes up to S seconds late, each by its own chance (default: 0)",
-    )
-    add(
-        "--collisions",
-        nargs="?",
-        choices=COLLISIONS,
-        default="none",
-        const="all",
-        help="packets whose times on air overlap are lost: all of them, or with capture all but one that is 6 dB "
-        "stronger than every other (default: none; without a value: all)",
-    )
-    add(
-        "--neighbours",
-        type=_typed(lambda text: int(number(text, 0, NEIGHBOURS_LIMIT)), f"use 0 to {NEIGHBOURS_LIMIT}"),
-        default=0,
-        metavar="N",
-        help="with --collisions: nodes of others on this channel, each of which sends once a minute (default: 0)",
-    )
+    for field, setting in CHANNEL.items():
+        text, default = setting.help.removesuffix("."), setting.default
+        if field == "ack_loss":
+            text, default = "Probability that an acknowledgement is lost", ack_loss
+        kind: dict[str, Any] = {"type": _typed(setting), "metavar": METAVARS.get(field, "P")}
+        if field == "trace":
+            kind["type"] = Path  # what is wrong with the file is said when it is read
+        elif field == "collisions":
+            kind = {"nargs": "?", "choices": COLLISIONS, "const": "all"}
+            default = "none; without a value: all"
+        name = setting.name.removeprefix("EDGE_").lower().replace("_", "-")
+        ending = f" (default: {default})" if default else ""
+        help_text = f"{text[0].lower()}{text[1:]}{ending}".replace("%", "%%")
+        group.add_argument(f"--{name}", dest=f"channel_{field}", default=setting.unset, help=help_text, **kind)
 
 
-def of_options(options: argparse.Namespace, ack_loss: float) -> ChannelModel:
-    """The radio that was asked for; `ack_loss` is for when `--ack-loss` was not given.
+def of_options(options: argparse.Namespace, ack_loss: float | None = None) -> ChannelModel:
+    """The channel that was asked for.
+
+    Args:
+        options: The parsed options.
+        ack_loss: Probability that an acknowledgement is lost if `--ack-loss` is not given; None: as a packet.
 
     Raises:
-        InputError: Something was asked for that does nothing.
+        InputError: An option has no effect.
     """
-    if options.neighbours and options.collisions == "none":
-        raise InputError("--neighbours does nothing without --collisions; add it, or leave out --neighbours")
-    return ChannelModel(
-        options.loss,
-        ack_loss if options.ack_loss is None else options.ack_loss,
-        options.loss_burst,
-        options.duplicate,
-        options.delay_s,
-        options.reorder,
-        options.collisions,
-        options.neighbours,
-        options.trace_loss,
-    )
+    given = {field: getattr(options, f"channel_{field}") for field in CHANNEL}
+    if given["neighbours"] and given["collisions"] == "none":
+        raise InputError("--neighbours does nothing without --collisions", "add it, or leave out --neighbours")
+    if given["ack_loss"] is None:
+        given["ack_loss"] = given["loss"] if ack_loss is None else ack_loss
+    return ChannelModel(**given)
 
 
-def _typed(parse: Callable[[str], Any], remedy: str) -> Callable[[str], Any]:
-    """An argument type that says what would be right."""
+def _typed(setting: Setting) -> Callable[[str], Any]:
+    """An argument type that takes what the setting takes."""
 
-    def read(text: str) -> Any:
-        with contextlib.suppress(ValueError):
-            return parse(text)
-        raise argparse.ArgumentTypeError(f'"{text}"; {remedy}')
+    def parse(text: str) -> Any:
+        try:
+            return setting.kind(text)
+        except KindError as wrong:
+            remedy = wrong.remedy.replace("{example}", setting.example)
+            raise argparse.ArgumentTypeError(f'"{text}"; {remedy}') from None
 
-    return read
+    return parse

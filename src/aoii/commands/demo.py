@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         duration_s=options.duration,
         speed=options.speed,
         nodes=options.nodes,
-        channel=channel_options.of_options(options, ack_loss=options.loss),
+        channel=channel_options.of_options(options),
         recording=options.recording,
         seed=options.seed,
         headless=options.headless,

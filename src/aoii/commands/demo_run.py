@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -32,24 +31,6 @@ POLL_S = 0.25
 MARKER = ".aoii-demo"  # only a folder with this file in it is ever emptied
 
 
-class _Interrupt:
-    """Counts Ctrl-C and SIGTERM, which would otherwise end the demo before everything is stopped in order."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __enter__(self) -> "_Interrupt":
-        self._before = {number: signal.signal(number, self._add) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _add(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-
-
 def run(settings: Settings, options: Options, env_file: Path | None) -> int:
     """Run the demo until it ends or is interrupted.
 
@@ -65,7 +46,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         packet_traces.load(options.channel.trace)  # report a bad file here, not in the log of a station that ends
     folder = settings.data_dir / "demo"
     console = Console()
-    with _exclusive(folder), _Interrupt() as interrupt:
+    with _exclusive(folder), _interrupts() as interrupts:
         _check_port(settings.web.host, settings.web.port)
         _check_writable(options.json_file)
         group, account = _prepare(settings, options, folder, series, env_file)
@@ -73,9 +54,9 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
             group.start()
             console.print(f"web page   http://{settings.web.host}:{settings.web.port}", highlight=False)
             console.print(f"files      {folder}", highlight=False)
-            _watch(group, account, interrupt, console)
+            _watch(group, account, interrupts, console)
             group.end_nodes()
-            _drain(account, interrupt)
+            _drain(account, interrupts)
         finally:
             group.stop()
         summary = account.summary()
@@ -105,10 +86,10 @@ def _prepare(
     return group, Account(stations, epoch, series.interval_s)
 
 
-def _watch(group: ProcessGroup, account: Account, interrupt: _Interrupt, console: Console) -> None:
+def _watch(group: ProcessGroup, account: Account, interrupts: list[int], console: Console) -> None:
     """Keep the run going and show it, until the nodes have ended or the user interrupts."""
     with demo_view.live_view(console, headless=group.options.headless) as show:
-        while not interrupt.count:
+        while not interrupts:
             group.step()
             report = account.report()
             if report.get("is_over", False):
@@ -117,12 +98,27 @@ def _watch(group: ProcessGroup, account: Account, interrupt: _Interrupt, console
             time.sleep(POLL_S)
 
 
-def _drain(account: Account, interrupt: _Interrupt) -> None:
+def _drain(account: Account, interrupts: list[int]) -> None:
     """Wait until the database has all accepted readings, for DRAIN_S or until one more interrupt."""
-    had = interrupt.count
+    had = len(interrupts)
     deadline_s = time.monotonic() + DRAIN_S
-    while account.summary().missing and time.monotonic() < deadline_s and interrupt.count == had:
+    while account.summary().missing and time.monotonic() < deadline_s and len(interrupts) == had:
         time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list of every Ctrl-C and SIGTERM; they would otherwise end the demo before it has stopped its processes."""
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

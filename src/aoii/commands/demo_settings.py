@@ -18,6 +18,7 @@ from aoii.security.node_keys import NodeKey
 from aoii.server.db import open_database
 from aoii.settings import Settings
 from aoii.settings.channel import ChannelModel
+from aoii.settings.model import CHANNEL
 from aoii.simulation.recordings import Series
 
 EPOCH_LIMIT = 1 << 16  # an epoch of our own nodes has 16 bits; old nodes have longer ones
@@ -110,18 +111,9 @@ def has_own_broker(settings: Settings) -> bool:
 
 
 def channel_settings(channel: ChannelModel) -> Mapping[str, str]:
-    """Every setting of the channel model of `aoii edge`, because the user's `.env` may ask for another one."""
-    return {
-        "EDGE_LOSS": str(channel.loss),
-        "EDGE_ACK_LOSS": str(channel.ack_loss),
-        "EDGE_LOSS_BURST": str(channel.burst or ""),
-        "EDGE_TRACE_LOSS": str(channel.trace.resolve() if channel.trace else ""),
-        "EDGE_DUPLICATE": str(channel.duplicate),
-        "EDGE_REORDER": str(channel.reorder),
-        "EDGE_DELAY_S": str(channel.delay_s),
-        "EDGE_COLLISIONS": channel.collisions,
-        "EDGE_NEIGHBOURS": str(channel.neighbours),
-    }
+    """Every setting of the channel, because the user's `.env` may ask for another one."""
+    values = {setting.name: getattr(channel, field) for field, setting in CHANNEL.items()}
+    return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def _broker_settings(settings: Settings, own_port: int) -> Mapping[str, str]:

@@ -14,8 +14,8 @@ from aoii.commands.dlq_stores import PAGE, Entry, StoreName, Stores, utc_text
 from aoii.core.errors import InputError
 from aoii.gateway.drivers.quarantine import Damaged
 from aoii.server.db import open_database
+from aoii.server.dead_letters.letters import DeadLetter
 from aoii.server.dead_letters.replay import replay
-from aoii.server.dead_letters.store import DeadLetter
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -15,14 +15,14 @@ from typing import Literal
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers.quarantine import Damaged, Quarantine
-from aoii.server.dead_letters import store
-from aoii.server.dead_letters.store import DeadLetter, Letters
+from aoii.server.dead_letters.letters import DeadLetter, Letters, open_letters
 from aoii.settings import Settings
 
 StoreName = Literal["server", "gateway"]
 STORES: tuple[StoreName, ...] = ("server", "gateway")
 
 PAGE = 500
+AS_THEY_ARE = ("store", "id", "node", "epoch", "counter", "reason", "detail")  # fields of an entry, in JSON
 DAMAGED = "the row failed its checksum in the outbox"
 
 
@@ -73,14 +73,7 @@ class Entry:
         text = None
         with contextlib.suppress(UnicodeDecodeError):
             text = self.payload.decode()
-        return {
-            "store": self.store,
-            "id": self.id,
-            "node": self.node,
-            "epoch": self.epoch,
-            "counter": self.counter,
-            "reason": self.reason,
-            "detail": self.detail,
+        return {name: getattr(self, name) for name in AS_THEY_ARE} | {
             "first": utc_text(self.first_ms),
             "last": utc_text(self.last_ms),
             "attempts": self.attempts,
@@ -119,7 +112,7 @@ class Stores:
                 continue
             try:
                 if name == "server":
-                    self.server = store.visit(path, writes)
+                    self.server = open_letters(path, writes)
                 else:
                     self.gateway = Quarantine(path, writes)
             except UnavailableError as error:

@@ -1,4 +1,4 @@
-"""`aoii doctor`: one look at everything a station needs, and for each fault what to do about it.
+"""`aoii doctor`: checks once everything that a station needs, and says what to do about each fault.
 
 It changes nothing: it opens what the stations open, and closes it again.
 """
@@ -24,24 +24,24 @@ from aoii.server.db import Database, DatabaseAway, open_database
 from aoii.settings import Settings
 
 BROKER_WAIT_S = 5.0
-SLOW_S = 2.0  # of a database asked about one row; usually milliseconds
+SLOW_S = 2.0  # for a question about one row, which usually takes milliseconds
 CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
 
 
 def run(env_file: Path | None) -> int:
-    """Print the findings; 0 when all is well, 1 when something has to be done."""
-    failed = False
+    """Print the findings; 0 if all is well, 1 if something has to be done."""
+    has_failed = False
     for finding in examine(env_file):
         mark = "ok  " if finding.remedy is None else "FAIL"
         print(f"{mark}  {finding.subject:12} {finding.state}")
         if finding.remedy is not None:
-            failed = True
+            has_failed = True
             print(f"      {'':12} -> {finding.remedy}")
-    return 1 if failed else 0
+    return 1 if has_failed else 0
 
 
 def examine(env_file: Path | None) -> Iterator[Finding]:
-    """Look at the settings, then at everything they name."""
+    """Check the settings, then everything that they name."""
     try:
         values = settings.load(env_file=env_file)
     except SettingsError as error:
@@ -53,12 +53,16 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
     for warning in values.warnings:
         yield Finding("settings", warning.problem, warning.remedy)
     yield from _env_file(values, Path(settings.ENV_FILE) if env_file is None else env_file)
-    for subject, look in LOOKS:
+    for subject, check in CHECKS:
         try:
-            yield from look(values)
+            yield from check(values)
         except AoiiError as error:
-            what, _, remedy = str(error).partition("; ")
-            yield Finding(subject, what, remedy or "see the message")
+            yield _fault(subject, error)
+
+
+def _fault(subject: str, error: AoiiError, remedy: str = "see the message") -> Finding:
+    """What an error says; `remedy` if it has none."""
+    return Finding(subject, error.problem, error.remedy or remedy)
 
 
 def _env_file(values: Settings, path: Path) -> Iterator[Finding]:
@@ -66,7 +70,7 @@ def _env_file(values: Settings, path: Path) -> Iterator[Finding]:
     secrets = [name for name, setting in settings.BY_NAME.items() if setting.secret and name in values.given]
     with contextlib.suppress(OSError):
         if secrets and path.stat().st_mode & 0o007 and any(name in path.read_text() for name in secrets):
-            yield Finding("settings", f"{path} holds a secret and others may read it", f"run chmod 600 {path}")
+            yield Finding("settings", f"{path} holds a secret, and others may read it", f"run chmod 600 {path}")
 
 
 def _disk(values: Settings) -> Iterator[Finding]:
@@ -102,9 +106,10 @@ def _port(subject: str, port: str, remedy: str) -> Finding:
     if not path.exists():
         return Finding(subject, f"{port} does not exist", remedy)
     if not path.is_char_device():
-        return Finding(subject, f"{port} is no serial port", remedy)
+        return Finding(subject, f"{port} is not a serial port", remedy)
     if not os.access(path, os.R_OK | os.W_OK):
-        return Finding(subject, f"{port} may not be opened", "add this user to the group dialout, and log in again")
+        remedy = "add this user to the group dialout, and log in again"
+        return Finding(subject, f"{port} may not be opened by this user", remedy)
     return Finding(subject, f"{port} is there")
 
 
@@ -131,30 +136,30 @@ def _broker(values: Settings) -> Iterator[Finding]:
         if client.wait_ready(BROKER_WAIT_S):
             yield Finding("broker", f"{where} answers{_login(values)}")
             if client.certificate_expires is not None:
-                yield _certificate(f"the broker's, of {where}", client.certificate_expires)
+                yield _certificate(f"the broker's certificate ({where})", client.certificate_expires)
         elif client.refusal is not None:
-            state, _, remedy = client.refusal.partition("; ")
-            remedy = remedy or "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
-            yield Finding("broker", state, remedy)
+            remedy = "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
+            yield _fault("broker", client.refusal, remedy)
         else:
-            trouble = client.trouble or f"no answer within {BROKER_WAIT_S:g} s"
-            state, _, remedy = trouble.partition("; ")
-            remedy = remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
-            yield Finding("broker", f"{where}: {state}", remedy)
+            trouble = client.trouble or AoiiError(f"no answer within {BROKER_WAIT_S:g} s")
+            remedy = trouble.remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
+            yield Finding("broker", f"{where}: {trouble.problem}", remedy)
     finally:
         client.stop()
 
 
 def _login(values: Settings) -> str:
-    """What is worth knowing of how we are connected."""
+    """How the connection is protected, and whether the user's name fits GATEWAY_ID."""
     mqtt, gateway = values.mqtt, values.gateway.gateway_id
-    said = ", encrypted" if mqtt.tls else ", not encrypted" if mqtt.username else ""
+    details = ", encrypted" if mqtt.tls else ", not encrypted" if mqtt.username else ""
     user = mqtt.username
     if mqtt.tls is not None and mqtt.tls.cert is not None:
         user = tls.common_name(mqtt.tls.cert)
     if user is not None and "GATEWAY_ID" in values.given and user != gateway:
-        said += f"; our user is {user}: with the shipped ACL a gateway {gateway} hears no commit acknowledgement"
-    return said
+        details += (
+            f"; our user is {user}: with the shipped ACL, gateway {gateway} does not receive commit acknowledgements"
+        )
+    return details
 
 
 def _certificates(values: Settings) -> Iterator[Finding]:
@@ -164,26 +169,26 @@ def _certificates(values: Settings) -> Iterator[Finding]:
             yield _certificate(f"{path} ({setting})", tls.expires(path))
 
 
-def _certificate(whose: str, expires: datetime) -> Finding:
+def _certificate(name: str, expires: datetime) -> Finding:
     days = (expires - datetime.now(UTC)).days
-    ends = f"ends on {expires:%Y-%m-%d}" if days >= 0 else f"ENDED on {expires:%Y-%m-%d}"
-    remedy = "renew it: aoii certs, or whoever made it" if days < health_limits.DOCTOR_CERTIFICATE_DAYS else None
-    return Finding("certificate", f"{whose} {ends}", remedy)
+    state = f"{name} {'expires' if days >= 0 else 'EXPIRED'} on {expires:%Y-%m-%d}"
+    is_near = days < health_limits.DOCTOR_CERTIFICATE_DAYS
+    return Finding("certificate", state, "renew it: aoii certs, or whoever made it" if is_near else None)
 
 
 def _page(values: Settings) -> Iterator[Finding]:
     web = values.web
     if web.host not in ("127.0.0.1", "::1", "localhost"):
-        remedy = None if web.token else "set WEB_TOKEN, or WEB_HOST=127.0.0.1; `aoii web` does not start without"
-        how = "with" if web.token else "without"
+        remedy = None if web.token else "set WEB_TOKEN, or WEB_HOST=127.0.0.1; otherwise `aoii web` does not start"
+        token = "with" if web.token else "without"
         encrypted = "encrypted" if web.cert else "not encrypted"
-        yield Finding("web page", f"on {web.host}:{web.port}, {how} a token, {encrypted}", remedy)
+        yield Finding("web page", f"on {web.host}:{web.port}, {token} a token, {encrypted}", remedy)
 
 
 def _database(values: Settings) -> Iterator[Finding]:
     base = values.database
     if base.host is None and not base.sqlite_path.exists():
-        yield Finding("database", f"SQLite, {base.sqlite_path} will be made by the server")
+        yield Finding("database", f"SQLite; the server will create {base.sqlite_path}")
         return
     with contextlib.closing(open_database(base)) as database:
         database.ping()
@@ -191,27 +196,27 @@ def _database(values: Settings) -> Iterator[Finding]:
         encrypted = ", encrypted" if base.tls else ""
         yield Finding("database", f"{where}: {database.stats().total} readings{encrypted}")
         if base.host:
-            yield _taking(database)
+            yield _writability(database)
         if database.certificate_expires is not None:
-            yield _certificate(f"the database's, at {base.host}:{base.port}", database.certificate_expires)
+            yield _certificate(f"the database's certificate ({base.host}:{base.port})", database.certificate_expires)
 
 
-def _taking(database: Database) -> Finding:
-    """Whether it would take a row, and how fast; that this user may only read, as that of the page, is no fault."""
+def _writability(database: Database) -> Finding:
+    """Whether it would accept a row, and how fast; a user that may only read, such as the page's, is no fault."""
     began_s = time.monotonic()
-    what = "takes rows"
+    state = "accepts rows"
     try:
         database.check_writable()
     except DatabaseAway as error:
         if error.reason != "refused":
             raise
-        what = "read only for this user"
+        state = "read-only for this user"
     took_s = time.monotonic() - began_s
-    remedy = "see what it is busy with, and the way to it; readings wait meanwhile" if took_s > SLOW_S else None
-    return Finding("database", f"{what}, answers in {1000 * took_s:.0f} ms", remedy)
+    remedy = "find out what keeps it or the network busy; readings wait meanwhile" if took_s > SLOW_S else None
+    return Finding("database", f"{state}, answers in {1000 * took_s:.0f} ms", remedy)
 
 
-LOOKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("disk", _disk),
     ("clock", _clock),
     ("serial port", _serial),

@@ -108,12 +108,9 @@ class Gateway(Station):
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)
 
     def _run_clock(self) -> None:
-        updated_s = 0.0
         while not self._stopping.wait(min(self.estimates.wait_s(), TICK_S)):
             self._last_progress_s = time.monotonic()
-            if self._last_progress_s - updated_s >= TICK_S / 2:
-                updated_s = self._last_progress_s
-                self._update_metrics()
+            self._update_metrics()
             self.estimates.publish_due()
 
     def _update_metrics(self) -> None:

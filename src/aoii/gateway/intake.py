@@ -53,6 +53,10 @@ class LineResult:
     item: Item | None
 
 
+FrameDone = Callable[[Future[FrameResult]], None]
+LineDone = Callable[[Future[LineResult]], None]
+
+
 class Intake:
     """The gateway's one way in for readings.
 
@@ -81,14 +85,9 @@ class Intake:
         self._on_accepted = on_accepted
         self._is_ours = is_ours
         self._session = secrets.randbits(48)
-        self._wanted = NodeSettings(
-            round(settings.beta_temp * 100),
-            round(settings.beta_hum * 100),
-            settings.sample_period_s,
-            settings.heartbeat_s,
-            settings.heartbeat_min_s,
-            settings.tau,
-        )
+        thresholds = round(settings.beta_temp * 100), round(settings.beta_hum * 100)
+        periods_s = settings.sample_period_s, settings.heartbeat_s, settings.heartbeat_min_s
+        self._wanted = NodeSettings(*thresholds, *periods_s, settings.tau)
         self.node_metrics = NodeMetrics(settings)
         self._forecasts: dict[str, NodeState | OldNodeForecast] = {}
         self._is_unavailable = False
@@ -114,9 +113,7 @@ class Intake:
         is_synced = self._clock.start_unix_s is not None or unix_ms >= CLOCK_FLOOR_MS
         return Instant(unix_ms, is_synced, self._clock.elapsed_ms(), self._session)
 
-    def submit_frame(
-        self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: "Callable[[Future[FrameResult]], None]"
-    ) -> None:
+    def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:
         """Judge an authenticated frame and commit it if it is new; then call `done` in the outbox file's thread.
 
         The future ends with `ProtocolError` when the reading contradicts one in the outbox, and with
@@ -139,9 +136,7 @@ class Intake:
 
         self._outbox_file.submit(work, committed, done)
 
-    def submit_line(
-        self, node: str, payload: Payload, at: Instant, done: "Callable[[Future[LineResult]], None]"
-    ) -> None:
+    def submit_line(self, node: str, payload: Payload, at: Instant, done: LineDone) -> None:
         """Commit a reading of an old node; then call `done` in the outbox file's thread.
 
         The future ends as that of `submit_frame`.
@@ -202,16 +197,14 @@ class Intake:
             event_unix_ms=event.unix_ms,
             clock_synced=event.clock_synced,
         )
-        qos = 1 if event.estimate is None else self._qos(reading)
+        error_t, error_h = reading.actual_t - reading.pred_t, reading.actual_h - reading.pred_h
+        wrong = is_wrong(error_t, error_h, self._settings.beta_temp, self._settings.beta_hum)
+        qos = int(event.estimate is None or wrong)
         payload = encode_reading(reading, qos)
         item = tx.insert(event.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
         if item is not None:
             tx.count_reading()
         return item
-
-    def _qos(self, reading: Reading) -> int:
-        error_t, error_h = reading.actual_t - reading.pred_t, reading.actual_h - reading.pred_h
-        return int(is_wrong(error_t, error_h, self._settings.beta_temp, self._settings.beta_hum))
 
     # After the commit, in the outbox file's thread.
 

@@ -142,53 +142,31 @@ def rebase(state: NodeState, at: Instant) -> NodeState:
     for held in state.forecasts:
         age_ms = since_ms(at, held.unix_ms, held.is_synced, held.forecast.sampled_ms, state.session) or 0
         shift_ms = at.elapsed_ms - age_ms - held.forecast.sampled_ms
-        forecasts.append(
-            replace(
-                held,
-                forecast=Forecast(*held.forecast[:-1], held.forecast.sampled_ms + shift_ms),
-                known_ms=min(held.known_ms + shift_ms, at.elapsed_ms),
-            )
-        )
+        forecast = Forecast(*held.forecast[:-1], held.forecast.sampled_ms + shift_ms)
+        known_ms = min(held.known_ms + shift_ms, at.elapsed_ms)
+        forecasts.append(replace(held, forecast=forecast, known_ms=known_ms))
     return replace(state, forecasts=tuple(forecasts), session=at.session)
 
 
 def encode_state(state: NodeState) -> bytes:
     """The state as JSON, for the file."""
-    fields = {
-        "epoch": state.epoch,
-        "highest": state.highest,
-        "seen": [[frame, code.hex()] for frame, code in state.seen],
-        "generation": state.generation,
-        "settings": state.settings,
-        "beliefs": [  # the word of the first version, which files on disk have
-            [held.counter, *held.forecast, held.known_ms, held.unix_ms, held.is_synced] for held in state.forecasts
-        ],
-        "session": state.session,
-    }
+    fields = vars(state) | {"seen": [[frame, code.hex()] for frame, code in state.seen]}
+    fields["beliefs"] = [  # the name in the files of the first release
+        [held.counter, *held.forecast, held.known_ms, held.unix_ms, held.is_synced] for held in fields.pop("forecasts")
+    ]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def decode_state(encoded: bytes) -> NodeState:
     """The inverse of `encode_state`; `encoded` has passed its checksum."""
     fields = json.loads(encoded)
-    return NodeState(
-        fields["epoch"],
-        fields["highest"],
-        tuple((frame, bytes.fromhex(code)) for frame, code in fields["seen"]),
-        fields["generation"],
-        tuple(None if one is None else _node_settings(one) for one in fields["settings"]),
-        tuple(
-            HeldForecast(
-                counter,
-                Forecast(t_c, h_c, Trend(*trend), _node_settings(settings), sampled_ms),
-                known_ms,
-                unix_ms,
-                synced,
-            )
-            for counter, t_c, h_c, trend, settings, sampled_ms, known_ms, unix_ms, synced in fields["beliefs"]
-        ),
-        fields["session"],
+    fields["seen"] = tuple((frame, bytes.fromhex(code)) for frame, code in fields["seen"])
+    fields["settings"] = tuple(None if one is None else _node_settings(one) for one in fields["settings"])
+    fields["forecasts"] = tuple(
+        HeldForecast(counter, Forecast(t_c, h_c, Trend(*trend), _node_settings(settings), sampled_ms), *known)
+        for counter, t_c, h_c, trend, settings, sampled_ms, *known in fields.pop("beliefs")
     )
+    return NodeState(**fields)
 
 
 def _node_settings(fields: list[int]) -> NodeSettings:

@@ -51,4 +51,4 @@ def _report(recovery: Recovery) -> None:
         "forecasts_lost": recovery.states_lost,
         "kept_as": str(recovery.kept_as),
     }
-    log.error("outbox file was damaged, and a new one begun", extra=fields)
+    log.error("outbox file was damaged and replaced", extra=fields)

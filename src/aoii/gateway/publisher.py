@@ -175,10 +175,7 @@ class Publisher:
         try:
             done = future.result()
         except AoiiError as error:  # the readings stay in flight, and are acknowledged again
-            log.error(  # noqa: TRY400 - the message says it all
-                "acknowledged readings cannot be removed from the outbox",
-                extra={"event": "delete_failed", "reason": str(error)},
-            )
+            log.error("acknowledged readings not removed", extra={"event": "delete_failed", "reason": str(error)})  # noqa: TRY400 - the message says it all
             return
         failpoints.reach("after_delete")
         for at_ms in done.accepted_ms:

@@ -50,12 +50,16 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return fields
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, station, message, then the fields."""
+class _StationFormatter(logging.Formatter):
+    """Knows which station it writes for."""
 
     def __init__(self, station: str) -> None:
         super().__init__()
         self._station = station
+
+
+class JsonFormatter(_StationFormatter):
+    """One JSON object a line: time (UTC), level, station, message, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON."""
@@ -71,12 +75,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-class HumanFormatter(logging.Formatter):
+class HumanFormatter(_StationFormatter):
     """`12:00:01 WARNING gateway: sentence (field=value)`."""
-
-    def __init__(self, station: str) -> None:
-        super().__init__()
-        self._station = station
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, with a traceback below it if there is one."""

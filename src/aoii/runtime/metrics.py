@@ -49,8 +49,9 @@ class ServedBy:
     def __init__(self, *stations: str) -> None:
         self._registries = [REGISTRY, *(BY_STATION[name] for name in stations)] if stations else []
 
-    def declare(self, metric: M, entry: Entry) -> M:
+    def declare(self, metric: M, name: str, meaning: str, *labels: str) -> M:
         """Register `metric`, and list it."""
+        entry = Entry(name, type(metric).__name__.lower(), ", ".join(labels), meaning)
         CATALOGUE.append(entry)
         _DECLARED[metric] = entry, self._registries
         for registry in self._registries:
@@ -59,20 +60,16 @@ class ServedBy:
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
         """A counter; `name` ends in `_total`."""
-        return self.declare(
-            Counter(name, meaning, labels, registry=None), Entry(name, "counter", ", ".join(labels), meaning)
-        )
+        return self.declare(Counter(name, meaning, labels, registry=None), name, meaning, *labels)
 
     def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         """A gauge."""
-        return self.declare(
-            Gauge(name, meaning, labels, registry=None), Entry(name, "gauge", ", ".join(labels), meaning)
-        )
+        return self.declare(Gauge(name, meaning, labels, registry=None), name, meaning, *labels)
 
     def histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         """A histogram with these upper bounds."""
         metric = Histogram(name, meaning, labels, buckets=buckets, registry=None)
-        return self.declare(metric, Entry(name, "histogram", ", ".join(labels), meaning))
+        return self.declare(metric, name, meaning, *labels)
 
 
 class _Alias(Collector):
@@ -115,10 +112,8 @@ def value(metric: MetricWrapperBase, **labels: str) -> float:
 
 
 _ANY = ServedBy("gateway", "server", "csv", "edgelog", "edge")
-BUILD = _ANY.declare(
-    Info("aoii_build", "Version of aoii that runs here.", registry=None),
-    Entry("aoii_build_info", "info", "version", "Version of aoii that runs here."),
-)
+_VERSION = "Version of aoii that runs here."
+BUILD = _ANY.declare(Info("aoii_build", _VERSION, registry=None), "aoii_build_info", _VERSION, "version")
 BUILD.info({"version": __version__})
 
 # --- towards the broker and the database ------------------------------------------------------------------------------
@@ -229,22 +224,6 @@ NODE_AOII_REPORTS_S = _GATEWAY.histogram(
     (0, 2, 5, 15, 60, 300, 600, 1800, 3600, 6 * 3600, 86400),
     "node",
 )
-OF_A_NODE: tuple[MetricWrapperBase, ...] = (
-    NODE_READINGS,
-    NODE_LAST_HEARD_S,
-    NODE_HEARTBEAT_S,
-    NODE_RSSI,
-    NODE_SNR,
-    NODE_BATTERY_V,
-    NODE_BATTERY_LOW,
-    NODE_SENSOR_FAULT,
-    NODE_MISSING,
-    NODE_CLOCK_OFFSET_S,
-    NODE_ERROR_T,
-    NODE_ERROR_H,
-    NODE_AOII_S,
-    NODE_AOII_REPORTS_S,
-)  # those with a label for the node; a node that is retired takes its samples with it
 # --- gateway: broker side ---------------------------------------------------------------------------------------------
 PUBLISHES = _GATEWAY.counter(
     "aoii_gateway_publishes_total",
@@ -264,8 +243,7 @@ OUTBOX_LIMIT_BYTES = _GATEWAY.gauge(
     "aoii_outbox_limit_bytes", "Space that they may occupy; when it is used up, nodes get no answer."
 )
 OUTBOX_REJECTED_READINGS = _GATEWAY.counter(
-    "aoii_outbox_rejected_readings_total",
-    "Readings not accepted because the outbox was full or could not be written.",
+    "aoii_outbox_rejected_readings_total", "Readings not accepted because the outbox was full or could not be written."
 )
 OUTBOX_DAMAGED = _GATEWAY.counter(
     "aoii_outbox_damaged_total",
@@ -388,6 +366,9 @@ WEB_BROKER_UP = _PAGE.gauge(
 )
 WEB_STREAMS = _PAGE.gauge("aoii_web_streams", "Open pages, by their event streams.")
 WEB_REFUSALS = _PAGE.counter("aoii_web_refusals_total", "Requests without the token that the page requires.")
+
+# Metrics of one node each; a node that is retired takes its samples with it.
+OF_A_NODE = tuple(metric for metric, (entry, _) in _DECLARED.items() if "node" in entry.labels.split(", "))
 
 # --- old names, served for one release beside the new ones ------------------------------------------------------------
 RENAMED: dict[str, MetricWrapperBase] = {

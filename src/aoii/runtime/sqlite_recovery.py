@@ -110,7 +110,7 @@ def connect_as_guest(path: Path, writes: bool) -> sqlite3.Connection:
     elif sibling(path, "-wal").exists():
         connection = _connect_by_uri(path, "mode=ro")
     else:  # not in use; without `immutable` we would leave a log file that the owner has no right to write
-        connection = _connect_by_uri(path, "immutable=1")
+        connection = _connect_by_uri(path, "mode=ro&immutable=1")
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except BaseException:

@@ -40,6 +40,35 @@ class Part:
     silence_limit_s: float | None = None
 
 
+class PartThread(threading.Thread):
+    """A thread that is a part of a station: it shows its progress, and an error that ends it is logged.
+
+    Args:
+        name: Of the part.
+        work: Calls `record_progress` again and again, and returns when it is told to stop.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        super().__init__(name=name, target=work, daemon=True)
+        self._last_progress_s = time.monotonic()
+
+    @property
+    def part(self) -> Part:
+        """The thread, as a part."""
+        return Part(self.name, self.is_alive(), self._last_progress_s)
+
+    def record_progress(self) -> None:
+        """Show that the thread does not hang."""
+        self._last_progress_s = time.monotonic()
+
+    def run(self) -> None:
+        """Work; called in the thread."""
+        try:
+            super().run()
+        except Exception:  # a fault of ours: the station ends, and what is not durable is delivered again
+            log.exception("a thread was ended by an error", extra={"event": "thread_error", "part": self.name})
+
+
 def checks(parts: Iterable[Part]) -> dict[str, bool]:
     """Whether each part makes progress, by name."""
     now_s = time.monotonic()

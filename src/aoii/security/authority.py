@@ -160,9 +160,7 @@ def _sign(
     now: datetime | None,
 ) -> Issued:
     if not NAME.fullmatch(name) or name == AUTHORITY:
-        raise InputError(
-            f"{name!r} is not a valid name; use 1 to 64 letters, digits, dots, dashes or underscores, not `ca`"
-        )
+        raise InputError(f"{name!r} is not a valid name; use 1 to 64 letters, digits or any of . - _, but not `ca`")
     authority, authority_key = _open_ca(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -53,21 +53,21 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise InputError(
-                    f"{path}: other users may read these keys (mode {mode & 0o777:03o}); run chmod 600 {path}"
-                )
+                raise InputError(f"{path}: other users may read it (mode {mode & 0o777:03o})", f"run chmod 600 {path}")
             text = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a file that you own") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", "give the path of a file that you own"
+        ) from error
     if len(text) > SIZE_LIMIT_BYTES:
         raise InputError(
-            f"{path}: larger than {SIZE_LIMIT_BYTES} bytes; give a key file, which has one short line for each node"
+            f"{path}: larger than {SIZE_LIMIT_BYTES} bytes", "give a key file, which has one short line for each node"
         )
     try:
         return _parse(path, text.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not a UTF-8 text file; write it again with one line `node epoch key` for each node"
+            f"{path}: not a UTF-8 text file", "write it again with one line `node epoch key` for each node"
         ) from error
 
 
@@ -95,7 +95,7 @@ def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
             raise
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
+            f"{path}: cannot be written ({error.strerror})", "check the folder and its permissions"
         ) from error
 
 
@@ -106,9 +106,9 @@ def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, Nod
         InputError: The node has a key already, or node or epoch is out of range.
     """
     if not (0 <= node <= NODE_LIMIT and 0 <= epoch <= EPOCH_LIMIT):
-        raise InputError(f"node {node}, epoch {epoch}: both are 0 to {NODE_LIMIT}; choose others")
+        raise InputError(f"node {node}, epoch {epoch}: both are 0 to {NODE_LIMIT}", "choose others")
     if node in keys:
-        raise InputError(f"node {node} has a key already; run `aoii keys rotate {node}` for a new one")
+        raise InputError(f"node {node} has a key already", f"run `aoii keys rotate {node}` for a new one")
     return dict(keys) | {node: NodeKey(epoch, secrets.token_bytes(KEY_BYTES))}
 
 
@@ -121,11 +121,11 @@ def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     now = _of(keys, node)
     if now.previous is not None:
         raise InputError(
-            f"node {node} may still use the key from before its last rotation; provision it with the new one, and then "
-            f"run `aoii keys finish-rotation {node}`"
+            f"node {node} may still use the key from before its last rotation",
+            f"provision it with the new one, and then run `aoii keys finish-rotation {node}`",
         )
     if now.epoch == EPOCH_LIMIT:
-        raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}; retire it and use another number")
+        raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}", "retire it and use another number")
     return dict(keys) | {node: NodeKey(now.epoch + 1, secrets.token_bytes(KEY_BYTES), now)}
 
 
@@ -137,7 +137,7 @@ def finish_rotation(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey
     """
     now = _of(keys, node)
     if now.previous is None:
-        raise InputError(f"node {node} has no old key; its rotation is finished already")
+        raise InputError(f"node {node} has no old key", "its rotation is finished already")
     return dict(keys) | {node: replace(now, previous=None)}
 
 
@@ -153,7 +153,7 @@ def retire(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
 
 def _of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
     if node not in keys:
-        raise InputError(f"node {node} has no key; run `aoii keys list` to see the nodes that have one")
+        raise InputError(f"node {node} has no key", "run `aoii keys list` to see the nodes that have one")
     return keys[node]
 
 
@@ -180,10 +180,7 @@ class KeyRing:
                 self._keys = read_key_file(self._path) if version is not None else {}
                 log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
             except InputError as error:
-                log.error(  # noqa: TRY400 - the message says it all
-                    "new node keys not usable, the old ones stay in use",
-                    extra={"event": "keys_bad", "reason": str(error)},
-                )
+                log.error("new node keys not usable, old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
             self._version = version  # last: threads that come here at the same time all read the file
         return self._keys.get(node)
 
@@ -206,15 +203,15 @@ def _parse(path: Path, text: str) -> dict[int, NodeKey]:
         match = LINE.fullmatch(content)
         if match is None:
             raise InputError(
-                f"{where}: not `node epoch key`; write node and epoch as whole numbers and the key as 32 hex digits"
+                f"{where}: not `node epoch key`", "write node and epoch as whole numbers and the key as 32 hex digits"
             )
         node, epoch, old = int(match[1]), int(match[2]), int(match[4] or 0)
         if node > NODE_LIMIT or max(epoch, old) > EPOCH_LIMIT:
-            raise InputError(f"{where}: node and epoch are 0 to {NODE_LIMIT}; correct this line")
+            raise InputError(f"{where}: node and epoch are 0 to {NODE_LIMIT}", "correct this line")
         if node in keys:
-            raise InputError(f"{where}: node {node} has another line already; keep the one with the higher epoch")
+            raise InputError(f"{where}: node {node} has another line already", "keep the one with the higher epoch")
         if match[4] and old >= epoch:
-            raise InputError(f"{where}: the old epoch is not below the new one; swap the two keys")
+            raise InputError(f"{where}: the old epoch is not below the new one", "swap the two keys")
         previous = NodeKey(old, bytes.fromhex(match[5])) if match[4] else None
         keys[node] = NodeKey(epoch, bytes.fromhex(match[3]), previous)
     return keys

@@ -35,25 +35,25 @@ class Tls:
 
 # Messages of OpenSSL 1.1 to 3.5 and their meaning. An *alert* comes from the peer; the rest is our own verification.
 _MEANINGS = (
-    ("alert certificate expired", "{peer} says that our certificate has expired; renew {name}_CERT and {name}_KEY"),
-    ("alert unknown ca", "{peer} does not know the CA of our certificate; use a {name}_CERT from the peer's own CA"),
-    ("alert bad certificate", "{peer} refuses our certificate; use a {name}_CERT from the peer's own CA"),
-    ("certificate required", "{peer} requires a certificate from us; set {name}_CERT and {name}_KEY"),
-    ("alert certificate", "{peer} refuses our certificate; use a {name}_CERT from the peer's own CA"),
-    ("alert unsupported certificate", "{peer} refuses our certificate; use a client certificate as {name}_CERT"),
-    ("alert handshake failure", "{peer} ended the TLS handshake; it may require {name}_CERT and {name}_KEY"),
-    ("alert protocol version", "{peer} does not support TLS 1.2 or newer; update it"),
-    ("unsupported protocol", "{peer} does not support TLS 1.2 or newer; update it"),
-    ("certificate has expired", "the certificate of {peer} has expired; renew it there"),
-    ("not yet valid", "the certificate of {peer} is not valid yet; compare the clocks of both machines"),
-    ("mismatch, certificate", "the certificate of {peer} is for another name; use a name that is in it, or renew it"),
-    ("unable to get", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
-    ("self-signed", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
-    ("self signed", "the certificate of {peer} comes from an unknown CA; set {name}_CA to its certificate"),
-    ("certificate verify failed", "the certificate of {peer} is not valid ({words}); check {name}_CA"),
-    ("SSL is required", "{peer} does not speak TLS; switch TLS on there, or remove {name}_CA"),
-    ("wrong version number", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
-    ("record layer failure", "{peer} does not speak TLS on that port; correct the port, or remove {name}_CA"),
+    ("alert certificate expired", "{peer} says that our certificate has expired", "renew {name}_CERT and {name}_KEY"),
+    ("alert unknown ca", "{peer} does not know the CA of our certificate", "use a {name}_CERT from the peer's own CA"),
+    ("alert bad certificate", "{peer} refuses our certificate", "use a {name}_CERT from the peer's own CA"),
+    ("certificate required", "{peer} requires a certificate from us", "set {name}_CERT and {name}_KEY"),
+    ("alert certificate", "{peer} refuses our certificate", "use a {name}_CERT from the peer's own CA"),
+    ("alert unsupported certificate", "{peer} refuses our certificate", "use a client certificate as {name}_CERT"),
+    ("alert handshake failure", "{peer} ended the TLS handshake", "it may require {name}_CERT and {name}_KEY"),
+    ("alert protocol version", "{peer} does not support TLS 1.2 or newer", "update it"),
+    ("unsupported protocol", "{peer} does not support TLS 1.2 or newer", "update it"),
+    ("certificate has expired", "the certificate of {peer} has expired", "renew it there"),
+    ("not yet valid", "the certificate of {peer} is not valid yet", "compare the clocks of both machines"),
+    ("mismatch, certificate", "the certificate of {peer} is for another name", "use a name that is in it, or renew it"),
+    ("unable to get", "the certificate of {peer} comes from an unknown CA", "set {name}_CA to its certificate"),
+    ("self-signed", "the certificate of {peer} comes from an unknown CA", "set {name}_CA to its certificate"),
+    ("self signed", "the certificate of {peer} comes from an unknown CA", "set {name}_CA to its certificate"),
+    ("certificate verify failed", "the certificate of {peer} is not valid ({words})", "check {name}_CA"),
+    ("SSL is required", "{peer} does not speak TLS", "switch TLS on there, or remove {name}_CA"),
+    ("wrong version number", "{peer} does not speak TLS on that port", "correct the port, or remove {name}_CA"),
+    ("record layer failure", "{peer} does not speak TLS on that port", "correct the port, or remove {name}_CA"),
 )
 
 
@@ -66,7 +66,7 @@ def context(tls: Tls) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except (ssl.SSLError, OSError) as error:
-        raise InputError(f"{tls.name}_CA: {tls.ca} has no certificate ({_reason(error)}); give a PEM file") from error
+        raise InputError(f"{tls.name}_CA: {tls.ca} has no certificate ({_reason(error)})", "give a PEM file") from error
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert is not None and tls.key is not None:
         load_pair(made, tls.cert, tls.key, f"{tls.name}_CERT")
@@ -83,22 +83,22 @@ def load_pair(into: ssl.SSLContext, cert: Path, key: Path, name: str) -> None:
         into.load_cert_chain(cert, key, password="")  # a key with a password is an error, not a prompt
     except (ssl.SSLError, OSError, ValueError) as error:
         raise InputError(
-            f"{name}: {cert} and {key} are not a certificate and its key ({_reason(error)}); give two PEM files that "
-            "belong together, the key without a password"
+            f"{name}: {cert} and {key} are not a certificate and its key ({_reason(error)})",
+            "give two PEM files that belong together, the key without a password",
         ) from error
 
 
-def explained(words: str, peer: str, tls: Tls) -> str | None:
-    """What a failed TLS handshake means and what to do; None when the error has another cause.
+def explained(words: str, peer: str, tls: Tls) -> InputError | None:
+    """The error that says what a failed TLS handshake means; None when the cause is another.
 
     Args:
         words: The text of the library's error.
         peer: The host and port of the peer.
         tls: The settings in force.
     """
-    for part, meaning in _MEANINGS:
+    for part, problem, remedy in _MEANINGS:
         if part.lower() in words.lower():
-            return meaning.format(peer=peer, name=tls.name, words=words)
+            return InputError(problem.format(peer=peer, words=words), remedy.format(name=tls.name))
     return None
 
 
@@ -138,7 +138,9 @@ def _read(cert: Path) -> "x509.Certificate":
     try:
         return x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{cert}: has no certificate that can be read ({_reason(error)}); give a PEM file") from error
+        raise InputError(
+            f"{cert}: has no certificate that can be read ({_reason(error)})", "give a PEM file"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Hears the broker's account of itself: how many messages it has dropped because a queue was full.
+"""Watches how many messages the broker drops because a queue is full, and sets the metric; does nothing about it.
 
-A broker that drops a message has acknowledged it before, so nobody else can know. On a connection of its own: brokers
-that say nothing about themselves, or not to us, are no fault of the readings. It refuses to do anything about it.
+A broker acknowledges a message before it drops it, so only the broker knows. The watch has a connection of its own:
+many brokers do not publish such numbers, or not to us, and readings must not suffer from that.
 """
 
 import logging
@@ -12,14 +12,14 @@ from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
 
-# Of Mosquitto, which speaks every `sys_interval`, 10 s by default, and only of what has changed; what it said before
-# is kept for a minute. Its uptime always changes, so that one tells whether it speaks at all.
+# Mosquitto's topics. It publishes every `sys_interval`, 10 s by default, and only what has changed; its last values are
+# retained for a minute. The uptime always changes, so it shows whether the broker publishes such numbers at all.
 DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 UPTIME_TOPIC = "$SYS/broker/uptime"
 
 
 class BrokerWatch:
-    """The connection.
+    """The connection that subscribes to the broker's own numbers.
 
     Args:
         mqtt: The broker.
@@ -31,21 +31,21 @@ class BrokerWatch:
             mqtt,
             client_id,
             subscriptions=[Subscription(DROPPED_TOPIC, 0), Subscription(UPTIME_TOPIC, 0)],
-            on_message=self._heard,
-            on_state=self._changed,
+            on_message=self._record_message,
+            on_state=self._record_connection,
         )
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Connect, and stay connected."""
         self._client.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Listen no more."""
+        """Disconnect."""
         self._client.stop(timeout_s)
 
     # In the network thread.
 
-    def _heard(self, message: Message) -> None:
+    def _record_message(self, message: Message) -> None:
         if message.topic == DROPPED_TOPIC:
             try:
                 metrics.BROKER_DROPPED.set(int(message.payload))
@@ -53,6 +53,6 @@ class BrokerWatch:
                 return
         metrics.BROKER_SYS_UP.set(1)
 
-    def _changed(self, is_ready: bool) -> None:
+    def _record_connection(self, is_ready: bool) -> None:
         if not is_ready:
             metrics.BROKER_SYS_UP.set(0)

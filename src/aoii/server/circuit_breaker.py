@@ -1,4 +1,4 @@
-"""The circuit breaker in front of the database: a table, without a socket, a file or a clock.
+"""The circuit breaker: stops inserts while the database fails. A transition table; pure.
 
 Source: Nygard, "Release It!", 2007; Fowler, "CircuitBreaker", 2014.
 """
@@ -6,12 +6,12 @@ Source: Nygard, "Release It!", 2007; Fowler, "CircuitBreaker", 2014.
 from aoii.core.errors import InternalError
 
 CLOSED = "closed"  # the database takes rows
-OPEN = "open"  # it is known to be away: readings become dead letters at once
-HALF_OPEN = "half_open"  # it answers again; whether it takes rows is not known (a full table answers, too)
+OPEN = "open"  # it is away: readings become dead letters at once
+HALF_OPEN = "half_open"  # it answers again, but may not take rows (a database with a full table answers)
 
 STORED = "stored"  # an insert got through
 FAILED = "failed"  # an insert failed, after all its tries
-ANSWERED = "answered"  # the probe got through
+ANSWERED = "answered"  # a probe got through
 
 RULES = {
     (CLOSED, STORED): CLOSED,
@@ -25,13 +25,13 @@ RULES = {
 
 
 class CircuitBreaker:
-    """How often an insert is tried before its readings become dead letters.
+    """Decides how often an insert is tried before its readings become dead letters.
 
     Without it every batch would wait for all its retries while the database is away, and the broker's queue would
-    overflow. It begins OPEN: nothing is known of the database before its first answer.
+    overflow. It begins OPEN: before the first answer nothing is known of the database.
 
     Args:
-        max_retries: Retries of an insert while the database is believed to take rows.
+        max_retries: Retries of an insert while the breaker is CLOSED.
     """
 
     def __init__(self, max_retries: int) -> None:
@@ -39,18 +39,18 @@ class CircuitBreaker:
         self.state = OPEN
 
     def handle(self, event: str) -> bool:
-        """Take STORED, FAILED or ANSWERED; whether the state changed.
+        """Handle STORED, FAILED or ANSWERED; whether the state changed.
 
         Raises:
             InternalError: The table has no such transition.
         """
         after = RULES.get((self.state, event))
         if after is None:
-            raise InternalError(f"circuit breaker {self.state} cannot take {event}")
+            raise InternalError(f"circuit breaker is {self.state} and has no rule for {event}")
         changed = after != self.state
         self.state = after
         return changed
 
     def tries(self) -> int:
-        """Tries that the next insert has; 0: none, its readings become dead letters at once."""
+        """Number of tries for the next insert; 0: its readings become dead letters at once."""
         return {CLOSED: 1 + self._max_retries, HALF_OPEN: 1, OPEN: 0}[self.state]

@@ -78,12 +78,14 @@ class ConnectionPool:
     def translate(self, error: Exception) -> DatabaseAway | BadRow:
         """Our error for one of SQLAlchemy or of a driver."""
         if isinstance(error, sa.exc.TimeoutError):
-            return DatabaseAway("conflict", f"database {self.place}: all connections of the pool are in use; try again")
+            return DatabaseAway(
+                "conflict", f"database {self.place}: all connections of the pool are in use", "try again"
+            )
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         encryption = self.settings.tls
         meaning = None if encryption is None else tls.explained(str(cause), self.place, encryption)
         if meaning is not None:
-            return DatabaseAway("refused", meaning)
+            return DatabaseAway("refused", meaning.problem, meaning.remedy)
         return translated(cause, self.engine.dialect.name, self.place)
 
     def _read_certificate(self, connection: object, record: object) -> None:

@@ -1,9 +1,8 @@
-"""The CSV file of the reference system, appended to without ever doubling or tearing a line.
+"""The CSV file of the older installation; no line in it is ever doubled or torn.
 
-Before lines go into the file they go, with the keys of their messages and the file's length, into a small SQLite file
-beside our other data: the journal. After a crash the next start compares: what the journal says and the file lacks is
-completed, so that a batch is in the file whole and once. The keys of the last `WINDOW_LIMIT` messages are remembered,
-so that what the broker delivers again is dropped. A last line that somebody else left torn is cut off, and said.
+Before lines are appended they go into the journal (`csv_journal.py`). The first append after a crash or an error
+compares: what the journal has and the file lacks is completed, so a batch is in the file whole and once. A torn last
+line that another program left is cut off, counted and logged.
 """
 
 import contextlib
@@ -13,42 +12,26 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics
+from aoii.server.csv_journal import CsvJournal, CsvRow, Entry
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("Timestamp", "Time_n", "Event", "Actual_T", "Actual_H", "Pred_T", "Pred_H", "Error_T", "Error_H", "Total_TX",
            "Transmission_Delay_Ms")  # fmt: skip
 HEADER = (",".join(COLUMNS) + "\n").encode()
-WINDOW_LIMIT = 100_000  # messages, about 8 MB; a broker's queue and a week of redeliveries are far below
 TAIL_BYTES = 65536
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS seen (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE IF NOT EXISTS journal (
-    id INTEGER PRIMARY KEY CHECK (id = 1), path TEXT NOT NULL, offset INTEGER NOT NULL, lines BLOB NOT NULL
-) STRICT;
-"""
-
-
-@dataclass(frozen=True)
-class CsvRow:
-    """A line to be: the key by which a repetition is known (None: it is never one), and the fields as in COLUMNS."""
-
-    key: str | None
-    fields: Sequence[object]
 
 
 class CsvFile:
-    """The file and its journal; for one thread.
+    """The CSV file with its journal; for one thread.
 
     Args:
-        path: The CSV file; made with a header when it is missing or empty. One that begins with the older header, which
-            lacks the last column, keeps its form.
+        path: The CSV file; made with a header if it is missing or empty. A file with the older header, which lacks the
+            last column, keeps its columns.
         journal: The SQLite file.
 
     Raises:
@@ -58,46 +41,47 @@ class CsvFile:
 
     def __init__(self, path: Path, journal: Path) -> None:
         self._path = path
-        self._owed: list[CsvRow] = []  # in the journal, and not or not wholly in the file, because writing failed
-        self._left: tuple[int, int] | None = None  # how we left the file
+        self._unwritten: list[CsvRow] = []  # in the journal, but not completely in the file, because writing failed
+        self._last_state: tuple[int, int] | None = None  # after our last write
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             journal.parent.mkdir(parents=True, exist_ok=True)
-            self._journal = sqlite3.connect(journal, isolation_level=None, check_same_thread=False)
-            self._journal.execute("PRAGMA journal_mode = WAL")
-            self._journal.execute("PRAGMA synchronous = FULL")
-            self._journal.executescript(SCHEMA)
-            self._finish()
+            self._journal = CsvJournal(journal)
+            self._repair()
 
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
 
     def append(self, rows: Sequence[CsvRow]) -> list[CsvRow]:
-        """Append the rows that are no repetition, durably, and tell which those were.
+        """Append the rows that are not repetitions, durably; which those were.
 
         Raises:
-            UnavailableError: A disk is full or a file is gone. Hand in the same rows again; each is written once.
-            InputError: Somebody put a file with other columns in its place.
+            UnavailableError: A disk is full or a file is gone. Pass the same rows again; each is written once.
+            InputError: The file was replaced by one with other columns.
         """
         with self._translated():
-            if self._owed or self._state() != self._left:
-                self._finish()
-            done, self._owed = self._owed, []
-            fresh = self._unseen([row for row in rows if row not in done])
+            if self._unwritten or self._state() != self._last_state:
+                self._repair()
+            done, self._unwritten = self._unwritten, []
+            fresh = self._journal.unseen([row for row in rows if row not in done])
             if fresh:
                 with self._path.open("r+b") as file:
-                    columns, ending = _form(file.readline(), self._path)
+                    columns, ending = _format(file.readline(), self._path)
                     lines = _lines(fresh, columns, ending)
-                    self._remember(fresh, file.seek(0, os.SEEK_END), lines)
-                    self._owed = fresh
+                    self._journal.record(fresh, Entry(self._journal_name, file.seek(0, os.SEEK_END), lines))
+                    self._unwritten = fresh
                     _write(file, lines)
-                self._owed = []
-                self._left = self._state()
+                self._unwritten = []
+                self._last_state = self._state()
         return done + fresh
 
-    def _finish(self) -> None:
-        """Make the file one that can be appended to: header, what the journal owes it, no torn line."""
+    @property
+    def _journal_name(self) -> str:
+        return str(self._path.absolute())
+
+    def _repair(self) -> None:
+        """Give the file a header, the lines that only the journal has, and no torn line."""
         with self._path.open("a+b") as file:
             file.seek(0)
             header = file.readline()
@@ -106,46 +90,20 @@ class CsvFile:
                 _write(file, HEADER)
                 _sync_folder(self._path.parent)
             else:
-                _form(header, self._path)
-                found = self._journal.execute("SELECT path, offset, lines FROM journal").fetchone()
-                if found is not None and found[0] == str(self._path.absolute()):
-                    _complete(file, found[1], found[2])
+                _format(header, self._path)
+                entry = self._journal.entry()
+                if entry is not None and entry.path == self._journal_name:
+                    _complete(file, entry)
                 _cut_torn_line(file)
-        self._left = self._state()
+        self._last_state = self._state()
 
     def _state(self) -> tuple[int, int] | None:
-        """Which file it is and how long; None when there is none."""
+        """Inode and length of the file; None if there is none."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
             return None
         return stat.st_ino, stat.st_size
-
-    def _unseen(self, rows: Sequence[CsvRow]) -> list[CsvRow]:
-        fresh, keys = [], set()
-        for row in rows:
-            if row.key is not None:
-                known = self._journal.execute("SELECT 1 FROM seen WHERE key = ?", (row.key,)).fetchone()
-                if known or row.key in keys:
-                    metrics.CSV_DUPLICATES.inc()
-                    continue
-                keys.add(row.key)
-            fresh.append(row)
-        return fresh
-
-    def _remember(self, rows: Sequence[CsvRow], offset: int, lines: bytes) -> None:
-        self._journal.execute("BEGIN IMMEDIATE")
-        try:
-            keys = [(row.key,) for row in rows if row.key is not None]
-            self._journal.executemany("INSERT INTO seen (key) VALUES (?)", keys)
-            self._journal.execute("DELETE FROM seen WHERE id <= (SELECT max(id) FROM seen) - ?", (WINDOW_LIMIT,))
-            entry = (str(self._path.absolute()), offset, lines)
-            self._journal.execute("INSERT OR REPLACE INTO journal (id, path, offset, lines) VALUES (1, ?, ?, ?)", entry)
-            self._journal.execute("COMMIT")
-        except BaseException:
-            if self._journal.in_transaction:  # a full disk has rolled it back already
-                self._journal.execute("ROLLBACK")
-            raise
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -155,7 +113,7 @@ class CsvFile:
             raise UnavailableError(f"{self._path}: {error}; make room on the disk, or check the rights") from error
 
 
-def _form(header: bytes, path: Path) -> tuple[int, str]:
+def _format(header: bytes, path: Path) -> tuple[int, str]:
     """Number of columns and line ending of an existing file."""
     text = header.decode("utf-8-sig", errors="replace")
     names = tuple(text.rstrip("\r\n").split(","))
@@ -170,8 +128,9 @@ def _lines(rows: Sequence[CsvRow], columns: int, ending: str) -> bytes:
     return text.getvalue().encode()
 
 
-def _complete(file: io.BufferedRandom, offset: int, lines: bytes) -> None:
-    """Append what is missing of `lines`, which were to stand at `offset`."""
+def _complete(file: io.BufferedRandom, entry: Entry) -> None:
+    """Append what the file lacks of an entry of the journal."""
+    offset, lines = entry.offset, entry.lines
     size = file.seek(0, os.SEEK_END)
     file.seek(min(offset, size))
     found = file.read(len(lines))
@@ -181,7 +140,7 @@ def _complete(file: io.BufferedRandom, offset: int, lines: bytes) -> None:
         _write(file, lines[len(found) :])
         log.warning("CSV lines completed", extra={"event": "csv_completed", "bytes": len(lines) - len(found)})
     else:
-        log.warning("CSV file was changed by somebody else", extra={"event": "csv_changed", "bytes": size})
+        log.warning("CSV file was changed by another program", extra={"event": "csv_changed", "bytes": size})
 
 
 def _cut_torn_line(file: io.BufferedRandom) -> None:

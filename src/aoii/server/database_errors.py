@@ -1,7 +1,7 @@
-"""What the engines' errors mean: the world's fault, to be waited for, or the row's own, for ever.
+"""What an error of the database means: it is away and may come back, or a row will never fit.
 
-SQLite says it with result codes, MySQL and MariaDB with error numbers. What no table here knows is the world's fault: a
-row must not go to the dead letters, from where only a person brings it back, because an operator renamed a table.
+SQLite has result codes, MySQL and MariaDB have error numbers. An unknown code means "away": rows must not wait for a
+person, among the dead letters, just because an operator renamed a table.
 """
 
 import sqlite3
@@ -13,30 +13,30 @@ AwayReason = Literal["conflict", "unreachable", "refused", "full", "read_only", 
 
 
 class DatabaseAway(UnavailableError):  # noqa: N818 - a state, named like one
-    """The database does not take or give rows now; nothing of the transaction was kept, or its fate is not known.
+    """The database cannot be used now. The transaction was rolled back, or it is unknown whether it was committed.
 
     Attributes:
-        reason: `conflict` (a lock or a deadlock: replay at once), `unreachable`, `refused` (login, too many
-            connections, shutting down), `full`, `read_only`, `schema` (a table or column is missing) or `other`.
+        reason: `conflict` (a lock or a deadlock: retry at once), `unreachable`, `refused` (login, too many connections,
+            shutting down), `full`, `read_only`, `schema` (a table or column is missing) or `other`.
     """
 
-    def __init__(self, reason: AwayReason, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, reason: AwayReason, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
         self.reason = reason
 
 
 class BadRow(ProtocolError):  # noqa: N818 - the name of its reason
-    """At least one row of the batch can never be stored; nothing of the batch was."""
+    """At least one row of the batch can never be stored; none of the batch was."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("bad_row", detail)
 
 
 def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway | BadRow:
-    """The error of ours that says what the driver's error `cause` means.
+    """Our error for a driver's error.
 
     Args:
-        cause: The driver's own error, whose message is quoted (it holds no password).
+        cause: The driver's error; its message, which contains no password, is quoted.
         dialect: `sqlite` or `mysql`.
         place: Which database, for the message.
     """
@@ -45,16 +45,16 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
         return BadRow(str(cause))
     reason = _AWAY_CODES[dialect].get(code, "other")
     if isinstance(cause, UnicodeError):
-        reason = "unreachable"  # a host such as `db..example` is no name; the texts of rows are all printable
+        reason = "unreachable"  # the host, such as `db..example`, is not a valid name; all text of rows is printable
     if dialect == "sqlite" and "no such" in str(cause):
-        reason = "schema"  # its code is only "error"
+        reason = "schema"  # "no such table" has the code of any error
     remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None
-    return DatabaseAway(reason, f"database {place}: {cause}; {remedy or _REMEDY[reason]}")
+    return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason])
 
 
 _SQLITE_REMEDY: dict[AwayReason, str] = {
     "unreachable": "start `aoii server`, which makes the file, or correct AOII_DATA_DIR",
-    "refused": "give this user the file and its folder",
+    "refused": "give this user access to the file and its folder",
 }
 _REMEDY: dict[AwayReason, str] = {
     "conflict": "another writer held it",
@@ -69,7 +69,7 @@ _REMEDY: dict[AwayReason, str] = {
 # Codes of MySQL's and MariaDB's errors, and SQLite's primary result codes.
 _AWAY_CODES: dict[str, dict[int, AwayReason]] = {
     "mysql": {
-        # 1205 rolls back one statement only; the transaction is dropped by us.
+        # 1205 rolls back one statement only; we roll back the transaction.
         **dict.fromkeys((1205, 1213), "conflict"),
         **dict.fromkeys((0, 2002, 2003, 2006, 2013, 2014, 2055, 4031), "unreachable"),
         **dict.fromkeys((1040, 1044, 1045, 1049, 1053, 1142, 1143, 1203, 1226, 1698, 3118), "refused"),
@@ -85,7 +85,7 @@ _AWAY_CODES: dict[str, dict[int, AwayReason]] = {
         sqlite3.SQLITE_READONLY: "read_only",
     },
 }
-# Only what speaks about the values of one row: everything else may be right tomorrow with the same row.
+# Only errors about the values of one row: with any other error the same row may fit tomorrow.
 _DATA_CODES = {
     "mysql": frozenset({1048, 1264, 1265, 1292, 1366, 1406, 1452, 1644, 1690, 3819, 4025}),
     "sqlite": frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}),
@@ -93,8 +93,8 @@ _DATA_CODES = {
 
 
 def _code(error: BaseException) -> int:
-    """The engine's number of an error; -1 when it has none."""
+    """The number of an error; -1 if it has none."""
     if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", -1) & 0xFF  # extended codes carry the primary one in the low byte
+        return getattr(error, "sqlite_errorcode", -1) & 0xFF  # the low byte of an extended code is the primary one
     number = error.args[0] if error.args else -1
     return number if isinstance(number, int) else -1

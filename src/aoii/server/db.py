@@ -28,9 +28,14 @@ __all__ = ["BadRow", "Database", "DatabaseAway", "EdgeLogRow", "open_database"]
 ROUNDS_LIMIT = 5  # how often other writers may insert the same identities between our look-up and our insert
 
 
+def _inserted(table: sa.Table) -> list[str]:
+    """The columns that an insert sets."""
+    return [column.name for column in table.c if column.name != "id"]
+
+
 def _insert_sql(table: sa.Table, mark: str, ending: str = "") -> str:
     """A statement for the driver: 43k rows/s in batches of hundreds on MariaDB, 26k when SQLAlchemy makes it."""
-    names = [column.name for column in table.c if column.name != "id"]
+    names = _inserted(table)
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))}){ending}"  # noqa: S608
 
 
@@ -216,19 +221,6 @@ def _reading_values(row: Reading, digest: str, created_at: str) -> tuple[object,
 
 def _edge_log_values(row: EdgeLogRow, now: datetime) -> tuple[object, ...]:
     """One row in the order of the columns of `edge_log`."""
-    return (
-        _text(row.created_at or now),
-        row.actual_temp,
-        row.actual_humidity,
-        row.pred_temp,
-        row.pred_humidity,
-        row.error_temp,
-        row.error_humidity,
-        int(row.triggered),
-        row.status,
-        row.inference_time_us,
-        row.free_heap,
-        row.total_heap,
-        row.node,
-        None if row.event_time is None else _text(row.event_time),
-    )
+    values = (getattr(row, name) for name in _inserted(EDGE_LOG))
+    created_at, *others = (_text(value) if isinstance(value, datetime) else value for value in values)
+    return created_at or _text(now), *others

@@ -1,4 +1,4 @@
-"""The USB port of a node that prints its log: bytes in, nothing out; the only file here that imports pyserial."""
+"""The USB port of a node that prints its log: reads bytes, writes nothing. Only this file imports pyserial."""
 
 import os
 import termios
@@ -9,18 +9,18 @@ import serial
 from aoii.core.errors import UnavailableError
 
 BAUD = 115_200
-READ_S = 0.2  # a read returns after this long without a byte, so that a stop is noticed
+READ_S = 0.2  # a read without a byte returns after this long, so that a stop is noticed
 CHUNK_BYTES = 4096
-LOOK_S = 1.0  # how often an idle port is looked at: some adapters vanish without a hang-up
+CHECK_S = 1.0  # how often an idle port is checked: some adapters vanish without a hang-up
 
 _PORT_ERRORS = (OSError, ValueError, TypeError, termios.error)  # pyserial lets all of them through
 
 
 class LogPort:
-    """An open port, or a link to one; as a context manager it is closed at the end.
+    """An open port; as a context manager it is closed at the end.
 
     Args:
-        path: The device, such as /dev/ttyUSB1.
+        path: The device, such as /dev/ttyUSB1, or a link to it.
 
     Raises:
         UnavailableError: It cannot be opened.
@@ -36,7 +36,7 @@ class LogPort:
             raise UnavailableError(
                 f"{path}: {error}; check the cable, EDGE_LOG_PORT and the rights of the device"
             ) from error
-        self._looked_s = time.monotonic()
+        self._checked_s = time.monotonic()
 
     def __enter__(self) -> "LogPort":
         return self
@@ -45,19 +45,19 @@ class LogPort:
         self._serial.close()
 
     def read(self) -> bytes:
-        """What arrived, maybe nothing.
+        """The bytes that have arrived, maybe none.
 
         Raises:
-            UnavailableError: The port is gone, or another device took its name.
+            UnavailableError: The port is gone, or its name belongs to another device now.
         """
         try:
             chunk = bytes(self._serial.read(1))
             if chunk:
                 return chunk + bytes(self._serial.read(min(CHUNK_BYTES, self._serial.in_waiting)))
-            if time.monotonic() - self._looked_s >= LOOK_S:
-                self._looked_s = time.monotonic()
+            if time.monotonic() - self._checked_s >= CHECK_S:
+                self._checked_s = time.monotonic()
                 if _device(os.stat(self._path)) != self._device:  # noqa: PTH116 - beside fstat
-                    raise UnavailableError(f"{self._path}: another device took its name")
+                    raise UnavailableError(f"{self._path}: now another device has this name; it is opened again")
         except _PORT_ERRORS as error:
             raise UnavailableError(f"{self._path}: {error}; plug it in again") from error
         return b""

@@ -1,6 +1,7 @@
-"""Readings out of the database, all of them, as CSV or Parquet.
+"""Exports readings from the database as CSV or Parquet.
 
-Read page by page and written as it comes, so that memory stays flat; a file gets its name only when it is whole.
+Rows are read page by page and written as they come, so memory use does not grow. A file gets its name only when it is
+complete.
 """
 
 import contextlib
@@ -8,10 +9,9 @@ import csv
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +24,7 @@ Progress = Callable[[int], None]
 
 COLUMNS = tuple(field.name for field in fields(ReadingRow))
 PROGRESS_ROWS = 1000
-ROW_GROUP_ROWS = 50_000  # about 2 MB of Parquet; what is kept in memory at once
+ROW_GROUP_ROWS = 50_000  # kept in memory at once; about 2 MB of Parquet
 
 
 def export(
@@ -40,15 +40,15 @@ def export(
 
     Args:
         settings: Where the database is.
-        node: Only this node; None: all rows, also those without a node.
-        start: First instant, by event time, else by time of insert; without zone it is UTC.
+        node: Only this node; None: all rows, including those without a node.
+        start: First instant, by event time, or by insert time where a row has none; without zone it is UTC.
         end: First instant after the last one.
-        out: The file, replaced when the export is whole; None: standard output.
+        out: The file, replaced when the export is complete; None: standard output.
         format: `csv`, with a header and `event_time` in UTC; or `parquet`, in row groups.
-        progress: Called now and then with the number of rows so far.
+        progress: Called every thousand rows with the number of rows so far.
 
     Raises:
-        InputError: Another format, a file that cannot be written, or Parquet for standard output.
+        InputError: The format is unknown, the file cannot be written, or Parquet has no file.
         DatabaseAway: The database cannot be read.
     """
     if format not in ("csv", "parquet"):
@@ -56,65 +56,66 @@ def export(
     if format == "parquet" and out is None:
         raise InputError("Parquet cannot go to standard output; name a file")
     with contextlib.closing(open_database(settings.database)) as database:
-        rows = _told(database.export(node=node, start=start, end=end), progress)
+        rows = _Counted(database.export(node=node, start=start, end=end), progress)
         if out is None:
-            return _to_standard_output(rows)
-        part = out.with_name(out.name + ".part")
-        try:
-            count = _write_csv(rows, part) if format == "csv" else _write_parquet(rows, part)
-            part.replace(out)
-        except OSError as error:
-            raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-    return count
+            _to_standard_output(rows)
+        else:
+            _to_file(rows, out, _write_csv if format == "csv" else _write_parquet)
+        return rows.count
 
 
-def _told(rows: Iterable[ReadingRow], progress: Progress) -> Iterator[ReadingRow]:
-    count = 0
-    for row in rows:
-        yield row
-        count += 1
-        if count % PROGRESS_ROWS == 0:
-            progress(count)
-    progress(count)
+class _Counted(Iterator[ReadingRow]):
+    """Rows, counted as they are taken; `progress` is called now and then, and at the end."""
+
+    def __init__(self, rows: Iterator[ReadingRow], progress: Progress) -> None:
+        self._rows = rows
+        self._progress = progress
+        self.count = 0
+
+    def __next__(self) -> ReadingRow:
+        row = next(self._rows, None)
+        if row is None:
+            self._progress(self.count)
+            raise StopIteration
+        self.count += 1
+        if self.count % PROGRESS_ROWS == 0:
+            self._progress(self.count)
+        return row
 
 
-def _to_standard_output(rows: Iterator[ReadingRow]) -> int:
-    count = 0
-
-    def counted() -> Iterator[ReadingRow]:
-        nonlocal count
-        for row in rows:
-            yield row
-            count += 1
-
+def _to_standard_output(rows: Iterator[ReadingRow]) -> None:
     try:
-        _csv(counted(), sys.stdout)
+        _csv(rows, sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:  # `aoii export | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-    return count
+    except BrokenPipeError:  # `aoii export | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
 
 
-def _write_csv(rows: Iterator[ReadingRow], path: Path) -> int:
+def _to_file(rows: Iterator[ReadingRow], out: Path, write: Callable[[Iterator[ReadingRow], Path], None]) -> None:
+    """Write a file beside `out`, then give it that name."""
+    part = out.with_name(out.name + ".part")
+    try:
+        write(rows, part)
+        part.replace(out)
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _write_csv(rows: Iterator[ReadingRow], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        count = _csv(rows, file)
+        _csv(rows, file)
         file.flush()
         os.fsync(file.fileno())
-    return count
 
 
-def _csv(rows: Iterator[ReadingRow], file: IO[str]) -> int:
+def _csv(rows: Iterator[ReadingRow], file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    first = list(itertools.islice(rows, 1))  # before the header: where no database answers, nothing is written
+    first = list(itertools.islice(rows, 1))  # if the database does not answer, not even the header is written
     writer.writerow(COLUMNS)
-    count = 0
-    for row in itertools.chain(first, rows):
-        writer.writerow(_csv_fields(row))
-        count += 1
-    return count
+    writer.writerows(_csv_fields(row) for row in itertools.chain(first, rows))
 
 
 def _csv_fields(row: ReadingRow) -> list[object]:
@@ -127,8 +128,8 @@ def _csv_fields(row: ReadingRow) -> list[object]:
     return list(values.values())
 
 
-def _write_parquet(rows: Iterator[ReadingRow], path: Path) -> int:
-    import pyarrow as pa  # 40 MB of library, for whoever asks for it
+def _write_parquet(rows: Iterator[ReadingRow], path: Path) -> None:
+    import pyarrow as pa  # a library of 40 MB, loaded only if it is needed
     import pyarrow.parquet as pq
 
     types = {
@@ -144,11 +145,8 @@ def _write_parquet(rows: Iterator[ReadingRow], path: Path) -> int:
         "clock_synced": pa.bool_(),
     }
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in COLUMNS])
-    count = 0
     with pq.ParquetWriter(path, schema) as writer:
-        while group := list(islice(rows, ROW_GROUP_ROWS)):
+        while group := list(itertools.islice(rows, ROW_GROUP_ROWS)):
             columns = zip(*(astuple(row) for row in group), strict=True)
             arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            count += len(group)
-    return count

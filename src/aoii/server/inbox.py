@@ -1,9 +1,8 @@
-"""The bounded place between the network thread, which must never wait, and the thread that works.
+"""The bounded inbox between the network thread, which must never wait, and the thread that works.
 
-A QoS 0 message for which there is no room is gone: a reading is published again by its gateway, an estimate is replaced
-by the next. A QoS 1 message for which there is no room is left unacknowledged, with everything after it on the same
-connection, and `overrun` tells the owner to reconnect when it has worked off the rest: the broker then delivers them
-again.
+When it is full, QoS 0 messages are dropped: a gateway publishes a reading again, and the next estimate replaces this
+one. A QoS 1 message is left unacknowledged, and so is everything after it on the same connection. Once the inbox is
+empty, `take_overrun` says so, and the owner reconnects: the broker then delivers them again.
 """
 
 import threading
@@ -15,7 +14,7 @@ from aoii.broker.client import Message
 from aoii.broker.messages import PAYLOAD_LIMIT_BYTES
 from aoii.runtime import metrics
 
-INBOX_LIMIT = 20_000  # messages, about 20 MB; Mosquitto overruns our Receive Maximum of 500 many times over
+INBOX_LIMIT = 20_000  # messages, about 20 MB; Mosquitto exceeds our Receive Maximum of 500 many times over
 LINGER_S = 0.005  # a batch waits this long for more, so that a burst becomes one transaction
 
 
@@ -26,27 +25,30 @@ class Inbox:
         self._limit = limit
         self._messages: deque[Message] = deque()
         self._changed = threading.Condition()
-        self._overrun_generation: int | None = None
-        self._told_generation: int | None = None
+        self._overrun_generation: int | None = None  # the connection that brought a message without room
+        self._reported_generation: int | None = None
 
     def put(self, message: Message) -> None:
-        """Take a message from the network thread, or leave it; returns at once."""
+        """Add a message, or leave it if there is no room; returns at once."""
         with self._changed:
             if message.qos and message.generation == self._overrun_generation:
                 metrics.INBOX_OVERRUNS.labels(qos="1").inc()
-                return  # acknowledging what follows would acknowledge out of order
+                return  # acknowledging it later would acknowledge out of order
             if len(self._messages) >= self._limit:
                 metrics.INBOX_OVERRUNS.labels(qos=str(message.qos)).inc()
                 if message.qos:
                     self._overrun_generation = message.generation
                 return
-            if len(message.payload) > PAYLOAD_LIMIT_BYTES + 1:  # too long to be read; the beginning shows what it was
+            if len(message.payload) > PAYLOAD_LIMIT_BYTES + 1:  # too long to decode; the beginning shows what it was
                 message = replace(message, payload=message.payload[: PAYLOAD_LIMIT_BYTES + 1])
             self._messages.append(message)
             self._changed.notify()
 
     def take(self, limit: int, wait_s: float) -> list[Message]:
-        """The oldest messages, at most `limit`; waits `wait_s` for the first and `LINGER_S` for more; may be empty."""
+        """Remove the oldest messages, at most `limit`.
+
+        Waits at most `wait_s` for the first one, and `LINGER_S` for more; may return none.
+        """
         with self._changed:
             if not self._changed.wait_for(lambda: self._messages, wait_s):
                 return []
@@ -55,10 +57,10 @@ class Inbox:
                 self._changed.wait(left_s)
             return [self._messages.popleft() for _ in range(min(limit, len(self._messages)))]
 
-    def overrun(self) -> bool:
-        """Whether messages were left and all others have been taken, told once: reconnect now."""
+    def take_overrun(self) -> bool:
+        """Whether to reconnect now: messages were left, and all others have been taken. True once for each overrun."""
         with self._changed:
-            due = self._overrun_generation != self._told_generation and not self._messages
-            if due:
-                self._told_generation = self._overrun_generation
-            return due
+            is_due = self._overrun_generation != self._reported_generation and not self._messages
+            if is_due:
+                self._reported_generation = self._overrun_generation
+            return is_due

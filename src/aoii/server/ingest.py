@@ -1,7 +1,6 @@
-"""What the server decides about a message, without socket, file or clock: what a payload is, what is told to whom.
+"""What the server decides about messages: what a payload contains, and what each gateway is answered. Pure.
 
-The life of a message: `read` makes it a reading, an estimate or a malformed payload; the database or the dead letters
-give each reading its `DeliveryStatus`; `commit_acks` says to each gateway what became of its readings.
+The database or the dead letters give each reading its `DeliveryStatus`; `commit_acks` turns those into answers.
 """
 
 import json
@@ -22,16 +21,22 @@ from aoii.broker.messages import (
 )
 from aoii.core.errors import ProtocolError
 
-# What a gateway is told: whatever lies in the dead letters, for whichever reason, is off its hands.
 TOLD: dict[DeliveryStatus, AckStatus] = {"stored": "stored", "duplicate": "duplicate"}
-ACK_BYTES_LIMIT = 18_000  # the embedded broker refuses payloads over 20 kB, and node names have up to 128 characters
+DEAD_LETTERED: AckStatus = "parked"  # for every other status: the dead letters have it
+ACK_BYTES_LIMIT = 18_000  # the embedded broker rejects payloads over 20 kB, and node names have up to 128 characters
+ITEM_BYTES = 83  # of a commit acknowledgement, without the name: two numbers of 19 digits, status, digest, punctuation
 
 
 @dataclass(frozen=True)
 class Malformed:
-    """A payload that is no message; `reason` is one of `decode_message`'s.
+    """A payload that is not a message.
 
-    `gateway` and `identity` are both there when that much can be read of it: the gateway waits for an answer.
+    Attributes:
+        payload: The bytes, at most a little over the limit of a payload.
+        reason: One of the reasons of `decode_message`.
+        detail: What is wrong, for people.
+        gateway: Who waits for an answer; None unless gateway and identity can both be read.
+        identity: Of the reading; None like `gateway`.
     """
 
     payload: bytes
@@ -44,12 +49,17 @@ class Malformed:
         return f"{self.reason}: {self.detail}"
 
 
-Answer = tuple[bytes, Reading | Malformed, DeliveryStatus]
-"""A payload, what it is, and what became of it."""
+@dataclass(frozen=True)
+class Answer:
+    """What a gateway is to be told: the status of the reading in one payload, which is durable now."""
+
+    payload: bytes
+    content: Reading | Malformed
+    status: DeliveryStatus
 
 
-def read(payload: bytes) -> Reading | Estimate | Malformed:
-    """What a payload is."""
+def decode_payload(payload: bytes) -> Reading | Estimate | Malformed:
+    """The content of a payload, whatever its bytes are."""
     try:
         return decode_message(payload)
     except ProtocolError as error:
@@ -58,24 +68,25 @@ def read(payload: bytes) -> Reading | Estimate | Malformed:
 
 
 def commit_acks(answers: Sequence[Answer]) -> list[tuple[str, list[Committed]]]:
-    """The commit acknowledgements for what became durable: (gateway, items), none over the limits of items and bytes.
+    """The commit acknowledgements to publish, as (gateway, items); none exceeds the limits of items and bytes.
 
-    Readings of the reference system's gateway have no identity, and nobody waits for their acknowledgement.
+    Readings of the older installation's gateway have no identity, and nothing waits for their acknowledgement.
 
-    Each item names its payload: somebody else may have published another one under the same identity, and the gateway
-    must not forget its own for that.
+    Each item names its payload by a digest: if another sender used the same identity, the gateway must keep its own
+    reading.
     """
     acks: list[tuple[str, list[Committed]]] = []
-    present: dict[str, tuple[list[Committed], int]] = {}
-    for payload, content, status in answers:
-        if content.identity is None or content.gateway is None:
+    open_acks: dict[str, tuple[list[Committed], int]] = {}
+    for answer in answers:
+        gateway, identity = answer.content.gateway, answer.content.identity
+        if identity is None or gateway is None:
             continue
-        item = Committed(content.identity, TOLD.get(status, "parked"), payload_digest(payload))
-        size = len(json.dumps(item.identity.node)) + 83  # two numbers of 19 digits, status, digest and punctuation
-        items, used = present.get(content.gateway, ([], 0))
+        item = Committed(identity, TOLD.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
+        size = len(json.dumps(identity.node)) + ITEM_BYTES
+        items, used = open_acks.get(gateway, ([], 0))
         if not items or len(items) == ACK_ITEMS_LIMIT or used + size > ACK_BYTES_LIMIT:
             items, used = [], 0
-            acks.append((content.gateway, items))
+            acks.append((gateway, items))
         items.append(item)
-        present[content.gateway] = (items, used + size)
+        open_acks[gateway] = (items, used + size)
     return acks

@@ -1,11 +1,13 @@
-"""Readings into the table, or into the dead letters, whatever some of them are and however often it takes.
+"""Inserts readings with retries; what the database does not take becomes a dead letter.
 
-Bad rows are found by halving, conflicts are tried again at once, and a database that is away is tried again later.
+Rows that never fit are found by halving the batch. A conflict is retried at once, a database that is away after a
+delay.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from aoii.broker.messages import DeliveryStatus, Reading
 from aoii.core.errors import UnavailableError
@@ -16,17 +18,24 @@ from aoii.server.dead_letters.store import DeadLetters
 
 log = logging.getLogger(__name__)
 
-CONFLICT_REPLAYS = 3  # a deadlock or a lock: the whole batch again at once, which usually succeeds
+T = TypeVar("T")
+R = TypeVar("R")
+
+CONFLICT_RETRIES = 3  # after a deadlock or a lock: the whole batch again at once, which usually succeeds
 MISMATCH = "the same identity is stored with another content"
 KNOWN_AWAY = "known to be away"
 
 Pause = Callable[[float], bool]
-"""Waits for so many seconds; True, at once, when the station is stopping."""
+"""Waits for so many seconds; True, at once, if the station is stopping."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of one reading; `detail` says why when it is not in the table."""
+    """What became of one reading.
+
+    Attributes:
+        detail: Why it is not in the table; empty if it is.
+    """
 
     status: DeliveryStatus
     detail: str = ""
@@ -39,53 +48,17 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Insertion:
-    """What became of readings, in their order; None stands for one that is not durable.
+    """What became of a batch.
 
     Attributes:
-        away: Why the database was given up, if it was.
-        refusal: Why the dead letters did not take a reading, if they did not.
+        deliveries: One for each reading, in their order; None: it is not durable.
+        away: Why the last try failed; None if it did not.
+        dead_letter_problem: Why the dead letters did not take a reading; None if they took all.
     """
 
     deliveries: list[Delivery | None]
     away: DatabaseAway | None = None
-    refusal: str | None = None
-
-
-def insert(database: Database, rows: Sequence[Reading]) -> Insertion:
-    """Insert rows, and say what became of each; None stands for those that a database that went away did not take."""
-    deliveries: list[Delivery | None] = [None] * len(rows)
-    pending = [list(range(len(rows)))]
-    while pending:
-        part = pending.pop()
-        try:
-            statuses = _insert_part(database, [rows[index] for index in part])
-        except BadRow as error:
-            if len(part) > 1:
-                middle = len(part) // 2
-                pending += [part[middle:], part[:middle]]
-            else:
-                deliveries[part[0]] = Delivery("bad_row", str(error))
-        except DatabaseAway as error:
-            return Insertion(deliveries, error)
-        else:
-            for index, status in zip(part, statuses, strict=True):
-                deliveries[index] = Delivery(status, MISMATCH if status == "mismatch" else "")
-    return Insertion(deliveries)
-
-
-def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliveryStatus]:
-    """One transaction, tried again at once after a deadlock or a lock (1205 alone would keep half a batch)."""
-    for replay in range(1 + CONFLICT_REPLAYS):
-        try:
-            with metrics.INSERT_TRANSACTION_S.time():
-                statuses = database.insert_readings(rows)
-        except DatabaseAway as error:
-            if error.reason != "conflict" or replay == CONFLICT_REPLAYS:
-                raise
-        else:
-            metrics.BATCH_ROWS.observe(len(rows))
-            return statuses
-    raise AssertionError("the last replay returns or raises")
+    dead_letter_problem: str | None = None
 
 
 def insert_reading_with_retry(
@@ -97,48 +70,109 @@ def insert_reading_with_retry(
     base_delay_s: float,
     pause: Pause,
 ) -> Insertion:
-    """Store readings, however often it takes; those that the database cannot have become dead letters.
+    """Store readings; dead-letter those that the database does not take.
 
-    After a failure it waits `base_delay_s`, then twice as long, and so on. Rows that never fit are found by halving the
-    batch and become dead letters as `bad_row`, rows whose identity is known with another content as `mismatch`; when
-    all tries have failed the rest does as `database_away`.
+    After a failure it waits `base_delay_s`, then twice as long, and so on. A row that never fits becomes a dead letter
+    as `bad_row`, a row whose identity is stored with another content as `mismatch`. After the last try all others
+    become dead letters as `database_away`.
 
     Args:
-        database: Where they belong.
+        database: Where readings belong.
         dead_letters: Where they go otherwise.
         rows: One reading or a whole batch.
-        tries: Inserts until they become dead letters; 0: at once.
+        tries: Number of inserts before readings become dead letters; 0: at once.
         base_delay_s: Seconds before the second try.
-        pause: How to wait; ends the tries when it returns True.
+        pause: How to wait; the tries end if it returns True.
 
     Returns:
-        What became of each. One without a delivery is in neither place, because we are stopping or because the dead
-        letters did not take it: it must not be acknowledged, and may be handed in again.
+        What became of each reading. One without a delivery is in neither place, because the station is stopping or the
+        dead letters did not take it: it must not be acknowledged, and may be passed in again.
     """
+    insertion = _insert_with_tries(database, rows, tries, base_delay_s, pause)
+    if insertion.away is not None:
+        given_up = Delivery("database_away", str(insertion.away))
+        insertion = replace(insertion, deliveries=[delivery or given_up for delivery in insertion.deliveries])
+    return _dead_letter(dead_letters, rows, insertion)
+
+
+def insert(database: Database, rows: Sequence[Reading]) -> Insertion:
+    """Insert rows without waiting; a row that the database did not take because it went away has no delivery."""
     deliveries: list[Delivery | None] = [None] * len(rows)
-    away = None if tries else DatabaseAway("unreachable", KNOWN_AWAY)
+    try:
+        for part, result in halving(rows, lambda rows: _insert_part(database, rows)):
+            if isinstance(result, BadRow):
+                deliveries[part.start] = Delivery("bad_row", str(result))
+            else:
+                deliveries[part] = [Delivery(status, MISMATCH if status == "mismatch" else "") for status in result]
+    except DatabaseAway as error:
+        return Insertion(deliveries, error)
+    return Insertion(deliveries)
+
+
+def halving(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tuple[slice, R | BadRow]]:
+    """Insert rows, and halve a batch that has a bad row until that row is alone.
+
+    Args:
+        rows: What to insert.
+        act: Inserts rows in one transaction; may raise `BadRow`. Anything else that it raises is passed on.
+
+    Yields:
+        Parts of `rows`, in order, each with what `act` returned, or with the `BadRow` of a single row.
+    """
+    pending = [slice(0, len(rows))]
+    while pending:
+        part = pending.pop()
+        try:
+            yield part, act(rows[part])
+        except BadRow as error:
+            if part.stop - part.start > 1:
+                middle = (part.start + part.stop) // 2
+                pending += [slice(middle, part.stop), slice(part.start, middle)]
+            else:
+                yield part, error
+
+
+def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliveryStatus]:
+    """One transaction, retried at once after a deadlock or a lock (1205 alone would keep half a batch)."""
+    for retry in range(1 + CONFLICT_RETRIES):
+        try:
+            with metrics.INSERT_TRANSACTION_S.time():
+                statuses = database.insert_readings(rows)
+        except DatabaseAway as error:
+            if error.reason != "conflict" or retry == CONFLICT_RETRIES:
+                raise
+        else:
+            metrics.BATCH_ROWS.observe(len(rows))
+            return statuses
+    raise AssertionError("the last retry returns or raises")
+
+
+def _insert_with_tries(
+    database: Database, rows: Sequence[Reading], tries: int, base_delay_s: float, pause: Pause
+) -> Insertion:
+    """Insert until every row has a delivery, all tries have failed, or the station is stopping (`away` is None)."""
+    insertion = Insertion([None] * len(rows), None if tries else DatabaseAway("unreachable", KNOWN_AWAY))
     for number in range(tries):
         if number:
             metrics.INSERT_RETRIES.inc()
             if pause(base_delay_s * 2 ** (number - 1)):
-                away = None
-                break
+                return replace(insertion, away=None)
+        deliveries = list(insertion.deliveries)
         left = [index for index, delivery in enumerate(deliveries) if delivery is None]
-        done = insert(database, [rows[index] for index in left])
-        for index, delivery in zip(left, done.deliveries, strict=True):
+        attempt = insert(database, [rows[index] for index in left])
+        for index, delivery in zip(left, attempt.deliveries, strict=True):
             deliveries[index] = delivery
-        away = done.away
-        if away is None:
+        insertion = Insertion(deliveries, attempt.away)
+        if attempt.away is None:
             break
-        log.warning("insert failed", extra={"event": "insert_failed", "try": number + 1, "reason": str(away)})
-    if away is not None:
-        deliveries = [delivery or Delivery("database_away", str(away)) for delivery in deliveries]
-    return _dead_letter(dead_letters, rows, Insertion(deliveries, away))
+        fields = {"event": "insert_failed", "try": number + 1, "reason": str(attempt.away)}
+        log.warning("insert failed", extra=fields)
+    return insertion
 
 
 def _dead_letter(dead_letters: DeadLetters, rows: Sequence[Reading], insertion: Insertion) -> Insertion:
-    """Add what is not in the table to the dead letters; one that they do not take has no delivery any more."""
-    refusal = None
+    """Add what is not in the table to the dead letters; a reading that they do not take loses its delivery."""
+    problem = None
     deliveries = list(insertion.deliveries)
     groups: dict[Delivery, list[int]] = {}
     for index, delivery in enumerate(deliveries):
@@ -148,11 +182,11 @@ def _dead_letter(dead_letters: DeadLetters, rows: Sequence[Reading], insertion: 
         try:
             dead_letters.add([rows[index] for index in indexes], delivery.status, delivery.detail)
         except UnavailableError as error:
-            refusal = str(error)
+            problem = str(error)
             for index in indexes:
                 deliveries[index] = None
         else:
             if delivery.status != "database_away":
                 fields = {"event": "reading_dead_lettered", "reason": delivery.status, "detail": delivery.detail}
                 log.warning("reading became a dead letter", extra=fields)
-    return Insertion(deliveries, insertion.away, refusal)
+    return Insertion(deliveries, insertion.away, problem)

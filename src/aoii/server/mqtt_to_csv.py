@@ -1,9 +1,9 @@
-"""The CSV subscriber, wired: every message becomes a line with the columns of the reference system.
+"""The CSV subscriber, wired: every message becomes a line with the columns of the older installation.
 
-    network thread -> Inbox -> this station's thread -> file, fsync -> PUBACK in order
+    network thread -> inbox -> writer thread -> file, fsync -> PUBACK in order
 
-It is a view: a reading that a broker forgets is published again by its gateway only until the database has it, so that
-the file may miss it. `aoii export` is complete.
+The file is a view and may miss a reading: if the broker forgets one, the gateway publishes it again only until the
+database has it. `aoii export` is complete.
 """
 
 import hashlib
@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
+from aoii.broker.client import Message
+from aoii.broker.messages import Estimate, Reading
 from aoii.core.errors import AoiiError
-from aoii.runtime import certificate_expiry, metrics
-from aoii.runtime.station import Part, Station, run_station
+from aoii.runtime import metrics
+from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server import subscription
-from aoii.server.csv_file import CsvFile, CsvRow
+from aoii.server.csv_file import CsvFile
+from aoii.server.csv_journal import CsvFields, CsvRow
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
 from aoii.settings import Settings
@@ -26,7 +27,6 @@ from aoii.settings import Settings
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "aoii-csv"
-SESSION_EXPIRY_S = 7 * 86400
 JOURNAL_NAME = "csv_journal.db"
 BATCH_LIMIT = 500
 IDLE_S = 0.2
@@ -35,54 +35,51 @@ STOP_S = 8.0  # of the 10 s that a graceful stop may take
 
 
 def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
-    """The line of a message. Errors are absolute in this file; what an estimate lacks is empty.
+    """The line of a message; errors are absolute in this file.
 
-    The key is the identity; a message of the reference system's gateway has none, there it is the payload itself, whose
-    time, count and values do not come twice.
+    The key is the identity. A message of the older installation's gateway has none; its key is a digest of the payload,
+    whose time, count and values do not repeat.
     """
     if isinstance(content, Estimate):
-        fields = (content.timestamp, content.time_n, "EST", "", "", content.pred_t, content.pred_h, "", "",
-                  content.total_tx, "")  # fmt: skip
-        return CsvRow(None, fields)
+        return CsvRow(None, _estimate_fields(content))
     who = content.identity
     key = f"{who.epoch}:{who.counter}:{who.node}" if who else hashlib.sha256(payload).hexdigest()
-    fields_of_reading = (
-        content.timestamp,
-        content.time_n,
+    return CsvRow(key, _reading_fields(content))
+
+
+def _estimate_fields(estimate: Estimate) -> CsvFields:
+    return CsvFields(
+        estimate.timestamp, estimate.time_n, "EST", "", "", estimate.pred_t, estimate.pred_h, "", "",
+        estimate.total_tx, "",
+    )  # fmt: skip
+
+
+def _reading_fields(reading: Reading) -> CsvFields:
+    return CsvFields(
+        reading.timestamp,
+        reading.time_n,
         "RX",
-        content.actual_t,
-        content.actual_h,
-        content.pred_t,
-        content.pred_h,
-        round(abs(content.actual_t - content.pred_t), 6),
-        round(abs(content.actual_h - content.pred_h), 6),
-        content.total_tx,
-        "" if content.transmission_delay_ms is None else content.transmission_delay_ms,
+        reading.actual_t,
+        reading.actual_h,
+        reading.pred_t,
+        reading.pred_h,
+        error_t=round(abs(reading.actual_t - reading.pred_t), 6),
+        error_h=round(abs(reading.actual_h - reading.pred_h), 6),
+        total_tx=reading.total_tx,
+        transmission_delay_ms="" if reading.transmission_delay_ms is None else reading.transmission_delay_ms,
     )
-    return CsvRow(key, fields_of_reading)
 
 
 class CsvSubscriber(Station):
-    """The station: subscriber and file."""
+    """The station: the subscriber and its file."""
 
     def __init__(self, settings: Settings) -> None:
         self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME)
         self._inbox = Inbox()
-        self._client = Client(
-            settings.mqtt,
-            CLIENT_ID,
-            subscriptions=[Subscription(READINGS_TOPIC, 1)],
-            on_message=self._inbox.put,
-            on_state=subscription.note_state,
-            on_refusal=metrics.broker_refused,
-            session_expiry_s=SESSION_EXPIRY_S,
-            manual_ack=True,
-        )
-        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
         self._stopping = threading.Event()
         self._is_writable = True
-        self._progress_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
+        self._thread = PartThread("writer", self._work)
 
     def start(self) -> None:
         """Begin."""
@@ -100,28 +97,25 @@ class CsvSubscriber(Station):
 
     def parts(self) -> Iterator[Part]:
         """Its threads."""
-        yield Part("writer", self._thread.is_alive(), self._progress_s)
+        yield self._thread.part
         yield Part("network", self._client.is_alive, self._client.last_progress_s)
 
     def is_ready(self) -> dict[str, bool]:
-        """What must be there for work."""
+        """Whether the broker can be used, and the file be written."""
         return {"broker": self._client.is_ready, "file": self._is_writable}
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._progress_s = time.monotonic()
-                batch = self._inbox.take(BATCH_LIMIT, IDLE_S)
-                if batch and self._write(batch):
-                    for message in batch:
-                        if message.qos:
-                            self._client.acknowledge(message)
-                subscription.reconnect_when_overrun(self._inbox, self._client)
-        except Exception:  # a fault of ours: the process ends, and what was not acknowledged comes again
-            log.exception("CSV subscriber ended by an error", extra={"event": "csv_error"})
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._thread.record_progress()
+            batch = self._inbox.take(BATCH_LIMIT, IDLE_S)
+            if batch and self._write(batch):
+                for message in batch:
+                    if message.qos:
+                        self._client.acknowledge(message)
+            subscription.reconnect_after_overrun(self._inbox, self._client)
 
     def _write(self, batch: Sequence[Message]) -> bool:
-        """Append a batch, however often it takes; False when we stopped before it was in the file."""
+        """Append a batch, with as many tries as it takes; False if the station stops before that."""
         contents = [(subscription.receive(message), message.payload) for message in batch]
         rows = [to_row(content, payload) for content, payload in contents if not isinstance(content, Malformed)]
         while True:
@@ -129,18 +123,18 @@ class CsvSubscriber(Station):
                 written = self._file.append(rows)
             except AoiiError as error:
                 self._set_writable(False, str(error))
-                self._progress_s = time.monotonic()
+                self._thread.record_progress()
                 if self._stopping.wait(RETRY_S):
                     return False
             else:
                 self._set_writable(True, "")
                 for row in written:
-                    metrics.CSV_ROWS.labels(event=str(row.fields[2])).inc()
+                    metrics.CSV_ROWS.labels(event=row.fields.event).inc()
                 return True
 
     def _set_writable(self, is_writable: bool, reason: str) -> None:
         if self._is_writable and not is_writable:
-            log.error("CSV file not written", extra={"event": "csv_not_written", "reason": reason})
+            log.error("CSV file cannot be written", extra={"event": "csv_not_written", "reason": reason})
         if is_writable and not self._is_writable:
             log.info("CSV file written again", extra={"event": "csv_written"})
         self._is_writable = is_writable

@@ -1,9 +1,9 @@
 """The server, wired: MQTT in, database out, commit acknowledgements back to the gateways.
 
-    network thread -> Inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
+    network thread -> inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
 
-A process that is killed at any instruction loses nothing: what was not acknowledged comes again, and its identity makes
-a second insert harmless.
+A process that is killed at any instruction loses nothing: the broker delivers unacknowledged messages again, and their
+identity makes a second insert harmless.
 """
 
 import logging
@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from aoii.broker.client import Client, Subscription
-from aoii.broker.messages import READINGS_TOPIC
-from aoii.runtime import certificate_expiry, metrics
+from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
 from aoii.server.broker_watch import BrokerWatch
@@ -27,14 +25,12 @@ from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Server", "insert_reading_with_retry", "run"]  # the second is where it has always been
+__all__ = ["Server", "insert_reading_with_retry", "run"]  # the second is here for scripts of the older installation
 
 CLIENT_ID = "aoii-server"  # names the session at the broker: one server at a time
-SESSION_EXPIRY_S = 7 * 86400  # a server may be away for a weekend
-RECEIVE_MAXIMUM = 500
 IDLE_S = 0.2
 STOP_S = 6.0  # of the 10 s that a graceful stop may take
-INGEST_STOP_S = 4.0  # a database that is frozen answers later: the batch in hand comes again
+INGEST_STOP_S = 4.0  # a frozen database answers later: the batch in hand is delivered again
 
 
 class Server(Station):
@@ -46,18 +42,7 @@ class Server(Station):
         self._dead_letters = DeadLetters(server.dead_letter_path, server.dead_letter_max_mb)
         self._database = Database(settings.database, create=True)
         self._inbox = Inbox()
-        self._client = Client(
-            settings.mqtt,
-            CLIENT_ID,
-            subscriptions=[Subscription(READINGS_TOPIC, 1)],
-            on_message=self._inbox.put,
-            on_state=subscription.note_state,
-            on_refusal=metrics.broker_refused,
-            session_expiry_s=SESSION_EXPIRY_S,
-            receive_maximum=RECEIVE_MAXIMUM,
-            manual_ack=True,
-        )
-        certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._client.certificate_expires)
+        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
         certificate_expiry.register("database", settings.database.tls, lambda: self._database.certificate_expires)
         self._ingest = IngestWorker(
             self._database,
@@ -70,17 +55,17 @@ class Server(Station):
         )
         self._broker_watch = BrokerWatch(settings.mqtt, f"{CLIENT_ID}-watch")
         self._stopping = threading.Event()
-        self._start_lock = threading.Lock()  # stopping while the connections begin
+        self._start_lock = threading.Lock()  # a stop may come while the connections begin
         self._is_listening = False
 
     def start(self) -> None:
-        """Begin; messages are taken from the database's first answer on, or without it when that takes too long."""
+        """Begin. Messages are taken after the database's first answer, or without it if that takes too long."""
         self._ingest.watch.start()
         self._ingest.start()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
     def _listen(self) -> None:
-        """Wait for the database's first answer as long as a batch would, then take messages without it."""
+        """Connect to the broker after the database's first answer, or after the time of all retries of a batch."""
         deadline_s = time.monotonic() + self._max_wait_s
         while not self._ingest.watch.wait_answer(IDLE_S) and time.monotonic() < deadline_s:
             if self._stopping.is_set():
@@ -92,16 +77,16 @@ class Server(Station):
                 self._is_listening = True
 
     def stop(self) -> None:
-        """Finish the batch in hand, acknowledge it and end; a batch that takes too long comes again."""
+        """Finish the batch in hand, acknowledge it and end; a batch that takes too long is delivered again."""
         deadline_s = time.monotonic() + STOP_S
         with self._start_lock:
             self._stopping.set()
-        done = self._ingest.stop(INGEST_STOP_S)
+        is_finished = self._ingest.stop(INGEST_STOP_S)
         self._ingest.watch.stop()
         if self._is_listening:
             self._client.stop(max(0.5, deadline_s - time.monotonic()))
             self._broker_watch.stop(max(0.5, deadline_s - time.monotonic()))
-        if done:
+        if is_finished:
             self._dead_letters.close()
             self._database.close()
         else:
@@ -110,14 +95,14 @@ class Server(Station):
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield self._ingest.part
-        yield Part("database_watch", not self._ingest.watch.has_ended, self._ingest.watch.last_progress_s)
+        yield self._ingest.watch.part
         if self._is_listening:
             yield Part("network", self._client.is_alive, self._client.last_progress_s)
         else:
             yield Part("network", True, time.monotonic())
 
     def is_ready(self) -> dict[str, bool]:
-        """What must be there for work."""
+        """Whether the broker and the database can be used, and the dead letters have room."""
         return {
             "broker": self._client.is_ready,
             "database": self._ingest.watch.is_up,

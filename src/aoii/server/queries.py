@@ -121,13 +121,8 @@ class Queries:
             query = query.where(sa.not_(_is_before(start)))
         if end is not None:
             query = query.where(_is_before(end))
-        last_id = -1
-        while True:
-            page = self._readings(_after(READINGS, query, last_id, PAGE_ROWS))
-            yield from page
-            if len(page) < PAGE_ROWS:
-                return
-            last_id = page[-1].id
+        for row in self._pages(query):
+            yield ReadingRow(**row._mapping)
 
     def columns(self, table: TableName, node: str | None, start: datetime, end: datetime, width_s: int) -> list[Column]:
         """The rows of one node in intervals of `width_s` seconds from `start` on, in order; empty ones are left out.
@@ -188,12 +183,16 @@ class Queries:
         """The identity of every reading that has one, read page by page."""
         c = READINGS.c
         query = sa.select(c.id, c.node, c.epoch, c.counter).where(c.node.is_not(None))
+        for row in self._pages(query):
+            yield Identity(row.node, row.epoch, row.counter)
+
+    def _pages(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+        """All rows of a query over `readings`, by id; each page is a transaction of its own."""
         last_id = -1
         while True:
             with self._pool.transaction() as connection:
                 page = connection.execute(_after(READINGS, query, last_id, PAGE_ROWS)).all()
-            for row in page:
-                yield Identity(row.node, row.epoch, row.counter)
+            yield from page
             if len(page) < PAGE_ROWS:
                 return
             last_id = page[-1].id

@@ -74,7 +74,7 @@ def migrate(settings: DatabaseSettings) -> None:
             before, after = upgrade(connection)
         except LookupError as error:
             raise DatabaseAway(
-                "schema", f"database {pool.place}: a newer aoii made its tables ({error}); install that version"
+                "schema", f"database {pool.place}: a newer aoii made its tables ({error})", "install that version"
             ) from error
     if before != after:
         log.info("database migrated", extra={"event": "database_migrated", "from": before, "to": after})
@@ -126,4 +126,4 @@ def _lock_schema(pool: ConnectionPool, connection: sa.Connection) -> None:
     """Take the migration lock, which belongs to the session: the implicit commits of DDL do not release it."""
     name = f"aoii migration of {pool.settings.name}"[:64]
     if not connection.execute(sa.select(sa.func.get_lock(name, MIGRATION_LOCK_S))).scalar_one():
-        raise DatabaseAway("conflict", f"database {pool.place}: another station is still migrating it; wait")
+        raise DatabaseAway("conflict", f"database {pool.place}: another station is still migrating it", "wait")

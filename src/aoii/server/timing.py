@@ -1,18 +1,18 @@
-"""What the server sees of time: how far each gateway's clock is from its own, and how long readings take.
+"""Time as the server measures it: the offset of each gateway's clock, and the latency of readings.
 
-A gateway says its time with every estimate, once a minute; readings say when they were sampled. It refuses to believe a
-time whose gateway did not believe it.
+A gateway sends its time with every estimate, once a minute; a reading carries its sampling time. A sampling time counts
+only if the gateway's clock was synchronised.
 """
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.runtime import metrics
 from aoii.runtime.clock import Clock
 
-GATEWAYS_LIMIT = 100  # names come from messages; more of them than this are not told apart
+GATEWAYS_LIMIT = 100  # names come from messages; further gateways get no metric
 
 
 class Timing:
-    """The metrics of time.
+    """Sets the metrics of time.
 
     Args:
         clock: Of the nodes' world.
@@ -22,8 +22,8 @@ class Timing:
         self._clock = clock
         self._gateways: set[str] = set()
 
-    def estimated(self, estimate: Estimate) -> None:
-        """An estimate came, just now."""
+    def record_clock_offset(self, estimate: Estimate) -> None:
+        """Record the offset of a gateway's clock, from an estimate that has just arrived."""
         if estimate.gateway is None or estimate.unix_ms is None:
             return
         if len(self._gateways) < GATEWAYS_LIMIT:
@@ -32,7 +32,7 @@ class Timing:
             offset_s = (estimate.unix_ms - self._clock.unix_ms()) / 1000
             metrics.CLOCK_OFFSET_S.labels(gateway=estimate.gateway).set(offset_s)
 
-    def stored(self, reading: Reading) -> None:
-        """A reading was committed, just now and for the first time."""
+    def record_latency(self, reading: Reading) -> None:
+        """Record the latency of a reading that has just been stored for the first time."""
         if reading.event_unix_ms is not None and reading.clock_synced:
             metrics.END_TO_END_LATENCY_S.observe(max(0, self._clock.unix_ms() - reading.event_unix_ms) / 1000)

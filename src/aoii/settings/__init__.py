@@ -1,15 +1,11 @@
-"""Settings: the one `.env` (or the environment) read once into frozen values, every fault reported at once.
+"""Settings: `.env` and the environment, read once into frozen values; all faults are reported together.
 
-Each setting is declared once, in `model.py`; `.env.example` and the reference page are made from that, and tests hold
-them to it. Each station takes only its own part of `Settings`.
+Each setting is declared once, in `model.py`. `.env.example` and the reference page are generated from that, and a test
+fails if they are not up to date. Each station takes only its own part of `Settings`.
 """
 
-from aoii.core.errors import Fault as Fault
-from aoii.core.errors import SettingsError as SettingsError
-from aoii.runtime.clock import Clock as Clock
 from aoii.security.tls import Tls as Tls
 
-from .catalogue import Section as Section
 from .catalogue import Setting as Setting
 from .kinds import LogSource as LogSource
 from .kinds import StatusAddress as StatusAddress
@@ -18,7 +14,6 @@ from .model import CATALOGUE as CATALOGUE
 from .model import Database as Database
 from .model import Edge as Edge
 from .model import Gateway as Gateway
-from .model import Logs as Logs
 from .model import Mqtt as Mqtt
 from .model import Server as Server
 from .model import Settings as Settings

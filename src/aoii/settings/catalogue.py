@@ -1,8 +1,8 @@
-"""How a setting is declared: once, as a field of the frozen value that it becomes a part of.
+"""How a setting is declared: once, as a field of the frozen value that it becomes part of.
 
-`setting`, `secret`, `in_data_dir` and `group` make the fields of a dataclass. What the dataclass of everything declares
-is the catalogue: the reader, `.env.example` and the reference page walk it. A field that nobody sets has its documented
-default, so that a dataclass without arguments is what an empty `.env` gives. Nothing here reads a file or a value.
+`setting`, `secret`, `in_data_dir` and `group` make the fields of a dataclass. All declarations together are the
+catalogue, which the reader, `.env.example` and the reference page are made from. A field that is not set has its
+documented default, so a dataclass without arguments equals an empty `.env`. Nothing here reads a file or a value.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from .kinds import Kind, first_line, path
 
 T = TypeVar("T")
 
-DECLARED = "aoii.settings"  # the key of a field's metadata
+DECLARED = "aoii.settings"  # key in the metadata of a field
 DATA_DIR = "data"
 
 
@@ -23,14 +23,14 @@ class Setting:
     """One setting.
 
     Attributes:
-        name: As in `.env`.
-        default: As it would stand in `.env`; None: unset.
-        help: What it means, for the page and `.env.example`.
-        kind: What its text becomes.
-        unset: Its value while nobody sets it.
-        secret: Whether its value may never be shown.
-        example: What a remedy suggests.
-        below: Where it is under the data folder while it is unset; empty: it is nowhere there.
+        name: Name in `.env`.
+        default: Default, as text in `.env`; None: unset.
+        help: What it means, for the reference page and `.env.example`.
+        kind: Turns its text into its value.
+        unset: Its value while it is not set.
+        secret: Whether its value must never be shown.
+        example: Value that a remedy suggests.
+        below: Path under the data folder that is used while it is unset; empty: none.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret, given as `direct` or in the first line of the file that `file` names."""
+    """A secret, set as `direct` or in the first line of the file that `file` names."""
 
     direct: Setting
     file: Setting
@@ -53,7 +53,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file under the data folder, or where `setting` says."""
+    """A file under the data folder, or at the path that `setting` gives."""
 
     below: str
     setting: Setting | None
@@ -61,7 +61,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Group:
-    """Declarations by the name of the argument of `build` that each is for; a `title` begins a section."""
+    """Declarations, each by the argument of `build` that it is for. A `title` begins a section."""
 
     build: Callable[..., Any]
     parts: Mapping[str, "Declared"]
@@ -73,13 +73,13 @@ Declared = Setting | Secret | DataFile | Group
 
 @dataclass(frozen=True)
 class Section:
-    """A group of settings that belong to one station or peer."""
+    """The settings of one station or peer."""
 
     title: str
     settings: tuple[Setting, ...]
 
 
-# To type checkers a declaration is the value that its field will have.
+# To a type checker, a declaration is the value that its field will have.
 
 
 @overload
@@ -94,41 +94,42 @@ def setting(
     """Declare one setting.
 
     Args:
-        name: As in `.env`.
-        default: As it would stand in `.env`; None: unset, which an empty value means as well.
-        kind: What its text becomes.
-        meaning: For the page and `.env.example`.
+        name: Name in `.env`.
+        default: Default, as text in `.env`; None: unset, and then an empty value means unset too.
+        kind: Turns its text into its value.
+        meaning: What it means, for the reference page and `.env.example`.
         unset: Its value while it is unset.
-        example: What a remedy suggests; by default the default.
+        example: Value that a remedy suggests; if empty, the default.
     """
     value = unset if default is None else kind(default)
     return _field(Setting(name, default, meaning, kind, value, example=example or default or ""), value)
 
 
 @overload
-def secret(name: str, default: str, meaning: str, file_meaning: str, kind: Kind[str] = ...) -> str: ...
+def secret(name: str, default: str, meaning: str, kind: Kind[str] = ...) -> str: ...
 @overload
-def secret(name: str, default: None, meaning: str, file_meaning: str, kind: Kind[str] = ...) -> str | None: ...
-def secret(name: str, default: str | None, meaning: str, file_meaning: str, kind: Kind[str] = str) -> Any:
+def secret(name: str, default: None, meaning: str, kind: Kind[str] = ...) -> str | None: ...
+def secret(name: str, default: str | None, meaning: str, kind: Kind[str] = str) -> Any:
     """Declare a secret: the setting `name`, and `name`_FILE for a file that holds it."""
+    file_meaning = f"File that holds {name} instead, readable by nobody else."
     direct = Setting(name, default, meaning, kind, default, secret=True)
     file = Setting(f"{name}_FILE", None, file_meaning, first_line(kind), default)
     return _field(Secret(direct, file), default, shown=False)
 
 
 def in_data_dir(below: str, name: str | None = None, meaning: str = "") -> Path:
-    """Declare a file under AOII_DATA_DIR; with a `name`, a setting may put it elsewhere."""
+    """Declare a file under AOII_DATA_DIR. With a `name`, that setting can move it elsewhere."""
     declared = None if name is None else Setting(name, None, meaning, path, None, below=below)
     return _field(DataFile(below, declared), Path(DATA_DIR, below))  # type: ignore[no-any-return]
 
 
 def group(build: Callable[..., T], *, title: str | None = None, **parts: Any) -> T:
-    """Declare a value of several settings.
+    """Declare a value that is made from several settings.
 
     Args:
         build: A dataclass whose fields are declared; with `parts`, any function.
-        title: Of the section of the page that it begins.
-        parts: Declarations of its arguments, for a `build` that knows nothing of settings.
+        title: Title of the section that it begins on the reference page.
+        parts: Declarations of its arguments, for a `build` that declares none itself.
     """
     declared = {name: made.metadata[DECLARED] for name, made in parts.items()} or declarations(build)
     value = build(**{name: made.default for name, made in parts.items()})
@@ -136,12 +137,12 @@ def group(build: Callable[..., T], *, title: str | None = None, **parts: Any) ->
 
 
 def declarations(of: Any) -> dict[str, Declared]:
-    """What the fields of a dataclass declare, by field; other fields are left out."""
+    """The declarations of a dataclass by field. Fields without one are left out."""
     return {one.name: one.metadata[DECLARED] for one in fields(of) if DECLARED in one.metadata}
 
 
 def sections(root: Group) -> tuple[Section, ...]:
-    """Every setting under the title that it belongs to, in the order of declaration."""
+    """All settings by section, in the order of declaration."""
     found: dict[str, list[Setting]] = {}
     for title, one in _walk(root, root.title or ""):
         found.setdefault(title, []).append(one)

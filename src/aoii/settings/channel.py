@@ -1,23 +1,23 @@
-"""The channel model: what the simulated radio does to packets, as a value that settings and options describe."""
+"""The channel model: what the simulated radio does to packets, as a value that settings and options fill in."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 COLLISIONS = ("none", "all", "capture")
-DELAY_LIMIT_S = 5.0  # node and gateway count a plan's steps to the nearest: half a period, 30 s, and resends take 24
+DELAY_LIMIT_S = 5.0  # node and gateway round a forecast's steps: half a period is 30 s, of which resends take 24
 NEIGHBOURS_LIMIT = 10_000
-BURST_REMEDY = "write SHARE:SECONDS or SHARE:SECONDS:LOSS, such as 0.05:120: in outages 5 % of the time, 120 s each"
+BURST_REMEDY = "write SHARE:SECONDS or SHARE:SECONDS:LOSS, such as 0.05:120 for outages of 120 s during 5 % of the time"
 
 
 @dataclass(frozen=True)
 class Burst:
-    """Outages, as Gilbert (1960) and Elliott (1963) model them: a link is well or ill, and forgets how long it was.
+    """Outages of a link after Gilbert (1960) and Elliott (1963); both directions fail together, without memory.
 
     Attributes:
-        share: Of the time that a link is ill, 0 to below 1.
-        mean_s: How long it stays so, on average, s.
-        loss: Probability that a packet is lost meanwhile; both directions fall ill together.
+        share: Share of the time that a link spends in outages, 0 to below 1.
+        mean_s: Mean length of an outage, s.
+        loss: Probability that a packet is lost during an outage, 0..1.
     """
 
     share: float
@@ -30,18 +30,18 @@ class Burst:
 
 @dataclass(frozen=True)
 class ChannelModel:
-    """Everything that may happen to a packet on the air.
+    """Everything that can happen to a packet on the air.
 
     Attributes:
-        loss: Probability that a node's packet is lost, whatever happened to others.
-        ack_loss: The same for what the gateway answers.
-        burst: Outages on top of that; None: none.
-        duplicate: Probability that a packet is heard twice, the copy up to 5 s later.
-        delay_s: Every packet comes up to this late, each by its own chance.
-        reorder: Probability that a packet is heard only after the next one of the same sender.
-        collisions: What happens when packets overlap: `none`, `all` are lost, or all but the strongest (`capture`).
-        neighbours: Nodes of others on the same channel, each of which sends once a minute; they only collide.
-        trace: A packet trace whose losses are repeated; None: none.
+        loss: Probability that a node's packet is lost, independent of other packets.
+        ack_loss: The same for packets from the gateway to a node.
+        burst: Outages in addition; None: none.
+        duplicate: Probability that a packet is received twice, the copy up to 5 s later.
+        delay_s: Greatest random delay of a packet, s.
+        reorder: Probability that a packet is received after its sender's next one.
+        collisions: Which packets that overlap are lost: `none`, `all`, or all but the strongest (`capture`).
+        neighbours: Other people's nodes on the channel; each sends once a minute, and they only collide.
+        trace: Packet trace whose losses are repeated; None: none.
     """
 
     loss: float = 0.0
@@ -56,31 +56,18 @@ class ChannelModel:
 
     @property
     def is_fair(self) -> bool:
-        """Whether every packet arrives, once and at once."""
+        """Whether every packet arrives once and without delay."""
         return self == ChannelModel(neighbours=self.neighbours)
 
 
-def share(text: str) -> float:
-    """A probability. Raises ValueError."""
-    return number(text, 0.0, 1.0)
-
-
-def number(text: str, low: float, high: float) -> float:
-    """A number within bounds. Raises ValueError."""
-    value = float(text)
-    if not low <= value <= high:
-        raise ValueError(text)
-    return value
-
-
 def parse_burst(text: str) -> Burst | None:
-    """Outages as `SHARE:SECONDS[:LOSS]`, None for nothing. Raises ValueError."""
+    """Outages from `SHARE:SECONDS[:LOSS]`; None for an empty text. Raises ValueError."""
     if not text:
         return None
     fields = text.split(":")
     if len(fields) not in {2, 3}:
         raise ValueError(text)
-    found = Burst(share(fields[0]), float(fields[1]), share(fields[2]) if len(fields) == 3 else 1.0)
-    if found.share == 1.0 or not (math.isfinite(found.mean_s) and found.mean_s > 0):
+    found = Burst(*map(float, fields))
+    if not (0 <= found.share < 1 and 0 < found.mean_s < math.inf and 0 <= found.loss <= 1):
         raise ValueError(text)
     return found

@@ -1,7 +1,6 @@
-"""Kinds of values: how the text of a setting becomes a typed value, and what to write when it does not.
+"""Kinds of values: how the text of a setting becomes a typed value, and the remedy if it does not.
 
-A kind is a function from text to value that raises `KindError`. The kinds of files look at the file system; no other
-kind looks at anything but its text.
+A kind is a function from text to value that raises `KindError`. Only the kinds of files look at the file system.
 """
 
 import math
@@ -18,8 +17,8 @@ from .channel import BURST_REMEDY, Burst, parse_burst
 T = TypeVar("T")
 Kind = Callable[[str], T]
 
-TOKEN_LENGTH = 16  # 64 bits when they are hexadecimal digits: nobody guesses that over a network
-NODES_LIMIT = 500  # as many as the page's overview shows
+TOKEN_LENGTH = 16  # 64 bits as hexadecimal digits: too many to guess over a network
+NODES_LIMIT = 500  # the page's overview shows this many
 
 
 class KindError(ValueError):
@@ -27,7 +26,7 @@ class KindError(ValueError):
 
     Attributes:
         remedy: What to do; `{example}` stands for the example of the setting.
-        cause: What is wrong with it, as a clause after its value; empty when the remedy makes that plain.
+        cause: What is wrong with it, as a clause after its value; empty if the remedy makes that plain.
     """
 
     def __init__(self, remedy: str, cause: str = "") -> None:
@@ -38,7 +37,7 @@ class KindError(ValueError):
 
 @dataclass(frozen=True)
 class LogSource:
-    """A port with a node's USB log; `node` names whose, for lines that do not say it."""
+    """A port with the USB log of a node; `node` is its name, for lines without one."""
 
     port: str
     node: str | None
@@ -46,7 +45,7 @@ class LogSource:
 
 @dataclass(frozen=True)
 class StatusAddress:
-    """Where a station (`gateway`, `server`, `csv`, `edgelog`) reports its status."""
+    """Address at which a station (`gateway`, `server`, `csv`, `edgelog`) serves its status."""
 
     station: str
     host: str
@@ -70,11 +69,11 @@ def whole(low: int, high: int) -> Kind[int]:
     return parse
 
 
-def number(low: float, high: float) -> Kind[float]:
-    """A finite number from `low` to `high`."""
+def number(low: float, high: float, noun: str = "a number") -> Kind[float]:
+    """A finite number from `low` to `high`, which the remedy calls `noun`."""
 
     def parse(given: str) -> float:
-        return _within(given, float, low, high, f"use a number from {low:g} to {high:g}, such as {{example}}")
+        return _within(given, float, low, high, f"use {noun} from {low:g} to {high:g}, such as {{example}}")
 
     return parse
 
@@ -90,7 +89,7 @@ def _within(given: str, parse: Callable[[str], T], low: float, high: float, reme
 
 
 def choice(values: Mapping[str, T]) -> Kind[T]:
-    """One of these words; each stands for its value."""
+    """The value of one of these words."""
 
     def parse(given: str) -> T:
         if given.strip() not in values:
@@ -106,12 +105,12 @@ def word(*words: str) -> Kind[str]:
 
 
 def host(given: str) -> str:
-    """A host name or an address."""
-    return _matching(r"[\w.:%-]+", given, "use a host name or an address such as 127.0.0.1")
+    """A host name or address."""
+    return _matching(r"[\w.:%-]+", given, "use a host name or address such as 127.0.0.1")
 
 
 def name(given: str) -> str:
-    """A name that fits into a topic, a client id and the name of a schema."""
+    """A name that is valid in a topic, as a client id and as the name of a schema."""
     return _matching(r"[\w.-]{1,64}", given, "use 1 to 64 letters, digits, dots, dashes or underscores")
 
 
@@ -122,9 +121,9 @@ def _matching(pattern: str, given: str, remedy: str) -> str:
 
 
 def token(given: str) -> str:
-    """A token that nobody guesses."""
+    """A token that is too long to guess."""
     if len(given) < TOKEN_LENGTH or not (given.isascii() and given.isprintable()):
-        raise KindError(f"use {TOKEN_LENGTH} or more ASCII characters, such as those of: openssl rand -hex 16")
+        raise KindError(f"use {TOKEN_LENGTH} or more ASCII characters, such as the output of: openssl rand -hex 16")
     return given
 
 
@@ -140,7 +139,7 @@ def burst(given: str) -> Burst | None:
 
 
 def serial_ports(given: str) -> tuple[str, ...]:
-    """One serial port or more."""
+    """One or more serial ports."""
     ports = _listed(given)
     if not ports:
         raise KindError("name at least one port, such as /dev/ttyUSB0")
@@ -148,7 +147,7 @@ def serial_ports(given: str) -> tuple[str, ...]:
 
 
 def log_sources(given: str) -> tuple[LogSource, ...]:
-    """Serial ports, each with `=NODE` behind it or not."""
+    """Serial ports, each as PORT or PORT=NODE."""
     return tuple(_log_source(part) for part in _listed(given))
 
 
@@ -160,7 +159,7 @@ def _log_source(part: str) -> LogSource:
 
 
 def status_addresses(given: str) -> tuple[StatusAddress, ...]:
-    """Status ports of stations, `STATION=HOST:PORT` each."""
+    """Status ports of stations, each as STATION=HOST:PORT."""
     return tuple(_status_address(part) for part in _listed(given))
 
 
@@ -172,7 +171,7 @@ def _status_address(part: str) -> StatusAddress:
 
 
 def nodes(given: str) -> tuple[str, ...]:
-    """Names of nodes and ranges of numbers, each node once."""
+    """Names of nodes and ranges of numbers; each node once."""
     found = dict.fromkeys(node for part in _listed(given) for node in _span(part))
     if len(found) > NODES_LIMIT:
         raise KindError(f"name at most {NODES_LIMIT} nodes")
@@ -190,7 +189,7 @@ def _span(part: str) -> Iterable[str]:
 def _listed(given: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in given.split(",") if part.strip())
     if len(set(parts)) != len(parts):
-        raise KindError("remove the repetition", "which names something twice")
+        raise KindError("remove the repetition", "which has an entry twice")
     return parts
 
 
@@ -198,34 +197,34 @@ def _listed(given: str) -> tuple[str, ...]:
 
 
 def path(given: str) -> Path:
-    """A path, `~` and `~user` expanded; nothing needs to be there."""
+    """A path with `~` and `~user` expanded; it need not exist."""
     if "\0" in given:
-        raise KindError("write the whole path", "which no path can be")
+        raise KindError("write the whole path", "which is not a path")
     try:
         return Path(given).expanduser()
     except RuntimeError:
-        raise KindError("write the whole path", "which names no user of this machine") from None
+        raise KindError("write the whole path", "whose user does not exist on this machine") from None
 
 
 def existing_file(given: str) -> Path:
-    """A file that is there."""
+    """A file that exists."""
     found = path(given)
     if not found.is_file():
-        raise KindError("correct the path or remove the line", "which is not a file")
+        raise KindError("correct the path, or remove the line", "which is not a file")
     return found
 
 
 def private_file(given: str) -> Path:
-    """A file that holds a secret, readable by nobody but its user and group.
+    """A file that holds a secret, readable by its user and group only.
 
-    Its group may read it: service managers hand credentials out with mode 0440, certificate tools with 0640.
+    The group may read it because service managers use mode 0440 for credentials, and certificate tools 0640.
     """
     found = existing_file(given)
     mode = found.stat().st_mode & 0o777
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise KindError(f"run chmod 600 {found}", f"which others may use (mode {mode:03o})")
+        raise KindError(f"run chmod 600 {found}", f"which other users have access to (mode {mode:03o})")
     if not os.access(found, os.R_OK):
-        raise KindError("give it to the user who runs the station", "which this user may not read")
+        raise KindError("make it readable for the user that runs the station", "which this user cannot read")
     return found
 
 
@@ -239,7 +238,7 @@ def first_line(of: Kind[T]) -> Kind[T]:
             lines = []
         secret = lines[0].strip() if lines else ""
         if not secret:
-            raise KindError("write the secret into its first line, as UTF-8 text", "whose first line holds no secret")
+            raise KindError("write the secret in its first line, as UTF-8 text", "whose first line holds none")
         return of(secret)
 
     return parse

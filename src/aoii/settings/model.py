@@ -1,31 +1,30 @@
 """The settings of every station, each declared once, and the rules that hold between them.
 
-Stations take only their own part of `Settings`. Settings of the older installation keep their names and defaults; only
-an unset MYSQL_HOST means SQLite here.
+Stations take only their own part of `Settings`. Settings of the older installation keep their names and defaults,
+except that an unset MYSQL_HOST means SQLite.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
-# What settings fill in elsewhere. These modules know nothing of settings.
+# Values of other modules that settings fill in. Those modules do not import settings.
 from aoii.core.errors import Fault
 from aoii.runtime.clock import Clock
 from aoii.security.tls import Tls
 
 from . import kinds
-from .catalogue import DATA_DIR, Group, declarations, group, in_data_dir, secret, sections, setting
+from .catalogue import DATA_DIR, Group, Setting, declarations, group, in_data_dir, secret, sections, setting
 from .channel import COLLISIONS, DELAY_LIMIT_S, NEIGHBOURS_LIMIT, ChannelModel
 from .kinds import LogSource, StatusAddress
 
 PORT = kinds.whole(1, 65535)
-STATUS_PORT = kinds.whole(0, 65535)
 MEGABYTES = kinds.whole(1, 65536)
-PROBABILITY = kinds.number(0, 1)
+PROBABILITY = kinds.number(0, 1, "a probability")
 
 
 def _tls(name: str, own_help: str, ca_help: str) -> Tls | None:
-    """Declare the settings `name`_CA, _CERT and _KEY; without the first there is no TLS."""
+    """Declare the settings `name`_CA, _CERT and _KEY. Without _CA there is no TLS."""
 
     def build(ca: Path | Literal["system"] | None, cert: Path | None, key: Path | None) -> Tls | None:
         return None if ca is None else Tls(None if ca == "system" else ca, cert, key, name)
@@ -38,12 +37,17 @@ def _tls(name: str, own_help: str, ca_help: str) -> Tls | None:
     )
 
 
+def _status_port(name: str, default: str, whose: str) -> int:
+    meaning = f"Loopback port of {whose} /metrics and /healthz; 0: none."
+    return setting(name, default, kinds.whole(0, 65535), meaning)
+
+
 def _ca(given: str) -> Path | Literal["system"]:
     return "system" if given == "system" else kinds.existing_file(given)
 
 
 def _folder(given: str) -> Path:
-    return kinds.path(given or DATA_DIR)  # AOII_DATA_DIR= has always meant the default, not the working directory
+    return kinds.path(given or DATA_DIR)  # an empty AOII_DATA_DIR means the default, not the working directory
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,11 @@ class Database:
     )
     port: int = setting("MYSQL_PORT", "3306", PORT, "Port of the database server.")
     user: str = setting("MYSQL_USER", "root", kinds.text, "Database user.")
-    password: str = secret(
-        "MYSQL_PASSWORD",
-        "",
-        "Password of MYSQL_USER.",
-        "File that holds the password instead, readable by nobody else.",
-    )
+    password: str = secret("MYSQL_PASSWORD", "", "Password of MYSQL_USER.")
     name: str = setting("MYSQL_DATABASE", "aoii", kinds.name, "Schema that holds `readings` and `edge_log`.")
     tls: Tls | None = _tls(
         "MYSQL_TLS",
-        "Our client certificate, if the database server asks for one.",
+        "Client certificate, if the database server asks for one.",
         "CA certificate that verifies the database server, or `system` for the CAs that this machine trusts. "
         "Unset: the server is not verified, and the connection is encrypted only if the server offers it.",
     )
@@ -73,17 +72,12 @@ class Database:
 
 @dataclass(frozen=True)
 class Mqtt:
-    """How to reach the broker; `namespace` stands before every topic and client id, empty: nothing."""
+    """How to reach the broker. `namespace` is a prefix of every topic and client id; empty: none."""
 
     host: str = setting("MQTT_BROKER", "localhost", kinds.host, "Host of the MQTT broker.")
     port: int = setting("MQTT_PORT", "1883", PORT, "Port of the MQTT broker.")
     username: str | None = setting("MQTT_USERNAME", None, kinds.text, "User name at the broker. Unset: anonymous.")
-    password: str | None = secret(
-        "MQTT_PASSWORD",
-        None,
-        "Password of MQTT_USERNAME.",
-        "File that holds the password instead, readable by nobody else.",
-    )
+    password: str | None = secret("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.")
     namespace: str = setting(
         "MQTT_NAMESPACE",
         None,
@@ -93,7 +87,7 @@ class Mqtt:
     )
     tls: Tls | None = _tls(
         "MQTT_TLS",
-        "Our client certificate, instead of a password; its common name is our user name.",
+        "Client certificate, instead of a password; its common name is the user name at the broker.",
         "CA certificate that verifies the broker, or `system` for the CAs that this machine trusts. "
         "Unset: no TLS. The usual port with TLS is 8883.",
     )
@@ -101,10 +95,10 @@ class Mqtt:
 
 @dataclass(frozen=True)
 class Gateway:
-    """What the gateway needs beside the broker; thresholds in °C and %RH."""
+    """What the gateway needs besides the broker."""
 
     gateway_id: str = setting(
-        "GATEWAY_ID", "gateway", kinds.name, "Name of this gateway. Never change it; give each gateway its own."
+        "GATEWAY_ID", "gateway", kinds.name, "Name of this gateway. Give each gateway its own, and never change it."
     )
     serial_ports: tuple[str, ...] = setting(
         "SERIAL_PORT",
@@ -116,10 +110,13 @@ class Gateway:
         "BETA_TEMP",
         "0.5",
         kinds.number(0.01, 50),
-        "Temperature error, °C, from which an RX is published at QoS 1.",
+        "Temperature error from which an estimate is wrong, °C: a node then sends, and an RX is published at QoS 1.",
     )
     beta_hum: float = setting(
-        "BETA_HUM", "3.0", kinds.number(0.01, 100), "Humidity error, %RH, from which an RX is published at QoS 1."
+        "BETA_HUM",
+        "3.0",
+        kinds.number(0.01, 100),
+        "Humidity error from which an estimate is wrong, %RH: a node then sends, and an RX is published at QoS 1.",
     )
     sample_period_s: int = setting(
         "SAMPLE_PERIOD_S", "60", kinds.whole(1, 3600), "Seconds between two samples of a node."
@@ -128,19 +125,19 @@ class Gateway:
         "HEARTBEAT_S",
         "3600",
         kinds.whole(0, 65535),
-        "A node with nothing to correct reports after this many seconds; 0: never.",
+        "A node sends a heartbeat after this many seconds without a packet; 0: never.",
     )
     heartbeat_min_s: int = setting(
         "HEARTBEAT_MIN_S",
         "600",
         kinds.whole(0, 65535),
-        "Heartbeat on a bad link, in seconds. It doubles with each packet that needs no resend, up to HEARTBEAT_S.",
+        "Seconds between heartbeats on a bad link; doubled by each packet that needs no resend, up to HEARTBEAT_S.",
     )
     tau: int = setting(
         "TAU",
         "1",
         kinds.whole(1, 255),
-        "A node corrects the gateway's estimate once it has been wrong at this many samples in a row, 1 to 255.",
+        "A node corrects the gateway's estimate when it has been wrong for this many samples in a row, 1 to 255.",
     )
     node_keys_file: Path = in_data_dir(
         "node_keys", "NODE_KEYS_FILE", "Keys of our own nodes, one `node epoch key` a line."
@@ -159,14 +156,12 @@ class Gateway:
         MEGABYTES,
         "Size limit of the outbox, MB. When it is full, the gateway stops acknowledging packets.",
     )
-    status_port: int = setting(
-        "GATEWAY_STATUS_PORT", "5011", STATUS_PORT, "Loopback port of the gateway's /metrics and /healthz; 0: none."
-    )
+    status_port: int = _status_port("GATEWAY_STATUS_PORT", "5011", "the gateway's")
 
 
 @dataclass(frozen=True)
 class Server:
-    """What the server needs beside broker and database; also for the CSV subscriber and the log reader."""
+    """What the server, the CSV subscriber and the log reader need besides broker and database."""
 
     insert_max_retries: int = setting(
         "INSERT_MAX_RETRIES",
@@ -187,13 +182,9 @@ class Server:
         MEGABYTES,
         "Size limit of the dead letters, MB. When they are full, the server stops acknowledging.",
     )
-    status_port: int = setting(
-        "SERVER_STATUS_PORT", "5012", STATUS_PORT, "Loopback port of the server's /metrics and /healthz; 0: none."
-    )
+    status_port: int = _status_port("SERVER_STATUS_PORT", "5012", "the server's")
     csv_file: Path = in_data_dir("experiment_log_online.csv", "CSV_FILE", "File that `aoii csv` writes.")
-    csv_status_port: int = setting(
-        "CSV_STATUS_PORT", "5013", STATUS_PORT, "Loopback port of the CSV subscriber's /metrics and /healthz; 0: none."
-    )
+    csv_status_port: int = _status_port("CSV_STATUS_PORT", "5013", "the CSV subscriber's")
     edge_log_ports: tuple[LogSource, ...] = setting(
         "EDGE_LOG_PORT",
         None,
@@ -202,14 +193,12 @@ class Server:
         "the node of a port, which an old node needs, such as /dev/ttyUSB1=gateway/ttyUSB0.",
         unset=(),
     )
-    edge_log_status_port: int = setting(
-        "EDGE_LOG_STATUS_PORT", "5014", STATUS_PORT, "Loopback port of the log reader's /metrics and /healthz; 0: none."
-    )
+    edge_log_status_port: int = _status_port("EDGE_LOG_STATUS_PORT", "5014", "the log reader's")
 
 
 @dataclass(frozen=True)
 class Web:
-    """Where the web page listens, where other machines' stations report, and which nodes are expected."""
+    """Where the web page listens, where it finds the stations, and which nodes it expects."""
 
     port: int = setting("PORT", "5001", PORT, "Port of the web page and of its /metrics.")
     host: str = setting(
@@ -221,8 +210,7 @@ class Web:
     token: str | None = secret(
         "WEB_TOKEN",
         None,
-        "Access token of the web page, 16 characters or more. Unset: everybody has access.",
-        "File that holds the token instead, readable by nobody else.",
+        "Access token of the web page, 16 characters or more. Unset: everyone has access.",
         kinds.token,
     )
     cert: Path | None = setting(
@@ -249,9 +237,13 @@ class Web:
 
 
 def _channel(ack_loss: float | None, **others: object) -> ChannelModel:
-    """The channel model; acknowledgements are lost like packets unless `ack_loss` is given."""
+    """The channel model; without `ack_loss`, acknowledgements are lost as often as packets."""
     made = ChannelModel(**others)  # type: ignore[arg-type]  # by name, from the declarations below
     return replace(made, ack_loss=made.loss if ack_loss is None else ack_loss)
+
+
+def _probability(name: str, default: str | None, meaning: str) -> Any:
+    return setting(name, default, PROBABILITY, meaning, example="0.1")
 
 
 @dataclass(frozen=True)
@@ -267,60 +259,49 @@ class Edge:
     nodes: int = setting("EDGE_NODES", "3", kinds.whole(1, 1000), "Number of simulated nodes, 1 to 1000.")
     channel: ChannelModel = group(
         _channel,
-        loss=setting(
-            "EDGE_LOSS",
-            "0",
-            PROBABILITY,
-            "Probability that the simulated radio loses a packet, in either direction, 0 to 1.",
-            example="0.1",
-        ),
-        ack_loss=setting(
-            "EDGE_ACK_LOSS",
-            None,
-            PROBABILITY,
-            "Probability that it loses a packet from the gateway to a node. Unset: EDGE_LOSS.",
-            example="0.1",
+        loss=_probability("EDGE_LOSS", "0", "Probability that the simulated radio loses a packet, 0 to 1."),
+        ack_loss=_probability(
+            "EDGE_ACK_LOSS", None, "Probability that it loses a packet from the gateway to a node. Unset: EDGE_LOSS."
         ),
         burst=setting(
             "EDGE_LOSS_BURST",
             None,
             kinds.burst,
-            "Outages of the simulated radio as SHARE:SECONDS[:LOSS], such as 0.05:120. Unset: none.",
+            "Outages (Gilbert-Elliott) as SHARE:SECONDS[:LOSS]: a link is in one for this SHARE of the time, SECONDS "
+            "long on average, and loses a packet with probability LOSS (1 if left out) meanwhile. 0.05:120 loses 5 % "
+            "of the packets in outages of two minutes.",
         ),
         trace=setting(
             "EDGE_TRACE_LOSS",
             None,
             kinds.existing_file,
-            "Packet trace whose losses the simulated radio repeats. Unset: none.",
+            "Packet trace whose losses the simulated radio repeats: CSV or CSV.gz with timestamp, seq and perhaps "
+            "node. During an interval whose number is missing, every attempt is lost. A node uses the trace with its "
+            "name, or else the first.",
         ),
-        duplicate=setting(
-            "EDGE_DUPLICATE", "0", PROBABILITY, "Probability that a packet is received twice.", example="0.1"
+        duplicate=_probability(
+            "EDGE_DUPLICATE", "0", "Probability that a packet is received twice, the copy up to 5 s later."
         ),
-        reorder=setting(
-            "EDGE_REORDER",
-            "0",
-            PROBABILITY,
-            "Probability that a packet is received after its sender's next one.",
-            example="0.1",
-        ),
+        reorder=_probability("EDGE_REORDER", "0", "Probability that a packet is received after its sender's next one."),
         delay_s=setting(
             "EDGE_DELAY_S",
             "0",
-            kinds.number(0, DELAY_LIMIT_S),
-            f"Greatest random delay of a packet, seconds, 0 to {DELAY_LIMIT_S:g}.",
+            kinds.number(0, DELAY_LIMIT_S, "seconds"),
+            f"Largest random delay of a packet, seconds, 0 to {DELAY_LIMIT_S:g}.",
             example="1",
         ),
         collisions=setting(
             "EDGE_COLLISIONS",
             "none",
             kinds.word(*COLLISIONS),
-            "Which of the packets that overlap are lost: none, all, or all but the strongest (capture).",
+            "Which of the packets that overlap on the air are lost: none, all, or all but one that is 6 dB stronger "
+            "than every other (capture).",
         ),
         neighbours=setting(
             "EDGE_NEIGHBOURS",
             "0",
             kinds.whole(0, NEIGHBOURS_LIMIT),
-            "With EDGE_COLLISIONS: other people's nodes on the channel; each sends once a minute.",
+            "Other people's nodes on the channel, for collisions; each sends once a minute.",
             example="10",
         ),
     )
@@ -346,20 +327,18 @@ class Edge:
     record_file: Path | None = setting(
         "EDGE_RECORD_FILE", None, kinds.path, "File that records what the gateway sends to the nodes. Unset: none."
     )
-    status_port: int = setting(
-        "EDGE_STATUS_PORT", "5015", STATUS_PORT, "Loopback port of the nodes' /metrics and /healthz; 0: none."
-    )
+    status_port: int = _status_port("EDGE_STATUS_PORT", "5015", "the nodes'")
 
 
 @dataclass(frozen=True)
 class Logs:
-    """How much is logged, and in which form."""
+    """What is logged, and in which form."""
 
     level: str = setting(
         "LOG_LEVEL",
         "info",
         kinds.word("debug", "info", "warning", "error"),
-        "Least severe messages that are logged: debug, info, warning or error.",
+        "Least severe level that is logged: debug, info, warning or error.",
     )
     json: bool = setting(
         "LOG_FORMAT",
@@ -371,14 +350,14 @@ class Logs:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything, checked.
+    """All settings, checked.
 
     Attributes:
-        given: Names of the settings that somebody set.
+        given: Names of the settings that are set.
         warnings: Keys of `.env` that look like misspelt settings.
     """
 
-    data_dir: Path = setting("AOII_DATA_DIR", DATA_DIR, _folder, "Folder for everything that a station writes.")
+    data_dir: Path = setting("AOII_DATA_DIR", DATA_DIR, _folder, "Folder for all files that a station writes.")
     database: Database = group(Database, title="Database")
     mqtt: Mqtt = group(Mqtt, title="MQTT broker")
     gateway: Gateway = group(Gateway, title="Gateway")
@@ -393,7 +372,7 @@ class Settings:
             "CLOCK_SPEED",
             "1",
             kinds.number(0.001, 3600),
-            "The nodes' world runs this many times as fast.",
+            "Speed of the simulated clock, times real time.",
             example="60",
         ),
         start_unix_s=setting(
@@ -417,10 +396,11 @@ class Settings:
 ROOT = Group(Settings, declarations(Settings), "Files")
 CATALOGUE = sections(ROOT)
 BY_NAME = {one.name: one for section in CATALOGUE for one in section.settings}
+CHANNEL = cast(dict[str, Setting], cast(Group, declarations(Edge)["channel"]).parts)  # by field of ChannelModel
 
 
 class Needs(NamedTuple):
-    """`name` makes no sense without `other`; with `even_empty`, not even as `NAME=`."""
+    """`name` must not be set without `other`; with `even_empty`, not even as `NAME=`."""
 
     name: str
     other: str
@@ -432,7 +412,7 @@ def _needs(name: str, other: str) -> Needs:
     return Needs(name, other, f"set {other} as well, or remove this line")
 
 
-# MYSQL_PASSWORD= alone is how the older installation, whose host had a default, said "root without a password".
+# In the older installation, whose host had a default, MYSQL_PASSWORD= alone meant "root without a password".
 _SQLITE = "set MYSQL_HOST as well (127.0.0.1 for this machine), or remove this line to use SQLite"
 RULES = (
     *(

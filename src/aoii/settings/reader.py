@@ -1,6 +1,6 @@
-"""Reads `.env` and the environment into `Settings`, and collects every fault on the way.
+"""Reads `.env` and the environment into `Settings`, and collects all faults.
 
-The environment wins over the file, so that a service manager can override one value.
+The environment overrides the file, so that a service manager can change one value.
 """
 
 import io
@@ -22,14 +22,14 @@ ENV_FILE = ".env"
 
 
 def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
-    """Read all settings from `.env` and the environment, which wins.
+    """Read all settings from `.env` and the environment, which overrides it.
 
     Args:
-        environ: The environment; `os.environ` by default.
-        env_file: The file; by default `.env` in the working directory, which need not exist.
+        environ: Environment; None: `os.environ`.
+        env_file: File, which must exist; None: `.env` in the working directory, if there is one.
 
     Raises:
-        SettingsError: One or more settings are wrong; it lists all of them, each with its remedy.
+        SettingsError: One or more settings are wrong. It lists all of them with their remedies.
     """
     environ = os.environ if environ is None else environ
     path = Path(ENV_FILE) if env_file is None else env_file
@@ -48,7 +48,7 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
 
 
 class _Given:
-    """What somebody set, by name, each with its origin; and the faults in it."""
+    """Every setting that is set, by name, with its origin; and the faults found so far."""
 
     def __init__(self, values: dict[str, tuple[str, str]]) -> None:
         self.values = values
@@ -56,24 +56,24 @@ class _Given:
         self._read: dict[str, Any] = {}
 
     def text(self, name: str) -> str:
-        """What was set; empty when nothing was."""
+        """The text of a setting; empty if it is not set."""
         return self.values.get(name, ("", ""))[0]
 
     def fault(self, name: str, remedy: str, cause: str = "") -> None:
-        """Note that the value of `name`, which somebody set, is wrong."""
+        """Add a fault: the value of `name`, which is set, is wrong."""
         text, origin = self.values[name]
         shown = "set" if BY_NAME[name].secret else f'"{text}"'
         self.faults.append(Fault(origin, name, f"is {shown}, {cause}" if cause else f"is {shown}", remedy))
 
     def check_rules(self) -> None:
-        """Note each setting that stands without the one that it needs."""
+        """Add a fault for each setting that is set without the one that it needs."""
         for rule in RULES:
             is_set = rule.name in self.values if rule.even_empty else self.text(rule.name)
             if is_set and not self.text(rule.other):
                 self.fault(rule.name, rule.remedy)
 
     def parts(self, group: Group) -> dict[str, Any]:
-        """The arguments of `group.build`."""
+        """The arguments for `group.build`."""
         return {name: self._value(part) for name, part in group.parts.items()}
 
     def _value(self, declared: Declared) -> Any:
@@ -92,7 +92,7 @@ class _Given:
                 return elsewhere or self._setting(BY_NAME["AOII_DATA_DIR"]) / below
 
     def _setting(self, declared: Setting) -> Any:
-        """The value; while it is unset or wrong, that of the default."""
+        """Its value; if it is unset or wrong, the value of its default."""
         is_set = declared.name in self.values and (declared.default is not None or self.text(declared.name))
         if is_set and declared.name not in self._read:
             try:
@@ -104,11 +104,11 @@ class _Given:
 
 
 def _filed(path: Path) -> tuple[dict[str, str], list[Fault]]:
-    """What the file sets, and a fault for each of its lines that sets nothing."""
+    """The settings in the file, and a fault for each line that is not one."""
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
-        remedy = "make it a UTF-8 text file that you may read"
+        remedy = "make it a UTF-8 text file that this user can read"
         raise SettingsError([Fault(str(path), "", f"cannot be read ({error})", remedy)]) from error
     faults = []
     for binding in list(parse_stream(io.StringIO(text))):
@@ -116,17 +116,17 @@ def _filed(path: Path) -> tuple[dict[str, str], list[Fault]]:
             torn = binding.original.string
             line = binding.original.line + len(torn) - len(torn.lstrip("\n"))
             remedy = "write NAME=value, or # before a comment"
-            faults.append(Fault(str(path), f"line {line}", "is no setting", remedy))
-            text = text.replace(torn, "\n", 1)  # so that the library does not complain in its own words
+            faults.append(Fault(str(path), f"line {line}", "is not a setting", remedy))
+            text = text.replace(torn, "\n", 1)  # else the library logs a warning of its own
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}, faults
 
 
 def _misspelt(filed: Mapping[str, str], origin: str) -> tuple[Fault, ...]:
-    """A warning for each key that is no setting and looks like one."""
+    """A warning for each key that is not a setting but looks like one."""
     unknown = [name for name in filed if name not in BY_NAME]
     if not unknown:
         return ()
-    import difflib  # rarely wanted
+    import difflib  # rarely needed
 
     near = {name: difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85) for name in unknown}
     return tuple(

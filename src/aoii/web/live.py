@@ -118,8 +118,8 @@ class Live:
 
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
-        trouble = self._broker.refusal or self._broker.trouble or None
-        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if self.broker_up else trouble)
+        trouble = None if self.broker_up else self._broker.refusal or self._broker.trouble
+        own = pipeline_health.OwnView(self.database_away, self.broker_up, None if trouble is None else str(trouble))
         return pipeline_health.assess(self._stations.reports(), own)
 
     def _add_message(self, message: Message) -> None:

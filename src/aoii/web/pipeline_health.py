@@ -9,8 +9,8 @@ Notes are codes with values; the page has the words (static/messages/).
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypedDict, Unpack
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 from prometheus_client import Counter, Gauge
 
@@ -32,7 +32,7 @@ Note = tuple[NoteCode, dict[str, object]]
 RANK: dict[State, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachable": 3, "down": 4}
 
 HOPS = ("radio", "gateway", "outbox", "broker", "server", "database", "commit")
-BESIDE = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}  # not on the way of a reading; what they write
+OTHERS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}  # not on the way of a reading; what they write
 NODE_METRICS = {
     "battery_v": metrics.NODE_BATTERY_V,
     "rssi_dbm": metrics.NODE_RSSI,
@@ -146,7 +146,7 @@ def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
         "database": [*_seen_from(servers, _database), _own_database(own)],
         "commit": _seen_from(gateways, _commit),
     }
-    others = [_itself(station, _beside) for station in stations if station.station in BESIDE]
+    others = [_itself(station, _other) for station in stations if station.station in OTHERS]
     return PipelineHealth([Hop(name, reports[name]) for name in HOPS], others, _dead_letters(servers))
 
 
@@ -181,15 +181,6 @@ class Problem(NamedTuple):
     values: dict[str, object] = {}  # noqa: RUF012 - never changed
 
 
-class Flow(TypedDict, total=False):
-    """The values of a `HopReport` that say what waits and what passes."""
-
-    waiting: float | None
-    oldest_s: float | None
-    per_minute: float | None
-    track: tuple[float, ...]
-
-
 View = Callable[[StationReport], HopReport]
 
 
@@ -201,16 +192,8 @@ def _seen_from(stations: Iterable[StationReport], view: View) -> list[HopReport]
 def _unknown(station: StationReport, view: View) -> HopReport:
     """The station does not answer: its last values, without a judgement."""
     last = view(station) if station.age_s is not None else HopReport(station.station, station.address, "unknown")
-    return HopReport(
-        station.station,
-        station.address,
-        "unknown",
-        waiting=last.waiting,
-        oldest_s=last.oldest_s,
-        track=last.track,
-        notes=[("notTold", {"station": station.station})] if station.address else [("noPort", {})],
-        stale_s=station.age_s,
-    )
+    notes: list[Note] = [("notTold", {"station": station.station})] if station.address else [("noPort", {})]
+    return replace(last, state="unknown", per_minute=None, notes=notes, stale_s=station.age_s)
 
 
 def _itself(station: StationReport, view: View) -> HopReport:
@@ -227,12 +210,19 @@ def _itself(station: StationReport, view: View) -> HopReport:
     return view(station)
 
 
-def _report(station: StationReport, problems: Iterable[Problem], **flow: Unpack[Flow]) -> HopReport:
+def _report(
+    station: StationReport,
+    problems: Iterable[Problem],
+    per_minute: float | None,
+    waiting: float | None = None,
+    oldest_s: float | None = None,
+    track: tuple[float, ...] = (),
+) -> HopReport:
     """A report whose state is that of its worst problem."""
     ranked = sorted(problems, key=lambda problem: -RANK[problem.state])
     state: State = ranked[0].state if ranked else "ok"
     notes: list[Note] = [(problem.code, problem.values) for problem in ranked]
-    return HopReport(station.station, station.address, state, notes=notes, **flow)
+    return HopReport(station.station, station.address, state, waiting, oldest_s, per_minute, track, notes)
 
 
 def _increased(
@@ -255,7 +245,7 @@ def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: S
 
 
 def _radio(gateway: StationReport) -> HopReport:
-    return _report(gateway, _radio_problems(gateway), per_minute=gateway.per_minute(metrics.PACKETS))
+    return _report(gateway, _radio_problems(gateway), gateway.per_minute(metrics.PACKETS))
 
 
 def _radio_problems(gateway: StationReport) -> Iterator[Problem]:
@@ -270,18 +260,13 @@ def _radio_problems(gateway: StationReport) -> Iterator[Problem]:
 
 def _gateway(gateway: StationReport) -> HopReport:
     sent = gateway.per_minute(metrics.PUBLISHES, event="RX", result="sent")
-    return _report(gateway, _failed_checks(gateway, ("broker", "outbox", "serial")), per_minute=sent)
+    return _report(gateway, _failed_checks(gateway, ("broker", "outbox", "serial")), sent)
 
 
 def _outbox(gateway: StationReport) -> HopReport:
-    return _report(
-        gateway,
-        _outbox_problems(gateway),
-        waiting=gateway.value(metrics.OUTBOX_EVENTS),
-        oldest_s=gateway.value(metrics.OUTBOX_OLDEST_S),
-        per_minute=gateway.per_minute(metrics.COMMIT_ACKS),
-        track=gateway.outbox_track,
-    )
+    waiting, oldest_s = gateway.value(metrics.OUTBOX_EVENTS), gateway.value(metrics.OUTBOX_OLDEST_S)
+    acknowledged = gateway.per_minute(metrics.COMMIT_ACKS)
+    return _report(gateway, _outbox_problems(gateway), acknowledged, waiting, oldest_s, gateway.outbox_track)
 
 
 def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
@@ -304,7 +289,7 @@ def _broker(station: StationReport) -> HopReport:
         rate = station.per_minute(metrics.PUBLISHES, result="sent")
     else:
         rate = station.per_minute(metrics.MESSAGES)
-    return _report(station, _broker_problems(station), per_minute=rate)
+    return _report(station, _broker_problems(station), rate)
 
 
 def _broker_problems(station: StationReport) -> Iterator[Problem]:
@@ -324,7 +309,7 @@ def _own_broker(own: OwnView) -> HopReport:
 
 
 def _server(server: StationReport) -> HopReport:
-    return _report(server, _server_problems(server), per_minute=server.per_minute(metrics.MESSAGES, event="RX"))
+    return _report(server, _server_problems(server), server.per_minute(metrics.MESSAGES, event="RX"))
 
 
 def _server_problems(server: StationReport) -> Iterator[Problem]:
@@ -337,7 +322,7 @@ def _server_problems(server: StationReport) -> Iterator[Problem]:
 
 def _database(server: StationReport) -> HopReport:
     stored = server.per_minute(metrics.READINGS_PROCESSED, outcome="stored")
-    return _report(server, _database_problems(server), per_minute=stored)
+    return _report(server, _database_problems(server), stored)
 
 
 def _database_problems(server: StationReport) -> Iterator[Problem]:
@@ -355,7 +340,7 @@ def _own_database(own: OwnView) -> HopReport:
 
 
 def _commit(gateway: StationReport) -> HopReport:
-    report = _report(gateway, _commit_problems(gateway), per_minute=gateway.per_minute(metrics.COMMIT_ACKS))
+    report = _report(gateway, _commit_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
     delay_s = gateway.mean(metrics.COMMIT_ACK_SECONDS)
     if delay_s is not None:
         report.notes.append(("ackDelay", {"seconds": delay_s}))
@@ -371,9 +356,9 @@ def _commit_problems(gateway: StationReport) -> Iterator[Problem]:
         yield Problem("warn", "noAcks")
 
 
-def _beside(station: StationReport) -> HopReport:
-    rate = station.per_minute(BESIDE[station.station])
-    return _report(station, _failed_checks(station, (), "warn"), per_minute=rate)
+def _other(station: StationReport) -> HopReport:
+    rate = station.per_minute(OTHERS[station.station])
+    return _report(station, _failed_checks(station, (), "warn"), rate)
 
 
 def _dead_letters(servers: list[StationReport]) -> DeadLetterCounts:

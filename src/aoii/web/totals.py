@@ -12,7 +12,7 @@ from aoii.web.source import Source
 
 
 class Totals(Collector):
-    """The gauges, set at every scrape."""
+    """The gauges that only the page serves, with the values of this moment."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

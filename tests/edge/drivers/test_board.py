@@ -18,7 +18,7 @@ from aoii.core.stream import DOWNLINK, encode_usb
 from aoii.edge.drivers import board_flash
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, airtime_ms
 from aoii.security import node_keys
-from aoii.server.edge_log_line import read_line
+from aoii.server.edge_log_line import decode_line
 from parts import esp32, models
 
 FRAME = b"\x11\x07\x00" + bytes(range(29))
@@ -75,7 +75,7 @@ def test_a_node_starts_sends_and_sleeps_until_its_next_sample(tmp_path: Path, pa
     assert bench.errors == []
     assert bench.machine.chip.faults == []
     assert bench.machine.chip.mode == models.SLEEP
-    rows = [read_line(line, datetime.now()) for line in bench.said]  # noqa: DTZ005 - as the log reader calls it
+    rows = [decode_line(line, datetime.now()) for line in bench.said]  # noqa: DTZ005 - as the log reader calls it
     samples = [row for row in rows if row is not None and row.node == "7" and row.total_heap == 110_000]
     assert len(samples) == len(bench.said) == (bench.clock.now_ms() - 5000) // 60_000  # none twice, none left out
 

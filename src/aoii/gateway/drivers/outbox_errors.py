@@ -24,7 +24,5 @@ def translate(error: Exception) -> Exception:
     if not isinstance(error, sqlite3.Error):
         return error
     if is_full(error):
-        return OutboxFullError(
-            "the outbox is full; find out why the server does not acknowledge, or raise OUTBOX_MAX_MB"
-        )
+        return OutboxFullError("the outbox is full; see why the server does not acknowledge, or raise OUTBOX_MAX_MB")
     return OutboxBrokenError(f"the outbox cannot be used ({error}); check the disk")

@@ -8,6 +8,7 @@ each is run again alone. The file is the only truth about a node: a request that
 
 import contextlib
 import fcntl
+import functools
 import queue
 import sqlite3
 import threading
@@ -148,9 +149,7 @@ class OutboxFile:
                 f"{self._path}: another gateway uses this outbox; stop it, or give each its own AOII_DATA_DIR"
             ) from error
         except OSError as error:
-            raise OutboxBrokenError(
-                f"{path}: cannot be written ({error}); check the folder and its permissions"
-            ) from error
+            raise OutboxBrokenError(f"{path}: cannot be written ({error}); check the folder's permissions") from error
         return file
 
     # The file's thread.
@@ -245,9 +244,7 @@ class OutboxFile:
 
     def _has_made_room(self, error: Exception) -> bool:
         """Whether the disk was full and the reserve has been released for it."""
-        if self._connection is None or not self._reserve.is_held:
-            return False
-        if not (is_full(error) and self._reserve.is_needed()):
+        if self._connection is None or not (self._reserve.is_held and is_full(error) and self._reserve.is_needed()):
             return False
         self._reserve.release()
         with contextlib.suppress(sqlite3.Error):
@@ -287,8 +284,6 @@ class _Request(Generic[T]):
     def __init__(self, work: Callable[[Transaction], T]) -> None:
         self._work = work
         self.future: Future[T] = Future()
-        self._value: T | None = None
-        self._error: Exception | None = None
         self.changes = Changes()
 
     def run(self, connection: sqlite3.Connection, may_grow: bool) -> None:
@@ -298,23 +293,17 @@ class _Request(Generic[T]):
             sqlite3.Error: The error ended the whole transaction, or the file is damaged.
         """
         transaction = Transaction(connection, may_grow)
-        self._value, self._error, self.changes = None, None, Changes()
         connection.execute("SAVEPOINT request")
         try:
-            self._value = self._work(transaction)
+            self.complete = functools.partial(self.future.set_result, self._work(transaction))
             self.changes = transaction.changes
         except Exception as error:
             if isinstance(error, sqlite3.Error) and (sqlite_recovery.is_damage(error) or not connection.in_transaction):
                 raise
             connection.execute("ROLLBACK TO request")
-            self._error = translate(error)
+            self.complete = functools.partial(self.future.set_exception, translate(error))
+            self.changes = Changes()
         connection.execute("RELEASE request")
-
-    def complete(self) -> None:
-        if self._error is not None:
-            self.future.set_exception(self._error)
-        else:
-            self.future.set_result(self._value)  # type: ignore[arg-type]  # set by run, or T is None
 
 
 def _closed() -> OutboxBrokenError:

@@ -10,21 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from aoii.gateway.drivers import outbox_rows
 from aoii.gateway.drivers.outbox_errors import OutboxBrokenError
-from aoii.gateway.drivers.outbox_rows import (
-    EVENT_COLUMNS,
-    META,
-    PAGE_BYTES,
-    SCHEMA,
-    STATE_COLUMNS,
-    VERSION,
-    create_tables,
-    decode_event,
-    decode_state,
-    set_meta,
-    sound_meta,
-    state_checksum,
-)
 from aoii.runtime import sqlite_recovery
 
 CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
@@ -55,19 +42,19 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
         OutboxBrokenError: It cannot be opened for another reason than damage, or a newer aoii made it.
     """
     try:
-        schema = sqlite_recovery.Schema(VERSION, SCHEMA)
+        schema = sqlite_recovery.Schema(outbox_rows.VERSION, outbox_rows.SCHEMA)
         check = functools.partial(_check, path)
         connection, recovery = sqlite_recovery.open_or_recover(path, schema, check, _salvage, is_damaged)
         connection.text_factory = bytes
         match sqlite_recovery.user_version(connection):
             case 0:
-                create_tables(connection)
+                outbox_rows.create_tables(connection)
             case 1:
                 _add_meta_checksums(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 16777216")  # bytes that a burst may leave in the -wal file
-        connection.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
+        connection.execute(f"PRAGMA max_page_count = {max(max_bytes // outbox_rows.PAGE_BYTES, 16)}")
     except (sqlite3.Error, OSError) as error:
         raise OutboxBrokenError(
             f"{path}: the outbox cannot be opened ({error}); check the folder, its permissions and the disk"
@@ -80,30 +67,30 @@ def _add_meta_checksums(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ALTER TABLE meta ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
     for name, value in connection.execute("SELECT name, value FROM meta").fetchall():
-        set_meta(connection, name.decode(), value)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+        outbox_rows.set_meta(connection, name.decode(), value)
+    connection.execute(f"PRAGMA user_version = {outbox_rows.VERSION}")
     connection.execute("COMMIT")
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> bool:
     """Whether the file is empty or has all its numbers, unharmed."""
     version = sqlite_recovery.user_version(connection)
-    if version > VERSION:
+    if version > outbox_rows.VERSION:
         raise OutboxBrokenError(f"{path}: a newer aoii made this file (version {version}); install that release again")
     if version == 0:
         return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0)
-    return set(sound_meta(connection)) == META
+    return set(outbox_rows.sound_meta(connection)) == outbox_rows.META
 
 
 def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
     """Copy what is sound into an empty file."""
-    create_tables(target)
+    outbox_rows.create_tables(target)
     target.execute("BEGIN")
     now_ms = time.time_ns() // 1_000_000
     listed = _copy_quarantine(damaged, target, now_ms)
     salvaged, corrupt = _copy_events(damaged, target, now_ms)
     states_lost = _copy_states(damaged, target)
-    set_meta(target, "total_tx", sound_meta(damaged).get("total_tx", salvaged))
+    outbox_rows.set_meta(target, "total_tx", outbox_rows.sound_meta(damaged).get("total_tx", salvaged))
     highest = sqlite_recovery.last_rowid(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
     lost = [
@@ -128,8 +115,8 @@ def _copy_events(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms
     """Copy sound readings and quarantine the others; how many of each."""
     insert = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     salvaged = corrupt = 0
-    for row in sqlite_recovery.readable_rows(damaged, "events", EVENT_COLUMNS):
-        event = decode_event(row)
+    for row in sqlite_recovery.readable_rows(damaged, "events", outbox_rows.EVENT_COLUMNS):
+        event = outbox_rows.decode_event(row)
         if event is not None:
             salvaged += target.execute(insert, event).rowcount
             continue
@@ -144,12 +131,12 @@ def _copy_events(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms
 def _copy_states(damaged: sqlite3.Connection, target: sqlite3.Connection) -> int:
     """Copy the sound states of nodes; the number of the others."""
     lost = 0
-    for row in sqlite_recovery.readable_rows(damaged, "nodes", STATE_COLUMNS):
-        node = decode_state(row)
+    for row in sqlite_recovery.readable_rows(damaged, "nodes", outbox_rows.STATE_COLUMNS):
+        node = outbox_rows.decode_state(row)
         if node is None:
             lost += 1
         else:
-            target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (*node, state_checksum(*node)))
+            target.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (*node, outbox_rows.state_checksum(*node)))
     return lost
 
 

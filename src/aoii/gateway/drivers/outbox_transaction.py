@@ -8,19 +8,8 @@ from typing import NamedTuple
 
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import ProtocolError
+from aoii.gateway.drivers import outbox_rows
 from aoii.gateway.drivers.outbox_errors import OutboxFullError
-from aoii.gateway.drivers.outbox_rows import (
-    EVENT_COLUMNS,
-    STATE_COLUMNS,
-    StateRow,
-    decode_event,
-    decode_state,
-    draw_epoch,
-    event_checksum,
-    get_meta,
-    set_meta,
-    state_checksum,
-)
 from aoii.gateway.outbox import Fetch, Fetched, Item
 
 
@@ -57,28 +46,28 @@ class Transaction:
 
     def state(self, node: str) -> bytes | None:
         """The latest state of a node; None when it is unknown or was damaged (see `states`)."""
-        query = f"SELECT {STATE_COLUMNS} FROM nodes WHERE node = ?"  # noqa: S608 - our own constant
+        query = f"SELECT {outbox_rows.STATE_COLUMNS} FROM nodes WHERE node = ?"  # noqa: S608 - our own constant
         row = self._connection.execute(query, (node,)).fetchone()
-        found = None if row is None else decode_state(row)
+        found = None if row is None else outbox_rows.decode_state(row)
         if found is None:  # or its name was damaged; a node is unknown only once, so looking at all costs little
             return dict(self.states()).get(node)
         return found.state
 
-    def states(self) -> list[StateRow]:
+    def states(self) -> list[outbox_rows.StateRow]:
         """Name and state of every node.
 
         A state that fails its checksum is deleted, and old nodes get a new epoch: the damaged name may have been that
         of an old node, which would count from 0 again and use its identities twice in the same epoch.
         """
-        rows = self._connection.execute(f"SELECT {STATE_COLUMNS} FROM nodes ORDER BY rowid")  # noqa: S608 - our own constant
+        rows = self._connection.execute(f"SELECT {outbox_rows.STATE_COLUMNS} FROM nodes ORDER BY rowid")  # noqa: S608 - our own constant
         found = []
         for row in rows.fetchall():
-            node = decode_state(row)
+            node = outbox_rows.decode_state(row)
             if node is not None:
                 found.append(node)
                 continue
             self._connection.execute("DELETE FROM nodes WHERE rowid = ?", row[:1])
-            set_meta(self._connection, "old_epoch", draw_epoch())
+            outbox_rows.set_meta(self._connection, "old_epoch", outbox_rows.draw_epoch())
             self.changes.states_lost += 1
         return found
 
@@ -87,21 +76,21 @@ class Transaction:
         self._connection.execute(
             "INSERT INTO nodes VALUES (?, ?, ?) "
             "ON CONFLICT (node) DO UPDATE SET state = excluded.state, checksum = excluded.checksum",
-            (node, state, state_checksum(node, state)),
+            (node, state, outbox_rows.state_checksum(node, state)),
         )
 
     def old_epoch(self) -> int:
         """The epoch of all old nodes; it changes with the file, and when a state in it was damaged."""
-        return get_meta(self._connection, "old_epoch")
+        return outbox_rows.get_meta(self._connection, "old_epoch")
 
     def total_tx(self) -> int:
         """Readings accepted since this file was created."""
-        return get_meta(self._connection, "total_tx")
+        return outbox_rows.get_meta(self._connection, "total_tx")
 
     def count_reading(self) -> int:
         """Add one to `total_tx`, and return it."""
         total_tx = self.total_tx() + 1
-        set_meta(self._connection, "total_tx", total_tx)
+        outbox_rows.set_meta(self._connection, "total_tx", total_tx)
         return total_tx
 
     def insert(self, who: Identity, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
@@ -126,7 +115,7 @@ class Transaction:
         cursor = self._connection.execute(
             "INSERT INTO events (node, epoch, counter, digest, qos, payload, accepted_ms, checksum) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, digest, qos, payload, now_ms, event_checksum(*key, digest, qos, payload, now_ms)),
+            (*key, digest, qos, payload, now_ms, outbox_rows.event_checksum(*key, digest, qos, payload, now_ms)),
         )
         self.changes.events_added += 1
         return Item(cursor.lastrowid or 0, who, qos, payload, now_ms)
@@ -161,12 +150,12 @@ class Transaction:
     def _is_other(self, who: Identity, digest: str) -> bool:
         """Whether the reading is here, sound, with another payload."""
         row = self._connection.execute(
-            f"SELECT {EVENT_COLUMNS} FROM events WHERE node = ? AND epoch = ? AND counter = ?",  # noqa: S608 - our own constant
+            f"SELECT {outbox_rows.EVENT_COLUMNS} FROM events WHERE node = ? AND epoch = ? AND counter = ?",  # noqa: S608 - our own constant
             (who.node, who.epoch, who.counter),
         ).fetchone()
         if row is None:
             return False
-        event = decode_event(row)
+        event = outbox_rows.decode_event(row)
         if event is None:
             self._quarantine(row[0])
             return False
@@ -175,12 +164,12 @@ class Transaction:
     def fetch(self, fetch: Fetch) -> Fetched:
         """The readings asked for. One that fails its checksum is quarantined and left out."""
         rows = self._connection.execute(
-            f"SELECT {EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - our own constant
+            f"SELECT {outbox_rows.EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - our own constant
             (fetch.after, fetch.limit),
         ).fetchall()
         items = []
         for row in rows:
-            event = decode_event(row)
+            event = outbox_rows.decode_event(row)
             if event is None:
                 self._quarantine(row[0])
             else:

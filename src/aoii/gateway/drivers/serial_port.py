@@ -54,10 +54,7 @@ class SerialPort:
         self._on_late = on_late
         self._answers: deque[tuple[bytes, float]] = deque(maxlen=ANSWER_LIMIT)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for end in (
-            self._wake_read,
-            self._wake_write,
-        ):  # not in `stop`: a later answer would be written to a reused number
+        for end in (self._wake_read, self._wake_write):  # not in `stop`: a later answer would go to a reused number
             weakref.finalize(self, os.close, end)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"serial-{path}", daemon=True)
@@ -146,12 +143,9 @@ class SerialPort:
 
     def _write(self, port: int, data: bytes) -> bytes:
         """Write `data` and then the answers that wait; the part of the last one that the port did not take."""
-        while True:
+        while data or self._answers:
             if not data:
-                try:
-                    data, before_s = self._answers.popleft()
-                except IndexError:
-                    return b""
+                data, before_s = self._answers.popleft()
                 if time.monotonic() > before_s:
                     self._on_late()
                     data = b""
@@ -161,7 +155,8 @@ class SerialPort:
                 data = data[os.write(port, data) :]
                 failpoints.reach("after_radio_ack")
             except BlockingIOError:
-                return data
+                break
+        return data
 
 
 def _device(stat: os.stat_result) -> tuple[int, int, int]:

@@ -158,13 +158,7 @@ def accept(
     """
     delay_ms = None if payload.edge_ms is None else transmission_delay_ms(at.unix_ms, payload.edge_ms)
     unix_ms = max(0, at.unix_ms - (delay_ms or 0))
-    estimate = None if state is None else (state.temperature, state.humidity)
-    mirror, diverged = None, False
-    if weights is not None:
-        try:
-            estimate, mirror = _learn(state, payload, weights, lambda ago: day_fraction(unix_ms - ago * MINUTE_MS), at)
-        except ModelError:
-            mirror, diverged = Mirror.begin(weights), True
+    estimate, mirror, diverged = _learn(state, payload, weights, day_fraction, unix_ms, at)
     event = Event(
         Identity(node, epoch, state.counter if state is not None and state.epoch == epoch else 0),
         "legacy",
@@ -233,18 +227,25 @@ def decode_state(encoded: bytes, weights: Weights | None) -> OldState:
 
 
 def _learn(
-    state: OldState | None, payload: Payload, weights: Weights, day_fraction_ago: Callable[[int], float], at: Instant
-) -> tuple[tuple[float, float], Mirror]:
-    """The estimate for the reading, and the mirror after it; both ends take the steps up to it and learn from it.
-
-    Raises:
-        ModelError: The mirror has diverged.
-    """
+    state: OldState | None,
+    payload: Payload,
+    weights: Weights | None,
+    day_fraction: Callable[[int], float],
+    unix_ms: int,
+    at: Instant,
+) -> tuple[tuple[float, float] | None, Mirror | None, bool]:
+    """The estimate for a reading, the mirror after it, and whether the mirror has diverged and starts again."""
+    last = None if state is None else (state.temperature, state.humidity)
+    if weights is None:
+        return last, None, False
     mirror = mirror_of(state, weights)
     steps = 1 if state is None else _steps(state, payload, at)
-    for ago in range(steps - 1, 0, -1):
-        mirror = mirror.step(day_fraction_ago(ago))
-    return mirror.learn(payload.temperature, payload.humidity, day_fraction_ago(0))
+    try:
+        for ago in range(steps - 1, 0, -1):
+            mirror = mirror.step(day_fraction(unix_ms - ago * MINUTE_MS))
+        return *mirror.learn(payload.temperature, payload.humidity, day_fraction(unix_ms)), False
+    except ModelError:
+        return last, Mirror.begin(weights), True
 
 
 def _state_after(

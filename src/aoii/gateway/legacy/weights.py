@@ -14,17 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import InputError
-from aoii.gateway.legacy.mirror import (
-    HIDDEN_1,
-    HIDDEN_2,
-    INPUTS,
-    OUTPUTS,
-    Layer,
-    Matrix,
-    Scale,
-    Vector,
-    Weights,
-)
+from aoii.gateway.legacy.mirror import HIDDEN_1, HIDDEN_2, INPUTS, OUTPUTS, Layer, Matrix, Scale, Vector, Weights
 
 VECTORS = {
     "X_MEAN": INPUTS,
@@ -70,19 +60,21 @@ def extract_weights(path: Path) -> Weights:
             source = file.read(SIZE_LIMIT_BYTES + 1)
         if len(source) > SIZE_LIMIT_BYTES:
             raise InputError(
-                f"{path}: larger than {SIZE_LIMIT_BYTES} bytes; name the gateway.py that holds the weights"
+                f"{path}: larger than {SIZE_LIMIT_BYTES} bytes", "name the gateway.py that holds the weights"
             )
         module = ast.parse(source)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); correct MIRROR_WEIGHTS") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "correct MIRROR_WEIGHTS") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{path}: not a Python file ({error}); name the gateway.py that holds the weights") from error
+        raise InputError(
+            f"{path}: not a Python file ({error})", "name the gateway.py that holds the weights"
+        ) from error
     found = _assigned(module)
     vectors = {name: _vector(path, name, found, size) for name, size in VECTORS.items()}
     matrices = {name: _matrix(path, name, found, *shape) for name, shape in MATRICES.items()}
     for name in ("X_STD", "Y_STD"):
         if min(vectors[name]) <= 0.0:
-            raise InputError(f"{path}: {name} has an entry that is not above 0; export the standard deviations again")
+            raise InputError(f"{path}: {name} has an entry that is not above 0", "export the standard deviations again")
     scale = Scale(vectors["X_MEAN"], vectors["X_STD"], vectors["Y_MEAN"], vectors["Y_STD"])
     first, second, third = (Layer(matrices[f"W{layer}"], vectors[f"B{layer}"]) for layer in (1, 2, 3))
     numbers = [number for name in sorted(vectors) for number in vectors[name]]
@@ -165,11 +157,9 @@ def _call(node: ast.Call, known: Found) -> Tree:
             return _reshaped(_evaluate(inner, known), [_evaluate(size, known) for size in shape])
         case ast.Attribute(attr=attr) | ast.Name(id=attr) if attr in WRAPPERS:
             # array("f", [...]) names its type first, np.array([...], "float32") last
-            operands = [
-                item for item in node.args if not (isinstance(item, ast.Constant) and isinstance(item.value, str))
-            ]
-            if operands:
-                return _evaluate(operands[0], known)
+            for item in node.args:
+                if not (isinstance(item, ast.Constant) and isinstance(item.value, str)):
+                    return _evaluate(item, known)
     raise _NotLiteral
 
 
@@ -209,12 +199,12 @@ def _flat(tree: Tree) -> Iterator[float]:
 
 def _tree(path: Path, name: str, found: Found) -> Tree:
     if name not in found:
-        raise InputError(f"{path}: {name} is missing; name the gateway.py that holds the weights of the MLP")
+        raise InputError(f"{path}: {name} is missing", "name the gateway.py that holds the weights of the MLP")
     tree = found[name]
     if isinstance(tree, _Computed):
-        raise InputError(f"{path}:{tree.line}: {name} is computed; write its numbers into the file")
+        raise InputError(f"{path}:{tree.line}: {name} is computed", "write its numbers into the file")
     if not all(math.isfinite(number) for number in _flat(tree)):
-        raise InputError(f"{path}: {name} holds a number that is not finite; train or export the model again")
+        raise InputError(f"{path}: {name} holds a number that is not finite", "train or export the model again")
     return tree
 
 
@@ -222,7 +212,7 @@ def _vector(path: Path, name: str, found: Found, size: int) -> Vector:
     tree = _tree(path, name, found)
     numbers = tuple(_flat(tree))
     if len(numbers) != size:
-        raise InputError(f"{path}: {name} has {len(numbers)} numbers; the model has {size}")
+        raise InputError(f"{path}: {name} has {len(numbers)} numbers", f"the model has {size}")
     return numbers
 
 
@@ -235,7 +225,7 @@ def _matrix(path: Path, name: str, found: Found, height: int, width: int) -> Mat
         numbers = list(zip(*numbers, strict=True))
     elif shape != (height, width):
         raise InputError(
-            f"{path}: {name} has the shape {shape[0]} × {shape[1] or 'uneven'}; the model has {height} × {width} or "
-            f"{width} × {height}"
+            f"{path}: {name} has the shape {shape[0]} × {shape[1] or 'uneven'}",
+            f"the model has {height} × {width} or {width} × {height}",
         )
     return tuple(numbers)

@@ -1,8 +1,8 @@
-"""Dead letters once more through the ordinary insert, by the server itself or by a person (`aoii dlq replay`).
+"""Inserts dead letters again, for the server itself or for a person (`aoii dlq replay`).
 
-What is stored, or was already, leaves the dead letters; what is not stays, with the reason of this time and one attempt
-more. The unique key makes a second replay harmless, and the digest shows when it is another reading. A letter that
-fails its checksum is not inserted: it is not what was added.
+A letter is removed if the database stores its reading, or has stored it before. Any other stays, with a new reason and
+one attempt more. The unique key makes a second replay harmless, and the digest shows whether another reading has the
+identity. A letter that fails its checksum is not inserted.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from aoii.broker.messages import Reading
 from aoii.server import ingest
 from aoii.server.db import Database
-from aoii.server.dead_letters.store import DeadLetter, Letters
+from aoii.server.dead_letters.letters import DeadLetter, Letters
 from aoii.server.insertion import Delivery, insert
 
 CORRUPT = Delivery("corrupt", "the letter fails its checksum: it is not what was added")
-NO_READING = Delivery("malformed", "no reading, and only readings are stored")
+NO_READING = Delivery("malformed", "not a reading; only readings are stored")
 
 
 def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) -> list[Delivery]:
-    """Put letters through the insert; what became of each, in their order.
+    """Insert the readings of letters; what became of each letter, in their order.
 
     Raises:
-        DatabaseAway: The database takes nothing now; every letter is where it was.
-        UnavailableError: The dead letters cannot be written; what was stored is a duplicate next time.
+        DatabaseAway: The database takes nothing now; no letter has changed.
+        UnavailableError: The dead letters cannot be written; what was stored will be a duplicate next time.
     """
     contents = [_content(letter) for letter in letters]
     readings = [content for content in contents if isinstance(content, Reading)]
@@ -34,7 +34,7 @@ def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) ->
     for content in contents:
         delivery = next(of_readings) if isinstance(content, Reading) else content
         if delivery is None:
-            raise AssertionError("an insert by a database that is there gives every row a delivery")
+            raise AssertionError("without `away` every row has a delivery")
         deliveries.append(delivery)
     pairs = list(zip(letters, deliveries, strict=True))
     store.remove([letter.id for letter, delivery in pairs if delivery.is_in_table])
@@ -45,10 +45,10 @@ def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) ->
 
 
 def _content(letter: DeadLetter) -> Reading | Delivery:
-    """The reading of a letter, or why it is none."""
+    """The reading of a letter, or why it has none."""
     if not letter.is_sound:
         return CORRUPT
-    content = ingest.read(letter.payload)
+    content = ingest.decode_payload(letter.payload)
     if isinstance(content, Reading):
         return content
     return Delivery("malformed", str(content)) if isinstance(content, ingest.Malformed) else NO_READING

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection) -> tuple[str | None, str | None]:
-    """Bring the tables to the newest version; the version before (None: no tables of ours) and after.
+    """Bring the tables to the newest version; the versions before (None: no tables of ours) and after.
 
     Args:
-        connection: Inside a transaction of the caller's, who commits. MySQL commits each step by itself all the same.
+        connection: In a transaction that the caller commits. MySQL commits each step by itself anyway.
 
     Raises:
         LookupError: The tables have a version that this code does not know.

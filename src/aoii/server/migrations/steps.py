@@ -1,7 +1,7 @@
-"""Steps that a migration is made of; each looks first and does nothing when it has been done.
+"""The steps of migrations; each checks first, and does nothing if it has been done.
 
-MySQL commits every DDL statement by itself, so a migration that was cut off halfway is simply run again. The same steps
-take over tables that the reference system made: they add what is missing and touch no column or row that is there.
+MySQL commits every DDL statement by itself, so a migration that was interrupted is simply run again. The same steps
+take over tables of the older installation: they add what is missing and change no existing column or row.
 """
 
 from typing import Any
@@ -17,22 +17,22 @@ def datetime(digits: int) -> sa.DateTime:
 
 
 def name(length: int) -> sa.String:
-    """Text compared byte by byte on both engines: nodes `a` and `A` are two nodes."""
+    """Text that both engines compare byte by byte: `a` and `A` are two nodes."""
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
 def create_table(table: str, *columns: sa.Column[Any]) -> None:
-    """Create `table`, or add those of `columns` that an existing one lacks."""
-    if table not in _look().get_table_names():
+    """Create `table`, or add the columns that it lacks."""
+    if table not in _inspector().get_table_names():
         op.create_table(table, *columns, mysql_engine="InnoDB", mysql_charset="utf8mb4")
         return
     add_columns(table, *columns)
 
 
 def add_columns(table: str, *columns: sa.Column[Any]) -> None:
-    """Add those of `columns` that `table` lacks."""
-    present = {column["name"] for column in _look().get_columns(table)}
+    """Add the columns that `table` lacks."""
+    present = {column["name"] for column in _inspector().get_columns(table)}
     for column in columns:
         if column.name not in present:
             op.add_column(table, column)
@@ -40,9 +40,9 @@ def add_columns(table: str, *columns: sa.Column[Any]) -> None:
 
 def create_index(index: str, table: str, *columns: str, unique: bool = False) -> None:
     """Create an index unless one of that name exists."""
-    if index not in {present["name"] for present in _look().get_indexes(table)}:
+    if index not in {present["name"] for present in _inspector().get_indexes(table)}:
         op.create_index(index, table, list(columns), unique=unique)
 
 
-def _look() -> sa.Inspector:
-    return sa.inspect(op.get_bind())  # a new inspector each time: it caches what it has seen
+def _inspector() -> sa.Inspector:
+    return sa.inspect(op.get_bind())  # a new one each time, because it caches

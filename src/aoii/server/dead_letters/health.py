@@ -1,0 +1,74 @@
+"""Whether the dead letters can be used, said once when they cannot; and their metrics."""
+
+import logging
+from typing import Literal
+
+from aoii.core.errors import UnavailableError
+from aoii.runtime import metrics
+from aoii.server.dead_letters.store import DeadLetters
+
+log = logging.getLogger(__name__)
+
+Act = Literal["add", "replay", "count"]
+
+
+class DeadLetterHealth:
+    """Follows the dead letters of a server; for one thread.
+
+    Args:
+        dead_letters: The server's.
+    """
+
+    def __init__(self, dead_letters: DeadLetters) -> None:
+        self._dead_letters = dead_letters
+        self._is_below_cap = True
+        self._failing: set[Act] = set()  # the acts whose last try failed
+        self._recoveries_reported = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the dead letters are below their cap, and took what was added last."""
+        return self._is_below_cap and "add" not in self._failing
+
+    def record(self, act: Act, problem: str | None) -> None:
+        """Record how an act ended: what went wrong, or None. Logged once, until every failing act has succeeded."""
+        if problem is None:
+            self._failing.discard(act)
+            return
+        if not self._failing:
+            log.error(
+                "dead letters unavailable",
+                extra={"event": "dead_letters_unavailable", "act": act, "reason": problem},
+            )
+        self._failing.add(act)
+
+    def update_metrics(self) -> None:
+        """Set the metrics of the dead letters and of their disk, and report recoveries that are new."""
+        metrics.record_disk(self._dead_letters.folder)
+        self._report_recoveries()
+        try:
+            for reason, count in self._dead_letters.counts().items():
+                metrics.DEAD_LETTERS.labels(reason=reason).set(count)
+            self._is_below_cap = self._dead_letters.has_room()
+        except UnavailableError as error:
+            self.record("count", str(error))
+            self._is_below_cap = False
+        else:
+            self.record("count", None)
+
+    def _report_recoveries(self) -> None:
+        new = self._dead_letters.recoveries[self._recoveries_reported :]
+        self._recoveries_reported += len(new)
+        for recovery in new:
+            fields = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
+            for outcome, letters in fields.items():
+                metrics.DEAD_LETTERS_DAMAGED.labels(outcome=outcome).inc(letters)
+            log.error(
+                "dead letters file was damaged, and a new one begun",
+                extra=fields
+                | {
+                    "event": "dead_letters_damaged",
+                    "is_lost_exact": recovery.is_lost_exact,
+                    "kept_as": str(recovery.kept_as),
+                },
+            )

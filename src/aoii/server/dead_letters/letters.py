@@ -1,0 +1,212 @@
+"""Dead letters as values, and the letters of an open file.
+
+`open_letters` is for the command line, in a process of its own, while the server runs: every call is one short
+transaction, and the number of a removed letter is never given to another one.
+"""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aoii.broker.messages import DeliveryStatus, Identity
+from aoii.core.errors import UnavailableError
+from aoii.runtime import sqlite_recovery
+from aoii.server.dead_letters.file import COLUMNS, REASONS, VERSION, check_version, letter_checksum
+
+PAGE_LETTERS = 1000  # letters of one read of a stream
+
+
+class DeadLettersFull(UnavailableError):  # noqa: N818 - a state, named like one
+    """The dead letters are at their cap, or their disk is full; nothing of the call was stored."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One dead letter; without identity, `node` to `digest` are None.
+
+    Attributes:
+        id: Number of the letter; never used again.
+        detail: Why it is here, for people.
+        payload: The message, or its beginning if it is malformed.
+        first_unix_ms: When it was added, by this machine's clock.
+        last_unix_ms: When it was added or replayed last.
+        attempts: How often it was added or replayed.
+    """
+
+    id: int
+    reason: DeliveryStatus
+    detail: str
+    node: str | None
+    epoch: int | None
+    counter: int | None
+    digest: str | None
+    payload: bytes
+    first_unix_ms: int
+    last_unix_ms: int
+    attempts: int
+    checksum: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it passes its checksum."""
+        content = self.node, self.epoch, self.counter, self.digest, self.payload, self.first_unix_ms
+        return self.checksum == letter_checksum(*content)
+
+
+class Letters:
+    """The letters of an open file, to read, change and remove; safe to share between threads.
+
+    Args:
+        path: The file, for messages.
+        connection: To it.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file."""
+        return self._path.parent
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def letters(self, limit: int, after_id: int = 0, reason: DeliveryStatus | None = None) -> list[DeadLetter]:
+        """At most `limit` letters with an id above `after_id`, ascending, of one reason or of all."""
+        if reason is None:
+            return self._read("WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)
+        return self._read("WHERE reason = ? AND id > ? ORDER BY id LIMIT ?", reason, after_id, limit)
+
+    def letter(self, id_: int) -> DeadLetter | None:
+        """The letter with this number; None if there is none."""
+        return next(iter(self._read("WHERE id = ?", id_)), None)
+
+    def change_reasons(self, changes: Iterable[tuple[int, DeliveryStatus, str]]) -> None:
+        """Set reason and detail of letters, by number, after a replay that failed; counts as an attempt.
+
+        Raises:
+            UnavailableError: The file cannot be written.
+        """
+        now = unix_ms()
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE letters SET reason = ?, detail = ?, last_unix_ms = ?, attempts = attempts + 1 WHERE id = ?",
+                [(reason, detail, now, id_) for id_, reason, detail in changes],
+            )
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Remove letters, by number: the database has them.
+
+        Raises:
+            UnavailableError: The file cannot be written.
+        """
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM letters WHERE id = ?", [(id_,) for id_ in ids])
+
+    def drop(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Remove letters because a person decided so; letters that have changed since that person saw them are kept.
+
+        Returns:
+            The letters that were removed.
+
+        Raises:
+            UnavailableError: The file cannot be written; nothing was removed.
+        """
+        with self._transaction() as connection:
+            sql = "DELETE FROM letters WHERE id = ? AND reason = ? AND attempts = ?"
+            return [one for one in letters if connection.execute(sql, (one.id, one.reason, one.attempts)).rowcount]
+
+    def counts(self) -> dict[DeliveryStatus, int]:
+        """Number of letters by reason, including those with 0."""
+        with self._translated():
+            rows = self._connection.execute("SELECT reason, count(*) FROM letters GROUP BY reason").fetchall()
+        return dict.fromkeys(REASONS, 0) | dict(rows)
+
+    def identities(self) -> Iterator[Identity]:
+        """The identity of every letter that has one."""
+        last_id = 0
+        while page := self.letters(PAGE_LETTERS, last_id):
+            for letter in page:
+                if letter.node is not None and letter.epoch is not None and letter.counter is not None:
+                    yield Identity(letter.node, letter.epoch, letter.counter)
+            last_id = page[-1].id
+
+    def _read(self, condition: str, *values: object) -> list[DeadLetter]:
+        with self._translated():
+            rows = self._connection.execute(f"SELECT {COLUMNS} FROM letters {condition}", values)  # noqa: S608 - constants
+            return [DeadLetter(*row) for row in rows]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has rolled it back already
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                self._record_error(error)
+                if sqlite_recovery.is_full(error):
+                    raise DeadLettersFull(
+                        f"dead letters {self._path} are full; make room on the disk or raise DEAD_LETTER_MAX_MB "
+                        f"until the database is back"
+                    ) from error
+                if sqlite_recovery.is_damage(error):
+                    raise UnavailableError(
+                        f"dead letters {self._path}: {error}; the server salvages what it can at its next access"
+                    ) from error
+                raise UnavailableError(f"dead letters {self._path}: {error}; check the disk and the rights") from error
+
+    def _record_error(self, error: sqlite3.Error) -> None:
+        """Called with every error, before it is translated."""
+
+
+def open_letters(path: Path, writes: bool = False) -> Letters:
+    """The letters of a file that a server owns and may be using.
+
+    Args:
+        path: The file; it is not made.
+        writes: Whether letters will be changed or removed.
+
+    Raises:
+        UnavailableError: The file is missing, cannot be read or written, is damaged, or has another version.
+    """
+    try:
+        connection = sqlite_recovery.connect_as_guest(path, writes)
+        version = check_version(path, connection)
+    except sqlite3.Error as error:
+        remedy = (
+            "it is damaged; the server salvages what it can when it starts next"
+            if sqlite_recovery.is_damage(error)
+            else "run this as the user of the server, who may read and write it"
+        )
+        raise UnavailableError(f"dead letters {path}: {error}; {remedy}") from error
+    if version < VERSION:
+        connection.close()
+        raise UnavailableError(
+            f"dead letters {path}: made by an older aoii; start the server once, which brings it up to date"
+        )
+    return Letters(path, connection)
+
+
+def unix_ms() -> int:
+    """This machine's clock."""
+    return time.time_ns() // 1_000_000

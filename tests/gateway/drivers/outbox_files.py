@@ -1,0 +1,56 @@
+"""Outbox files for tests."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from aoii.broker.messages import Identity
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_transaction import Transaction
+from aoii.gateway.outbox import Fetch, Item
+
+MEGABYTE = 1 << 20
+
+
+ALL = Fetch(0, 1_000_000)
+
+
+def who(counter: int) -> Identity:
+    return Identity("7", 1, counter)
+
+
+def add(store: OutboxFile, counter: int, payload: bytes = b"payload", digest: str = "d") -> "Future[Item | None]":
+    return store.submit(lambda transaction: transaction.insert(who(counter), digest, 1, payload, 1000 + counter))
+
+
+def counters(store: OutboxFile) -> list[int]:
+    items, _, _ = store.submit(lambda transaction: transaction.fetch(ALL)).result()
+    return [item.identity.counter for item in items]
+
+
+@contextlib.contextmanager
+def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[OutboxFile]:
+    store = OutboxFile(path, max_bytes)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def held(store: OutboxFile) -> Iterator[None]:
+    """Keep the store's thread busy, so that what is submitted meanwhile goes into one commit."""
+    gate = threading.Event()
+    store.submit(lambda _: gate.wait(10))
+    yield
+    gate.set()
+
+
+def filled(path: Path, count: int) -> None:
+    with opened(path) as store, held(store):
+        for counter in range(1, count + 1):
+            add(store, counter, b"reading %06d" % counter + bytes(400))
+            store.submit(Transaction.count_reading)
+        store.submit(lambda transaction: transaction.set_state("7", b"state"))

@@ -1,0 +1,67 @@
+"""The outbox as metrics: damage is counted and logged."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from aoii.broker.messages import Identity
+from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.outbox_metrics import OutboxMetrics
+from aoii.runtime import metrics
+from aoii.settings import Settings
+from gateway.station import (
+    Counts,
+    Listener,
+    OwnNode,
+    running,
+    wait_connected,
+)
+from servers import until
+
+
+def test_damaged_states_are_counted_and_the_gateway_starts_and_goes_on(
+    values: Settings, caplog: pytest.LogCaptureFixture, far: int, listener: Listener
+) -> None:
+    with running(values) as gateway:
+        wait_connected(gateway)
+        OwnNode(far).send(1, 1)
+        listener.next()
+    with contextlib.closing(sqlite3.connect(values.gateway.outbox_path)) as connection:
+        connection.execute("UPDATE nodes SET state = 7")
+        connection.commit()
+    counts = Counts()
+
+    with running(values) as gateway:
+        wait_connected(gateway)
+        OwnNode(far).send(2, 2, 2300)
+        until(lambda: counts.since("outbox_states_lost") == {"": 1})
+        found = {listener.next()["counter"] for _ in range(2)}
+
+    assert found == {1, 2}
+    assert [record.levelname for record in caplog.records if "states of nodes" in record.message] == ["WARNING"]
+
+
+def test_a_file_that_was_damaged_is_counted_by_outcome_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "outbox.db"
+    with contextlib.closing(OutboxFile(path, 1 << 24)) as file:
+        for counter in range(3):
+            file.submit(lambda tx, c=counter: tx.insert(Identity("7", 1, c), "d", 1, b"x", 0)).result()  # type: ignore[misc]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET payload = 'other' WHERE counter = 1")
+        connection.execute("DELETE FROM meta")
+        connection.commit()
+    counts = Counts()
+
+    with contextlib.closing(OutboxFile(path, 1 << 24)) as file:
+        reported = OutboxMetrics(file, tmp_path)
+        reported.update()
+        reported.update()
+
+    assert counts.since("outbox_damaged") == {"salvaged": 2, "corrupt": 1}
+    records = [vars(record) for record in caplog.records if "was damaged" in record.message]
+    assert [(record["salvaged"], record["corrupt"], record["lost"]) for record in records] == [(2, 1, 0)]
+    assert metrics.value(metrics.OUTBOX_EVENTS) == 2

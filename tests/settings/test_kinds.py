@@ -1,0 +1,59 @@
+"""Kinds of values: lists, names and private files."""
+
+import pytest
+
+from aoii import settings
+from settings.samples import faults, private
+
+
+def test_the_page_may_be_told_where_stations_and_which_nodes_are() -> None:
+    web = settings.load({"WEB_STATIONS": "gateway=10.0.0.5:5011, server=[::1]:5012", "WEB_NODES": "1-3,9,roof/tty"}).web
+
+    assert [(at.station, at.host, at.port) for at in web.stations] == [
+        ("gateway", "10.0.0.5", 5011),
+        ("server", "::1", 5012),
+    ]
+    assert web.nodes == ("1", "2", "3", "9", "roof/tty")
+    assert "write STATION=HOST:PORT" in faults({"WEB_STATIONS": "printer=10.0.0.5:1"})[0]
+    assert "at most 500 nodes" in faults({"WEB_NODES": "1-501"})[0]
+    assert "at most 500 nodes" in faults({"WEB_NODES": "1-400,401-600"})[0]
+    assert "such as 1-20,33" in faults({"WEB_NODES": "9-1"})[0]
+
+
+def test_a_log_port_may_be_given_the_name_of_its_node() -> None:
+    sources = settings.load({"EDGE_LOG_PORT": "/dev/ttyUSB1=gateway/ttyUSB0, /dev/ttyUSB2"}).server.edge_log_ports
+
+    assert [(source.port, source.node) for source in sources] == [
+        ("/dev/ttyUSB1", "gateway/ttyUSB0"),
+        ("/dev/ttyUSB2", None),
+    ]
+    assert "PORT=NODE" in faults({"EDGE_LOG_PORT": "/dev/ttyUSB1="})[0]
+
+
+def test_passwords_may_come_from_files() -> None:
+    values = settings.load(
+        {
+            "MYSQL_HOST": "db", "MYSQL_PASSWORD_FILE": private("a", "for the database\n"),
+            "MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("b", "for the broker\nsecond line\n"),
+            "WEB_TOKEN_FILE": private("c", "for-the-web-page\n", 0o640),
+        }
+    )  # fmt: skip
+
+    assert values.database.password == "for the database"  # noqa: S105
+    assert values.mqtt.password == "for the broker"  # noqa: S105
+    assert values.web.token == "for-the-web-page"  # noqa: S105
+    assert "for the" not in repr(values)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o606])
+def test_a_secret_that_others_may_read_or_change_is_refused(mode: int) -> None:
+    (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", "secret", mode)})
+
+    assert "chmod 600" in fault
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \nx"])
+def test_a_file_without_a_secret_is_refused(text: str) -> None:
+    (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", text)})
+
+    assert "first line" in fault

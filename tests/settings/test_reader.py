@@ -1,0 +1,118 @@
+"""`.env` and the environment: every fault at once with its origin and remedy, and no secret anywhere."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from aoii import settings
+from aoii.core.errors import SettingsError
+from settings.samples import faults, private
+
+
+def test_a_fault_carries_its_parts() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({"MQTT_PORT": "fast", "WEB_TOKEN": "short"})
+
+    port, token = caught.value.faults
+    assert (port.origin, port.name, port.state) == ("environment", "MQTT_PORT", 'is "fast"')
+    assert port.remedy == "use a whole number from 1 to 65535, such as 1883"
+    assert str(port) == f"{port.problem}; {port.remedy}"
+    assert token.state == "is set"
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    Path(".env").write_text("MQTT_PORT=1884\nMQTT_BROKER=file\n")
+
+    values = settings.load({"MQTT_BROKER": "environment"})
+
+    assert (values.mqtt.host, values.mqtt.port) == ("environment", 1884)
+    assert {"MQTT_BROKER", "MQTT_PORT"} <= values.given
+
+
+def test_a_fault_names_its_source_the_value_and_the_remedy() -> None:
+    Path(".env").write_text('MQTT_PORT="fast"\n')
+
+    assert faults({}) == ('.env: MQTT_PORT is "fast"; use a whole number from 1 to 65535, such as 1883',)
+
+
+def test_all_faults_are_reported_together() -> None:
+    found = faults({"MQTT_PORT": "0", "BETA_TEMP": "nan", "LOG_FORMAT": "xml", "GATEWAY_ID": "a b", "SERIAL_PORT": ","})
+
+    assert [fault.split()[1] for fault in found] == [
+        "MQTT_PORT",
+        "GATEWAY_ID",
+        "SERIAL_PORT",
+        "BETA_TEMP",
+        "LOG_FORMAT",
+    ]
+
+
+def test_a_secret_appears_in_no_repr_and_in_no_fault() -> None:
+    values = settings.load(
+        {"MYSQL_HOST": "db", "MYSQL_PASSWORD": "hunter2", "MQTT_USERNAME": "u", "MQTT_PASSWORD": "hunter2"}
+    )
+
+    assert "hunter2" not in repr(values)
+    assert not any("hunter2" in fault for fault in faults({"MYSQL_PASSWORD": "hunter2", "MQTT_PASSWORD": "hunter2"}))
+
+
+def test_a_misspelt_name_in_the_file_is_a_warning() -> None:
+    Path(".env").write_text("MQTT_BORKER=x\nHOME_ASSISTANT=y\n")
+
+    (warning,) = settings.load({}).warnings
+
+    assert "did you mean MQTT_BROKER?" in warning.remedy
+
+
+def test_a_misspelt_name_is_told_together_with_the_faults() -> None:
+    Path(".env").write_text("SERIAL_PROT=/dev/ttyUSB1\nPORT=web\n")
+
+    wrong, misspelt = faults({})
+
+    assert "PORT is" in wrong
+    assert "did you mean SERIAL_PORT?" in misspelt
+
+
+@pytest.mark.parametrize("line", ["MQTT_PORT", "'torn", "just some words", "=5"])
+def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
+    Path(".env").write_text(f"# ours\nPORT=5002\n{line}\nBETA_TEMP=hot\n")
+
+    torn, hot = faults({})
+
+    assert torn.startswith(".env: line 3 is not a setting")
+    assert "BETA_TEMP" in hot
+
+
+def test_a_value_may_name_another_one() -> None:
+    Path(".env").write_text("BASE=/srv\nexport AOII_DATA_DIR=${BASE}/aoii\n")
+
+    assert settings.load({}).data_dir == Path("/srv/aoii")
+
+
+def test_a_file_that_was_asked_for_and_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such file"):
+        settings.load({}, tmp_path / "other.env")
+
+
+def test_a_file_that_is_not_text_is_a_fault() -> None:
+    Path(".env").write_bytes(b"PORT=\xff\xfe\n")
+
+    with pytest.raises(SettingsError, match="UTF-8"):
+        settings.load({})
+
+
+@given(st.dictionaries(st.sampled_from(sorted(settings.BY_NAME)), st.text(max_size=20), max_size=8))
+@example({"AOII_DATA_DIR": "~nobody-of-this-name"})
+def test_any_text_in_any_setting_gives_settings_or_faults(values: dict[str, str]) -> None:
+    try:
+        settings.load(values)
+    except SettingsError as error:
+        assert error.faults  # noqa: PT017 - either outcome is right
+
+
+def test_a_secret_in_two_places_is_refused() -> None:
+    (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD": "x", "MQTT_PASSWORD_FILE": private("p")})
+
+    assert "keep one of the two" in fault
