@@ -1,4 +1,4 @@
-"""A browser, and visits whose pages may neither fail nor ask anybody else for anything."""
+"""A browser, and pages that must not fail and must not send requests to other servers."""
 
 import shutil
 from collections.abc import Iterator
@@ -26,26 +26,26 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, tmp_path: Path) -> Iterator[Visitor]:
-    """Opens pages; at the end none of them may have failed or have asked anybody else for anything."""
+    """Opens pages; at the end checks that none has failed or sent a request to another server."""
     visits: list[tuple[Visit, str]] = []
 
     def open_page(url: str, **options: object) -> Visit:
         page = browser.new_page(**{"viewport": DESK, "timezone_id": "UTC", "locale": "en-GB"} | options)  # type: ignore[arg-type]  # by name
         visited = Visit(page, tmp_path)
 
-        def complained(message: ConsoleMessage) -> None:
+        def on_console(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning"):
                 visited.errors.append(message.text)
 
-        def failed(error: Error) -> None:
+        def on_error(error: Error) -> None:
             visited.errors.append(str(error))
 
-        def asked(request: Request) -> None:
+        def on_request(request: Request) -> None:
             visited.requests.append(request.url)
 
-        page.on("console", complained)
-        page.on("pageerror", failed)
-        page.on("request", asked)
+        page.on("console", on_console)
+        page.on("pageerror", on_error)
+        page.on("request", on_request)
         page.goto(url)
         visits.append((visited, url.partition("#")[0]))
         return visited

@@ -1,4 +1,4 @@
-"""The page in a real browser: an open page and what it complained of, and the station behind it.
+"""The page in a real browser: an open page with its errors, and the station behind it.
 
 Screenshots of each state are left in the test's temporary folder; look at them after a change of the design.
 """
@@ -48,7 +48,7 @@ PICTURE = "(id) => document.querySelector('#' + id + ' canvas').toDataURL()"
 
 @dataclass
 class Visit:
-    """An open page, and everything that it complained of or asked for."""
+    """An open page, with its errors and requests."""
 
     page: Page
     folder: Path
@@ -111,14 +111,14 @@ def gateway(station: WebStation) -> Iterator[Callable[[list[Minute]], None]]:
     client.start()
     assert client.wait_ready(30)
 
-    def say(story: list[Minute]) -> None:
+    def publish(story: list[Minute]) -> None:
         for minute in story:
             if minute.reading is not None:
                 assert client.publish(READINGS_TOPIC, encode_reading(minute.reading, 1), 1)
             assert client.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)
 
     try:
-        yield say
+        yield publish
     finally:
         client.stop()
 

@@ -1,4 +1,4 @@
-"""The overview of all nodes in a real browser: the worst first, found by state and name, also when there are 500."""
+"""The fleet in a real browser: the worst node first, filtered by state and name, also with 500 nodes."""
 
 import threading
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Itera
         yield f"{station.url}/"
 
 
-def test_the_overview_shows_the_worst_first(url: str, visit: Visitor) -> None:
+def test_the_fleet_shows_the_worst_first(url: str, visit: Visitor) -> None:
     visited = visit(url)
     tiles = visited.page.locator(".tile")
     expect(tiles).to_have_count(NODES + 1)
@@ -63,7 +63,7 @@ def test_nodes_are_found_by_state_and_by_name_with_the_keyboard(url: str, visit:
     expect(page.get_by_text("No nodes match.")).to_be_visible()
 
 
-def test_the_overview_is_a_table_too_and_tells_states_aloud(url: str, visit: Visitor) -> None:
+def test_the_fleet_is_a_table_too_and_its_states_are_read_aloud(url: str, visit: Visitor) -> None:
     page = visit(url).page
     expect(page.locator("#fleet-spoken")).to_have_text("silent 1, no packets yet 1, reporting 1, estimate correct 18")
 
@@ -88,7 +88,7 @@ def test_one_node_is_shown_at_once(tmp_path: Path, mosquitto: Mosquitto, visit: 
 
 
 @contextmanager
-def gateway_that_says(text: str) -> Iterator[int]:
+def fake_gateway(text: str) -> Iterator[int]:
     """A status port with these metrics and no checks."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -100,7 +100,7 @@ def gateway_that_says(text: str) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Nobody reads it."""
+            """Not needed."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -108,10 +108,10 @@ def gateway_that_says(text: str) -> Iterator[int]:
         server.shutdown()
 
 
-def test_what_a_gateway_says_of_its_nodes_is_shown_in_the_fleet_and_at_the_node(
+def test_the_health_of_nodes_is_shown_in_the_fleet_and_at_the_node(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
-    said = """
+    metrics = """
 aoii_node_battery_volts{node="1"} 3.31
 aoii_node_battery_low{node="1"} 1.0
 aoii_node_rssi_dbm{node="1"} -117.0
@@ -119,7 +119,7 @@ aoii_node_snr_db{node="1"} -4.0
 aoii_node_readings_missing{node="1"} 2.0
 aoii_node_sensor_fault{node="2"} 1.0
 """
-    with gateway_that_says(said) as port:
+    with fake_gateway(metrics) as port:
         values = {"WEB_STATIONS": f"gateway=127.0.0.1:{port}", "CLOCK_START_UNIX_S": START_MS / 1000 + 3600}
         with serve(tmp_path, mosquitto, CLOCK_SPEED=SLOW, **values) as (station, database):  # type: ignore[arg-type]  # days is not among them
             for node in ("1", "2", "3"):
@@ -166,7 +166,7 @@ def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(
         expect(visited.page.locator("h1:visible")).to_have_text("Node 500")
 
 
-def test_a_tile_in_use_does_not_run_away(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+def test_a_tile_in_use_does_not_move(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     with serve(tmp_path, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=START_MS / 1000 + 12000) as (
         station,
         database,

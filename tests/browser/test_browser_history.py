@@ -1,4 +1,4 @@
-"""History by range in a real browser: any range, by mouse and by keyboard, and what is not there is said so."""
+"""History by range in a real browser: any range, by mouse and by keyboard, and a notice where data is missing."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Itera
         yield f"{station.url}/"
 
 
-def told(page: Page, text: str) -> None:
+def range_note(page: Page, text: str) -> None:
     expect(page.locator("#range-note")).to_contain_text(text)
 
 
@@ -55,7 +55,7 @@ def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(
     visited = visit(f"{url}#node=7")
     page = visited.page
     page.get_by_role("button", name="7 days").click()
-    told(page, "grouped by")
+    range_note(page, "grouped by")
     expect(page.locator(".legend .extremes")).to_be_visible()
     expect(page.locator(".legend .estimate")).to_be_hidden()
     visited.draws("temp", "measured", 500)
@@ -74,26 +74,26 @@ def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(
     page.mouse.move(box["x"] + 0.50 * box["width"], across, steps=4)
     page.mouse.up()
 
-    told(page, "All points")
+    range_note(page, "All points")
     visited.draws_anew("temp", before)
     visited.draws("temp", "estimate", 100)
     expect(page.get_by_role("button", name="Custom…")).to_have_attribute("aria-pressed", "true")
     assert "from=" in page.url
     page.go_back()
-    told(page, "grouped by")
+    range_note(page, "grouped by")
 
 
 def test_without_a_mouse_the_range_is_moved_zoomed_and_written(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=7&from=2016-01-05T00:00:00Z&to=2016-01-05T08:00:00Z")
     page = visited.page
-    told(page, "All points: 480 samples")
+    range_note(page, "All points: 480 samples")
 
     page.get_by_role("button", name="Zoom in").focus()
     page.keyboard.press("Enter")
-    told(page, "All points: 240 samples")
+    range_note(page, "All points: 240 samples")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    told(page, "All points: 480 samples")
+    range_note(page, "All points: 480 samples")
     page.get_by_role("button", name="Earlier").press("Enter")
     until(lambda: "from=2016-01-04T20%3A00%3A00Z&to=2016-01-05T04%3A00%3A00Z" in page.url)
     page.get_by_role("button", name="Custom…").press("Enter")
@@ -105,13 +105,13 @@ def test_without_a_mouse_the_range_is_moved_zoomed_and_written(url: str, visit: 
     page.get_by_label("To", exact=True).fill("2016-01-04T07:00")
     page.get_by_role("button", name="Show", exact=True).press("Enter")
 
-    told(page, "All points: 120 samples")
+    range_note(page, "All points: 120 samples")
     expect(page.locator("#accuracy-more")).to_have_text("of 120 samples")
 
 
-def test_no_line_goes_over_a_hole_in_the_log(url: str, visit: Visitor) -> None:
+def test_no_line_crosses_a_gap_in_the_log(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=7&span=604800")
-    told(visited.page, "grouped by")
+    range_note(visited.page, "grouped by")
 
     drawn = visited.page.evaluate(
         """async () => {
@@ -131,11 +131,11 @@ def test_no_line_goes_over_a_hole_in_the_log(url: str, visit: Visitor) -> None:
 def test_a_node_without_a_log_shows_what_arrived(url: str, visit: Visitor) -> None:
     visited = visit(f"{url}#node=8&span=604800")
 
-    told(visited.page, "All points: 0 samples")
+    range_note(visited.page, "All points: 0 samples")
     visited.draws("temp", "sent", 200)
 
 
-def test_a_range_without_rows_and_a_database_that_is_away_are_told(
+def test_a_range_without_rows_and_a_database_that_is_away_are_shown(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     with serve(tmp_path, mosquitto, days=DAYS, CLOCK_SPEED=1) as (station, database):

@@ -1,4 +1,4 @@
-"""Every page for every visitor: each language and scheme, desk and phone; legible, nothing cut off, all translated.
+"""Every page in each language and colour scheme, on desktop and phone: legible, nothing cut off, all translated.
 
 The screenshots in the test's temporary folder are for people: look at them after a change of the design.
 """
@@ -80,9 +80,9 @@ def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Itera
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_legible_and_whole_in_every_dress(name: str, url: str, visit: Visitor) -> None:
-    address, sign = PAGES[name]
-    visited = visit(f"{url}{address}")
+def test_a_page_is_legible_and_whole_in_every_language_scheme_and_size(name: str, url: str, visit: Visitor) -> None:
+    advariant, sign = PAGES[name]
+    visited = visit(f"{url}{advariant}")
     page = visited.page
     expect(page.locator(sign).first).not_to_be_empty()
     if name in ("node", "range"):
@@ -95,12 +95,12 @@ def test_a_page_is_legible_and_whole_in_every_dress(name: str, url: str, visit: 
             expect(page.locator("html")).to_have_attribute("lang", language)
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)
-                dress = f"{name}-{width}-{scheme}-{language}"
-                assert page.evaluate(FAINT, [NORMAL, LARGE]) == [], dress
-                assert page.evaluate(NAMELESS) == [], dress
-                assert page.evaluate("document.documentElement.scrollWidth") == size["width"], dress
-                assert "undefined" not in page.evaluate("document.body.innerText"), dress
-                visited.shot(dress, whole=True)
+                variant = f"{name}-{width}-{scheme}-{language}"
+                assert page.evaluate(FAINT, [NORMAL, LARGE]) == [], variant
+                assert page.evaluate(NAMELESS) == [], variant
+                assert page.evaluate("document.documentElement.scrollWidth") == size["width"], variant
+                assert "undefined" not in page.evaluate("document.body.innerText"), variant
+                visited.shot(variant, whole=True)
 
 
 def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
@@ -129,8 +129,8 @@ def test_headings_and_landmarks_are_in_order_on_every_page(url: str, visit: Visi
     visited = visit(f"{url}#fleet")
     page = visited.page
 
-    for address, sign in PAGES.values():
-        page.evaluate("(hash) => { location.hash = hash; }", address)
+    for advariant, sign in PAGES.values():
+        page.evaluate("(hash) => { location.hash = hash; }", advariant)
         expect(page.locator(f"{sign}:visible").first).not_to_be_empty()
 
         assert page.locator("h1:visible").count() == 1

@@ -153,7 +153,7 @@ def test_who_cannot_see_the_charts_gets_landmarks_words_and_a_table(
         visited.shot("table", whole=True)
 
 
-def test_the_cursor_tells_measured_and_estimate(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+def test_the_cursor_shows_measured_and_estimate(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     story = list(minutes("7"))
     with serve(tmp_path, mosquitto) as (station, database):
         store(database, story)
@@ -166,7 +166,7 @@ def test_the_cursor_tells_measured_and_estimate(tmp_path: Path, mosquitto: Mosqu
         expect(visited.page.locator("#hum-readout")).to_contain_text("estimate")
 
 
-def test_an_empty_system_says_what_to_check_and_fills_by_itself(
+def test_an_empty_system_lists_what_to_check_and_fills_by_itself(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     with serve(tmp_path, mosquitto) as (station, database):
@@ -181,7 +181,7 @@ def test_an_empty_system_says_what_to_check_and_fills_by_itself(
         expect(visited.page.locator(".tile")).to_contain_text("Node 7")
 
 
-def test_a_database_that_is_away_is_told_and_the_live_half_goes_on(
+def test_a_database_that_is_away_is_shown_while_the_live_half_goes_on(
     tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
 ) -> None:
     story = list(minutes("7"))
@@ -207,7 +207,7 @@ def test_a_database_that_is_away_is_told_and_the_live_half_goes_on(
         expect(visited.page.locator("#connection")).to_have_text("Live")
 
 
-def test_a_server_that_went_away_is_told_and_found_again(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+def test_a_lost_web_server_is_shown_and_found_again(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     story = list(minutes("7"))
     with serve(tmp_path, mosquitto) as (station, database):
         store(database, story)

@@ -156,7 +156,7 @@ def test_dead_letters_are_counted_by_reason_with_what_to_do(
         state(visited, "gateway", "healthy")
 
 
-def test_a_page_alone_says_that_nothing_answers(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+def test_a_page_without_stations_shows_that_none_responds(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
     nobody = free_port()
     with WebStation(tmp_path, MQTT_PORT=mosquitto.port, WEB_STATIONS=f"gateway=127.0.0.1:{nobody}") as station:
         visited = visit(f"{station.url}/#pipeline")

@@ -6,19 +6,19 @@ import { formatOf } from "../../src/aoii/web/static/format.js";
 const en = formatOf("en");
 const ko = formatOf("ko");
 
-test("numbers have the digits that are asked for, and a minus as wide as a plus", () => {
+test("numbers have the requested digits, and a minus as wide as a plus", () => {
   assert.equal(en.whole(1234.5), "1,235");
   assert.equal(en.tenth(2), "2.0");
   assert.equal(en.hundredth(-0.126), "−0.13");
 });
 
-test("a duration is told in the unit that a person would choose", () => {
-  const told = [59, 119, 120, 3600, 5400, 7200, 86400, 172800].map(en.duration);
+test("a duration has the natural unit", () => {
+  const texts = [59, 119, 120, 3600, 5400, 7200, 86400, 172800].map(en.duration);
 
-  assert.deepEqual(told, ["59 sec", "119 sec", "2 min", "1 hr", "90 min", "2 hr", "24 hr", "2 days"]);
+  assert.deepEqual(texts, ["59 sec", "119 sec", "2 min", "1 hr", "90 min", "2 hr", "24 hr", "2 days"]);
 });
 
-test("a span is told in whole words of the language", () => {
+test("a span is written out in the language", () => {
   assert.equal(en.span(21600), "6 hours");
   assert.equal(ko.span(604800), "7일");
 });

@@ -55,7 +55,7 @@ test("at a packet the estimate jumps from what it was to the reading", () => {
   ]);
 });
 
-test("over a silence no estimate is drawn", () => {
+test("no estimate is drawn over a silence", () => {
   const packets = [packet(0), packet(HOUR), packet(3 * HOUR)];
 
   assert.deepEqual(line({ packets }), [
@@ -76,7 +76,7 @@ test("an estimate that was made while the packet was on its way is left out", ()
   assert.deepEqual(line({ packets: [packet(MINUTE)], estimates: [late, after] }).slice(2), [[MINUTE + 600, 20.1]]);
 });
 
-test("whether an estimate is the old one is told by both quantities, as far as it has them", () => {
+test("an estimate is compared by both quantities, as far as it has them", () => {
   const oldByHumidity = estimate(MINUTE + 500, 19.6, 39);
   const newByHumidity = estimate(MINUTE + 600, 19.4, 40);
   const ofTemperatureOnly = { at_ms: MINUTE + 700, temp: 19.1, hum: null };
@@ -85,25 +85,25 @@ test("whether an estimate is the old one is told by both quantities, as far as i
   assert.deepEqual(line({ packets: [packet(MINUTE)], estimates }).slice(2), [[MINUTE + 600, 19.4]]);
 });
 
-test("an estimate that looks like the old one is believed a period after the packet", () => {
+test("an estimate that looks like the old one is drawn from a period after the packet on", () => {
   const old = estimate(2 * MINUTE, 19, 39);
 
   assert.deepEqual(line({ packets: [packet(MINUTE)], estimates: [old] }).slice(2), [[2 * MINUTE, 19]]);
 });
 
-test("the node's log tells the estimate only where the gateway's own was not received", () => {
+test("the estimate in the node's log is used only where the gateway's own was not received", () => {
   const samples = [0, 1, 2, 3].map((minute) => sample(minute * MINUTE, 20, 17));
 
-  const told = line({ samples, estimates: [estimate(3 * MINUTE, 18)] });
+  const drawn = line({ samples, estimates: [estimate(3 * MINUTE, 18)] });
 
-  assert.deepEqual(told, [
+  assert.deepEqual(drawn, [
     [0, 17],
     [MINUTE, 17],
     [3 * MINUTE, 18],
   ]);
 });
 
-test("the sample that a packet brought tells no estimate of its own", () => {
+test("the sample of a packet adds no estimate of its own", () => {
   const samples = [0.4, 0.6, 1.4, 1.6].map((minutes) => sample(minutes * MINUTE, 20, 17));
 
   assert.deepEqual(line({ samples, packets: [packet(MINUTE)] }), [
@@ -130,7 +130,7 @@ test("every series of a chart is as long as its time, and in order", () => {
   assert.deepEqual(data.heartbeat, [undefined, 20, undefined]);
 });
 
-test("a hole in the log of more than three periods is a hole in the line", () => {
+test("a gap in the log of more than three periods is a gap in the line", () => {
   const at = [0, 3, 7].map((minute) => sample(minute * MINUTE, minute));
 
   const { time, measured } = everyPoint({ samples: at, packets: [], estimates: [] }, [], "temp", 1, MINUTE);
@@ -139,7 +139,7 @@ test("a hole in the log of more than three periods is a hole in the line", () =>
   assert.deepEqual(measured, [0, 3, null, 7]);
 });
 
-test("where nobody knows the estimate there is no band either", () => {
+test("where the estimate is unknown there is no band either", () => {
   const unknown = { at_ms: 0, temp: null, hum: null };
 
   const {
@@ -173,7 +173,7 @@ test("a long range has the extremes of its quantity", () => {
   );
 });
 
-test("a chart of nothing has every series, empty", () => {
+test("an empty chart has every series, empty", () => {
   assert.deepEqual(
     Object.values(nothing()),
     SERIES.map(() => []),

@@ -49,7 +49,7 @@ class FakeDocument extends EventTarget {
 /** @type {FakeDocument} */
 let page;
 /** @type {string[]} */
-let told;
+let received;
 /** @type {string[]} */
 let visited;
 let status = 200;
@@ -58,7 +58,7 @@ beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setInterval", "setTimeout", "Date"] });
   page = new FakeDocument();
-  told = [];
+  received = [];
   visited = [];
   status = 200;
   FakeSource.opened = [];
@@ -73,8 +73,8 @@ beforeEach(() => {
 /** A stream that is open, and its first source. */
 function opened() {
   const stream = new Stream(
-    (name, event) => told.push(`${name} ${event.node}`),
-    () => told.push("lost"),
+    (name, event) => received.push(`${name} ${event.node}`),
+    () => received.push("lost"),
   );
   stream.open("events?view=fleet");
   return { stream, source: latest() };
@@ -92,7 +92,7 @@ test("events arrive in order", () => {
   source.send("snapshot", { node: "7" });
   source.send("update");
 
-  assert.deepEqual(told, ["snapshot 7", "update null"]);
+  assert.deepEqual(received, ["snapshot 7", "update null"]);
 });
 
 test("after another view is opened, events of the one before are ignored", () => {
@@ -102,7 +102,7 @@ test("after another view is opened, events of the one before are ignored", () =>
   source.send("snapshot");
   source.fail({ forEver: true });
 
-  assert.deepEqual(told, []);
+  assert.deepEqual(received, []);
   assert.equal(source.readyState, FakeSource.CLOSED);
   assert.equal(latest().address, "events?view=pipeline");
 });
@@ -116,7 +116,7 @@ test("a stream without an event for ten seconds is lost and opened again", () =>
 
   mock.timers.tick(1000);
 
-  assert.deepEqual(told, ["update null", "lost"]);
+  assert.deepEqual(received, ["update null", "lost"]);
   assert.equal(FakeSource.opened.length, 2);
 });
 
@@ -126,7 +126,7 @@ test("a stream that the browser reconnects by itself is not opened again", () =>
   source.fail({ forEver: false });
   mock.timers.tick(5000);
 
-  assert.deepEqual(told, ["lost"]);
+  assert.deepEqual(received, ["lost"]);
   assert.equal(FakeSource.opened.length, 1);
 });
 

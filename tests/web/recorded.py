@@ -1,6 +1,6 @@
-"""The shipped SURFRAD day as rows and messages of nodes that send only when the gateway is wrong.
+"""The shipped SURFRAD day as rows and messages of nodes that send only when the estimate is wrong.
 
-The sending rule is a plain damped trend, written anew here: the page does not care how good it is, only what arrives.
+The forecast is a plain damped trend, written again here: the page depends on what arrives, not on how good it is.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ START_MS = 1_451_606_400_000  # 2016-01-01 00:00 UTC, the first row of the recor
 
 @dataclass(frozen=True)
 class Minute:
-    """One sample of one node, and what followed from it."""
+    """One sample of one node: its log row, the estimate after it, and the reading if one arrived."""
 
     log: EdgeLogRow
     estimate: Estimate
@@ -31,20 +31,20 @@ class Minute:
 def minutes(node: str, count: int = 1440, shift: int = 0, loses_every: int = 0) -> Iterator[Minute]:
     """The first `count` minutes of a node that began `shift` minutes into the day (the day repeats).
 
-    With `loses_every` n, the radio loses each nth packet; the node then still finds the gateway wrong a minute later.
+    With `loses_every` n, the radio loses each nth packet; a minute later the node then still finds the estimate wrong.
     """
     (day,) = recordings.parse()
     past: list[tuple[float, float]] = []
-    sent_at, said, slope, packets, tries = -1, (0.0, 0.0), (0.0, 0.0), 0, 0
+    sent_at, sent_reading, slope, packets, tries = -1, (0.0, 0.0), (0.0, 0.0), 0, 0
     for step in range(count):
         index = (step + shift) % len(day)
         now = day.temperature_c[index] / 100, day.humidity_c[index] / 100
         past = [*past[-9:], now]
         reach = (1 - 0.9 ** (step - sent_at)) / 0.1
-        believed = tuple(round(value + trend * reach, 2) for value, trend in zip(said, slope, strict=True))
+        estimate = tuple(round(value + trend * reach, 2) for value, trend in zip(sent_reading, slope, strict=True))
         if sent_at < 0:
-            believed = now
-        errors = round(now[0] - believed[0], 2), round(now[1] - believed[1], 2)
+            estimate = now
+        errors = round(now[0] - estimate[0], 2), round(now[1] - estimate[1], 2)
         wrong = abs(errors[0]) >= BETA_TEMP or abs(errors[1]) >= BETA_HUM
         sends = wrong or sent_at < 0 or step - sent_at >= HEARTBEAT_MINUTES
         at_ms = START_MS + step * PERIOD_MS
@@ -61,30 +61,30 @@ def minutes(node: str, count: int = 1440, shift: int = 0, loses_every: int = 0) 
                 time_n=day_fraction(at_ms),
                 actual_t=now[0],
                 actual_h=now[1],
-                pred_t=believed[0],
-                pred_h=believed[1],
+                pred_t=estimate[0],
+                pred_h=estimate[1],
                 total_tx=packets,
                 transmission_delay_ms=None,
                 event_unix_ms=at_ms,
                 clock_synced=True,
             )
-            sent_at, said = step, now
+            sent_at, sent_reading = step, now
             slope = ((now[0] - past[0][0]) / 30, (now[1] - past[0][1]) / 30)
         status = "SKIP" if not sends else "SEND & TRAIN" if wrong else "HEARTBEAT"
         log = EdgeLogRow(
-            actual_temp=now[0], actual_humidity=now[1], pred_temp=believed[0], pred_humidity=believed[1],
+            actual_temp=now[0], actual_humidity=now[1], pred_temp=estimate[0], pred_humidity=estimate[1],
             error_temp=errors[0], error_humidity=errors[1], triggered=sends, status=status,
             inference_time_us=180, free_heap=90_000, total_heap=120_000, node=node, event_time=utc(at_ms),
         )  # fmt: skip
-        after = now if arrives else believed
-        estimate = Estimate(
+        after = now if arrives else estimate
+        message = Estimate(
             "roof", node, local_text(at_ms), day_fraction(at_ms), after[0], after[1], packets, at_ms + 20_000
         )
-        yield Minute(log, estimate, reading)
+        yield Minute(log, message, reading)
 
 
 def store(database: Database, story: list[Minute], *, logs: bool = True) -> None:
-    """Put the rows of a story into the database: the readings, and the node's log if it is known."""
+    """Store the readings of a story, and with `logs` the node's log."""
     readings = [minute.reading for minute in story if minute.reading is not None]
     for first in range(0, len(readings), 500):
         database.insert_readings(readings[first : first + 500])

@@ -1,4 +1,4 @@
-"""Who may look: loopback for everybody, anywhere else the token, on every path but the form's."""
+"""Access: without a token on loopback only; anywhere else with the token, on every path but that of the form."""
 
 import re
 import ssl
@@ -46,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 @pytest.fixture
 def client(served: TestClient) -> TestClient:
-    """A browser that has never been here."""
+    """A browser without cookies."""
     served.cookies.clear()
     return served
 
@@ -90,7 +90,7 @@ def test_a_wrong_token_is_refused(client: TestClient, shown: str) -> None:
     assert client.get("/api/stats", headers={"Authorization": shown.encode("latin1")}).status_code == 401
 
 
-def test_a_browser_is_led_to_the_form_and_from_there_to_the_page(client: TestClient) -> None:
+def test_a_browser_is_redirected_to_the_form_and_from_there_to_the_page(client: TestClient) -> None:
     led = client.get("/", headers={"Accept": "text/html,*/*"})
     form = client.get(led.headers["Location"])
     entered = log_in(client)
@@ -101,7 +101,7 @@ def test_a_browser_is_led_to_the_form_and_from_there_to_the_page(client: TestCli
     assert client.get("/api/stats").status_code == 200
 
 
-def test_the_form_loads_what_the_policy_lets_it(client: TestClient) -> None:
+def test_the_form_loads_only_what_the_policy_allows(client: TestClient) -> None:
     form = client.get("/login")
 
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script", form.text)
@@ -137,7 +137,7 @@ def test_a_wrong_token_in_the_form_gets_no_cookie_and_is_counted(client: TestCli
 
 
 @pytest.mark.parametrize("body", [b"", b"token", b"\xff\xfe", b"x" * 100_000, b"&".join([b"a=1"] * 99), b"token=%00"])
-def test_any_form_is_refused_in_one_way(client: TestClient, body: bytes) -> None:
+def test_every_malformed_form_is_refused_in_the_same_way(client: TestClient, body: bytes) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
     assert client.post("/login", content=body, headers=headers).status_code == 403
@@ -164,24 +164,22 @@ def test_a_session_ends_after_a_month_and_with_another_token() -> None:
 
 
 @given(st.text(max_size=120))
-def test_any_cookie_is_no_session(text: str) -> None:
+def test_no_arbitrary_cookie_is_a_session(text: str) -> None:
     headers = Headers(raw=[(b"cookie", f"{access.COOKIE}={text}".encode("utf-8", "surrogatepass"))])
 
     assert not access._is_authorized(headers, TOKEN.encode())
 
 
-def test_a_probe_without_the_token_learns_whether_all_is_well_and_not_why_not(
-    client: TestClient, tmp_path: Path
-) -> None:
-    ill = TestClient(page(tmp_path))  # without a database
+def test_a_probe_without_the_token_gets_ok_and_no_reason(client: TestClient, tmp_path: Path) -> None:
+    unwell = TestClient(page(tmp_path))  # without a database
 
     assert (client.get("/healthz").status_code, client.get("/healthz").json()) == (200, {"ok": True})
-    assert (ill.get("/healthz").status_code, ill.get("/healthz").json()) == (503, {"ok": False})
-    assert ill.get("/readyz").json() == {"ok": False}
-    assert ill.get("/healthz", headers=BEARER).json().keys() > {"ok"}
+    assert (unwell.get("/healthz").status_code, unwell.get("/healthz").json()) == (503, {"ok": False})
+    assert unwell.get("/readyz").json() == {"ok": False}
+    assert unwell.get("/healthz", headers=BEARER).json().keys() > {"ok"}
 
 
-def test_without_a_token_nobody_is_asked(tmp_path: Path) -> None:
+def test_without_a_token_every_request_is_answered(tmp_path: Path) -> None:
     client = TestClient(page(tmp_path, WEB_TOKEN=""))
 
     assert client.get("/").status_code == 200
@@ -191,21 +189,21 @@ def test_without_a_token_nobody_is_asked(tmp_path: Path) -> None:
 # --- where it listens -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what it refuses
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what is refused
 def test_another_address_than_loopback_is_refused_without_a_token(load: Load, host: str) -> None:
     with pytest.raises(SettingsError, match="WEB_TOKEN"):
         app.run(load(WEB_HOST=host))
 
 
 @pytest.mark.parametrize("token", ["short", "fifteen-of-them", "sechzehn Zeichen ä"])
-def test_a_token_that_can_be_guessed_is_a_fault_that_does_not_show_it(token: str) -> None:
+def test_a_weak_token_is_a_fault_that_does_not_show_the_token(token: str) -> None:
     with pytest.raises(SettingsError, match="WEB_TOKEN is set; use 16 or more") as caught:
         settings.load({"WEB_TOKEN": token})
 
     assert token not in str(caught.value)
 
 
-def test_a_certificate_without_its_key_is_said_before_anything_is_served(load: Load, tmp_path: Path) -> None:
+def test_a_certificate_without_its_key_fails_before_anything_is_served(load: Load, tmp_path: Path) -> None:
     authority.make_authority(tmp_path)
     one, other = (authority.make_server(tmp_path, name, ["localhost"]) for name in ("one", "other"))
 
@@ -213,7 +211,7 @@ def test_a_certificate_without_its_key_is_said_before_anything_is_served(load: L
         app.run(load(WEB_TLS_CERT=one.certificate, WEB_TLS_KEY=other.key))
 
 
-def test_the_station_asks_on_every_address_and_streams_to_who_has_the_token(tmp_path: Path) -> None:
+def test_the_station_requires_the_token_on_every_address_and_streams_with_it(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN + "\n")
     (tmp_path / "token").chmod(0o600)
     made = authority.make_authority(tmp_path / "certs").certificate

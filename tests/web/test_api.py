@@ -1,4 +1,4 @@
-"""The API, /metrics and health on real databases: what they say, and what they say when the database is away."""
+"""The API, /metrics and health on real databases, also while the database is away."""
 
 import statistics
 from datetime import UTC, datetime
@@ -63,7 +63,7 @@ def test_a_hundred_recent_readings_come_when_no_limit_is_given(client: TestClien
     assert len(client.get("/api/recent").json()) == 100
 
 
-def test_nodes_are_told_with_their_last_day(client: TestClient) -> None:
+def test_nodes_come_with_their_last_day(client: TestClient) -> None:
     def last_day() -> dict[str, object] | None:
         (node,) = client.get("/api/nodes").json()
         assert (node["node"], node["gateway"], node["readings"]) == ("7", "roof", len(READINGS))
@@ -78,7 +78,7 @@ def test_nodes_are_told_with_their_last_day(client: TestClient) -> None:
     assert day["states"] == ["silent"]  # 2016 is long ago
 
 
-def test_history_is_cut_by_time_and_says_when_more_is_there(client: TestClient) -> None:
+def test_history_is_limited_by_time_and_number_and_marked_when_truncated(client: TestClient) -> None:
     noon = datetime.fromtimestamp(START_MS / 1000 + 12 * 3600, UTC)
     morning = packets_of(STORY[: 12 * 60])
 
@@ -110,7 +110,7 @@ def test_a_page_without_a_broker_is_alive_and_not_ready(client: TestClient) -> N
     assert client.get("/healthz").json() == {"ok": True, "checks": {"poller": True, "network": True}, "reason": None}
 
 
-def test_while_the_database_is_away_everything_says_so_and_recovers_by_itself(load: Load, data_dir: Path) -> None:
+def test_while_the_database_is_away_every_answer_says_so_until_it_is_back(load: Load, data_dir: Path) -> None:
     database = open_database(load().database, migrate=True)
     store(database, STORY, logs=False)
     database.close()

@@ -28,9 +28,9 @@ STORY = list(minutes("7", count=600))
 class Stream:
     """Reads the events of one page."""
 
-    def __init__(self, station: WebStation, **wants: object) -> None:
+    def __init__(self, station: WebStation, **options: object) -> None:
         self._client = httpx.Client(timeout=20)
-        query = "&".join(f"{name}={value}" for name, value in wants.items())
+        query = "&".join(f"{name}={value}" for name, value in options.items())
         self._answer = self._client.send(
             self._client.build_request("GET", f"{station.url}/events?{query}"), stream=True
         )
@@ -93,7 +93,7 @@ def filled(station: WebStation) -> None:
     until(known)
 
 
-def test_a_page_first_gets_what_is_stored_and_then_what_comes(station: WebStation) -> None:
+def test_a_page_first_gets_what_is_stored_and_then_what_arrives(station: WebStation) -> None:
     filled(station)
     stream = Stream(station, node="7", span=86400)
 
@@ -142,7 +142,7 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
     stream.close()
 
 
-def test_the_fleet_is_told_once_and_then_only_what_changed(station: WebStation) -> None:
+def test_the_fleet_comes_once_and_then_only_what_changed(station: WebStation) -> None:
     filled(station)
     stream = Stream(station, view="fleet")
 
@@ -152,13 +152,13 @@ def test_the_fleet_is_told_once_and_then_only_what_changed(station: WebStation) 
     changed = stream.update("nodes")
 
     assert (name, snapshot["view"]) == ("snapshot", "fleet")
-    assert [card["node"] for card in snapshot["nodes"]] == ["7"]  # type: ignore[attr-defined]  # JSON
-    assert [card["node"] for card in changed] == ["8"]  # type: ignore[attr-defined]  # JSON
+    assert [tile["node"] for tile in snapshot["nodes"]] == ["7"]  # type: ignore[attr-defined]  # JSON
+    assert [tile["node"] for tile in changed] == ["8"]  # type: ignore[attr-defined]  # JSON
     database.close()
     stream.close()
 
 
-def test_the_delivery_is_told_every_second_and_to_scripts(station: WebStation) -> None:
+def test_the_pipeline_comes_every_second_and_to_scripts(station: WebStation) -> None:
     filled(station)
     stream = Stream(station, view="pipeline")
 
@@ -174,7 +174,7 @@ def test_the_delivery_is_told_every_second_and_to_scripts(station: WebStation) -
     stream.close()
 
 
-def test_a_page_that_wants_a_node_gets_it_as_soon_as_it_is_known(station: WebStation) -> None:
+def test_a_page_gets_the_node_it_asked_for_as_soon_as_that_is_known(station: WebStation) -> None:
     filled(station)
     stream = Stream(station, node="12")
     assert stream.next()[1]["node"] == "7"
@@ -213,7 +213,7 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
     stream.close()
 
 
-def test_a_database_that_is_replaced_is_shown_from_its_beginning(station: WebStation) -> None:
+def test_a_database_that_replaces_another_is_read_from_its_start(station: WebStation) -> None:
     filled(station)
     stream = Stream(station, node="7")
     stream.next()
@@ -238,7 +238,7 @@ def nodes(station: WebStation) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_at_a_signal_though_pages_are_open(station: WebStation, number: signal.Signals) -> None:
+def test_it_stops_at_a_signal_while_pages_are_open(station: WebStation, number: signal.Signals) -> None:
     streams = [Stream(station) for _ in range(3)]
     for stream in streams:
         stream.next()
@@ -255,7 +255,7 @@ def test_it_ends_at_a_signal_though_pages_are_open(station: WebStation, number: 
     assert "ERROR" not in log
 
 
-def test_it_ends_though_the_database_is_frozen_and_somebody_waits_for_it(tmp_path: Path, mariadb: MariaDB) -> None:
+def test_it_stops_while_the_database_is_frozen_and_a_request_waits_for_it(tmp_path: Path, mariadb: MariaDB) -> None:
     values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": mariadb.port, "MYSQL_DATABASE": mariadb.new_schema()}
     station = WebStation(tmp_path, MQTT_PORT=free_port(), **values)
     open_database(settings_of(station).database, migrate=True).close()
@@ -277,7 +277,7 @@ def test_it_ends_though_the_database_is_frozen_and_somebody_waits_for_it(tmp_pat
             mariadb.thaw()
 
 
-def test_a_port_that_is_taken_is_said_with_the_remedy(station: WebStation, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_with_the_remedy(station: WebStation, tmp_path: Path) -> None:
     second = WebStation(tmp_path / "second", **station.values)
 
     with pytest.raises(AssertionError, match=r"cannot listen on .*; set PORT or WEB_HOST to a free one"):

@@ -67,7 +67,7 @@ def test_the_offered_forecast_may_be_wrong_while_the_known_one_is_right() -> Non
     assert wrong(samples, [packet(0)]) == [1]  # it never had the offered one
 
 
-def test_before_the_first_packet_arrives_the_gateway_knows_nothing() -> None:
+def test_before_the_first_packet_arrives_the_estimate_is_wrong() -> None:
     samples = [sample(0, sent=True), sample(1)]
 
     assert wrong(samples, [packet(0, 4000)]) == [0]

@@ -1,4 +1,4 @@
-"""What the page knows of a node: whatever the order of arrival, each fact once, and no guess."""
+"""The live view of nodes: each packet counts once, in any order of arrival, and nothing is guessed."""
 
 import random
 from collections.abc import Callable
@@ -49,25 +49,25 @@ def row_of(reading: Reading, row_id: int = 1) -> ReadingRow:
     )
 
 
-def told(story: list[Minute], *, logs: bool = True) -> Fleet:
-    known = Fleet(NODE_SETTINGS)
+def fleet_of(story: list[Minute], *, logs: bool = True) -> Fleet:
+    nodes = Fleet(NODE_SETTINGS)
     for minute in story:
         if logs:
-            known.add_log_row(minute.log)
+            nodes.add_log_row(minute.log)
         if minute.reading is not None:
-            known.add_reading(row_of(minute.reading))
-        known.add_message(minute.estimate)
-    return known
+            nodes.add_reading(row_of(minute.reading))
+        nodes.add_message(minute.estimate)
+    return nodes
 
 
-def summary_of(known: Fleet, node: str = "7", span_s: float = DAY_S, now_ms: int = END_MS) -> Summary:
-    return known.summary(node, span_s, now_ms)
+def summary_of(nodes: Fleet, node: str = "7", span_s: float = DAY_S, now_ms: int = END_MS) -> Summary:
+    return nodes.summary(node, span_s, now_ms)
 
 
 def test_a_day_counts_its_packets_against_one_a_minute() -> None:
     story = list(minutes("7"))
 
-    summary = summary_of(told(story))
+    summary = summary_of(fleet_of(story))
 
     assert (summary.packets, summary.periodic) == (packets_of(story), 1440)
     assert summary.qos1 + summary.qos0 == summary.packets
@@ -78,33 +78,33 @@ def test_a_day_counts_its_packets_against_one_a_minute() -> None:
 def test_a_span_counts_only_what_lies_in_it() -> None:
     story = list(minutes("7"))
 
-    summary = summary_of(told(story, logs=False), span_s=3600)
+    summary = summary_of(fleet_of(story, logs=False), span_s=3600)
 
     last_hour = [m for m in story if m.estimate.unix_ms and m.estimate.unix_ms - 20_000 > END_MS + 20_000 - 3_600_000]
     assert (summary.packets, summary.periodic) == (packets_of(last_hour), 60)
 
 
-def test_what_the_broker_and_the_database_tell_of_one_packet_is_one_packet() -> None:
+def test_a_packet_from_the_broker_and_from_the_database_counts_once() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
-    known.add_message(reading, 0)
-    known.add_reading(row_of(reading))
-    known.add_message(reading, 1)
+    nodes.add_message(reading, 0)
+    nodes.add_reading(row_of(reading))
+    nodes.add_message(reading, 1)
 
-    summary = summary_of(known)
+    summary = summary_of(nodes)
     assert (summary.packets, summary.qos0, summary.qos1) == (1, 1, 0)
 
 
-def test_without_a_payload_the_thresholds_tell_the_qos() -> None:
+def test_without_a_payload_the_thresholds_give_the_qos() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
     for counter, error in enumerate((0.0, 0.49, 0.5, -0.5)):
         row = row_of(reading)
-        known.add_reading(replace(row, counter=counter, error_temp=error, error_humidity=0.0))
+        nodes.add_reading(replace(row, counter=counter, error_temp=error, error_humidity=0.0))
 
-    summary = summary_of(known)
+    summary = summary_of(nodes)
     assert (summary.qos0, summary.qos1) == (2, 2)
 
 
@@ -117,7 +117,7 @@ def test_aoii_from_the_log_is_that_of_a_count_by_hand() -> None:
         age = age + 60 if wrong and minute.reading is None else 0
         ages.append(age)
 
-    aoii = summary_of(told(story)).aoii
+    aoii = summary_of(fleet_of(story)).aoii
 
     assert aoii is not None
     assert aoii.basis == "log"
@@ -130,35 +130,35 @@ def test_aoii_from_the_log_is_that_of_a_count_by_hand() -> None:
 def test_the_spans_of_being_wrong_cover_the_wrong_minutes() -> None:
     story = list(minutes("7", loses_every=7))
 
-    summary = summary_of(told(story))
+    summary = summary_of(fleet_of(story))
 
     assert summary.aoii is not None
     covered_ms = sum(end - start for start, end in summary.wrong_spans)
     assert covered_ms == summary.aoii.wrong * PERIOD_MS
 
 
-def test_a_log_alone_does_not_tell_whether_the_gateway_was_right() -> None:
-    known = Fleet(NODE_SETTINGS)
+def test_a_log_without_packets_has_no_aoii() -> None:
+    nodes = Fleet(NODE_SETTINGS)
     for minute in minutes("7", count=60):
-        known.add_log_row(minute.log)
+        nodes.add_log_row(minute.log)
 
-    summary = summary_of(known)
+    summary = summary_of(nodes)
 
     assert (summary.logged, summary.aoii, summary.wrong_spans) == (True, None, [])
 
 
-def test_without_the_log_aoii_is_a_bound_that_says_so() -> None:
+def test_without_the_log_aoii_is_marked_as_a_bound() -> None:
     story = list(minutes("7"))
     late = [
         replace(m.reading, kind="backfill") if m.reading and n in (3, 4) else m.reading for n, m in enumerate(story)
     ]
     assert late[3] is None or late[3].kind == "backfill"
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
     for reading in late:
         if reading is not None:
-            known.add_reading(row_of(reading))
+            nodes.add_reading(row_of(reading))
 
-    aoii = summary_of(known).aoii
+    aoii = summary_of(nodes).aoii
 
     assert aoii is not None
     assert aoii.basis == "bound"
@@ -166,64 +166,64 @@ def test_without_the_log_aoii_is_a_bound_that_says_so() -> None:
 
 
 def test_a_node_is_silent_one_heartbeat_and_ten_minutes_after_its_last_packet() -> None:
-    known = told(list(minutes("7", count=1)))
+    nodes = fleet_of(list(minutes("7", count=1)))
 
-    just_in_time = summary_of(known, now_ms=START_MS + 4_200_000)
-    too_late = summary_of(known, now_ms=START_MS + 4_200_001)
+    just_in_time = summary_of(nodes, now_ms=START_MS + 4_200_000)
+    too_late = summary_of(nodes, now_ms=START_MS + 4_200_001)
 
     assert (just_in_time.states, too_late.states) == (["reporting"], ["silent"])
 
 
-def test_a_fresh_log_tells_whether_the_gateway_is_right_now() -> None:
+def test_with_a_fresh_log_the_state_is_wrong_or_correct() -> None:
     story = list(minutes("7", loses_every=7))
     lost = next(n for n, m in enumerate(story) if m.log.triggered and m.reading is None and n > 60)
     now_ms = START_MS + lost * PERIOD_MS + 20_000
 
-    wrong = summary_of(told(story[: lost + 1]), now_ms=now_ms)
-    right = summary_of(told(story[:lost]), now_ms=now_ms)
-    on_its_way = summary_of(told(story[: lost + 1]), now_ms=now_ms - 10_000)
-    long_ago = summary_of(told(story[: lost + 1]), now_ms=now_ms + 4 * PERIOD_MS)
+    wrong = summary_of(fleet_of(story[: lost + 1]), now_ms=now_ms)
+    right = summary_of(fleet_of(story[:lost]), now_ms=now_ms)
+    on_its_way = summary_of(fleet_of(story[: lost + 1]), now_ms=now_ms - 10_000)
+    long_ago = summary_of(fleet_of(story[: lost + 1]), now_ms=now_ms + 4 * PERIOD_MS)
 
     states = [summary.states for summary in (wrong, right, on_its_way, long_ago)]
     assert states == [["wrong"], ["correct"], ["correct"], ["reporting"]]
 
 
-def test_what_a_gateway_tells_of_a_node_is_a_state_beside_the_others_the_worst_first() -> None:
-    known = told(list(minutes("7", count=1)))
+def test_the_health_of_a_node_adds_states_the_worst_first() -> None:
+    nodes = fleet_of(list(minutes("7", count=1)))
     flat, broken = NodeHealth(battery_v=3.3, low_battery=True), NodeHealth(sensor_fault=True, low_battery=True)
 
-    assert known.summary("7", DAY_S, START_MS, flat).states == ["low_battery", "reporting"]
-    assert known.summary("7", DAY_S, START_MS, broken).states == ["sensor_fault", "low_battery", "reporting"]
-    assert known.summary("7", DAY_S, END_MS, broken).states == ["silent", "sensor_fault", "low_battery"]
+    assert nodes.summary("7", DAY_S, START_MS, flat).states == ["low_battery", "reporting"]
+    assert nodes.summary("7", DAY_S, START_MS, broken).states == ["sensor_fault", "low_battery", "reporting"]
+    assert nodes.summary("7", DAY_S, END_MS, broken).states == ["silent", "sensor_fault", "low_battery"]
 
 
-def test_a_node_that_is_expected_and_one_with_only_a_log_were_never_heard() -> None:
-    known = Fleet(NODE_SETTINGS)
-    known.expect("3")
-    known.add_log_row(next(iter(minutes("7"))).log)
+def test_an_expected_node_and_one_with_only_a_log_have_no_packets() -> None:
+    nodes = Fleet(NODE_SETTINGS)
+    nodes.expect("3")
+    nodes.add_log_row(next(iter(minutes("7"))).log)
 
-    assert [summary_of(known, node).states for node in known.names()] == [["no_packets"], ["no_packets"]]
+    assert [summary_of(nodes, node).states for node in nodes.names()] == [["no_packets"], ["no_packets"]]
 
 
 def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "POINTS_LIMIT", 3 * 4 * 25)
-    known = Fleet(NODE_SETTINGS)
-    acts = [partial(known.add_message, m.estimate) for node in "1234" for m in minutes(node, count=100)]
+    nodes = Fleet(NODE_SETTINGS)
+    acts = [partial(nodes.add_message, m.estimate) for node in "1234" for m in minutes(node, count=100)]
 
     for act in acts:
         act()
     for node in "1234":
-        known.add_message(next(iter(minutes(node, count=1))).estimate)
+        nodes.add_message(next(iter(minutes(node, count=1))).estimate)
 
-    assert [len(known.points(node, DAY_S).estimates) for node in "1234"] == [25] * 4
+    assert [len(nodes.points(node, DAY_S).estimates) for node in "1234"] == [25] * 4
 
 
 def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
-    known.add_node(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
+    nodes.add_node(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
 
-    summary = summary_of(known, "9")
+    summary = summary_of(nodes, "9")
     assert (summary.states, summary.last_packet_ms, summary.gateway) == (["silent"], START_MS, "roof")
     assert (summary.packets, summary.aoii, summary.spark) == (0, None, [])
 
@@ -231,107 +231,111 @@ def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
 def test_rows_of_the_reference_system_are_shown_by_the_time_of_their_insert() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
     row = replace(row_of(reading), node=None, epoch=None, counter=None, event_time=None, kind=None, gateway=None)
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
-    known.add_reading(row)
-    known.add_reading(replace(row, id=2))
-    known.add_reading(row)
+    nodes.add_reading(row)
+    nodes.add_reading(replace(row, id=2))
+    nodes.add_reading(row)
 
-    summary = summary_of(known, UNNAMED)
+    summary = summary_of(nodes, UNNAMED)
     assert summary.packets == 2
     assert summary.last_packet_ms == round(row.created_at.timestamp() * 1000)
 
 
 def test_an_estimate_without_a_clock_is_placed_by_its_local_time() -> None:
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
-    known.add_message(Estimate(None, None, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
-    known.add_message(Estimate(None, None, "yesterday", 0.1, 20.0, 40.0, 1, None))
+    nodes.add_message(Estimate(None, None, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
+    nodes.add_message(Estimate(None, None, "yesterday", 0.1, 20.0, 40.0, 1, None))
 
-    estimates = known.points(UNNAMED, DAY_S).estimates
+    estimates = nodes.points(UNNAMED, DAY_S).estimates
     assert [b.at_ms for b in estimates] == [round(datetime(2026, 5, 4, 3, 2, 1).timestamp() * 1000)]  # noqa: DTZ001
 
 
 def test_nodes_are_ordered_as_a_person_would() -> None:
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
     for name in ("10", "gateway/ttyUSB0", "2"):
-        known.add_node(NodeSummary(name, None, 1, utc(START_MS), utc(START_MS)))
+        nodes.add_node(NodeSummary(name, None, 1, utc(START_MS), utc(START_MS)))
 
-    assert known.names() == ["2", "10", "gateway/ttyUSB0"]
+    assert nodes.names() == ["2", "10", "gateway/ttyUSB0"]
 
 
 def test_nodes_beyond_the_limit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "NODE_LIMIT", 2)
-    known = Fleet(NODE_SETTINGS)
+    nodes = Fleet(NODE_SETTINGS)
 
     for name in ("1", "2", "3"):
-        known.add_message(Estimate(None, name, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, 5))
+        nodes.add_message(Estimate(None, name, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, 5))
 
-    assert (known.names(), known.left_out) == (["1", "2"], 1)
+    assert (nodes.names(), nodes.left_out) == (["1", "2"], 1)
 
 
 def test_memory_is_bounded_and_the_oldest_points_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "TRACK_LIMIT", 50)
     story = list(minutes("7"))
 
-    known = told(story)
+    nodes = fleet_of(story)
 
-    points = known.points("7", 10 * DAY_S)
+    points = nodes.points("7", 10 * DAY_S)
     assert [len(track) for track in points] == [50, 50, 50]
     assert points.samples[-1].at_ms == END_MS
-    assert len(known._nodes["7"].keys) == 50
+    assert len(nodes._nodes["7"].keys) == 50
 
 
-def test_a_follower_is_told_what_came_since_it_looked_whatever_its_time() -> None:
-    known = told(list(minutes("7", count=10)))
-    seen = known.version
+def test_a_subscriber_gets_what_arrived_since_its_last_poll_whatever_its_event_time() -> None:
+    nodes = fleet_of(list(minutes("7", count=10)))
+    seen = nodes.version
 
     late = EdgeLogRow(
         actual_temp=1, actual_humidity=2, pred_temp=3, pred_humidity=4, error_temp=-2, error_humidity=-2,
         triggered=False, status="SKIP", inference_time_us=None, free_heap=None, total_heap=None,
         node="7", event_time=utc(START_MS - 5000),
     )  # fmt: skip
-    known.add_log_row(late)
+    nodes.add_log_row(late)
 
-    news = known.points_since("7", seen)
-    assert news is not None
-    assert (news.samples, news.estimates, news.packets) == ([Sample(START_MS - 5000, 1, 2, 3, 4, False, False)], [], [])
+    points = nodes.points_since("7", seen)
+    assert points is not None
+    assert (points.samples, points.estimates, points.packets) == (
+        [Sample(START_MS - 5000, 1, 2, 3, 4, False, False)],
+        [],
+        [],
+    )
 
 
-def test_a_follower_that_fell_behind_must_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_subscriber_that_fell_behind_must_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "TRACK_LIMIT", 5)
-    known = told(list(minutes("7", count=2)))
-    seen = known.version
+    nodes = fleet_of(list(minutes("7", count=2)))
+    seen = nodes.version
 
     for minute in list(minutes("7", count=20))[2:]:
-        known.add_message(minute.estimate)
+        nodes.add_message(minute.estimate)
 
-    assert known.points_since("7", seen) is None
-    assert known.points_since("7", known.version) is not None
-    assert known.points_since("8", 0) is None
+    assert nodes.points_since("7", seen) is None
+    assert nodes.points_since("7", nodes.version) is not None
+    assert nodes.points_since("8", 0) is None
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 1))
 def test_order_and_repetition_of_arrival_change_nothing(random_: random.Random, doubled: int) -> None:
     story = list(minutes("7", count=90, loses_every=4))
-    known = Fleet(NODE_SETTINGS)
-    acts: list[Callable[[], None]] = [partial(known.add_log_row, m.log) for m in story]
-    acts += [partial(known.add_message, m.estimate) for m in story]
-    acts += [partial(known.add_reading, row_of(m.reading)) for m in story if m.reading] * (1 + doubled)
-    acts += [partial(known.add_message, m.reading) for m in story if m.reading]
+    nodes = Fleet(NODE_SETTINGS)
+    acts: list[Callable[[], None]] = [partial(nodes.add_log_row, m.log) for m in story]
+    acts += [partial(nodes.add_message, m.estimate) for m in story]
+    acts += [partial(nodes.add_reading, row_of(m.reading)) for m in story if m.reading] * (1 + doubled)
+    acts += [partial(nodes.add_message, m.reading) for m in story if m.reading]
     random_.shuffle(acts)
 
     for act in acts:
         act()
 
-    assert summary_of(known) == summary_of(told(story))
+    assert summary_of(nodes) == summary_of(fleet_of(story))
 
 
 def test_a_span_ends_where_the_nodes_own_time_ends() -> None:
     story = list(minutes("7", count=30))
 
-    summary = summary_of(told(story), now_ms=END_MS + int(timedelta(days=400).total_seconds() * 1000))
+    summary = summary_of(fleet_of(story), now_ms=END_MS + int(timedelta(days=400).total_seconds() * 1000))
 
     assert summary.end_ms == START_MS + 29 * PERIOD_MS + 20_000
     assert summary.states == ["silent"]

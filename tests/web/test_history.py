@@ -174,16 +174,14 @@ def test_a_node_or_a_range_without_rows_is_empty(client: TestClient) -> None:
         ({"node": "7", "start": "soon", "end": "2016-01-01"}, "use ISO 8601"),
     ],
 )
-def test_a_range_that_is_none_is_refused_with_what_to_write(
-    client: TestClient, wanted: dict[str, str], said: str
-) -> None:
+def test_an_unusable_range_is_refused_with_what_to_write(client: TestClient, wanted: dict[str, str], said: str) -> None:
     answer = client.get("/api/series", params=wanted)
 
     assert answer.status_code == 400
     assert said in answer.json()["error"]
 
 
-def test_a_range_of_nothing_is_no_range() -> None:
+def test_an_empty_range_is_refused() -> None:
     with pytest.raises(InputError):
         Range(5, 5)
     assert history.RANGE_LIMIT_S > 366 * 86400

@@ -145,7 +145,7 @@ def test_each_fault_of_a_gateway_is_noted_at_its_hop(
     ("change", "where", "state", "code"),
     [
         (("database_up 1", "database_up 0"), "database", "down", "rowsRefused"),
-        (('outcome="stored"', 'outcome="parked"'), "database", "warn", "rowsParked"),
+        (('outcome="stored"', 'outcome="parked"'), "database", "warn", "rowsDeadLettered"),
         (("aoii_broker_up 1.0", 'aoii_inbox_overruns_total{qos="1"} 3.0'), "server", "warn", "inboxOverrun"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from aoii.core.errors import UnavailableError
 from aoii.server.db import Database, open_database
-from aoii.web import source
+from aoii.web import source as source_module
 from aoii.web.source import Source
 from servers import until
 from web.conftest import Load
@@ -16,19 +16,18 @@ from web.recorded import minutes, store
 
 def test_only_the_poller_waits_for_a_database_that_is_away(load: Load) -> None:
     asked = []
+    source = Source(load().database)
 
     def ask(database: Database) -> None:
         asked.append(database)
         raise UnavailableError("frozen")
 
-    told = Source(load().database)
-
     with pytest.raises(UnavailableError):
-        told.query(ask)
+        source.query(ask)
     with pytest.raises(UnavailableError, match="frozen"):
-        told.query(ask)
+        source.query(ask)
     with pytest.raises(UnavailableError):
-        told.poll(ask)
+        source.poll(ask)
 
     assert len(asked) == 2
 
@@ -51,7 +50,7 @@ def test_a_query_of_a_frozen_database_times_out_or_ends_with_the_station(load: L
 def test_queries_beyond_the_limit_fail_until_others_have_ended(
     load: Load, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "QUERIES_LIMIT", 1)
+    monkeypatch.setattr(source_module, "QUERIES_LIMIT", 1)
     hang = threading.Event()
     asked = Source(load().database)
     with pytest.raises(UnavailableError):
@@ -73,7 +72,7 @@ def answers(asked: Source) -> bool:
 
 
 def test_totals_for_ten_pages_cost_one_query(load: Load, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "STATS_MAX_AGE_S", 60)
+    monkeypatch.setattr(source_module, "STATS_MAX_AGE_S", 60)
     counted = Source(load().database)
     first = counted.stats()
     store(database, list(minutes("7", count=10)), logs=False)

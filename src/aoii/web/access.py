@@ -73,14 +73,8 @@ class Access:
             await asyncio.sleep(REFUSAL_S)
             return HTMLResponse(FORM.replace("<!-- notice -->", WRONG), 403)
         answer = RedirectResponse("./", 303)
-        answer.set_cookie(
-            COOKIE,
-            _session(int(time.time()), token),
-            max_age=SESSION_S,
-            httponly=True,
-            samesite="strict",
-            secure=scope["scheme"] == "https",
-        )
+        session, is_https = _session(int(time.time()), token), scope["scheme"] == "https"
+        answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict", secure=is_https)
         return answer
 
 

@@ -33,14 +33,9 @@ RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 RETRY_AFTER_S = 5
 EXPORTED = (
-    metrics.BUILD,
-    metrics.WEB_STREAMS,
-    metrics.WEB_DATABASE_UP,
-    metrics.WEB_BROKER_UP,
-    metrics.WEB_REFUSALS,
-    metrics.BROKER_REFUSALS,
-    metrics.CERTIFICATE_EXPIRY,
-)
+    metrics.BUILD, metrics.WEB_STREAMS, metrics.WEB_DATABASE_UP, metrics.WEB_BROKER_UP, metrics.WEB_REFUSALS,
+    metrics.BROKER_REFUSALS, metrics.CERTIFICATE_EXPIRY,
+)  # fmt: skip
 
 
 class Api:
@@ -106,7 +101,7 @@ class Api:
         node = request.query_params.get("node")
         start, end = instant(request, "start"), instant(request, "end")
         if node is None or start is None or end is None:
-            raise InputError("node, start and end are needed; such as ?node=7&start=2026-01-31&end=2026-02-28")
+            raise InputError("node, start and end are needed", "such as ?node=7&start=2026-01-31&end=2026-02-28")
         span = Range(unix_ms(start), unix_ms(end))
         settings = self._live.settings
         return JSONResponse(self._source.query(lambda database: read_history(database, node, span, settings)))

@@ -97,7 +97,7 @@ class WebPage(Station):
 
     def parts(self) -> Iterator[Part]:
         """Its threads, and the event loop."""
-        yield Part("page", self._thread.is_alive(), self._live.page_beat_s)
+        yield Part("page", self._thread.is_alive(), self._live.loop_progress_s)
         if self._server.started:  # the loop has started the threads
             yield from self._live.parts()
 
@@ -113,7 +113,7 @@ def create_app(settings: Settings) -> Starlette:
 
     async def beat() -> None:
         while True:
-            live.page_beat_s = time.monotonic()
+            live.loop_progress_s = time.monotonic()
             await asyncio.sleep(BEAT_S)
 
     @contextlib.asynccontextmanager
@@ -153,10 +153,8 @@ def _listen(web: WebSettings) -> socket.socket:
         family, _, _, _, address = found[0]
         listener = socket.create_server(address, family=family)
     except OSError as error:
-        where = f"{web.host}:{web.port}"
-        raise UnavailableError(
-            f"cannot listen on {where} ({error.strerror}); set PORT or WEB_HOST to a free one"
-        ) from error
+        problem = f"cannot listen on {web.host}:{web.port} ({error.strerror})"
+        raise UnavailableError(problem, "set PORT or WEB_HOST to a free one") from error
     if web.token is None and not _is_loopback(listener):
         listener.close()
         problem = f'is "{web.host}", which other machines can reach'

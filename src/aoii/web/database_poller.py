@@ -8,7 +8,7 @@ from typing import TypeVar
 from aoii.core.errors import UnavailableError
 from aoii.runtime.station import Part
 from aoii.server.db import Database
-from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
+from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 
@@ -34,7 +34,7 @@ class DatabasePoller:
         self._last_reading_id = 0
         self._last_log_id = 0
         self._reread_s = 0.0
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
 
     @property
@@ -44,7 +44,7 @@ class DatabasePoller:
 
     def part(self) -> Part:
         """The thread."""
-        return Part("poller", self._thread.is_alive(), self._beat_s)
+        return Part("poller", self._thread.is_alive(), self._last_progress_s)
 
     def start(self) -> None:
         """Start the thread; the database need not be up."""
@@ -56,7 +56,7 @@ class DatabasePoller:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._beat_s = time.monotonic()
+            self._last_progress_s = time.monotonic()
             try:
                 self._poll()
             except UnavailableError:
@@ -81,11 +81,9 @@ class DatabasePoller:
 
     def _begin(self) -> None:
         """Read the nodes, and choose the rows from which on to read."""
-
-        def ask(database: Database) -> tuple[list[NodeSummary], list[ReadingRow], list[EdgeLogRow]]:
-            return database.nodes(), database.recent(1), database.recent_edge_log(1)
-
-        nodes, readings, logs = self._source.poll(ask)
+        nodes, readings, logs = self._source.poll(
+            lambda database: (database.nodes(), database.recent(1), database.recent_edge_log(1))
+        )
         self._shared.add_nodes(nodes, is_replaced=self.has_begun)
         self._opening = self._source.openings
         self._last_reading_id = max(0, readings[-1].id - BACKFILL_ROWS) if readings else 0
@@ -106,5 +104,5 @@ class DatabasePoller:
         return last_id
 
     def _read_page(self, rows_after: Callable[[Database, int, int], list[Row]], last_id: int) -> list[Row]:
-        self._beat_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         return self._source.poll(lambda database: rows_after(database, last_id, PAGE_ROWS))

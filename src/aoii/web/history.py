@@ -39,9 +39,9 @@ class Range:
 
     def __post_init__(self) -> None:
         if not self.start_ms < self.end_ms:
-            raise InputError("start is not before end; give an earlier start")
+            raise InputError("start is not before end", "give an earlier start")
         if self.end_ms - self.start_ms > 1000 * RANGE_LIMIT_S:
-            raise InputError("the range is longer than 20 years; give a later start")
+            raise InputError("the range is longer than 20 years", "give a later start")
 
 
 def read_history(database: Database, node: str, span: Range, settings: NodeSettings) -> Json:

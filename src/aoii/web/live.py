@@ -35,19 +35,23 @@ class Live:
 
     Attributes:
         settings: Those of all nodes.
+        is_simulated: Whether event time comes from a simulated clock.
+        now_ms: Returns the nodes' wall clock, Unix ms.
         shared: The fleet.
         summaries: The summaries of its nodes.
         stopping: Set when streams have to end.
-        page_beat_s: When the loop that serves the page last made progress, monotonic.
+        loop_progress_s: When the loop that serves the page last made progress, monotonic seconds.
     """
 
     def __init__(self, settings: Settings, source: Source) -> None:
-        own, self._clock = settings.gateway, settings.clock
+        own, clock = settings.gateway, settings.clock
         self.settings = NodeSettings(
-            own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, self._clock.speed, own.tau
+            own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, clock.speed, own.tau
         )
+        self.is_simulated = clock.start_unix_s is not None
+        self.now_ms = clock.unix_ms
         self.stopping = threading.Event()
-        self.page_beat_s = time.monotonic()
+        self.loop_progress_s = time.monotonic()
         self.shared = SharedFleet(self.settings, settings.web.nodes)
         self.summaries = SummaryCache(self.shared, self.now_ms, self.node_health)
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
@@ -74,11 +78,6 @@ class Live:
         """Whether the broker is connected and estimates can arrive."""
         return self._broker.is_ready
 
-    @property
-    def is_simulated(self) -> bool:
-        """Whether event time comes from a simulated clock."""
-        return self._clock.start_unix_s is not None
-
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield self._poller.part()
@@ -91,10 +90,6 @@ class Live:
     def is_ready(self) -> dict[str, bool]:
         """Whether everything is there that the page needs to be complete."""
         return {"broker": self.broker_up, "database": self._poller.has_begun and self.database_away is None}
-
-    def now_ms(self) -> int:
-        """The nodes' wall clock, Unix ms."""
-        return self._clock.unix_ms()
 
     def start(self) -> None:
         """Start to follow database, broker and stations; none of them need be up."""

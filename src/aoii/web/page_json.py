@@ -41,18 +41,14 @@ def encode_summary(summary: Summary | None) -> Json | None:
 
 def encode_tile(summary: Summary) -> Json:
     """A node's summary as its tile in the fleet needs it: without what only charts use."""
-    content = asdict(summary)
-    del content["wrong_spans"]
-    return content
+    return {name: value for name, value in asdict(summary).items() if name != "wrong_spans"}
 
 
 def encode_settings(settings: NodeSettings, *, is_simulated: bool) -> Json:
     """What does not change while the page is open."""
     names = ("beta_temp", "beta_hum", "period_s", "silent_after_s", "speed")
-    return {name: getattr(settings, name) for name in names} | {
-        "simulated": is_simulated,
-        "coarse": is_coarse(settings),
-    }
+    content = {name: getattr(settings, name) for name in names}
+    return content | {"simulated": is_simulated, "coarse": is_coarse(settings)}
 
 
 def encode_states(summaries: Sequence[Summary]) -> Json:

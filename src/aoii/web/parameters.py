@@ -22,7 +22,8 @@ def whole_number(request: Request, name: str, default: int, limit: int) -> int:
         return default
     if text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= limit:
         return int(text)
-    raise InputError(f"{name} is {_shown(request, name)}; use a whole number from 1 to {limit}, such as {default}")
+    remedy = f"use a whole number from 1 to {limit}, such as {default}"
+    raise InputError(f"{name} is {_shown(request, name)}", remedy)
 
 
 def choice(request: Request, name: str, default: str, choices: Sequence[str], unit: str = "") -> str:
@@ -33,7 +34,7 @@ def choice(request: Request, name: str, default: str, choices: Sequence[str], un
     """
     text = request.query_params.get(name, default)
     if text not in choices:
-        raise InputError(f"{name} is {_shown(request, name)}; use one of {', '.join(choices)}{unit}")
+        raise InputError(f"{name} is {_shown(request, name)}", f"use one of {', '.join(choices)}{unit}")
     return text
 
 
@@ -50,8 +51,8 @@ def instant(request: Request, name: str) -> datetime | None:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
     except (ValueError, OverflowError) as error:
-        shown = _shown(request, name)
-        raise InputError(f"{name} is {shown}; use ISO 8601, such as 2026-01-31T12:00:00Z (write + as %2B)") from error
+        remedy = "use ISO 8601, such as 2026-01-31T12:00:00Z (write + as %2B)"
+        raise InputError(f"{name} is {_shown(request, name)}", remedy) from error
 
 
 def _shown(request: Request, name: str) -> str:

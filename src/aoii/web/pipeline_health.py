@@ -25,7 +25,7 @@ NoteCode = Literal[
     "outboxFull", "outboxRefused", "outboxDamaged", "outboxGrows", "outboxOld",
     "notConnected", "connectionLost", "publishFailed", "brokerDrops",
     "lettersFull", "inboxOverrun", "badMessages",
-    "rowsRefused", "insertRetries", "rowsParked", "notReadable",
+    "rowsRefused", "insertRetries", "rowsDeadLettered", "notReadable",
     "acksLost", "acksMismatched", "noAcks", "ackDelay",
 ]  # fmt: skip
 Note = tuple[NoteCode, dict[str, object]]
@@ -117,7 +117,7 @@ class PipelineHealth:
 
     Attributes:
         hops: In the order in which a reading passes them.
-        others: The stations that are not on its way.
+        others: The stations that are no hop.
         dead_letters: Those of all servers.
     """
 
@@ -334,7 +334,7 @@ def _database_problems(server: StationReport) -> Iterator[Problem]:
         yield Problem("down", "rowsRefused")
     yield from _increased(server, "insertRetries", metrics.INSERT_RETRIES)
     for outcome in ("parked", "bad_row", "mismatch"):
-        yield from _increased(server, "rowsParked", metrics.READINGS_PROCESSED, outcome=outcome)
+        yield from _increased(server, "rowsDeadLettered", metrics.READINGS_PROCESSED, outcome=outcome)
 
 
 def _commit(gateway: StationReport) -> HopReport:

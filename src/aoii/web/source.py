@@ -79,7 +79,7 @@ class Source:
             raise UnavailableError(self.away)
         if not self._places.acquire(blocking=False):
             raise UnavailableError(
-                f"{QUERIES_LIMIT} requests wait for the database already; try again in a few seconds"
+                f"{QUERIES_LIMIT} requests wait for the database already", "try again in a few seconds"
             )
         answer: Future[T] = Future()
 
@@ -95,12 +95,12 @@ class Source:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._stopping.is_set():
-                raise UnavailableError("the web page is being stopped; try again when it has started")
+                raise UnavailableError("the web page is being stopped", "try again when it has started")
             try:
                 return answer.result(WAKE_S)
             except TimeoutError:
                 continue
-        raise UnavailableError(f"the database has not answered within {timeout_s:g} s; see its log")
+        raise UnavailableError(f"the database has not answered within {timeout_s:g} s", "see its log")
 
     def stats(self) -> Stats:
         """Totals over all readings, at most `STATS_MAX_AGE_S` old.

@@ -39,7 +39,7 @@ class Streams:
         view = choice(request, "view", "node", ("fleet", "node", "pipeline"))
         span_s = int(choice(request, "span", str(DAY_S), tuple(map(str, SPANS_S)), " (seconds)"))
         if self._open >= STREAMS_LIMIT:
-            raise UnavailableError(f"{STREAMS_LIMIT} pages are open already; close one")
+            raise UnavailableError(f"{STREAMS_LIMIT} pages are open already", "close one")
         subscriber: Subscriber
         if view == "fleet":
             subscriber = FleetSubscriber(self._live)

@@ -70,8 +70,7 @@ class SummaryCache:
         if days is not None and time.monotonic() - days[0] < SUMMARY_MAX_AGE_S / 2:
             return days[1]
         max_age_s = max(SUMMARY_MAX_AGE_S, len(names) / NODES_PER_S)
-        found = (self.summary(name, DAY_S, max_age_s) for name in names)
-        summaries = [summary for summary in found if summary is not None]
+        summaries = [each for name in names if (each := self.summary(name, DAY_S, max_age_s)) is not None]
         self._days = (time.monotonic(), summaries)
         return summaries
 

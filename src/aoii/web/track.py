@@ -4,6 +4,7 @@ Points arrive in any order. The order of arrival lets any number of subscribers 
 queue for each.
 """
 
+import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import Generic, TypeVar
@@ -50,10 +51,5 @@ class Track(Generic[P]):
         """Points that arrived after `version`, in order of arrival; None if some of them are no longer known."""
         if version < self._dropped_version:
             return None
-        new = []
-        for arrived, point in reversed(self._arrivals):
-            if arrived <= version:
-                break
-            new.append(point)
-        new.reverse()
-        return new
+        new = list(itertools.takewhile(lambda arrival: arrival[0] > version, reversed(self._arrivals)))
+        return [point for _, point in reversed(new)]

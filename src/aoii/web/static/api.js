@@ -164,6 +164,7 @@ export const NODE_STATES = /** @type {const} */ ([
  */
 export function decodeEvent(content) {
   const isSnapshot = content.view !== undefined;
+  const { hops, others, dead_letters } = content;
   return {
     view: content.view ?? null,
     settings: isSnapshot ? decodeSettings(content) : null,
@@ -174,7 +175,7 @@ export function decodeEvent(content) {
     points: decodePoints(content),
     summary: content.summary ?? null,
     neighbours: content.previous === undefined ? null : { previous: content.previous, next: content.next },
-    pipeline: content.hops ? decodePipeline(content) : null,
+    pipeline: hops ? { hops, others, dead_letters } : null,
   };
 }
 
@@ -239,9 +240,4 @@ function decodeSettings(/** @type {any} */ content) {
 function decodeStatus(/** @type {any} */ content) {
   const { now_ms, database_away, broker_up, more_nodes, states, pipeline } = content;
   return { now_ms, database_away, broker_up, more_nodes, has_nodes: Object.keys(states).length > 0, pipeline };
-}
-
-/** @returns {Pipeline} */
-function decodePipeline(/** @type {any} */ { hops, others, dead_letters }) {
-  return { hops, others, dead_letters };
 }

@@ -202,13 +202,7 @@ export class NodeView {
     this.request = request;
     $("charts").setAttribute("aria-busy", "true");
     if (!this.history) setText($("range-note"), locale.messages.loading);
-    /** @type {import("./api.js").History | Error} */
-    let answer;
-    try {
-      answer = await fetchHistory(node, this.range, request.signal);
-    } catch (error) {
-      answer = error instanceof Error ? error : new Error(String(error));
-    }
+    const answer = await fetchHistory(node, this.range, request.signal).catch((/** @type {Error} */ error) => error);
     if (request !== this.request) return;
     $("charts").removeAttribute("aria-busy");
     this.app.guarded(() => this.setHistory(answer));

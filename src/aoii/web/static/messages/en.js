@@ -44,7 +44,8 @@ const notes = {
   badMessages: ({ count }) => `${many(count, "invalid message")} ${MINUTE}.`,
   rowsRefused: () => "The server cannot write to it.",
   insertRetries: ({ count }) => `${many(count, "insert")} retried ${MINUTE}.`,
-  rowsParked: ({ count, outcome }) => `${many(count, "reading")} moved to the dead letters ${MINUTE}: ${outcome}.`,
+  rowsDeadLettered: ({ count, outcome }) =>
+    `${many(count, "reading")} moved to the dead letters ${MINUTE}: ${outcome}.`,
   notReadable: ({ reason }) => `This page cannot read it: ${reason}`,
   acksLost: ({ count, status }) => `${many(count, "acknowledgement")} lost ${MINUTE} (${status}).`,
   acksMismatched: ({ count }) => `${many(count, "acknowledgement")} for other content. Those readings were kept.`,
@@ -170,14 +171,8 @@ export const en = {
   fromPackets: "The node's log is not in this database, so values between packets are unknown.",
   fromColumns: (/** @type {string} */ width) => `Minimum and maximum of every ${width}. Zoom in to see shorter gaps.`,
   coarse: "At this speed early retries look like first tries, so accuracy may be slightly overstated.",
-  chart: (
-    /** @type {string} */ quantity,
-    /** @type {string} */ node,
-    /** @type {string} */ range,
-    /** @type {string} */ low,
-    /** @type {string} */ high,
-    /** @type {string} */ packets,
-  ) =>
+  /** @type {(quantity: string, node: string, range: string, low: string, high: string, packets: string) => string} */
+  chart: (quantity, node, range, low, high, packets) =>
     `${quantity} of node ${node}, ${range}: ${low} to ${high}, ${many(packets, "packet")}. The table below has the same data.`,
   chartEmpty: (/** @type {string} */ quantity, /** @type {string} */ node) =>
     `${quantity} of node ${node}: no data yet.`,
