@@ -30,7 +30,7 @@ class GatewayTwin:
         self.sampled_ms: dict[int, int] = {}
         self.repeated = 0
 
-    def hear(self, data: bytes, now_ms: int) -> bytes | None:
+    def accept(self, data: bytes, now_ms: int) -> bytes | None:
         """Accept or refuse one frame; the answer."""
         uplink = frames.decode_uplink(data, lambda node: self._key)
         if isinstance(uplink, Rejected) or uplink.epoch != self._epoch or uplink.frame <= self._newest - WINDOW:

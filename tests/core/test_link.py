@@ -260,7 +260,7 @@ def test_time_and_settings_come_with_the_acknowledgement() -> None:
     machine.receive(answer(say(machine, 5000)[0], unix_s=1000, settings=other), 6000)
 
     assert machine.clock.unix_ms(7000) == 1_001_250
-    assert (machine.settings, machine.generation, machine.heard_ms) == (other, 3, 6000)
+    assert (machine.settings, machine.generation, machine.last_ack_ms) == (other, 3, 6000)
 
 
 def test_a_waiting_packet_keeps_the_settings_that_it_was_made_with() -> None:

@@ -80,7 +80,7 @@ class Life:
         assert self.sent.setdefault(uplink.frame, send.data) == send.data
         reading = (uplink.temperature_c, uplink.humidity_c)
         assert self.counters.setdefault(uplink.counter, reading) == reading
-        ack = self.gateway.hear(send.data, now_ms) if gateway_is_there else None
+        ack = self.gateway.accept(send.data, now_ms) if gateway_is_there else None
         if ack is not None:
             machine.receive(ack, now_ms + 500)
 

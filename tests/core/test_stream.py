@@ -9,14 +9,14 @@ from aoii.core.errors import InternalError
 from aoii.core.stream import Damaged, Frame, Line, Reader
 
 RADIO = bytes(range(0x10, 0x30))
-HEARD = stream.encode_heard(-80, 7, RADIO)
+HEARD = stream.encode_usb_uplink(-80, 7, RADIO)
 FRAME = Frame(stream.UPLINK, b"\xb0\x07" + RADIO)
 
 # what really goes over the port, and what noise makes of it
 pieces = st.one_of(
     st.sampled_from((b"Received: 21.50,40.00\r\n", b"\n", b"\r\n", HEARD, b"\0", b"\xff\xfe\n", b"x" * 300, b"-" * 20)),
     st.binary(max_size=120),
-    st.builds(stream.encode_heard, st.integers(-200, 0), st.integers(-200, 200), st.binary(max_size=40)),
+    st.builds(stream.encode_usb_uplink, st.integers(-200, 0), st.integers(-200, 200), st.binary(max_size=40)),
 )
 streams = st.lists(pieces, max_size=12).map(b"".join)
 
@@ -54,13 +54,13 @@ def test_after_noise_without_zeros_the_second_line_is_read(noise: bytes) -> None
 
 @given(st.integers(-200, 50), st.integers(-200, 200), st.binary(max_size=86))
 def test_what_was_heard_arrives_whole_with_text_around_it(rssi_dbm: int, snr_db: int, data: bytes) -> None:
-    sent = stream.encode_heard(rssi_dbm, snr_db, data)
+    sent = stream.encode_usb_uplink(rssi_dbm, snr_db, data)
 
     first, frame, last = read(b"Received: 1,2\n" + sent + b"Received: 3,4\r\n")
 
     assert (first, last) == (Line("Received: 1,2"), Line("Received: 3,4"))
     assert isinstance(frame, Frame)
-    assert stream.heard(frame.content) == (max(-128, min(-1, rssi_dbm)), max(-128, min(127, snr_db)), data)
+    assert stream.decode_usb_uplink(frame.content) == (max(-128, min(-1, rssi_dbm)), max(-128, min(127, snr_db)), data)
     assert sent.count(0) == 2
 
 
@@ -136,4 +136,4 @@ def test_a_frame_that_is_too_long_is_our_mistake() -> None:
 
 
 def test_content_too_short_to_have_been_heard_is_empty() -> None:
-    assert stream.heard(b"\x01") == (0, 0, b"")
+    assert stream.decode_usb_uplink(b"\x01") == (0, 0, b"")

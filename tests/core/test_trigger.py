@@ -37,7 +37,7 @@ def test_a_forecast_on_its_way_counts_as_the_worse_of_the_two_until_it_is_settle
     said = [three.decide(*wrong, heartbeat_due=False, tau=3) for wrong in ((True, False), (True, False), (True, True))]
     three.offer()
     three.decide(wrong=True, offered_wrong=True, heartbeat_due=False, tau=3)
-    three.settle()
+    three.acknowledge()
 
     assert said == [trigger.SKIP, trigger.SKIP, trigger.EVENT]
     assert three.decide(wrong=True, offered_wrong=False, heartbeat_due=False, tau=3) == trigger.SKIP  # wrong for two

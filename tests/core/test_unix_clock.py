@@ -33,7 +33,7 @@ class World:
     def tell(self) -> None:
         """An acknowledgement that was on its way for up to NOISE_MS."""
         way_ms = self._chance.random() * NOISE_MS
-        self.clock.heard(int(UNIX_MS + self.true_ms + self.stepped_ms - way_ms), self.tick_ms)
+        self.clock.synchronize(int(UNIX_MS + self.true_ms + self.stepped_ms - way_ms), self.tick_ms)
 
     def off_ms(self) -> float | None:
         """What the node's time is off by, from the gateway's."""
@@ -48,7 +48,7 @@ def test_before_anybody_told_it_the_time_is_not_known() -> None:
 def test_without_drift_the_time_goes_on_with_the_tick() -> None:
     clock = UnixClock(NOISE_MS)
 
-    clock.heard(UNIX_MS, 5000)
+    clock.synchronize(UNIX_MS, 5000)
 
     assert (clock.unix_ms(5000), clock.unix_ms(4000), clock.unix_ms(10**9)) == (
         UNIX_MS,
@@ -87,7 +87,7 @@ def test_whatever_is_told_the_drift_is_bounded_and_time_runs_forward(
 ) -> None:
     world, chance = World(drift_ppm, seed), random.Random(seed)
     for pause_ms in pauses:
-        world.clock.heard(
+        world.clock.synchronize(
             chance.randrange(2**42) if chance.random() < 0.3 else UNIX_MS + int(world.true_ms), world.tick_ms
         )
         world.pass_(pause_ms)
@@ -127,7 +127,7 @@ def test_a_single_wrong_time_changes_nothing() -> None:
     world = settled_world()
     drift_ppm = world.clock.drift_ppm
 
-    world.clock.heard(UNIX_MS - 10**9, world.tick_ms)
+    world.clock.synchronize(UNIX_MS - 10**9, world.tick_ms)
     world.pass_(60_000)
     world.tell()
 
@@ -157,17 +157,17 @@ def test_milliseconds_of_the_tick_and_of_the_world_are_each_others_inverse(drift
     clock = UnixClock(NOISE_MS)
     clock.drift_ppm = drift_ppm
 
-    assert abs(clock.elapsed_ms(clock.tick_ms(ms)) - ms) <= 2
+    assert abs(clock.elapsed_from_tick(clock.tick_from_elapsed(ms)) - ms) <= 2
 
 
 def test_a_late_first_time_is_better_than_none_and_gives_way_to_a_prompt_one() -> None:
     clock = UnixClock(NOISE_MS)
-    clock.heard(UNIX_MS - 20_000, 0, late_ms=24_000)
+    clock.synchronize(UNIX_MS - 20_000, 0, late_ms=24_000)
     assert clock.unix_ms(0) == UNIX_MS - 20_000
 
-    clock.heard(UNIX_MS + 40_000, 60_000, late_ms=24_000)  # no better than what it has
+    clock.synchronize(UNIX_MS + 40_000, 60_000, late_ms=24_000)  # no better than what it has
     assert clock.unix_ms(0) == UNIX_MS - 20_000
-    clock.heard(UNIX_MS + 60_000, 60_000, late_ms=500)
+    clock.synchronize(UNIX_MS + 60_000, 60_000, late_ms=500)
 
     assert clock.unix_ms(60_000) == UNIX_MS + 60_000
     assert clock.drift_ppm == 0

@@ -60,7 +60,7 @@ def read(sends: list[Send]) -> Uplink:
 def deliver(node: Node, gateway: GatewayTwin, sends: list[Send], now_ms: int) -> None:
     """A perfect radio."""
     for send in sends:
-        ack = gateway.hear(send.data, now_ms + 300)
+        ack = gateway.accept(send.data, now_ms + 300)
         assert ack is not None
         deliver(node, gateway, node.receive(ack, now_ms + 600), now_ms + 600)
 
@@ -159,14 +159,14 @@ def test_a_heartbeat_of_zero_is_never_due() -> None:
 def test_what_was_not_acknowledged_goes_on_even_when_the_old_forecast_is_right_again() -> None:
     node, gateway = settled_node()
     lost = node.sample(PERIOD_MS, 21.0, 50.0)
-    gateway.hear(
+    gateway.accept(
         lost[0].data, PERIOD_MS
     )  # it arrives, the answer does not: the gateway believes 21, the node cannot know
 
     node.sample(2 * PERIOD_MS, 20.4, 50.0)  # the old forecast is right again, the new one is wrong
 
     assert status(node) == trigger.EVENT
-    assert not node.is_settled
+    assert not node.is_acknowledged
 
 
 def test_what_was_not_acknowledged_is_repeated_while_it_is_right_itself() -> None:
@@ -179,7 +179,7 @@ def test_what_was_not_acknowledged_is_repeated_while_it_is_right_itself() -> Non
 
     assert again[0] == Send(lost[0].data, "retry")
     deliver(node, gateway, again[:1], 70_000)
-    assert node.is_settled
+    assert node.is_acknowledged
     assert node.forecast is not None
     assert node.forecast.temperature_c == 2060
 
@@ -270,7 +270,7 @@ def test_a_sensor_that_keeps_failing_is_reported_once_with_the_last_reading_at_i
     assert uplink.kind == "heartbeat"
     assert uplink.flags & frames.SENSOR_FAULT
     assert (uplink.temperature_c, uplink.age_s) == (2000, FAULT_SAMPLES * 60)
-    assert node.is_settled
+    assert node.is_acknowledged
 
 
 def test_a_failing_sensor_does_not_push_aside_what_waits() -> None:
@@ -372,13 +372,13 @@ class Air:
     def _arrive(self, now_ms: int) -> None:
         _, _, up, data = heapq.heappop(self._flying)
         if up:
-            ack = self.gateway.hear(data, now_ms)
+            ack = self.gateway.accept(data, now_ms)
             if ack is not None:
                 self._launch(ack, now_ms, up=False)
             return
-        was_settled = self.node.is_settled
+        was_settled = self.node.is_acknowledged
         self.send(self.node.receive(data, now_ms), now_ms)
-        if self.node.is_settled and not was_settled:
+        if self.node.is_acknowledged and not was_settled:
             self.settlements += 1
             assert same(self.node.forecast, self.gateway.forecast)
 
@@ -414,7 +414,7 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
         humidity += chance.gauss(0, 3 * restless)
         air.send(node.sample(now_ms, temperature, min(100.0, max(0.0, humidity))), now_ms)
 
-        if node.is_settled:
+        if node.is_acknowledged:
             assert node.forecast is not None
             assert gateway.forecast is not None
             assert same(node.forecast, gateway.forecast)
@@ -424,7 +424,7 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
     air.until(150 * PERIOD_MS + 40 * 3_600_000)
     uplinks = [frames.decode_uplink(data, lambda node: KEY) for data in air.sent]
     events = {uplink.counter for uplink in uplinks if isinstance(uplink, Uplink) and uplink.flags & frames.EVENT}
-    assert node.is_settled
+    assert node.is_acknowledged
     assert same(node.forecast, gateway.forecast)
     assert air.settlements > 0
     assert events <= gateway.readings.keys()
@@ -445,7 +445,7 @@ def test_a_node_whose_tick_drifts_evaluates_what_the_gateway_does_once_it_knows_
         tick_ms = minute * PERIOD_MS
         true_ms = int(tick_ms / rate)
         temperature += chance.choice((0, 0, 0, 0, 0.03, -0.03))
-        was_settled = node.is_settled and node.forecast is not None
+        was_settled = node.is_acknowledged and node.forecast is not None
         sends = node.sample(tick_ms, temperature, 50.0)
         if was_settled and minute >= 1440:
             assert gateway.forecast is not None
@@ -453,7 +453,7 @@ def test_a_node_whose_tick_drifts_evaluates_what_the_gateway_does_once_it_knows_
             compared += 1
             different += node.sampled[2:4] != gateway.forecast.at(true_ms)
         for send in sends:
-            ack = gateway.hear(send.data, true_ms + 300)
+            ack = gateway.accept(send.data, true_ms + 300)
             assert ack is not None
             node.receive(ack, tick_ms + int(500 * rate))
 

@@ -110,7 +110,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def exchange_the_newest(self) -> None:
         """What overtakes all that are on their way, and is answered at once."""
-        ack = self.hear(self.up.pop())
+        ack = self.accept(self.up.pop())
         if ack is not None:
             self.now_ms += 300
             self.send(self.node.receive(ack, self.tick_ms()))
@@ -119,7 +119,7 @@ class Model(RuleBasedStateMachine):
     @rule(which=st.integers(0, IN_FLIGHT), copies=st.sampled_from((0, 0, 1)), answered=st.booleans())
     def carry_up(self, which: int, copies: int, answered: bool) -> None:
         data = self.up[which % len(self.up)] if copies else self.up.pop(which % len(self.up))
-        ack = self.hear(data)
+        ack = self.accept(data)
         if ack is not None and answered:
             self.down = [*self.down, ack][-IN_FLIGHT:]
 
@@ -147,7 +147,7 @@ class Model(RuleBasedStateMachine):
         if self.state is not None:
             self.state = node_state.load(node_state.dump(self.state))
 
-    def hear(self, data: bytes) -> bytes | None:
+    def accept(self, data: bytes) -> bytes | None:
         uplink = self.read(data)
         at = Instant(UNIX_MS + self.now_ms, True, self.now_ms, self.session)
         decision = node_state.hear(self.state, uplink, data[-MAC_BYTES:], EPOCH, self.wanted, at)
@@ -169,7 +169,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def both_ends_hold_the_same_trend_when_it_is_settled(self) -> None:
-        if self.node.is_settled and self.node.forecast is not None:
+        if self.node.is_acknowledged and self.node.forecast is not None:
             assert self.state is not None
             assert same(self.node.forecast, self.state.forecasts[0].forecast)
 
@@ -190,7 +190,7 @@ class Model(RuleBasedStateMachine):
         self.sample(0, 0)
         for _ in range(1000):
             while self.up:
-                ack = self.hear(self.up.pop(0))
+                ack = self.accept(self.up.pop(0))
                 if ack is not None:
                     self.now_ms += 300
                     self.send(self.node.receive(ack, self.tick_ms()))
@@ -199,7 +199,7 @@ class Model(RuleBasedStateMachine):
                 break
             self.now_ms = max(self.now_ms, self.boot_ms + deadline_ms)
             self.send(self.node.due(self.tick_ms()))
-        assert self.node.is_settled
+        assert self.node.is_acknowledged
         assert len(self.node.link.backlog) == 0
         assert self.submitted <= self.readings.keys()
         self.both_ends_hold_the_same_trend_when_it_is_settled()

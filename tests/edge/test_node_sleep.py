@@ -81,7 +81,7 @@ def test_a_node_that_sleeps_after_everything_behaves_as_one_that_never_does(
             heard = pair.both("receive", bytes(22), tick_ms)
         while heard:
             data = heard.pop(0)
-            answer = gateway.hear(data, now_ms) if chance.random() >= loss else None
+            answer = gateway.accept(data, now_ms) if chance.random() >= loss else None
             if answer is not None and chance.random() >= loss:
                 now_ms += 400
                 heard += pair.both("receive", answer, now_ms % 2**32)
@@ -93,7 +93,7 @@ def asleep() -> tuple[RamStore, bytes]:
     node, gateway = make(flash, random.Random(1)), GatewayTwin(KEY, PROVISIONED)
     for minute in range(5):
         for send in node.sample(minute * PERIOD_MS, 20.0 + minute, 50.0):
-            answer = gateway.hear(send.data, minute * PERIOD_MS)
+            answer = gateway.accept(send.data, minute * PERIOD_MS)
             assert answer is not None
             node.receive(answer, minute * PERIOD_MS + 500)
     return flash, node.dump()

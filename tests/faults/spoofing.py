@@ -29,7 +29,7 @@ from aoii.core.frames import (
 )
 from aoii.core.link import Link
 from aoii.core.store import RamStore
-from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.gateway.drivers.outbox_db import Store
 from aoii.gateway.intake import Ledger
 from aoii.gateway.node_state import REPLAY_WINDOW
@@ -116,7 +116,7 @@ class Gateway:
 
     def hear(self, data: bytes) -> None:
         """Have the receiver on USB hear a frame."""
-        self._receiver._heard(self._air.feed(encode_heard(-90, 8, data)), 0.0)
+        self._receiver._heard(self._air.feed(encode_usb_uplink(-90, 8, data)), 0.0)
 
     def settle(self) -> None:
         """Wait until everything heard has been judged."""

@@ -22,7 +22,7 @@ from aoii.core.forecast import PROVISIONED
 from aoii.core.frames import Ack, NodeSettings, Uplink, decode_ack, decode_uplink
 from aoii.core.link import Send
 from aoii.core.store import RamStore
-from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.core.trigger import Hold
 from aoii.edge.node import Node
 from aoii.security import node_keys
@@ -81,7 +81,7 @@ class Air:
             assert isinstance(uplink, Uplink)
             self.uplinks.append(uplink)
             for port in self._ports:
-                os.write(port, encode_heard(-90, 8, send.data))
+                os.write(port, encode_usb_uplink(-90, 8, send.data))
             for number in range(len(self._ports)):
                 data = self._answer(number, send.data[1:9])
                 ack = decode_ack(data, NODE, EPOCH, KEY)
@@ -152,7 +152,7 @@ def test_one_row_for_each_reading_settings_that_arrive_and_honest_times(ports: t
     air.carry(air.node.sample(2 * MINUTE_MS, 20.4, 50.0), 2 * MINUTE_MS)
     assert [uplink.generation for uplink in air.uplinks] == [0, air.acks[0].generation]
     assert air.acks[2].settings is None  # so the first gateway knows that they are in force
-    assert air.node.is_settled
+    assert air.node.is_acknowledged
 
     # Two events without an answer that gets through, then the power goes: both are in the flash, with their time.
     assert air.node.sample(9 * MINUTE_MS, 10.0, 50.0) == []

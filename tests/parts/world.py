@@ -143,7 +143,7 @@ class World:
         idle_ms = self.station.turn()
         self.fault = self.node.fault
         if self._is_deep and idle_ms:  # otherwise it may be listening
-            self.station.lay_down()
+            self.station.prepare_sleep()
             self.most_laid = max(self.most_laid, len(self.rtc.content))
             self.clock.sleep_ms(idle_ms)
             self.start()
@@ -194,7 +194,7 @@ class World:
         answer_is_lost = self._chance.byte() < self.loss
         if is_lost or not self.gateway_is_there:
             return
-        answer = self.gateway.hear(data, now_ms)
+        answer = self.gateway.accept(data, now_ms)
         if answer is not None and not answer_is_lost:
             at_ms = now_ms + REPLY_MS + self.chip.airtime_ms(len(answer))
             self.clock.trend(at_ms, lambda: self._arrive(answer))

@@ -260,7 +260,7 @@ _NAMES = (
     "_yields",
     "_calm",
     "_is_framed",
-    "heard_ms",
+    "last_ack_ms",
     "_first_frame",
     "_last_frame",
     "_aside_first",
@@ -289,7 +289,7 @@ class Link:
         item: What waits to be acknowledged, None in IDLE.
         settings, generation: Settings in force, and what the gateway calls them; generation 0: as provisioned.
         clock: Unix time by the node's tick, as far as the gateway told.
-        heard_ms: When the gateway was heard last, None before the first time.
+        last_ack_ms: When the gateway was heard last, None before the first time.
         backlog: Events not delivered yet, the one that waits among them.
         rejected: Received packets that were no acknowledgement for us.
     """
@@ -312,7 +312,7 @@ class Link:
         self.settings = settings
         self.generation = 0
         self.clock = UnixClock(timing.noise_ms)
-        self.heard_ms: int | None = None
+        self.last_ack_ms: int | None = None
         self.rejected = 0
         self._node = node
         self._epoch = epoch
@@ -430,7 +430,7 @@ class Link:
         if item.kind != HEARTBEAT:
             self.backlog.remove(item.counter)  # before anything else: where the flash fails, nothing was acknowledged
         if self.state == WAITING and ack.unix_s and ack.frame == self._last_frame:
-            self.clock.heard(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
+            self.clock.synchronize(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
         self._move(ACK)
         if self._tries > 1:
             self._calm = max(0, self._calm - 1)
@@ -441,7 +441,7 @@ class Link:
             self.generation = ack.generation & 7
             self._calm = 0
         self.item = None
-        self.heard_ms = now_ms
+        self.last_ack_ms = now_ms
         self._tries = 0
         self._deadline_ms = now_ms + self._jittered(self._timing.backlog_pause_ms)
         return item
@@ -519,7 +519,7 @@ class Link:
             unix_ms = self.clock.unix_ms(now_ms)
             sampled_ms = UNKNOWN_MS
             if stored.unix_s and unix_ms is not None:
-                sampled_ms = now_ms - self.clock.tick_ms(unix_ms - stored.unix_s * 1000)
+                sampled_ms = now_ms - self.clock.tick_from_elapsed(unix_ms - stored.unix_s * 1000)
         forecast = Forecast(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
         return Item(stored.counter, BACKFILL, forecast, stored.flags, self.generation, 0)
 
@@ -541,7 +541,7 @@ class Link:
             self._epoch,
             frame,
             item.counter,
-            max(0, min(AGE_LIMIT_S, (self.clock.elapsed_ms(now_ms - forecast.sampled_ms) + 500) // 1000)),
+            max(0, min(AGE_LIMIT_S, (self.clock.elapsed_from_tick(now_ms - forecast.sampled_ms) + 500) // 1000)),
             forecast.temperature_c,
             forecast.humidity_c,
             forecast.trend,

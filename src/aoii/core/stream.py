@@ -62,13 +62,13 @@ def encode_usb(kind: bytes, content: bytes) -> bytes:
     return b"\0" + _stuff(body + struct.pack("<I", crc32(body))) + b"\0"
 
 
-def encode_heard(rssi_dbm: int, snr_db: int, data: bytes) -> bytes:
+def encode_usb_uplink(rssi_dbm: int, snr_db: int, data: bytes) -> bytes:
     """What the receiver passes on of a radio frame that it heard; strength and ratio are clamped to a byte each."""
     strength = max(-128, min(-1, rssi_dbm))
     return encode_usb(UPLINK, struct.pack("<bb", strength, max(-128, min(127, snr_db))) + data)
 
 
-def heard(content: bytes) -> tuple[int, int, bytes]:
+def decode_usb_uplink(content: bytes) -> tuple[int, int, bytes]:
     """The content of an UPLINK frame as (rssi in dBm, snr in dB, radio frame); empty content gives (0, 0, empty)."""
     if len(content) < 2:
         return 0, 0, b""

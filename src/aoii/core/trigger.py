@@ -100,7 +100,7 @@ class Trigger:
         """A new forecast is on its way; at this sample it is right."""
         self.offered_age = 0
 
-    def settle(self) -> None:
+    def acknowledge(self) -> None:
         """The forecast that was on its way has been acknowledged."""
         self.age = self.offered_age
 

@@ -52,15 +52,15 @@ class UnixClock:
         """Unix time in milliseconds at this tick; None while nobody told it, or what was told contradicts itself."""
         return self._believed_ms(now_ms) if self._is_set and not self._in_doubt else None
 
-    def elapsed_ms(self, tick_ms: int) -> int:
+    def elapsed_from_tick(self, tick_ms: int) -> int:
         """How long so many milliseconds of the tick really are."""
         return tick_ms + tick_ms * self.drift_ppm // 1_000_000
 
-    def tick_ms(self, elapsed_ms: int) -> int:
+    def tick_from_elapsed(self, elapsed_ms: int) -> int:
         """How many milliseconds of the tick pass in this time."""
         return elapsed_ms * 1_000_000 // (1_000_000 + self.drift_ppm)
 
-    def heard(self, unix_ms: int, now_ms: int, late_ms: int = 0) -> None:
+    def synchronize(self, unix_ms: int, now_ms: int, late_ms: int = 0) -> None:
         """Take a time that was told; one that may be later than `noise_ms` only in want of a better one."""
         if not self._is_set:
             self._is_set = True
@@ -90,7 +90,7 @@ class UnixClock:
         return packed_fields.load(self, _FORM, _NAMES, state, at)
 
     def _believed_ms(self, now_ms: int) -> int:
-        return self._unix_ms + self.elapsed_ms(now_ms - self._tick_ms)
+        return self._unix_ms + self.elapsed_from_tick(now_ms - self._tick_ms)
 
     def _begin(self, unix_ms: int, now_ms: int, late_ms: int) -> None:
         self._tick0_ms = self._tick_ms = now_ms

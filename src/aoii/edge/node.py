@@ -120,7 +120,7 @@ class Node:
         return self.link.settings
 
     @property
-    def is_settled(self) -> bool:
+    def is_acknowledged(self) -> bool:
         """Whether both ends are known to hold the same forecast: nothing that would change it is unacknowledged."""
         return self.link.offered is None
 
@@ -154,7 +154,7 @@ class Node:
         if isinstance(settled, Item):
             if settled.kind != BACKFILL:
                 self.forecast = settled.forecast
-                self._trigger.settle()
+                self._trigger.acknowledge()
             after = self.link.settings
             if (before.beta_t_c, before.beta_h_c) != (after.beta_t_c, after.beta_h_c):
                 self._predictor.retune(after.beta_t_c, after.beta_h_c)
@@ -241,7 +241,7 @@ class Node:
 
     def _evaluated(self, forecast: Forecast, now_ms: int) -> tuple[int, int]:
         """The estimate that the gateway makes of a forecast now; it counts true time, not our tick."""
-        return forecast.at(forecast.sampled_ms + self.link.clock.elapsed_ms(now_ms - forecast.sampled_ms))
+        return forecast.at(forecast.sampled_ms + self.link.clock.elapsed_from_tick(now_ms - forecast.sampled_ms))
 
     def _without_reading(self, now_ms: int) -> None:
         """Tell the gateway once that the sensor fails, and at heartbeats, with the last reading at its true age."""
@@ -281,8 +281,8 @@ class Node:
         self.link.submit(kind, temperature_c, humidity_c, trend, flags, battery, sampled_ms, now_ms)
 
     def _is_heartbeat_due(self, now_ms: int) -> bool:
-        heartbeat_s, heard_ms = self.link.heartbeat_s, self.link.heard_ms
-        return heartbeat_s > 0 and heard_ms is not None and now_ms - heard_ms >= 1000 * heartbeat_s
+        heartbeat_s, last_ack_ms = self.link.heartbeat_s, self.link.last_ack_ms
+        return heartbeat_s > 0 and last_ack_ms is not None and now_ms - last_ack_ms >= 1000 * heartbeat_s
 
 
 def _hundredths(value: float | None) -> int | None:

@@ -5,7 +5,7 @@ as the line `Received: …`, and the reply line that comes within a second is se
 and payloads mean, and keeps nothing for a node that has stopped listening.
 """
 
-from ..core.stream import DOWNLINK, LINE_LIMIT, Frame, Line, Reader, encode_heard
+from ..core.stream import DOWNLINK, LINE_LIMIT, Frame, Line, Reader, encode_usb_uplink
 
 REPLY_WINDOW_MS = 1000  # so long the old receiver waited for its reply line
 KEEP_MS = 1500  # a node listens for 2 s from the beginning of its packet, which has taken 0.25 s at SF9
@@ -27,18 +27,18 @@ class ReceiverBridge:
         self._waiting: list[tuple[bytes, int, bool]] = []  # packet, when it came, whether it is a reply to an old node
         self._reply_until_ms: int | None = None
 
-    def heard(self, data: bytes, rssi_dbm: int, snr_db: int, now_ms: int) -> bytes:
+    def accept_radio_packet(self, data: bytes, rssi_dbm: int, snr_db: int, now_ms: int) -> bytes:
         """What the port is to be told of a packet from the radio; empty when nothing."""
         if not data or len(data) > RADIO_LIMIT:
             self.dropped += 1
             return b""
         text = data.rstrip(b"\r\n")
         if not _is_printable(text):
-            return encode_heard(rssi_dbm, snr_db, data)
+            return encode_usb_uplink(rssi_dbm, snr_db, data)
         self._reply_until_ms = now_ms + REPLY_WINDOW_MS
         return b"Received: " + text + b"\r\n"
 
-    def fed(self, chunk: bytes, now_ms: int) -> None:
+    def accept_usb_bytes(self, chunk: bytes, now_ms: int) -> None:
         """Take what came from the gateway."""
         for found in self._reader.feed(chunk):
             if isinstance(found, Frame) and found.type == DOWNLINK and found.content:
@@ -49,7 +49,7 @@ class ReceiverBridge:
             else:
                 self.dropped += 1
 
-    def next(self, now_ms: int) -> bytes:
+    def next_packet(self, now_ms: int) -> bytes:
         """The packet that is to be sent now; empty when there is none. It stays until `sent`."""
         while self._waiting:
             data, came_ms, _ = self._waiting[0]
@@ -59,7 +59,7 @@ class ReceiverBridge:
             self.dropped += 1
         return b""
 
-    def sent(self) -> bytes:
+    def confirm_sent(self) -> bytes:
         """The packet that `next` gave is on the air; what the port is to be told of it."""
         data, _, is_reply = self._waiting.pop(0)
         return b"Sync sent: " + data.rstrip(b"\n") + b"\r\n" + RULE + b"\r\n" if is_reply else b""

@@ -116,7 +116,7 @@ class _Receiver:
         patience_s = REPLY_WAIT_S if self._gateway_answers else SILENT_WAIT_S
         exchange = _Exchange(mark, loop.create_future(), loop.time() + patience_s)
         self._waiting[mark].append(exchange)
-        self._port.write(stream.encode_heard(RSSI_DBM, SNR_DB, frame))
+        self._port.write(stream.encode_usb_uplink(RSSI_DBM, SNR_DB, frame))
         return exchange
 
     async def answer(self, exchange: "_Exchange") -> bytes | None:
@@ -346,9 +346,9 @@ class Fleet(Station):
 
     def _sample(self, node_run: _SimulatedNode, now_ms: int, reading_c: tuple[int, int]) -> None:
         node = node_run.node
-        is_settled = node.is_settled and node.forecast is not None
+        is_acknowledged = node.is_acknowledged and node.forecast is not None
         sends = node.sample(now_ms, reading_c[0] / 100, reading_c[1] / 100)
-        if is_settled:
+        if is_acknowledged:
             self._compare(node_run.number, node, now_ms)
         self._log(node_run.number, node, now_ms)
         self._transmit(node_run, sends, now_ms)

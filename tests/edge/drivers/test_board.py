@@ -182,7 +182,7 @@ def test_a_receiver_that_must_listen_lets_an_answer_go_when_the_channel_stays_ta
         bench.clock.sleep_ms(2)
 
     assert bench.sent == []
-    assert station.relay.dropped == 1
+    assert station.bridge.dropped == 1
 
 
 def test_a_receiver_keeps_its_duty_cycle(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_a_receiver_keeps_its_duty_cycle(tmp_path: Path, patch: pytest.MonkeyPat
             bench.clock.sleep_ms(20)
 
     assert len(bench.sent) == 1800 // airtime_ms(DEFAULT_AIR, 32)  # half an hour's thousandth at once
-    assert station.relay.dropped >= 12
+    assert station.bridge.dropped >= 12
 
 
 def test_a_transmission_that_never_ends_does_not_silence_the_receiver(

@@ -89,10 +89,10 @@ def test_what_is_laid_down_is_taken_up_once(size: int) -> None:
     disk, rtc = Disk(), Rtc()
     content = bytes(range(251)) * (size // 251 + 1)
 
-    SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).lay_down(content[:size])
+    SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).save(content[:size])
 
-    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take_up() == content[:size]
-    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take_up() == b""
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take() == content[:size]
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take() == b""
     assert disk.writes == (size > RTC_BYTES - 5)
 
 
@@ -101,4 +101,4 @@ def test_what_is_not_whole_is_nothing(stored: bytes) -> None:
     rtc = Rtc()
     rtc.content = stored
 
-    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).take_up() == b""
+    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).take() == b""

@@ -100,7 +100,7 @@ def live(config: "Config") -> None:
     while True:
         idle_ms = station.turn()
         if config["deep_sleep"] and idle_ms >= DEEP_MS:
-            station.lay_down()
+            station.prepare_sleep()
             machine.deepsleep(idle_ms)
         watchdog.feed()
         time.sleep_ms(min(idle_ms, NAP_MS))
@@ -136,7 +136,7 @@ def wake(config: "Config", feed: "Any") -> Station:
     journal = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed)
     sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-        sleep_store.take_up()  # what lies there is older than the numbers that were used since
+        sleep_store.take()  # what lies there is older than the numbers that were used since
     node = Node(
         config["node"],
         config["epoch"],

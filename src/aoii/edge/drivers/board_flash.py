@@ -153,7 +153,7 @@ class SleepStore:
         self._limit = limit
         self.spilled = 0  # how often the flash was needed
 
-    def lay_down(self, content: bytes) -> None:
+    def save(self, content: bytes) -> None:
         """Keep `content` through one sleep."""
         check = struct.pack("<I", crc32(content))
         if len(content) + 5 <= self._limit:
@@ -163,7 +163,7 @@ class SleepStore:
             self._memory.memory(b"F" + check)
             self.spilled += 1
 
-    def take_up(self) -> bytes:
+    def take(self) -> bytes:
         """What was laid down, once; empty when there is nothing whole."""
         stored = bytes(self._memory.memory())
         self._memory.memory(b"")

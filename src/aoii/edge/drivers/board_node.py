@@ -69,7 +69,7 @@ class Station:
         self._journal = journal
         self._parts = parts
         self._next_ms = parts.clock.now_ms()  # the first sample is taken at once
-        self.slept = self._take_up()
+        self.slept = self._restore()
 
     def turn(self) -> int:
         """Do what is due; how long nothing will be, in milliseconds."""
@@ -85,7 +85,7 @@ class Station:
         until_ms = self._next_ms if deadline_ms is None else min(self._next_ms, deadline_ms)
         return max(0, until_ms - clock.now_ms())
 
-    def lay_down(self) -> None:
+    def prepare_sleep(self) -> None:
         """Make ready for a deep sleep, after which a new station goes on."""
         self._parts.radio.sleep()
         display = self._parts.display
@@ -93,10 +93,10 @@ class Station:
             display.off()
         known = self._node.dump()
         journal = b"" if self._journal is None else self._journal.dump()
-        self._parts.sleep_store.lay_down(struct.pack(_LAID, self._next_ms, len(known)) + known + journal)
+        self._parts.sleep_store.save(struct.pack(_LAID, self._next_ms, len(known)) + known + journal)
 
-    def _take_up(self) -> bool:
-        laid = self._parts.sleep_store.take_up()
+    def _restore(self) -> bool:
+        laid = self._parts.sleep_store.take()
         if len(laid) < struct.calcsize(_LAID):
             return False
         size = struct.calcsize(_LAID)

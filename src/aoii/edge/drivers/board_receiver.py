@@ -1,6 +1,6 @@
 """The receiver's life on its board: between the radio and the gateway's USB port, all the time.
 
-What passes and in which form is decided by `edge.relay`.
+What passes and in which form is decided by `edge.receiver_bridge`.
 """
 
 from ...core.link import DutyCycleBudget
@@ -37,7 +37,7 @@ class Station:
         duty_permille: int,
         listens: bool,
     ) -> None:
-        self.relay = ReceiverBridge()
+        self.bridge = ReceiverBridge()
         self._radio = radio
         self._port = port
         self._clock = clock
@@ -51,15 +51,15 @@ class Station:
         now_ms = self._clock.now_ms()
         chunk = self._port.read()
         if chunk:
-            self.relay.fed(chunk, now_ms)
+            self.bridge.accept_usb_bytes(chunk, now_ms)
         if self._sending_until_ms is not None:
             return self._finish(now_ms)
         packet = self._radio.poll()
         if packet is not None:
-            said = self.relay.heard(packet.data, packet.rssi_dbm, packet.snr_db, now_ms)
+            said = self.bridge.accept_radio_packet(packet.data, packet.rssi_dbm, packet.snr_db, now_ms)
             if said:
                 self._port.write(said)
-        data = self.relay.next(now_ms)
+        data = self.bridge.next_packet(now_ms)
         if data and self._may_send(len(data), now_ms):
             self._radio.begin(data)
             self._sending_until_ms = now_ms + SEND_LIMIT_MS
@@ -80,7 +80,7 @@ class Station:
                 return False
             self._radio.start()
         self._sending_until_ms = None
-        said = self.relay.sent()
+        said = self.bridge.confirm_sent()
         if said and is_sent:
             self._port.write(said)
         return True
