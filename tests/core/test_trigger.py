@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core import trigger
-from aoii.core.forecast import HOLD, NodeSettings
-from aoii.core.trigger import Hold, Sensor, Trigger
+from aoii.core.forecast import NodeSettings
+from aoii.core.trigger import Sensor, Trigger
 
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 readings = st.integers(-4000, 8500)
@@ -65,11 +65,3 @@ def test_a_sensor_is_stuck_after_many_equal_pairs_and_recovers_with_the_next_oth
 
     assert verdicts == [trigger.OK] * (trigger.STUCK_SAMPLES - 1) + [trigger.STUCK]
     assert sensor.judge(2000, 5001) == trigger.OK
-
-
-def test_hold_promises_nothing() -> None:
-    hold = Hold()
-    hold.observe(2000, 5000, 1, None)
-    hold.retune(10, 10)
-
-    assert hold.trend(50, 0) == HOLD

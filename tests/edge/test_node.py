@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aoii.core import frames, link, trigger
+from aoii.core import frames, trigger
 from aoii.core.forecast import HOLD, Forecast, NodeSettings, Trend
 from aoii.core.frames import Uplink
 from aoii.core.link import Send
+from aoii.core.link_timing import TIMING
 from aoii.core.store import RamStore
 from aoii.edge.node import FAULT_SAMPLES, Node
+from edge.predictors import Hold
 from gateway_twin import UNIX_S, GatewayTwin
 
 KEY = bytes(range(16))
@@ -43,10 +45,8 @@ class Wobble:
         self.thresholds = (epsilon_t_c, epsilon_h_c)
 
 
-def make(
-    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None
-) -> tuple[Node, GatewayTwin]:
-    node = Node(7, 1, KEY, node_settings, predictor or trigger.Hold(), RamStore(), random.Random(1).random)
+def make(node_settings: NodeSettings = SETTINGS, predictor: Wobble | Hold | None = None) -> tuple[Node, GatewayTwin]:
+    node = Node(7, 1, KEY, node_settings, predictor or Hold(), RamStore(), random.Random(1).random)
     return node, GatewayTwin(KEY, node_settings)
 
 
@@ -66,7 +66,7 @@ def deliver(node: Node, gateway: GatewayTwin, sends: list[Send], now_ms: int) ->
 
 
 def settled_node(
-    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None
+    node_settings: NodeSettings = SETTINGS, predictor: Wobble | Hold | None = None
 ) -> tuple[Node, GatewayTwin]:
     """A node whose first sample, 20 °C and 50 %RH at 0, the gateway has acknowledged."""
     node, gateway = make(node_settings, predictor)
@@ -186,9 +186,9 @@ def test_what_was_not_acknowledged_is_repeated_while_it_is_right_itself() -> Non
 
 def test_after_power_returns_the_numbers_go_on() -> None:
     store = RamStore()
-    first = read(Node(7, 1, KEY, SETTINGS, trigger.Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
+    first = read(Node(7, 1, KEY, SETTINGS, Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
 
-    again = read(Node(7, 1, KEY, SETTINGS, trigger.Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
+    again = read(Node(7, 1, KEY, SETTINGS, Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
 
     assert again.frame > first.frame
     assert again.counter > first.counter
@@ -468,4 +468,4 @@ def test_the_link_of_a_node_uses_the_documented_patience() -> None:
     node, _ = make()
     node.sample(0, 20.0, 50.0)
 
-    assert node.deadline_ms() == link.TIMING.ack_window_ms
+    assert node.deadline_ms() == TIMING.ack_window_ms

@@ -18,7 +18,7 @@ from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 from aoii.gateway import node_state
 from aoii.gateway.events import Instant
-from edge.slope import Slope
+from edge.predictors import Slope
 from stateful import model_settings
 
 KEY = bytes(range(16))
@@ -64,9 +64,9 @@ class Model(RuleBasedStateMachine):
             uplink = self.read(send.data)
             assert self.sent.setdefault(uplink.frame, send.data) == send.data, "one frame number, two contents"
             self.up = [*self.up, send.data][-IN_FLIGHT:]
-        item = self.node.link.item
-        if item is not None and item.kind == EVENT:
-            self.submitted.add(item.counter)
+        pending = self.node.link.pending
+        if pending is not None and pending.kind == EVENT:
+            self.submitted.add(pending.counter)
 
     def read(self, data: bytes) -> Uplink:
         uplink = decode_uplink(data, lambda _: KEY)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from aoii.core.forecast import PROVISIONED
 from aoii.core.frames import NodeSettings
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.core.store import BLOCK, NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
-from edge.slope import Slope
+from edge.predictors import Slope
 from gateway_twin import GatewayTwin
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "link.md"
+LINK_PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "link.md"
 KEY = bytes(range(16))
 PERIOD_MS = 60_000
 ROOM = NUMBER_SLOTS + 4  # so small that readings have to make room
@@ -102,8 +102,8 @@ def asleep() -> tuple[RamStore, bytes]:
 def test_a_dump_is_small_enough_for_the_memory_that_stays_awake() -> None:
     _, state = asleep()
 
-    assert len(state) < 500  # an ESP32 keeps 2048 bytes for a program, and the learner's journal wants some
-    assert f"predictor: {len(state)} bytes" in PAGE.read_text(encoding="utf-8")
+    assert len(state) < 500  # an ESP32 keeps 2048 bytes for a program, and the sample log needs some
+    assert f"predictor: {len(state)} bytes" in LINK_PAGE.read_text(encoding="utf-8")
 
 
 @settings(deadline=None)

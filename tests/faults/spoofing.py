@@ -281,7 +281,7 @@ class _Victim:
     def _skip_numbers(self) -> None:
         """As if it had sent for a while: what was overheard is not what it waits for."""
         for _ in range(2 * PAST):
-            self._link._numbers.next_frame()
+            self._link._counters.next_frame()
 
     def _acknowledging(self, key: bytes, epoch: int = EPOCH) -> bytes:
         """What it waits for, under some key."""

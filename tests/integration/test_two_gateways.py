@@ -23,10 +23,10 @@ from aoii.core.frames import Ack, NodeSettings, Uplink, decode_ack, decode_uplin
 from aoii.core.link import Send
 from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
-from aoii.core.trigger import Hold
 from aoii.edge.node import Node
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
+from edge.predictors import Hold
 from servers import Mosquitto, free_port, pty_port, until
 
 KEY = bytes(range(16))
@@ -180,8 +180,8 @@ def test_backlog_whose_time_nobody_knows_is_a_row_without_a_time(ports: tuple[li
 
     # A node that never heard the time takes a reading, and loses its power before anybody hears of it.
     node = make(store)
-    while node.link._numbers.next_counter() < first + 1000:
-        node.link._numbers.next_frame()
+    while node.link._counters.next_counter() < first + 1000:
+        node.link._counters.next_frame()
     assert node.sample(0, 15.0, 40.0) != []
     air = Air(make(store), far)
     air.carry(air.node.sample(0, 31.0, 50.0), 0)

@@ -47,7 +47,7 @@ def step():
         from parts.world import World
         world = World({readings}, 0, {is_deep}, Learner, 1)
     else:
-        world.turn()
+        world.step()
 def result():
     return [world.digest(), world.clock.now_ms(), world.starts]
 """
@@ -143,7 +143,7 @@ def test_so_it_is_with_the_learner_on_a_recording(board: Board) -> None:
     awake: Any = board.run(LEARNING.format(readings=readings, is_deep=False), steps=80)
     asleep: Any = board.run(LEARNING.format(readings=readings, is_deep=True), steps=80)
     for _ in range(79):  # the first step there imports
-        here.turn()
+        here.step()
 
     assert asleep[2] > 60
     assert (asleep[0], asleep[1]) == (awake[0], awake[1]) == (here.digest(), here.clock.now_ms())

@@ -9,6 +9,7 @@ import hashlib
 from aoii.core import frames, link, stream
 from aoii.core.forecast import Trend, estimate
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
+from aoii.core.link_state import PendingReading
 from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 
@@ -98,7 +99,7 @@ def _stream(case: "Case") -> list[str]:
 
 
 class Chance:
-    """CounterAllocator in [0, 1) with eight bits, which single precision multiplies without loss."""
+    """Numbers in [0, 1) with eight bits, which single precision multiplies without loss."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed
@@ -139,7 +140,7 @@ def do_link(machine: link.Link, step: "Case") -> "Case":
     elif step["do"] == "receive":
         settled = machine.receive(bytes.fromhex(step["bytes"]), at_ms)
     return {
-        "settled": settled.counter if isinstance(settled, link.Item) else None,
+        "settled": settled.counter if isinstance(settled, PendingReading) else None,
         "sends": _sends(machine.due(at_ms)),
         "state": machine.state,
         "deadline_ms": machine.deadline_ms(),

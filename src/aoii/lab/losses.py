@@ -7,7 +7,7 @@ so a packet that comes after the receive window counts as lost here, and a copy 
 import random
 from typing import Protocol
 
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.settings.channel import ChannelModel
 from aoii.simulation.packet_traces import load as load  # noqa: PLC0414 - given on
 from aoii.simulation.packet_traces import of_node as of_node  # noqa: PLC0414 - given on

@@ -29,7 +29,8 @@ from aoii.core.aoii import AoiiMeter
 from aoii.core.forecast import PROVISIONED, Forecast, NodeSettings
 from aoii.core.frames import BACKFILL, KIND, Rejected, Uplink, decode_ack, decode_uplink
 from aoii.core.learner import Learner
-from aoii.core.link import TIMING, Send
+from aoii.core.link import Send
+from aoii.core.link_timing import TIMING
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 from aoii.edge.node import Node
 from aoii.runtime.station import Part, Station, run_station

@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.web.points import Packet, Rules, Sample, event_ms, hundredths
 
 FIRST_RETRY_MS = TIMING.ack_window_ms + TIMING.backoff_ms // 2  # no packet is repeated earlier

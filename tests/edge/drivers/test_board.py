@@ -13,7 +13,7 @@ import pytest
 
 from aoii.commands import board as builder
 from aoii.core.frames import Uplink, decode_uplink
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.core.stream import DOWNLINK, encode_usb
 from aoii.edge.drivers import board_flash
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, airtime_ms
@@ -88,7 +88,7 @@ def test_a_fault_is_printed_and_the_board_begins_again_later(tmp_path: Path, pat
     bench.start()
 
     assert "no SX127x answers" in str(bench.errors[0])
-    assert bench.clock.now_ms() - before_ms >= bench.program.AGAIN_MS
+    assert bench.clock.now_ms() - before_ms >= bench.program.RESTART_MS
     bench.machine.chip.version = 0x12
     bench.start()
     assert len(bench.sent) >= 1
@@ -100,7 +100,7 @@ def test_a_node_on_mains_supply_stays_awake(tmp_path: Path, patch: pytest.Monkey
     def end() -> None:
         raise esp32.Slept
 
-    bench.clock.trend(400_000, end)
+    bench.clock.schedule(400_000, end)
     bench.start()
 
     assert bench.machine.cause == bench.machine.PWRON_RESET
@@ -110,7 +110,7 @@ def test_a_node_on_mains_supply_stays_awake(tmp_path: Path, patch: pytest.Monkey
 def test_a_node_that_must_listen_waits_for_a_free_channel(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, "node", patch, listens=True)
     bench.machine.chip.level_dbm = -50
-    bench.clock.trend(30_000, lambda: setattr(bench.machine.chip, "level_dbm", -120))
+    bench.clock.schedule(30_000, lambda: setattr(bench.machine.chip, "level_dbm", -120))
 
     while not bench.sent:
         bench.start()
@@ -152,15 +152,15 @@ def test_a_receiver_takes_bytes_from_the_port_while_it_sends(
 ) -> None:
     bench, port = Bench(tmp_path, "receiver", patch, listens=listens), Port()
     bench.program.machine = bench.program.time = bench.machine
-    station = bench.program.receiver(bench.config, port)
+    receiver = bench.program.build_receiver(bench.config, port)
     answers = [bytes((0x11, number)) * 11 for number in range(3)]
 
     port.down = b"".join(encode_usb(DOWNLINK, answer) for answer in answers)
     for _ in range(400):
-        if not station.step():
-            bench.clock.sleep_ms(bench.program.LISTEN_AGAIN_MS)
+        if not receiver.step():
+            bench.clock.sleep_ms(bench.program.POLL_MS)
     heard = bench.machine.chip.arrive(FRAME, -97, -3)
-    station.step()
+    receiver.step()
 
     assert bench.sent == answers
     assert heard
@@ -174,30 +174,30 @@ def test_a_receiver_that_must_listen_lets_an_answer_go_when_the_channel_stays_ta
     bench, port = Bench(tmp_path, "receiver", patch, listens=True), Port()
     bench.program.machine = bench.program.time = bench.machine
     bench.machine.chip.level_dbm = -50
-    station = bench.program.receiver(bench.config, port)
+    receiver = bench.program.build_receiver(bench.config, port)
 
     port.down = encode_usb(DOWNLINK, FRAME)
     for _ in range(1000):
-        station.step()
+        receiver.step()
         bench.clock.sleep_ms(2)
 
     assert bench.sent == []
-    assert station.bridge.dropped == 1
+    assert receiver.bridge.dropped == 1
 
 
 def test_a_receiver_keeps_its_duty_cycle(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     bench, port = Bench(tmp_path, "receiver", patch, duty_permille=1), Port()
     bench.program.machine = bench.program.time = bench.machine
-    station = bench.program.receiver(bench.config, port)
+    receiver = bench.program.build_receiver(bench.config, port)
 
     for _ in range(20):
         port.down = encode_usb(DOWNLINK, FRAME)
         for _ in range(100):
-            station.step()
+            receiver.step()
             bench.clock.sleep_ms(20)
 
     assert len(bench.sent) == 1800 // airtime_ms(DEFAULT_AIR, 32)  # half an hour's thousandth at once
-    assert station.bridge.dropped >= 12
+    assert receiver.bridge.dropped >= 12
 
 
 def test_a_transmission_that_never_ends_does_not_silence_the_receiver(
@@ -205,16 +205,16 @@ def test_a_transmission_that_never_ends_does_not_silence_the_receiver(
 ) -> None:
     bench, port = Bench(tmp_path, "receiver", patch), Port()
     bench.program.machine = bench.program.time = bench.machine
-    station = bench.program.receiver(bench.config, port)
+    receiver = bench.program.build_receiver(bench.config, port)
     bench.machine.chip.is_deaf = True
 
     port.down = encode_usb(DOWNLINK, FRAME)
     for _ in range(1000):
-        station.step()
+        receiver.step()
         bench.clock.sleep_ms(5)
 
     assert bench.machine.chip.arrive(FRAME, -97, -3)
-    station.step()
+    receiver.step()
     assert port.up
 
 

@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_opened_is_not_made_anew(tmp_path: Path, monkeypat
     assert (tmp_path / "slots.bin").read_bytes() == b"numbers"
 
 
-def test_a_shelf_gives_what_was_saved_last(disk: AnyDisk) -> None:
+def test_a_double_buffer_gives_what_was_saved_last(disk: AnyDisk) -> None:
     buffer = DoubleBuffer(disk, "learner")
     empty = buffer.load()
     for content in (b"one", b"two" * 2000, b"three"):
@@ -67,7 +67,7 @@ def test_a_shelf_gives_what_was_saved_last(disk: AnyDisk) -> None:
 
 
 @pytest.mark.parametrize("share", range(5))
-def test_a_shelf_whose_write_is_cut_holds_the_content_before_or_the_new_one(share: int) -> None:
+def test_a_double_buffer_whose_write_is_cut_holds_the_content_before_or_the_new_one(share: int) -> None:
     contents = [bytes((number,)) * (7000 - number) for number in range(1, 6)]
     for cut_at in range(len(contents)):
         disk = Disk()

@@ -135,7 +135,7 @@ def test_a_radio_that_vanished_is_an_error(bench: Bench) -> None:
 @pytest.mark.parametrize(("frequency_hz", "rssi", "snr"), [(433_000_000, -97, 7), (868_100_000, -120, -9)])
 def test_a_packet_comes_with_its_strength(frequency_hz: int, rssi: int, snr: int) -> None:
     bench = Bench(DEFAULT_AIR._replace(frequency_hz=frequency_hz))
-    bench.clock.trend(500, lambda: bench.chip.arrive(SENT, rssi, snr))
+    bench.clock.schedule(500, lambda: bench.chip.arrive(SENT, rssi, snr))
 
     packet = bench.radio.receive(2000)
 
@@ -152,8 +152,8 @@ def test_nothing_comes_and_the_wait_ends(bench: Bench) -> None:
 
 
 def test_a_damaged_packet_is_counted_and_the_next_one_comes(bench: Bench) -> None:
-    bench.clock.trend(100, lambda: bench.chip.arrive(b"damaged", -90, 5, is_whole=False))
-    bench.clock.trend(300, lambda: bench.chip.arrive(SENT, -90, 5))
+    bench.clock.schedule(100, lambda: bench.chip.arrive(b"damaged", -90, 5, is_whole=False))
+    bench.clock.schedule(300, lambda: bench.chip.arrive(SENT, -90, 5))
 
     packet = bench.radio.receive(1000)
 
@@ -165,7 +165,7 @@ def test_packets_one_after_the_other_are_all_heard(bench: Bench) -> None:
     found = []
     for number in range(20):
         at_ms = bench.clock.now_ms() + 50
-        bench.clock.trend(at_ms, partial(bench.chip.arrive, bytes((number,)) * 30, -90, 5))
+        bench.clock.schedule(at_ms, partial(bench.chip.arrive, bytes((number,)) * 30, -90, 5))
         packet = bench.radio.receive(100)
         found.append(packet.data[0] if packet else None)
         if number % 5 == 0:

@@ -53,7 +53,7 @@ def test_unplugging_hangs_up_and_plugging_in_makes_the_same_name_work_again(tmp_
 
 
 def test_what_nobody_reads_is_bounded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "BACKLOG_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(host, "BUFFER_LIMIT_BYTES", 1000)
 
     async def flood() -> int:
         port = SimulatedPort(tmp_path / "port")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aoii.core.unix_clock import DRIFT_LIMIT_PPM, UnixClock
+from aoii.core.clocks import DRIFT_LIMIT_PPM, MonotonicClock, UnixClock
 
 UNIX_MS = 1_451_606_400_000
 NOISE_MS = 2000
@@ -171,3 +171,23 @@ def test_a_late_first_time_is_better_than_none_and_gives_way_to_a_prompt_one() -
 
     assert clock.unix_ms(60_000) == UNIX_MS + 60_000
     assert clock.drift_ppm == 0
+
+
+@given(st.integers(0, 2**33), st.lists(st.integers(0, 2**31 - 1), max_size=20))
+def test_a_wrapping_tick_counts_on(start_ms: int, passed: list[int]) -> None:
+    tick, wrapped = MonotonicClock(), MonotonicClock()
+    assert tick.unwrapped(start_ms) == start_ms
+    wrapped.unwrapped(start_ms % 2**32)
+
+    at_ms = start_ms
+    for passed_ms in passed:
+        at_ms += passed_ms
+        assert tick.unwrapped(at_ms) == at_ms
+        assert wrapped.unwrapped(at_ms % 2**32) == at_ms - start_ms + start_ms % 2**32
+
+
+def test_a_tick_that_steps_back_stands_still() -> None:
+    tick = MonotonicClock()
+    tick.unwrapped(1000)
+
+    assert tick.unwrapped(999) == 1000
