@@ -65,7 +65,7 @@ def test_the_drift_is_known_after_a_day_as_exactly_as_late_answers_allow(drift_p
         world.pass_(HOUR_MS)
 
     assert abs(world.clock.drift_ppm - drift_ppm) <= 50
-    world.pass_(24 * HOUR_MS)  # nobody is heard for a day
+    world.pass_(24 * HOUR_MS)  # no answer for a day
     off_ms = world.off_ms()
     assert off_ms is not None
     assert abs(off_ms) <= NOISE_MS + 50e-6 * 24 * HOUR_MS + 1000
@@ -98,7 +98,7 @@ def test_whatever_is_told_the_drift_is_bounded_and_time_runs_forward(
         assert now is None or (later is not None and 90 <= later - now <= 110)
 
 
-def settled_world(drift_ppm: float = 40) -> World:
+def synchronized_world(drift_ppm: float = 40) -> World:
     world = World(drift_ppm)
     for _ in range(30):
         world.tell()
@@ -107,13 +107,13 @@ def settled_world(drift_ppm: float = 40) -> World:
 
 
 @pytest.mark.parametrize("step_ms", [-(10**11), -120_000, 120_000, 10**11])
-def test_a_step_of_the_gateways_clock_is_believed_when_it_is_told_twice(step_ms: int) -> None:
-    world = settled_world()
+def test_a_step_of_the_gateways_clock_is_used_when_it_is_confirmed(step_ms: int) -> None:
+    world = synchronized_world()
     drift_ppm = world.clock.drift_ppm
 
     world.stepped_ms = step_ms
     world.tell()
-    assert world.clock.unix_ms(world.tick_ms) is None  # nobody knows which of the two it is
+    assert world.clock.unix_ms(world.tick_ms) is None  # it may be either of the two
     world.pass_(HOUR_MS)
     world.tell()
 
@@ -124,7 +124,7 @@ def test_a_step_of_the_gateways_clock_is_believed_when_it_is_told_twice(step_ms:
 
 
 def test_a_single_wrong_time_changes_nothing() -> None:
-    world = settled_world()
+    world = synchronized_world()
     drift_ppm = world.clock.drift_ppm
 
     world.clock.synchronize(UNIX_MS - 10**9, world.tick_ms)
@@ -138,7 +138,7 @@ def test_a_single_wrong_time_changes_nothing() -> None:
 
 
 def test_a_tick_that_begins_to_run_otherwise_is_learned_anew() -> None:
-    world = settled_world()
+    world = synchronized_world()
     tick_ms, true_ms = world.tick_ms, world.true_ms
     world._rate = 1.02
     world.true_ms = tick_ms * 1.02  # the tick goes on where it was,

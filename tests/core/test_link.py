@@ -86,16 +86,16 @@ def test_an_event_that_the_table_lacks_is_an_error_and_changes_nothing() -> None
     assert machine.state == IDLE
 
 
-def test_a_packet_is_sent_at_once_and_an_acknowledgement_settles_it() -> None:
+def test_a_packet_is_sent_at_once_and_an_acknowledgement_acknowledges_it() -> None:
     machine = make()
 
     sends = say(machine, 0)
-    settled = machine.receive(answer(sends[0]), 500)
+    acknowledged = machine.receive(answer(sends[0]), 500)
 
     assert [send.kind for send in sends] == ["event"]
-    assert settled is not None
-    assert not isinstance(settled, Rejected)
-    assert (settled.forecast.trend, machine.state, machine.offered) == (TREND, IDLE, None)
+    assert acknowledged is not None
+    assert not isinstance(acknowledged, Rejected)
+    assert (acknowledged.forecast.trend, machine.state, machine.offered) == (TREND, IDLE, None)
     assert machine.deadline_ms() is None
 
 
@@ -126,7 +126,7 @@ def test_stale_bytes_become_a_new_frame_of_the_same_reading_with_its_true_age() 
     assert any(at_ms > FRESH_MS for at_ms, _ in sent)
 
 
-def test_an_acknowledgement_of_any_frame_of_the_reading_settles_it() -> None:
+def test_an_acknowledgement_of_any_frame_of_the_reading_acknowledges_it() -> None:
     machine = make()
     first = say(machine, 0)
     while read(next_sends(machine)[1][0]).frame == read(first[0]).frame:
@@ -211,14 +211,14 @@ def test_a_superseded_heartbeat_has_nothing_to_deliver() -> None:
     assert (len(machine.backlog), oldest.counter) == (1, read(event[0]).counter)
 
 
-def test_a_late_acknowledgement_of_what_was_set_aside_takes_it_out_of_the_backlog() -> None:
+def test_a_late_acknowledgement_of_what_was_superseded_takes_it_out_of_the_backlog() -> None:
     machine = make()
     old = say(machine, 0)
     say(machine, 60_000)
 
-    settled = machine.receive(answer(old[0]), 60_100)
+    acknowledged = machine.receive(answer(old[0]), 60_100)
 
-    assert settled is None
+    assert acknowledged is None
     assert len(machine.backlog) == 1  # the one that waits
     assert machine.state == WAITING
     assert machine.clock.unix_ms(60_100) is None
@@ -233,7 +233,7 @@ def test_a_repeated_acknowledgement_is_ignored() -> None:
     assert machine.state == IDLE
 
 
-def test_an_acknowledgement_before_anything_was_sent_settles_nothing() -> None:
+def test_an_acknowledgement_before_anything_was_sent_acknowledges_nothing() -> None:
     machine = make(airtime_ms=10**9)
     machine.submit(frames.EVENT, 2000, 5000, TREND, 0, 0, 0, 0)
 
@@ -307,7 +307,7 @@ def test_backlog_from_before_a_restart_keeps_its_time_when_the_node_had_one() ->
     assert abs(sampled_unix_s - 10_060) <= 1
 
 
-def test_backlog_whose_time_nobody_knows_says_so() -> None:
+def test_backlog_of_unknown_time_has_the_largest_age() -> None:
     store = RamStore()
     machine = make(store)
     say(machine, 0, 2100)
@@ -353,7 +353,7 @@ def test_the_duty_cycle_defers_a_packet_and_a_newer_one_takes_its_place() -> Non
     assert read(sends[0]).temperature_c == 2100
 
 
-def test_in_the_long_run_a_node_that_is_never_heard_stays_within_its_share_of_the_air() -> None:
+def test_in_the_long_run_a_node_that_is_without_answer_stays_within_its_share_of_the_air() -> None:
     machine = make(airtime_ms=1810)  # SF12
     sent_ms: list[int] = []
     for minute in range(24 * 60):  # a new event every minute for a day: the most that a node can want to say

@@ -206,7 +206,7 @@ def test_numbers_begin_again_with_a_new_epoch_or_node() -> None:
     assert CounterAllocator(flash, 8, 2).next_counter() == 1
 
 
-def test_when_both_number_records_are_damaged_the_node_refuses_to_start() -> None:
+def test_when_both_number_records_are_damaged_the_node_does_not_start() -> None:
     flash = Flash(3)
     for _ in range(2):
         CounterAllocator(flash, 7, 1).next_frame()

@@ -1,4 +1,4 @@
-"""When a node speaks, and when it does not believe its own sensor."""
+"""When a node sends, and when its sensor is faulty."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ def test_it_speaks_when_the_forecast_has_been_wrong_for_tau_samples_and_until_it
     assert said == [trigger.SKIP] * 5 + [trigger.EVENT] * 2 + [trigger.SKIP]
 
 
-def test_a_forecast_on_its_way_counts_as_the_worse_of_the_two_until_it_is_settled() -> None:
+def test_a_forecast_on_its_way_counts_as_the_worse_of_the_two_until_it_is_acknowledged() -> None:
     three = Trigger()
 
     said = [three.decide(*wrong, heartbeat_due=False, tau=3) for wrong in ((True, False), (True, False), (True, True))]

@@ -1,4 +1,4 @@
-"""A model of node and gateway: whatever the radio and the power do, both ends hold the same trend once it is settled.
+"""A model of node and gateway: whatever radio and power do, both ends hold the same forecast once it is acknowledged.
 
 The node is the board's, the gateway's judgement is `gateway/node_state.py`; the radio between them loses, repeats,
 delays and reorders packets and acknowledgements as Hypothesis likes, the node sleeps and loses its power, the
@@ -168,7 +168,7 @@ class Model(RuleBasedStateMachine):
     # What must hold
 
     @invariant()
-    def both_ends_hold_the_same_trend_when_it_is_settled(self) -> None:
+    def both_ends_hold_the_same_trend_when_it_is_acknowledged(self) -> None:
         if self.node.is_acknowledged and self.node.forecast is not None:
             assert self.state is not None
             assert same(self.node.forecast, self.state.forecasts[0].forecast)
@@ -202,7 +202,7 @@ class Model(RuleBasedStateMachine):
         assert self.node.is_acknowledged
         assert len(self.node.link.backlog) == 0
         assert self.submitted <= self.readings.keys()
-        self.both_ends_hold_the_same_trend_when_it_is_settled()
+        self.both_ends_hold_the_same_trend_when_it_is_acknowledged()
 
 
 TestModel = Model.TestCase

@@ -73,7 +73,7 @@ def test_a_line_that_is_no_reply_is_not_sent() -> None:
     assert bridge.next_packet(10) == b""
 
 
-def test_an_answer_that_nobody_listens_for_any_more_is_not_sent() -> None:
+def test_an_answer_that_comes_too_late_for_its_node_is_not_sent() -> None:
     bridge = ReceiverBridge()
     bridge.accept_usb_bytes(encode_usb(DOWNLINK, FRAME), 0)
 

@@ -131,7 +131,7 @@ def test_after_a_power_cut_the_gateways_thresholds_find_what_was_learned_with_th
 
     nights.state = None
     log = nights.log()
-    log.observe(2000, 5000, 1, None)  # before the gateway was heard
+    log.observe(2000, 5000, 1, None)  # before the first acknowledgement
     log.retune(40, 250)
     log.observe(2000, 5000, 1, None)
     log.trend(0, 0)

@@ -149,7 +149,7 @@ def test_so_it_is_with_the_learner_on_a_recording(board: Board) -> None:
     assert (asleep[0], asleep[1]) == (awake[0], awake[1]) == (here.digest(), here.clock.now_ms())
 
 
-def test_what_aoii_board_writes_boots_and_the_gateway_believes_its_frames(tmp_path: Path) -> None:
+def test_what_aoii_board_writes_boots_and_the_gateway_accepts_its_frames(tmp_path: Path) -> None:
     disk, keys_file = tmp_path / "disk", tmp_path / "keys"
     there = Board(disk)
     builder.make_node(builder.Options(disk / "node"), 7, keys_file)
@@ -164,7 +164,7 @@ def test_what_aoii_board_writes_boots_and_the_gateway_believes_its_frames(tmp_pa
     assert (uplink.node, uplink.epoch, uplink.temperature_c, uplink.flags) == (7, 1, 2155, EVENT)
     assert not uplink.flags & LOW_BATTERY
     assert uplink.battery == 140  # 3.8 V
-    assert len(sent) > 3  # nobody answers
+    assert len(sent) > 3  # there is no answer
     assert "/slots.bin" in files
     assert faults == []
 

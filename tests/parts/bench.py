@@ -23,7 +23,7 @@ def results() -> "list[Any]":
 
 
 def radio(air: Air) -> "list[Any]":
-    """One radio sends, listens, hears, and asks whether the channel is free."""
+    """One radio sends, listens, receives, and asks whether the channel is free."""
     clock = models.Clock()
     sent: list[bytes] = []
     chip = models.Sx127x(clock, sent.append)

@@ -15,10 +15,10 @@ class PowerCut(Exception):  # noqa: N818 - not an error of ours
 
 
 class Clock:
-    """Time that passes only when somebody waits; what is planned happens meanwhile.
+    """Time that passes only in `sleep_ms`; scheduled events happen meanwhile.
 
     Attributes:
-        is_frozen: Nobody's waiting takes time, such as that of a board which started so much earlier.
+        is_frozen: `sleep_ms` takes no time, for a board that started that much earlier.
     """
 
     def __init__(self, now_ms: int = 0) -> None:
@@ -47,7 +47,7 @@ class Clock:
 
 
 class Pin:
-    """An output that somebody watches."""
+    """An output pin that a test can read."""
 
     def __init__(self, changed: "Callable[[int], None] | None" = None) -> None:
         self.value = 1
@@ -343,8 +343,9 @@ class Disk:
     """Files in flash; a write may be cut after any share of it.
 
     Attributes:
-        writes: How many there were. cut_at: Number of the write that is cut. cut_share: How much of it gets through,
-        in quarters.
+        writes: Number of writes so far.
+        cut_at: Number of the write that is cut.
+        cut_share: Share of it that is written, quarters.
     """
 
     def __init__(self) -> None:

@@ -105,7 +105,7 @@ class World:
         self.clock = models.Clock(1_000_000)
         self.disk = models.Disk()
         self.rtc = models.Rtc()
-        self.chip = models.Sx127x(self.clock, self._heard)
+        self.chip = models.Sx127x(self.clock, self._answer_packet)
         self.aht20 = models.Aht20(self.clock)
         self.gateway_is_there = True
         self.sent: list[tuple[int, int, int, int]] = []
@@ -183,7 +183,7 @@ class World:
     def _feed_watchdog(self) -> None:
         pass
 
-    def _heard(self, data: bytes) -> None:
+    def _answer_packet(self, data: bytes) -> None:
         """A packet has left the antenna."""
         now_ms = self.clock.now_ms()
         self._digest.update(f"{now_ms}".encode() + data)

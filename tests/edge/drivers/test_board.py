@@ -75,7 +75,7 @@ def test_a_node_that_must_listen_waits_for_a_free_channel(tmp_path: Path, patch:
 
 
 @pytest.mark.parametrize(("spreading", "longer_ms"), [(7, 0), (9, 0), (12, 2 * (1811 - 247))])
-def test_the_links_patience_follows_the_airtime(
+def test_the_links_timing_follows_the_airtime(
     tmp_path: Path, patch: pytest.MonkeyPatch, spreading: int, longer_ms: int
 ) -> None:
     program = Bench(tmp_path, "receiver", patch).program

@@ -8,7 +8,7 @@ from parts import models
 
 
 class Screen:
-    """What an SSD1306 takes: it answers at its address, or nobody does."""
+    """An SSD1306 on its bus, or a bus without one."""
 
     def __init__(self, is_there: bool) -> None:
         self.is_there = is_there

@@ -188,7 +188,7 @@ def test_a_stuck_sensor_is_told_and_not_learned_from() -> None:
     assert world.learned() == learned
 
 
-def test_a_sensor_that_comes_back_is_believed_again() -> None:
+def test_a_sensor_that_recovers_is_used_again() -> None:
     world = World(surfrad(), 0, True, Counting)
     world.go_on(10)
     world.aht20.is_there = False

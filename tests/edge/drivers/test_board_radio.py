@@ -62,7 +62,7 @@ def test_the_chip_is_set_as_asked(frequency_hz: int, spreading: int, bandwidth_h
         {"power_dbm": 20},
     ],
 )
-def test_settings_that_the_driver_does_not_have_are_refused_by_name(change: dict[str, int]) -> None:
+def test_settings_that_the_driver_does_not_have_are_rejected_by_name(change: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
         Bench(DEFAULT_AIR._replace(**change))
 
@@ -157,7 +157,7 @@ def test_a_damaged_packet_is_counted_and_the_next_one_comes(bench: Bench) -> Non
     assert (packet.data, bench.radio.damaged) == (SENT, 1)
 
 
-def test_packets_one_after_the_other_are_all_heard(bench: Bench) -> None:
+def test_packets_one_after_the_other_are_all_received(bench: Bench) -> None:
     found = []
     for number in range(20):
         at_ms = bench.clock.now_ms() + 50

@@ -39,11 +39,11 @@ def test_a_receiver_takes_bytes_from_the_port_while_it_sends(
     for _ in range(400):
         if not receiver.step():
             bench.clock.sleep_ms(bench.program.POLL_MS)
-    heard = bench.machine.chip.arrive(FRAME, -97, -3)
+    received = bench.machine.chip.arrive(FRAME, -97, -3)
     receiver.step()
 
     assert bench.sent == answers
-    assert heard
+    assert received
     assert port.up.startswith(b"\0")
     assert bench.machine.chip.faults == []
 
