@@ -1,4 +1,4 @@
-"""The other end of the radio link, as small as it can be: what any gateway must do for both ends to agree."""
+"""The gateway's end of the radio link, as small as possible: what a gateway must do for both ends to agree."""
 
 from aoii.core import frames
 from aoii.core.forecast import Forecast
@@ -9,12 +9,12 @@ WINDOW = 64  # frame numbers below the newest that may still arrive
 
 
 class GatewayTwin:
-    """Believes the newest frame of one node, keeps every reading once, answers what is authentic.
+    """Holds the forecast of one node's newest frame, keeps each reading once, answers authentic frames.
 
     Attributes:
-        forecast: What it believes, on the world's clock.
+        forecast: The forecast that it holds, on the world's clock.
         readings: Every accepted reading by its event counter, in order of acceptance.
-        repeated: Frames that had been accepted before.
+        repeated: Number of frames that were accepted before.
     """
 
     def __init__(self, key: bytes, settings: NodeSettings, generation: int = 1, epoch: int = 1) -> None:
@@ -30,8 +30,8 @@ class GatewayTwin:
         self.sampled_ms: dict[int, int] = {}
         self.repeated = 0
 
-    def hear(self, data: bytes, now_ms: int) -> bytes | None:
-        """Accept or refuse one frame; the answer."""
+    def accept(self, data: bytes, now_ms: int) -> bytes | None:
+        """Accept or reject one frame; return the answer."""
         uplink = frames.decode_uplink(data, lambda node: self._key)
         if isinstance(uplink, Rejected) or uplink.epoch != self._epoch or uplink.frame <= self._newest - WINDOW:
             return None

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from aoii.commands.state_diagrams import comments
 from aoii.core import frames, link, stream
 from aoii.core.forecast import GROWTH, LAST
+from aoii.core.link_timing import TIMING
 from aoii.core.store import BLOCK, NUMBER_SLOTS, RamStore
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +22,7 @@ def transitions() -> str:
     """The table of transitions as it stands on the page."""
     lines = ["| State | Event | Next state | Action | What is done |", "|---|---|---|---|---|"]
     lines += [
-        f"| {state} | {event} | {after} | {action.replace('_', ' ')} | {link.MEANINGS[action]} |"
+        f"| {state} | {event} | {after} | {action.replace('_', ' ')} | {comments(link)[action]} |"
         for (state, event), (after, action) in link.RULES.items()
     ]
     return "\n".join(lines)
@@ -36,7 +38,7 @@ def test_the_page_has_the_table_of_transitions() -> None:
 
 
 def test_the_page_has_the_numbers_of_the_link() -> None:
-    timing = link.TIMING
+    timing = TIMING
 
     assert f"receive window is {timing.ack_window_ms // 1000} s" in LINK
     assert f"pause of {timing.backoff_ms // 1000} s, doubled" in LINK

@@ -1,4 +1,4 @@
-"""What nodes and gateway say to each other over the radio, and what neither believes."""
+"""The frames between nodes and gateway: round trips, and what is rejected."""
 
 import hashlib
 import hmac
@@ -86,13 +86,13 @@ def test_the_code_is_hmac_sha256_of_direction_and_body() -> None:
 
 
 @given(st.binary(max_size=64))
-def test_random_bytes_are_refused_and_nothing_else_happens(data: bytes) -> None:
+def test_random_bytes_are_rejected_and_nothing_else_happens(data: bytes) -> None:
     assert isinstance(frames.decode_uplink(data, key_of), Rejected)
     assert isinstance(frames.decode_ack(data, 7, 1, KEY), Rejected)
 
 
 @given(uplinks, st.integers(0, 32 * 8 - 1))
-def test_one_flipped_bit_is_refused(uplink: Uplink, bit: int) -> None:
+def test_one_flipped_bit_is_rejected(uplink: Uplink, bit: int) -> None:
     data = bytearray(frames.encode_uplink(uplink, KEY))
     data[bit // 8] ^= 1 << bit % 8
 
@@ -100,7 +100,7 @@ def test_one_flipped_bit_is_refused(uplink: Uplink, bit: int) -> None:
 
 
 @given(acks, st.data())
-def test_one_flipped_bit_of_an_acknowledgement_is_refused(ack: Ack, draw: st.DataObject) -> None:
+def test_one_flipped_bit_of_an_acknowledgement_is_rejected(ack: Ack, draw: st.DataObject) -> None:
     data = bytearray(frames.encode_ack(ack, KEY))
     bit = draw.draw(st.integers(0, len(data) * 8 - 1))
     data[bit // 8] ^= 1 << bit % 8
@@ -114,7 +114,7 @@ def reason(value: object) -> str:
     return value.reason
 
 
-def test_each_refusal_names_its_reason() -> None:
+def test_each_rejection_names_its_reason() -> None:
     data = frames.encode_uplink(UPLINK, KEY)
     answer = frames.encode_ack(ACK, KEY)
 
@@ -132,7 +132,7 @@ def signed(body: bytes, direction: bytes) -> bytes:
     return body + hmac.new(KEY, direction + body, hashlib.sha256).digest()[:6]
 
 
-def test_an_authentic_frame_of_a_newer_firmware_is_refused_by_its_fields() -> None:
+def test_an_authentic_frame_of_a_newer_firmware_is_rejected_by_its_fields() -> None:
     body = frames.encode_uplink(UPLINK, KEY)[:26]
     answer = frames.encode_ack(ACK._replace(settings=SETTINGS), KEY)[:27]
 

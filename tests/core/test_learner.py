@@ -40,12 +40,12 @@ def packets(samples: Sequence[Sample], node: Learner, epsilon_t_c: int = 50, eps
         node.observe(t, h, passed, at)
         steps += passed
         if forecast is not None:
-            believed = estimate_pair(*forecast, epsilon_t_c, epsilon_h_c, steps)
-        if forecast is None or abs(t - believed[0]) >= epsilon_t_c or abs(h - believed[1]) >= epsilon_h_c:
+            estimate = estimate_pair(*forecast, epsilon_t_c, epsilon_h_c, steps)
+        if forecast is None or abs(t - estimate[0]) >= epsilon_t_c or abs(h - estimate[1]) >= epsilon_h_c:
             forecast, steps, sent = (t, h, node.trend()), 0, sent + 1
-            believed = estimate_pair(*forecast, epsilon_t_c, epsilon_h_c, 0)
-            assert abs(t - believed[0]) < epsilon_t_c
-            assert abs(h - believed[1]) < epsilon_h_c
+            estimate = estimate_pair(*forecast, epsilon_t_c, epsilon_h_c, 0)
+            assert abs(t - estimate[0]) < epsilon_t_c
+            assert abs(h - estimate[1]) < epsilon_h_c
     return sent
 
 
@@ -204,7 +204,7 @@ def test_a_dump_with_impossible_numbers_changes_nothing(at: int, damage: bytes) 
     assert node.dump() == before
 
 
-def test_a_dump_with_other_thresholds_is_refused() -> None:
+def test_a_dump_with_other_thresholds_is_not_loaded() -> None:
     assert not Learner(30, 300).load(fed(day(50)).dump())
 
 

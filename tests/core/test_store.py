@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aoii.core import frames, link, store
+from aoii.core import frames, store
 from aoii.core.errors import InternalError, UnavailableError
 from aoii.core.forecast import HOLD
 from aoii.core.frames import NodeSettings, Uplink
 from aoii.core.link import Link, Send
-from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, Backlog, CounterAllocator, RamStore, Stored
+from aoii.core.link_timing import TIMING
+from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, Backlog, CounterAllocator, RamStore, StoredReading
 from gateway_twin import GatewayTwin
 
 KEY = bytes(range(16))
@@ -68,8 +69,8 @@ class Life:
             if minute % 2 == 0:
                 reading = (2000 + minute, 5000 + self._restarts)
                 machine.submit(frames.EVENT, *reading, HOLD, 0, 0, now_ms, now_ms)
-                assert machine.item is not None
-                self.stored.add(machine.item.counter)  # before it is sent for the first time
+                assert machine.pending is not None
+                self.stored.add(machine.pending.counter)  # before it is sent for the first time
             while (deadline_ms := machine.deadline_ms()) is not None and deadline_ms < now_ms + 60_000:
                 for send in machine.due(deadline_ms):
                     self._carry(machine, send, deadline_ms, gateway_is_there)
@@ -80,7 +81,7 @@ class Life:
         assert self.sent.setdefault(uplink.frame, send.data) == send.data
         reading = (uplink.temperature_c, uplink.humidity_c)
         assert self.counters.setdefault(uplink.counter, reading) == reading
-        ack = self.gateway.hear(send.data, now_ms) if gateway_is_there else None
+        ack = self.gateway.accept(send.data, now_ms) if gateway_is_there else None
         if ack is not None:
             machine.receive(ack, now_ms + 500)
 
@@ -100,7 +101,7 @@ def whole_life(flash: Flash) -> Life:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CounterAllocator are reserved often, so that the power is cut in every phase of it."""
+    """Numbers are reserved often, so that the power is cut in every phase of it."""
     monkeypatch.setattr(store, "BLOCK", BLOCK)
 
 
@@ -129,7 +130,7 @@ def test_a_full_ring_drops_the_oldest_and_counts_it() -> None:
     backlog = Backlog(RamStore(NUMBER_SLOTS + 3), 1)
 
     for counter in range(1, 6):
-        backlog.put(Stored(counter, counter, 0, 0, 0, 0))
+        backlog.put(StoredReading(counter, counter, 0, 0, 0, 0))
 
     oldest = backlog.oldest()
     assert oldest is not None
@@ -143,10 +144,10 @@ def test_the_ring_is_a_queue_that_forgets_its_oldest_and_survives_restarts(
 ) -> None:
     flash = Flash(NUMBER_SLOTS + room, b"\0")
     backlog = Backlog(flash, 1)
-    expected: list[Stored] = []
+    expected: list[StoredReading] = []
     for counter, removal in enumerate(removals, start=1):
         if removal is None or not expected:
-            stored = Stored(counter, -counter, counter, 2**32 - counter, counter % 32, 64 * counter)
+            stored = StoredReading(counter, -counter, counter, 2**32 - counter, counter % 32, 64 * counter)
             backlog.put(stored)
             expected = [*expected, stored][-room:]
         else:
@@ -162,7 +163,7 @@ def test_the_ring_is_a_queue_that_forgets_its_oldest_and_survives_restarts(
 
 def test_readings_of_an_earlier_epoch_are_not_sent_under_the_new_one() -> None:
     flash = Flash(NUMBER_SLOTS + 2)
-    Backlog(flash, 1).put(Stored(1, 2, 3, 4, 0, 0))
+    Backlog(flash, 1).put(StoredReading(1, 2, 3, 4, 0, 0))
 
     assert Backlog(flash, 2).oldest() is None
 
@@ -170,8 +171,8 @@ def test_readings_of_an_earlier_epoch_are_not_sent_under_the_new_one() -> None:
 def test_a_reading_that_the_flash_lost_is_counted_and_passed_over() -> None:
     flash = Flash(NUMBER_SLOTS + 2)
     backlog = Backlog(flash, 1)
-    backlog.put(Stored(1, 2, 3, 4, 0, 0))
-    backlog.put(Stored(2, 2, 3, 4, 0, 0))
+    backlog.put(StoredReading(1, 2, 3, 4, 0, 0))
+    backlog.put(StoredReading(2, 2, 3, 4, 0, 0))
     flash.write(NUMBER_SLOTS, bytes(SLOT_BYTES))
 
     oldest = backlog.oldest()
@@ -205,7 +206,7 @@ def test_numbers_begin_again_with_a_new_epoch_or_node() -> None:
     assert CounterAllocator(flash, 8, 2).next_counter() == 1
 
 
-def test_when_both_number_records_are_damaged_the_node_refuses_to_start() -> None:
+def test_when_both_number_records_are_damaged_the_node_does_not_start() -> None:
     flash = Flash(3)
     for _ in range(2):
         CounterAllocator(flash, 7, 1).next_frame()
@@ -223,7 +224,7 @@ def test_whatever_lies_in_the_flash_the_node_starts_or_says_why_not(slots: list[
         flash.write(slot, content)
 
     try:
-        machine = Link(7, 1, KEY, SETTINGS, flash, random.Random(1).random, link.TIMING)
+        machine = Link(7, 1, KEY, SETTINGS, flash, random.Random(1).random, TIMING)
     except UnavailableError:
         return
 

@@ -9,14 +9,16 @@ from aoii.core.errors import InternalError
 from aoii.core.stream import Damaged, Frame, Line, Reader
 
 RADIO = bytes(range(0x10, 0x30))
-HEARD = stream.encode_heard(-80, 7, RADIO)
+FRAMED = stream.encode_usb_uplink(-80, 7, RADIO)
 FRAME = Frame(stream.UPLINK, b"\xb0\x07" + RADIO)
 
-# what really goes over the port, and what noise makes of it
+# what goes over the port, and what noise makes of it
 pieces = st.one_of(
-    st.sampled_from((b"Received: 21.50,40.00\r\n", b"\n", b"\r\n", HEARD, b"\0", b"\xff\xfe\n", b"x" * 300, b"-" * 20)),
+    st.sampled_from(
+        (b"Received: 21.50,40.00\r\n", b"\n", b"\r\n", FRAMED, b"\0", b"\xff\xfe\n", b"x" * 300, b"-" * 20)
+    ),
     st.binary(max_size=120),
-    st.builds(stream.encode_heard, st.integers(-200, 0), st.integers(-200, 200), st.binary(max_size=40)),
+    st.builds(stream.encode_usb_uplink, st.integers(-200, 0), st.integers(-200, 200), st.binary(max_size=40)),
 )
 streams = st.lists(pieces, max_size=12).map(b"".join)
 
@@ -44,7 +46,7 @@ def test_noise_is_damage_with_a_known_reason_and_never_an_exception(data: bytes)
 
 @given(streams)
 def test_after_any_noise_a_frame_that_is_sent_twice_is_read(data: bytes) -> None:
-    assert FRAME in read(data + HEARD + HEARD)
+    assert FRAME in read(data + FRAMED + FRAMED)
 
 
 @given(st.binary(max_size=400).map(lambda noise: noise.replace(b"\0", b"")))
@@ -53,14 +55,14 @@ def test_after_noise_without_zeros_the_second_line_is_read(noise: bytes) -> None
 
 
 @given(st.integers(-200, 50), st.integers(-200, 200), st.binary(max_size=86))
-def test_what_was_heard_arrives_whole_with_text_around_it(rssi_dbm: int, snr_db: int, data: bytes) -> None:
-    sent = stream.encode_heard(rssi_dbm, snr_db, data)
+def test_a_received_packet_arrives_whole_with_text_around_it(rssi_dbm: int, snr_db: int, data: bytes) -> None:
+    sent = stream.encode_usb_uplink(rssi_dbm, snr_db, data)
 
     first, frame, last = read(b"Received: 1,2\n" + sent + b"Received: 3,4\r\n")
 
     assert (first, last) == (Line("Received: 1,2"), Line("Received: 3,4"))
     assert isinstance(frame, Frame)
-    assert stream.heard(frame.content) == (max(-128, min(-1, rssi_dbm)), max(-128, min(127, snr_db)), data)
+    assert stream.decode_usb_uplink(frame.content) == (max(-128, min(-1, rssi_dbm)), max(-128, min(127, snr_db)), data)
     assert sent.count(0) == 2
 
 
@@ -75,24 +77,24 @@ def test_cobs_agrees_with_the_published_examples() -> None:
 def test_a_tail_waits_for_its_end() -> None:
     reader = Reader()
 
-    assert reader.feed(HEARD[:-1]) == []
-    assert reader.feed(HEARD[-1:] + b"Receiv") == [FRAME]
+    assert reader.feed(FRAMED[:-1]) == []
+    assert reader.feed(FRAMED[-1:] + b"Receiv") == [FRAME]
     assert reader.feed(b"ed: 1,2\n") == [Line("Received: 1,2")]
 
 
 def test_a_flipped_bit_is_one_damage_and_the_next_frame_is_read() -> None:
-    broken = bytearray(HEARD)
+    broken = bytearray(FRAMED)
     broken[10] ^= 4
 
-    assert read(bytes(broken) + HEARD) == [Damaged("crc"), FRAME]
+    assert read(bytes(broken) + FRAMED) == [Damaged("crc"), FRAME]
 
 
 def test_a_frame_that_lost_its_opening_zero_is_still_read() -> None:
-    assert read(HEARD[1:] + HEARD) == [FRAME, FRAME]
+    assert read(FRAMED[1:] + FRAMED) == [FRAME, FRAME]
 
 
 def test_a_frame_that_lost_its_closing_zero_is_still_read() -> None:
-    assert read(HEARD[:-1] + HEARD) == [FRAME, FRAME]
+    assert read(FRAMED[:-1] + FRAMED) == [FRAME, FRAME]
 
 
 def test_a_stray_zero_costs_no_line() -> None:
@@ -108,7 +110,7 @@ def test_a_line_that_a_zero_cut_is_one_damage() -> None:
     assert read(b"Receiv\0" + b"Received: 1,2\n") == [Damaged("cut"), Line("Received: 1,2")]
 
 
-@pytest.mark.parametrize("before", [b"", b"Received: 3,4\n", HEARD])
+@pytest.mark.parametrize("before", [b"", b"Received: 3,4\n", FRAMED])
 def test_a_line_that_is_not_utf8_is_one_damage(before: bytes) -> None:
     assert read(before + b"Re\xffceived\nReceived: 1,2\n")[-2:] == [Damaged("encoding"), Line("Received: 1,2")]
 
@@ -119,7 +121,7 @@ def test_an_endless_line_is_one_damage(size: int) -> None:
 
 
 def test_an_endless_frame_is_one_damage() -> None:
-    assert read(b"\0" + b"\xff" * 500 + HEARD) == [Damaged("long"), FRAME]
+    assert read(b"\0" + b"\xff" * 500 + FRAMED) == [Damaged("long"), FRAME]
 
 
 def test_a_newline_may_stand_in_a_frame_even_as_its_first_byte() -> None:
@@ -135,5 +137,5 @@ def test_a_frame_that_is_too_long_is_our_mistake() -> None:
         stream.encode_usb(stream.DOWNLINK, bytes(90))
 
 
-def test_content_too_short_to_have_been_heard_is_empty() -> None:
-    assert stream.heard(b"\x01") == (0, 0, b"")
+def test_content_too_short_for_an_uplink_is_empty() -> None:
+    assert stream.decode_usb_uplink(b"\x01") == (0, 0, b"")

@@ -1,11 +1,11 @@
-"""When a node speaks, and when it does not believe its own sensor."""
+"""When a node sends, and when its sensor is faulty."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core import trigger
-from aoii.core.forecast import HOLD, NodeSettings
-from aoii.core.trigger import Hold, Sensor, Trigger
+from aoii.core.forecast import NodeSettings
+from aoii.core.trigger import Sensor, Trigger
 
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 readings = st.integers(-4000, 8500)
@@ -31,13 +31,13 @@ def test_it_speaks_when_the_forecast_has_been_wrong_for_tau_samples_and_until_it
     assert said == [trigger.SKIP] * 5 + [trigger.EVENT] * 2 + [trigger.SKIP]
 
 
-def test_a_forecast_on_its_way_counts_as_the_worse_of_the_two_until_it_is_settled() -> None:
+def test_a_forecast_on_its_way_counts_as_the_worse_of_the_two_until_it_is_acknowledged() -> None:
     three = Trigger()
 
     said = [three.decide(*wrong, heartbeat_due=False, tau=3) for wrong in ((True, False), (True, False), (True, True))]
     three.offer()
     three.decide(wrong=True, offered_wrong=True, heartbeat_due=False, tau=3)
-    three.settle()
+    three.acknowledge()
 
     assert said == [trigger.SKIP, trigger.SKIP, trigger.EVENT]
     assert three.decide(wrong=True, offered_wrong=False, heartbeat_due=False, tau=3) == trigger.SKIP  # wrong for two
@@ -65,11 +65,3 @@ def test_a_sensor_is_stuck_after_many_equal_pairs_and_recovers_with_the_next_oth
 
     assert verdicts == [trigger.OK] * (trigger.STUCK_SAMPLES - 1) + [trigger.STUCK]
     assert sensor.judge(2000, 5001) == trigger.OK
-
-
-def test_hold_promises_nothing() -> None:
-    hold = Hold()
-    hold.observe(2000, 5000, 1, None)
-    hold.retune(10, 10)
-
-    assert hold.trend(50, 0) == HOLD

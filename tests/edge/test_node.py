@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aoii.core import frames, link, trigger
+from aoii.core import frames, trigger
 from aoii.core.forecast import HOLD, Forecast, NodeSettings, Trend
 from aoii.core.frames import Uplink
 from aoii.core.link import Send
+from aoii.core.link_timing import TIMING
 from aoii.core.store import RamStore
 from aoii.edge.node import FAULT_SAMPLES, Node
+from edge.predictors import Hold
 from gateway_twin import UNIX_S, GatewayTwin
 
 KEY = bytes(range(16))
@@ -43,10 +45,8 @@ class Wobble:
         self.thresholds = (epsilon_t_c, epsilon_h_c)
 
 
-def make(
-    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None
-) -> tuple[Node, GatewayTwin]:
-    node = Node(7, 1, KEY, node_settings, predictor or trigger.Hold(), RamStore(), random.Random(1).random)
+def make(node_settings: NodeSettings = SETTINGS, predictor: Wobble | Hold | None = None) -> tuple[Node, GatewayTwin]:
+    node = Node(7, 1, KEY, node_settings, predictor or Hold(), RamStore(), random.Random(1).random)
     return node, GatewayTwin(KEY, node_settings)
 
 
@@ -60,13 +60,13 @@ def read(sends: list[Send]) -> Uplink:
 def deliver(node: Node, gateway: GatewayTwin, sends: list[Send], now_ms: int) -> None:
     """A perfect radio."""
     for send in sends:
-        ack = gateway.hear(send.data, now_ms + 300)
+        ack = gateway.accept(send.data, now_ms + 300)
         assert ack is not None
         deliver(node, gateway, node.receive(ack, now_ms + 600), now_ms + 600)
 
 
-def settled_node(
-    node_settings: NodeSettings = SETTINGS, predictor: Wobble | trigger.Hold | None = None
+def acknowledged_node(
+    node_settings: NodeSettings = SETTINGS, predictor: Wobble | Hold | None = None
 ) -> tuple[Node, GatewayTwin]:
     """A node whose first sample, 20 °C and 50 %RH at 0, the gateway has acknowledged."""
     node, gateway = make(node_settings, predictor)
@@ -91,7 +91,7 @@ def test_the_first_contact_is_an_event_without_a_previous_forecast() -> None:
 
 
 def test_a_reading_inside_both_thresholds_is_skipped() -> None:
-    node, _ = settled_node()
+    node, _ = acknowledged_node()
 
     assert node.sample(PERIOD_MS, 20.49, 47.01) == []
     assert node.sampled == (2049, 4701, 2000, 5000, 49, -299, trigger.SKIP)
@@ -99,7 +99,7 @@ def test_a_reading_inside_both_thresholds_is_skipped() -> None:
 
 @pytest.mark.parametrize(("temperature", "humidity"), [(20.5, 50.0), (19.5, 50.0), (20.0, 53.0), (20.0, 47.0)])
 def test_a_reading_at_a_threshold_is_an_event(temperature: float, humidity: float) -> None:
-    node, _ = settled_node()
+    node, _ = acknowledged_node()
 
     sends = node.sample(PERIOD_MS, temperature, humidity)
 
@@ -108,7 +108,7 @@ def test_a_reading_at_a_threshold_is_an_event(temperature: float, humidity: floa
 
 
 def test_with_a_threshold_of_two_samples_one_wrong_sample_is_waited_out() -> None:
-    node, gateway = settled_node(SETTINGS._replace(tau=2))
+    node, gateway = acknowledged_node(SETTINGS._replace(tau=2))
 
     assert node.sample(PERIOD_MS, 21.0, 50.0) == []
     assert node.sample(2 * PERIOD_MS, 20.0, 50.0) == []
@@ -122,7 +122,7 @@ def test_with_a_threshold_of_two_samples_one_wrong_sample_is_waited_out() -> Non
 
 def test_the_predictor_sees_every_sample_and_what_the_error_was() -> None:
     wobble = Wobble()
-    node, _ = settled_node(predictor=wobble)
+    node, _ = acknowledged_node(predictor=wobble)
 
     node.sample(PERIOD_MS, 20.1, 50.0)
     node.sample(4 * PERIOD_MS, 21.0, 49.0)
@@ -136,9 +136,9 @@ def test_the_predictor_sees_every_sample_and_what_the_error_was() -> None:
     assert wobble.errors == [(100, -100)]  # the first packet held: generation 0 has no trend
 
 
-def test_a_heartbeat_is_due_when_the_gateway_has_not_been_heard_for_long() -> None:
+def test_a_heartbeat_is_due_when_the_gateway_has_been_silent_for_long() -> None:
     wobble = Wobble()
-    node, gateway = settled_node(SETTINGS._replace(heartbeat_s=180), wobble)
+    node, gateway = acknowledged_node(SETTINGS._replace(heartbeat_s=180), wobble)
 
     quiet = [node.sample(minute * PERIOD_MS, 20.0, 50.0) for minute in (1, 2, 3)]
     sends = node.sample(4 * PERIOD_MS, 20.0, 50.0)
@@ -151,26 +151,26 @@ def test_a_heartbeat_is_due_when_the_gateway_has_not_been_heard_for_long() -> No
 
 
 def test_a_heartbeat_of_zero_is_never_due() -> None:
-    node, _ = settled_node()
+    node, _ = acknowledged_node()
 
     assert all(node.sample(minute * PERIOD_MS, 20.0, 50.0) == [] for minute in range(1, 3000, 7))
 
 
 def test_what_was_not_acknowledged_goes_on_even_when_the_old_forecast_is_right_again() -> None:
-    node, gateway = settled_node()
+    node, gateway = acknowledged_node()
     lost = node.sample(PERIOD_MS, 21.0, 50.0)
-    gateway.hear(
+    gateway.accept(
         lost[0].data, PERIOD_MS
-    )  # it arrives, the answer does not: the gateway believes 21, the node cannot know
+    )  # it arrives, the answer does not: the gateway holds 21, the node cannot know
 
     node.sample(2 * PERIOD_MS, 20.4, 50.0)  # the old forecast is right again, the new one is wrong
 
     assert status(node) == trigger.EVENT
-    assert not node.is_settled
+    assert not node.is_acknowledged
 
 
 def test_what_was_not_acknowledged_is_repeated_while_it_is_right_itself() -> None:
-    node, gateway = settled_node()
+    node, gateway = acknowledged_node()
     lost = node.sample(PERIOD_MS, 20.6, 50.0)
 
     sends = node.sample(PERIOD_MS + 1000, 20.3, 50.0)  # both forecasts are right here
@@ -179,16 +179,16 @@ def test_what_was_not_acknowledged_is_repeated_while_it_is_right_itself() -> Non
 
     assert again[0] == Send(lost[0].data, "retry")
     deliver(node, gateway, again[:1], 70_000)
-    assert node.is_settled
+    assert node.is_acknowledged
     assert node.forecast is not None
     assert node.forecast.temperature_c == 2060
 
 
 def test_after_power_returns_the_numbers_go_on() -> None:
     store = RamStore()
-    first = read(Node(7, 1, KEY, SETTINGS, trigger.Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
+    first = read(Node(7, 1, KEY, SETTINGS, Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
 
-    again = read(Node(7, 1, KEY, SETTINGS, trigger.Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
+    again = read(Node(7, 1, KEY, SETTINGS, Hold(), store, random.Random(1).random).sample(0, 20.0, 50.0))
 
     assert again.frame > first.frame
     assert again.counter > first.counter
@@ -207,7 +207,7 @@ def test_settings_from_the_gateway_take_effect_and_are_reported_back() -> None:
 
 
 def test_the_time_of_day_comes_with_the_acknowledgement() -> None:
-    node, _ = settled_node()
+    node, _ = acknowledged_node()
 
     assert node.unix_ms(10_000) == UNIX_S * 1000 + 10_000 - 300
 
@@ -250,7 +250,7 @@ def test_what_is_no_reading_is_neither_sent_nor_learned_from(
     temperature: float | None, humidity: float | None, fault: str
 ) -> None:
     wobble = Wobble()
-    node, _ = settled_node(predictor=wobble)
+    node, _ = acknowledged_node(predictor=wobble)
 
     assert node.sample(PERIOD_MS, temperature, humidity) == []
 
@@ -258,7 +258,7 @@ def test_what_is_no_reading_is_neither_sent_nor_learned_from(
 
 
 def test_a_sensor_that_keeps_failing_is_reported_once_with_the_last_reading_at_its_age() -> None:
-    node, gateway = settled_node()
+    node, gateway = acknowledged_node()
 
     silent = [node.sample(minute * PERIOD_MS, None, None) for minute in range(1, FAULT_SAMPLES)]
     report = node.sample(FAULT_SAMPLES * PERIOD_MS, None, None)
@@ -270,11 +270,11 @@ def test_a_sensor_that_keeps_failing_is_reported_once_with_the_last_reading_at_i
     assert uplink.kind == "heartbeat"
     assert uplink.flags & frames.SENSOR_FAULT
     assert (uplink.temperature_c, uplink.age_s) == (2000, FAULT_SAMPLES * 60)
-    assert node.is_settled
+    assert node.is_acknowledged
 
 
 def test_a_failing_sensor_does_not_push_aside_what_waits() -> None:
-    node, gateway = settled_node()
+    node, gateway = acknowledged_node()
     event = node.sample(PERIOD_MS, 21.0, 50.0)
 
     later = [send for minute in range(2, 20) for send in node.sample(minute * PERIOD_MS, None, None)]
@@ -287,7 +287,7 @@ def test_a_failing_sensor_does_not_push_aside_what_waits() -> None:
 
 
 def test_a_sensor_that_recovered_clears_its_flag() -> None:
-    node, _ = settled_node()
+    node, _ = acknowledged_node()
     node.sample(PERIOD_MS, None, None)
 
     assert not read(node.sample(2 * PERIOD_MS, 21.0, 50.0)).flags & frames.SENSOR_FAULT
@@ -295,7 +295,7 @@ def test_a_sensor_that_recovered_clears_its_flag() -> None:
 
 def test_a_stuck_sensor_is_flagged_and_not_learned_from() -> None:
     wobble = Wobble()
-    node, _ = settled_node(SETTINGS._replace(heartbeat_s=trigger.STUCK_SAMPLES * 60), wobble)
+    node, _ = acknowledged_node(SETTINGS._replace(heartbeat_s=trigger.STUCK_SAMPLES * 60), wobble)
 
     for minute in range(1, trigger.STUCK_SAMPLES):
         node.sample(minute * PERIOD_MS, 20.0, 50.0)
@@ -319,7 +319,7 @@ def test_the_battery_is_told(millivolts: int, battery: int, low: bool) -> None:
 
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_random_bytes_from_the_radio_change_nothing(noise: list[bytes]) -> None:
-    node, _ = settled_node()
+    node, _ = acknowledged_node()
     forecast = node.forecast
 
     for data in noise:
@@ -343,7 +343,7 @@ class Air:
         self._flying: list[tuple[int, int, bool, bytes]] = []
         self._order = count()
         self.sent: list[bytes] = []
-        self.settlements = 0
+        self.acknowledgements = 0
 
     def send(self, sends: list[Send], now_ms: int) -> None:
         for send in sends:
@@ -372,22 +372,22 @@ class Air:
     def _arrive(self, now_ms: int) -> None:
         _, _, up, data = heapq.heappop(self._flying)
         if up:
-            ack = self.gateway.hear(data, now_ms)
+            ack = self.gateway.accept(data, now_ms)
             if ack is not None:
                 self._launch(ack, now_ms, up=False)
             return
-        was_settled = self.node.is_settled
+        was_acknowledged = self.node.is_acknowledged
         self.send(self.node.receive(data, now_ms), now_ms)
-        if self.node.is_settled and not was_settled:
-            self.settlements += 1
+        if self.node.is_acknowledged and not was_acknowledged:
+            self.acknowledgements += 1
             assert same(self.node.forecast, self.gateway.forecast)
 
 
-def same(held: Forecast | None, believed: Forecast | None) -> bool:
+def same(held: Forecast | None, held_there: Forecast | None) -> bool:
     """Whether two forecasts are the same but for their clocks."""
     assert held is not None
-    assert believed is not None
-    return held._replace(sampled_ms=0) == believed._replace(sampled_ms=0)
+    assert held_there is not None
+    return held._replace(sampled_ms=0) == held_there._replace(sampled_ms=0)
 
 
 @settings(deadline=None, max_examples=40)
@@ -414,7 +414,7 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
         humidity += chance.gauss(0, 3 * restless)
         air.send(node.sample(now_ms, temperature, min(100.0, max(0.0, humidity))), now_ms)
 
-        if node.is_settled:
+        if node.is_acknowledged:
             assert node.forecast is not None
             assert gateway.forecast is not None
             assert same(node.forecast, gateway.forecast)
@@ -424,9 +424,9 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
     air.until(150 * PERIOD_MS + 40 * 3_600_000)
     uplinks = [frames.decode_uplink(data, lambda node: KEY) for data in air.sent]
     events = {uplink.counter for uplink in uplinks if isinstance(uplink, Uplink) and uplink.flags & frames.EVENT}
-    assert node.is_settled
+    assert node.is_acknowledged
     assert same(node.forecast, gateway.forecast)
-    assert air.settlements > 0
+    assert air.acknowledgements > 0
     assert events <= gateway.readings.keys()
     assert len(node.link.backlog) == 0
     numbered = {
@@ -445,15 +445,15 @@ def test_a_node_whose_tick_drifts_evaluates_what_the_gateway_does_once_it_knows_
         tick_ms = minute * PERIOD_MS
         true_ms = int(tick_ms / rate)
         temperature += chance.choice((0, 0, 0, 0, 0.03, -0.03))
-        was_settled = node.is_settled and node.forecast is not None
+        was_acknowledged = node.is_acknowledged and node.forecast is not None
         sends = node.sample(tick_ms, temperature, 50.0)
-        if was_settled and minute >= 1440:
+        if was_acknowledged and minute >= 1440:
             assert gateway.forecast is not None
             assert node.sampled is not None
             compared += 1
             different += node.sampled[2:4] != gateway.forecast.at(true_ms)
         for send in sends:
-            ack = gateway.hear(send.data, true_ms + 300)
+            ack = gateway.accept(send.data, true_ms + 300)
             assert ack is not None
             node.receive(ack, tick_ms + int(500 * rate))
 
@@ -468,4 +468,4 @@ def test_the_link_of_a_node_uses_the_documented_patience() -> None:
     node, _ = make()
     node.sample(0, 20.0, 50.0)
 
-    assert node.deadline_ms() == link.TIMING.ack_window_ms
+    assert node.deadline_ms() == TIMING.ack_window_ms

@@ -1,4 +1,4 @@
-"""A model of node and gateway: whatever the radio and the power do, both ends hold the same trend once it is settled.
+"""A model of node and gateway: whatever radio and power do, both ends hold the same forecast once it is acknowledged.
 
 The node is the board's, the gateway's judgement is `gateway/node_state.py`; the radio between them loses, repeats,
 delays and reorders packets and acknowledgements as Hypothesis likes, the node sleeps and loses its power, the
@@ -18,7 +18,7 @@ from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 from aoii.gateway import node_state
 from aoii.gateway.events import Instant
-from edge.slope import Slope
+from edge.predictors import Slope
 from stateful import model_settings
 
 KEY = bytes(range(16))
@@ -64,9 +64,9 @@ class Model(RuleBasedStateMachine):
             uplink = self.read(send.data)
             assert self.sent.setdefault(uplink.frame, send.data) == send.data, "one frame number, two contents"
             self.up = [*self.up, send.data][-IN_FLIGHT:]
-        item = self.node.link.item
-        if item is not None and item.kind == EVENT:
-            self.submitted.add(item.counter)
+        pending = self.node.link.pending
+        if pending is not None and pending.kind == EVENT:
+            self.submitted.add(pending.counter)
 
     def read(self, data: bytes) -> Uplink:
         uplink = decode_uplink(data, lambda _: KEY)
@@ -110,7 +110,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def exchange_the_newest(self) -> None:
         """What overtakes all that are on their way, and is answered at once."""
-        ack = self.hear(self.up.pop())
+        ack = self.accept(self.up.pop())
         if ack is not None:
             self.now_ms += 300
             self.send(self.node.receive(ack, self.tick_ms()))
@@ -119,7 +119,7 @@ class Model(RuleBasedStateMachine):
     @rule(which=st.integers(0, IN_FLIGHT), copies=st.sampled_from((0, 0, 1)), answered=st.booleans())
     def carry_up(self, which: int, copies: int, answered: bool) -> None:
         data = self.up[which % len(self.up)] if copies else self.up.pop(which % len(self.up))
-        ack = self.hear(data)
+        ack = self.accept(data)
         if ack is not None and answered:
             self.down = [*self.down, ack][-IN_FLIGHT:]
 
@@ -147,7 +147,7 @@ class Model(RuleBasedStateMachine):
         if self.state is not None:
             self.state = node_state.decode_state(node_state.encode_state(self.state))
 
-    def hear(self, data: bytes) -> bytes | None:
+    def accept(self, data: bytes) -> bytes | None:
         uplink = self.read(data)
         at = Instant(UNIX_MS + self.now_ms, True, self.now_ms, self.session)
         decision = node_state.accept(self.state, uplink, data[-MAC_BYTES:], EPOCH, self.wanted, at)
@@ -168,8 +168,8 @@ class Model(RuleBasedStateMachine):
     # What must hold
 
     @invariant()
-    def both_ends_hold_the_same_trend_when_it_is_settled(self) -> None:
-        if self.node.is_settled and self.node.forecast is not None:
+    def both_ends_hold_the_same_trend_when_it_is_acknowledged(self) -> None:
+        if self.node.is_acknowledged and self.node.forecast is not None:
             assert self.state is not None
             assert same(self.node.forecast, self.state.forecasts[0].forecast)
 
@@ -190,7 +190,7 @@ class Model(RuleBasedStateMachine):
         self.sample(0, 0)
         for _ in range(1000):
             while self.up:
-                ack = self.hear(self.up.pop(0))
+                ack = self.accept(self.up.pop(0))
                 if ack is not None:
                     self.now_ms += 300
                     self.send(self.node.receive(ack, self.tick_ms()))
@@ -199,10 +199,10 @@ class Model(RuleBasedStateMachine):
                 break
             self.now_ms = max(self.now_ms, self.boot_ms + deadline_ms)
             self.send(self.node.due(self.tick_ms()))
-        assert self.node.is_settled
+        assert self.node.is_acknowledged
         assert len(self.node.link.backlog) == 0
         assert self.submitted <= self.readings.keys()
-        self.both_ends_hold_the_same_trend_when_it_is_settled()
+        self.both_ends_hold_the_same_trend_when_it_is_acknowledged()
 
 
 TestModel = Model.TestCase

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from aoii.core.forecast import PROVISIONED
 from aoii.core.frames import NodeSettings
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.core.store import BLOCK, NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
-from edge.slope import Slope
+from edge.predictors import Slope
 from gateway_twin import GatewayTwin
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "link.md"
+LINK_PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "link.md"
 KEY = bytes(range(16))
 PERIOD_MS = 60_000
 ROOM = NUMBER_SLOTS + 4  # so small that readings have to make room
@@ -71,20 +71,20 @@ def test_a_node_that_sleeps_after_everything_behaves_as_one_that_never_does(
         tick_ms = now_ms % 2**32
         temperature_c += step_c
         if act == "sample":
-            heard = pair.both("sample", tick_ms, temperature_c / 100, 50.0)
+            sends = pair.both("sample", tick_ms, temperature_c / 100, 50.0)
         elif act == "fault":
-            heard = pair.both("sample", tick_ms, None, None)
+            sends = pair.both("sample", tick_ms, None, None)
         elif act == "due":
             now_ms = max(now_ms, pair.awake.deadline_ms() or now_ms)
-            heard = pair.both("due", now_ms % 2**32)
+            sends = pair.both("due", now_ms % 2**32)
         else:
-            heard = pair.both("receive", bytes(22), tick_ms)
-        while heard:
-            data = heard.pop(0)
-            answer = gateway.hear(data, now_ms) if chance.random() >= loss else None
+            sends = pair.both("receive", bytes(22), tick_ms)
+        while sends:
+            data = sends.pop(0)
+            answer = gateway.accept(data, now_ms) if chance.random() >= loss else None
             if answer is not None and chance.random() >= loss:
                 now_ms += 400
-                heard += pair.both("receive", answer, now_ms % 2**32)
+                sends += pair.both("receive", answer, now_ms % 2**32)
 
 
 def asleep() -> tuple[RamStore, bytes]:
@@ -93,7 +93,7 @@ def asleep() -> tuple[RamStore, bytes]:
     node, gateway = make(flash, random.Random(1)), GatewayTwin(KEY, PROVISIONED)
     for minute in range(5):
         for send in node.sample(minute * PERIOD_MS, 20.0 + minute, 50.0):
-            answer = gateway.hear(send.data, minute * PERIOD_MS)
+            answer = gateway.accept(send.data, minute * PERIOD_MS)
             assert answer is not None
             node.receive(answer, minute * PERIOD_MS + 500)
     return flash, node.dump()
@@ -102,8 +102,8 @@ def asleep() -> tuple[RamStore, bytes]:
 def test_a_dump_is_small_enough_for_the_memory_that_stays_awake() -> None:
     _, state = asleep()
 
-    assert len(state) < 500  # an ESP32 keeps 2048 bytes for a program, and the learner's journal wants some
-    assert f"predictor: {len(state)} bytes" in PAGE.read_text(encoding="utf-8")
+    assert len(state) < 500  # an ESP32 keeps 2048 bytes for a program, and the sample log needs some
+    assert f"predictor: {len(state)} bytes" in LINK_PAGE.read_text(encoding="utf-8")
 
 
 @settings(deadline=None)
@@ -121,7 +121,7 @@ def test_what_is_no_dump_of_this_node_changes_nothing(data: st.DataObject) -> No
     assert node.dump() == before
 
 
-def test_a_dump_of_another_node_or_epoch_is_refused() -> None:
+def test_a_dump_of_another_node_or_epoch_is_not_loaded() -> None:
     flash, state = asleep()
 
     assert not make(RamStore(), random.Random(1), number=8).load(state)
@@ -129,7 +129,7 @@ def test_a_dump_of_another_node_or_epoch_is_refused() -> None:
     assert make(flash, random.Random(1)).load(state)
 
 
-def test_a_dump_from_before_numbers_were_reserved_is_refused() -> None:
+def test_a_dump_from_before_numbers_were_reserved_is_not_loaded() -> None:
     flash, state = asleep()
     node = make(flash, random.Random(1))
     assert node.load(state)

@@ -17,26 +17,26 @@ EPSILON = (50, 300)
 
 
 class Nights:
-    """A journal that is built anew before every call, with all that lasts in between."""
+    """A sample log that is built anew before every call, with all that lasts in between."""
 
-    def __init__(self, page: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.disk = Disk()
-        self.page = page
+        self.capacity = capacity
         self.state: bytes | None = None
         self.replayed = 0
         self.lost = 0
 
-    def journal(self) -> SampleLog:
-        journal = SampleLog(*EPSILON, Learner, DoubleBuffer(self.disk, "learner"), self.breathe, self.page)
+    def log(self) -> SampleLog:
+        log = SampleLog(*EPSILON, Learner, DoubleBuffer(self.disk, "learner"), self.feed_watchdog, self.capacity)
         if self.state is not None:
-            journal.load(self.state)
-        return journal
+            log.load(self.state)
+        return log
 
-    def night(self, journal: SampleLog) -> None:
-        self.state = journal.dump()
-        self.lost += journal.lost
+    def night(self, log: SampleLog) -> None:
+        self.state = log.dump()
+        self.lost += log.lost
 
-    def breathe(self) -> None:
+    def feed_watchdog(self) -> None:
         self.replayed += 1
 
 
@@ -53,35 +53,35 @@ def samples(count: int, seed: int = 3) -> list[tuple[int, int, int, int | None]]
     return found
 
 
-@pytest.mark.parametrize("page", [1, 7, 64])
-def test_a_journal_that_sleeps_after_every_sample_is_the_learner_that_never_slept(page: int) -> None:
-    awake, nights = Learner(*EPSILON), Nights(page)
+@pytest.mark.parametrize("capacity", [1, 7, 64])
+def test_a_sample_log_that_sleeps_after_every_sample_is_the_learner_that_never_slept(capacity: int) -> None:
+    awake, nights = Learner(*EPSILON), Nights(capacity)
 
     for number, sample in enumerate(samples(400)):
-        journal = nights.journal()
+        log = nights.log()
         awake.observe(*sample)
-        journal.observe(*sample)
+        log.observe(*sample)
         if number % 13 == 12:
-            assert journal.trend(0, 0) == awake.trend(0, 0)
+            assert log.trend(0, 0) == awake.trend(0, 0)
         if number == 200:
             awake.retune(40, 250)
-            journal.retune(40, 250)
-        nights.night(journal)
+            log.retune(40, 250)
+        nights.night(log)
 
-    journal = nights.journal()
-    journal.trend(0, 0)
+    log = nights.log()
+    log.trend(0, 0)
     assert DoubleBuffer(nights.disk, "learner").load() == awake.dump()
     assert nights.lost == 0
 
 
 def test_the_learner_sleeps_until_a_trend_is_wanted_or_the_page_is_full() -> None:
     nights = Nights(64)
-    journal = nights.journal()
+    log = nights.log()
 
     for sample in samples(63):
-        journal.observe(*sample)
+        log.observe(*sample)
     before = nights.replayed, nights.disk.writes
-    journal.trend(0, 0)
+    log.trend(0, 0)
 
     assert before == (0, 0)
     assert (nights.replayed, nights.disk.writes) == (63, 1)
@@ -89,52 +89,52 @@ def test_the_learner_sleeps_until_a_trend_is_wanted_or_the_page_is_full() -> Non
 
 def test_a_full_page_wakes_the_learner_by_itself() -> None:
     nights = Nights(10)
-    journal = nights.journal()
+    log = nights.log()
 
     for sample in samples(25):
-        journal.observe(*sample)
+        log.observe(*sample)
 
     assert nights.replayed == 20
-    assert len(journal.dump()) < 10 * 9 + 20
+    assert len(log.dump()) < 10 * 9 + 20
 
 
 def test_after_a_power_cut_it_goes_on_from_the_flash_as_after_a_long_gap() -> None:
     before, after = samples(64), samples(30, seed=4)
     nights, awake = Nights(64), Learner(*EPSILON)
     for sample in before:
-        nights.journal().observe(*sample) if nights.page == 0 else None
+        nights.log().observe(*sample) if nights.capacity == 0 else None
         awake.observe(*sample)
-    journal = nights.journal()
+    log = nights.log()
     for sample in before:
-        journal.observe(*sample)
+        log.observe(*sample)
 
     nights.state = None  # the power was away
-    journal = nights.journal()
+    log = nights.log()
     first, *others = after
     awake.observe(first[0], first[1], 1000, first[3])
-    journal.observe(first[0], first[1], 1, first[3])  # the node does not know either
+    log.observe(first[0], first[1], 1, first[3])  # the node does not know either
     for sample in others:
         awake.observe(*sample)
-        journal.observe(*sample)
+        log.observe(*sample)
 
-    assert journal.trend(0, 0) == awake.trend(0, 0)
+    assert log.trend(0, 0) == awake.trend(0, 0)
 
 
 def test_after_a_power_cut_the_gateways_thresholds_find_what_was_learned_with_them() -> None:
     nights = Nights(64)
-    journal = nights.journal()
-    journal.retune(40, 250)
+    log = nights.log()
+    log.retune(40, 250)
     for sample in samples(100):
-        journal.observe(*sample)
-    journal.trend(0, 0)
+        log.observe(*sample)
+    log.trend(0, 0)
     learned = DoubleBuffer(nights.disk, "learner").load()
 
     nights.state = None
-    journal = nights.journal()
-    journal.observe(2000, 5000, 1, None)  # before the gateway was heard
-    journal.retune(40, 250)
-    journal.observe(2000, 5000, 1, None)
-    journal.trend(0, 0)
+    log = nights.log()
+    log.observe(2000, 5000, 1, None)  # before the first acknowledgement
+    log.retune(40, 250)
+    log.observe(2000, 5000, 1, None)
+    log.trend(0, 0)
 
     expected = Learner(40, 250)
     assert expected.load(learned)
@@ -144,27 +144,27 @@ def test_after_a_power_cut_the_gateways_thresholds_find_what_was_learned_with_th
 
 def test_a_flash_that_lost_the_learner_costs_what_was_learned_and_is_counted() -> None:
     nights = Nights(8)
-    journal = nights.journal()
+    log = nights.log()
     for sample in samples(20):
-        journal.observe(*sample)
-    nights.night(journal)
+        log.observe(*sample)
+    nights.night(log)
     nights.disk.files.clear()
 
-    journal = nights.journal()
-    trend = journal.trend(0, 0)
+    log = nights.log()
+    trend = log.trend(0, 0)
 
     fresh = Learner(*EPSILON)
     for sample in samples(20)[16:]:
         fresh.observe(*sample)
     assert trend == fresh.trend(0, 0)
-    assert journal.lost == 1
+    assert log.lost == 1
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(-4000, 8500), st.integers(0, 10_000), st.integers(1, 100_000)), max_size=20))
 def test_a_dump_carries_any_sample_that_a_sensor_can_give(readings: list[tuple[int, int, int]]) -> None:
-    one = Nights(64).journal()
-    other = Nights(64).journal()
+    one = Nights(64).log()
+    other = Nights(64).log()
 
     for temperature_c, humidity_c, steps in readings:
         one.observe(temperature_c, humidity_c, steps, 86_399_999)

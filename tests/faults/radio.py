@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from aoii.core.forecast import HOLD
 from aoii.core.frames import BACKFILL, EVENT, HEARTBEAT, LOW_BATTERY, Rejected, Uplink, decode_ack, encode_uplink
-from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.security.node_keys import NodeKey
 from faults.recorder import Content, Key, Recorder
 from servers import pty_port
@@ -212,7 +212,7 @@ class Radio:
             if node.pending is not None and now_s >= node.again_s:
                 node.again_s = now_s + REPEAT_S
                 data = node.pending.data
-                yield encode_heard(-90, 8, data)
+                yield encode_usb_uplink(-90, 8, data)
                 if self._noise_share and self._rng.random() < self._noise_share:
                     yield self._noise(data)
                 self._past.append(data)
@@ -221,15 +221,15 @@ class Radio:
         """What a bad radio, a bad cable or a bad neighbour adds."""
         spot = self._rng.randrange(len(data))
         flipped = data[:spot] + bytes([data[spot] ^ 1 << self._rng.randrange(8)]) + data[spot + 1 :]
-        whole = encode_heard(-120, -9, data)
+        whole = encode_usb_uplink(-120, -9, data)
         return self._rng.choice(
             (
-                encode_heard(-120, -9, flipped),  # the air changed a bit
+                encode_usb_uplink(-120, -9, flipped),  # the air changed a bit
                 whole[: self._rng.randrange(1, len(whole))],  # the cable lost the end
                 self._rng.randbytes(self._rng.randrange(1, 80)),
                 b"Received: not a payload\n",
                 whole,  # heard twice
-                encode_heard(-60, 9, self._rng.choice(self._past or (data,))),  # a replay
+                encode_usb_uplink(-60, 9, self._rng.choice(self._past or (data,))),  # a replay
             )
         )
 

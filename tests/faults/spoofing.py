@@ -29,7 +29,7 @@ from aoii.core.frames import (
 )
 from aoii.core.link import Link
 from aoii.core.store import RamStore
-from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.intake import Intake
 from aoii.gateway.node_state import REPLAY_WINDOW
@@ -116,7 +116,7 @@ class Gateway:
 
     def hear(self, data: bytes) -> None:
         """Have the receiver on USB hear a frame."""
-        self._receiver._on_items(self._air.feed(encode_heard(-90, 8, data)), 0.0)
+        self._receiver._on_items(self._air.feed(encode_usb_uplink(-90, 8, data)), 0.0)
 
     def settle(self) -> None:
         """Wait until everything heard has been judged."""
@@ -281,7 +281,7 @@ class _Victim:
     def _skip_numbers(self) -> None:
         """As if it had sent for a while: what was overheard is not what it waits for."""
         for _ in range(2 * PAST):
-            self._link._numbers.next_frame()
+            self._link._counters.next_frame()
 
     def _acknowledging(self, key: bytes, epoch: int = EPOCH) -> bytes:
         """What it waits for, under some key."""

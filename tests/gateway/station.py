@@ -15,7 +15,7 @@ from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, AckStatus, Committed, Identity, ack_topic, encode_commit_ack
 from aoii.core.forecast import HOLD
 from aoii.core.frames import EVENT, Ack, Rejected, Uplink, decode_ack, encode_uplink
-from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.gateway.gateway import Gateway
 from aoii.runtime import metrics
 from aoii.runtime.clock import Clock
@@ -155,7 +155,7 @@ class OwnNode:
 
     def transmit(self, data: bytes) -> None:
         """Send it to the gateway's receiver."""
-        os.write(self.far, encode_heard(-90, 8, data))
+        os.write(self.far, encode_usb_uplink(-90, 8, data))
 
     def ack(self, timeout_s: float = 30) -> Ack | None:
         """The next acknowledgement for this node."""

@@ -96,16 +96,16 @@ class Radio:
     def sample(self, temperature_c: float) -> None:
         """Take a sample; what the node sends goes up."""
         for send in self.node.sample(self.now_ms(), temperature_c, 50.0):
-            os.write(self._far, self.receiver.heard(send.data, -90, 8, self.now_ms()))
+            os.write(self._far, self.receiver.accept_radio_packet(send.data, -90, 8, self.now_ms()))
 
     def listen(self) -> bool:
         """Hand down what the gateway has said; whether the node knows its reading to be safe."""
         with contextlib.suppress(BlockingIOError):
-            self.receiver.fed(os.read(self._far, 4096), self.now_ms())
-        while packet := self.receiver.next(self.now_ms()):
-            self.receiver.sent()
+            self.receiver.accept_usb_bytes(os.read(self._far, 4096), self.now_ms())
+        while packet := self.receiver.next_packet(self.now_ms()):
+            self.receiver.confirm_sent()
             self.node.receive(packet, self.now_ms())
-        return self.node.is_settled
+        return self.node.is_acknowledged
 
 
 def test_the_page_asks_nobody_to_remember_more_than_ten_files_each_way() -> None:

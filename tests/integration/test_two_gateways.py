@@ -22,11 +22,11 @@ from aoii.core.forecast import PROVISIONED
 from aoii.core.frames import Ack, NodeSettings, Uplink, decode_ack, decode_uplink
 from aoii.core.link import Send
 from aoii.core.store import RamStore
-from aoii.core.stream import DOWNLINK, Frame, Reader, encode_heard
-from aoii.core.trigger import Hold
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.edge.node import Node
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
+from edge.predictors import Hold
 from servers import Mosquitto, free_port, pty_port, until
 
 KEY = bytes(range(16))
@@ -81,7 +81,7 @@ class Air:
             assert isinstance(uplink, Uplink)
             self.uplinks.append(uplink)
             for port in self._ports:
-                os.write(port, encode_heard(-90, 8, send.data))
+                os.write(port, encode_usb_uplink(-90, 8, send.data))
             for number in range(len(self._ports)):
                 data = self._answer(number, send.data[1:9])
                 ack = decode_ack(data, NODE, EPOCH, KEY)
@@ -152,7 +152,7 @@ def test_one_row_for_each_reading_settings_that_arrive_and_honest_times(ports: t
     air.carry(air.node.sample(2 * MINUTE_MS, 20.4, 50.0), 2 * MINUTE_MS)
     assert [uplink.generation for uplink in air.uplinks] == [0, air.acks[0].generation]
     assert air.acks[2].settings is None  # so the first gateway knows that they are in force
-    assert air.node.is_settled
+    assert air.node.is_acknowledged
 
     # Two events without an answer that gets through, then the power goes: both are in the flash, with their time.
     assert air.node.sample(9 * MINUTE_MS, 10.0, 50.0) == []
@@ -180,8 +180,8 @@ def test_backlog_whose_time_nobody_knows_is_a_row_without_a_time(ports: tuple[li
 
     # A node that never heard the time takes a reading, and loses its power before anybody hears of it.
     node = make(store)
-    while node.link._numbers.next_counter() < first + 1000:
-        node.link._numbers.next_frame()
+    while node.link._counters.next_counter() < first + 1000:
+        node.link._counters.next_frame()
     assert node.sample(0, 15.0, 40.0) != []
     air = Air(make(store), far)
     air.carry(air.node.sample(0, 31.0, 50.0), 0)

@@ -6,7 +6,7 @@ import pytest
 
 from aoii.core import frames
 from aoii.core.frames import UPLINK_BYTES
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.lab.airtime import ACK_BYTES, Radio, airtime_s
 
 

@@ -82,7 +82,7 @@ def test_a_prior_helps_where_it_was_made(day: Evidence) -> None:
         for i in range(300):
             learner.observe(series.temperature_c[i], series.humidity_c[i], 1, None)
             moved = (sum(series.temperature_c[i + 5 : i + 9]) / 4 - series.temperature_c[i]) / 50
-            total += (moved - learner._forecast(0)[3]) ** 2
+            total += (moved - learner._predict(0)[3]) ** 2
         squares.append(total)
 
     assert squares[0] < squares[1]

@@ -47,7 +47,7 @@ def step():
         from parts.world import World
         world = World({readings}, 0, {is_deep}, Learner, 1)
     else:
-        world.turn()
+        world.step()
 def result():
     return [world.digest(), world.clock.now_ms(), world.starts]
 """
@@ -143,13 +143,13 @@ def test_so_it_is_with_the_learner_on_a_recording(board: Board) -> None:
     awake: Any = board.run(LEARNING.format(readings=readings, is_deep=False), steps=80)
     asleep: Any = board.run(LEARNING.format(readings=readings, is_deep=True), steps=80)
     for _ in range(79):  # the first step there imports
-        here.turn()
+        here.step()
 
     assert asleep[2] > 60
     assert (asleep[0], asleep[1]) == (awake[0], awake[1]) == (here.digest(), here.clock.now_ms())
 
 
-def test_what_aoii_board_writes_boots_and_the_gateway_believes_its_frames(tmp_path: Path) -> None:
+def test_what_aoii_board_writes_boots_and_the_gateway_accepts_its_frames(tmp_path: Path) -> None:
     disk, keys_file = tmp_path / "disk", tmp_path / "keys"
     there = Board(disk)
     builder.make_node(builder.Options(disk / "node"), 7, keys_file)
@@ -164,7 +164,7 @@ def test_what_aoii_board_writes_boots_and_the_gateway_believes_its_frames(tmp_pa
     assert (uplink.node, uplink.epoch, uplink.temperature_c, uplink.flags) == (7, 1, 2155, EVENT)
     assert not uplink.flags & LOW_BATTERY
     assert uplink.battery == 140  # 3.8 V
-    assert len(sent) > 3  # nobody answers
+    assert len(sent) > 3  # there is no answer
     assert "/slots.bin" in files
     assert faults == []
 

@@ -36,7 +36,7 @@ with open("/input/receiver/aoii.json") as file:
 is_over = False
 stage = 0
 def step():
-    global stage, machine, station, is_over
+    global stage, machine, receiver, is_over
     stage += 1
     if stage == 1:
         from parts import esp32, models
@@ -47,12 +47,12 @@ def step():
     elif stage == 3:
         from aoii.edge.drivers import board
         board.machine = board.time = machine
-        station = board.receiver(config, Port())
+        receiver = board.build_receiver(config, Port())
     else:
         heard = ask("heard")
         if heard and machine.chip.arrive(bytes.fromhex(heard), -97, -3):
             ask("taken")
-        station.step()
+        receiver.step()
         if machine.chip.mode == 3:  # only a transmission takes time here, so that a busy machine makes nothing late
             machine.clock.sleep_ms(5)
         is_over = ask("is_over")

@@ -23,14 +23,14 @@ def results() -> "list[Any]":
 
 
 def radio(air: Air) -> "list[Any]":
-    """One radio sends, listens, hears, and asks whether the channel is free."""
+    """One radio sends, listens, receives, and asks whether the channel is free."""
     clock = models.Clock()
     sent: list[bytes] = []
     chip = models.Sx127x(clock, sent.append)
     driver = Radio(chip.spi, chip.select, chip.reset, clock, air)
     found = [list(chip.registers[1:64]), airtime_ms(air, 32), driver.send(bytes(range(32))), clock.now_ms()]
-    clock.trend(clock.now_ms() + 300, lambda: chip.arrive(b"damaged", -90, 3, False))
-    clock.trend(clock.now_ms() + 700, lambda: chip.arrive(b"\x00\xffwhole", -117, -8))
+    clock.schedule(clock.now_ms() + 300, lambda: chip.arrive(b"damaged", -90, 3, False))
+    clock.schedule(clock.now_ms() + 700, lambda: chip.arrive(b"\x00\xffwhole", -117, -8))
     packet = driver.receive(2000)
     if packet is not None:
         found += [packet.data.hex(), packet.rssi_dbm, packet.snr_db]

@@ -15,16 +15,16 @@ class PowerCut(Exception):  # noqa: N818 - not an error of ours
 
 
 class Clock:
-    """Time that passes only when somebody waits; what is planned happens meanwhile.
+    """Time that passes only in `sleep_ms`; scheduled events happen meanwhile.
 
     Attributes:
-        is_frozen: Nobody's waiting takes time, such as that of a board which started so much earlier.
+        is_frozen: `sleep_ms` takes no time, for a board that started that much earlier.
     """
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now_ms = now_ms
-        self._trends: list[tuple[int, int, Callable[[], object]]] = []
-        self._with_trend = 0
+        self._scheduled: list[tuple[int, int, Callable[[], object]]] = []
+        self._order = 0
         self.is_frozen = False
 
     def now_ms(self) -> int:
@@ -34,20 +34,20 @@ class Clock:
         if self.is_frozen:
             return
         until_ms = self._now_ms + duration_ms
-        while self._trends and self._trends[0][0] <= until_ms:
-            at_ms, _, act = self._trends.pop(0)
+        while self._scheduled and self._scheduled[0][0] <= until_ms:
+            at_ms, _, act = self._scheduled.pop(0)
             self._now_ms = max(self._now_ms, at_ms)
             act()
         self._now_ms = until_ms
 
-    def trend(self, at_ms: int, act: "Callable[[], object]") -> None:
-        self._with_trend += 1
-        self._trends.append((at_ms, self._with_trend, act))
-        self._trends.sort(key=lambda trend: trend[:2])
+    def schedule(self, at_ms: int, act: "Callable[[], object]") -> None:
+        self._order += 1
+        self._scheduled.append((at_ms, self._order, act))
+        self._scheduled.sort(key=lambda event: event[:2])
 
 
 class Pin:
-    """An output that somebody watches."""
+    """An output pin that a test can read."""
 
     def __init__(self, changed: "Callable[[int], None] | None" = None) -> None:
         self.value = 1
@@ -226,12 +226,12 @@ class Sx127x:
             data = bytes([self.fifo[(start + i) & 255] for i in range(size)])
             mark = self._transmission
             if not self.is_deaf:
-                self._clock.trend(self._clock.now_ms() + self.airtime_ms(size), lambda: self._sent(mark, data))
+                self._clock.schedule(self._clock.now_ms() + self.airtime_ms(size), lambda: self._sent(mark, data))
         elif mode == RX_CONTINUOUS:
             self._rx_at = self.registers[0x0F]
         elif mode == CAD:
             mark = self._transmission
-            self._clock.trend(self._clock.now_ms() + 9, lambda: self._searched(mark))
+            self._clock.schedule(self._clock.now_ms() + 9, lambda: self._searched(mark))
 
     def _sent(self, mark: int, data: bytes) -> None:
         if mark == self._transmission:
@@ -343,8 +343,9 @@ class Disk:
     """Files in flash; a write may be cut after any share of it.
 
     Attributes:
-        writes: How many there were. cut_at: Number of the write that is cut. cut_share: How much of it gets through,
-        in quarters.
+        writes: Number of writes so far.
+        cut_at: Number of the write that is cut.
+        cut_share: Share of it that is written, quarters.
     """
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ import hashlib
 from aoii.core import frames
 from aoii.core.forecast import NodeSettings, Trend
 from aoii.core.frames import Rejected
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.edge.drivers.board_flash import DoubleBuffer, FlashStore, SleepStore
-from aoii.edge.drivers.board_node import Parts, Station
+from aoii.edge.drivers.board_node import BoardNode, Parts
 from aoii.edge.drivers.board_radio import Radio
 from aoii.edge.drivers.board_sensor import Aht20, Battery
 from aoii.edge.node import Node
@@ -74,9 +74,9 @@ class World:
     Args:
         readings: Temperatures and humidities, hundredths, one a minute; again from the beginning after the end.
         loss: Packets of 256 that are lost, either way.
-        is_deep: Whether the board sleeps deeply in every pause; otherwise it never sleeps, and has no journal.
+        is_deep: Whether the board sleeps deeply in every pause; otherwise it never sleeps, and has no sample log.
         make: The model that learns.
-        page: Samples in the journal.
+        capacity: Samples in the sample log.
         rtc_bytes: RTC memory.
 
     Attributes:
@@ -89,14 +89,14 @@ class World:
         loss: int,
         is_deep: bool,
         make: "Callable[[int, int], Learning]",
-        page: int = 64,
+        capacity: int = 64,
         rtc_bytes: int = 2048,
     ) -> None:
         self._readings = readings
         self.loss = loss
         self._is_deep = is_deep
         self._make = make
-        self._page = page
+        self._capacity = capacity
         self._rtc_bytes = rtc_bytes
         self._chance = Chance(5)
         self._random = self._chance.random
@@ -105,7 +105,7 @@ class World:
         self.clock = models.Clock(1_000_000)
         self.disk = models.Disk()
         self.rtc = models.Rtc()
-        self.chip = models.Sx127x(self.clock, self._heard)
+        self.chip = models.Sx127x(self.clock, self._answer_packet)
         self.aht20 = models.Aht20(self.clock)
         self.gateway_is_there = True
         self.sent: list[tuple[int, int, int, int]] = []
@@ -118,11 +118,11 @@ class World:
         """Power on, or the end of a sleep."""
         self.clock.is_frozen = True  # it woke as much earlier as it takes to start
         try:
-            self.station = self._built()
+            self.board = self._built()
         finally:
             self.clock.is_frozen = False
         self.starts += 1
-        self.takes += self.station.slept
+        self.takes += self.board.has_slept
 
     def cut_power(self) -> None:
         """For some seconds."""
@@ -134,16 +134,16 @@ class World:
         """Live for so long."""
         until_ms = self.clock.now_ms() + 60_000 * minutes
         while self.clock.now_ms() < until_ms:
-            self.turn()
+            self.step()
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """One turn of the board, and the pause after it."""
         at = self.clock.now_ms() // 60_000
         self.aht20.temperature, self.aht20.humidity = [c / 100 for c in self._readings[at % len(self._readings)]]
-        idle_ms = self.station.turn()
+        idle_ms = self.board.step()
         self.fault = self.node.fault
         if self._is_deep and idle_ms:  # otherwise it may be listening
-            self.station.lay_down()
+            self.board.prepare_sleep()
             self.most_laid = max(self.most_laid, len(self.rtc.content))
             self.clock.sleep_ms(idle_ms)
             self.start()
@@ -157,18 +157,18 @@ class World:
 
     def learned(self) -> bytes:
         """What the model knows."""
-        model = self.journal._awake() if self.journal is not None else self.model
+        model = self.sample_log.wake_model() if self.sample_log is not None else self.model
         return model.dump()
 
-    def _built(self) -> Station:
+    def _built(self) -> BoardNode:
         self.model = self._make(SETTINGS.beta_t_c, SETTINGS.beta_h_c)
-        self.journal = None
+        self.sample_log = None
         if self._is_deep:
             buffer = DoubleBuffer(self.disk, "learner")
-            self.journal = SampleLog(
-                SETTINGS.beta_t_c, SETTINGS.beta_h_c, self._make, buffer, self._breathe, self._page
+            self.sample_log = SampleLog(
+                SETTINGS.beta_t_c, SETTINGS.beta_h_c, self._make, buffer, self._feed_watchdog, self._capacity
             )
-        predictor: Predictor = self.model if self.journal is None else self.journal
+        predictor: Predictor = self.model if self.sample_log is None else self.sample_log
         store = FlashStore(self.disk)
         self.node = Node(7, 1, KEY, SETTINGS, predictor, store, self._random, TIMING)
         radio = Radio(self.chip.spi, self.chip.select, self.chip.reset, self.clock)
@@ -176,14 +176,14 @@ class World:
         battery = Battery(models.Adc(1_900_000), 2000)
         self.sleep_store = SleepStore(self.rtc, DoubleBuffer(self.disk, "sleep_store"), self._rtc_bytes)
         parts = Parts(
-            self.clock, radio, sensor, battery, None, self.sleep_store, self._breathe, _no_heap, self.said.append
+            self.clock, radio, sensor, battery, None, self.sleep_store, self._feed_watchdog, _no_heap, self.said.append
         )
-        return Station(7, self.node, self.journal, parts)
+        return BoardNode(7, self.node, self.sample_log, parts)
 
-    def _breathe(self) -> None:
+    def _feed_watchdog(self) -> None:
         pass
 
-    def _heard(self, data: bytes) -> None:
+    def _answer_packet(self, data: bytes) -> None:
         """A packet has left the antenna."""
         now_ms = self.clock.now_ms()
         self._digest.update(f"{now_ms}".encode() + data)
@@ -194,10 +194,10 @@ class World:
         answer_is_lost = self._chance.byte() < self.loss
         if is_lost or not self.gateway_is_there:
             return
-        answer = self.gateway.hear(data, now_ms)
+        answer = self.gateway.accept(data, now_ms)
         if answer is not None and not answer_is_lost:
             at_ms = now_ms + REPLY_MS + self.chip.airtime_ms(len(answer))
-            self.clock.trend(at_ms, lambda: self._arrive(answer))
+            self.clock.schedule(at_ms, lambda: self._arrive(answer))
 
     def _arrive(self, data: bytes) -> None:
         self.chip.arrive(data, RSSI_DBM, SNR_DB)

@@ -149,13 +149,13 @@ def usb(kind: bytes, content: bytes) -> bytes:
 
 
 def stream_cases(uplink: bytes, ack: bytes) -> list[Case]:
-    heard = usb(b"U", struct.pack("<bb", -91, 8) + uplink)
+    uplink_frame = usb(b"U", struct.pack("<bb", -91, 8) + uplink)
     up = ["frame", "U", (struct.pack("<bb", -91, 8) + uplink).hex()]
     line = b"Received: 1234567,21.35,45.20\r\n"
     read = ["line", "Received: 1234567,21.35,45.20"]
-    broken = heard[:9] + bytes((heard[9] ^ 1,)) + heard[10:]
+    broken = uplink_frame[:9] + bytes((uplink_frame[9] ^ 1,)) + uplink_frame[10:]
     cases: list[Case] = [
-        {"name": "an uplink", "bytes": heard.hex(), "notes": [up], "sent": ["U", up[2]]},
+        {"name": "an uplink", "bytes": uplink_frame.hex(), "notes": [up], "sent": ["U", up[2]]},
         {
             "name": "a downlink",
             "bytes": usb(b"D", ack).hex(),
@@ -167,20 +167,20 @@ def stream_cases(uplink: bytes, ack: bytes) -> list[Case]:
         ("an old line", line, [read]),
         (
             "lines and frames",
-            line + heard + heard + b"Sync sent: 1\r\n" + heard,
+            line + uplink_frame + uplink_frame + b"Sync sent: 1\r\n" + uplink_frame,
             [read, up, up, ["line", "Sync sent: 1"], up],
         ),
-        ("a frame with one bit flipped, then a good one", broken + heard, [["damaged", "crc"], up]),
-        ("a frame without its first zero", heard[1:] + heard, [up, up]),
-        ("a frame without its last zero", heard[:-1] + heard, [up, up]),
+        ("a frame with one bit flipped, then a good one", broken + uplink_frame, [["damaged", "crc"], up]),
+        ("a frame without its first zero", uplink_frame[1:] + uplink_frame, [up, up]),
+        ("a frame without its last zero", uplink_frame[:-1] + uplink_frame, [up, up]),
         ("a single zero before a line", b"\0" + line, [read]),
-        ("a line cut by a frame", b"Receiv" + heard + line, [["damaged", "cut"], up, read]),
+        ("a line cut by a frame", b"Receiv" + uplink_frame + line, [["damaged", "cut"], up, read]),
         ("a line that is no text", b"\xff\xfe\n" + line, [["damaged", "encoding"], read]),
         ("an endless line", b"-" * 257 + b"\n" + line, [["damaged", "long"], read]),
-        ("an endless frame", b"\0" + b"\xff" * 97 + heard, [["damaged", "long"], up]),
-        ("lengths that do not fit", b"\0\xff\x80\x81\0" + heard, [["damaged", "cobs"], up]),
-        ("empty lines and double zeros", b"\n\r\n\0\0\0" + heard, [up]),
-        ("a tail", line + heard[:-1], [read]),
+        ("an endless frame", b"\0" + b"\xff" * 97 + uplink_frame, [["damaged", "long"], up]),
+        ("lengths that do not fit", b"\0\xff\x80\x81\0" + uplink_frame, [["damaged", "cobs"], up]),
+        ("empty lines and double zeros", b"\n\r\n\0\0\0" + uplink_frame, [up]),
+        ("a tail", line + uplink_frame[:-1], [read]),
     ):
         cases.append({"name": name, "bytes": data.hex(), "notes": notes})
     return cases

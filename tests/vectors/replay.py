@@ -9,6 +9,7 @@ import hashlib
 from aoii.core import frames, link, stream
 from aoii.core.forecast import Trend, estimate
 from aoii.core.frames import Ack, NodeSettings, Rejected, Uplink
+from aoii.core.link_state import PendingReading
 from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 
@@ -98,7 +99,7 @@ def _stream(case: "Case") -> list[str]:
 
 
 class Chance:
-    """CounterAllocator in [0, 1) with eight bits, which single precision multiplies without loss."""
+    """Numbers in [0, 1) with eight bits, which single precision multiplies without loss."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed
@@ -132,14 +133,14 @@ def _script(case: "Case") -> list[str]:
 def do_link(machine: link.Link, step: "Case") -> "Case":
     """One step of a script; what it led to, in its JSON form."""
     at_ms = step["at_ms"]
-    settled = None
+    acknowledged = None
     if step["do"] == "submit":
         temperature_c, humidity_c, trend = step["reading"]
         machine.submit(step["kind"], temperature_c, humidity_c, Trend(*trend), 0, 0, at_ms, at_ms)
     elif step["do"] == "receive":
-        settled = machine.receive(bytes.fromhex(step["bytes"]), at_ms)
+        acknowledged = machine.receive(bytes.fromhex(step["bytes"]), at_ms)
     return {
-        "settled": settled.counter if isinstance(settled, link.Item) else None,
+        "acknowledged": acknowledged.counter if isinstance(acknowledged, PendingReading) else None,
         "sends": _sends(machine.due(at_ms)),
         "state": machine.state,
         "deadline_ms": machine.deadline_ms(),
@@ -154,7 +155,7 @@ def _life(case: "Case") -> list[str]:
 
 
 class Echo:
-    """A predictor whose trends are a function of the errors that it is told."""
+    """A predictor whose trends are a function of the errors that it gets."""
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
         """Nothing."""
@@ -168,9 +169,9 @@ class Echo:
 
 
 class Life:
-    """A node on a radio that loses `loss` of 256 packets each way, and a digest of all that it says and believes.
+    """A node on a radio that loses `loss` of 256 packets each way, and a digest of all that it sends and holds.
 
-    One that sleeps forgets everything but its dump and its flash after every sample, and lives the same life.
+    One that sleeps loses everything but its dump and its flash after each sample, and does the same.
     """
 
     def __init__(self, seed: int, loss: int, sleeps: bool = False) -> None:
@@ -214,9 +215,9 @@ class Life:
             ack = self._answer(data)
             if ack and byte() >= self._loss:
                 sends += node.receive(ack, now_ms)
-        believed = node.forecast.at(at_ms) if node.forecast is not None else None
+        estimate = node.forecast.at(at_ms) if node.forecast is not None else None
         status = node.sampled.status if node.sampled is not None else None
-        self._digest.update(repr((status, believed, node.deadline_ms())).encode())
+        self._digest.update(repr((status, estimate, node.deadline_ms())).encode())
 
     def _answer(self, data: bytes) -> bytes:
         uplink = frames.decode_uplink(data, lambda node: KEY)

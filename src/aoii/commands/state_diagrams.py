@@ -1,8 +1,8 @@
 """Draws the state machines of the source as Mermaid diagrams, and writes the page that shows all of them.
 
-A machine is a transition table, `RULES` of its module: `(state, event)` to the next state, or to the next state and an
-action. The meaning of a state or event is the comment after its constant. A table with a state that no transition leads
-to is an error: the drawing would be right and the machine wrong.
+A table is `RULES` of its module: `(state, event)` to the next state, or to the next state and an action. The
+meaning of a state, an event or an action is the comment behind its constant, so that it is said once. A table with a
+state that nothing leads to is an error: the drawing would be right and the machine wrong.
 """
 
 import importlib
@@ -24,10 +24,10 @@ class Machine:
 
     Attributes:
         title: Heading on the page.
-        module: Module with `RULES` and, if there are actions, their `MEANINGS`.
-        initial: State in which the machine starts.
+        module: Where `RULES` is.
+        initial: State in which the machine begins.
         opening: What the machine is for, one sentence a line.
-        meanings: Meanings of states and events whose constants have no comment.
+        meanings: Of states, events and actions whose constants have no comment.
     """
 
     title: str
@@ -91,28 +91,28 @@ def reference_page() -> str:
     return "\n".join(parts)
 
 
+def comments(module: ModuleType) -> dict[str, str]:
+    """The comment behind each constant of the module that is a string, by that string."""
+    found = re.findall(r'^[A-Z_]+ = "(\w+)"  # (.+)$', inspect.getsource(module), re.MULTILINE)
+    return dict(found)
+
+
 def _section(machine: Machine) -> str:
     module = importlib.import_module(machine.module)
     rules: Rules = module.RULES
-    meanings = _comments(module) | dict(machine.meanings)
+    meanings = comments(module) | dict(machine.meanings)
     actions = dict.fromkeys(outcome[1] for outcome in rules.values() if not isinstance(outcome, str))
     text = f"## {machine.title}\n\n{machine.opening}\nThe table is `RULES` of `{machine.module}`.\n"
     text += f"\n```mermaid\n{diagram(rules, machine.initial)}```\n"
     text += _table("State", _states(rules, machine.initial), meanings)
     text += _table("Event", dict.fromkeys(event for _, event in rules), meanings)
-    return text + (_table("Action", actions, module.MEANINGS) if actions else "")
+    return text + (_table("Action", actions, meanings) if actions else "")
 
 
 def _states(rules: Rules, initial: str) -> list[str]:
     """All states, the initial one first."""
     after = [outcome if isinstance(outcome, str) else outcome[0] for outcome in rules.values()]
     return list(dict.fromkeys([initial, *(state for state, _ in rules), *after]))
-
-
-def _comments(module: ModuleType) -> dict[str, str]:
-    """The comment after each string constant of the module, by its value."""
-    found = re.findall(r'^[A-Z_]+ = "(\w+)"  # (.+)$', inspect.getsource(module), re.MULTILINE)
-    return dict(found)
 
 
 def _table(title: str, names: Iterable[str], meanings: Mapping[str, str]) -> str:

@@ -1,1 +1,1 @@
-"""The part that node and host share: pure, and the same source on MicroPython and CPython."""
+"""What node and host share: pure, and the same source on MicroPython and CPython."""

@@ -1,18 +1,18 @@
 """Age of Incorrect Information, defined once: how long the gateway's forecast of a node has been wrong.
 
 AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the forecast was right (Maatouk, Kriouile, Assaad,
-Ephremides, IEEE/ACM ToN 2020, arXiv 1907.06604), taken at the node's sample instants. Lab and demo use this meter,
-and the gateway's metrics bound the same quantity from below (`gateway/node_metrics.py`). It refuses to judge right and
-wrong itself: that is `trigger.is_wrong`.
+Ephremides, IEEE/ACM ToN 2020, arXiv 1907.06604), at the node's sampling instants. Lab and demo use this meter; the
+gateway's metrics are a lower bound of the same quantity (`gateway/node_metrics.py`). What is wrong is defined by
+`trigger.is_wrong`.
 """
 
 
 class AoiiMeter:
-    """Counts the instants of one node; memory grows with the distinct ages seen, not with the instants.
+    """Measures the AoII of one node; memory grows with the number of distinct ages, not with that of instants.
 
     Attributes:
-        instants: Sample instants observed.
-        wrong: Of these, at how many the forecast was wrong.
+        instants: Number of sampling instants.
+        wrong: Number of instants at which the forecast was wrong.
         wrong_s: Seconds for which it was wrong: each wrong instant stands for its sampling interval.
         aoii_s: The age at the last instant, seconds; 0 when the forecast was right.
     """
@@ -25,7 +25,7 @@ class AoiiMeter:
         self._ages: dict[int, int] = {}  # age in seconds: number of instants
 
     def observe(self, wrong: bool, interval_s: int) -> int:
-        """Count one sample instant, `interval_s` seconds after the one before; return the age now, seconds."""
+        """Count one sampling instant, `interval_s` seconds after the last one; return the age now, seconds."""
         self.instants += 1
         if wrong:
             self.wrong += 1
@@ -37,7 +37,7 @@ class AoiiMeter:
         return self.aoii_s
 
     def add(self, other: "AoiiMeter") -> None:
-        """Count another node's instants as well; `aoii_s` becomes the larger of the two."""
+        """Add the instants of another node; `aoii_s` becomes the larger of the two."""
         self.instants += other.instants
         self.wrong += other.wrong
         self.wrong_s += other.wrong_s
@@ -52,7 +52,7 @@ class AoiiMeter:
         return sum(age_s * count for age_s, count in self._ages.items()) / self.instants
 
     def percentile_s(self, percent: int) -> int:
-        """The age that `percent` (1..100) of a hundred instants do not exceed, by nearest rank; 0 before the first."""
+        """The age that `percent` (1..100) of the instants do not exceed, by nearest rank; 0 before the first."""
         rank = -(-self.instants * percent // 100)
         for age_s in sorted(self._ages):
             rank -= self._ages[age_s]

@@ -1,6 +1,6 @@
-"""Every error that aoii raises on purpose: one root, and below it one class for each party that has to act.
+"""The errors of aoii: one root, and below it one class for each party that has to act.
 
-Noise on a wire is not here: a reader reports damaged bytes as values, never as exceptions.
+Noise on a wire is not an error: readers report damaged bytes as values.
 """
 
 from collections import namedtuple
@@ -25,11 +25,11 @@ class AoiiError(Exception):
 
 
 class Fault(namedtuple("Fault", ("origin", "name", "state", "remedy"))):
-    """What is wrong with one setting, and what to do.
+    """A fault of one setting, and its remedy.
 
     Attributes:
-        origin: Where it was set: a file, or `environment`; empty when that does not matter.
-        name: Of the setting, or the place in the file; empty: the file itself.
+        origin: Where it is set: a file, or `environment`; empty when that does not matter.
+        name: Name of the setting, or place in the file; empty for the file itself.
         state: What is wrong with it, such as `is "fast"`; never a secret.
         remedy: What to do.
     """
@@ -51,7 +51,11 @@ class Fault(namedtuple("Fault", ("origin", "name", "state", "remedy"))):
 
 
 class SettingsError(AoiiError):
-    """The user's configuration: one or more settings are wrong. `faults` lists each with its remedy."""
+    """One or more settings are wrong.
+
+    Attributes:
+        faults: Each fault with its remedy.
+    """
 
     def __init__(self, faults: "Sequence[Fault]") -> None:
         super().__init__("\n".join([str(fault) for fault in faults]))
@@ -59,11 +63,15 @@ class SettingsError(AoiiError):
 
 
 class InputError(AoiiError):
-    """A file or an argument that the user gave cannot be used; the message says which and what to do."""
+    """A file or an argument from the user cannot be used; the message says which, and what to do."""
 
 
 class ProtocolError(AoiiError):
-    """A peer sent bytes that are not a message. `reason` is one word from a fixed set, fit for a metric label."""
+    """The bytes of a peer break the protocol.
+
+    Attributes:
+        reason: One word from a fixed set, fit for a metric label.
+    """
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(detail or reason)
@@ -71,8 +79,8 @@ class ProtocolError(AoiiError):
 
 
 class UnavailableError(AoiiError):
-    """The world refused: a port, a broker, a database or a disk. Trying again later may help."""
+    """A port, broker, database or disk does not work now. A later try may succeed."""
 
 
 class InternalError(AoiiError):
-    """Our own mistake: code asked for something that it must never ask for. Nothing was changed; report it."""
+    """A mistake in our own code. Nothing was changed; please report it."""

@@ -1,14 +1,14 @@
-"""What a packet makes the gateway believe: the reading it carries, and how the estimate moves on from there.
+"""The forecast: what a packet makes both ends hold. Its value at an instant is the estimate.
 
-Node and gateway evaluate the same trend and must get the same number on different machines, so everything here is an
-integer: temperatures and humidities in hundredths (`_c`), the trend in fractions of the thresholds, the damped trend
-in a fixed-point table. It refuses to know where trends come from (`learner`) and when they are sent (`trigger`).
+Node and gateway evaluate the same forecast on different machines and must get the same number, so everything here is an
+integer: temperatures and humidities in hundredths (`_c`), the trend in fractions of the thresholds, its damping in a
+fixed-point table. The trend is made by `learner`; when a packet is sent is decided by `trigger`.
 """
 
 from array import array
 from collections import namedtuple
 
-DAMPED = 1  # damping code: each further step of the trend is 0.98 of the one before; code 0 has no trend at all
+DAMPED = 1  # damping code: each step of the slope is 0.98 of the one before; with code 0 there is no slope
 
 UNIT = 65536  # fixed point of GROWTH; 98 * 50 * UNIT stays below 2**30, a small integer on every board
 
@@ -24,16 +24,18 @@ def _growth() -> list[int]:
 
 
 GROWTH = array("i", _growth())  # 2.2 kB; computed once, because threads of the gateway share it
-LAST = len(GROWTH) - 1  # from this step on the trend has come to rest, at almost 50 first steps
+LAST = len(GROWTH) - 1  # from this step on the estimate does not move any more, at almost 50 first steps
 
 
 class Trend(namedtuple("Trend", ("level_t", "slope_t", "level_h", "slope_h", "damping"))):
     """How the estimate moves on from the reading.
 
     Attributes:
-        level_t, level_h: Step away from the reading at once, in 1/16 of the threshold, -128..127.
-        slope_t, slope_h: First step of the trend, in 1/128 of the threshold a sample, -128..127.
-        damping: 0 (the slopes count for nothing) or DAMPED.
+        level_t: Step of the temperature at once, in 1/16 of its threshold, -128..127.
+        slope_t: First step of its slope, in 1/128 of the threshold a sample, -128..127.
+        level_h: As `level_t`, for the humidity.
+        slope_h: As `slope_t`, for the humidity.
+        damping: 0 (slopes are ignored) or DAMPED.
     """
 
     __slots__ = ()
@@ -48,7 +50,7 @@ HOLD = Trend(0, 0, 0, 0, 0)
 
 
 def estimate(reading_c: int, level: int, slope: int, damping: int, epsilon_c: int, steps: int) -> int:
-    """What is believed `steps` samples after the reading, in hundredths.
+    """The estimate `steps` samples after the reading, in hundredths.
 
     est(k) = reading + level * epsilon / 16 + slope * epsilon / 128 * G(k), rounded to the nearest, halves up.
 
@@ -57,8 +59,8 @@ def estimate(reading_c: int, level: int, slope: int, damping: int, epsilon_c: in
         level: -128..127, in epsilon / 16.
         slope: -128..127, in epsilon / 128 a sample.
         damping: 0 or DAMPED.
-        epsilon_c: Threshold that was in force at the node when it made the trend, hundredths.
-        steps: Samples since the packet's sample, 0 at the sample itself; may be as large as it likes.
+        epsilon_c: Threshold in force at the node when it made the trend, hundredths.
+        steps: Samples since the packet's sample; 0 at the sample itself; no upper limit.
 
     Source: docs/reference/wire-format.md, "The trend".
     """
@@ -91,14 +93,15 @@ def steps_between(elapsed_ms: int, period_s: int) -> int:
 class NodeSettings(
     namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s", "heartbeat_min_s", "tau"))
 ):
-    """What an operator may change in a node.
+    """The settings that an operator may change in a node.
 
     Attributes:
-        beta_t_c, beta_h_c: Thresholds, hundredths of °C and %RH, 1..65535.
+        beta_t_c: Threshold of the temperature, hundredths of °C, 1..65535.
+        beta_h_c: Threshold of the humidity, hundredths of %RH, 1..65535.
         period_s: Seconds between two samples, 1..65535.
-        heartbeat_s: A node that had nothing to correct for this long reports, 0..65535; 0: never.
-        heartbeat_min_s: After so long on a bad link, and in between as the link allows, 0..65535; 0: no earlier.
-        tau: Age of a wrong forecast at which a node speaks, in samples, 1..255.
+        heartbeat_s: Longest silence, seconds, 0..65535; 0: no heartbeats.
+        heartbeat_min_s: Longest silence on a bad link, seconds, 0..65535; 0: always `heartbeat_s`.
+        tau: Age at which a wrong forecast is corrected, samples, 1..255.
     """
 
     __slots__ = ()
@@ -110,18 +113,19 @@ class NodeSettings(
     tau: int
 
 
-# Before any gateway has spoken: 0.5 °C, 3 %RH, a minute, an hour or on a bad link ten minutes, the first wrong sample.
+# Until a gateway sends others: 0.5 °C, 3 %RH, a minute, an hour (on a bad link ten minutes), the first wrong sample.
 PROVISIONED = NodeSettings(50, 300, 60, 3600, 600, 1)
 
 
 class Forecast(namedtuple("Forecast", ("temperature_c", "humidity_c", "trend", "settings", "sampled_ms"))):
-    """What one packet made the gateway believe of a node; the same on both ends, but for the clock of `sampled_ms`.
+    """What one packet makes both ends hold; the same on both but for the clock of `sampled_ms`.
 
     Attributes:
-        temperature_c, humidity_c: The reading, hundredths.
+        temperature_c: The reading, hundredths of °C.
+        humidity_c: The reading, hundredths of %RH.
         trend: The packet's trend.
-        settings: Those in force at the node when it made the packet; later ones do not change this forecast.
-        sampled_ms: When the reading was taken, on the clock of whoever holds the forecast.
+        settings: Settings in force at the node when it made the packet; later ones do not change this forecast.
+        sampled_ms: When the reading was taken, on the clock of the holder.
     """
 
     __slots__ = ()

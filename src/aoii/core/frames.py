@@ -1,9 +1,8 @@
-"""The radio frames: what a node says, what the gateway answers, and who is believed.
+"""The radio frames: uplinks of a node, acknowledgements of the gateway, and which of them are authentic.
 
-Every frame ends in six bytes of HMAC-SHA256 under the node's own key; the direction is part of what is authenticated,
-so an acknowledgement can never pass for an uplink. A frame that does not fit is a `Rejected` value with a reason from
-a fixed set, never an exception. It refuses to remember anything: epochs and replays are judged by whoever holds the
-node's state.
+Each frame ends in six bytes of HMAC-SHA256 under the node's own key. The code covers the direction, so an
+acknowledgement can never pass for an uplink. A frame that does not fit is a `Rejected` value with a reason from a fixed
+set, never an exception. Nothing is remembered here: epochs and replays are checked by the holder of the node's state.
 
 Byte by byte: docs/reference/wire-format.md.
 """
@@ -14,28 +13,28 @@ from collections import namedtuple
 
 from .errors import InternalError
 from .forecast import DAMPED, Trend
-from .forecast import NodeSettings as NodeSettings  # noqa: PLC0414 - given on: it is part of what goes over the air
+from .forecast import NodeSettings as NodeSettings  # noqa: PLC0414 - part of an acknowledgement
 
 MYPY = False  # for type checkers only: MicroPython has no collections.abc
 if MYPY:
     from collections.abc import Callable
 
 VERSION = 1
-UPLINK_BYTES = 32  # on air; 250 ms at SF9, and the limit that the budget of a node is planned with
+UPLINK_BYTES = 32  # 247 ms on the air at SF9
 ACK_BYTES = 22
 ACK_WITH_SETTINGS_BYTES = 33
 KEY_BYTES = 16
 MAC_BYTES = 6  # a forger who sends a frame a second for a year succeeds with probability 1e-7
 
 EVENT = 1  # the gateway's forecast is wrong
-HEARTBEAT = 2  # nothing to correct, but alive
-BACKFILL = 4  # an older reading, for the database only: it never changes the gateway's forecast
+HEARTBEAT = 2  # the node was silent for long
+BACKFILL = 4  # an older reading, for the database only: does not change the gateway's forecast
 SENSOR_FAULT = 8
 LOW_BATTERY = 16
 KIND = EVENT | HEARTBEAT | BACKFILL  # exactly one of the three is set
 KIND_NAMES = {EVENT: "event", HEARTBEAT: "heartbeat", BACKFILL: "backfill"}
 
-AGE_LIMIT_S = 0xFFFFFF  # 194 days; an older sample is given this age
+AGE_LIMIT_S = 0xFFFFFF  # 194 days; the age of older samples, and of those of unknown age
 
 REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "trend", "flags", "range", "replay")
 
@@ -62,18 +61,19 @@ class Uplink(
         ),
     )
 ):
-    """What a node says in one frame.
+    """A frame from a node.
 
     Attributes:
-        node, epoch: Who; 0..65535. Provisioning raises the epoch when the node's counters start again.
-        frame: Rises with every distinct frame, 0..2**32-1; a retransmission is the same frame byte for byte.
-        counter: Identity of the reading, 0..2**32-1; its content never changes.
-        age_s: Seconds from the sample to the frame's first transmission, 0..AGE_LIMIT_S.
+        node: Number of the node, 0..65535.
+        epoch: How often it was provisioned, 0..65535; its counters begin again with each epoch.
+        frame: Number of the frame, 0..2**32-1; rises with each distinct frame; a resend has the same.
+        counter: Number of the reading in this epoch, 0..2**32-1; its content never changes.
+        age_s: Seconds from the sample to the first transmission of the frame, 0..AGE_LIMIT_S.
         temperature_c: 0.01 °C, -32768..32767.
         humidity_c: 0.01 %RH, 0..65535.
         trend: How the estimate moves on from the reading.
-        flags: One of EVENT, HEARTBEAT, BACKFILL, with SENSOR_FAULT and LOW_BATTERY where they hold.
-        generation: Which settings were in force at the node, 0..7; 0: those it was provisioned with.
+        flags: One of EVENT, HEARTBEAT and BACKFILL, and SENSOR_FAULT and LOW_BATTERY if they apply.
+        generation: Generation of the settings in force at the node, 0..7; 0: as provisioned.
         battery: 20 mV steps above 1.0 V, 0..255; 0: unknown.
     """
 
@@ -97,13 +97,16 @@ class Uplink(
 
 
 class Ack(namedtuple("Ack", ("node", "epoch", "frame", "unix_s", "unix_ms", "generation", "settings"))):
-    """What the gateway answers once the reading is safe.
+    """The gateway's answer once the reading is safe.
 
     Attributes:
-        node, epoch, frame: The frame that is acknowledged. unix_s, unix_ms: The gateway's clock when it made this
-        answer, seconds and 0..999 ms; unix_s 0: it has no time. generation: Generation of the settings that the
-        gateway wants, 0..255; the node reports it back modulo 8. settings: Those settings when the node does not have
-        them yet, else None.
+        node: Node of the frame that is acknowledged.
+        epoch: Its epoch.
+        frame: Its number.
+        unix_s: The gateway's Unix time when it made this answer, seconds; 0: it does not know the time.
+        unix_ms: Milliseconds of that time, 0..999.
+        generation: Generation of the settings that the gateway wants, 0..255; the node reports it modulo 8.
+        settings: Those settings if the node does not have them yet, otherwise None.
     """
 
     __slots__ = ()
@@ -117,7 +120,12 @@ class Ack(namedtuple("Ack", ("node", "epoch", "frame", "unix_s", "unix_ms", "gen
 
 
 class Rejected(namedtuple("Rejected", ("reason", "detail"))):
-    """A frame that is not believed. `reason` is one of REASONS, fit for a metric label; `detail` is for a person."""
+    """A frame that is not accepted.
+
+    Attributes:
+        reason: One of REASONS, fit for a metric label.
+        detail: The same for a person.
+    """
 
     __slots__ = ()
     reason: str
@@ -131,20 +139,18 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
         InternalError: A field does not fit, or the key is not KEY_BYTES long.
     """
     trend = uplink.trend
-    age = uplink.age_s
-    _fits("node", uplink.node, 0, 0xFFFF)
-    _fits("epoch", uplink.epoch, 0, 0xFFFF)
-    _fits("frame", uplink.frame, 0, 0xFFFFFFFF)
-    _fits("counter", uplink.counter, 0, 0xFFFFFFFF)
-    _fits("age_s", age, 0, AGE_LIMIT_S)
-    _fits("temperature_c", uplink.temperature_c, -0x8000, 0x7FFF)
-    _fits("humidity_c", uplink.humidity_c, 0, 0xFFFF)
-    for name, value in (("level_t", trend.level_t), ("slope_t", trend.slope_t), ("level_h", trend.level_h)):
-        _fits(name, value, -128, 127)
-    _fits("slope_h", trend.slope_h, -128, 127)
-    _fits("damping", trend.damping, 0, DAMPED)
-    _fits("generation", uplink.generation, 0, 7)
-    _fits("battery", uplink.battery, 0, 255)
+    _check("node", uplink.node, 0, 0xFFFF)
+    _check("epoch", uplink.epoch, 0, 0xFFFF)
+    _check("frame", uplink.frame, 0, 0xFFFFFFFF)
+    _check("counter", uplink.counter, 0, 0xFFFFFFFF)
+    _check("age_s", uplink.age_s, 0, AGE_LIMIT_S)
+    _check("temperature_c", uplink.temperature_c, -0x8000, 0x7FFF)
+    _check("humidity_c", uplink.humidity_c, 0, 0xFFFF)
+    for name, value in zip(("level_t", "slope_t", "level_h", "slope_h"), trend):
+        _check(name, value, -128, 127)
+    _check("damping", trend.damping, 0, DAMPED)
+    _check("generation", uplink.generation, 0, 7)
+    _check("battery", uplink.battery, 0, 255)
     if (uplink.flags & KIND) not in KIND_NAMES or uplink.flags >> 5:
         raise InternalError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
     body = struct.pack(
@@ -154,8 +160,8 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
         uplink.epoch,
         uplink.frame,
         uplink.counter,
-        age & 0xFFFF,
-        age >> 16,
+        uplink.age_s & 0xFFFF,
+        uplink.age_s >> 16,
         uplink.temperature_c,
         uplink.humidity_c,
         trend.level_t,
@@ -169,11 +175,11 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
 
 
 def decode_uplink(data: bytes, key_of: "Callable[[int], bytes | None]") -> Uplink | Rejected:
-    """Read what came over the radio.
+    """The uplink in `data`, or why it is rejected.
 
     Args:
-        data: Any bytes.
-        key_of: The key of a node number, None for a stranger.
+        data: Any bytes from the radio.
+        key_of: The key of a node number, None for an unknown node.
     """
     if len(data) != UPLINK_BYTES:
         return Rejected("length", f"{len(data)} bytes; a frame has {UPLINK_BYTES}")
@@ -190,7 +196,7 @@ def decode_uplink(data: bytes, key_of: "Callable[[int], bytes | None]") -> Uplin
 
 
 def node_of(data: bytes) -> int | None:
-    """The node number that a frame claims, not authenticated; None when it is too short to claim one."""
+    """The node number in a frame, not authenticated; None when the frame is too short."""
     return data[1] | data[2] << 8 if len(data) >= 3 else None
 
 
@@ -200,14 +206,13 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
     Raises:
         InternalError: A field does not fit, or the key is not KEY_BYTES long.
     """
-    _fits("node", ack.node, 0, 0xFFFF)
-    _fits("epoch", ack.epoch, 0, 0xFFFF)
-    _fits("frame", ack.frame, 0, 0xFFFFFFFF)
-    _fits("unix_s", ack.unix_s, 0, 0xFFFFFFFF)
-    _fits("unix_ms", ack.unix_ms, 0, 999)
-    _fits("generation", ack.generation, 0, 255)
-    first = VERSION << 4 | 1
-    body = struct.pack(_ACK, first, ack.node, ack.epoch, ack.frame, ack.unix_s, ack.unix_ms, ack.generation)
+    _check("node", ack.node, 0, 0xFFFF)
+    _check("epoch", ack.epoch, 0, 0xFFFF)
+    _check("frame", ack.frame, 0, 0xFFFFFFFF)
+    _check("unix_s", ack.unix_s, 0, 0xFFFFFFFF)
+    _check("unix_ms", ack.unix_ms, 0, 999)
+    _check("generation", ack.generation, 0, 255)
+    body = struct.pack(_ACK, VERSION << 4 | 1, *ack[:6])
     settings = ack.settings
     if settings is not None:
         fault = settings_fault(settings)
@@ -218,10 +223,9 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
 
 
 def decode_ack(data: bytes, node: int, epoch: int, key: bytes) -> Ack | Rejected:
-    """Read what came over the radio, on node `node` of epoch `epoch`."""
+    """The acknowledgement in `data` for this node and epoch, or why it is rejected; `data` is any bytes."""
     if len(data) != ACK_BYTES and len(data) != ACK_WITH_SETTINGS_BYTES:
-        sizes = f"{ACK_BYTES} or {ACK_WITH_SETTINGS_BYTES}"
-        return Rejected("length", f"{len(data)} bytes; an acknowledgement has {sizes}")
+        return Rejected("length", f"{len(data)} bytes; an acknowledgement has {ACK_BYTES} or {ACK_WITH_SETTINGS_BYTES}")
     if data[0] != VERSION << 4 | 1:
         return Rejected("version", f"first byte {data[0]}")
     if data[1] | data[2] << 8 != node:
@@ -255,9 +259,9 @@ def _uplink(body: bytes) -> Uplink | Rejected:
         battery,
     ) = struct.unpack(_UPLINK, body)
     if first & 15 > DAMPED:
-        return Rejected("trend", f"node {node}: damping code {first & 15} is not known here")
+        return Rejected("trend", f"node {node}: damping code {first & 15} is unknown")
     if (flags & KIND) not in KIND_NAMES:
-        return Rejected("flags", f"node {node}: flags {flags} name no single kind")
+        return Rejected("flags", f"node {node}: flags {flags} do not have exactly one kind")
     return Uplink(
         node,
         epoch,
@@ -281,14 +285,14 @@ def _ack(body: bytes) -> Ack | Rejected:
         settings = NodeSettings(*struct.unpack(_SETTINGS, body[16:]))
     fault = settings_fault(settings) if settings is not None else ""
     if unix_ms > 999:
-        fault = f"{unix_ms} ms in a second"
+        fault = f"unix_ms is {unix_ms}; use 0 to 999"
     if fault:
         return Rejected("range", fault)
     return Ack(node, epoch, frame, unix_s, unix_ms, generation, settings)
 
 
 def settings_fault(settings: NodeSettings) -> str:
-    """What is wrong with settings for a node, in words; empty when nothing is."""
+    """The first fault of settings for a node, with its remedy; empty when there is none."""
     names = ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s", "heartbeat_min_s", "tau")
     for name, value, low in zip(names, settings, (1, 1, 1, 0, 0, 1)):
         high = 255 if name == "tau" else 65535
@@ -297,9 +301,8 @@ def settings_fault(settings: NodeSettings) -> str:
     return ""
 
 
-def _fits(name: str, value: int, low: int, high: int) -> None:
-    # struct of MicroPython cuts a number that is too large without a word
-    if not low <= value <= high:
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:  # MicroPython's struct silently truncates a number that is too large
         raise InternalError(f"{name} is {value}; it must be {low} to {high} to fit into a frame")
 
 
@@ -308,12 +311,12 @@ def _mac(direction: bytes, body: bytes, key: bytes) -> bytes:
     if len(key) != KEY_BYTES:
         raise InternalError(f"a key has {len(key)} bytes; provision the node with {KEY_BYTES}")
     padded = key + bytes(64 - KEY_BYTES)
-    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + direction + body).digest()
-    return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + inner).digest()[:MAC_BYTES]
+    digest = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + direction + body).digest()
+    return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + digest).digest()[:MAC_BYTES]
 
 
 def _same(one: bytes, other: bytes) -> bool:
-    """Whether two codes are equal, in a time that does not tell where they differ."""
+    """Whether two codes are equal; takes the same time wherever they differ."""
     difference = len(one) ^ len(other)
     for left, right in zip(one, other):
         difference |= left ^ right

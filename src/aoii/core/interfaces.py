@@ -1,7 +1,4 @@
-"""What the core asks of the things that are handed to it, for type checkers only.
-
-Never imported at run time and no part of the board's files: MicroPython has no typing.
-"""
+"""What the core needs from outside, as types. For type checkers only: MicroPython has no typing, so no board has it."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,35 +6,35 @@ from typing import Protocol
 from .forecast import Trend
 
 KeyOf = Callable[[int], bytes | None]
-"""The key of a node number, None for a stranger."""
+"""The key of a node number; None for an unknown node."""
 
 Random = Callable[[], float]
 """A uniform number in [0, 1)."""
 
 IsBusy = Callable[[], bool]
-"""Whether somebody is on the air, after listening for as long as the region asks."""
+"""Whether the channel is busy, after listening for as long as the region requires."""
 
 
 class Store(Protocol):
-    """Slots that keep their content when the power goes; see `store`."""
+    """Slots that keep their content without power; see `store`."""
 
     slots: int
 
     def read(self, slot: int) -> bytes:
-        """What was written last, padded or not; empty when nothing ever was."""
+        """The record written last, padded or not; empty or filler before the first."""
 
     def write(self, slot: int, record: bytes) -> None:
-        """Keep `record`, at most `store.SLOT_BYTES`; a power cut may leave any mixture of old and new."""
+        """Store `record`, at most `store.SLOT_BYTES`; a power cut may leave any mixture of old and new."""
 
 
 class Predictor(Protocol):
-    """Learns how readings move, and says so in a trend."""
+    """Learns how readings move, and predicts it as a trend."""
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
-        """Take the next valid sample, `steps` sampling intervals after the one before, at this time of the UTC day."""
+        """Learn from a valid sample, `steps` sampling intervals after the last one, at this time of the UTC day."""
 
     def trend(self, error_t_c: int, error_h_c: int) -> Trend:
-        """The trend of the packet that is about to carry the last sample; reading minus estimate, 0 in a heartbeat."""
+        """The trend for the packet with the last sample; errors are reading minus estimate, 0 in a heartbeat."""
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
-        """Go on with other thresholds, hundredths."""
+        """Use other thresholds from now on, hundredths."""

@@ -1,11 +1,12 @@
-"""The node's learning: every sample improves its prediction of the next 16, to which it fits a packet's trend.
+"""The learner: each sample improves the prediction of the next 16 samples; the trend of a packet is fitted to that.
 
-Both quantities are forecast by recursive least squares from the same features, in units of their thresholds, so that
-one prior fits all sensors. Two gateways are simulated beside it, one with our trends and one that only holds the
-reading: where holding is cheaper, we hold. When to send is decided by `trigger`; what a trend means, by `forecast`.
+Both quantities are predicted by recursive least squares from the same features, in units of their thresholds, so that
+one prior fits all sensors. Two gateways are simulated, one with our trends and one that holds the last reading; when
+holding costs fewer packets, the trend is HOLD. When to send is decided by `trigger`; `forecast` defines what a trend
+means.
 
-Safe for years: readings are integers, features and targets are bounded, forgetting stops while the covariance is large,
-and a window whose covariance rounding has spoilt begins anew. State is single precision, because the board's is.
+It runs for years: readings are integers, features and targets are bounded, nothing is forgotten while the covariance is
+large, and a window starts fresh when rounding has spoilt its covariance. State is single precision, as on the board.
 
 Source: docs/explanation/learning.md, which has the equations that are named here.
 """
@@ -17,39 +18,39 @@ from array import array
 from . import prior
 from .forecast import DAMPED, HOLD, Trend, estimate_pair
 
-LAGS = (1, 2, 3, 5)  # eq. 1: differences to the readings so many samples ago
-MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: and to exponential means of these weights
+LAGS = (1, 2, 3, 5)  # eq. 1: differences to the readings this many samples ago
+MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: and to exponential means with these weights
 OWN = len(LAGS) + len(MEANS)  # features of one quantity
-FEATURES = 2 * OWN + 3  # with a constant and the time of day
-LIMIT = 32.0  # a feature counts no more thresholds than this
+FEATURES = 2 * OWN + 3  # and a constant and the time of day
+LIMIT = 32.0  # bound of a feature, thresholds
 
-ENDS = (1, 2, 4, 8, 16)  # eq. 2: windows 1, 2, 3-4, 5-8 and 9-16 samples ahead: their last sample
-SPANS = (1, 1, 2, 4, 8)  # and how many samples they are long
+ENDS = (1, 2, 4, 8, 16)  # eq. 2: last samples of the windows 1, 2, 3-4, 5-8 and 9-16 samples ahead
+SPANS = (1, 1, 2, 4, 8)  # their lengths, samples
 WINDOWS = len(ENDS)
 REACH = ENDS[-1]
-CLIP = 8.0  # eq. 2: a target counts no more thresholds than this
+CLIP = 8.0  # eq. 2: bound of a target, thresholds
 
-FORGET = 0.998  # eq. 3: half of the weight lies in the last 350 samples
-START = 0.03  # eq. 3: the covariance begins here on its diagonal
+FORGET = 0.998  # eq. 3: half of the weight is in the last 350 samples
+START = 0.03  # eq. 3: initial diagonal of the covariance
 STOP = 50.0 * FEATURES  # eq. 3: nothing is forgotten while the trace is larger
-BROKEN = 1e30  # eq. 3: a product that rounding has spoilt
-PACKED = FEATURES * (FEATURES + 1) // 2  # a symmetric matrix, row by row up to its diagonal
+BROKEN = 1e30  # eq. 3: a product this large is spoilt by rounding
+PACKED = FEATURES * (FEATURES + 1) // 2  # size of a symmetric matrix, row by row up to its diagonal
 
-HORIZON = 9  # eq. 4: the trend is fitted to so many samples ahead
-REACH_OUT = 0.95  # eq. 4: the level may leave the reading by so much of the threshold
-LEVEL = 15  # and by so many sixteenths
+HORIZON = 9  # eq. 4: samples ahead that the trend is fitted to
+REACH_OUT = 0.95  # eq. 4: largest distance of the level from the reading, thresholds
+LEVEL = 15  # and in sixteenths of it
 GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4: course of the damped trend
 SUM_G = sum(GROWTH)
 SUM_GG = sum([g * g for g in GROWTH])
 
-PACE = 0.03  # eq. 4: the momentum is the mean over so many samples,
-JERK = 0.2  # of steps that count no more thresholds than this
+PACE = 0.03  # eq. 4: weight of the newest step in the momentum
+JERK = 0.2  # eq. 4: bound of a step, thresholds
 MIX = 0.3  # eq. 4: share of the momentum in the slope
 
 GAIN_STEP = 0.05  # eq. 5
 GAIN_LOW, GAIN_HIGH = 0.3, 1.5
-DISCOUNT = 0.98  # eq. 6: half of the weight lies in the last 35 packets; time would tell a slow sensor nothing
-HANDICAP = 6.0  # eq. 6: so many packets our trends are given in advance
+DISCOUNT = 0.98  # eq. 6: half of the weight is in the last 35 packets; a discount by time would fail slow sensors
+HANDICAP = 6.0  # eq. 6: packets that our trends are given in advance
 
 DAY_MS = 86_400_000
 FORMAT = 1
@@ -60,8 +61,9 @@ class Learner:
     """Learns how two quantities move and makes the trend of the next packet.
 
     Args:
-        epsilon_t_c, epsilon_h_c: Thresholds, hundredths, at least 1.
-        weights: What it believes in the beginning, as `prior.WEIGHTS`.
+        epsilon_t_c: Threshold of the temperature, hundredths of °C, at least 1.
+        epsilon_h_c: Threshold of the humidity, hundredths of %RH, at least 1.
+        weights: The prior, as `prior.WEIGHTS`.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Learner:
         self.retune(epsilon_t_c, epsilon_h_c)
 
     def retune(self, epsilon_t_c: int, epsilon_h_c: int) -> None:
-        """Begin anew with other thresholds: everything learned is in units of them."""
+        """Start fresh with other thresholds: all that is learned is in units of them."""
         self.epsilon_t_c = epsilon_t_c
         self.epsilon_h_c = epsilon_h_c
         self._covariance = array("f", bytes(4 * WINDOWS * PACKED))
@@ -79,17 +81,17 @@ class Learner:
             self._restart(window)
         self._weights = array("f", _unpack(self._prior))
         self._features = array("f", bytes(4 * REACH * FEATURES))  # of the last REACH samples, a ring
-        self._at = 0  # where in the ring the newest are
+        self._at = 0  # index of the newest in the ring
         self._means = array("f", bytes(4 * 2 * len(MEANS)))
         self._momentum = array("f", [0.0, 0.0])  # thresholds a sample
         self._past_t = array("i", [0] * (REACH + 1))  # readings, newest first
         self._past_h = array("i", [0] * (REACH + 1))
-        self._seen = 0  # samples without a gap, up to REACH + 1
-        self._trend = HOLD  # what the simulated gateway with our trends holds
+        self._seen = 0  # samples since the last gap, up to REACH + 1
+        self._trend = HOLD  # held by the simulated gateway with our trends
         self._trend_reading = (0, 0)
         self._trend_steps = 0
-        self._hold_reading = (0, 0)  # what the one that only holds holds
-        self._costs = array("f", [0.0, HANDICAP])  # of our trends, of holding
+        self._hold_reading = (0, 0)  # last reading held by the simulated hold-only gateway
+        self._costs = array("f", [0.0, HANDICAP])  # packets: with our trends, with holding
         self._gains = array("f", [1.0, 1.0])
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
@@ -98,21 +100,21 @@ class Learner:
         Args:
             temperature_c: The reading, hundredths of °C.
             humidity_c: The reading, hundredths of %RH.
-            steps: Sampling intervals since the sample before, at least 1.
-            day_ms: Milliseconds since midnight UTC, None while the node does not know the time.
+            steps: Sampling intervals since the last sample, at least 1.
+            day_ms: Milliseconds since midnight UTC; None while the node does not know the time.
         """
         if not self._seen:
-            steps = REACH + 1  # the first sample stands as alone as one after a long gap
+            steps = REACH + 1  # the first sample is like one after a long gap
         self._remember(temperature_c, humidity_c, steps)
         self._learn()
         self._describe(temperature_c, humidity_c, steps, day_ms)
         self._simulate(temperature_c, humidity_c, steps)
 
     def trend(self, error_t_c: int = 0, error_h_c: int = 0) -> Trend:
-        """The trend for the packet that will carry the last sample; HOLD where holding was cheaper.
+        """The trend for the packet with the last sample; HOLD when holding costs fewer packets.
 
         Args:
-            error_t_c: Reading minus estimate. Not used: the simulation knows what it tells, and without loss.
+            error_t_c: Reading minus estimate. Not used: the simulated gateway has it, without packet loss.
             error_h_c: Likewise.
         """
         return HOLD if self._costs[1] < self._costs[0] else self._fit()
@@ -132,7 +134,7 @@ class Learner:
         return head + b"".join([bytes(part) for part in self._arrays()])
 
     def load(self, state: bytes) -> bool:
-        """Go on from a `dump`; False, and nothing changed, when it is none or was made with other thresholds."""
+        """Continue from a `dump`; False, and nothing is changed, when it is not one or has other thresholds."""
         arrays = self._arrays()
         at = struct.calcsize(HEADER)
         if len(state) != at + 4 * sum([len(part) for part in arrays]):
@@ -164,29 +166,29 @@ class Learner:
             self._momentum,
             self._costs,
             self._gains,
-            self._past_t,  # the two last are whole numbers
+            self._past_t,  # the last two hold integers
             self._past_h,
         ]
 
-    # What happened
+    # Samples and features
 
     def _remember(self, temperature_c: int, humidity_c: int, steps: int) -> None:
-        self._move(0, temperature_c - self._past_t[0], steps)
-        self._move(1, humidity_c - self._past_h[0], steps)
+        self._track_momentum(0, temperature_c - self._past_t[0], steps)
+        self._track_momentum(1, humidity_c - self._past_h[0], steps)
         self._seen = 1 if steps > 1 else min(self._seen + 1, REACH + 1)
         for past, now in ((self._past_t, temperature_c), (self._past_h, humidity_c)):
             for i in range(REACH, 0, -1):
                 past[i] = now if steps > 1 else past[i - 1]  # lags do not reach across a gap
             past[0] = now
 
-    def _move(self, quantity: int, moved_c: int, steps: int) -> None:
-        """Eq. 4: the momentum of a quantity, which knows nothing of what happened in a long gap."""
+    def _track_momentum(self, quantity: int, change_c: int, steps: int) -> None:
+        """Eq. 4: update the momentum of a quantity; a long gap does not count."""
         if steps <= REACH:
             unit = steps * (self.epsilon_h_c if quantity else self.epsilon_t_c)
-            self._momentum[quantity] += PACE * (_bounded(moved_c / unit, JERK) - self._momentum[quantity])
+            self._momentum[quantity] += PACE * (_bounded(change_c / unit, JERK) - self._momentum[quantity])
 
     def _describe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:
-        """Eq. 1: put the features of this sample into the ring, over the oldest."""
+        """Eq. 1: put the features of this sample into the ring, in place of the oldest."""
         self._at = (self._at + 1) % REACH
         into, base = self._features, self._at * FEATURES
         for quantity in range(2):
@@ -201,7 +203,7 @@ class Learner:
                 if steps > REACH:
                     means[first + i] = now
                 else:
-                    for _ in range(steps):  # a short gap: as if this reading had been there all the time
+                    for _ in range(steps):  # in a short gap: as if each sample had been this reading
                         means[first + i] += MEANS[i] * (now - means[first + i])
                 into[base] = _bounded((now - means[first + i]) / unit, LIMIT)
                 base += 1
@@ -210,29 +212,29 @@ class Learner:
         into[base + 1] = 0.0 if day_ms is None else 0.1 * math.sin(day)
         into[base + 2] = 0.0 if day_ms is None else 0.1 * math.cos(day)
 
-    # What is learned from it
+    # Recursive least squares
 
     def _learn(self) -> None:
-        """Let every window learn whose end has come, from the features of its beginning (eq. 2)."""
+        """Update each window that is complete now, from the features at its beginning (eq. 2)."""
         for window in range(WINDOWS):
             if self._seen > ENDS[window]:
                 self._adapt(window, (self._target(window, 0), self._target(window, 1)))
 
     def _target(self, window: int, quantity: int) -> float:
-        """Eq. 2: mean of the window minus the reading from which it was seen, in thresholds."""
+        """Eq. 2: mean of the window minus the reading before it, in thresholds."""
         past = self._past_h if quantity else self._past_t
         span = SPANS[window]
         unit = span * (self.epsilon_h_c if quantity else self.epsilon_t_c)
         return _bounded((sum(past[:span]) - span * past[ENDS[window]]) / unit, CLIP)
 
     def _begin(self, window: int) -> int:
-        """Where in the ring the features lie that were seen before the window."""
+        """Index in the ring of the features at the beginning of the window."""
         return (self._at + 1 - ENDS[window]) % REACH * FEATURES
 
     def _adapt(self, window: int, targets: tuple[float, float]) -> None:
         """Eq. 3: one step of recursive least squares, the covariance shared by both quantities."""
-        begin = self._begin(window)
-        x = self._features[begin : begin + FEATURES]
+        first = self._begin(window)
+        x = self._features[first : first + FEATURES]
         gain, trace = self._times(window, x)
         spread = 0.0
         for i in range(FEATURES):
@@ -274,7 +276,7 @@ class Learner:
         return product, trace
 
     def _narrow(self, window: int, gain: list[float], grow: float) -> None:
-        """Take from the covariance what has been learned, and let it grow by what is forgotten."""
+        """Reduce the covariance by what is learned, and let it grow by what is forgotten."""
         p = self._covariance
         k = window * PACKED
         for i in range(FEATURES):
@@ -291,34 +293,32 @@ class Learner:
                 p[k] = START if i == j else 0.0
                 k += 1
 
-    # What comes of it
+    # From prediction to trend
 
-    def _forecast(self, quantity: int) -> list[float]:
-        """Eq. 3: how far the mean of each window lies from the reading, in thresholds."""
+    def _predict(self, quantity: int) -> list[float]:
+        """Eq. 3: predicted mean of each window minus the reading, in thresholds."""
         x = self._features[self._at * FEATURES : (self._at + 1) * FEATURES]
         w = self._weights
-        ahead = []
+        ahead = [0.0] * WINDOWS
         for window in range(WINDOWS):
             first = (2 * window + quantity) * FEATURES
-            mean = 0.0
             for i in range(FEATURES):
-                mean += w[first + i] * x[i]
-            ahead.append(mean)
+                ahead[window] += w[first + i] * x[i]
         return ahead
 
     def _fit(self) -> Trend:
-        """Eq. 4: the damped trend that is nearest to the forecast, rounded to what a packet carries."""
-        level_t, slope_t = fit_course(self._forecast(0), self._momentum[0], self._gains[0], self.epsilon_t_c)
-        level_h, slope_h = fit_course(self._forecast(1), self._momentum[1], self._gains[1], self.epsilon_h_c)
+        """Eq. 4: the damped trend nearest to the prediction, rounded to what a packet carries."""
+        level_t, slope_t = fit_course(self._predict(0), self._momentum[0], self._gains[0], self.epsilon_t_c)
+        level_h, slope_h = fit_course(self._predict(1), self._momentum[1], self._gains[1], self.epsilon_h_c)
         return Trend(level_t, slope_t, level_h, slope_h, DAMPED)
 
     def _simulate(self, temperature_c: int, humidity_c: int, steps: int) -> None:
-        """Eq. 6: what this sample costs our trends and what it costs holding; eq. 5 where our trend was left."""
+        """Eq. 6: count the packets for this sample with our trends and with holding; eq. 5 where our trend fails."""
         reading = (temperature_c, humidity_c)
         epsilon = (self.epsilon_t_c, self.epsilon_h_c)
-        if steps > REACH:  # nobody knows what would have been sent in between
+        if steps > REACH:  # packets within a long gap are unknown
             self._hold_reading = reading
-            self._replan(reading)
+            self._refit(reading)
             return
         costs = self._costs
         hold, trend = self._hold_reading, self._trend
@@ -327,39 +327,39 @@ class Learner:
             costs[1] = (costs[1] + 1.0) * DISCOUNT
             self._hold_reading = reading
         self._trend_steps += steps
-        believed = estimate_pair(
+        estimates = estimate_pair(
             self._trend_reading[0], self._trend_reading[1], trend, epsilon[0], epsilon[1], self._trend_steps
         )
-        left = False
+        is_wrong = False
         for quantity in range(2):
-            error = reading[quantity] - believed[quantity]
+            error = reading[quantity] - estimates[quantity]
             if abs(error) >= epsilon[quantity]:
-                left = True
-                self._turn(quantity, error * (trend.slope_h if quantity else trend.slope_t))
-        if left:
+                is_wrong = True
+                self._adjust_gain(quantity, error * (trend.slope_h if quantity else trend.slope_t))
+        if is_wrong:
             costs[0] += 1.0
-            self._replan(reading)
+            self._refit(reading)
 
-    def _turn(self, quantity: int, ahead: int) -> None:
-        """Eq. 5: a band that was left in front of the trend asks for more of it, one left behind it for less."""
+    def _adjust_gain(self, quantity: int, ahead: int) -> None:
+        """Eq. 5: raise the gain when the reading is ahead of the trend, lower it when it is behind."""
         if ahead:
             gain = self._gains[quantity] + (GAIN_STEP if ahead > 0 else -GAIN_STEP)
             self._gains[quantity] = min(max(gain, GAIN_LOW), GAIN_HIGH)
 
-    def _replan(self, reading: tuple[int, int]) -> None:
+    def _refit(self, reading: tuple[int, int]) -> None:
         self._trend = self._fit()
         self._trend_reading = reading
         self._trend_steps = 0
 
 
 def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int) -> tuple[int, int]:
-    """Eq. 4: level in 1/16 and slope in 1/128 of the threshold of the damped trend nearest to a forecast.
+    """Eq. 4: level in 1/16 and slope in 1/128 of the threshold of the damped trend nearest to a prediction.
 
     Args:
-        ahead: Distance of each window's mean from the reading, thresholds.
-        momentum: Mean movement of late, thresholds a sample.
-        gain: Multiplies the slope.
-        epsilon_c: Threshold, hundredths: the rounded level must leave the estimate within it.
+        ahead: Predicted mean of each window minus the reading, thresholds.
+        momentum: Mean of the latest steps, thresholds a sample.
+        gain: Factor of the slope.
+        epsilon_c: Threshold, hundredths; the rounded level stays within it.
     """
     course = (
         ahead[0],
@@ -378,14 +378,14 @@ def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int)
         sum_y += course[k]
         sum_gy += GROWTH[k] * course[k]
     level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), REACH_OUT)
-    slope = (sum_gy - level * SUM_G) / SUM_GG  # the best for this level, clipped or not
+    slope = (sum_gy - level * SUM_G) / SUM_GG  # the best one for this level, whether it is clipped or not
     slope += MIX * (momentum - slope)
-    most = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
-    return int(_bounded(round(16.0 * level), most)), int(_bounded(round(128.0 * gain * slope), 127))
+    limit = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
+    return int(_bounded(round(16.0 * level), limit)), int(_bounded(round(128.0 * gain * slope), 127))
 
 
 def importance(x: "array[float]") -> float:
-    """Eq. 3: a sample weighs more while readings move away from their mean over ten samples."""
+    """Eq. 3: weight of a sample; larger while readings move away from their mean over ten samples."""
     moved = max(abs(x[len(LAGS) + 2]), abs(x[OWN + len(LAGS) + 2]))
     return min(1.0, 0.1 + moved * moved)
 
@@ -395,7 +395,7 @@ def _bounded(value: float, limit: float) -> float:
 
 
 def _unpack(weights: tuple[tuple[int, ...], ...]) -> list[float]:
-    """A prior, which speaks of the own and the other quantity, for both; it has no constant and no time of day."""
+    """The weights of both quantities from a prior, which has no constant and no time of day."""
     flat: list[float] = []
     for row in weights:
         own = [value / prior.UNIT for value in row[:OWN]]

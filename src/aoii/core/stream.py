@@ -1,9 +1,8 @@
 """The receiver's USB port: text lines of the old firmware and binary frames of our own, in one stream of bytes.
 
-Text lines end in a newline and hold no zero byte. A binary frame is `00 COBS(type, content, CRC-32) 00`.
-`Reader.feed` gives the same list for the same bytes however they are cut into chunks, and finds its way back after
-any noise: what cannot be read is one `Damaged` note, never an exception. It refuses to know what a line or a frame
-means.
+Text lines end in a newline and have no zero byte. A binary frame is `00 COBS(type, content, CRC-32) 00`. `Reader.feed`
+gives the same list for the same bytes, however they are cut into chunks. After noise it finds the next line or frame;
+damaged bytes are one `Damaged` note, never an exception. The meaning of lines and frames does not matter here.
 
 Source: S. Cheshire, M. Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM ToN 7(2), 1999;
 docs/reference/wire-format.md.
@@ -25,14 +24,23 @@ REASONS = ("encoding", "long", "cut", "cobs", "crc")
 
 
 class Line(namedtuple("Line", ("text",))):
-    """One line of text without its end; empty lines are not reported."""
+    """A line of text; empty lines are not reported.
+
+    Attributes:
+        text: The line without its end.
+    """
 
     __slots__ = ()
     text: str
 
 
 class Frame(namedtuple("Frame", ("type", "content"))):
-    """One whole binary frame: its type, one byte, and what it carries."""
+    """A binary frame.
+
+    Attributes:
+        type: UPLINK or DOWNLINK, one byte.
+        content: Its content.
+    """
 
     __slots__ = ()
     type: bytes
@@ -40,36 +48,40 @@ class Frame(namedtuple("Frame", ("type", "content"))):
 
 
 class Damaged(namedtuple("Damaged", ("reason",))):
-    """Bytes that were neither. `reason` is one of REASONS, fit for a metric label."""
+    """Bytes that are neither a line nor a frame.
+
+    Attributes:
+        reason: One of REASONS, fit for a metric label.
+    """
 
     __slots__ = ()
     reason: str
 
 
 def encode_usb(kind: bytes, content: bytes) -> bytes:
-    """One binary frame as it goes over the USB port, with both its zeros.
+    """A binary frame as bytes for the USB port, with both zeros.
 
     Args:
         kind: UPLINK or DOWNLINK.
-        content: At most 89 bytes; the first is no printable character, so that no reader takes the frame for a line.
+        content: At most 89 bytes; the first one is not printable, so that no reader takes the frame for a line.
 
     Raises:
-        InternalError: The frame would be longer than FRAME_LIMIT.
+        InternalError: The frame is longer than FRAME_LIMIT.
     """
     body = kind + content
     if len(body) > FRAME_LIMIT - 6:
-        raise InternalError(f"a frame of {len(body)} bytes; {FRAME_LIMIT - 6} fit")
+        raise InternalError(f"a frame has {len(body)} bytes; use at most {FRAME_LIMIT - 6}")
     return b"\0" + _stuff(body + struct.pack("<I", crc32(body))) + b"\0"
 
 
-def encode_heard(rssi_dbm: int, snr_db: int, data: bytes) -> bytes:
-    """What the receiver passes on of a radio frame that it heard; strength and ratio are clamped to a byte each."""
+def encode_usb_uplink(rssi_dbm: int, snr_db: int, data: bytes) -> bytes:
+    """A received radio frame as an UPLINK frame for the USB port; RSSI and SNR are clamped to a byte each."""
     strength = max(-128, min(-1, rssi_dbm))
     return encode_usb(UPLINK, struct.pack("<bb", strength, max(-128, min(127, snr_db))) + data)
 
 
-def heard(content: bytes) -> tuple[int, int, bytes]:
-    """The content of an UPLINK frame as (rssi in dBm, snr in dB, radio frame); empty content gives (0, 0, empty)."""
+def decode_usb_uplink(content: bytes) -> tuple[int, int, bytes]:
+    """The content of an UPLINK frame: (RSSI in dBm, SNR in dB, radio frame); (0, 0, empty) when it is too short."""
     if len(content) < 2:
         return 0, 0, b""
     rssi_dbm, snr_db = struct.unpack("<bb", content[:2])
@@ -77,12 +89,12 @@ def heard(content: bytes) -> tuple[int, int, bytes]:
 
 
 def _stuff(data: bytes) -> bytes:
-    """COBS: each run of bytes without a zero, headed by its length plus one; `data` is shorter than 254 bytes."""
+    """COBS: each run of bytes without a zero, after its length plus one; `data` is shorter than 254 bytes."""
     return b"".join(bytes((len(run) + 1,)) + run for run in data.split(b"\0"))
 
 
 def _unstuff(data: bytes) -> bytes | None:
-    """The inverse of `_stuff`, None when the lengths do not fit; `data` holds no zero."""
+    """The inverse of `_stuff`; None when the lengths do not fit; `data` has no zero."""
     runs = []
     at = 0
     while at < len(data):
@@ -94,12 +106,10 @@ def _unstuff(data: bytes) -> bytes | None:
     return b"\0".join(runs)
 
 
-# Where the reader stands. In TEXT every newline ends a line. After a zero (OPEN) a frame may follow, whose bytes may
-# contain a newline; a line may follow as well, because a boot or a bad cable puts single zeros into text: there a
-# newline ends a line only when everything before it is plain text and not empty.
-TEXT = "text"
-OPEN = "open"
-SKIP = "skip"  # too long: everything up to the next newline or zero is thrown away
+# States of the reader. A frame or a line may follow a zero: a boot or a bad cable puts single zeros into text.
+TEXT = "text"  # a newline ends a line
+OPEN = "open"  # after a zero; a newline ends a line only if all before it is plain text and not empty
+SKIP = "skip"  # too long: everything up to the next newline or zero is dropped
 
 
 class Reader:
@@ -109,10 +119,10 @@ class Reader:
         self._buffer = bytearray()
         self._state = TEXT
         self._limit = LINE_LIMIT
-        self._plain = True  # everything in the buffer is printable ASCII
+        self._plain = True  # all bytes in the buffer are printable ASCII
 
     def feed(self, chunk: bytes) -> "list[Line | Frame | Damaged]":
-        """What became whole with these bytes, in order."""
+        """The lines, frames and notes that are complete with these bytes, in order."""
         found = []
         for byte in chunk:
             note = self._take(byte)
@@ -130,7 +140,7 @@ class Reader:
         if len(self._buffer) == self._limit:
             self._begin(SKIP)
             return Damaged("long")
-        # A newline right after a zero is an empty line or a frame's first length: what follows shows which.
+        # A newline right after a zero is an empty line or the first length of a frame: the next bytes show which.
         if not 32 <= byte < 127 and byte not in (9, 13) and (byte != 10 or self._buffer):
             self._plain = False
         self._buffer.append(byte)

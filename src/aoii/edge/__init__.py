@@ -1,1 +1,1 @@
-"""The sensor node: what it decides, and the simulated world around it."""
+"""The sensor node, the receiver, and what they run on."""

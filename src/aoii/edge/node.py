@@ -1,11 +1,10 @@
-"""The sensor node without its sensor and its radio: compares each reading with what the gateway believes, and speaks.
+"""The sensor node without sensor and radio: compares readings with the gateway's estimate, and decides what to send.
 
-The same source runs on the board and in the simulation. It refuses to wait, to read a clock and to touch hardware: the
-caller samples every `settings.period_s`, sends what it is given, hands in what the radio heard, and calls `due` when
-`deadline_ms` has come.
+The same source runs on the board and in the simulation. It does not wait, read a clock or touch hardware: the caller
+samples every `settings.period_s`, sends the packets that it gets, passes in the packets from the radio, and calls `due`
+at `deadline_ms`.
 
-Which forecast the gateway holds while a packet is not acknowledged, and what the node makes of it:
-docs/explanation/link.md.
+Which forecast the gateway may hold while a packet is not acknowledged: docs/explanation/link.md.
 """
 
 import struct
@@ -13,9 +12,12 @@ from binascii import crc32
 from collections import namedtuple
 
 from ..core import packed_fields, trigger
+from ..core.clocks import MonotonicClock
 from ..core.forecast import HOLD, Forecast, Trend, steps_between
 from ..core.frames import BACKFILL, EVENT, HEARTBEAT, LOW_BATTERY, SENSOR_FAULT, NodeSettings
-from ..core.link import FORECAST_BYTES, TIMING, Item, Link, MonotonicClock, Send, Timing, dump_forecast, load_forecast
+from ..core.link import Link, Send
+from ..core.link_state import FORECAST_BYTES, PendingReading, dump_forecast, load_forecast
+from ..core.link_timing import TIMING, Timing
 
 MYPY = False
 if MYPY:
@@ -24,9 +26,9 @@ if MYPY:
 DAY_MS = 86_400_000
 FAULT_SAMPLES = 3  # one failed measurement is common on I2C and not worth a packet
 LOW_BATTERY_MV = 3400  # a LiPo cell has about a tenth left, and the ESP32's regulator begins to drop out
-NO_NUMBER = 1_000_000  # hundredths that are in no sensor's range
+NO_NUMBER = 1_000_000  # hundredths outside the range of any sensor
 
-FORMAT = 1  # of a dump
+FORMAT = 2  # of a dump
 _HEAD = "<BHH"
 _FORM = "<qqhHIBH"
 _NAMES = (
@@ -35,7 +37,7 @@ _NAMES = (
     "_reading_t_c",
     "_reading_h_c",
     "_failed",
-    "_fault_told",
+    "_fault_reported",
     "battery_mv",
 )
 
@@ -46,12 +48,16 @@ class Sampled(
         ("temperature_c", "humidity_c", "estimate_t_c", "estimate_h_c", "error_t_c", "error_h_c", "status"),
     )
 ):
-    """What one sample was, for the log line; hundredths.
+    """One sample, for the log line.
 
     Attributes:
-        temperature_c, humidity_c: The reading. estimate_t_c, estimate_h_c: What the gateway believed before, as far
-        as acknowledged; the reading before any was. error_t_c, error_h_c: Reading minus estimate. status: `SKIP`,
-        `SEND & TRAIN` or `HEARTBEAT`; a retransmission is no status.
+        temperature_c: The reading, hundredths of °C.
+        humidity_c: The reading, hundredths of %RH.
+        estimate_t_c: The gateway's estimate by the acknowledged forecast; the reading before there is one.
+        estimate_h_c: The same for the humidity.
+        error_t_c: Reading minus estimate.
+        error_h_c: The same for the humidity.
+        status: `SKIP`, `SEND & TRAIN` or `HEARTBEAT`; a resend has no status.
     """
 
     __slots__ = ()
@@ -68,20 +74,22 @@ class Node:
     """One node.
 
     Args:
-        number, epoch, key: Who it is, from provisioning.
-        settings: Thresholds, period and heartbeat from provisioning; the gateway may change them.
-        predictor: Learns from every sample and makes the trends.
-        store: Where numbers and backlog survive.
+        number: Number of the node.
+        epoch: How often it was provisioned.
+        key: Its key.
+        settings: Settings that it was provisioned with; the gateway may change them.
+        predictor: Learns from each sample and makes the trends.
+        store: Keeps counters and backlog when the power goes.
         random: For jitter.
-        timing: Patience and duty cycle of the link.
+        timing: Pauses and duty cycle of the link.
         limits: What the sensor can measure.
-        is_busy: Whether somebody is on the air; needed where `timing.listens`.
+        is_busy: Whether the channel is busy; needed when `timing.listens`.
 
     Attributes:
         link: The radio link, with the settings in force.
-        forecast: What the gateway holds by the last acknowledgement, on the node's tick; None before the first.
-        sampled: What the last sample was; None when the sensor gave none.
-        fault: What is wrong with the sensor, empty when nothing is.
+        forecast: The last acknowledged forecast, on the node's monotonic clock; None before the first.
+        sampled: The last sample; None when the sensor gave no reading.
+        fault: The fault of the sensor; empty when there is none.
         battery_mv: Set by the driver; 0: not measured.
     """
 
@@ -108,11 +116,11 @@ class Node:
         self._trigger = trigger.Trigger()
         self._sensor = trigger.Sensor(limits)
         self._tick = MonotonicClock()
-        self._reading_ms: int | None = None  # when the last one was taken
+        self._reading_ms: int | None = None  # of the last reading
         self._reading_t_c = self._reading_h_c = 0
-        self._learned_ms: int | None = None  # when the predictor saw its last sample
-        self._failed = 0  # samples without a reading in a row
-        self._fault_told = False
+        self._learned_ms: int | None = None  # of the last sample that the predictor got
+        self._failed = 0  # consecutive samples without a reading
+        self._fault_reported = False
 
     @property
     def settings(self) -> NodeSettings:
@@ -120,17 +128,17 @@ class Node:
         return self.link.settings
 
     @property
-    def is_settled(self) -> bool:
-        """Whether both ends are known to hold the same forecast: nothing that would change it is unacknowledged."""
+    def is_acknowledged(self) -> bool:
+        """Whether both ends are known to hold the same forecast: no event or heartbeat is pending."""
         return self.link.offered is None
 
     def sample(self, now_ms: int, temperature: float | None, humidity: float | None) -> list[Send]:
-        """Take one sample and decide; the packets to send now.
+        """Process one sample; return the packets to send now.
 
         Args:
-            now_ms: Milliseconds since the node started; may wrap at 2**32.
-            temperature: °C, None when the sensor did not answer.
-            humidity: %RH, likewise.
+            now_ms: The tick, milliseconds; may wrap at 2**32.
+            temperature: °C; None when the sensor did not answer.
+            humidity: %RH; likewise.
         """
         now_ms = self._tick.unwrapped(now_ms)
         temperature_c, humidity_c = _hundredths(temperature), _hundredths(humidity)
@@ -138,44 +146,44 @@ class Node:
         if temperature_c is None or humidity_c is None or self.fault == trigger.RANGE:
             self._failed += 1
             self.sampled = None
-            self._without_reading(now_ms)
+            self._report_fault(now_ms)
         else:
             self._failed = 0
-            self._fault_told = False
+            self._fault_reported = False
             self._reading_ms, self._reading_t_c, self._reading_h_c = now_ms, temperature_c, humidity_c
-            self.sampled = self._judge(temperature_c, humidity_c, now_ms)
+            self.sampled = self._compare(temperature_c, humidity_c, now_ms)
         return self.link.due(now_ms)
 
     def receive(self, data: bytes, now_ms: int) -> list[Send]:
-        """Take what the radio heard, any bytes; the packets to send now."""
+        """Accept a packet from the radio, any bytes; return the packets to send now."""
         now_ms = self._tick.unwrapped(now_ms)
-        before = self.link.settings
-        settled = self.link.receive(data, now_ms)
-        if isinstance(settled, Item):
-            if settled.kind != BACKFILL:
-                self.forecast = settled.forecast
-                self._trigger.settle()
-            after = self.link.settings
-            if (before.beta_t_c, before.beta_h_c) != (after.beta_t_c, after.beta_h_c):
-                self._predictor.retune(after.beta_t_c, after.beta_h_c)
+        beta_t_c, beta_h_c = self.link.settings[:2]
+        reading = self.link.receive(data, now_ms)
+        if isinstance(reading, PendingReading):
+            if reading.kind != BACKFILL:
+                self.forecast = reading.forecast
+                self._trigger.acknowledge()
+            settings = self.link.settings
+            if (beta_t_c, beta_h_c) != (settings.beta_t_c, settings.beta_h_c):
+                self._predictor.retune(settings.beta_t_c, settings.beta_h_c)
         return self.link.due(now_ms)
 
     def deadline_ms(self) -> int | None:
-        """When `due` has something to do, on the node's tick without its wraps; None: not before other news."""
+        """When `due` has something to do, on the node's monotonic clock; None: only after the next sample or packet."""
         return self.link.deadline_ms()
 
     def due(self, now_ms: int) -> list[Send]:
-        """Let the timers run; the packets to send now, none when it is too early."""
+        """Do what is due; return the packets to send now, none before the deadline."""
         return self.link.due(self._tick.unwrapped(now_ms))
 
     def unix_ms(self, now_ms: int) -> int | None:
-        """Unix time at this tick, None while the gateway has not told it."""
+        """Unix time at this tick, milliseconds; None while it is unknown."""
         return self.link.clock.unix_ms(self._tick.unwrapped(now_ms))
 
     def dump(self) -> bytes:
-        """Everything but the predictor and what lies in the store, always as many bytes: for a deep sleep.
+        """Everything but the predictor and what is in the store, always the same number of bytes: for a deep sleep.
 
-        Remove it before it is loaded: a node that is started from it twice repeats itself, and is not answered.
+        Delete it before you load it: a node that starts twice from one dump repeats its numbers and gets no answer.
         """
         body = (
             struct.pack(_HEAD, *self._identity)
@@ -189,11 +197,11 @@ class Node:
         return body + struct.pack("<I", crc32(body))
 
     def load(self, state: bytes) -> bool:
-        """Go on from a `dump`, as if there had been no sleep, before anything else is asked of this node.
+        """Continue from a `dump` as if there had been no sleep; must be the first call.
 
         Returns:
-            False, and nothing changed, when it is none of this node, is damaged, or was made before numbers were
-            reserved that the store knows: then the power was away, and the node begins anew.
+            False, and nothing is changed, when it is of another node, damaged, or older than the last block of numbers
+            in the store: then there was a power cut, and the node starts fresh.
         """
         head = struct.calcsize(_HEAD)
         if len(state) != len(self.dump()) or struct.pack("<I", crc32(state[:-4])) != state[-4:]:
@@ -210,20 +218,20 @@ class Node:
         self.link.load(state, at + FORECAST_BYTES)
         return True
 
-    def _judge(self, temperature_c: int, humidity_c: int, now_ms: int) -> Sampled:
-        """Learn from a reading, decide, and submit what is to be said."""
+    def _compare(self, temperature_c: int, humidity_c: int, now_ms: int) -> Sampled:
+        """Learn from a reading, compare it with the estimate, and submit a packet if one is needed."""
         settings = self.link.settings
         if self.fault == trigger.OK:
             self._learn(temperature_c, humidity_c, now_ms)
         forecast, offered = self.forecast, self.link.offered
-        believed = (temperature_c, humidity_c) if forecast is None else self._evaluated(forecast, now_ms)
-        wrong = trigger.is_wrong(temperature_c, humidity_c, believed, settings)
-        basis = believed  # what the error is measured against that the predictor is told
+        estimate = (temperature_c, humidity_c) if forecast is None else self._estimate(forecast, now_ms)
+        wrong = trigger.is_wrong(temperature_c, humidity_c, estimate, settings)
+        latest = estimate  # by the newest forecast: the predictor gets the error of this one
         if offered is not None:
-            # The gateway may hold either. What waits is sent until it is acknowledged; only where it is wrong itself, a
-            # newer packet is needed. That the older forecast has come right again changes nothing.
-            basis = self._evaluated(offered, now_ms)
-            offered_wrong = trigger.is_wrong(temperature_c, humidity_c, basis, settings)
+            # The gateway may hold either forecast. The pending one is sent until it is acknowledged; a newer packet is
+            # needed only if that one is wrong. It does not matter that the older one may be right again.
+            latest = self._estimate(offered, now_ms)
+            offered_wrong = trigger.is_wrong(temperature_c, humidity_c, latest, settings)
             status = self._trigger.decide(wrong, offered_wrong, False, settings.tau)
             if not offered_wrong:
                 status = trigger.SKIP
@@ -231,25 +239,26 @@ class Node:
             status = trigger.EVENT
         else:
             status = self._trigger.decide(wrong, False, self._is_heartbeat_due(now_ms), settings.tau)
-        error_t_c, error_h_c = temperature_c - believed[0], humidity_c - believed[1]
+        error_t_c, error_h_c = temperature_c - estimate[0], humidity_c - estimate[1]
         if status == trigger.EVENT:
-            trend = self._trend(temperature_c - basis[0], humidity_c - basis[1])
+            trend = self._trend(temperature_c - latest[0], humidity_c - latest[1])
             self._submit(EVENT, temperature_c, humidity_c, trend, now_ms, now_ms)
         elif status == trigger.HEARTBEAT:
             self._submit(HEARTBEAT, temperature_c, humidity_c, self._trend(0, 0), now_ms, now_ms)
-        return Sampled(temperature_c, humidity_c, believed[0], believed[1], error_t_c, error_h_c, status)
+        return Sampled(temperature_c, humidity_c, estimate[0], estimate[1], error_t_c, error_h_c, status)
 
-    def _evaluated(self, forecast: Forecast, now_ms: int) -> tuple[int, int]:
-        """The estimate that the gateway makes of a forecast now; it counts true time, not our tick."""
-        return forecast.at(forecast.sampled_ms + self.link.clock.elapsed_ms(now_ms - forecast.sampled_ms))
+    def _estimate(self, forecast: Forecast, now_ms: int) -> tuple[int, int]:
+        """The gateway's estimate by this forecast; the gateway counts true time, not our tick."""
+        return forecast.at(forecast.sampled_ms + self.link.clock.elapsed_from_tick(now_ms - forecast.sampled_ms))
 
-    def _without_reading(self, now_ms: int) -> None:
-        """Tell the gateway once that the sensor fails, and at heartbeats, with the last reading at its true age."""
-        tell = self._failed >= FAULT_SAMPLES and not self._fault_told
+    def _report_fault(self, now_ms: int) -> None:
+        """Report a failing sensor once, and at heartbeats, with the last reading at its true age."""
         sampled_ms = self._reading_ms
-        if sampled_ms is None or self.link.offered is not None or not (tell or self._is_heartbeat_due(now_ms)):
+        if sampled_ms is None or self.link.offered is not None:
             return
-        self._fault_told = True
+        if (self._failed < FAULT_SAMPLES or self._fault_reported) and not self._is_heartbeat_due(now_ms):
+            return
+        self._fault_reported = True
         self._submit(HEARTBEAT, self._reading_t_c, self._reading_h_c, HOLD, sampled_ms, now_ms)
 
     def _learn(self, temperature_c: int, humidity_c: int, now_ms: int) -> None:
@@ -262,8 +271,8 @@ class Node:
         self._predictor.observe(temperature_c, humidity_c, steps, day_ms)
 
     def _trend(self, error_t_c: int, error_h_c: int) -> Trend:
-        # Generation 0: the gateway cannot know by which thresholds a trend would have to be read; HOLD needs none.
-        # A stuck sensor was not learned from.
+        # Generation 0: the gateway does not know the thresholds that are the units of a trend; HOLD needs none.
+        # Nothing was learned from a stuck sensor.
         if self.link.generation == 0 or self.fault:
             return HOLD
         return self._predictor.trend(error_t_c, error_h_c)
@@ -281,13 +290,13 @@ class Node:
         self.link.submit(kind, temperature_c, humidity_c, trend, flags, battery, sampled_ms, now_ms)
 
     def _is_heartbeat_due(self, now_ms: int) -> bool:
-        heartbeat_s, heard_ms = self.link.heartbeat_s, self.link.heard_ms
-        return heartbeat_s > 0 and heard_ms is not None and now_ms - heard_ms >= 1000 * heartbeat_s
+        heartbeat_s, last_ack_ms = self.link.heartbeat_s, self.link.last_ack_ms
+        return heartbeat_s > 0 and last_ack_ms is not None and now_ms - last_ack_ms >= 1000 * heartbeat_s
 
 
 def _hundredths(value: float | None) -> int | None:
     if value is None:
         return None
-    if not -1000 < value < 1000:  # not a number either
+    if not -1000 < value < 1000:  # NaN too
         return NO_NUMBER
     return round(value * 100)

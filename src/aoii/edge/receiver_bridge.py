@@ -1,24 +1,24 @@
-"""The receiver on the gateway's USB port: what was heard on the radio goes up, what the gateway says goes down.
+"""The receiver bridge: passes packets from the radio to the gateway's USB port, and the gateway's frames to the radio.
 
-Frames of our own nodes pass as they are, in binary. What a node with the old firmware sends is text: it is passed on
-as the line `Received: …`, and the reply line that comes within a second is sent back. It refuses to know what frames
-and payloads mean, and keeps nothing for a node that has stopped listening.
+Frames of our own nodes pass unchanged, in binary. A packet of a node with the old firmware is text: it is passed on as
+the line `Received: …`, and a reply line within a second is sent back. The content of frames and lines does not matter
+here. Nothing is kept for a node that has stopped listening.
 """
 
-from ..core.stream import DOWNLINK, LINE_LIMIT, Frame, Line, Reader, encode_heard
+from ..core.stream import DOWNLINK, LINE_LIMIT, Frame, Line, Reader, encode_usb_uplink
 
-REPLY_WINDOW_MS = 1000  # so long the old receiver waited for its reply line
-KEEP_MS = 1500  # a node listens for 2 s from the beginning of its packet, which has taken 0.25 s at SF9
-WAITING_LIMIT = 8  # downlinks for different nodes at once; the oldest gives way
-RADIO_LIMIT = 80  # bytes; the longest frame of ours has 32, and no more fit into a frame on the port
+REPLY_WINDOW_MS = 1000  # the old receiver waited this long for its reply line
+KEEP_MS = 1500  # a node listens for 2 s from the beginning of its packet, which takes 0.25 s at SF9
+WAITING_LIMIT = 8  # downlinks for different nodes at once; a newer one replaces the oldest
+RADIO_LIMIT = 80  # bytes; our longest frame has 33, and a frame on the USB port has no room for more
 RULE = b"-" * 30  # the old receiver printed such a line after each packet
 
 
 class ReceiverBridge:
-    """What waits for the radio, and what was said on the port.
+    """Decides what goes to the radio and to the USB port.
 
     Attributes:
-        dropped: Packets and answers that were not passed on: too long, too late, too many.
+        dropped: Packets and replies that were not passed on: too long, too late, or too many.
     """
 
     def __init__(self) -> None:
@@ -27,30 +27,30 @@ class ReceiverBridge:
         self._waiting: list[tuple[bytes, int, bool]] = []  # packet, when it came, whether it is a reply to an old node
         self._reply_until_ms: int | None = None
 
-    def heard(self, data: bytes, rssi_dbm: int, snr_db: int, now_ms: int) -> bytes:
-        """What the port is to be told of a packet from the radio; empty when nothing."""
+    def accept_radio_packet(self, data: bytes, rssi_dbm: int, snr_db: int, now_ms: int) -> bytes:
+        """What to write to the USB port for a packet from the radio; may be empty."""
         if not data or len(data) > RADIO_LIMIT:
             self.dropped += 1
             return b""
         text = data.rstrip(b"\r\n")
         if not _is_printable(text):
-            return encode_heard(rssi_dbm, snr_db, data)
+            return encode_usb_uplink(rssi_dbm, snr_db, data)
         self._reply_until_ms = now_ms + REPLY_WINDOW_MS
         return b"Received: " + text + b"\r\n"
 
-    def fed(self, chunk: bytes, now_ms: int) -> None:
-        """Take what came from the gateway."""
+    def accept_usb_bytes(self, chunk: bytes, now_ms: int) -> None:
+        """Accept bytes from the gateway."""
         for found in self._reader.feed(chunk):
             if isinstance(found, Frame) and found.type == DOWNLINK and found.content:
                 self._keep(found.content, now_ms, is_reply=False)
             elif isinstance(found, Line) and self._is_reply(found.text, now_ms):
-                self._reply_until_ms = None  # one reply a packet
+                self._reply_until_ms = None  # one reply for each packet
                 self._keep(found.text.encode() + b"\n", now_ms, is_reply=True)
             else:
                 self.dropped += 1
 
-    def next(self, now_ms: int) -> bytes:
-        """The packet that is to be sent now; empty when there is none. It stays until `sent`."""
+    def next_packet(self, now_ms: int) -> bytes:
+        """The packet to send now; empty when there is none. It stays until `confirm_sent`."""
         while self._waiting:
             data, came_ms, _ = self._waiting[0]
             if now_ms - came_ms <= KEEP_MS:
@@ -59,8 +59,8 @@ class ReceiverBridge:
             self.dropped += 1
         return b""
 
-    def sent(self) -> bytes:
-        """The packet that `next` gave is on the air; what the port is to be told of it."""
+    def confirm_sent(self) -> bytes:
+        """Remove the packet of `next_packet`; return what to write to the USB port, may be empty."""
         data, _, is_reply = self._waiting.pop(0)
         return b"Sync sent: " + data.rstrip(b"\n") + b"\r\n" + RULE + b"\r\n" if is_reply else b""
 
@@ -79,7 +79,4 @@ class ReceiverBridge:
 
 
 def _is_printable(text: bytes) -> bool:
-    for byte in text:
-        if not 32 <= byte < 127:
-            return False
-    return len(text) > 0
+    return len(text) > 0 and all(32 <= byte < 127 for byte in text)

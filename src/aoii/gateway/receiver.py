@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.core.frames import MAC_BYTES, Ack, Rejected, Uplink, decode_uplink, encode_ack, node_of
-from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, encode_usb, heard
+from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, decode_usb_uplink, encode_usb
 from aoii.gateway import node_state
 from aoii.gateway.drivers.serial_port import STOPPED, SerialPort
 from aoii.gateway.events import Instant
@@ -68,7 +68,7 @@ class Receiver:
         if frame.type != UPLINK:
             self._reject("type")
             return
-        rssi_dbm, snr_db, data = heard(frame.content)
+        rssi_dbm, snr_db, data = decode_usb_uplink(frame.content)
         number = node_of(data)
         key = None if number is None else self._keys.get(number)
         uplink = decode_uplink(data, lambda _: None if key is None else key.key)

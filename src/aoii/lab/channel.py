@@ -7,7 +7,7 @@ after the receive window counts as lost here, and a copy counts for nothing.
 import random
 from typing import Protocol
 
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.settings.channel import ChannelModel
 from aoii.simulation.radio import DOWNLINK_MS, UPLINK_MS, PacketTrace, Radio
 from aoii.simulation.recordings import Series

@@ -15,7 +15,8 @@ from aoii.core import trigger
 from aoii.core.aoii import AoiiMeter
 from aoii.core.forecast import PROVISIONED
 from aoii.core.learner import Learner
-from aoii.core.link import TIMING, Send
+from aoii.core.link import Send
+from aoii.core.link_timing import TIMING
 from aoii.edge.drivers.host import FileStore
 from aoii.edge.node import Node
 from aoii.security.node_keys import NodeKey
@@ -132,7 +133,7 @@ class Network:
 
     def _sample(self, simulated: SimulatedNode, now_ms: int, reading_c: tuple[int, int]) -> None:
         node = simulated.node
-        knows_gateway = node.is_settled and node.forecast is not None
+        knows_gateway = node.is_acknowledged and node.forecast is not None
         sends = node.sample(now_ms, reading_c[0] / 100, reading_c[1] / 100)
         if knows_gateway:
             self._compare(simulated, now_ms)

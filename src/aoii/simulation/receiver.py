@@ -91,7 +91,7 @@ class Receiver:
         wait_s = REPLY_WAIT_S if self._gateway_replies else SILENT_WAIT_S
         pending = PendingReply(frame_id, loop.create_future(), loop.time() + wait_s)
         self._pending[frame_id].append(pending)
-        self._port.write(stream.encode_heard(RSSI_DBM, SNR_DB, frame))
+        self._port.write(stream.encode_usb_uplink(RSSI_DBM, SNR_DB, frame))
         return pending
 
     async def reply(self, pending: PendingReply) -> bytes | None:

@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aoii.core.link import TIMING
+from aoii.core.link_timing import TIMING
 from aoii.web.node_settings import NodeSettings
 from aoii.web.points import Packet, Sample, event_ms, hundredths
 

@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_opened_is_not_made_anew(tmp_path: Path, monkeypat
     assert (tmp_path / "slots.bin").read_bytes() == b"numbers"
 
 
-def test_a_shelf_gives_what_was_saved_last(disk: AnyDisk) -> None:
+def test_a_double_buffer_gives_what_was_saved_last(disk: AnyDisk) -> None:
     buffer = DoubleBuffer(disk, "learner")
     empty = buffer.load()
     for content in (b"one", b"two" * 2000, b"three"):
@@ -67,7 +67,7 @@ def test_a_shelf_gives_what_was_saved_last(disk: AnyDisk) -> None:
 
 
 @pytest.mark.parametrize("share", range(5))
-def test_a_shelf_whose_write_is_cut_holds_the_content_before_or_the_new_one(share: int) -> None:
+def test_a_double_buffer_whose_write_is_cut_holds_the_content_before_or_the_new_one(share: int) -> None:
     contents = [bytes((number,)) * (7000 - number) for number in range(1, 6)]
     for cut_at in range(len(contents)):
         disk = Disk()
@@ -89,10 +89,10 @@ def test_what_is_laid_down_is_taken_up_once(size: int) -> None:
     disk, rtc = Disk(), Rtc()
     content = bytes(range(251)) * (size // 251 + 1)
 
-    SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).lay_down(content[:size])
+    SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).save(content[:size])
 
-    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take_up() == content[:size]
-    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take_up() == b""
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take() == content[:size]
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take() == b""
     assert disk.writes == (size > RTC_BYTES - 5)
 
 
@@ -101,4 +101,4 @@ def test_what_is_not_whole_is_nothing(stored: bytes) -> None:
     rtc = Rtc()
     rtc.content = stored
 
-    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).take_up() == b""
+    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).take() == b""

@@ -87,7 +87,7 @@ def test_a_reset_that_is_no_end_of_a_sleep_repeats_no_number() -> None:
     world = World(walk(300), 60, True, Counting)
     for _ in range(20):
         world.go_on(7)
-        world.station.turn()
+        world.board.step()
         world.start()  # the watchdog: RTC memory is as it was, but was taken up already
     world.go_on(60)
 
@@ -108,14 +108,14 @@ def assert_nothing_repeated_or_lost(world: World) -> None:
 def short_life(cut_at: int, share: int) -> World:
     """A gateway that goes away and comes back, and a power cut at one write of the flash."""
     readings = [(2000 + 70 * (at % 5), 5000 + 11 * at) for at in range(60)]  # an event a minute
-    world = World(readings, 40, True, Counting, page=8)
+    world = World(readings, 40, True, Counting, capacity=8)
     world.disk.cut_at, world.disk.cut_share = cut_at, share
     for minutes, gateway_is_there, loss in ((6, True, 40), (8, False, 0), (8, True, 40), (10, True, 0)):
         world.gateway_is_there, world.loss = gateway_is_there, loss
         until_ms = world.clock.now_ms() + 60_000 * minutes
         while world.clock.now_ms() < until_ms:
             try:
-                world.turn()
+                world.step()
             except PowerCut:
                 world.cut_power()
     return world
@@ -188,7 +188,7 @@ def test_a_stuck_sensor_is_told_and_not_learned_from() -> None:
     assert world.learned() == learned
 
 
-def test_a_sensor_that_comes_back_is_believed_again() -> None:
+def test_a_sensor_that_recovers_is_used_again() -> None:
     world = World(surfrad(), 0, True, Counting)
     world.go_on(10)
     world.aht20.is_there = False

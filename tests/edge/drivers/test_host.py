@@ -14,12 +14,12 @@ from aoii.edge.drivers.host import FileStore, SimulatedPort
 
 def test_both_ends_hear_each_other(tmp_path: Path) -> None:
     async def talk() -> tuple[bytes, bytes]:
-        heard: asyncio.Queue[bytes] = asyncio.Queue()
-        port = SimulatedPort(tmp_path / "run" / "port", heard.put_nowait)
+        received: asyncio.Queue[bytes] = asyncio.Queue()
+        port = SimulatedPort(tmp_path / "run" / "port", received.put_nowait)
         port.plug()
         with serial.Serial(str(tmp_path / "run" / "port"), 115200, timeout=20) as theirs:
             theirs.write(b"up\x00\n\xff")
-            up = await heard.get()
+            up = await received.get()
             port.write(b"down\x00\r\n\xff")
             down = await asyncio.to_thread(theirs.read, 8)
         port.unplug()
@@ -32,8 +32,8 @@ def test_unplugging_hangs_up_and_plugging_in_makes_the_same_name_work_again(tmp_
     link = tmp_path / "port"
 
     async def replug() -> bytes:
-        heard: asyncio.Queue[bytes] = asyncio.Queue()
-        port = SimulatedPort(link, heard.put_nowait)
+        received: asyncio.Queue[bytes] = asyncio.Queue()
+        port = SimulatedPort(link, received.put_nowait)
         port.plug()
         first = os.open(link, os.O_RDWR | os.O_NOCTTY)
         port.unplug()
@@ -44,13 +44,13 @@ def test_unplugging_hangs_up_and_plugging_in_makes_the_same_name_work_again(tmp_
         port.plug()
         with serial.Serial(str(link), 115200) as again:
             again.write(b"back")
-            return await heard.get()
+            return await received.get()
 
     assert asyncio.run(replug()) == b"back"
 
 
-def test_what_nobody_reads_is_bounded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "BACKLOG_LIMIT_BYTES", 1000)
+def test_bytes_without_a_reader_are_bounded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "BUFFER_LIMIT_BYTES", 1000)
 
     async def flood() -> int:
         port = SimulatedPort(tmp_path / "port")

@@ -1,1 +1,1 @@
-"""What a node stands on: the board's parts, or their simulated twins on a host."""
+"""The hardware under a node: drivers of a board's parts, and their twins on a host."""

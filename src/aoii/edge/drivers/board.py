@@ -1,6 +1,6 @@
-"""The board, wired: an ESP32 under MicroPython with the parts that its configuration names.
+"""Wires the board: an ESP32 under MicroPython with the parts in its configuration.
 
-`run` is all that `main.py` calls. Every pin, number and key comes from one JSON file, which `aoii board` writes.
+`main.py` only calls `run`. All pins, numbers and keys come from one JSON file, which `aoii board` writes.
 """
 
 # MicroPython's modules have functions that CPython's lack.
@@ -15,11 +15,11 @@ import time
 import machine
 
 from ...core.frames import UPLINK_BYTES, NodeSettings
-from ...core.link import TIMING, Timing
+from ...core.link_timing import TIMING, Timing
 from ..node import Node
 from ..sample_log import SampleLog
 from .board_flash import DoubleBuffer, Files, FlashStore, SleepStore
-from .board_node import DEEP_MS, NAP_MS, Parts, Station
+from .board_node import DEEP_MS, NAP_MS, BoardNode, Parts
 from .board_radio import Air, Radio, airtime_ms
 from .board_sensor import POWER_ON_MS, Aht20, Battery
 
@@ -33,15 +33,15 @@ if MYPY:
     Config = dict[str, Any]
 
 CONFIG = "aoii.json"
-WATCHDOG_MS = 60_000  # six naps; replaying a full journal feeds it after every sample
-AGAIN_MS = 30_000  # after a fault that a person must see to, such as a radio that does not answer
-GRACE_MS = 3000  # after power-on Ctrl-C still gets a person in, and no watchdog bites
-LISTEN_AGAIN_MS = 2  # a packet of 22 bytes takes 36 ms at SF7
+WATCHDOG_MS = 60_000  # six naps; the replay of a full sample log feeds it after each sample
+RESTART_MS = 30_000  # pause after a fault that needs a person, such as a radio that does not answer
+GRACE_MS = 3000  # after power-on: Ctrl-C works, and there is no watchdog yet
+POLL_MS = 2  # a packet of 22 bytes takes 36 ms at SF7
 CHUNK_BYTES = 256
 
 
 class BoardClock:
-    """ESP32's system time, which goes on in deep sleep and is never set."""
+    """The ESP32's system time, which goes on in deep sleep and is never set."""
 
     def now_ms(self) -> int:
         """Milliseconds since power-on, plus a constant."""
@@ -53,7 +53,7 @@ class BoardClock:
 
 
 class UsbPort:
-    """The board's USB port as raw bytes; Ctrl-C is a byte like any other here."""
+    """The board's USB port as raw bytes; Ctrl-C does not interrupt the program."""
 
     def __init__(self) -> None:
         import select
@@ -66,7 +66,7 @@ class UsbPort:
         self._poll.register(sys.stdin, select.POLLIN)
 
     def read(self) -> bytes:
-        """What has come."""
+        """The bytes received so far."""
         found = bytearray()
         while len(found) < CHUNK_BYTES and self._poll.poll(0):
             found.extend(sys.stdin.buffer.read(1))
@@ -78,50 +78,50 @@ class UsbPort:
 
 
 def run() -> None:
-    """Be what the configuration says, for ever; a fault is printed, and everything begins anew after half a minute."""
+    """Run as a node or a receiver, for ever; after a fault, print it and restart half a minute later."""
     with open(CONFIG) as file:  # noqa: PTH123 - MicroPython has no pathlib
         config = json.load(file)
     try:
         if config["role"] == "node":
-            live(config)
+            run_node(config)
         else:
-            pass_on(config)
-    except Exception as error:  # whatever it is: a board on a roof must begin again
+            run_receiver(config)
+    except Exception as error:  # of any kind: a board on a roof must restart
         sys.print_exception(error)
-        machine.deepsleep(AGAIN_MS)
+        machine.deepsleep(RESTART_MS)
 
 
-def live(config: "Config") -> None:
-    """Be a node."""
+def run_node(config: "Config") -> None:
+    """Run as a node, for ever."""
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
         time.sleep_ms(GRACE_MS)
     watchdog = machine.WDT(timeout=WATCHDOG_MS)
-    station = wake(config, watchdog.feed)
+    node = build_node(config, watchdog.feed)
     while True:
-        idle_ms = station.turn()
+        idle_ms = node.step()
         if config["deep_sleep"] and idle_ms >= DEEP_MS:
-            station.lay_down()
+            node.prepare_sleep()
             machine.deepsleep(idle_ms)
         watchdog.feed()
         time.sleep_ms(min(idle_ms, NAP_MS))
 
 
-def pass_on(config: "Config") -> None:
-    """Be a receiver."""
-    station = receiver(config, UsbPort())
+def run_receiver(config: "Config") -> None:
+    """Run as a receiver, for ever."""
+    receiver = build_receiver(config, UsbPort())
     watchdog = machine.WDT(timeout=WATCHDOG_MS)
     while True:
         watchdog.feed()
-        if not station.step():
-            time.sleep_ms(LISTEN_AGAIN_MS)
+        if not receiver.step():
+            time.sleep_ms(POLL_MS)
 
 
-def wake(config: "Config", feed: "Any") -> Station:
-    """A node with everything around it, knowing what it knew before the sleep that has just ended, if one has."""
+def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
+    """A node with its parts; after a deep sleep, with its state from before."""
     pins = config["pins"]
     clock = BoardClock()
     if "power" in pins:
-        machine.Pin(pins["power"], machine.Pin.OUT)(0)  # Vext of some boards, on when low; a sleep lets go of it
+        machine.Pin(pins["power"], machine.Pin.OUT)(0)  # Vext of some boards, on when low; off in deep sleep
         clock.sleep_ms(POWER_ON_MS)
     air = Air(*config["air"])
     radio = _radio(config, clock, air)
@@ -133,40 +133,40 @@ def wake(config: "Config", feed: "Any") -> Station:
         )
     disk = Files()
     settings = NodeSettings(*config["settings"])
-    journal = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed)
+    sample_log = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed_watchdog)
     sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-        sleep_store.take_up()  # what lies there is older than the numbers that were used since
+        sleep_store.take()  # discarded: its counters are older than those in use
     node = Node(
         config["node"],
         config["epoch"],
         bytes.fromhex(config["key"]),
         settings,
-        journal,
+        sample_log,
         FlashStore(disk),
-        _chance,
+        _random,
         timing(air, config["duty_permille"], config["listens"]),
         is_busy=lambda: not radio.is_free(),
     )
     sensor, display = Aht20(i2c, clock), _display(config, i2c)
-    parts = Parts(clock, radio, sensor, battery, display, sleep_store, feed, _heap, print)
-    return Station(config["node"], node, journal, parts)
+    parts = Parts(clock, radio, sensor, battery, display, sleep_store, feed_watchdog, _heap, print)
+    return BoardNode(config["node"], node, sample_log, parts)
 
 
-def receiver(config: "Config", port: "Any") -> "Any":
-    """A receiver with everything around it."""
+def build_receiver(config: "Config", port: "Any") -> "Any":
+    """A receiver with its parts."""
     from . import board_receiver
 
     clock = BoardClock()
     air = Air(*config["air"])
     radio = _radio(config, clock, air)
-    return board_receiver.Station(
+    return board_receiver.BoardReceiver(
         radio, port, clock, lambda size: airtime_ms(air, size), config["duty_permille"], config["listens"]
     )
 
 
 def timing(air: Air, duty_permille: int, listens: bool) -> Timing:
-    """The link's patience for these radio settings: what two packets take longer than at SF9 is waited longer."""
+    """The link's timing for these radio settings: the receive window grows with the airtime of two packets."""
     airtime = airtime_ms(air, UPLINK_BYTES)
     longer_ms = max(0, 2 * (airtime - TIMING.airtime_ms))
     return Timing(
@@ -213,11 +213,11 @@ def _heap() -> tuple[int, int]:
 
 
 def _learner(epsilon_t_c: int, epsilon_h_c: int) -> "Model":
-    from ...core.learner import Learner  # most wakes need none, and it takes 25 kB
+    from ...core.learner import Learner  # most wakes do not need it, and it takes 25 kB
 
     return Learner(epsilon_t_c, epsilon_h_c)
 
 
-def _chance() -> float:
-    """A uniform number in [0, 1), by the ESP32's noise."""
+def _random() -> float:
+    """A uniform number in [0, 1) from the ESP32's hardware generator."""
     return int.from_bytes(os.urandom(2), "little") / 65536

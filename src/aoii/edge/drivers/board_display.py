@@ -1,4 +1,4 @@
-"""The SSD1306 display, 128 x 64, for boards that have one; a board without it is as good as any.
+"""The SSD1306 display, 128 x 64, for boards that have one.
 
 Source: Solomon Systech SSD1306 data sheet, revision 1.1, chapters 9 and 10, and its application note.
 """
@@ -22,8 +22,8 @@ START = (
     b"\x20\x00"  # addresses run along the rows
     b"\xa1\xc8"  # cable at the top
     b"\xda\x12"  # every other row
-    b"\x81\x40"  # contrast: a quarter, which is read well and costs little
-    b"\xd9\xf1\xdb\x30"  # as the maker recommends for the pump
+    b"\x81\x40"  # contrast: a quarter, which is easy to read and saves current
+    b"\xd9\xf1\xdb\x30"  # recommended for the charge pump
     b"\xa4\xa6\xaf"  # content as written, white on black, on
 )
 WHOLE = b"\x21\x00\x7f\x22\x00\x07"  # all columns, all pages
@@ -31,15 +31,15 @@ OFF = b"\xae"
 
 
 class Display:
-    """Shows up to five lines of 16 characters; it goes dark for good when it does not answer.
+    """Shows up to five lines of 16 characters; a display that fails to answer once is not used again.
 
     Args:
         i2c: The bus.
         frame: MicroPython's module `framebuf`.
-        reset: Its reset pin, None when it is not wired.
+        reset: Its reset pin; None when it is not wired.
 
     Attributes:
-        is_there: Whether it has answered so far.
+        is_there: Whether it has always answered so far.
     """
 
     def __init__(self, i2c: "I2c", frame: "Any", reset: "Pin | None" = None) -> None:
@@ -50,23 +50,23 @@ class Display:
         if reset is not None:
             reset(0)
             reset(1)
-        self._say(COMMAND + START)
+        self._write(COMMAND + START)
 
     def show(self, lines: list[str]) -> None:
-        """Replace what is shown."""
+        """Replace the lines on the display."""
         if not self.is_there:
             return
         self._frame.fill(0)
         for number, line in enumerate(lines):
             self._frame.text(line, 0, number * LINE_DOTS, 1)
-        self._say(COMMAND + WHOLE)
-        self._say(CONTENT + bytes(self._dots))
+        self._write(COMMAND + WHOLE)
+        self._write(CONTENT + bytes(self._dots))
 
     def off(self) -> None:
-        """Go dark."""
-        self._say(COMMAND + OFF)
+        """Switch the display off."""
+        self._write(COMMAND + OFF)
 
-    def _say(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if self.is_there:
             try:
                 self._i2c.writeto(ADDRESS, data)

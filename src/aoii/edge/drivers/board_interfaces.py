@@ -1,4 +1,4 @@
-"""What the board's drivers ask of MicroPython and of each other, for type checkers only; no board ever imports it."""
+"""What the board's drivers need from MicroPython and from each other, as types; for type checkers only."""
 
 from typing import Protocol
 
@@ -7,24 +7,24 @@ class Disk(Protocol):
     """Files that are read and written in place; see `board_flash.Files`."""
 
     def read(self, name: str, at: int, size: int) -> bytes:
-        """Up to `size` bytes from position `at`; fewer at the end, none when there is no such file."""
+        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file."""
 
     def write(self, name: str, at: int, content: bytes) -> None:
         """Replace the bytes from position `at` on; a power cut may leave any part of them."""
 
 
 class Memory(Protocol):
-    """`machine.RTC`: bytes that outlast a deep sleep."""
+    """`machine.RTC`: bytes that survive a deep sleep."""
 
     def memory(self, content: bytes | None = ..., /) -> bytes:
-        """Read, or write when there is content."""
+        """Write `content` if there is one; return the content."""
 
 
 class Pin(Protocol):
     """`machine.Pin`."""
 
     def __call__(self, value: int = ..., /) -> int:
-        """Set it, or read it."""
+        """Set the pin, or read it."""
 
 
 class Spi(Protocol):
@@ -41,10 +41,10 @@ class I2c(Protocol):
     """`machine.I2C`."""
 
     def writeto(self, address: int, data: bytes, /) -> int:
-        """Send; OSError when nobody answers."""
+        """Send; OSError when no device answers."""
 
     def readfrom(self, address: int, size: int, /) -> bytes:
-        """Receive; OSError when nobody answers."""
+        """Receive; OSError when no device answers."""
 
 
 class Adc(Protocol):
@@ -68,14 +68,14 @@ class Port(Protocol):
     """The receiver's USB port."""
 
     def read(self) -> bytes:
-        """What has come, without waiting."""
+        """The bytes received so far, without waiting."""
 
     def write(self, data: bytes) -> None:
         """Send."""
 
 
 class Packet(Protocol):
-    """What was heard, and how well: `board_radio.Packet`."""
+    """A received packet: `board_radio.Packet`."""
 
     @property
     def data(self) -> bytes:
@@ -83,24 +83,24 @@ class Packet(Protocol):
 
     @property
     def rssi_dbm(self) -> int:
-        """Signal strength."""
+        """Signal strength, dBm."""
 
     @property
     def snr_db(self) -> int:
-        """Signal-to-noise ratio."""
+        """Signal-to-noise ratio, dB."""
 
 
 class RadioDriver(Protocol):
     """See `board_radio.Radio`."""
 
     def send(self, data: bytes) -> bool:
-        """Send and wait until it is on the air; False when the radio did not say so."""
+        """Send and wait until the packet is sent; False when the radio does not confirm it."""
 
     def receive(self, timeout_ms: int) -> Packet | None:
-        """The next packet, None when none came."""
+        """The next packet; None when none came in time."""
 
     def is_free(self, for_ms: int = ...) -> bool:
-        """Whether nobody is heard."""
+        """Whether the channel is free."""
 
     def sleep(self) -> None:
-        """Draw no current."""
+        """Switch to the mode with the lowest current."""

@@ -1,8 +1,8 @@
-"""A node's life on its board: wake, sample, speak, listen, sleep.
+"""A node on its board: wakes up, samples, sends, listens, sleeps.
 
-The board forgets its memory whenever it sleeps deeply, so everything that the node knows is laid down before and taken
-up after it: a node that sleeps after every sample is, to the bit, one that never slept. It refuses to decide what is
-said (`edge.node`) and when the learner is woken (`edge.journal`).
+A deep sleep erases the board's memory, so the node's state is saved before it and restored after it: a node that sleeps
+after each sample does the same, to the bit, as one that never sleeps. What is sent is decided by `edge.node`; when the
+learner wakes, by `edge.sample_log`.
 """
 
 import struct
@@ -21,21 +21,30 @@ if MYPY:
     from .board_interfaces import Clock, RadioDriver
     from .board_sensor import Aht20, Battery
 
-DEEP_MS = 3000  # a shorter pause is waited out awake: starting again takes about a second
-NAP_MS = 10_000  # the watchdog is fed so often while the board waits
+DEEP_MS = 3000  # in a shorter pause the board stays awake: a start takes about a second
+NAP_MS = 10_000  # interval at which the watchdog is fed while the board waits
 
-_LAID = "<qH"  # instant of the next sample, length of what the node knows
+_HEAD = "<qH"  # time of the next sample, size of the node's dump
 
 
 class Parts(
-    namedtuple("Parts", ("clock", "radio", "sensor", "battery", "display", "sleep_store", "feed", "heap", "say"))
+    namedtuple(
+        "Parts",
+        ("clock", "radio", "sensor", "battery", "display", "sleep_store", "feed_watchdog", "heap", "print_line"),
+    )
 ):
-    """What a node stands on.
+    """The parts of a node's board.
 
     Attributes:
-        clock: Time, which goes on while the board sleeps. radio, sensor: Drivers. battery, display: Drivers, None when
-        there is none. sleep_store: Where knowledge lies during a sleep. feed: Feeds the watchdog. heap: Free and total
-        bytes. say: Prints a line on the USB port.
+        clock: Time, which goes on while the board sleeps.
+        radio: The radio.
+        sensor: The sensor.
+        battery: The battery; None when there is none.
+        display: The display; None when there is none.
+        sleep_store: Keeps the node's state during a deep sleep.
+        feed_watchdog: Feeds the watchdog.
+        heap: Free and total bytes of the heap.
+        print_line: Prints a line on the USB port.
     """
 
     __slots__ = ()
@@ -45,66 +54,66 @@ class Parts(
     battery: "Battery | None"
     display: "Display | None"
     sleep_store: "SleepStore"
-    feed: "Callable[[], None]"
+    feed_watchdog: "Callable[[], None]"
     heap: "Callable[[], tuple[int, int]]"
-    say: "Callable[[str], None]"
+    print_line: "Callable[[str], None]"
 
 
-class Station:
-    """A node and what it stands on, from one start of the board to its next sleep.
+class BoardNode:
+    """A node with its parts, from a start of the board to its next sleep.
 
     Args:
-        number: The node's, for its log line.
-        node: Just built; it is given back what it knew when the board wakes from a sleep.
-        journal: Its predictor, None when the board never sleeps deeply.
+        number: Number of the node, for its log line.
+        node: A new node; its state is restored when the board wakes from a sleep.
+        sample_log: Its predictor; None when the board never sleeps deeply.
         parts: The drivers.
 
     Attributes:
-        slept: Whether this start was the end of a sleep.
+        has_slept: Whether this start ended a deep sleep.
     """
 
-    def __init__(self, number: int, node: Node, journal: SampleLog | None, parts: Parts) -> None:
+    def __init__(self, number: int, node: Node, sample_log: SampleLog | None, parts: Parts) -> None:
         self._number = number
         self._node = node
-        self._journal = journal
+        self._sample_log = sample_log
         self._parts = parts
         self._next_ms = parts.clock.now_ms()  # the first sample is taken at once
-        self.slept = self._take_up()
+        self.has_slept = self._restore()
 
-    def turn(self) -> int:
-        """Do what is due; how long nothing will be, in milliseconds."""
+    def step(self) -> int:
+        """Do what is due; return the time until something is due again, milliseconds."""
         clock, node = self._parts.clock, self._node
-        self._parts.feed()
+        self._parts.feed_watchdog()
         if clock.now_ms() >= self._next_ms:
             self._sample()
         else:
-            self._speak(node.due(clock.now_ms()))
+            self._send(node.due(clock.now_ms()))
         while node.link.state == WAITING and clock.now_ms() < self._next_ms:
             self._listen()
         deadline_ms = node.deadline_ms()
         until_ms = self._next_ms if deadline_ms is None else min(self._next_ms, deadline_ms)
         return max(0, until_ms - clock.now_ms())
 
-    def lay_down(self) -> None:
-        """Make ready for a deep sleep, after which a new station goes on."""
+    def prepare_sleep(self) -> None:
+        """Save the state for a deep sleep, after which a new `BoardNode` continues."""
         self._parts.radio.sleep()
         display = self._parts.display
         if display is not None:
             display.off()
-        known = self._node.dump()
-        journal = b"" if self._journal is None else self._journal.dump()
-        self._parts.sleep_store.lay_down(struct.pack(_LAID, self._next_ms, len(known)) + known + journal)
+        node = self._node.dump()
+        samples = b"" if self._sample_log is None else self._sample_log.dump()
+        self._parts.sleep_store.save(struct.pack(_HEAD, self._next_ms, len(node)) + node + samples)
 
-    def _take_up(self) -> bool:
-        laid = self._parts.sleep_store.take_up()
-        if len(laid) < struct.calcsize(_LAID):
+    def _restore(self) -> bool:
+        stored = self._parts.sleep_store.take()
+        at = struct.calcsize(_HEAD)
+        if len(stored) < at:
             return False
-        size = struct.calcsize(_LAID)
-        next_ms, known = struct.unpack(_LAID, laid[:size])
-        if not self._node.load(laid[size : size + known]):
+        next_ms, size = struct.unpack(_HEAD, stored[:at])
+        if not self._node.load(stored[at : at + size]):
             return False
-        if self._journal is not None:
-            self._journal.load(laid[size + known :])
+        if self._sample_log is not None:
+            self._sample_log.load(stored[at + size :])
         self._next_ms = next_ms
         return True
 
@@ -119,38 +128,38 @@ class Station:
         took_ms = parts.clock.now_ms() - begun_ms
         period_ms = 1000 * node.settings.period_s
         self._next_ms += period_ms
-        if self._next_ms <= now_ms:  # a busy board leaves samples out; it does not take them late
+        if self._next_ms <= now_ms:  # a busy board skips samples; it does not take them late
             self._next_ms = now_ms + period_ms
-        self._tell(now_ms, took_ms)  # before it speaks: afterwards the radio must listen at once
-        self._speak(sends)
+        self._report(now_ms, took_ms)  # before it sends: afterwards the radio must listen at once
+        self._send(sends)
 
-    def _speak(self, sends: list[Send]) -> None:
+    def _send(self, sends: list[Send]) -> None:
         for send in sends:
-            self._parts.feed()
+            self._parts.feed_watchdog()
             self._parts.radio.send(send.data)
 
     def _listen(self) -> None:
-        """Until a packet or the end of the receive window."""
+        """Listen until a packet comes or the receive window ends."""
         clock, node = self._parts.clock, self._node
         deadline_ms = node.deadline_ms()
         until_ms = self._next_ms if deadline_ms is None else min(self._next_ms, deadline_ms)
         packet = self._parts.radio.receive(max(0, until_ms - clock.now_ms()))
         now_ms = clock.now_ms()
-        self._speak(node.due(now_ms) if packet is None else node.receive(packet.data, now_ms))
+        self._send(node.due(now_ms) if packet is None else node.receive(packet.data, now_ms))
 
-    def _tell(self, now_ms: int, took_ms: int) -> None:
-        """The log line of the older firmware, with node and time behind it; without a reading, what the matter is."""
+    def _report(self, now_ms: int, took_ms: int) -> None:
+        """Print the log line of the older firmware, with node and time at its end; without a reading, the fault."""
         node, display = self._node, self._parts.display
         sampled = node.sampled
         if sampled is None:
             shown = [f"sensor: {node.fault}"]
-            self._parts.say(shown[0])
+            self._parts.print_line(shown[0])
         else:
             shown = [f"{sampled.temperature_c / 100:.2f} C", f"{sampled.humidity_c / 100:.1f} %RH", sampled.status]
             values = ",".join([f"{value / 100:.2f}" for value in sampled[:6]])
             unix_ms = node.unix_ms(now_ms)
             time = "" if unix_ms is None else str(unix_ms)
             free, total = self._parts.heap()
-            self._parts.say(f"{values},{sampled.status},{1000 * took_ms},{free},{total},{self._number},{time}")
+            self._parts.print_line(f"{values},{sampled.status},{1000 * took_ms},{free},{total},{self._number},{time}")
         if display is not None:
             display.show([f"node {self._number}"] + shown)  # noqa: RUF005 - MicroPython lacks the other form

@@ -1,7 +1,8 @@
-"""The SX127x LoRa radio over SPI: sends and receives packets, and hears whether somebody else is on the air.
+"""The SX127x LoRa radio over SPI: sends and receives packets, and detects whether the channel is busy.
 
-It polls; no pin beside chip select and reset is needed. Explicit headers, so that packets of any length come in, and a
-check sum on what goes out. It refuses bandwidths, spreading factors and powers that need other settings than these.
+It polls, so it needs no pins but chip select and reset. Headers are explicit, so that packets of any length are
+received, and packets are sent with a CRC. Bandwidths, spreading factors and powers that need other settings than these
+are not supported.
 
 Source: Semtech SX1276/77/78/79 data sheet, revision 7, chapter 4 and table 41; errata note, revision 1, section 2.3.
 """
@@ -53,9 +54,9 @@ CAD_DONE = 0x04
 CAD_DETECTED = 0x01
 ALL_FLAGS = 0xFF
 
-SILICON = 0x12  # what VERSION reads on all of the family
+SILICON = 0x12  # content of VERSION in the whole family
 CRYSTAL_HZ = 32_000_000
-BANDWIDTHS = {62_500: 6, 125_000: 7, 250_000: 8}  # with these the erratum needs no shift of the frequency
+BANDWIDTHS = {62_500: 6, 125_000: 7, 250_000: 8}  # the bandwidths for which erratum 2.3 needs no shift of the frequency
 LOW_BAND_HZ = 525_000_000  # the upper end of the low frequency bands
 RSSI_LOW_DBM, RSSI_HIGH_DBM = -164, -157  # data sheet 5.5.5
 LNA_BOOST = 0x23  # highest gain, boosted in the high band
@@ -72,12 +73,16 @@ CARRIER_MS = 5
 class Air(
     namedtuple("Air", ("frequency_hz", "spreading", "bandwidth_hz", "coding", "sync_word", "preamble", "power_dbm"))
 ):
-    """What both ends must agree on, and how loud this one is.
+    """Radio settings; all but the power must be the same at both ends.
 
     Attributes:
-        frequency_hz: 137,000,000..1,020,000,000; what the chip can do, not what is allowed. spreading: Factor, 7..12.
-        bandwidth_hz: A key of BANDWIDTHS. coding: Denominator of the coding rate 4/x, 5..8. sync_word: 0..255; 0x12
-        for private networks. preamble: Symbols, 6..65535. power_dbm: 2..17, at the pin PA_BOOST.
+        frequency_hz: 137,000,000..1,020,000,000: the range of the chip, not what is lawful.
+        spreading: Spreading factor, 7..12.
+        bandwidth_hz: A key of BANDWIDTHS.
+        coding: Denominator of the coding rate 4/x, 5..8.
+        sync_word: 0..255; 0x12 for private networks.
+        preamble: Length, symbols, 6..65535.
+        power_dbm: 2..17, at the pin PA_BOOST.
     """
 
     __slots__ = ()
@@ -94,7 +99,13 @@ DEFAULT_AIR = Air(433_000_000, 9, 125_000, 5, 0x12, 8, 14)
 
 
 class Packet(namedtuple("Packet", ("data", "rssi_dbm", "snr_db"))):
-    """What was heard, and how well."""
+    """A received packet.
+
+    Attributes:
+        data: Its bytes.
+        rssi_dbm: Signal strength.
+        snr_db: Signal-to-noise ratio.
+    """
 
     __slots__ = ()
     data: bytes
@@ -103,7 +114,7 @@ class Packet(namedtuple("Packet", ("data", "rssi_dbm", "snr_db"))):
 
 
 def air_fault(air: Air) -> str:
-    """What is wrong with radio settings, in words; empty when nothing is."""
+    """The first fault of radio settings, with its remedy; empty when there is none."""
     for name, low, high in (
         ("frequency_hz", 137_000_000, 1_020_000_000),
         ("spreading", 7, 12),
@@ -121,7 +132,7 @@ def air_fault(air: Air) -> str:
 
 
 def airtime_ms(air: Air, size: int) -> int:
-    """Duration of a packet of `size` bytes with a check sum, milliseconds, rounded up.
+    """Airtime of a packet of `size` bytes with a CRC, milliseconds, rounded up.
 
     Source: Semtech AN1200.13, section 4.
     """
@@ -134,7 +145,7 @@ def airtime_ms(air: Air, size: int) -> int:
 
 
 def _is_slow(air: Air) -> bool:
-    """Whether a symbol is longer than 16 ms, which the low data rate optimisation is for."""
+    """Whether a symbol is longer than 16 ms and needs the low data rate optimisation."""
     return (1 << air.spreading) * 1000 > 16 * air.bandwidth_hz
 
 
@@ -143,17 +154,17 @@ class Radio:
 
     Args:
         spi: At most 10 MHz, polarity and phase 0.
-        select: Chip select, low while talking.
+        select: Chip select, low during a transfer.
         reset: Reset, low to reset; None when it is not wired.
         clock: Time.
         air: Radio settings.
-        carrier_dbm: Strength from which the channel counts as taken.
+        carrier_dbm: Signal strength from which the channel is busy.
 
     Attributes:
-        damaged: Packets whose check sum did not fit.
+        damaged: Number of packets with a wrong CRC.
 
     Raises:
-        InputError: Radio settings that this driver does not have.
+        InputError: This driver does not support the radio settings.
         UnavailableError: No SX127x answers.
     """
 
@@ -182,7 +193,7 @@ class Radio:
         self.start()
 
     def start(self) -> None:
-        """Reset the chip and set it up, at the beginning or because it does not do what it was told.
+        """Reset the chip and configure it, at the start or when it does not respond.
 
         Raises:
             UnavailableError: No SX127x answers.
@@ -200,9 +211,10 @@ class Radio:
         self._configure()
 
     def send(self, data: bytes) -> bool:
-        """Send and wait until it is on the air; False when the radio did not say so in twice its airtime.
+        """Send and wait until the packet is sent.
 
-        Then it is started anew, for the next packet.
+        Returns:
+            False when the radio does not confirm it within twice the airtime. Then the radio is restarted.
         """
         self.begin(data)
         duration_ms = airtime_ms(self._air, len(data))
@@ -242,7 +254,7 @@ class Radio:
             self._clock.sleep_ms(min(left_ms, POLL_MS))
 
     def poll(self) -> Packet | None:
-        """Go on listening; a packet that has come meanwhile."""
+        """Continue to listen; return the packet received since the last call, or None."""
         if not self._is_listening:
             self._mode(STANDBY)
             self._set(IRQ_FLAGS, ALL_FLAGS)
@@ -268,7 +280,7 @@ class Radio:
         return Packet(data, rssi_dbm, snr_quarter_db // 4)
 
     def is_free(self, for_ms: int = CARRIER_MS) -> bool:
-        """Whether nobody is heard for so long: neither power in the channel nor a LoRa preamble below the noise."""
+        """Whether the channel is free: no power in it for `for_ms`, and no LoRa preamble below the noise."""
         self._mode(RX_CONTINUOUS)
         until_ms = self._clock.now_ms() + for_ms
         while True:
@@ -281,31 +293,31 @@ class Radio:
         self._mode(STANDBY)
         self._set(IRQ_FLAGS, ALL_FLAGS)
         self._mode(CAD)
-        for _ in range(30):  # it takes two symbols, 65 ms at SF12, and goes to standby by itself
+        for _ in range(30):  # CAD takes two symbols, 65 ms at SF12; then the chip goes to standby
             flags = self._get(IRQ_FLAGS)
             if flags & CAD_DONE:
                 self._set(IRQ_FLAGS, ALL_FLAGS)
                 return not flags & CAD_DETECTED
             self._clock.sleep_ms(POLL_MS)
         self._mode(STANDBY)
-        return True  # it could not tell; the power in the channel was low
+        return True  # CAD did not end; the power in the channel is low
 
     def sleep(self) -> None:
-        """Draw a microampere; the settings stay."""
+        """Switch to sleep mode, which draws a microampere; the settings stay."""
         self._mode(SLEEP)
 
     def _configure(self) -> None:
         air = self._air
         self._mode(SLEEP)
-        self._mode(SLEEP)  # again: only asleep may it turn into a LoRa modem
+        self._mode(SLEEP)  # twice: the LoRa mode can only be set in sleep mode
         steps = air.frequency_hz * (1 << 19) // CRYSTAL_HZ
         self._put(FRF, bytes((steps >> 16, steps >> 8 & 255, steps & 255)))
         self._set(PA_CONFIG, PA_BOOST | air.power_dbm - 2)
         self._set(LNA, LNA_BOOST)
-        self._set(FIFO_TX_BASE, 0)  # never both ways at once, so each may use all 256 bytes
+        self._set(FIFO_TX_BASE, 0)  # never both at once, so each may use all 256 bytes
         self._set(FIFO_RX_BASE, 0)
         self._set(MODEM_CONFIG_1, BANDWIDTHS[air.bandwidth_hz] << 4 | air.coding - 4 << 1)
-        self._set(MODEM_CONFIG_2, air.spreading << 4 | 0x04)  # with a check sum
+        self._set(MODEM_CONFIG_2, air.spreading << 4 | 0x04)  # with a CRC
         self._set(MODEM_CONFIG_3, AGC | (LOW_DATA_RATE if _is_slow(air) else 0))
         self._put(PREAMBLE, bytes((air.preamble >> 8, air.preamble & 255)))
         self._set(DETECT_OPTIMIZE, 0x03)  # SF7 to SF12; bit 7 clear: erratum 2.3

@@ -1,9 +1,9 @@
-"""The receiver's life on its board: between the radio and the gateway's USB port, all the time.
+"""The receiver on its board: moves packets between the radio and the gateway's USB port, without a pause.
 
-What passes and in which form is decided by `edge.relay`.
+What passes, and in which form, is decided by `edge.receiver_bridge`.
 """
 
-from ...core.link import DutyCycleBudget
+from ...core.duty_cycle import DutyCycleBudget
 from ..receiver_bridge import ReceiverBridge
 
 MYPY = False
@@ -16,16 +16,19 @@ if MYPY:
 SEND_LIMIT_MS = 3000  # a packet of 32 bytes takes 1.8 s at SF12
 
 
-class Station:
+class BoardReceiver:
     """A receiver.
 
     Args:
         radio: The radio.
         port: The USB port.
         clock: Time.
-        airtime_ms: Of a packet of so many bytes.
-        duty_permille: Share of the air that it may use in any hour; an answer beyond that is not sent.
-        listens: Whether it must find the channel free before it sends, as in KR920.
+        airtime_ms: Airtime of a packet by its size in bytes.
+        duty_permille: Share of the air that it may use in any hour; answers beyond that are not sent.
+        listens: Whether it listens before it talks, as in KR920.
+
+    Attributes:
+        bridge: Decides what passes.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class Station:
         duty_permille: int,
         listens: bool,
     ) -> None:
-        self.relay = ReceiverBridge()
+        self.bridge = ReceiverBridge()
         self._radio = radio
         self._port = port
         self._clock = clock
@@ -47,19 +50,19 @@ class Station:
         self._sending_until_ms: int | None = None
 
     def step(self) -> bool:
-        """Move what there is to move; whether there was anything."""
+        """Move what is there; return whether there was anything."""
         now_ms = self._clock.now_ms()
         chunk = self._port.read()
         if chunk:
-            self.relay.fed(chunk, now_ms)
+            self.bridge.accept_usb_bytes(chunk, now_ms)
         if self._sending_until_ms is not None:
             return self._finish(now_ms)
         packet = self._radio.poll()
         if packet is not None:
-            said = self.relay.heard(packet.data, packet.rssi_dbm, packet.snr_db, now_ms)
-            if said:
-                self._port.write(said)
-        data = self.relay.next(now_ms)
+            report = self.bridge.accept_radio_packet(packet.data, packet.rssi_dbm, packet.snr_db, now_ms)
+            if report:
+                self._port.write(report)
+        data = self.bridge.next_packet(now_ms)
         if data and self._may_send(len(data), now_ms):
             self._radio.begin(data)
             self._sending_until_ms = now_ms + SEND_LIMIT_MS
@@ -73,14 +76,14 @@ class Station:
         return True
 
     def _finish(self, now_ms: int) -> bool:
-        """While a packet goes out nothing can be heard; whether it is out."""
+        """Wait for the end of the packet being sent, when the radio cannot receive; return whether it ended."""
         is_sent = self._radio.is_sent()
         if not is_sent:
             if self._sending_until_ms is None or now_ms <= self._sending_until_ms:
                 return False
             self._radio.start()
         self._sending_until_ms = None
-        said = self.relay.sent()
-        if said and is_sent:
-            self._port.write(said)
+        report = self.bridge.confirm_sent()
+        if report and is_sent:
+            self._port.write(report)
         return True

@@ -1,7 +1,7 @@
-"""The AHT20 over I2C, and the battery behind its divider.
+"""The AHT20 over I2C, and the battery behind its voltage divider.
 
-A sensor that does not answer, never gets ready, lost its calibration or garbles its bytes gives no reading; whether a
-reading can be true is judged by `core.trigger`.
+A sensor that does not answer, stays busy, lost its calibration or sends damaged bytes gives no reading. Whether a
+reading is plausible is checked by `core.trigger`.
 
 Source: Aosong, AHT20 product manuals, version 1.0, section 5.
 """
@@ -20,8 +20,8 @@ CALIBRATED = 0x08
 POWER_ON_MS = 40  # before the first command
 INITIALISE_MS = 10
 MEASURE_MS = 80
-AGAIN_MS = 10  # it is asked again a few times when it is still busy
-ASKED = 5
+BUSY_MS = 10  # pause before it is asked again while it is busy
+BUSY_TRIES = 5
 RESET_MS = 20
 TRIES = 3
 
@@ -32,7 +32,7 @@ class Aht20:
     """One sensor.
 
     Attributes:
-        faults: Measurements that were tried and gave nothing.
+        faults: Number of measurements that failed.
     """
 
     def __init__(self, i2c: "I2c", clock: "Clock") -> None:
@@ -41,11 +41,11 @@ class Aht20:
         self.faults = 0
 
     def read(self) -> tuple[float | None, float | None]:
-        """Temperature in °C and relative humidity in %, or (None, None) when it gave neither."""
+        """Temperature in °C and relative humidity in %, or (None, None) when there is no reading."""
         for _ in range(TRIES):
             try:
                 found = self._measured()
-            except OSError:  # nobody answered
+            except OSError:  # no answer
                 found = b""
             if found:
                 humidity = found[1] << 12 | found[2] << 4 | found[3] >> 4
@@ -56,7 +56,7 @@ class Aht20:
         return None, None
 
     def _measured(self) -> bytes:
-        """The seven bytes of one measurement, empty when they cannot be believed."""
+        """The seven bytes of one measurement; empty when they are not valid."""
         clock, i2c = self._clock, self._i2c
         if not i2c.readfrom(ADDRESS, 1)[0] & CALIBRATED:
             clock.sleep_ms(POWER_ON_MS)
@@ -64,11 +64,11 @@ class Aht20:
             clock.sleep_ms(INITIALISE_MS)
         i2c.writeto(ADDRESS, MEASURE)
         clock.sleep_ms(MEASURE_MS)
-        for _ in range(ASKED):
+        for _ in range(BUSY_TRIES):
             found = i2c.readfrom(ADDRESS, 7)
             if not found[0] & BUSY:
                 return found if found[0] & CALIBRATED and crc8(found[:6]) == found[6] else b""
-            clock.sleep_ms(AGAIN_MS)
+            clock.sleep_ms(BUSY_MS)
         return b""
 
     def _reset(self) -> None:
@@ -92,12 +92,12 @@ class Battery:
         self._ratio_permille = ratio_permille
 
     def millivolts(self) -> int:
-        """The mean of two measurements: one alone was seen to jump by 50 mV on ESP32s."""
+        """The mean of two measurements: a single one can be off by 50 mV on an ESP32."""
         return (self._adc.read_uv() + self._adc.read_uv()) * self._ratio_permille // 2_000_000
 
 
 def crc8(data: bytes) -> int:
-    """The AHT20's check sum: polynomial x^8 + x^5 + x^4 + 1, begun with ones."""
+    """The AHT20's CRC-8: polynomial x^8 + x^5 + x^4 + 1, initial value 0xFF."""
     crc = 0xFF
     for byte in data:
         crc ^= byte

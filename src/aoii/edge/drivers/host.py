@@ -1,4 +1,4 @@
-"""Host twins of what a node is wired to: serial ports that others can open, and flash in a file."""
+"""A node's hardware on a host: serial ports that other programs can open, and flash in a file."""
 
 import asyncio
 import contextlib
@@ -11,18 +11,21 @@ from pathlib import Path
 from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES
 
 BACKLOG_SLOTS = 64
-BACKLOG_LIMIT_BYTES = 1 << 20  # what waits for a slow reader; a real USB port would have dropped it long before
+BUFFER_LIMIT_BYTES = 1 << 20  # for a slow reader; a real USB port drops bytes much earlier
 READ_BYTES = 4096
 
 
 class SimulatedPort:
     """A pseudo-terminal whose far end is the serial port `link`.
 
-    Unplugging removes the link and hangs up, as a USB adapter does; plugging in makes a new terminal of the same name.
+    `unplug` removes the link and hangs up, as a USB adapter does; `plug` makes a new terminal of the same name.
 
     Args:
-        link: Path that others open as a serial port.
-        on_bytes: Called with whatever they wrote.
+        link: Path that other programs open as a serial port.
+        on_bytes: Called with the bytes that they write.
+
+    Attributes:
+        dropped_bytes: Number of bytes that were not sent.
     """
 
     def __init__(self, link: Path, on_bytes: Callable[[bytes], None] | None = None) -> None:
@@ -35,11 +38,11 @@ class SimulatedPort:
 
     @property
     def is_plugged(self) -> bool:
-        """Whether others can open the port."""
+        """Whether other programs can open the port."""
         return self._ours is not None
 
     def plug(self) -> None:
-        """Make the port appear; call it in the running event loop."""
+        """Make the port appear; must be called in the running event loop."""
         if self._ours is not None:
             return
         self._ours, self._theirs = pty.openpty()
@@ -53,7 +56,7 @@ class SimulatedPort:
         fresh.replace(self._link)
 
     def unplug(self) -> None:
-        """Make the port vanish under those who have it open."""
+        """Make the port vanish, also for programs that have it open."""
         if self._ours is None or self._theirs is None:
             return
         self._link.unlink(missing_ok=True)
@@ -66,8 +69,8 @@ class SimulatedPort:
         self._waiting.clear()
 
     def write(self, data: bytes) -> None:
-        """Send to whoever has the port open; what does not fit in a bounded buffer is dropped whole and counted."""
-        if self._ours is None or len(self._waiting) + len(data) > BACKLOG_LIMIT_BYTES:
+        """Send to the program that has the port open; drop and count `data` when the buffer is full."""
+        if self._ours is None or len(self._waiting) + len(data) > BUFFER_LIMIT_BYTES:
             self.dropped_bytes += len(data)
             return
         self._waiting += data
@@ -95,11 +98,11 @@ class SimulatedPort:
 
 
 class FileStore:
-    """A node's flash as one file of slots: numbers and backlog survive this process, not the machine's power.
+    """A node's flash as one file of slots: counters and backlog survive the process, but not a power cut.
 
     Args:
-        path: The file; made when there is none.
-        slots: How many records it holds.
+        path: The file; created when there is none.
+        slots: Number of records.
     """
 
     def __init__(self, path: Path, slots: int = NUMBER_SLOTS + BACKLOG_SLOTS) -> None:
@@ -110,13 +113,13 @@ class FileStore:
             os.pwrite(self._file, b"\xff" * slots * SLOT_BYTES, 0)  # flash that was never written
 
     def read(self, slot: int) -> bytes:
-        """What was written last; all ones when nothing ever was."""
+        """The record written last; all ones before the first."""
         return os.pread(self._file, SLOT_BYTES, slot * SLOT_BYTES)
 
     def write(self, slot: int, record: bytes) -> None:
-        """Keep `record`."""
+        """Store `record`."""
         os.pwrite(self._file, record.ljust(SLOT_BYTES, b"\0"), slot * SLOT_BYTES)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)

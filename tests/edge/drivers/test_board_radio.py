@@ -1,16 +1,12 @@
-"""The drivers of the board against their parts, down to the registers."""
+"""The radio driver against a model of the SX127x, down to its registers."""
 
 import math
-import types
 from functools import partial
 
 import pytest
 
 from aoii.core.errors import InputError, UnavailableError
-from aoii.edge.drivers import board_display, board_sensor
-from aoii.edge.drivers.board_display import Display
 from aoii.edge.drivers.board_radio import BANDWIDTHS, DEFAULT_AIR, Air, Packet, Radio, airtime_ms
-from aoii.edge.drivers.board_sensor import Aht20, Battery
 from aoii.lab import airtime
 from parts import models
 from parts.models import Clock, Sx127x
@@ -66,7 +62,7 @@ def test_the_chip_is_set_as_asked(frequency_hz: int, spreading: int, bandwidth_h
         {"power_dbm": 20},
     ],
 )
-def test_settings_that_the_driver_does_not_have_are_refused_by_name(change: dict[str, int]) -> None:
+def test_settings_that_the_driver_does_not_have_are_rejected_by_name(change: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
         Bench(DEFAULT_AIR._replace(**change))
 
@@ -135,7 +131,7 @@ def test_a_radio_that_vanished_is_an_error(bench: Bench) -> None:
 @pytest.mark.parametrize(("frequency_hz", "rssi", "snr"), [(433_000_000, -97, 7), (868_100_000, -120, -9)])
 def test_a_packet_comes_with_its_strength(frequency_hz: int, rssi: int, snr: int) -> None:
     bench = Bench(DEFAULT_AIR._replace(frequency_hz=frequency_hz))
-    bench.clock.trend(500, lambda: bench.chip.arrive(SENT, rssi, snr))
+    bench.clock.schedule(500, lambda: bench.chip.arrive(SENT, rssi, snr))
 
     packet = bench.radio.receive(2000)
 
@@ -152,8 +148,8 @@ def test_nothing_comes_and_the_wait_ends(bench: Bench) -> None:
 
 
 def test_a_damaged_packet_is_counted_and_the_next_one_comes(bench: Bench) -> None:
-    bench.clock.trend(100, lambda: bench.chip.arrive(b"damaged", -90, 5, is_whole=False))
-    bench.clock.trend(300, lambda: bench.chip.arrive(SENT, -90, 5))
+    bench.clock.schedule(100, lambda: bench.chip.arrive(b"damaged", -90, 5, is_whole=False))
+    bench.clock.schedule(300, lambda: bench.chip.arrive(SENT, -90, 5))
 
     packet = bench.radio.receive(1000)
 
@@ -161,11 +157,11 @@ def test_a_damaged_packet_is_counted_and_the_next_one_comes(bench: Bench) -> Non
     assert (packet.data, bench.radio.damaged) == (SENT, 1)
 
 
-def test_packets_one_after_the_other_are_all_heard(bench: Bench) -> None:
+def test_packets_one_after_the_other_are_all_received(bench: Bench) -> None:
     found = []
     for number in range(20):
         at_ms = bench.clock.now_ms() + 50
-        bench.clock.trend(at_ms, partial(bench.chip.arrive, bytes((number,)) * 30, -90, 5))
+        bench.clock.schedule(at_ms, partial(bench.chip.arrive, bytes((number,)) * 30, -90, 5))
         packet = bench.radio.receive(100)
         found.append(packet.data[0] if packet else None)
         if number % 5 == 0:
@@ -200,130 +196,3 @@ def test_a_sleeping_radio_is_asleep_and_wakes_to_send(bench: Bench) -> None:
     assert asleep == models.SLEEP
     assert bench.radio.send(SENT)
     assert bench.chip.faults == []
-
-
-class Hygrometer:
-    """The sensor's driver on the sensor."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.chip = models.Aht20(self.clock)
-        self.driver = Aht20(self.chip, self.clock)
-
-
-@pytest.fixture
-def hygrometer() -> Hygrometer:
-    return Hygrometer()
-
-
-@pytest.mark.parametrize(("temperature", "humidity"), [(20.0, 50.0), (-40.0, 0.0), (84.99, 99.99), (0.0, 33.33)])
-def test_the_sensor_is_read_to_a_thousandth(hygrometer: Hygrometer, temperature: float, humidity: float) -> None:
-    hygrometer.chip.temperature, hygrometer.chip.humidity = temperature, humidity
-
-    found = hygrometer.driver.read()
-
-    assert found == pytest.approx((temperature, humidity), abs=0.001)
-    assert hygrometer.driver.faults == 0
-
-
-def test_a_sensor_without_calibration_is_initialised_first(hygrometer: Hygrometer) -> None:
-    hygrometer.chip.is_calibrated = False
-
-    assert hygrometer.driver.read()[0] == pytest.approx(20, abs=0.001)
-    assert hygrometer.chip.is_calibrated
-
-
-@pytest.mark.parametrize("fault", ["garble", "lose"])
-def test_a_fault_that_passes_is_tried_again(hygrometer: Hygrometer, fault: str) -> None:
-    setattr(hygrometer.chip, fault, 2)
-
-    found = hygrometer.driver.read()
-
-    assert found == pytest.approx((20, 50), abs=0.001)
-    assert 1 <= hygrometer.driver.faults <= 2
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("is_there", False), ("is_busy_for_ever", True), ("garble", 99), ("lose", 99)]
-)
-def test_a_fault_that_stays_gives_no_reading_in_bounded_time(hygrometer: Hygrometer, name: str, value: object) -> None:
-    setattr(hygrometer.chip, name, value)
-
-    assert hygrometer.driver.read() == (None, None)
-    assert hygrometer.clock.now_ms() < 1500
-    assert hygrometer.driver.faults == board_sensor.TRIES
-
-
-@pytest.mark.parametrize("bit", range(48))
-def test_every_wrong_bit_changes_the_check_sum(bit: int) -> None:
-    data = bytearray(b"\x1c\x80\x00\x05\x9a\x3b")
-    whole = board_sensor.crc8(bytes(data))
-    data[bit // 8] ^= 1 << bit % 8
-
-    assert board_sensor.crc8(bytes(data)) != whole
-
-
-def test_the_check_sum_is_that_of_the_data_sheet() -> None:
-    assert board_sensor.crc8(b"123456789") == models.check_sum(b"123456789") == 0xF7  # CRC-8/NRSC-5
-
-
-def test_the_battery_is_the_mean_of_two_readings_behind_the_divider() -> None:
-    assert Battery(models.Adc(1_900_000), 2000).millivolts() == 3800
-    assert Battery(models.Adc(1_200_000), 3200).millivolts() == 3840
-
-
-class Screen:
-    """What an SSD1306 takes: it answers at its address, or nobody does."""
-
-    def __init__(self, is_there: bool) -> None:
-        self.is_there = is_there
-        self.got: list[bytes] = []
-
-    def writeto(self, address: int, data: bytes) -> int:
-        if not self.is_there or address != board_display.ADDRESS:
-            raise OSError(19)
-        self.got.append(bytes(data))
-        return len(data)
-
-    def readfrom(self, address: int, size: int) -> bytes:
-        raise OSError(19)
-
-
-class Dots:
-    """`framebuf.FrameBuffer`, as far as it is needed."""
-
-    def __init__(self, dots: bytearray, width: int, height: int, form: int) -> None:
-        assert len(dots) == width * height // 8
-        self._dots = dots
-
-    def fill(self, value: int) -> None:
-        self._dots[:] = bytes(len(self._dots))
-
-    def text(self, text: str, x: int, y: int, value: int) -> None:
-        self._dots[y // 8 * 128 : y // 8 * 128 + len(text)] = text.encode()
-
-
-FRAMEBUF = types.SimpleNamespace(FrameBuffer=Dots, MONO_VLSB=0)
-
-
-def test_a_display_shows_lines_and_goes_dark() -> None:
-    screen = Screen(is_there=True)
-    display = Display(screen, FRAMEBUF, models.Pin())
-
-    display.show(["node 7", "21.50 C"])
-    display.off()
-
-    assert screen.got[0][1] == 0xAE
-    assert len(screen.got[-2]) == 1025
-    assert b"node 7" in screen.got[-2]
-    assert b"21.50 C" in screen.got[-2]
-    assert screen.got[-1] == b"\x00\xae"
-
-
-def test_a_display_that_is_not_there_is_no_fault() -> None:
-    display = Display(Screen(is_there=False), FRAMEBUF)
-
-    display.show(["node 7"])
-    display.off()
-
-    assert not display.is_there

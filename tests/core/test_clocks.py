@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aoii.core.unix_clock import DRIFT_LIMIT_PPM, UnixClock
+from aoii.core.clocks import DRIFT_LIMIT_PPM, MonotonicClock, UnixClock
 
 UNIX_MS = 1_451_606_400_000
 NOISE_MS = 2000
@@ -33,7 +33,7 @@ class World:
     def tell(self) -> None:
         """An acknowledgement that was on its way for up to NOISE_MS."""
         way_ms = self._chance.random() * NOISE_MS
-        self.clock.heard(int(UNIX_MS + self.true_ms + self.stepped_ms - way_ms), self.tick_ms)
+        self.clock.synchronize(int(UNIX_MS + self.true_ms + self.stepped_ms - way_ms), self.tick_ms)
 
     def off_ms(self) -> float | None:
         """What the node's time is off by, from the gateway's."""
@@ -48,7 +48,7 @@ def test_before_anybody_told_it_the_time_is_not_known() -> None:
 def test_without_drift_the_time_goes_on_with_the_tick() -> None:
     clock = UnixClock(NOISE_MS)
 
-    clock.heard(UNIX_MS, 5000)
+    clock.synchronize(UNIX_MS, 5000)
 
     assert (clock.unix_ms(5000), clock.unix_ms(4000), clock.unix_ms(10**9)) == (
         UNIX_MS,
@@ -65,7 +65,7 @@ def test_the_drift_is_known_after_a_day_as_exactly_as_late_answers_allow(drift_p
         world.pass_(HOUR_MS)
 
     assert abs(world.clock.drift_ppm - drift_ppm) <= 50
-    world.pass_(24 * HOUR_MS)  # nobody is heard for a day
+    world.pass_(24 * HOUR_MS)  # no answer for a day
     off_ms = world.off_ms()
     assert off_ms is not None
     assert abs(off_ms) <= NOISE_MS + 50e-6 * 24 * HOUR_MS + 1000
@@ -87,7 +87,7 @@ def test_whatever_is_told_the_drift_is_bounded_and_time_runs_forward(
 ) -> None:
     world, chance = World(drift_ppm, seed), random.Random(seed)
     for pause_ms in pauses:
-        world.clock.heard(
+        world.clock.synchronize(
             chance.randrange(2**42) if chance.random() < 0.3 else UNIX_MS + int(world.true_ms), world.tick_ms
         )
         world.pass_(pause_ms)
@@ -98,7 +98,7 @@ def test_whatever_is_told_the_drift_is_bounded_and_time_runs_forward(
         assert now is None or (later is not None and 90 <= later - now <= 110)
 
 
-def settled_world(drift_ppm: float = 40) -> World:
+def synchronized_world(drift_ppm: float = 40) -> World:
     world = World(drift_ppm)
     for _ in range(30):
         world.tell()
@@ -107,13 +107,13 @@ def settled_world(drift_ppm: float = 40) -> World:
 
 
 @pytest.mark.parametrize("step_ms", [-(10**11), -120_000, 120_000, 10**11])
-def test_a_step_of_the_gateways_clock_is_believed_when_it_is_told_twice(step_ms: int) -> None:
-    world = settled_world()
+def test_a_step_of_the_gateways_clock_is_used_when_it_is_confirmed(step_ms: int) -> None:
+    world = synchronized_world()
     drift_ppm = world.clock.drift_ppm
 
     world.stepped_ms = step_ms
     world.tell()
-    assert world.clock.unix_ms(world.tick_ms) is None  # nobody knows which of the two it is
+    assert world.clock.unix_ms(world.tick_ms) is None  # it may be either of the two
     world.pass_(HOUR_MS)
     world.tell()
 
@@ -124,10 +124,10 @@ def test_a_step_of_the_gateways_clock_is_believed_when_it_is_told_twice(step_ms:
 
 
 def test_a_single_wrong_time_changes_nothing() -> None:
-    world = settled_world()
+    world = synchronized_world()
     drift_ppm = world.clock.drift_ppm
 
-    world.clock.heard(UNIX_MS - 10**9, world.tick_ms)
+    world.clock.synchronize(UNIX_MS - 10**9, world.tick_ms)
     world.pass_(60_000)
     world.tell()
 
@@ -138,7 +138,7 @@ def test_a_single_wrong_time_changes_nothing() -> None:
 
 
 def test_a_tick_that_begins_to_run_otherwise_is_learned_anew() -> None:
-    world = settled_world()
+    world = synchronized_world()
     tick_ms, true_ms = world.tick_ms, world.true_ms
     world._rate = 1.02
     world.true_ms = tick_ms * 1.02  # the tick goes on where it was,
@@ -157,17 +157,37 @@ def test_milliseconds_of_the_tick_and_of_the_world_are_each_others_inverse(drift
     clock = UnixClock(NOISE_MS)
     clock.drift_ppm = drift_ppm
 
-    assert abs(clock.elapsed_ms(clock.tick_ms(ms)) - ms) <= 2
+    assert abs(clock.elapsed_from_tick(clock.tick_from_elapsed(ms)) - ms) <= 2
 
 
 def test_a_late_first_time_is_better_than_none_and_gives_way_to_a_prompt_one() -> None:
     clock = UnixClock(NOISE_MS)
-    clock.heard(UNIX_MS - 20_000, 0, late_ms=24_000)
+    clock.synchronize(UNIX_MS - 20_000, 0, late_ms=24_000)
     assert clock.unix_ms(0) == UNIX_MS - 20_000
 
-    clock.heard(UNIX_MS + 40_000, 60_000, late_ms=24_000)  # no better than what it has
+    clock.synchronize(UNIX_MS + 40_000, 60_000, late_ms=24_000)  # no better than what it has
     assert clock.unix_ms(0) == UNIX_MS - 20_000
-    clock.heard(UNIX_MS + 60_000, 60_000, late_ms=500)
+    clock.synchronize(UNIX_MS + 60_000, 60_000, late_ms=500)
 
     assert clock.unix_ms(60_000) == UNIX_MS + 60_000
     assert clock.drift_ppm == 0
+
+
+@given(st.integers(0, 2**33), st.lists(st.integers(0, 2**31 - 1), max_size=20))
+def test_a_wrapping_tick_counts_on(start_ms: int, passed: list[int]) -> None:
+    tick, wrapped = MonotonicClock(), MonotonicClock()
+    assert tick.unwrapped(start_ms) == start_ms
+    wrapped.unwrapped(start_ms % 2**32)
+
+    at_ms = start_ms
+    for passed_ms in passed:
+        at_ms += passed_ms
+        assert tick.unwrapped(at_ms) == at_ms
+        assert wrapped.unwrapped(at_ms % 2**32) == at_ms - start_ms + start_ms % 2**32
+
+
+def test_a_tick_that_steps_back_stands_still() -> None:
+    tick = MonotonicClock()
+    tick.unwrapped(1000)
+
+    assert tick.unwrapped(999) == 1000

@@ -1,0 +1,139 @@
+"""What a link remembers: the reading that is pending, the frames that carried it, and all of it as bytes.
+
+The bytes carry it through a deep sleep. Their number is always the same. Nothing is checked here: `edge.node` adds a
+CRC to its whole dump. The parts of a link (clock, back-off, budget, backlog, counters) dump themselves.
+"""
+
+import struct
+from collections import namedtuple
+
+from .forecast import Forecast, NodeSettings, Trend
+from .frames import UPLINK_BYTES, Uplink
+from .packed_fields import Packed
+
+_FIELDS = "<HHHHHBIIIIIIIBBBB"  # settings; frames of the pending reading, and of the superseded one; pending reading
+_FORECAST = "<hHbbbbBHHHHHBq"
+FORECAST_BYTES = 1 + struct.calcsize(_FORECAST)
+
+
+class PendingReading(namedtuple("PendingReading", ("counter", "kind", "forecast", "flags", "generation", "battery"))):
+    """A reading that is not acknowledged yet.
+
+    Attributes:
+        counter: Event counter of the reading.
+        kind: EVENT, HEARTBEAT or BACKFILL.
+        forecast: Reading, trend and settings, on the node's monotonic clock; in backfill the trend has no meaning.
+        flags: SENSOR_FAULT and LOW_BATTERY.
+        generation: As in `Uplink`.
+        battery: As in `Uplink`.
+    """
+
+    __slots__ = ()
+    counter: int
+    kind: int
+    forecast: Forecast
+    flags: int
+    generation: int
+    battery: int
+
+    def uplink(self, node: int, epoch: int, frame: int, age_s: int) -> Uplink:
+        """The reading as the uplink with this frame number, when the reading is `age_s` old."""
+        return Uplink(
+            node,
+            epoch,
+            frame,
+            self.counter,
+            age_s,
+            self.forecast.temperature_c,
+            self.forecast.humidity_c,
+            self.forecast.trend,
+            self.kind | self.flags,
+            self.generation,
+            self.battery,
+        )
+
+
+class SentFrames(namedtuple("SentFrames", ("counter", "first", "last"))):
+    """The frames that have carried one reading.
+
+    Attributes:
+        counter: Event counter of the reading.
+        first: Number of the first of them; 1 before there is one.
+        last: Number of the newest of them; 0 before there is one.
+    """
+
+    __slots__ = ()
+    counter: int
+    first: int
+    last: int
+
+    def include(self, frame: int) -> bool:
+        """Whether the frame with this number carried the reading."""
+        return self.first <= frame <= self.last
+
+
+class LinkState(Packed):
+    """What a link remembers, apart from its state in RULES and its parts.
+
+    Args:
+        settings: Settings that the node was provisioned with.
+
+    Attributes:
+        pending: The reading that is to be acknowledged; None when the link is idle.
+        sent: Frames that have carried the pending reading.
+        superseded: Frames that have carried the reading that was superseded last.
+        settings: Settings in force.
+        generation: The gateway's generation of these settings, 0..7; 0: as provisioned.
+        last_ack_ms: When the pending reading was last acknowledged; None before the first time.
+        rejected: Number of received packets that were not an acknowledgement for this node.
+    """
+
+    NAMES = ("generation", "rejected", "_deadline_ms", "_framed_ms", "_heartbeat_doublings", "last_ack_ms", "_data")
+    FORM = "<BIqqBq32s"
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.pending: PendingReading | None = None
+        self.sent = self.superseded = SentFrames(0, 1, 0)
+        self.settings = settings
+        self.generation = 0
+        self.last_ack_ms: int | None = None
+        self.rejected = 0
+        self._deadline_ms: int | None = None  # when idle: of the next backlog; None before the first contact
+        self._heartbeat_doublings = 0
+        self._data = bytes(UPLINK_BYTES)  # the newest frame of `sent`
+        self._framed_ms = 0  # when it was made
+
+    def dump(self) -> bytes:
+        """All of it, always the same number of bytes."""
+        pending = self.pending
+        fields = tuple(self.settings) + tuple(self.sent) + tuple(self.superseded)
+        fields += (0, 0, 0, 0, 0) if pending is None else tuple(pending[:2]) + tuple(pending[3:])
+        forecast = None if pending is None else pending.forecast
+        return super().dump() + struct.pack(_FIELDS, *fields) + dump_forecast(forecast)
+
+    def load(self, state: bytes, at: int) -> int:
+        """Continue from a `dump` that begins at `at`; return where it ends."""
+        at = super().load(state, at)
+        end = at + struct.calcsize(_FIELDS)
+        fields = struct.unpack(_FIELDS, state[at:end])
+        self.settings = NodeSettings(*fields[:6])
+        self.sent, self.superseded = SentFrames(*fields[6:9]), SentFrames(*fields[9:12])
+        forecast = load_forecast(state, end)
+        self.pending = None if forecast is None else PendingReading(fields[12], fields[13], forecast, *fields[14:])
+        return end + FORECAST_BYTES
+
+
+def dump_forecast(forecast: Forecast | None) -> bytes:
+    """FORECAST_BYTES that hold a forecast or None."""
+    if forecast is None:
+        return bytes(FORECAST_BYTES)
+    fields = tuple(forecast[:2]) + tuple(forecast.trend) + tuple(forecast.settings)
+    return b"\x01" + struct.pack(_FORECAST, *(fields + (forecast.sampled_ms,)))  # noqa: RUF005 - as the board needs it
+
+
+def load_forecast(state: bytes, at: int) -> Forecast | None:
+    """The forecast of a `dump_forecast` that begins at `at`."""
+    if not state[at]:
+        return None
+    fields = struct.unpack(_FORECAST, state[at + 1 : at + FORECAST_BYTES])
+    return Forecast(fields[0], fields[1], Trend(*fields[2:7]), NodeSettings(*fields[7:13]), fields[13])
