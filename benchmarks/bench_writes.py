@@ -28,7 +28,7 @@ from pathlib import Path
 STATIONS = {"gateway": "GATEWAY_STATUS_PORT", "server": "SERVER_STATUS_PORT", "csv": "CSV_STATUS_PORT"}
 REPLY_LIMIT_S = 10.0
 START_LIMIT_S = 60.0
-SETTLE_S = 5.0  # for acknowledgements, deletions and checkpoints in progress
+QUIET_S = 5.0  # for acknowledgements, deletions and checkpoints in progress
 
 
 def free_port() -> int:
@@ -91,7 +91,7 @@ def measure(folder: Path, keeps: bool, count: int, every_s: float) -> dict[str, 
                 raise SystemExit("the stations did not get ready")
             time.sleep(0.1)
         send_reading(ours, 0)  # the first one makes files and tables
-        time.sleep(SETTLE_S)
+        time.sleep(QUIET_S)
         before = {name: written(process) for name, process in processes.items()}
         time.sleep(60)
         idle = {name: written(process) - before[name] for name, process in processes.items()}
@@ -99,7 +99,7 @@ def measure(folder: Path, keeps: bool, count: int, every_s: float) -> dict[str, 
         for number in range(count):
             send_reading(ours, number)
             time.sleep(every_s)
-        time.sleep(SETTLE_S)
+        time.sleep(QUIET_S)
         found = {name: (written(process) - before[name]) / count for name, process in processes.items()}
         return found | {f"idle {name}": float(value) for name, value in idle.items()}
     finally:

@@ -43,7 +43,7 @@ COUNT_PIXELS = """([id, name]) => {
   }
   return found;
 }"""
-PICTURE = "(id) => document.querySelector('#' + id + ' canvas').toDataURL()"
+IMAGE = "(id) => document.querySelector('#' + id + ' canvas').toDataURL()"
 
 
 @dataclass
@@ -66,11 +66,11 @@ class Visit:
 
     def draws_anew(self, chart: str, before: str) -> None:
         """Wait until the chart is another picture."""
-        until(lambda: self.picture(chart) != before, what=f"another chart {chart}")
+        until(lambda: self.image(chart) != before, what=f"another chart {chart}")
 
-    def picture(self, chart: str) -> str:
+    def image(self, chart: str) -> str:
         """The chart's canvas as it is now."""
-        drawn: str = self.page.evaluate(PICTURE, f"{chart}-chart")
+        drawn: str = self.page.evaluate(IMAGE, f"{chart}-chart")
         return drawn
 
     def shot(self, name: str, *, whole: bool = False) -> None:

@@ -65,7 +65,7 @@ def test_a_long_range_is_drawn_in_columns_and_zoomed_until_every_point_is_there(
     page.locator("#table-name").click()
 
     page.locator("#temp-chart").scroll_into_view_if_needed()
-    before = visited.picture("temp")
+    before = visited.image("temp")
     box = page.locator("#temp-chart .u-over").bounding_box()
     assert box is not None
     across = box["y"] + box["height"] / 2

@@ -25,7 +25,7 @@ def test_what_is_stored_is_drawn_and_what_comes_moves_the_lines(
             for colour, least in (("measured", 500), ("estimate", 300), ("sent", 300), ("wrong", 10)):
                 visited.draws(chart, colour, least)
         visited.shot("stored")
-        before = visited.picture("temp"), visited.picture("hum")
+        before = visited.image("temp"), visited.image("hum")
 
         say(story[1300:])
         store(database, story[1300:])
@@ -196,7 +196,7 @@ def test_a_database_that_is_away_is_shown_while_the_live_half_goes_on(
         notice = visited.page.get_by_text("Cannot read the database.")
         expect(notice).to_be_visible()
         expect(visited.page.locator("#connection")).to_have_text("Partly live")
-        before = visited.picture("temp")
+        before = visited.image("temp")
         say(story[1200:])
         shows(visited, packets_of(story))
         visited.draws_anew("temp", before)

@@ -60,7 +60,7 @@ def test_rows_of_an_earlier_run_do_not_count(account: Account, database: Databas
 
 
 @pytest.mark.usefixtures("database")
-def test_figures_of_the_nodes_come_from_their_report(account: Account) -> None:
+def test_numbers_of_the_nodes_come_from_their_report(account: Account) -> None:
     before = account.report()
     report = {"samples": 90, "events": 5, "heartbeats": 2, "retries": 1, "wrong_instants": 3, "aoii_p99_s": 60}
     account.settings.edge.report_file.write_text(json.dumps(report))

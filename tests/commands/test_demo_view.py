@@ -25,7 +25,7 @@ def printed(summary: Summary, report: Mapping[str, float], *notes: str) -> str:
     return console.file.getvalue()
 
 
-def test_the_summary_has_all_figures_and_what_the_run_survived() -> None:
+def test_the_summary_has_all_numbers_and_what_the_run_survived() -> None:
     text = printed(SUMMARY, REPORT, "the receiver was unplugged for 5 s")
 
     for part in ("100: 80 events, 15 heartbeats, 5 retries", "1,000 (-90%)", "98.80% of minutes", "95 rows"):

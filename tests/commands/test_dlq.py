@@ -275,18 +275,18 @@ def test_it_wants_to_know_which_letters(run: Dlq, letters: DeadLetters, verb: st
     assert "is not a dead letter" in run(verb, "first")[2]
 
 
-def test_a_server_that_parks_meanwhile_loses_nothing(run: Dlq, letters: DeadLetters, database: Database) -> None:
+def test_a_server_that_adds_letters_meanwhile_loses_nothing(run: Dlq, letters: DeadLetters, database: Database) -> None:
     letters.add([a_reading(counter) for counter in range(100)], "bad_row", "")
     faults: list[Exception] = []
 
-    def park() -> None:
+    def add_letters() -> None:
         try:
             for first in range(100, 200, 5):  # few enough that who waits for the file gets it, however slow the disk
                 letters.add([a_reading(counter) for counter in range(first, first + 5)], "bad_row", "")
         except Exception as error:
             faults.append(error)
 
-    server = threading.Thread(target=park)
+    server = threading.Thread(target=add_letters)
     server.start()
     codes = [run("replay", "--all")[0] for _ in range(5)]
     server.join()

@@ -122,13 +122,13 @@ def test_it_recovers(disturbance: Sequence[Sample]) -> None:
 
 def test_it_stays_sound_for_as_long_as_it_runs() -> None:
     node = Learner(50, 300)
-    weather = random.Random(1)
+    noise = random.Random(1)
     t = h = 0.0
 
     for k in range(4_000):  # long calm, then storms, over and over
         calm = k % 1000 < 750
-        t = 0.999 * t + weather.gauss(0, 0.0 if calm else 60)
-        h = 0.999 * h + weather.gauss(0, 1.0 if calm else 400)
+        t = 0.999 * t + noise.gauss(0, 0.0 if calm else 60)
+        h = 0.999 * h + noise.gauss(0, 1.0 if calm else 400)
         node.observe(int(2000 + t), int(5000 + h), 1, k % 1440 * 60_000)
 
     assert is_sound(node)

@@ -16,7 +16,7 @@ class Supervisor:
             self.environment["WATCHDOG_USEC"] = str(round(watchdog_s * 1e6))
         self.heard: list[str] = []
 
-    def news(self) -> list[str]:
+    def messages(self) -> list[str]:
         """The lines that came since the last look; they are kept in `heard`, too."""
         found: list[str] = []
         while True:
@@ -28,13 +28,13 @@ class Supervisor:
 
     def has(self, line: str) -> bool:
         """Whether the line has come by now."""
-        self.news()
+        self.messages()
         return line in self.heard
 
     @property
     def status(self) -> str | None:
         """The last human line by now."""
-        self.news()
+        self.messages()
         said = [line.removeprefix("STATUS=") for line in self.heard if line.startswith("STATUS=")]
         return said[-1] if said else None
 

@@ -159,10 +159,10 @@ def running(name: str, folder: Path, broker_port: int, port: int | None = None) 
 
 def is_hungry(supervisor: Supervisor) -> bool:
     """Whether nobody feeds the watchdog for twice its time."""
-    supervisor.news()
+    supervisor.messages()
     deadline_s = time.monotonic() + 2 * WATCHDOG_S
     while time.monotonic() < deadline_s:
-        if "WATCHDOG=1" in supervisor.news():
+        if "WATCHDOG=1" in supervisor.messages():
             return False
         time.sleep(0.05)
     return True
@@ -173,7 +173,7 @@ def hang(name: str, folder: Path, broker_port: int, port: int) -> None:
         supervisor = station.supervisor
         until(lambda: supervisor.has("READY=1"), 60, f"{name}: ready")
         assert station.asked("/readyz")[0] == 200
-        until(lambda: "WATCHDOG=1" in supervisor.news(), 30, f"{name}: the watchdog is fed")
+        until(lambda: "WATCHDOG=1" in supervisor.messages(), 30, f"{name}: the watchdog is fed")
 
         station.do("hang")
         until(lambda: station.asked("/healthz")[0] == 503, 60, f"{name}: not alive")
@@ -183,7 +183,7 @@ def hang(name: str, folder: Path, broker_port: int, port: int) -> None:
 
         station.do("go on")
         until(lambda: station.asked("/healthz")[0] == 200, 60, f"{name}: alive again")
-        until(lambda: "WATCHDOG=1" in supervisor.news(), 30, f"{name}: the watchdog is fed again")
+        until(lambda: "WATCHDOG=1" in supervisor.messages(), 30, f"{name}: the watchdog is fed again")
         station.process.send_signal(signal.SIGTERM)
         assert station.process.wait(30) == 0
         assert supervisor.has("STOPPING=1")
@@ -237,7 +237,7 @@ def test_a_gateway_whose_broker_is_frozen_is_alive_and_not_ready_and_its_start_i
         broker.freeze()
         supervisor = station.supervisor
         until(lambda: supervisor.status == "waits for: broker", 60, "the port is open")
-        until(lambda: supervisor.news().count(f"EXTEND_TIMEOUT_USEC={WATCHDOG_S * 1e6:.0f}") > 0, 30, "prolonged")
+        until(lambda: supervisor.messages().count(f"EXTEND_TIMEOUT_USEC={WATCHDOG_S * 1e6:.0f}") > 0, 30, "prolonged")
         assert station.asked("/healthz")[0] == 200
         assert station.asked("/readyz") == (
             503,

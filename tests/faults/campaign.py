@@ -179,13 +179,13 @@ def _line(outcome: Outcome) -> str:
     result = outcome.result
     if result is None:
         return f"{outcome.task.name} skipped: {outcome.skipped}"
-    figures = ", ".join(f"{getattr(result, name)} {name}" for name in ("accepted", *NEVER, "duplicate_deliveries"))
+    numbers = ", ".join(f"{getattr(result, name)} {name}" for name in ("accepted", *NEVER, "duplicate_deliveries"))
     verdict = "VIOLATED " + "; ".join(result.violations) if result.violations else "kept"
     if outcome.task.name in CONTROLS:
         verdict = "control bites" if report.bites(result) else "CONTROL FINDS NOTHING"
     detail = f", {result.detail}" if result.detail else ""
     drained = "" if result.drain_s is None else f"; drained in {result.drain_s} s"
-    return f"{result.scenario} seed {result.seed}: {figures}{detail}{drained}; {verdict}"
+    return f"{result.scenario} seed {result.seed}: {numbers}{detail}{drained}; {verdict}"
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ WAIT_S = 30.0
 
 
 class Outsider:
-    """A client that trusts the broker: it believes a PUBACK. Made by `outsider`."""
+    """A client that trusts the broker's PUBACK. Made by `outsider`."""
 
     def __init__(self, client: Client, ended: "queue.Queue[Published]") -> None:
         self._client = client

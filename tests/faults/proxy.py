@@ -1,7 +1,7 @@
 """A TCP proxy between a station and its server that can cut, swallow, delay, and lose all answers or that to a COMMIT.
 
 One thread with its own event loop serves all proxies. Each proxy is one link of one station, so that a fault can hit
-one station alone. It refuses to know a protocol, but for the one packet of MySQL's that says COMMIT.
+one station alone. Knows no protocol but for MySQL's COMMIT packet.
 """
 
 import asyncio

@@ -83,7 +83,7 @@ class Node:
         """Have the newest frame heard before the one that it follows."""
         self._waiting.rotate(1)
 
-    def hear(self, ack: bytes) -> Key | None:
+    def receive(self, ack: bytes) -> Key | None:
         """The reading that an acknowledgement settles; None when it is for something else."""
         heard = decode_ack(ack, self.number, self._key.epoch, self._key.key)
         if isinstance(heard, Rejected):
@@ -195,7 +195,7 @@ class Radio:
             for item in self._reader.feed(os.read(self._port, READ_BYTES)):
                 if isinstance(item, Frame) and item.type == DOWNLINK:
                     with self._lock:
-                        self._hear(item.content)
+                        self._receive(item.content)
 
     def _due(self, now_s: float) -> Iterator[bytes]:
         for node in self._nodes.values():
@@ -233,8 +233,8 @@ class Radio:
             )
         )
 
-    def _hear(self, content: bytes) -> None:
+    def _receive(self, content: bytes) -> None:
         node = self._nodes.get(content[1] | content[2] << 8)
-        key = None if node is None else node.hear(content)
+        key = None if node is None else node.receive(content)
         if key is not None:
             self._recorder.note_accepted(key)

@@ -158,7 +158,7 @@ def server_stop(scene: Scene) -> None:
 def broker_kill_while_held(scene: Scene) -> None:
     """The broker dies while the server holds messages; its next session numbers others alike, then the server dies.
 
-    Nothing else protects the second lot: whoever published it has believed the PUBACK and published it once.
+    Nothing else protects the second lot: its sender trusted the PUBACK and published it once.
     """
     stack = scene.stack
     scene.drain()  # so that nobody else waits for anything
@@ -585,12 +585,12 @@ def clock_steps_running(scene: Scene) -> None:
         scene.pause(min(scene.scale.hold_s, 3.0))
     scene.drain()
     if _doubted(stack) == doubted:
-        raise Violation("a clock in 1970 was believed")
-    scene.detail = f"{_doubted(stack) - doubted} readings say that the clock was not believed"
+        raise Violation("a clock in 1970 was trusted")
+    scene.detail = f"{_doubted(stack) - doubted} readings say that the clock was not trusted"
 
 
 def _doubted(stack: Stack) -> int:
-    """Rows whose gateway did not believe its clock."""
+    """Rows whose gateway did not trust its clock."""
     ((count,),) = stack.database.execute("SELECT COUNT(*) FROM readings WHERE clock_synced = 0", database=SCHEMA)
     return int(str(count))
 
@@ -797,7 +797,7 @@ def without_generation_guard(scene: Scene) -> None:
 
 CONTROLS = {
     "without_unique_key": Scenario("there is no unique key", without_unique_key, burst=0),
-    "without_commit_ack": Scenario("the gateway believes a PUBACK", without_commit_ack, burst=0),
+    "without_commit_ack": Scenario("the gateway trusts a PUBACK", without_commit_ack, burst=0),
     "without_generation_guard": Scenario(
         "the server acknowledges across connections", without_generation_guard, burst=0
     ),

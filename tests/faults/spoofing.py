@@ -111,20 +111,20 @@ class Gateway:
 
     def close(self) -> None:
         """Let go of the file."""
-        self.settle()
+        self.wait_idle()
         self.store.close()
 
-    def hear(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         """Have the receiver on USB hear a frame."""
         self._receiver._on_items(self._air.feed(encode_usb_uplink(-90, 8, data)), 0.0)
 
-    def settle(self) -> None:
+    def wait_idle(self) -> None:
         """Wait until everything heard has been judged."""
         self.store.submit(lambda tx: None).result()
 
     def answers(self) -> list[bytes]:
         """What was said to the radio since the last call."""
-        self.settle()
+        self.wait_idle()
         said = b"".join(self._port.said)
         self._port.said.clear()
         return [item.content for item in self._ear.feed(said) if isinstance(item, Frame) and item.type == DOWNLINK]
@@ -159,7 +159,7 @@ def attack(folder: Path, tries: int, rng: random.Random) -> Account:
         acks: list[bytes] = []
         for frames in overheard.values():
             for data in frames:
-                gateway.hear(data)
+                gateway.receive(data)
             acks += gateway.answers()
         _insist(len(acks) == PAST * len(NODES), f"{len(acks)} answers to {PAST * len(NODES)} honest frames")
         account = Account()
@@ -174,7 +174,7 @@ def attack(folder: Path, tries: int, rng: random.Random) -> Account:
                 continue
             kind, forge = rng.choice(kinds)
             account.tries[kind] += 1
-            gateway.hear(forge())
+            gateway.receive(forge())
             if number % UNSETTLED == 1:
                 account.repeated += _only_repeated(gateway)
         account.repeated += _only_repeated(gateway)
@@ -187,7 +187,7 @@ def attack(folder: Path, tries: int, rng: random.Random) -> Account:
         _insist(counted == tries, f"{tries} tries, of which {counted} are counted: {account}")
         _insist(account.rss_mb[1] - account.rss_mb[0] < RSS_SLACK_MB, f"memory grew: {account}")
         for number, key in gateway.keys.items():
-            gateway.hear(frame_of(number, PAST + 1, key.key))
+            gateway.receive(frame_of(number, PAST + 1, key.key))
         _insist(len(gateway.answers()) == len(NODES), "an honest node is not heard any more")
     return account
 
@@ -313,10 +313,10 @@ class _Victim:
         account.tries[kind] += 1
         link = self._link
         before = self._state()
-        settled = link.receive(data, 100)
+        answer = link.receive(data, 100)
         after = self._state()
-        _insist(before == after and (settled is None or isinstance(settled, Rejected)), f"{kind} has changed a node")
-        if settled is None:
+        _insist(before == after and (answer is None or isinstance(answer, Rejected)), f"{kind} has changed a node")
+        if answer is None:
             account.node_ignored += 1
         else:
             account.node_refused += 1

@@ -62,7 +62,7 @@ class World:
     def remove(self, key: Key) -> None:
         self._mariadb.execute(f"DELETE FROM readings WHERE counter = {key.counter}", database=self._schema)  # noqa: S608 - ours
 
-    def park(self, key: Key, reason: str, said: Content = SAID) -> None:
+    def dead_letter(self, key: Key, reason: str, said: Content = SAID) -> None:
         payload = json.dumps({"actual_t": said.temperature_c / 100, "actual_h": said.humidity_c / 100})
         with sqlite3.connect(self._letters) as connection:
             connection.execute("INSERT INTO letters VALUES (NULL, ?, ?, ?, ?, ?)", (reason, *key, payload))
@@ -140,7 +140,7 @@ def test_a_row_that_vanishes_after_it_was_seen_is_missing(world: World) -> None:
 @pytest.mark.parametrize("reason", ["mismatch", "bad_row", "malformed"])
 def test_a_dead_letter_is_not_missing(world: World, reason: str) -> None:
     world.accept(KEYS[0])
-    world.park(KEYS[0], reason)
+    world.dead_letter(KEYS[0], reason)
 
     count = world.audit.count()
 
@@ -167,7 +167,7 @@ def test_a_second_row_of_one_reading_is_a_duplicate(world: World) -> None:
 def test_a_reading_that_is_a_row_and_a_dead_letter_is_a_duplicate(world: World) -> None:
     world.accept(KEYS[0])
     world.store(KEYS[0])
-    world.park(KEYS[0], "bad_row")
+    world.dead_letter(KEYS[0], "bad_row")
 
     assert world.audit.count().duplicates == 1
 
@@ -196,7 +196,7 @@ def test_every_reading_of_an_old_node_says_something_of_its_own() -> None:
 
 def test_what_nobody_sent_is_spurious_in_the_table_and_among_the_letters(world: World) -> None:
     world.store(KEYS[0])
-    world.park(KEYS[1], "bad_row")
+    world.dead_letter(KEYS[1], "bad_row")
 
     assert world.audit.count().spurious == 2
 
@@ -204,7 +204,7 @@ def test_what_nobody_sent_is_spurious_in_the_table_and_among_the_letters(world: 
 def test_another_content_than_was_sent_is_corrupt_in_the_table_and_among_the_letters(world: World) -> None:
     world.accept(KEYS[0], KEYS[1])
     world.store(KEYS[0], said=Content(2151, 4000))
-    world.park(KEYS[1], "bad_row", said=Content(2150, 4001))
+    world.dead_letter(KEYS[1], "bad_row", said=Content(2150, 4001))
 
     assert world.audit.count().corrupt == 2
 
@@ -213,7 +213,7 @@ def test_a_reading_sent_with_two_contents_may_be_either(world: World) -> None:
     world.accept(KEYS[0])
     world.recorder.note_sent(KEYS[0], Content(1, 1))
     world.store(KEYS[0])
-    world.park(KEYS[0], "mismatch", said=Content(1, 1))
+    world.dead_letter(KEYS[0], "mismatch", said=Content(1, 1))
 
     count = world.audit.count()
 
@@ -240,6 +240,6 @@ def test_a_stack_is_not_drained_while_the_outbox_or_the_letters_hold_something(w
 
 def test_a_stack_is_not_drained_while_letters_wait_for_the_database(world: World) -> None:
     world.accept(KEYS[0])
-    world.park(KEYS[0], "database_away")
+    world.dead_letter(KEYS[0], "database_away")
 
     assert world.audit.unfinished() == "1 dead letters wait to be replayed"

@@ -94,7 +94,7 @@ def test_half_open_connections_stay_and_carry_nothing_and_never_carry_anything_a
             assert echoes(new)
 
 
-def test_a_deaf_station_is_heard_and_hears_nothing_and_its_connection_is_of_no_use_any_more(
+def test_a_deaf_station_sends_and_receives_nothing_and_its_connection_is_of_no_use_any_more(
     loop: Loop,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

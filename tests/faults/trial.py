@@ -78,7 +78,7 @@ def run(
         Exception: The stack is no longer whole, or the scenario itself failed: start a new one.
     """
     scene = Scene(stack, random.Random(f"{name} {seed}"), scale)
-    _comes(lambda: not stack.audit.unfinished(), ANSWER_S)  # a new stack may still replay what it had parked
+    _comes(lambda: not stack.audit.unfinished(), ANSWER_S)  # a new stack may still replay dead letters
     before = stack.audit.count()
     repeated = _duplicate_deliveries(stack)
     violations: list[str] = []

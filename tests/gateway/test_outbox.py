@@ -243,9 +243,9 @@ class World(RuleBasedStateMachine):
     def the_server_commits_some_in_any_order(self, chance: random.Random) -> None:
         chance.shuffle(self.air)
         done = self.air[: chance.randrange(len(self.air) + 1)]
-        self.orders.append(lambda: self._settle(done))
+        self.orders.append(lambda: self._acknowledge(done))
 
-    def _settle(self, done: list[Item]) -> None:
+    def _acknowledge(self, done: list[Item]) -> None:
         for one in done:
             self.file.pop(one.seq, None)
         self.outbox.acknowledge([one.identity for one in done], self.now_ms)
@@ -286,7 +286,7 @@ class World(RuleBasedStateMachine):
         self.the_broker_comes()
         for _ in range(2 * (len(self.file) + 2)):
             self.the_policy_publishes(is_late=False)
-            self._settle(self.air)
+            self._acknowledge(self.air)
             self.air = []
             self.now_ms += LAST_DEADLINE_MS
         assert not self.file

@@ -37,7 +37,7 @@ class Demo:
         )
 
     def finish(self, timeout_s: float = 100) -> tuple[str, dict[str, Any]]:
-        """What it printed and its figures; fails unless it ended by itself with exit code 0."""
+        """What it printed and its numbers; fails unless it ended by itself with exit code 0."""
         output, _ = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, output
         return output, json.loads(self._json.read_text())
@@ -58,32 +58,32 @@ class Demo:
         return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
 
 
-def assert_complete(figures: dict[str, Any]) -> None:
-    assert list(figures) == SUMMARY_KEYS
-    assert figures["accepted"] > 0
-    assert figures["stored"] >= figures["accepted"]  # the radio may end before it hears the last acknowledgement
-    assert (figures["missing"], figures["duplicates"], figures["dead_letters"]) == (0, 0, 0)
+def assert_complete(numbers: dict[str, Any]) -> None:
+    assert list(numbers) == SUMMARY_KEYS
+    assert numbers["accepted"] > 0
+    assert numbers["stored"] >= numbers["accepted"]  # the radio may end before it hears the last acknowledgement
+    assert (numbers["missing"], numbers["duplicates"], numbers["dead_letters"]) == (0, 0, 0)
 
 
 def test_the_demo_ends_by_itself_with_nothing_missing_and_nothing_twice(tmp_path: Path) -> None:
     demo = Demo(tmp_path, "--duration", "8", "--speed", "600")
 
     until(demo.serves, 30, "the page shows stored readings")
-    output, figures = demo.finish()
+    output, numbers = demo.finish()
 
-    assert_complete(figures)
-    assert figures["samples"] == pytest.approx(3 * 80, abs=6)
-    assert figures["minutes_wrong"] == 0
+    assert_complete(numbers)
+    assert numbers["samples"] == pytest.approx(3 * 80, abs=6)
+    assert numbers["minutes_wrong"] == 0
     assert "packets sent" in output
     csv = (tmp_path / "data/demo/experiment_log_online.csv").read_text().splitlines()
-    assert sum(",RX," in line for line in csv) >= figures["stored"]
+    assert sum(",RX," in line for line in csv) >= numbers["stored"]
 
 
 def test_a_lossy_radio_loses_packets_and_no_accepted_reading(tmp_path: Path) -> None:
-    _, figures = Demo(tmp_path, "--duration", "8", "--speed", "600", "--loss", "0.3", "--nodes", "5").finish()
+    _, numbers = Demo(tmp_path, "--duration", "8", "--speed", "600", "--loss", "0.3", "--nodes", "5").finish()
 
-    assert_complete(figures)
-    assert figures["retries"] > 0
+    assert_complete(numbers)
+    assert numbers["retries"] > 0
 
 
 def test_a_radio_with_everything_wrong_with_it_costs_no_accepted_reading_and_no_agreement(tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ def test_a_radio_with_everything_wrong_with_it_costs_no_accepted_reading_and_no_
         + "".join(f"2026-01-01T{number // 60:02}:{number % 60:02}:00,5,{number}\n" for number in numbers)
     )
 
-    output, figures = Demo(
+    output, numbers = Demo(
         tmp_path,
         *("--duration", "8", "--speed", "600", "--nodes", "5"),
         *("--loss", "0.1", "--ack-loss", "0.2", "--loss-burst", "0.05:120", "--trace-loss", str(trace)),
         *("--duplicate", "0.3", "--reorder", "0.2", "--delay-s", "4", "--collisions", "capture", "--neighbours", "10"),
     ).finish()
 
-    assert_complete(figures)
+    assert_complete(numbers)
     assert ", 0 differed" in " ".join(output.split())
     for said in ("in outages", "as in the trace", "by chance", "in collisions", "received twice", "overtaken"):
         assert said in " ".join(output.split())
@@ -120,7 +120,7 @@ def test_a_trace_that_cannot_be_used_is_said_before_anything_starts(tmp_path: Pa
 def test_the_same_demo_on_a_real_broker_and_database(tmp_path: Path, mariadb: MariaDB, mosquitto: Mosquitto) -> None:
     schema = mariadb.new_schema()
 
-    _, figures = Demo(
+    _, numbers = Demo(
         tmp_path,
         *("--duration", "8", "--speed", "600"),
         MQTT_BROKER="127.0.0.1",
@@ -130,18 +130,18 @@ def test_the_same_demo_on_a_real_broker_and_database(tmp_path: Path, mariadb: Ma
         MYSQL_DATABASE=schema,
     ).finish()
 
-    assert_complete(figures)
-    assert mariadb.execute("SELECT COUNT(*) FROM readings", database=schema) == [(figures["stored"],)]
+    assert_complete(numbers)
+    assert mariadb.execute("SELECT COUNT(*) FROM readings", database=schema) == [(numbers["stored"],)]
     assert mariadb.execute("SELECT COUNT(*) > 0 FROM edge_log", database=schema) == [(1,)]
 
 
 @pytest.mark.faults
 def test_a_late_broker_and_an_unplugged_receiver_cost_nothing_and_the_summary_says_so(tmp_path: Path) -> None:
-    output, figures = Demo(
+    output, numbers = Demo(
         tmp_path, "--duration", "16", "--speed", "300", "--broker-absent", "6", "--unplug", "4"
     ).finish()
 
-    assert_complete(figures)
+    assert_complete(numbers)
     assert "broker was absent for the first 6 s" in output
     assert "receiver was unplugged for 4 s" in output
 
@@ -154,9 +154,9 @@ def test_ctrl_c_ends_everything_in_order_with_a_summary(tmp_path: Path, number: 
     assert len(pids) == 7
 
     demo.process.send_signal(number)
-    output, figures = demo.finish(60)
+    output, numbers = demo.finish(60)
 
-    assert_complete(figures)
+    assert_complete(numbers)
     assert "samples" in output
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 

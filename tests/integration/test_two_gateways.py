@@ -105,7 +105,7 @@ class Air:
 
 
 def rows(folder: Path) -> list[tuple[int, str, int, int | None, int]]:
-    """Counter, kind, hundredths, event time or none, and whether that was believed, of every row in its order."""
+    """Counter, kind, hundredths, event time or none, and whether that was trusted, of every row in its order."""
     with contextlib.closing(sqlite3.connect(folder / "aoii.db")) as database:
         return database.execute(
             "SELECT counter, kind, CAST(round(actual_temp * 100) AS INT), event_time, clock_synced "

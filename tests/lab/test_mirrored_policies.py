@@ -15,7 +15,7 @@ from series import shipped
 SETUP = PolicySetup((50, 300), 600, 60, mlp=parse_mlp())
 
 
-def test_the_kalman_filter_settles_where_its_equations_say() -> None:
+def test_the_kalman_filter_converges_to_where_its_equations_say() -> None:
     """With a packet at every sample the variance of the value converges to the root of the Riccati equation."""
     estimator = KalmanEstimator(SETUP)
     for _ in range(2000):

@@ -238,6 +238,6 @@ def test_the_demo_stores_what_its_gateway_accepts(installed: Installed) -> None:
     done = installed.run(*words, PORT=str(free_port()))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    figures = json.loads((installed.home / "out.json").read_text())
-    assert figures["accepted"] > 0
-    assert (figures["missing"], figures["duplicates"]) == (0, 0)
+    numbers = json.loads((installed.home / "out.json").read_text())
+    assert numbers["accepted"] > 0
+    assert (numbers["missing"], numbers["duplicates"]) == (0, 0)

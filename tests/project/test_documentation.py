@@ -133,7 +133,7 @@ def test_every_command_that_a_page_shows_exists() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_and_picture_of_a_page_is_there(page: Path) -> None:
+def test_every_link_and_image_of_a_page_is_there(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if re.match(r"[a-z]+:", target):
             continue

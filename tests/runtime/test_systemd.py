@@ -55,16 +55,16 @@ def test_ready_is_said_once_when_it_is_so_for_the_first_time(attach: Attach, sta
     supervisor, manager = attach()
 
     manager.notify()
-    assert supervisor.news() == ["STATUS=waits for: broker"]
+    assert supervisor.messages() == ["STATUS=waits for: broker"]
     station.broker = True
     manager.notify()
-    assert supervisor.news() == ["READY=1", "STATUS=ready"]
+    assert supervisor.messages() == ["READY=1", "STATUS=ready"]
     station.broker = False
     manager.notify()
     station.broker = True
     manager.notify()
 
-    assert supervisor.news() == ["STATUS=waits for: broker", "STATUS=ready"]
+    assert supervisor.messages() == ["STATUS=waits for: broker", "STATUS=ready"]
 
 
 def test_the_human_line_is_said_when_it_changes_and_only_then(attach: Attach, station: Station) -> None:
@@ -73,7 +73,7 @@ def test_the_human_line_is_said_when_it_changes_and_only_then(attach: Attach, st
     for station.works in (True, True, False, False, True):
         manager.notify()
 
-    assert supervisor.news() == [
+    assert supervisor.messages() == [
         "STATUS=waits for: broker", "STATUS=makes no progress: worker", "STATUS=waits for: broker",
     ]  # fmt: skip
 
@@ -84,15 +84,15 @@ def test_the_watchdog_is_fed_only_while_there_is_progress(attach: Attach, statio
 
     manager.notify()
     manager.notify()
-    assert supervisor.news().count("WATCHDOG=1") == 2
+    assert supervisor.messages().count("WATCHDOG=1") == 2
     station.works = False
     manager.notify()
     manager.notify()
-    assert "WATCHDOG=1" not in supervisor.news()
+    assert "WATCHDOG=1" not in supervisor.messages()
     station.works = True
     manager.notify()
 
-    assert "WATCHDOG=1" in supervisor.news()
+    assert "WATCHDOG=1" in supervisor.messages()
 
 
 def test_the_watchdog_is_fed_no_more_often_than_twice_in_its_time(attach: Attach) -> None:
@@ -101,7 +101,7 @@ def test_the_watchdog_is_fed_no_more_often_than_twice_in_its_time(attach: Attach
     for _ in range(10):
         manager.notify()
 
-    assert supervisor.news().count("WATCHDOG=1") == 1
+    assert supervisor.messages().count("WATCHDOG=1") == 1
 
 
 def test_a_station_that_is_not_ready_yet_prolongs_its_start_as_long_as_it_makes_progress(
@@ -110,25 +110,25 @@ def test_a_station_that_is_not_ready_yet_prolongs_its_start_as_long_as_it_makes_
     supervisor, manager = attach(AT_EVERY_TURN_S)
 
     manager.notify()
-    assert "EXTEND_TIMEOUT_USEC=2" in supervisor.news()
+    assert "EXTEND_TIMEOUT_USEC=2" in supervisor.messages()
     station.works = False
     manager.notify()
-    assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.news()
+    assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.messages()
     station.works = station.broker = True
     manager.notify()
     manager.notify()
 
-    assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.news()
+    assert "EXTEND_TIMEOUT_USEC=2" not in supervisor.messages()
 
 
 def test_a_start_that_opens_its_files_is_prolonged_but_not_for_ever(attach: Attach) -> None:
     supervisor, _ = attach(AT_EVERY_TURN_S)
 
     startup_notifier(supervisor.environment).notify()
-    assert supervisor.news() == ["STATUS=waits for: its files", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=2"]
+    assert supervisor.messages() == ["STATUS=waits for: its files", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=2"]
     startup_notifier(supervisor.environment, limit_s=0).notify()
 
-    assert supervisor.news() == ["STATUS=makes no progress: files"]
+    assert supervisor.messages() == ["STATUS=makes no progress: files"]
 
 
 def test_a_watchdog_of_another_process_is_not_fed(attach: Attach) -> None:
@@ -136,7 +136,7 @@ def test_a_watchdog_of_another_process_is_not_fed(attach: Attach) -> None:
 
     manager.notify()
 
-    assert "WATCHDOG=1" not in supervisor.news()
+    assert "WATCHDOG=1" not in supervisor.messages()
 
 
 def test_a_stop_is_said(attach: Attach) -> None:
@@ -144,7 +144,7 @@ def test_a_stop_is_said(attach: Attach) -> None:
 
     manager.notify_stopping()
 
-    assert supervisor.news() == ["STOPPING=1", "STATUS=stops"]
+    assert supervisor.messages() == ["STOPPING=1", "STATUS=stops"]
 
 
 def test_an_abstract_address_is_reached(station: Station) -> None:
@@ -152,7 +152,7 @@ def test_an_abstract_address_is_reached(station: Station) -> None:
 
     Notifier(station.alive, station.ready, supervisor.environment).notify()
 
-    assert supervisor.news() == ["STATUS=waits for: broker"]
+    assert supervisor.messages() == ["STATUS=waits for: broker"]
     supervisor.close()
 
 
@@ -163,7 +163,7 @@ def test_without_a_service_manager_nothing_happens(station: Station) -> None:
     manager.notify_stopping()
 
 
-def test_what_a_manager_did_not_hear_is_said_again(tmp_path: Path, station: Station) -> None:
+def test_what_a_manager_did_not_receive_is_sent_again(tmp_path: Path, station: Station) -> None:
     station.broker = True
     address = tmp_path / "notify"
     manager = Notifier(station.alive, station.ready, {"NOTIFY_SOCKET": str(address)})
@@ -172,7 +172,7 @@ def test_what_a_manager_did_not_hear_is_said_again(tmp_path: Path, station: Stat
     supervisor = Supervisor(address)
     manager.notify()
 
-    assert supervisor.news() == ["READY=1", "STATUS=ready"]
+    assert supervisor.messages() == ["READY=1", "STATUS=ready"]
     supervisor.close()
 
 
@@ -182,4 +182,4 @@ def test_a_manager_that_reads_nothing_does_not_hold_the_station_up(attach: Attac
     for _ in range(2000):  # more than any queue of datagrams
         manager.notify()
 
-    assert 0 < supervisor.news().count("WATCHDOG=1") < 2000
+    assert 0 < supervisor.messages().count("WATCHDOG=1") < 2000

@@ -115,12 +115,12 @@ class Connection:
 
     def ack(self, mid: int, qos: int) -> int:
         if self._world.connection is self:
-            self._world.broker_hears_ack(mid)
+            self._world.broker_takes_ack(mid)
         return 0
 
     def publish(self, topic: str, payload: bytes, qos: int) -> SimpleNamespace:
         if self._world.connection is self:
-            self._world.broker_hears_commit_ack(payload)
+            self._world.broker_takes_commit_ack(payload)
         return SimpleNamespace(rc=0, mid=0)
 
     def disconnect(self) -> None:
@@ -242,12 +242,12 @@ class World(RuleBasedStateMachine):
         assert content.identity is not None
         return (content.identity, content.digest()) in self.durable()
 
-    def broker_hears_ack(self, mid: int) -> None:
+    def broker_takes_ack(self, mid: int) -> None:
         """PUBACK of the server: the broker forgets the message, so it must be safe."""
         payload = self.unacknowledged.pop(mid, None)
         assert payload is None or self._is_durable(payload), "the server acknowledged what it does not have"
 
-    def broker_hears_commit_ack(self, payload: bytes) -> None:
+    def broker_takes_commit_ack(self, payload: bytes) -> None:
         """The gateway forgets what is named, so that must be safe."""
         for item in decode_commit_ack(payload):
             assert item.digest is not None

@@ -99,7 +99,7 @@ def test_a_reading_that_is_delivered_twice_is_one_row_and_two_acknowledgements(v
 
 
 @SQLITE
-def test_two_gateways_that_hear_one_node_make_one_row_and_are_both_told(values: Settings) -> None:
+def test_two_gateways_that_receive_one_node_make_one_row_and_are_both_told(values: Settings) -> None:
     with running(values), Gateway(values.mqtt, "a") as a, Gateway(values.mqtt, "b") as b:
         a.publish([a_reading(1, gateway="a")])
         until(a.all_acknowledged)

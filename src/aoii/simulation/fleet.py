@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.5
 BEAT_S = 0.2
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
-SETTLE_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
+GATEWAY_START_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
 NOT_MEASURED = "0,0,0"  # inference time, free and total heap: a host is not a board
 
 
@@ -102,8 +102,8 @@ class Fleet(Station):
         self._receiver.plug()
         self._log_port.plug()
         # A simulated clock begins at its origin, unless that has passed; a real one has run since the machine started.
-        settled_ms = self._clock.elapsed_ms() + round(1000 * SETTLE_S * self._clock.speed)
-        self._zero_ms = max(0, settled_ms) if self._clock.start_unix_s is not None else settled_ms
+        start_ms = self._clock.elapsed_ms() + round(1000 * GATEWAY_START_S * self._clock.speed)
+        self._zero_ms = max(0, start_ms) if self._clock.start_unix_s is not None else start_ms
         nodes = asyncio.create_task(self._run_nodes())
         reports = asyncio.create_task(self._keep_reporting())
         beating = asyncio.create_task(self._keep_beating())

@@ -12,7 +12,7 @@ from aoii.edge.drivers import host
 from aoii.edge.drivers.host import FileStore, SimulatedPort
 
 
-def test_both_ends_hear_each_other(tmp_path: Path) -> None:
+def test_both_ends_receive_each_other(tmp_path: Path) -> None:
     async def talk() -> tuple[bytes, bytes]:
         received: asyncio.Queue[bytes] = asyncio.Queue()
         port = SimulatedPort(tmp_path / "run" / "port", received.put_nowait)

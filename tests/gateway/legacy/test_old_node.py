@@ -216,7 +216,7 @@ def test_an_uptime_clock_that_wraps_steps_the_window_all_the_same(model: Weights
     assert estimate != accept(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).event.estimate
 
 
-def test_the_outlook_is_what_the_node_predicts_minute_by_minute(model: Weights) -> None:
+def test_the_forecast_is_what_the_node_predicts_minute_by_minute(model: Weights) -> None:
     node = ReferenceNode(random_model(9))
     node.sample(day_fraction(at(0).unix_ms), (24.0, 55.0))
     state = accept(None, Payload(24.0, 55.0, edge_ms(0)), at(0.5), model).state
