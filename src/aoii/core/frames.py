@@ -65,7 +65,7 @@ class Uplink(
 
     Attributes:
         node: Number of the node, 0..65535.
-        epoch: How often it was provisioned, 0..65535; its counters begin again with each epoch.
+        epoch: How many times it has been provisioned, 0..65535; its counters begin again with each epoch.
         frame: Number of the frame, 0..2**32-1; rises with each distinct frame; a resend has the same.
         counter: Number of the reading in this epoch, 0..2**32-1; its content never changes.
         age_s: Seconds from the sample to the first transmission of the frame, 0..AGE_LIMIT_S.

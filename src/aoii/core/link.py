@@ -1,9 +1,10 @@
-"""The node's end of the radio link: sends one packet at a time until the gateway has it, and never repeats a number.
+"""The node's end of the radio link: sends one packet at a time until the gateway has it, and never reuses a number.
 
-Stop-and-wait. An event is in the flash before it is sent, and until it is acknowledged. A packet is sent again byte for
-byte. When the reading has moved on, the caller submits a newer one; the older event is sent later as backfill, when
-nothing newer is pending. RULES is the whole behaviour. What is worth sending is decided by `trigger`. There is no clock
-and no radio here: times come in as `now_ms` of the node's monotonic clock, packets go out as values.
+Stop-and-wait. An event is written to flash before it is sent, and stays there until it is acknowledged. A fresh frame
+is resent byte for byte; later the same reading goes out in a new frame. When the measurements have moved on, the caller
+submits a newer reading; the older event is sent later as backfill, when nothing newer is pending. RULES is the complete
+state machine; `trigger` decides what is worth sending. There is no clock and no radio here: times come in as `now_ms`
+of the node's clock, packets go out as values.
 
 What both ends hold, and why they agree: docs/explanation/link.md.
 """
@@ -48,14 +49,14 @@ STRAY = "stray"  # an authentic acknowledgement of another packet
 
 # Actions.
 TAKE = "take"  # the new packet is pending, with a counter of its own, and is sent at once
-SUPERSEDE = "supersede"  # the same; if the packet before was an event, it stays in the backlog; the back-off is kept
+SUPERSEDE = "supersede"  # as TAKE, but the back-off is kept, and a superseded event stays in the backlog
 RECALL = "recall"  # the oldest reading of the backlog is pending, to be sent as backfill
 TRANSMIT = "transmit"  # send: the same bytes again while they are fresh, otherwise the same reading in a new frame
 DEFER = "defer"  # wait until the duty cycle allows a packet
 YIELD = "yield"  # wait for a random time, longer each time up to a limit, then listen again
 BACK_OFF = "back_off"  # wait, twice as long each time up to a limit, with jitter, then try again
 RELEASE = "release"  # the gateway has the reading; nothing is pending
-FORGET = "forget"  # a late acknowledgement of the superseded packet clears it from the backlog; others are ignored
+FORGET = "forget"  # remove the superseded event from the backlog if this acknowledges it; otherwise nothing
 
 RULES = {
     (IDLE, SUBMIT): (READY, TAKE),
@@ -73,7 +74,7 @@ RULES = {
     (WAITING, STRAY): (WAITING, FORGET),
 }
 
-FRESH_SHARE = 400  # thousandths of a sampling period for which the bytes of a frame, with the age in them, stay true
+FRESH_PERMILLE = 400  # of a sampling period; a frame contains its age, so its bytes are accurate for so long
 UNKNOWN_MS = -0x4000000000000000  # sentinel: sampling time unknown; gives an age of AGE_LIMIT_S
 
 
@@ -82,7 +83,7 @@ class Send(namedtuple("Send", ("data", "kind"))):
 
     Attributes:
         data: The frame.
-        kind: `event`, `heartbeat` or `backfill`; `retry` when a frame has carried the reading as that before.
+        kind: `event`, `heartbeat` or `backfill`; `retry` if the reading has already been sent as this kind.
     """
 
     __slots__ = ()
@@ -95,10 +96,10 @@ class Link(LinkState):
 
     Args:
         node: Number of the node.
-        epoch: How often the node was provisioned.
+        epoch: How many times the node has been provisioned.
         key: Key of the node.
         settings: Settings that the node was provisioned with.
-        store: Keeps counters and backlog when the power goes.
+        store: Keeps counters and backlog when power is lost.
         random: For jitter.
         timing: Pauses and duty cycle.
         is_busy: Whether the channel is busy; needed when `timing.listens`.
@@ -121,7 +122,7 @@ class Link(LinkState):
         is_busy: "IsBusy | None" = None,
     ) -> None:
         if timing.listens and is_busy is None:
-            raise InternalError("this region asks to listen before talking; pass `is_busy`")
+            raise InternalError("this region requires listen-before-talk; pass `is_busy`")
         super().__init__(settings)
         self.state = IDLE
         self.clock = UnixClock(timing.noise_ms)
@@ -143,7 +144,7 @@ class Link(LinkState):
 
     @property
     def heartbeat_s(self) -> int:
-        """The silence after which the node reports, by its settings and the quality of the link; 0: never."""
+        """How long the node may be silent before a heartbeat, given its settings and link quality; 0: for ever."""
         longest_s, shortest_s = self.settings.heartbeat_s, self.settings.heartbeat_min_s
         return min(longest_s, shortest_s << self._heartbeat_doublings) if shortest_s else longest_s
 
@@ -158,7 +159,7 @@ class Link(LinkState):
         sampled_ms: int,
         now_ms: int,
     ) -> None:
-        """Make a reading pending that is newer than all before; `due` sends it. An event is in the store on return.
+        """Make this reading, the newest so far, the pending one; `due` sends it. An event is in the store on return.
 
         Args:
             kind: EVENT or HEARTBEAT.
@@ -210,13 +211,13 @@ class Link(LinkState):
                 self._deadline_ms = now_ms + self._backoff.silence_ms()
 
     def receive(self, data: bytes, now_ms: int) -> PendingReading | Rejected | None:
-        """Accept a packet from the radio, any bytes.
+        """Handle a packet from the radio, any bytes.
 
-        Time of day, settings and forecast are taken from the acknowledgement of the pending reading, never from a late
-        or repeated one; the time only within the receive window, so that an attacker cannot hold it back.
+        Only the acknowledgement of the pending reading sets clock and settings and confirms the forecast. It sets the
+        clock only within the receive window, so an attacker who delays it cannot shift the clock.
 
         Returns:
-            The reading that it acknowledges, None when that is not the pending one, or why the packet is rejected.
+            The pending reading if the packet acknowledges it, None if it acknowledges another, else `Rejected`.
         """
         ack = decode_ack(data, self._node, self._epoch, self._key)
         if isinstance(ack, Rejected):
@@ -260,7 +261,7 @@ class Link(LinkState):
         )
 
     def fits(self, state: bytes, at: int) -> bool:
-        """Whether no numbers were reserved since the `dump` that begins at `at`: otherwise they would repeat."""
+        """Whether no numbers were reserved since the `dump` that begins at `at`; loading it would reuse them."""
         return self._counters.fits(state, at + len(self.dump()) - len(self._counters.dump()))
 
     def load(self, state: bytes, at: int) -> int:
@@ -304,7 +305,7 @@ class Link(LinkState):
         if stored is None:
             return None
         sampled_ms = stored.sampled_ms
-        if stored.counter < self._counters.first_counter:  # stored before a power cut, when the clock began anew
+        if stored.counter < self._counters.first_counter:  # stored before a power cut, when the clock restarted
             unix_ms = self.clock.unix_ms(now_ms)
             sampled_ms = UNKNOWN_MS
             if stored.unix_s and unix_ms is not None:
@@ -315,7 +316,7 @@ class Link(LinkState):
     def _transmit(self, pending: PendingReading, now_ms: int) -> Send:
         forecast = pending.forecast
         kind = "retry" if self.sent.last else KIND_NAMES[pending.kind]
-        if not self.sent.last or now_ms - self._framed_ms > forecast.settings.period_s * FRESH_SHARE:
+        if not self.sent.last or now_ms - self._framed_ms > forecast.settings.period_s * FRESH_PERMILLE:
             frame = self._counters.next_frame()
             self.sent = SentFrames(pending.counter, self.sent.first if self.sent.last else frame, frame)
             age_s = (self.clock.elapsed_from_tick(now_ms - forecast.sampled_ms) + 500) // 1000

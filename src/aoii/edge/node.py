@@ -75,7 +75,7 @@ class Node:
 
     Args:
         number: Number of the node.
-        epoch: How often it was provisioned.
+        epoch: How many times it has been provisioned.
         key: Its key.
         settings: Settings that it was provisioned with; the gateway may change them.
         predictor: Learns from each sample and makes the trends.

@@ -1,8 +1,8 @@
-"""Intake: what came over the serial port is judged and committed in one transaction, and handed on after it.
+"""Intake: has what came over the serial port judged, commits it in one transaction, and publishes it afterwards.
 
-`node_state` and `legacy/old_node` decide, and the outbox file stores. In between, this module turns an event into the
-`RX` message that will be published, with its QoS. It holds the forecast of each node in memory, for the estimates. It
-answers no node: the caller learns from a future how the request ended.
+`node_state` and `legacy/old_node` decide whether a reading is accepted; the outbox file stores it. In between, this
+module turns an event into the `RX` message that will be published, with its QoS. It holds the forecast of each node in
+memory, for the estimates. It answers no node: the caller learns from a future how the request ended.
 """
 
 import logging
@@ -58,14 +58,14 @@ LineDone = Callable[[Future[LineResult]], None]
 
 
 class Intake:
-    """The gateway's one way in for readings.
+    """The only way a reading enters the gateway.
 
     Args:
         settings: The gateway's.
-        clock: The clocks of the nodes' world.
+        clock: The nodes' clock; simulated in the demo.
         weights: For mirrored models; None without.
         outbox_file: Where readings and the states of nodes are stored.
-        on_accepted: Called in the file's thread with each reading to be published; must not wait.
+        on_accepted: Called in the file's thread with each reading to be published; must not block.
         is_ours: Whether a node of this name still belongs here; others get no estimates.
     """
 
@@ -96,7 +96,7 @@ class Intake:
             self._restore(name, encoded)
 
     def _restore(self, name: str, encoded: bytes) -> None:
-        """Take up a node whose state is in the file."""
+        """Restore a node from its state in the file."""
         last: old_node.OldState | node_state.HeldForecast | None
         if is_old := OLD_NODE_MARK in name:
             last = old_node.decode_state(encoded, self._weights)
@@ -116,8 +116,8 @@ class Intake:
     def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:
         """Judge an authenticated frame and commit it if it is new; then call `done` in the outbox file's thread.
 
-        The future ends with `ProtocolError` when the reading contradicts one in the outbox, and with
-        `UnavailableError` when nothing could be stored.
+        The future fails with `ProtocolError` if the reading contradicts one in the outbox, and with
+        `UnavailableError` if nothing could be stored.
         """
         name = str(uplink.node)
 
@@ -139,7 +139,7 @@ class Intake:
     def submit_line(self, node: str, payload: Payload, at: Instant, done: LineDone) -> None:
         """Commit a reading of an old node; then call `done` in the outbox file's thread.
 
-        The future ends as that of `submit_frame`.
+        The future fails as that of `submit_frame`.
         """
 
         def work(tx: Transaction) -> LineResult:  # may run twice
@@ -157,7 +157,7 @@ class Intake:
         self._outbox_file.submit(work, committed, done)
 
     def estimates(self) -> Iterator[Estimate]:
-        """The present estimate of every known node."""
+        """The current estimate of each of our nodes that has one."""
         at = self.now()
         for name, forecast in list(self._forecasts.items()):
             if not self._is_ours(name):
@@ -180,7 +180,7 @@ class Intake:
                 )
 
     def _insert(self, tx: Transaction, event: Event, at: Instant) -> Item | None:
-        """Put an event into the outbox as the `RX` message that it becomes; None when it is there already."""
+        """Put an event into the outbox as an `RX` message; None if it is already there."""
         pred_t, pred_h = event.estimate or (event.actual_t, event.actual_h)
         reading = Reading(
             identity=event.identity,
@@ -219,14 +219,14 @@ class Intake:
             self._on_accepted(item)
 
     def _is_committed(self, future: "Future[FrameResult] | Future[LineResult]") -> bool:
-        """Whether the commit succeeded. An outbox that stores nothing is counted each time and logged once."""
+        """Whether the commit succeeded. Counts every reading that the outbox could not store; logs only the first."""
         error = future.exception()
         if isinstance(error, UnavailableError):
             metrics.OUTBOX_REJECTED_READINGS.inc()
             if not self._is_unavailable:
-                log.error("outbox takes no readings", extra={"event": "outbox_refuses", "reason": str(error)})
+                log.error("outbox rejects readings", extra={"event": "outbox_refuses", "reason": str(error)})
         elif self._is_unavailable:
-            log.info("outbox takes readings again", extra={"event": "outbox_takes"})
+            log.info("outbox accepts readings again", extra={"event": "outbox_takes"})
         self._is_unavailable = isinstance(error, UnavailableError)
         return error is None
 

@@ -1,7 +1,7 @@
 """The ingest thread, between inbox and database: makes messages durable, acknowledges them, answers the gateways.
 
-A message is acknowledged when its reading is in the database or in the dead letters, and never before. As long as it is
-in neither, this thread keeps the batch and takes no other: the broker holds the rest.
+A message is acknowledged when its reading is in the database or in the dead letters, and never before. Until
+then this thread keeps the batch and takes no other; the broker holds the rest.
 """
 
 import logging
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 500
 IDLE_S = 0.2
-PROBE_DELAYS = 5  # an absent database is probed every 5 x INSERT_BASE_DELAY seconds
+PROBE_DELAYS = 5  # while the database is away, it is probed every 5 x INSERT_BASE_DELAY seconds
 HOLD_S = 0.5  # between two tries while the dead letters are full
 METRICS_S = 1.0
 
@@ -43,7 +43,7 @@ class IngestWorker:
 
     Args:
         database: Need not be reachable.
-        dead_letters: Where readings go that the database does not take.
+        dead_letters: Where readings go when the database cannot store them.
         client: Acknowledges messages and publishes commit acknowledgements.
         inbox: Where the network thread puts messages.
         max_retries: Retries of a failed insert.
@@ -84,7 +84,7 @@ class IngestWorker:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Finish the batch in hand and take no more; False if that takes longer than `timeout_s`."""
+        """Finish the current batch and stop; return False if that takes longer than `timeout_s`."""
         self._stopping.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -134,14 +134,14 @@ class IngestWorker:
                 failpoints.reach("after_message_ack")
 
     def _answer(self, answers: Sequence[Answer]) -> None:
-        """Publish commit acknowledgements; one that is lost is made up for when the gateway publishes again."""
+        """Publish commit acknowledgements; a lost one is sent again when the gateway republishes the reading."""
         for gateway, items in ingest.commit_acks(answers):
             failpoints.reach("before_commit_ack")
             self._client.publish(ack_topic(gateway), encode_commit_ack(items), 1)
             failpoints.reach("after_commit_ack")
 
     def _keep_malformed(self, batch: Batch) -> list[Answer]:
-        """Dead-letter malformed payloads; the answers to gateways that wait for one."""
+        """Dead-letter malformed payloads; return the answers for gateways that wait for one."""
         pending = batch.pending(Malformed)
         if not pending:
             return []
@@ -149,7 +149,7 @@ class IngestWorker:
         try:
             dropped = self._dead_letters.add_malformed([(content.payload, str(content)) for _, content in anonymous])
             metrics.DEAD_LETTERS_DROPPED.inc(dropped)
-            batch.mark_durable(one for one, _ in anonymous)  # now: the ring must not take them again after an error
+            batch.mark_durable(one for one, _ in anonymous)  # if the next call fails, the ring must not get them twice
             self._dead_letters.add_unreadable(
                 [(content.identity, content.payload, str(content)) for _, content in pending if content.identity]
             )
@@ -161,7 +161,7 @@ class IngestWorker:
         return [Answer(content.payload, content, "malformed") for _, content in pending if content.identity]
 
     def _store_readings(self, batch: Batch) -> list[Answer]:
-        """Store readings, or dead-letter them; the answers for those that are durable now."""
+        """Store readings, or dead-letter them; return the answers for those that are durable now."""
         pending = batch.pending(Reading)
         if not pending:
             return []
@@ -175,7 +175,7 @@ class IngestWorker:
             base_delay_s=self._base_delay_s,
             pause=self._pause,
         )
-        if tries and (insertion.away or not self._stopping.is_set()):
+        if tries and (insertion.away or not self._stopping.is_set()):  # an insert cut short by a stop says nothing
             self._record_insert(insertion.away)
         self._health.record("add", insertion.dead_letter_problem)
         answers: list[Answer] = []
@@ -189,7 +189,7 @@ class IngestWorker:
         return answers
 
     def _replay_batch(self) -> bool:
-        """Replay one batch of the dead letters of a database that was away; whether there may be more."""
+        """Replay one batch of dead letters left by a database outage; return whether there may be more."""
         self._take_probe_answer()
         if not self._breaker.tries():
             return False
@@ -224,7 +224,7 @@ class IngestWorker:
             self.watch.record_success()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait; True, at once, if the station is stopping."""
+        """Wait; return True early if the station is stopping."""
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
             self._thread.record_progress()

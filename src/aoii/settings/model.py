@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-# Values of other modules that settings fill in. Those modules do not import settings.
+# Types of other modules that are built from settings. Those modules do not import settings.
 from aoii.core.errors import Fault
 from aoii.runtime.clock import Clock
 from aoii.security.tls import Tls
@@ -38,7 +38,7 @@ def _tls(name: str, own_help: str, ca_help: str) -> Tls | None:
 
 
 def _status_port(name: str, default: str, whose: str) -> int:
-    meaning = f"Loopback port of {whose} /metrics and /healthz; 0: none."
+    meaning = f"Loopback port of {whose} /metrics, /healthz and /readyz; 0: none."
     return setting(name, default, kinds.whole(0, 65535), meaning)
 
 
@@ -66,7 +66,7 @@ class Database:
         "MYSQL_TLS",
         "Client certificate, if the database server asks for one.",
         "CA certificate that verifies the database server, or `system` for the CAs that this machine trusts. "
-        "Unset: the server is not verified, and the connection is encrypted only if the server offers it.",
+        "Unset: the server is not verified, and the connection is encrypted only if the server supports encryption.",
     )
 
 
@@ -104,19 +104,19 @@ class Gateway:
         "SERIAL_PORT",
         "/dev/ttyUSB0",
         kinds.serial_ports,
-        "Serial port of the LoRa receiver; separate several ports by commas.",
+        "Serial port of the LoRa receiver; separate multiple ports with commas.",
     )
     beta_temp: float = setting(
         "BETA_TEMP",
         "0.5",
         kinds.number(0.01, 50),
-        "Temperature error from which an estimate is wrong, °C: a node then sends, and an RX is published at QoS 1.",
+        "Temperature error at or above which an estimate is wrong, °C: the node sends, and QoS 1 is used.",
     )
     beta_hum: float = setting(
         "BETA_HUM",
         "3.0",
         kinds.number(0.01, 100),
-        "Humidity error from which an estimate is wrong, %RH: a node then sends, and an RX is published at QoS 1.",
+        "Humidity error at or above which an estimate is wrong, %RH: the node sends, and QoS 1 is used.",
     )
     sample_period_s: int = setting(
         "SAMPLE_PERIOD_S", "60", kinds.whole(1, 3600), "Seconds between two samples of a node."
@@ -137,10 +137,10 @@ class Gateway:
         "TAU",
         "1",
         kinds.whole(1, 255),
-        "A node corrects the gateway's estimate when it has been wrong for this many samples in a row, 1 to 255.",
+        "Wrong samples in a row, 1 to 255, before a node corrects the gateway's estimate.",
     )
     node_keys_file: Path = in_data_dir(
-        "node_keys", "NODE_KEYS_FILE", "Keys of our own nodes, one `node epoch key` a line."
+        "node_keys", "NODE_KEYS_FILE", "Keys of our own nodes, one `node epoch key` per line."
     )
     mirror_weights: Path | None = setting(
         "MIRROR_WEIGHTS",
@@ -189,7 +189,7 @@ class Server:
         "EDGE_LOG_PORT",
         None,
         kinds.log_sources,
-        "Serial port with a node's USB log, for `aoii edgelog`; separate several ports by commas. `PORT=NODE` names "
+        "Serial port with a node's USB log, for `aoii edgelog`; separate multiple ports with commas. `PORT=NODE` names "
         "the node of a port, which an old node needs, such as /dev/ttyUSB1=gateway/ttyUSB0.",
         unset=(),
     )
@@ -261,7 +261,7 @@ class Edge:
         _channel,
         loss=_probability("EDGE_LOSS", "0", "Probability that the simulated radio loses a packet, 0 to 1."),
         ack_loss=_probability(
-            "EDGE_ACK_LOSS", None, "Probability that it loses a packet from the gateway to a node. Unset: EDGE_LOSS."
+            "EDGE_ACK_LOSS", None, "Probability that a packet from the gateway to a node is lost. Unset: EDGE_LOSS."
         ),
         burst=setting(
             "EDGE_LOSS_BURST",
@@ -276,7 +276,7 @@ class Edge:
             None,
             kinds.existing_file,
             "Packet trace whose losses the simulated radio repeats: CSV or CSV.gz with timestamp, seq and perhaps "
-            "node. During an interval whose number is missing, every attempt is lost. A node uses the trace with its "
+            "node. Where a seq is missing, every attempt in that interval is lost. A node uses the trace with its "
             "name, or else the first.",
         ),
         duplicate=_probability(
@@ -344,7 +344,7 @@ class Logs:
         "LOG_FORMAT",
         "human",
         kinds.choice({"human": False, "json": True}),
-        "Form of the log: human or json (one object a line).",
+        "Form of the log: human or json (one object per line).",
     )
 
 

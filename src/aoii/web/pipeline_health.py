@@ -1,9 +1,9 @@
 """Pipeline health: for each hop of a reading, what waits there, for how long, how fast it moves, and what is wrong.
 
-Pure: station reports go in, the pipeline page comes out. Whoever sees a hop reports it, so a hop may have several
-reports: one of each gateway's outbox; of the broker those of gateway, server and this page. What nothing can see is
-`unknown`, never `ok`: a station that does not answer is the fault of its own hop, and hops that only it sees are
-unknown, with its last values.
+Pure: station reports in, hop reports out. Everyone who can see a hop reports on it, so a hop may have several reports:
+one per gateway for its outbox; for the broker, one each from gateway, server and this page. A hop that nobody can see
+is `unknown`, never `ok`. A station that does not answer makes its own hop `unreachable`; hops that only it can see
+become `unknown` and keep their last values.
 
 Notes are codes with values; the page has the words (static/messages/).
 """
@@ -32,7 +32,8 @@ Note = tuple[NoteCode, dict[str, object]]
 RANK: dict[State, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachable": 3, "down": 4}
 
 HOPS = ("radio", "gateway", "outbox", "broker", "server", "database", "commit")
-OTHERS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}  # not on the way of a reading; what they write
+# Stations that readings do not pass through, each with the metric of what it writes.
+OTHERS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}
 NODE_METRICS = {
     "battery_v": metrics.NODE_BATTERY_V,
     "rssi_dbm": metrics.NODE_RSSI,
@@ -45,16 +46,16 @@ NODE_METRICS = {
 
 @dataclass(frozen=True)
 class HopReport:
-    """How one hop does, as one station sees it. The names of its fields are keys of the web API.
+    """How one hop is doing, as one station sees it. The names of its fields are keys of the web API.
 
     Attributes:
         by: The station, or `web` for this page itself.
         address: The station's status port.
-        state: How the hop does.
+        state: How the hop is doing.
         waiting: Readings that wait here now.
         oldest_s: How long the oldest of them has waited, s.
         per_minute: Readings or messages that pass in a minute.
-        track: What waited over the last minutes, oldest first.
+        track: How many were waiting over the last minutes, oldest first.
         notes: What a person should know, the worst first.
         stale_s: Age of the values of a station that does not answer; None if they are current, or there are none.
     """
@@ -85,11 +86,11 @@ class Hop:
 
 @dataclass(frozen=True)
 class OwnView:
-    """What this page sees itself.
+    """What this page can see for itself.
 
     Attributes:
         database_away: Why it cannot read the database; None if it can.
-        broker_away: Why it is not connected to the broker, empty if that is unknown; None if it is.
+        broker_away: Why it is not connected to the broker, empty if that is unknown; None if it is connected.
     """
 
     database_away: str | None
@@ -117,7 +118,7 @@ class PipelineHealth:
 
     Attributes:
         hops: In the order in which a reading passes them.
-        others: The stations that are no hop.
+        others: The stations that are not hops.
         dead_letters: Those of all servers.
     """
 
@@ -126,7 +127,7 @@ class PipelineHealth:
     dead_letters: DeadLetterCounts
 
     def worst(self) -> tuple[State, list[str]]:
-        """The state of the whole way, and the hops that are in it."""
+        """The worst state of any hop, and the hops in that state."""
         state: State = max((hop.state for hop in self.hops), key=RANK.__getitem__, default="unknown")
         return state, [hop.name for hop in self.hops if hop.state == state]
 
@@ -153,7 +154,7 @@ def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
 
 
 def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
-    """What the gateways report of their nodes now, by node; if two hear a node, the one with the stronger signal."""
+    """What the gateways report of their nodes now, by node; if two receive a node, the stronger signal."""
     found: dict[str, NodeHealth] = {}
     for station in (station for station in stations if station.contact == "answers"):
         values = {name: station.now.by_label(metric, "node") for name, metric in NODE_METRICS.items()}
@@ -187,7 +188,7 @@ View = Callable[[StationReport], HopReport]
 
 
 def _seen_from(stations: Iterable[StationReport], view: View) -> list[HopReport]:
-    """A hop as stations see it that are not the hop themselves: unknown if they do not answer."""
+    """A hop as seen by stations other than itself; unknown where a station does not answer."""
     return [view(station) if station.contact == "answers" else _unknown(station, view) for station in stations]
 
 
@@ -237,7 +238,7 @@ def _increased(
 
 
 def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: State = "down") -> Iterator[Problem]:
-    """The station's checks of itself that fail; what it waits for are other hops."""
+    """The station's failing self-checks, except those that belong to other hops."""
     for name, passes in station.checks.items():
         if not passes and name not in other_hops:
             yield Problem(state, "checkFails", {"check": name})
