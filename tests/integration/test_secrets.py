@@ -161,6 +161,6 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
     ]
 
     assert leaks == []
-    assert "node keys refused" in said["gateway"]
+    assert "node keys not usable" in said["gateway"]
     assert "Not authorized" in said["doctor refused"]
     assert "MQTT_PORT" in said["settings"]
