@@ -48,7 +48,7 @@ def test_the_page_has_the_numbers_of_the_link() -> None:
     assert f"duty cycle of {timing.duty_permille // 10} % of any hour" in LINK
     assert f"blocks of {BLOCK}," in LINK
     assert f"({RamStore().slots - NUMBER_SLOTS} readings by default)" in LINK
-    assert link.FRESH_SHARE == 400
+    assert link.FRESH_PERMILLE == 400
     assert "four tenths of a sampling period" in LINK
 
 

@@ -32,7 +32,7 @@ from aoii.core.store import NUMBER_SLOTS, RamStore
 KEY = bytes(range(16))
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 TREND = Trend(1, 2, 3, 4, 1)
-FRESH_MS = 60 * link.FRESH_SHARE
+FRESH_MS = 60 * link.FRESH_PERMILLE
 
 
 def make(store: RamStore | None = None, **timing: int) -> Link:

@@ -95,10 +95,10 @@ def test_a_lossy_radio_loses_packets_and_no_accepted_reading(tmp_path: Path) -> 
 
 def test_a_radio_with_everything_wrong_with_it_costs_no_accepted_reading_and_no_agreement(tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
-    numbers = [number for number in range(200) if number % 10]  # every tenth packet is missing
+    received = [number for number in range(200) if number % 10]  # every tenth packet is missing
     trace.write_text(
         "timestamp,node,seq\n"
-        + "".join(f"2026-01-01T{number // 60:02}:{number % 60:02}:00,5,{number}\n" for number in numbers)
+        + "".join(f"2026-01-01T{number // 60:02}:{number % 60:02}:00,5,{number}\n" for number in received)
     )
 
     output, numbers = Demo(
