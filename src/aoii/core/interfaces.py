@@ -5,9 +5,6 @@ from typing import Protocol
 
 from .forecast import Trend
 
-KeyOf = Callable[[int], bytes | None]
-"""The key of a node number; None for an unknown node."""
-
 Random = Callable[[], float]
 """A uniform number in [0, 1)."""
 
