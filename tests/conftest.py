@@ -1,11 +1,14 @@
 """Fixtures that all areas share: nothing of whoever runs the tests, and the real servers, once for each process."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from aoii.runtime import shutdown
 from aoii.settings import BY_NAME
 from servers import MariaDB, Mosquitto
 
@@ -29,6 +32,22 @@ def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> I
 def _empty_working_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory for each test, which its child processes inherit; no other test's files are in it."""
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+
+
+@pytest.fixture(autouse=True)
+def _no_signal_is_left_blocked() -> Iterator[None]:
+    """A child process inherits the blocked signals of the test that starts it, and then cannot be told to stop."""
+    yield
+    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    assert not blocked, f"this test left signals blocked: {blocked}"
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """For a station that runs in this process: what a signal would set, so that it leaves the signals alone."""
+    event = threading.Event()
+    monkeypatch.setattr(shutdown, "on_signals", lambda also: event)
+    return event
 
 
 @pytest.fixture(scope="session")

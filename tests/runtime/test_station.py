@@ -39,14 +39,6 @@ class Made(Station):
         self.told.append("unplug")
 
 
-@pytest.fixture
-def stop(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """What a signal would set; this process takes none."""
-    event = threading.Event()
-    monkeypatch.setattr(shutdown, "on_signals", lambda also: event)
-    return event
-
-
 def test_parts_of_one_name_are_judged_together_and_each_by_its_own_patience() -> None:
     now_s = time.monotonic()
     parts = [

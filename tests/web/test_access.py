@@ -189,6 +189,7 @@ def test_without_a_token_every_request_is_answered(tmp_path: Path) -> None:
 # --- where it listens -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("stop")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what is refused
 def test_another_address_than_loopback_is_refused_without_a_token(load: Load, host: str) -> None:
     with pytest.raises(SettingsError, match="WEB_TOKEN"):
@@ -203,6 +204,7 @@ def test_a_weak_token_is_a_fault_that_does_not_show_the_token(token: str) -> Non
     assert token not in str(caught.value)
 
 
+@pytest.mark.usefixtures("stop")
 def test_a_certificate_without_its_key_fails_before_anything_is_served(load: Load, tmp_path: Path) -> None:
     authority.make_authority(tmp_path)
     one, other = (authority.make_server(tmp_path, name, ["localhost"]) for name in ("one", "other"))
