@@ -86,6 +86,11 @@ def test_version_and_licence_are_the_same_wherever_they_stand() -> None:
     citation, package = read_yaml("CITATION.cff"), project()
 
     assert citation["version"] == package["version"] == aoii.__version__
+    assert f"\n## [{aoii.__version__}] - 2" in text_of("CHANGELOG.md")
+    images = set(
+        re.findall(r"aoii:(\d[\d.]+)", text_of("deploy/compose/compose.yaml") + text_of("deploy/compose/Dockerfile"))
+    )
+    assert images == {aoii.__version__}
     assert citation["license"] == package["license"] == "MIT"
     assert text_of("LICENSE").startswith("MIT License")
 

@@ -170,7 +170,7 @@ def test_the_pipeline_comes_every_second_and_to_scripts(station: WebStation) -> 
     assert [hop["name"] for hop in snapshot["hops"]] == names  # type: ignore[attr-defined]  # JSON
     assert [hop["name"] for hop in again] == names  # type: ignore[attr-defined]  # JSON
     assert list(asked) == ["hops", "others", "dead_letters"]
-    assert httpx.get(f"{station.url}/api/delivery").json().keys() == asked.keys()  # its path until 0.2.0
+    assert httpx.get(f"{station.url}/api/delivery").json().keys() == asked.keys()  # its path in 0.1.0
     stream.close()
 
 

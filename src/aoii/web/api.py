@@ -58,7 +58,7 @@ class Api:
             Route("/api/history", self.history),
             Route("/api/series", self.series),
             Route("/api/pipeline", self.pipeline),
-            Route("/api/delivery", self.pipeline),  # its name until 0.2.0
+            Route("/api/delivery", self.pipeline),  # its path in 0.1.0; leaves with 0.3.0
             Route("/events", self._streams.events),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
