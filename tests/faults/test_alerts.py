@@ -12,7 +12,7 @@ import yaml
 from faults.alerts import FAULTS, SHORT, Watched, watched
 from faults.watch import DEPLOY, shortened
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]  # on a busy machine; 45 s in all on an idle one
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")

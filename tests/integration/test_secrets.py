@@ -82,7 +82,6 @@ def aoii(folder: Path, *words: str, **values: object) -> str:
     return outcome.stdout + outcome.stderr
 
 
-@pytest.mark.timeout(400)  # eight processes on a busy machine
 def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBroker, mariadb: MariaDB) -> None:
     schema, user = mariadb.new_schema(), f"u{free_port()}"
     mariadb.execute(

@@ -27,8 +27,6 @@ LOCK = ROOT / "requirements" / "run.txt"
 WHEELS = ROOT / "build" / "wheels"
 OLDEST = 11  # of Python 3
 
-pytestmark = pytest.mark.timeout(600)  # the first time all locked packages are fetched
-
 
 @dataclass(frozen=True)
 class Built:

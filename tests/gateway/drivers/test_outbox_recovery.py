@@ -161,6 +161,7 @@ def test_lost_rows_of_the_quarantine_are_counted_or_at_least_reported(path: Path
     with opened(path) as store:
         assert counters(store) == list(range(31, 41))
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM")  # what a deleted row leaves behind would be found below as well
         ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'corrupt'")
     if is_counted:  # the place of a row that starts behind the end of its page
         content = bytearray(path.read_bytes())
