@@ -201,10 +201,7 @@ class Intake:
         wrong = is_wrong(error_t, error_h, self._settings.beta_temp, self._settings.beta_hum)
         qos = int(event.estimate is None or wrong)
         payload = encode_reading(reading, qos)
-        item = tx.insert(event.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
-        if item is not None:
-            tx.count_reading()
-        return item
+        return tx.insert(event.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
 
     # After the commit, in the outbox file's thread.
 

@@ -19,6 +19,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Acknowledgement
 from aoii.gateway.outbox import Fetch, Fetched, Item, Outbox
 from aoii.runtime import certificate_expiry, failpoints, metrics
+from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,7 @@ class Publisher:
         self._is_fetch_failing = False
         self._is_mismatch_reported = False
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self.last_progress_s = time.monotonic()
+        self.thread = PartThread("publisher", self._run)
         self.client = Client(
             mqtt,
             f"aoii-gateway-{gateway_id}",
@@ -61,14 +61,9 @@ class Publisher:
         )
         certificate_expiry.register("broker", mqtt.tls, lambda: self.client.certificate_expires)
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
     def start(self) -> None:
         """Begin; the broker need not be up."""
-        self._thread.start()
+        self.thread.start()
         self.client.start()
 
     def stop(self, limit_s: float) -> None:
@@ -79,8 +74,8 @@ class Publisher:
         """
         self._stopping.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(limit_s)
+        if self.thread.is_alive():
+            self.thread.join(limit_s)
         self.client.stop()
 
     def add(self, item: Item) -> None:
@@ -125,7 +120,7 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.last_progress_s = time.monotonic()
+            self.thread.record_progress()
             self._take_acks()
             with self._lock:
                 items = self._outbox.take_due(_now_ms())

@@ -44,7 +44,7 @@ def listening(path: Path, ears: Ears) -> Iterator[SerialPort]:
         yield port
     finally:
         port.stop()
-        assert not port.is_alive
+        assert not port.thread.is_alive()
 
 
 def read_within(descriptor: int, timeout_s: float) -> bytes:
@@ -140,7 +140,7 @@ def test_a_port_that_takes_nothing_does_not_stop_what_comes_in_or_grow(link: Pat
         os.write(far, b"still here\n")
 
         until(lambda: ears.items == [Line("still here")])
-    assert not port.is_alive
+    assert not port.thread.is_alive()
 
 
 def test_a_second_reader_is_kept_away(link: Path) -> None:

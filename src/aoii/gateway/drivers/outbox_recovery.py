@@ -10,11 +10,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from aoii.core.errors import UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.gateway.drivers.outbox_errors import OutboxBrokenError
 from aoii.runtime import sqlite_recovery
 
 CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
+
+
+class OutboxBrokenError(UnavailableError):
+    """The file cannot be opened, read or written, for another reason than lack of room."""
 
 
 @dataclass(frozen=True)

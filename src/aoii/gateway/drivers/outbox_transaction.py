@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aoii.broker.messages import Committed, Identity, payload_digest
-from aoii.core.errors import ProtocolError
+from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.gateway.drivers.outbox_errors import OutboxFullError
 from aoii.gateway.outbox import Fetch, Fetched, Item
+
+
+class OutboxFullError(UnavailableError):
+    """There is no room for this reading, under the size limit or on the disk; nothing of it was stored."""
 
 
 class Acknowledgement(NamedTuple):
@@ -87,14 +90,8 @@ class Transaction:
         """Readings accepted since this file was created."""
         return outbox_rows.get_meta(self._connection, "total_tx")
 
-    def count_reading(self) -> int:
-        """Add one to `total_tx`, and return it."""
-        total_tx = self.total_tx() + 1
-        outbox_rows.set_meta(self._connection, "total_tx", total_tx)
-        return total_tx
-
     def insert(self, who: Identity, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
-        """Add a reading; None when the same reading is there already.
+        """Add a reading and count it in `total_tx`; None when the same reading is there already.
 
         Raises:
             ProtocolError: With reason `conflict`: the same identity is there with another content.
@@ -117,6 +114,7 @@ class Transaction:
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, digest, qos, payload, now_ms, outbox_rows.event_checksum(*key, digest, qos, payload, now_ms)),
         )
+        outbox_rows.set_meta(self._connection, "total_tx", self.total_tx() + 1)
         self.changes.events_added += 1
         return Item(cursor.lastrowid or 0, who, qos, payload, now_ms)
 
