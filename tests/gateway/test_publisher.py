@@ -129,12 +129,12 @@ def test_a_backlog_that_cannot_be_read_is_counted_and_logged_once_and_tried_agai
         payload = b'{"event":"RX","gateway":"%s"}' % values.gateway.gateway_id.encode()
         store.submit(lambda tx: tx.insert(Identity("7", 1, 1), "d", 1, payload, 0)).result()
     counts = Counts()
-    fetch, failures = Transaction.fetch, iter(range(2))
+    unharmed, failures = Transaction.fetch, iter(range(2))
 
-    def failing(tx: Transaction, wanted: outbox.Fetch) -> outbox.Fetched:
+    def failing(tx: Transaction, fetch: outbox.Fetch) -> outbox.Fetched:
         if next(failures, None) is not None:
             raise TypeError("damaged")
-        return fetch(tx, wanted)
+        return unharmed(tx, fetch)
 
     monkeypatch.setattr(Transaction, "fetch", failing)
     with running(values):

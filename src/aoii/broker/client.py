@@ -37,7 +37,7 @@ BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 5.0
 Refusal = Literal["tls", "login", "subscription"]
 
-UNREPORTED = object()  # token of a QoS 0 publish, whose end the library reports too and no caller waits for
+UNREPORTED = object()  # the token of every QoS 0 publish: the library reports its end, and no owner asks for it
 
 
 @dataclass(frozen=True)
@@ -187,15 +187,15 @@ class Client:
         info = library.publish(self._prefix + topic, payload, qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return False
-        ticket = token if qos else UNREPORTED
+        token = token if qos else UNREPORTED
         with self._lock:
             if library is not self._library:
                 return False  # the connection ended meanwhile, and its queue with it
             if info.mid not in self._early:
-                self._tokens[info.mid] = ticket
+                self._tokens[info.mid] = token
                 return True
             reason = self._early.pop(info.mid)  # it ended before we got here
-        self._report(ticket, reason)
+        self._report(token, reason)
         return True
 
     def acknowledge(self, message: Message) -> bool:

@@ -11,13 +11,14 @@ import random
 import threading
 import time
 from concurrent.futures import Future
+from functools import partial
 
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.core.errors import AoiiError, ProtocolError
 from aoii.gateway.drivers.outbox_file import OutboxFile
-from aoii.gateway.drivers.outbox_transaction import Acknowledgement
-from aoii.gateway.outbox import Fetch, Fetched, Item, Outbox
+from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
+from aoii.gateway.outbox import Fetched, Item, Outbox
 from aoii.runtime import certificate_expiry, failpoints, metrics
 from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
@@ -25,7 +26,7 @@ from aoii.settings import Mqtt
 log = logging.getLogger(__name__)
 
 SESSION_EXPIRY_S = 7 * 86400  # commit acknowledgements wait at the broker for a gateway that is away
-ACKS_LIMIT = 200  # messages of up to 500 items; one more is dropped, and its readings are published again
+ACKS_LIMIT = 200  # messages that wait; one more is dropped, and its readings are published again
 DELETE_LIMIT = 1000  # readings in one request to the file: 10 ms, which the reply to an old node can wait
 IDLE_S = 1.0
 
@@ -127,7 +128,7 @@ class Publisher:
                 fetch = self._outbox.next_fetch()
                 deadline_ms = self._outbox.deadline_ms()
             if fetch is not None:
-                self._fetch(fetch)
+                self._outbox_file.submit(partial(Transaction.fetch, fetch=fetch), self._on_fetched)
             for item in items:
                 self._publish(item)
             wait_s = IDLE_S if deadline_ms is None else min(IDLE_S, max(0, deadline_ms - _now_ms()) / 1000)
@@ -159,10 +160,7 @@ class Publisher:
         for item in committed:
             metrics.COMMIT_ACKS.labels(status=item.status).inc()
         failpoints.reach("before_delete")
-        self._outbox_file.submit(lambda transaction: transaction.acknowledge(committed), self._on_acknowledged)
-
-    def _fetch(self, fetch: Fetch) -> None:
-        self._outbox_file.submit(lambda transaction: transaction.fetch(fetch), self._on_fetched)
+        self._outbox_file.submit(partial(Transaction.acknowledge, committed=committed), self._on_acknowledged)
 
     # The thread of the outbox file.
 

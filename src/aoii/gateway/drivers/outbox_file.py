@@ -71,14 +71,14 @@ class OutboxFile:
         self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
         self._connection: sqlite3.Connection | None = None
         self._connected(is_damaged=False)
-        self._is_written = True  # whether the latest write succeeded
+        self._last_write_succeeded = True
         self._measure()
         self.thread.start()
 
     @property
     def is_writable(self) -> bool:
         """Whether the latest write succeeded, and the disk has room."""
-        return self._is_written and self._reserve.is_held
+        return self._last_write_succeeded and self._reserve.is_held
 
     def submit(self, work: Callable[[Transaction], T], *done: "Callable[[Future[T]], None]") -> "Future[T]":
         """Run `work` in the next commit.
@@ -182,10 +182,10 @@ class OutboxFile:
                 for request in batch:
                     self._commit([request])
             else:
-                self._is_written = False
+                self._last_write_succeeded = False
                 batch[0].future.set_exception(_translated(error))
             return
-        self._is_written = True
+        self._last_write_succeeded = True
         for request in batch:
             self.events += request.changes.events_added
             self.corrupt_found += request.changes.events_corrupt
@@ -228,7 +228,7 @@ class OutboxFile:
         return True
 
     def _take_reserve(self, connection: sqlite3.Connection) -> None:
-        """After the disk was full: return deleted pages to it, in slices, until the reserve fits again."""
+        """After the disk was full: return deleted pages to it, in slices, until the reserve fits or no page is left."""
         free, before = -1, -2
         while not self._reserve.is_held and free != before:
             connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
@@ -240,9 +240,9 @@ class OutboxFile:
         try:
             connection = self._connected()
             self._take_reserve(connection)
-            if not self._is_written:
+            if not self._last_write_succeeded:
                 connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
-                self._is_written = True
+                self._last_write_succeeded = True
             pages, free, limit, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "max_page_count", "page_size")
@@ -250,13 +250,15 @@ class OutboxFile:
             row = connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
         except (sqlite3.Error, OutboxBrokenError) as error:
             self._undo(error)
-            self._is_written = False
+            self._last_write_succeeded = False
             return
         self.oldest_ms = row[0] if row and isinstance(row[0], int) else None
         self.used_bytes, self.limit_bytes = (pages - free) * size, limit * size
 
 
 class _Request(Generic[T]):
+    """Work to be done in the file, its future, and what it has changed."""
+
     def __init__(self, work: Callable[[Transaction], T]) -> None:
         self._work = work
         self.future: Future[T] = Future()

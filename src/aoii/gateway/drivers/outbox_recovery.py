@@ -97,7 +97,7 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     outbox_rows.set_meta(target, "total_tx", outbox_rows.sound_meta(damaged).get("total_tx", salvaged))
     highest = sqlite_recovery.last_rowid(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
-    lost = [
+    lost = [  # an index may be sound, and count rows that cannot be read
         _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
         _lost(damaged, "corrupt", listed),
     ]

@@ -52,7 +52,7 @@ class Transaction:
         query = f"SELECT {outbox_rows.STATE_COLUMNS} FROM nodes WHERE node = ?"  # noqa: S608 - our own constant
         row = self._connection.execute(query, (node,)).fetchone()
         found = None if row is None else outbox_rows.decode_state(row)
-        if found is None:  # or its name was damaged; a node is unknown only once, so looking at all costs little
+        if found is None:  # new, or damaged, which `states` finds out; a node is new only once, so this costs little
             return dict(self.states()).get(node)
         return found.state
 
@@ -153,11 +153,8 @@ class Transaction:
         ).fetchone()
         if row is None:
             return False
-        event = outbox_rows.decode_event(row)
-        if event is None:
-            self._quarantine(row[0])
-            return False
-        return payload_digest(event.payload) != digest
+        event = self._decode(row)
+        return event is not None and payload_digest(event.payload) != digest
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """The readings asked for. One that fails its checksum is quarantined and left out."""
@@ -166,20 +163,21 @@ class Transaction:
             (fetch.after, fetch.limit),
         ).fetchall()
         items = []
-        for row in rows:
-            event = outbox_rows.decode_event(row)
-            if event is None:
-                self._quarantine(row[0])
-            else:
+        for event in map(self._decode, rows):
+            if event is not None:
                 identity = Identity(event.node, event.epoch, event.counter)
                 items.append(Item(event.seq, identity, event.qos, event.payload, event.accepted_ms))
         return Fetched(items, rows[-1][0] if rows else fetch.after, len(rows) < fetch.limit)
 
-    def _quarantine(self, seq: int) -> None:
-        self._connection.execute(
-            "INSERT INTO corrupt SELECT NULL, seq, node, epoch, counter, payload, ? FROM events WHERE seq = ?",
-            (time.time_ns() // 1_000_000, seq),
-        )
-        self._connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
-        self.changes.events_added -= 1
-        self.changes.events_corrupt += 1
+    def _decode(self, row: tuple[object, ...]) -> outbox_rows.EventRow | None:
+        """The event of a row; a row that fails its checksum is quarantined."""
+        event = outbox_rows.decode_event(row)
+        if event is None:
+            self._connection.execute(
+                "INSERT INTO corrupt SELECT NULL, seq, node, epoch, counter, payload, ? FROM events WHERE seq = ?",
+                (time.time_ns() // 1_000_000, row[0]),
+            )
+            self._connection.execute("DELETE FROM events WHERE seq = ?", row[:1])
+            self.changes.events_added -= 1
+            self.changes.events_corrupt += 1
+        return event

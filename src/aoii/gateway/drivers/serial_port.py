@@ -88,7 +88,8 @@ class SerialPort:
             self.thread.record_progress()
             self._answers.clear()  # they belong to the previous connection
             try:
-                with contextlib.closing(self._open()) as port:
+                # exclusive: a second reader would take every other byte
+                with serial.Serial(self.path, BAUD, timeout=0, write_timeout=0, exclusive=True) as port:
                     self.is_open = True
                     self._on_state(True, "")
                     backoff_s, is_reported = BACKOFF_FIRST_S, True
@@ -101,10 +102,6 @@ class SerialPort:
                     is_reported = True
             self._stopping.wait(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
-
-    def _open(self) -> serial.Serial:
-        # exclusive: a second reader would take every other byte
-        return serial.Serial(self.path, BAUD, timeout=0, write_timeout=0, exclusive=True)
 
     def _serve(self, port: int) -> str:
         """Read and write until the port is gone; the reason."""

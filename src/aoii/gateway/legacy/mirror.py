@@ -1,4 +1,4 @@
-"""The reference MLP, mirrored for one old node: the model that such a node runs to know the gateway's estimate.
+"""The mirrored model: the network that an old node runs to know the gateway's estimate, run here beside it.
 
 12-64-32-2, ReLU, in float64. Its input is the window of the last four (temperature, humidity, time of day), oldest
 first. After every sample of the node the window is shifted with the *prediction*, not with the reading; at every send
@@ -21,7 +21,7 @@ Vector = tuple[float, ...]
 Matrix = tuple[Vector, ...]  # one row for each output
 
 INPUTS, HIDDEN_1, HIDDEN_2, OUTPUTS = 12, 64, 32, 2
-LEARNING_RATE = 0.01  # of the reference firmware
+LEARNING_RATE = 0.01  # of the old firmware
 NOON = 0.5  # time of day in the window before the first sample
 
 SIZE = INPUTS + HIDDEN_1 * (INPUTS + 1) + HIDDEN_2 * (HIDDEN_1 + 1) + OUTPUTS * (HIDDEN_2 + 1)
@@ -98,7 +98,7 @@ class Mirror:
         Raises:
             ModelError: A number is no longer finite.
 
-        Source: the reference firmware: gradient of half the squared error in standardised units; the output layer
+        Source: the old firmware: gradient of half the squared error in standardised units; the output layer
         first, then each hidden layer with the weights above it already updated.
         """
         x, a1, a2, y = self._forward()

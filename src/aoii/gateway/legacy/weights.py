@@ -1,6 +1,6 @@
-"""The weights of the reference MLP, extracted from the operators' own `gateway.py`; the file is parsed, never executed.
+"""The weights of the mirrored model, extracted from the operators' own `gateway.py`, which is parsed, never executed.
 
-It may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
+The file may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
 (`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of earlier ones. Everything
 else is skipped. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
 """
@@ -124,8 +124,10 @@ def _evaluate(node: ast.expr, known: dict[str, Variable]) -> Tree:
             return -inner if isinstance(sign, ast.USub) else inner
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_evaluate(item, known) for item in items]
-        case ast.Name(id=name) if name in known and (earlier := known[name].tree) is not None:
-            return earlier
+        case ast.Name(id=name) if name in known:
+            earlier = known[name].tree
+            if earlier is not None:
+                return earlier
         case ast.Attribute(value=inner, attr="T"):
             return _transposed(_evaluate(inner, known))
         case ast.Call():
