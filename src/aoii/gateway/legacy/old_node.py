@@ -101,7 +101,7 @@ class Accepted:
 
 
 def node_name(gateway_id: str, path: str) -> str:
-    """Name of the old node on a port, `<gateway>/<port>`; a path that is too long is cut, and gets a digest."""
+    """Name of the old node on a port, `<gateway>/<port>`; of a path that is too long, its digest and its end."""
     port = path.removeprefix("/dev/").lstrip("/")
     room = NAME_LIMIT - len(gateway_id) - 1
     if len(port) > room:
@@ -165,8 +165,8 @@ def accept(
         estimate,
         unix_ms,
         at.is_synced,
-        delay_ms,
-        max(0, delay_ms or 0) if at.is_synced else 0,
+        delay_ms=delay_ms,
+        held_ms=max(0, delay_ms or 0) if at.is_synced else 0,
     )
     return Accepted(event, _state_after(event, payload, unix_ms, weights, mirror, at), diverged)
 
