@@ -2,7 +2,7 @@
 
 Run: .venv/bin/python benchmarks/bench_outbox.py [--count N] [--folder DIR] [--json FILE]
 
-For each reading the gateway reads the state of the node, inserts the event, replaces the state and counts the reading,
+For each reading the gateway reads the state of the node, inserts and counts the event, and replaces the state,
 all durable (`synchronous=FULL`) before the acknowledgement. Compare the ratio: the rates depend on the disk.
 """
 
@@ -28,7 +28,6 @@ STATE = b"s" * 1200  # forecast, settings and replay window of a node
 def accept(number: int, transaction: Transaction) -> Item | None:
     node = str(number % NODES)
     transaction.state(node)
-    transaction.count_reading()
     transaction.set_state(node, STATE)
     return transaction.insert(Identity(node, 1, number), "0123456789abcdef", 1, PAYLOAD, 0)
 

@@ -161,7 +161,7 @@ def test_only_the_network_thread_writes_to_the_socket(mosquitto: Mosquitto, monk
     assert [done.get(timeout=30).accepted for _ in range(20)] == [True] * 20
     client.stop()
 
-    assert writers == {"mqtt-writer"}
+    assert writers == {"network"}
 
 
 def test_a_namespace_keeps_an_experiment_apart_and_its_owner_does_not_see_it(mosquitto: Mosquitto) -> None:

@@ -1,4 +1,4 @@
-"""Payloads: the reference system's keys, strict reading, and no exception but a `ProtocolError` for any bytes."""
+"""Payloads: the older installation's keys, strict reading, and no exception but a `ProtocolError` for any bytes."""
 
 import json
 from typing import Any
@@ -66,7 +66,7 @@ def test_a_reading_survives_the_wire(reading: Reading, qos: int) -> None:
 
 
 @given(readings)
-def test_a_reading_has_the_keys_of_the_reference_system_first(reading: Reading) -> None:
+def test_a_reading_has_the_keys_of_the_older_installation_first(reading: Reading) -> None:
     fields = json.loads(messages.encode_reading(reading, 1))
 
     assert list(fields)[:10] == REFERENCE_KEYS
@@ -83,7 +83,7 @@ def test_an_estimate_has_null_for_what_was_not_measured_and_survives_the_wire() 
     assert messages.decode_message(payload) == estimate
 
 
-def test_a_message_of_the_reference_gateway_is_read() -> None:
+def test_a_message_of_the_older_gateway_is_read() -> None:
     reading = messages.decode_message(json.dumps(OLD_RX).encode())
 
     assert isinstance(reading, Reading)

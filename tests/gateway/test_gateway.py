@@ -98,7 +98,7 @@ def test_a_gateway_that_is_killed_resumes_from_its_file(
     with listening(again) as listener, running(again) as gateway:
         found = {message["node"]: message for message in (listener.next(), listener.next())}
         listener.commit(*found.values())
-        until(lambda: gateway._outbox_file.stats.events == 0)
+        until(lambda: gateway._outbox_file.events == 0)
         wait_connected(gateway)
         repeated = node.send(1, 1)
         say(far, "30.10,50.00")

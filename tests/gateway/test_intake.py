@@ -47,7 +47,8 @@ def accept(intake: Intake, temperature: float) -> Item | None:
         ended.set_result(future.result()) if error is None else ended.set_exception(error)
 
     intake.submit_line(OLD, Payload(temperature, 40.0, None), intake.now(), end)
-    return ended.result(10).item
+    _, item = ended.result(10)
+    return item
 
 
 def damage(values: Settings, change: str) -> None:

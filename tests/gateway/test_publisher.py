@@ -33,12 +33,12 @@ def test_a_commit_acknowledgement_empties_the_outbox(gateway: Gateway, far: int,
     for number in range(1, 4):
         node.send(number, number)
     messages = [listener.next() for _ in range(3)]
-    until(lambda: gateway._outbox_file.stats.events == 3)
+    until(lambda: gateway._outbox_file.events == 3)
 
     listener.commit(messages[0])
     listener.commit(*messages[1:], status="duplicate")
 
-    until(lambda: gateway._outbox_file.stats.events == 0)
+    until(lambda: gateway._outbox_file.events == 0)
     assert counts.since("commit_acks") == {"stored": 1, "duplicate": 2}
 
 
@@ -56,7 +56,7 @@ def test_a_bad_commit_acknowledgement_is_counted_and_empties_nothing(
     until(lambda: counts.since("commit_acks") == {"bad": 5})
     assert gateway._outbox_file.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()[0][0].identity.counter == 1
     listener.commit(message)
-    until(lambda: gateway._outbox_file.stats.events == 0)
+    until(lambda: gateway._outbox_file.events == 0)
 
 
 def test_an_acknowledgement_of_another_payload_is_counted_and_logged_once_and_the_reading_stays(
@@ -72,11 +72,11 @@ def test_an_acknowledgement_of_another_payload_is_counted_and_logged_once_and_th
         listener.acknowledge(Committed(who, status, payload_digest(b"forged")))
 
     until(lambda: counts.since("commit_acks_mismatched") == {"": 2})
-    assert gateway._outbox_file.stats.events == 1
+    assert gateway._outbox_file.events == 1
     warnings = [record for record in caplog.records if "not ours" in record.message]
     assert [(record.levelname, vars(record)["node"]) for record in warnings] == [("WARNING", str(NODE))]
     listener.acknowledge(Committed(who, "parked", payload_digest(item.payload)))
-    until(lambda: gateway._outbox_file.stats.events == 0)
+    until(lambda: gateway._outbox_file.events == 0)
 
 
 def test_without_a_commit_acknowledgement_a_reading_is_published_again_unchanged(
@@ -93,7 +93,7 @@ def test_without_a_commit_acknowledgement_a_reading_is_published_again_unchanged
         messages = [listener.next() for _ in range(6)]
         listener.commit(*messages)
 
-        until(lambda: gateway._outbox_file.stats.events == 0)
+        until(lambda: gateway._outbox_file.events == 0)
         distinct = {json.dumps(message, sort_keys=True) for message in messages}
         assert len(distinct) == 2
         assert {(message["counter"], message["at_qos"]) for message in messages} == {(1, 1), (2, 0)}
@@ -119,7 +119,7 @@ def test_a_refused_publish_is_counted_and_tried_again(
 
             assert listener.next()["counter"] == 1
             listener.commit({"node": str(NODE), "epoch": EPOCH, "counter": 1})
-            until(lambda: gateway._outbox_file.stats.events == 0)
+            until(lambda: gateway._outbox_file.events == 0)
 
 
 def test_a_backlog_that_cannot_be_read_is_counted_and_logged_once_and_tried_again(
@@ -129,12 +129,12 @@ def test_a_backlog_that_cannot_be_read_is_counted_and_logged_once_and_tried_agai
         payload = b'{"event":"RX","gateway":"%s"}' % values.gateway.gateway_id.encode()
         store.submit(lambda tx: tx.insert(Identity("7", 1, 1), "d", 1, payload, 0)).result()
     counts = Counts()
-    fetch, failures = Transaction.fetch, iter(range(2))
+    unharmed, failures = Transaction.fetch, iter(range(2))
 
-    def failing(tx: Transaction, wanted: outbox.Fetch) -> outbox.Fetched:
+    def failing(tx: Transaction, fetch: outbox.Fetch) -> outbox.Fetched:
         if next(failures, None) is not None:
             raise TypeError("damaged")
-        return fetch(tx, wanted)
+        return unharmed(tx, fetch)
 
     monkeypatch.setattr(Transaction, "fetch", failing)
     with running(values):

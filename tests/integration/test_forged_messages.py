@@ -57,11 +57,11 @@ def test_no_forged_or_malformed_message_makes_a_gateway_forget_its_reading(
                 for payload in forged:
                     assert intruder.publish(READINGS_TOPIC, payload, 1)
                 until(lambda: counts.since("commit_acks_mismatched") == {"": 3})
-                assert gateway._outbox_file.stats.events == 3
+                assert gateway._outbox_file.events == 3
 
                 monkeypatch.setattr(outbox, "FIRST_DEADLINE_MS", 100)
                 gateway.publisher.client.reconnect()
-                until(lambda: gateway._outbox_file.stats.events == 0)
+                until(lambda: gateway._outbox_file.events == 0)
             intruder.stop()
 
     database = open_database(values.database)

@@ -86,14 +86,17 @@ PLACES = (
         standard=PURE,
     ),
     # drivers: one library each
-    Place("broker/client.py", "core settings security.tls", "paho"),
+    Place("broker/client.py", "core runtime.station settings security.tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
     Place("edge/drivers/board_interfaces.py", "core edge"),  # for type checkers only
     Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
     Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
     Place("edge/drivers/*", "core edge"),
-    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints", "serial"),
-    Place("gateway/drivers/*", "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery"),
+    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.station", "serial"),
+    Place(
+        "gateway/drivers/*",
+        "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery runtime.station",
+    ),
     Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
     Place("server/tables.py", "server settings", "sqlalchemy"),
     Place("server/queries.py", "broker.messages server", "sqlalchemy"),

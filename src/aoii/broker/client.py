@@ -10,7 +10,6 @@ import logging
 import random
 import ssl
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aoii.core.errors import AoiiError, InputError, UnavailableError
+from aoii.runtime.station import PartThread
 from aoii.security import tls
 from aoii.settings import Mqtt
 
@@ -37,7 +37,7 @@ BACKOFF_FIRST_S = 0.25
 BACKOFF_LAST_S = 5.0
 Refusal = Literal["tls", "login", "subscription"]
 
-UNREPORTED = object()  # token of a QoS 0 publish, whose end the library reports too and no caller waits for
+UNREPORTED = object()  # the token of every QoS 0 publish: the library reports its end, and no owner asks for it
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,13 @@ class Client:
         receive_maximum: Limit on unacknowledged QoS 1 messages to us.
         manual_ack: The owner acknowledges each message itself.
 
+    Attributes:
+        thread: The network thread; it makes progress every few seconds, even offline.
+        generation: Number of the present connection; it rises at each connect.
+        trouble: Why the last attempt to connect failed, for doctor.
+        refusal: Why the broker answers and we are not ready, for doctor and health.
+        certificate_expires: End of the broker's certificate, as of the last connect; None without TLS.
+
     Raises:
         InputError: TLS files are missing or not valid.
     """
@@ -120,7 +127,7 @@ class Client:
         self._mqtt = mqtt
         self._prefix = f"{mqtt.namespace}/" if mqtt.namespace else ""
         self._client_id = f"{mqtt.namespace}-{client_id}" if mqtt.namespace else client_id
-        self._subscriptions = tuple(map(self._in_namespace, subscriptions))
+        self._subscriptions = [self._in_namespace(item) for item in subscriptions]
         self._on_message = on_message
         self._on_published = on_published
         self._on_state = on_state
@@ -130,40 +137,26 @@ class Client:
         self._manual_ack = manual_ack
         self._lock = threading.Lock()  # never held around a call of the library: it has locks of its own
         self._stopping = threading.Event()
+        self._ready = threading.Event()
         self._library: paho.Client | None = None  # of the present connection; None between connections
-        self._generation = 0
-        self._last_progress_s = time.monotonic()
+        self._is_answered = False  # whether the broker has answered our CONNECT, or refused the TLS connection
+        self._end_reason = ""  # why the present connection has ended
         self._tokens: dict[int, object] = {}  # of unfinished publishes, by message id
         self._early: dict[int, int] = {}  # reasons of publishes that ended before `publish` knew the message id
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._keep_connected, name=f"mqtt-{client_id}", daemon=True)
-        self.trouble: AoiiError | None = None  # why the last attempt to connect failed, for doctor
-        self.refusal: AoiiError | None = None  # why the broker answers and we are not ready, for doctor and health
-        self.certificate_expires: datetime | None = None  # of the broker's certificate at the last connect
+        self.thread = PartThread("network", self._keep_connected)
+        self.generation = 0
+        self.trouble: AoiiError | None = None
+        self.refusal: AoiiError | None = None
+        self.certificate_expires: datetime | None = None
 
     @property
     def is_ready(self) -> bool:
         """Connected, and every subscription granted at its QoS."""
         return self._ready.is_set()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the network thread still runs."""
-        return self._thread.is_alive()
-
-    @property
-    def last_progress_s(self) -> float:
-        """When the network thread last made progress, monotonic seconds; it does so every few seconds, even offline."""
-        return self._last_progress_s
-
-    @property
-    def generation(self) -> int:
-        """Number of the present connection; it rises at each connect."""
-        return self._generation
-
     def start(self) -> None:
         """Begin connecting in the background; the broker need not be up."""
-        self._thread.start()
+        self.thread.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until ready; False after `timeout_s`."""
@@ -172,11 +165,15 @@ class Client:
     def stop(self, timeout_s: float = STOP_S) -> None:
         """Disconnect and wait for the end of the network thread, but no longer than `timeout_s`."""
         self._stopping.set()
+        self.reconnect()
+        if self.thread.is_alive():
+            self.thread.join(timeout_s)
+
+    def reconnect(self) -> None:
+        """End the present connection; the network thread makes a new one."""
         library = self._library
         if library is not None:
             library.disconnect()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
 
     def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
         """Hand a message to the connection; False when there is none (then nothing is queued).
@@ -190,40 +187,36 @@ class Client:
         info = library.publish(self._prefix + topic, payload, qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return False
-        ticket = token if qos else UNREPORTED
+        token = token if qos else UNREPORTED
         with self._lock:
             if library is not self._library:
                 return False  # the connection ended meanwhile, and its queue with it
             if info.mid not in self._early:
-                self._tokens[info.mid] = ticket
+                self._tokens[info.mid] = token
                 return True
             reason = self._early.pop(info.mid)  # it ended before we got here
-        self._report(ticket, reason)
+        self._report(token, reason)
         return True
 
     def acknowledge(self, message: Message) -> bool:
         """Acknowledge a message; False when its connection has ended (the broker delivers it again)."""
         with self._lock:
             library = self._library
-            if library is None or message.generation != self._generation:
+            if library is None or message.generation != self.generation:
                 return False
         # If the connection ends here, this goes to its dead client and nowhere else.
         return library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
-
-    def reconnect(self) -> None:
-        """End the present connection; the network thread makes a new one."""
-        library = self._library
-        if library is not None:
-            library.disconnect()
 
     def _in_namespace(self, item: Subscription) -> Subscription:
         is_about_broker = item.topic.startswith("$SYS/")  # these topics have no namespace
         return item if is_about_broker else Subscription(self._prefix + item.topic, item.qos)
 
+    # From here on all is done in the network thread.
+
     def _keep_connected(self) -> None:
         delay_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
-            self._last_progress_s = time.monotonic()
+            self.thread.record_progress()
             was_ready = self._run_connection()
             delay_s = BACKOFF_FIRST_S if was_ready else min(2 * delay_s, BACKOFF_LAST_S)
             self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
@@ -231,8 +224,9 @@ class Client:
     def _run_connection(self) -> bool:
         """One connection from CONNECT to its end; whether it was ever ready."""
         library = self._new_library()
-        self._generation += 1
-        connection = _Connection(self, library, self._generation)
+        self.generation += 1
+        self._is_answered = False
+        self._end_reason = "unknown"
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library lacks the annotation
         properties.ReceiveMaximum = self._receive_maximum
         properties.SessionExpiryInterval = self._session_expiry_s
@@ -247,7 +241,7 @@ class Client:
                 properties=properties,
             )
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
-                self._last_progress_s = time.monotonic()
+                self.thread.record_progress()
         except InputError as error:
             self._refused("tls", error)
         except (ConnectionResetError, ssl.SSLEOFError):
@@ -257,8 +251,8 @@ class Client:
             if not self._is_tls_failure(str(error)):
                 log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
-            connection.end()
-        return connection.was_ready
+            was_ready = self._close()
+        return was_ready
 
     def _new_library(self) -> paho.Client:
         library = paho.Client(
@@ -269,13 +263,40 @@ class Client:
             reconnect_on_failure=False,
         )
         library.connect_timeout = CONNECT_TIMEOUT_S
-        library.on_socket_register_write = _write_in_network_thread
         library.max_inflight_messages_set(self._receive_maximum)
         if self._mqtt.username is not None:
             library.username_pw_set(self._mqtt.username, self._mqtt.password)
+        library.on_connect = self._connected
+        library.on_subscribe = self._subscribed
+        library.on_message = self._received
+        library.on_publish = self._finished
+        library.on_disconnect = self._disconnected
+        library.on_log = self._logged
+        # Without this callback, `publish` and `ack` write in the caller's thread, and two half-written packets mix.
+        library.on_socket_register_write = lambda _library, _userdata, _socket: None
         return library
 
-    # Reports of a connection, in the network thread.
+    def _close(self) -> bool:
+        """Forget the connection that has ended; whether it was ever ready."""
+        was_ready = self._ready.is_set()
+        self._ready.clear()
+        with self._lock:
+            self._library = None
+            tokens, self._tokens = list(self._tokens.values()), {}
+            self._early.clear()
+        for token in tokens:
+            self._report(token, None)
+        if was_ready:
+            level = logging.INFO if self._stopping.is_set() else logging.WARNING
+            log.log(level, "broker connection ended", extra={"event": "broker_ended", "reason": self._end_reason})
+            self._on_state(False)
+        return was_ready
+
+    def _report(self, token: object, reason: int | None) -> None:
+        if token is not UNREPORTED:
+            self._on_published(Published(token, reason))
+
+    # What goes wrong before a connection is ready.
 
     def _refused(self, kind: Refusal, refusal: AoiiError) -> None:
         if str(self.refusal) != str(refusal):
@@ -301,126 +322,64 @@ class Client:
             log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": str(trouble)})
         self.trouble = trouble
 
-    def _connected(self, library: paho.Client) -> None:
+    # The library's callbacks.
+
+    def _connected(self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, *_: object) -> None:
+        self._is_answered = True
+        if reason.is_failure:
+            self._refused("login", UnavailableError(f"the broker refused the connection: {reason}"))
+            library.disconnect()
+            return
         # Before SUBACK: a persistent session delivers at once, and its messages can be acknowledged.
         with self._lock:
             self._library = library
-
-    def _granted(self) -> None:
-        self.refusal = None
-        library = self._library
-        self.certificate_expires = None if library is None else tls.expires_of_peer(library.socket())
-        self._ready.set()
-        log.info("broker connected", extra={"event": "broker_connected", "generation": self._generation})
-        self._on_state(True)
-
-    def _closed(self, was_ready: bool, reason: str) -> None:
-        self._ready.clear()
-        with self._lock:
-            self._library = None
-            tokens, self._tokens = list(self._tokens.values()), {}
-            self._early.clear()
-        for token in tokens:
-            self._report(token, None)
-        if was_ready:
-            level = logging.INFO if self._stopping.is_set() else logging.WARNING
-            log.log(level, "broker connection ended", extra={"event": "broker_ended", "reason": reason})
-            self._on_state(False)
-
-    def _finished(self, mid: int, reason: int) -> None:
-        with self._lock:
-            if mid not in self._tokens:
-                self._early[mid] = reason
-                return
-            token = self._tokens.pop(mid)
-        self._report(token, reason)
-
-    def _report(self, token: object, reason: int | None) -> None:
-        if token is not UNREPORTED:
-            self._on_published(Published(token, reason))
-
-
-def _write_in_network_thread(library: paho.Client, userdata: object, socket: object) -> None:
-    """Without this callback, `publish` and `ack` write in the caller's thread, and two half-written packets mix."""
-
-
-class _Connection:
-    """The library's callbacks for one connection."""
-
-    def __init__(self, owner: Client, library: paho.Client, generation: int) -> None:
-        self._owner = owner
-        self._library = library
-        self._generation = generation
-        self._reason = "connection refused"
-        self._is_answered = False
-        self.was_ready = False
-        self._wanted: dict[int, tuple[Subscription, ...]] = {}
-        library.on_connect = self._connected
-        library.on_subscribe = self._subscribed
-        library.on_message = self._message
-        library.on_publish = self._published
-        library.on_disconnect = self._disconnected
-        library.on_log = self._logged
-
-    def end(self) -> None:
-        self._owner._closed(self.was_ready, self._reason)
-
-    def _connected(
-        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
-    ) -> None:
-        self._is_answered = True
-        if reason.is_failure:
-            self._refuse("login", UnavailableError(f"the broker refused the connection: {reason}"))
-            return
-        self._owner._connected(library)
-        wanted = self._owner._subscriptions
-        if not wanted:
-            self._ready()
-            return
-        result, mid = library.subscribe([(item.topic, SubscribeOptions(qos=item.qos)) for item in wanted])
-        if result == paho.MQTT_ERR_SUCCESS and mid is not None:
-            self._wanted[mid] = wanted
+        if self._subscriptions:
+            library.subscribe([(item.topic, SubscribeOptions(qos=item.qos)) for item in self._subscriptions])
+        else:
+            self._granted(library)
 
     def _subscribed(
-        self, library: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
+        self, library: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], *_: object
     ) -> None:
-        wanted = self._wanted.pop(mid, ())
         short = [
-            item for item, reason in zip(wanted, reasons, strict=False) if reason.is_failure or reason.value < item.qos
+            f"{item.topic} at QoS {item.qos}"
+            for item, reason in zip(self._subscriptions, reasons, strict=False)
+            if reason.is_failure or reason.value < item.qos
         ]
         if short:
-            names = ", ".join(f"{item.topic} at QoS {item.qos}" for item in short)
-            self._refuse("subscription", UnavailableError(f"the broker did not grant {names}", "check ACL and max_qos"))
-            return
-        self._ready()
+            refusal = UnavailableError(f"the broker did not grant {', '.join(short)}", "check ACL and max_qos")
+            self._refused("subscription", refusal)
+            library.disconnect()
+        else:
+            self._granted(library)
 
-    def _ready(self) -> None:
-        self.was_ready = True
-        self._owner._granted()
+    def _granted(self, library: paho.Client) -> None:
+        self.refusal = None
+        self.certificate_expires = tls.expires_of_peer(library.socket())
+        self._ready.set()
+        log.info("broker connected", extra={"event": "broker_connected", "generation": self.generation})
+        self._on_state(True)
 
-    def _refuse(self, kind: Refusal, refusal: AoiiError) -> None:
-        self._owner._refused(kind, refusal)
-        self._reason = str(refusal)
-        self._library.disconnect()
+    def _received(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        topic = message.topic.removeprefix(self._prefix)
+        self._on_message(Message(topic, bytes(message.payload), message.qos, message.mid, self.generation))
+
+    def _finished(self, library: paho.Client, userdata: object, mid: int, reason: ReasonCode, *_: object) -> None:
+        with self._lock:
+            if mid not in self._tokens:
+                self._early[mid] = reason.value
+                return
+            token = self._tokens.pop(mid)
+        self._report(token, reason.value)
+
+    def _disconnected(
+        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, *_: object
+    ) -> None:
+        self._end_reason = str(reason)
+        if not self._is_answered:
+            self._hung_up()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
         # In TLS 1.3 the broker checks our certificate after the handshake; the library reports a failure only here.
         if level == LogLevel.MQTT_LOG_ERR and not self._is_answered:
-            self._is_answered = self._owner._is_tls_failure(words)
-
-    def _message(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        topic = message.topic.removeprefix(self._owner._prefix)
-        self._owner._on_message(Message(topic, bytes(message.payload), message.qos, message.mid, self._generation))
-
-    def _published(
-        self, library: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object
-    ) -> None:
-        self._owner._finished(mid, reason.value)
-
-    def _disconnected(
-        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
-    ) -> None:
-        if self.was_ready or self._reason == "connection refused":
-            self._reason = str(reason)
-        if not self._is_answered:
-            self._owner._hung_up()
+            self._is_answered = self._is_tls_failure(words)

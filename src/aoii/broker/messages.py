@@ -1,6 +1,6 @@
 """Topics and payloads that gateway and server agree on.
 
-Readings and estimates go to one topic as JSON with the keys of the reference system, plus our own keys, which old
+Readings and estimates go to one topic as JSON with the keys of the older installation, plus our own keys, which old
 readers ignore. Commit acknowledgements come back on one topic for each gateway. Pure: values in, bytes out; bytes in, a
 value or a `ProtocolError` out.
 """
@@ -16,7 +16,7 @@ from aoii.core.errors import ProtocolError
 READINGS_TOPIC = "aoii/readings"
 PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 500 bytes; anything near this limit is not ours
 ACK_ITEMS_LIMIT = 300  # items in one commit acknowledgement: about 17 kB, under the embedded broker's limit of 20 kB
-ACK_BYTES_READ = 128_000  # limit on one from any server, with items of any length and number
+ACK_LIMIT_BYTES = 128_000  # a longer commit acknowledgement is rejected, whatever the number of its items
 DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
@@ -44,7 +44,7 @@ class Reading:
     """An `RX` message: a reading that a gateway accepted, and the gateway's estimate before it.
 
     Attributes:
-        identity: None in a message of the reference system's own gateway.
+        identity: None in a message of the older installation's gateway.
         gateway: GATEWAY_ID of the gateway that accepted it; None as above.
         kind: Why the node sent it.
         timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
@@ -89,7 +89,7 @@ class Estimate:
     """An `EST` message: the gateway's estimate of one node now. A lost one is replaced by the next.
 
     Attributes:
-        gateway: GATEWAY_ID; None in a message of the reference system's own gateway.
+        gateway: GATEWAY_ID; None in a message of the older installation's gateway.
         node: The node's name; None as above.
         timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
         time_n: Local time of day, 0..1.
@@ -115,7 +115,7 @@ def is_wrong(error_t: float, error_h: float, beta_t: float, beta_h: float) -> bo
 
 
 def encode_reading(reading: Reading, qos: int) -> bytes:
-    """JSON of an `RX`, the reference system's keys first; `error_*` are absolute here and signed in the database."""
+    """JSON of an `RX`, the older installation's keys first; `error_*` are absolute here and signed in the database."""
     who = reading.identity
     payload = {
         "event": "RX",
@@ -139,7 +139,7 @@ def encode_reading(reading: Reading, qos: int) -> bytes:
 
 
 def encode_estimate(estimate: Estimate) -> bytes:
-    """JSON of an `EST`: the actual and error fields are null, as in the reference system."""
+    """JSON of an `EST`: the actual and error fields are null, as in the older installation."""
     payload = {
         "event": "EST",
         "timestamp": estimate.timestamp,
@@ -161,15 +161,13 @@ def encode_estimate(estimate: Estimate) -> bytes:
 
 
 def decode_message(payload: bytes) -> Reading | Estimate:
-    """Decode a message on `aoii/readings`, from our gateway or from the reference system's.
+    """Decode a message on `aoii/readings`, from our gateway or from the older installation's.
 
     Raises:
         ProtocolError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
             (neither RX nor EST) or `range` (a number that is not finite, or that no such reading can have).
     """
-    if len(payload) > PAYLOAD_LIMIT_BYTES:
-        raise ProtocolError("size", f"payload of {len(payload)} bytes; the limit is {PAYLOAD_LIMIT_BYTES}")
-    fields = _object(payload)
+    fields = _object(payload, PAYLOAD_LIMIT_BYTES)
     event = fields.get("event")
     if event == "RX":
         return _reading(fields)
@@ -192,10 +190,8 @@ def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
 
     None when these fields cannot be read either.
     """
-    if len(payload) > PAYLOAD_LIMIT_BYTES:
-        return None
     try:
-        fields = _object(payload)
+        fields = _object(payload, PAYLOAD_LIMIT_BYTES)
         gateway, node = _gateway_id(fields), _name(fields, "node")
         if gateway is None or node is None:
             return None
@@ -275,9 +271,7 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
     Raises:
         ProtocolError: With reason `size`, `encoding`, `json` or `shape`; then none of its items is valid.
     """
-    if len(payload) > ACK_BYTES_READ:
-        raise ProtocolError("size", f"commit acknowledgement of {len(payload)} bytes")
-    fields = _object(payload)
+    fields = _object(payload, ACK_LIMIT_BYTES)
     items = fields.get("items")
     if fields.get("v") != 1 or not isinstance(items, list):
         raise ProtocolError("shape", "not a commit acknowledgement of version 1")
@@ -306,7 +300,9 @@ def _digests(fields: dict[str, object], count: int) -> list[str | None]:
     return digests
 
 
-def _object(payload: bytes) -> dict[str, object]:
+def _object(payload: bytes, limit_bytes: int) -> dict[str, object]:
+    if len(payload) > limit_bytes:
+        raise ProtocolError("size", f"payload of {len(payload)} bytes; the limit is {limit_bytes}")
     try:
         fields = json.loads(payload.decode("utf-8"))
     except UnicodeDecodeError as error:

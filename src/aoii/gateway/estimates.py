@@ -1,4 +1,4 @@
-"""Publishing the gateway's estimates: one message for each known node, once a minute of the nodes' world.
+"""Publishing the gateway's estimates: one message for each known node, once a minute (in the demo, of simulated time).
 
 Estimates go out at QoS 0 and are not kept: a lost one is replaced by the next.
 """
@@ -15,7 +15,7 @@ from aoii.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
-ESTIMATE_EVERY_MS = 60_000  # as in the reference system
+ESTIMATE_EVERY_MS = 60_000  # as in the older installation
 RECONNECT_WAIT_S = 2.0  # a connection to a broker that is up takes 0.05 s
 
 
@@ -25,7 +25,7 @@ class EstimatePublisher:
     Args:
         intake: Makes the estimates.
         client: The connection to the broker.
-        clock: The clocks of the nodes' world.
+        clock: The gateway's clock; simulated in the demo.
         stopping: Ends the wait for a connection.
     """
 

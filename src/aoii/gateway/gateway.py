@@ -9,7 +9,8 @@ publishes estimates and updates gauges.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.estimates import EstimatePublisher
@@ -20,7 +21,7 @@ from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
 from aoii.runtime import metrics
-from aoii.runtime.station import Part, Station, run_station
+from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.security.node_keys import KeyRing
 from aoii.settings import Settings
 
@@ -52,8 +53,7 @@ class Gateway(Station):
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._is_ours)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
         self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
-        self._clock_thread = threading.Thread(target=self._run_clock, name="clock", daemon=True)
-        self._last_progress_s = time.monotonic()
+        self._clock_thread = PartThread("clock", self._run_clock)
 
     def start(self) -> None:
         """Begin; neither ports nor broker need be there."""
@@ -85,22 +85,20 @@ class Gateway(Station):
         if hanging := [part.name for part in self.parts() if part.is_running]:
             log.error("threads hang and are left behind", extra={"event": "stop_hangs", "threads": hanging})
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> list[Part]:
         """Its threads."""
-        client = self.publisher.client
-        for port in self._ports:
-            yield Part(f"thread of {port.path}", port.is_alive, port.last_progress_s, PROGRESS_S)
-        yield Part("outbox", self._outbox_file.is_alive, self._outbox_file.last_progress_s, PROGRESS_S)
-        yield Part("publisher", self.publisher.is_alive, self.publisher.last_progress_s, PROGRESS_S)
-        yield Part("clock", self._clock_thread.is_alive(), self._last_progress_s, PROGRESS_S)
-        yield Part("broker connection", client.is_alive, client.last_progress_s, PROGRESS_S)
+        threads = [port.thread for port in self._ports]
+        threads += [self._outbox_file.thread, self.publisher.thread, self._clock_thread]
+        parts = [thread.part for thread in threads]
+        parts.append(replace(self.publisher.client.thread.part, name="broker connection"))
+        return [replace(part, silence_limit_s=PROGRESS_S) for part in parts]
 
     def is_ready(self) -> Mapping[str, bool]:
         """Whether broker, outbox and at least one port can be used."""
-        stats = self._outbox_file.stats
+        outbox = self._outbox_file
         return {
             "broker": self.publisher.client.is_ready,
-            "outbox": stats.is_writable and stats.used_bytes < FULL_SHARE * stats.limit_bytes,
+            "outbox": outbox.is_writable and outbox.used_bytes < FULL_SHARE * outbox.limit_bytes,
             "serial": any(port.is_open for port in self._ports),
         }
 
@@ -109,7 +107,7 @@ class Gateway(Station):
 
     def _run_clock(self) -> None:
         while not self._stopping.wait(min(self.estimates.wait_s(), TICK_S)):
-            self._last_progress_s = time.monotonic()
+            self._clock_thread.record_progress()
             self._update_metrics()
             self.estimates.publish_due()
 

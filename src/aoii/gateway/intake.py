@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_wrong
 from aoii.core.errors import UnavailableError
@@ -37,21 +36,11 @@ CLOCK_FLOOR_MS = 1_704_067_200_000  # 2024-01-01; a machine without a real-time 
 OLD_NODE_MARK = "/"  # in the name of every old node, and of none of ours
 
 
-@dataclass(frozen=True)
-class FrameResult:
-    """The decision on a frame, and the item in the outbox if it brought a new reading."""
+FrameResult = tuple[node_state.Accepted | node_state.Repeated | Rejected, Item | None]
+"""The decision on a frame, and the item in the outbox if it brought a new reading."""
 
-    decision: node_state.Accepted | node_state.Repeated | Rejected
-    item: Item | None
-
-
-@dataclass(frozen=True)
-class LineResult:
-    """The accepted reading of an old node, and its item in the outbox; None if the reading was there already."""
-
-    accepted: old_node.Accepted
-    item: Item | None
-
+LineResult = tuple[old_node.Accepted, Item | None]
+"""The accepted reading of an old node, and its item in the outbox; None if the reading was there already."""
 
 FrameDone = Callable[[Future[FrameResult]], None]
 LineDone = Callable[[Future[LineResult]], None]
@@ -116,6 +105,7 @@ class Intake:
     def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:
         """Judge an authenticated frame and commit it if it is new; then call `done` in the outbox file's thread.
 
+        `code` is the frame's authentication code, and `key` the key with which it was made.
         The future fails with `ProtocolError` if the reading contradicts one in the outbox, and with
         `UnavailableError` if nothing could be stored.
         """
@@ -126,13 +116,15 @@ class Intake:
             state = None if stored is None else node_state.decode_state(stored)
             decision = node_state.accept(state, uplink, code, key.epoch, self._wanted, at)
             if not isinstance(decision, node_state.Accepted):
-                return FrameResult(decision, None)
+                return decision, None
             tx.set_state(name, node_state.encode_state(decision.state))
-            return FrameResult(decision, None if decision.event is None else self._insert(tx, decision.event, at))
+            return decision, None if decision.event is None else self._insert(tx, decision.event, at)
 
         def committed(future: "Future[FrameResult]") -> None:
-            if self._is_committed(future) and isinstance(decision := future.result().decision, node_state.Accepted):
-                self._hand_on(name, decision.state, decision.event, future.result().item)
+            if self._is_committed(future):
+                decision, item = future.result()
+                if isinstance(decision, node_state.Accepted):
+                    self._hand_on(name, decision.state, decision.event, item)
 
         self._outbox_file.submit(work, committed, done)
 
@@ -147,12 +139,12 @@ class Intake:
             state = None if stored is None else old_node.decode_state(stored, self._weights)
             accepted = old_node.accept(state, payload, node, tx.old_epoch(), self._weights, clock.day_fraction, at)
             tx.set_state(node, old_node.encode_state(accepted.state))
-            return LineResult(accepted, self._insert(tx, accepted.event, at))
+            return accepted, self._insert(tx, accepted.event, at)
 
         def committed(future: "Future[LineResult]") -> None:
             if self._is_committed(future):
-                accepted = future.result().accepted
-                self._hand_on(node, OldNodeForecast(accepted.state), accepted.event, future.result().item)
+                accepted, item = future.result()
+                self._hand_on(node, OldNodeForecast(accepted.state), accepted.event, item)
 
         self._outbox_file.submit(work, committed, done)
 
@@ -201,10 +193,7 @@ class Intake:
         wrong = is_wrong(error_t, error_h, self._settings.beta_temp, self._settings.beta_hum)
         qos = int(event.estimate is None or wrong)
         payload = encode_reading(reading, qos)
-        item = tx.insert(event.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
-        if item is not None:
-            tx.count_reading()
-        return item
+        return tx.insert(event.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
 
     # After the commit, in the outbox file's thread.
 

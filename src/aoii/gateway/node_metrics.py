@@ -66,8 +66,7 @@ class NodeMetrics:
                 metrics.NODE_CLOCK_OFFSET_S.labels(node=node).set(-event.delay_ms / 1000)
         else:
             counters = self._counters.setdefault(node, _Counters())
-            counters.record(event.identity, time.monotonic())
-            metrics.NODE_MISSING.labels(node=node).set(counters.missing)
+            metrics.NODE_MISSING.labels(node=node).set(counters.record(event.identity, time.monotonic()))
         if event.estimate is not None:
             self._record_error(event, *event.estimate)
 
@@ -109,11 +108,8 @@ class _Counters:
         self._highest = 0
         self._since_s: dict[int, float] = {}
 
-    @property
-    def missing(self) -> int:
-        return len(self._since_s)
-
-    def record(self, identity: Identity, now_s: float) -> None:
+    def record(self, identity: Identity, now_s: float) -> int:
+        """Record a reading that arrived; how many are missing now."""
         if identity.epoch != self._epoch:  # the first since the start says nothing about those before it
             self._epoch, self._highest = identity.epoch, identity.counter
             self._since_s.clear()
@@ -123,3 +119,4 @@ class _Counters:
         self._since_s.pop(identity.counter, None)
         for counter in [counter for counter, since_s in self._since_s.items() if now_s - since_s > MISSING_FOR_S]:
             del self._since_s[counter]
+        return len(self._since_s)

@@ -197,8 +197,8 @@ def _with_frame(state: NodeState, frame: int, code: bytes) -> NodeState:
 def _with_settings(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> NodeState:
     """The state with a generation for the wanted settings.
 
-    A new generation is never the one in force at the node, which would hide the change from it; so a gateway that has
-    lost its file does not mistake an older generation for its own.
+    A new generation never has the number that the node uses already, because the node would not notice the change. A
+    gateway that has lost its file could otherwise choose that number.
     """
     if state.generation != 0 and state.settings[state.generation] == wanted:
         return state
@@ -255,7 +255,7 @@ def _estimate_at(forecasts: Iterable[HeldForecast], sampled_ms: int) -> tuple[fl
 
 
 def _held_ms(forecasts: Iterable[HeldForecast], sampled_ms: int, now_ms: int) -> int | None:
-    """For how long after that instant its forecast was held: until the next one, or until now; None if forgotten."""
+    """How long the forecast of an instant was held after it: until the next one, or until now; None if forgotten."""
     known_ms = [held.known_ms for held in forecasts]
     if not any(at_ms <= sampled_ms for at_ms in known_ms):
         return None

@@ -107,8 +107,9 @@ class Outbox:
             return
         self._fresh[item.identity] = item
         if len(self._fresh) > self._window:
-            oldest = next(iter(self._fresh))
-            self._leave_in_file(self._fresh.pop(oldest).seq)
+            oldest = self._fresh.pop(next(iter(self._fresh)))  # it is in the file, and is fetched from there
+            self._cursor = min(self._cursor, oldest.seq - 1)
+            self._complete = False
 
     def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
         """Forget readings that the database has and the file no longer; unknown ones are ignored."""
@@ -181,7 +182,3 @@ class Outbox:
 
     def _spread(self, wait_ms: int) -> int:
         return int(wait_ms * (0.75 + 0.25 * self._jitter()))
-
-    def _leave_in_file(self, seq: int) -> None:
-        self._cursor = min(self._cursor, seq - 1)
-        self._complete = False

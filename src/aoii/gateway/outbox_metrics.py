@@ -21,11 +21,11 @@ class OutboxMetrics:
 
     def update(self) -> None:
         """Set the gauges, and report damage that was found since the last call."""
-        stats = self._outbox_file.stats
-        metrics.OUTBOX_EVENTS.set(stats.events)
-        metrics.OUTBOX_BYTES.set(stats.used_bytes)
-        metrics.OUTBOX_LIMIT_BYTES.set(stats.limit_bytes)
-        metrics.OUTBOX_OLDEST_S.set(0 if stats.oldest_ms is None else max(0, time.time() - stats.oldest_ms / 1000))
+        oldest_ms = self._outbox_file.oldest_ms
+        metrics.OUTBOX_EVENTS.set(self._outbox_file.events)
+        metrics.OUTBOX_BYTES.set(self._outbox_file.used_bytes)
+        metrics.OUTBOX_LIMIT_BYTES.set(self._outbox_file.limit_bytes)
+        metrics.OUTBOX_OLDEST_S.set(0 if oldest_ms is None else max(0, time.time() - oldest_ms / 1000))
         metrics.record_disk(self._folder)
         if corrupt := self._outbox_file.corrupt_found - self._corrupt:
             self._corrupt += corrupt

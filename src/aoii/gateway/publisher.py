@@ -11,20 +11,22 @@ import random
 import threading
 import time
 from concurrent.futures import Future
+from functools import partial
 
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.core.errors import AoiiError, ProtocolError
 from aoii.gateway.drivers.outbox_file import OutboxFile
-from aoii.gateway.drivers.outbox_transaction import Acknowledgement
-from aoii.gateway.outbox import Fetch, Fetched, Item, Outbox
+from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
+from aoii.gateway.outbox import Fetched, Item, Outbox
 from aoii.runtime import certificate_expiry, failpoints, metrics
+from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
 
 SESSION_EXPIRY_S = 7 * 86400  # commit acknowledgements wait at the broker for a gateway that is away
-ACKS_LIMIT = 200  # messages of up to 500 items; one more is dropped, and its readings are published again
+ACKS_LIMIT = 200  # messages that wait; one more is dropped, and its readings are published again
 DELETE_LIMIT = 1000  # readings in one request to the file: 10 ms, which the reply to an old node can wait
 IDLE_S = 1.0
 
@@ -47,8 +49,7 @@ class Publisher:
         self._is_fetch_failing = False
         self._is_mismatch_reported = False
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self.last_progress_s = time.monotonic()
+        self.thread = PartThread("publisher", self._run)
         self.client = Client(
             mqtt,
             f"aoii-gateway-{gateway_id}",
@@ -61,14 +62,9 @@ class Publisher:
         )
         certificate_expiry.register("broker", mqtt.tls, lambda: self.client.certificate_expires)
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
     def start(self) -> None:
         """Begin; the broker need not be up."""
-        self._thread.start()
+        self.thread.start()
         self.client.start()
 
     def stop(self, limit_s: float) -> None:
@@ -79,8 +75,8 @@ class Publisher:
         """
         self._stopping.set()
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(limit_s)
+        if self.thread.is_alive():
+            self.thread.join(limit_s)
         self.client.stop()
 
     def add(self, item: Item) -> None:
@@ -125,14 +121,14 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.last_progress_s = time.monotonic()
+            self.thread.record_progress()
             self._take_acks()
             with self._lock:
                 items = self._outbox.take_due(_now_ms())
                 fetch = self._outbox.next_fetch()
                 deadline_ms = self._outbox.deadline_ms()
             if fetch is not None:
-                self._fetch(fetch)
+                self._outbox_file.submit(partial(Transaction.fetch, fetch=fetch), self._on_fetched)
             for item in items:
                 self._publish(item)
             wait_s = IDLE_S if deadline_ms is None else min(IDLE_S, max(0, deadline_ms - _now_ms()) / 1000)
@@ -164,10 +160,7 @@ class Publisher:
         for item in committed:
             metrics.COMMIT_ACKS.labels(status=item.status).inc()
         failpoints.reach("before_delete")
-        self._outbox_file.submit(lambda transaction: transaction.acknowledge(committed), self._on_acknowledged)
-
-    def _fetch(self, fetch: Fetch) -> None:
-        self._outbox_file.submit(lambda transaction: transaction.fetch(fetch), self._on_fetched)
+        self._outbox_file.submit(partial(Transaction.acknowledge, committed=committed), self._on_acknowledged)
 
     # The thread of the outbox file.
 

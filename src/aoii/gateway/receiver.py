@@ -106,7 +106,7 @@ class Receiver:
         self, uplink: Uplink, key: NodeKey, signal: tuple[int, int], future: "Future[FrameResult]"
     ) -> None:
         try:
-            decision = future.result().decision
+            decision, _ = future.result()
         except ProtocolError as error:
             self._reject(error.reason, str(error))
             return
@@ -126,7 +126,7 @@ class Receiver:
 
     def _answer_line(self, read_s: float, future: "Future[LineResult]") -> None:
         try:
-            accepted = future.result().accepted
+            accepted, _ = future.result()
         except ProtocolError as error:  # and every later reading of this node may conflict too
             metrics.REJECTED.labels(reason=error.reason).inc()
             if not self._is_conflict_reported:

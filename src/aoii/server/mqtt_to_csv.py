@@ -98,7 +98,7 @@ class CsvSubscriber(Station):
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield self._thread.part
-        yield Part("network", self._client.is_alive, self._client.last_progress_s)
+        yield self._client.thread.part
 
     def is_ready(self) -> dict[str, bool]:
         """Whether the broker can be used, and the file be written."""

@@ -97,7 +97,7 @@ class Server(Station):
         yield self._ingest.part
         yield self._ingest.watch.part
         if self._is_listening:
-            yield Part("network", self._client.is_alive, self._client.last_progress_s)
+            yield self._client.thread.part
         else:
             yield Part("network", True, time.monotonic())
 

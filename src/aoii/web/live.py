@@ -81,7 +81,7 @@ class Live:
     def parts(self) -> Iterator[Part]:
         """Its threads."""
         yield self._poller.part()
-        yield Part("network", self._broker.is_alive, self._broker.last_progress_s)
+        yield self._broker.thread.part
 
     def is_alive(self) -> dict[str, bool]:
         """Whether each thread makes progress."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_file import OutboxFile
-from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.outbox import Fetch, Item
 
 MEGABYTE = 1 << 20
@@ -52,5 +51,4 @@ def filled(path: Path, count: int) -> None:
     with opened(path) as store, held(store):
         for counter in range(1, count + 1):
             add(store, counter, b"reading %06d" % counter + bytes(400))
-            store.submit(Transaction.count_reading)
         store.submit(lambda transaction: transaction.set_state("7", b"state"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aoii.gateway.drivers.outbox_errors import OutboxBrokenError
 from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError
 from aoii.gateway.drivers.outbox_rows import PAGE_BYTES
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from gateway.drivers.outbox_files import MEGABYTE, add, counters, filled, opened, who
@@ -241,8 +241,8 @@ def test_a_row_without_a_sound_column_does_not_stop_the_others(path: Path, damag
 
     with opened(path) as store:
         assert counters(store) == [2, 3]
-        assert (store.corrupt_found, store.stats.events) == (1, 2)
-        until(lambda: isinstance(store.stats.oldest_ms, int))
+        assert (store.corrupt_found, store.events) == (1, 2)
+        until(lambda: isinstance(store.oldest_ms, int))
 
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT seq FROM corrupt").fetchall() == [(1,)]

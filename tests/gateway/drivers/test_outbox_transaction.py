@@ -95,4 +95,4 @@ def test_a_row_whose_time_cannot_be_read_is_deleted_all_the_same(path: Path) -> 
 
     with opened(path) as store:
         assert store.submit(lambda transaction: transaction.delete([who(1), who(2)])).result() == [1002]
-        until(lambda: store.stats.events == 0)
+        until(lambda: store.events == 0)

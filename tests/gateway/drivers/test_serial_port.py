@@ -16,35 +16,35 @@ from servers import pty_port, until
 
 
 @dataclass
-class Ears:
+class Reports:
     """Collects what a port reports."""
 
     items: list[Line | Frame | Damaged] = field(default_factory=list)
     states: list[bool] = field(default_factory=list)
     read_s: list[float] = field(default_factory=list)
-    missed: int = 0
+    late: int = 0
 
-    def take(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
+    def on_items(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
         self.items += items
         self.read_s.append(read_s)
 
-    def state(self, is_open: bool, reason: str) -> None:
+    def on_state(self, is_open: bool, reason: str) -> None:
         assert bool(reason) != is_open
         self.states.append(is_open)
 
-    def miss(self) -> None:
-        self.missed += 1
+    def on_late(self) -> None:
+        self.late += 1
 
 
 @contextlib.contextmanager
-def listening(path: Path, ears: Ears) -> Iterator[SerialPort]:
-    port = SerialPort(str(path), ears.take, ears.state, ears.miss)
+def listening(path: Path, reports: Reports) -> Iterator[SerialPort]:
+    port = SerialPort(str(path), reports.on_items, reports.on_state, reports.on_late)
     port.start()
     try:
         yield port
     finally:
         port.stop()
-        assert not port.is_alive
+        assert not port.thread.is_alive()
 
 
 def read_within(descriptor: int, timeout_s: float) -> bytes:
@@ -53,68 +53,68 @@ def read_within(descriptor: int, timeout_s: float) -> bytes:
 
 
 def test_lines_and_frames_come_out_whole_and_answers_go_back(link: Path) -> None:
-    ears = Ears()
-    with pty_port(link) as far, listening(link, ears) as port:
+    reports = Reports()
+    with pty_port(link) as far, listening(link, reports) as port:
         until(lambda: port.is_open)
 
         os.write(far, b"Received: 21.5")
         os.write(far, b"0,40.00\n" + encode_usb(b"U", b"content"))
-        until(lambda: len(ears.items) == 2)
+        until(lambda: len(reports.items) == 2)
         port.answer(b"one\n")
         port.answer(b"two\n", time.monotonic() + 5)
 
-        assert ears.items == [Line("Received: 21.50,40.00"), Frame(b"U", b"content")]
-        assert 0 <= time.monotonic() - ears.read_s[-1] < 15
+        assert reports.items == [Line("Received: 21.50,40.00"), Frame(b"U", b"content")]
+        assert 0 <= time.monotonic() - reports.read_s[-1] < 15
         until(lambda: read_within(far, 1).endswith(b"two\n"))
-    assert ears.states == [True, False]
+    assert reports.states == [True, False]
 
 
 def test_an_answer_that_would_come_too_late_is_not_written(link: Path) -> None:
-    ears = Ears()
-    with pty_port(link) as far, listening(link, ears) as port:
+    reports = Reports()
+    with pty_port(link) as far, listening(link, reports) as port:
         until(lambda: port.is_open)
 
         port.answer(b"late\n", time.monotonic() - 0.001)
         port.answer(b"good\n", time.monotonic() + 5)
 
         assert read_within(far, 5) == b"good\n"
-        assert ears.missed == 1
+        assert reports.late == 1
 
 
 def test_a_port_that_does_not_exist_yet_is_opened_when_it_comes(link: Path) -> None:
-    ears = Ears()
-    with listening(link, ears) as port:
-        until(lambda: ears.states == [False])
+    reports = Reports()
+    with listening(link, reports) as port:
+        until(lambda: reports.states == [False])
         time.sleep(0.3)  # several tries: it is said once
-        assert ears.states == [False]
+        assert reports.states == [False]
 
         with pty_port(link):
             until(lambda: port.is_open)
 
 
 def test_an_adapter_that_is_unplugged_and_plugged_in_again_goes_on(link: Path) -> None:
-    ears = Ears()
-    with listening(link, ears) as port:
+    reports = Reports()
+    with listening(link, reports) as port:
         with pty_port(link) as far:
             until(lambda: port.is_open)
             os.write(far, b"torn li")
-            until(lambda: ears.read_s)
+            until(lambda: reports.read_s)
         until(lambda: not port.is_open)
         port.answer(b"too late\n")
 
         with pty_port(link) as far:
             until(lambda: port.is_open)
             os.write(far, b"whole line\n")
-            until(lambda: ears.items)
+            until(lambda: reports.items)
 
-            assert ears.items == [Line("whole line")]
+            assert reports.items == [Line("whole line")]
             port.answer(b"for you\n")
             assert read_within(far, 5) == b"for you\n"
 
 
 def test_a_link_that_points_to_another_device_is_followed_even_if_the_old_one_lives(link: Path) -> None:
-    ears = Ears()
-    with pty_port(link), listening(link, ears) as port:
+    reports = Reports()
+    with pty_port(link), listening(link, reports) as port:
         until(lambda: port.is_open)
         ours, theirs = pty.openpty()
         tty.setraw(theirs)
@@ -122,29 +122,29 @@ def test_a_link_that_points_to_another_device_is_followed_even_if_the_old_one_li
         new.symlink_to(os.ttyname(theirs))
         new.rename(link)
 
-        until(lambda: ears.states == [True, False, True])
+        until(lambda: reports.states == [True, False, True])
 
         os.write(ours, b"hello\n")
-        until(lambda: ears.items == [Line("hello")])
+        until(lambda: reports.items == [Line("hello")])
         os.close(ours)
         os.close(theirs)
 
 
 def test_a_port_that_takes_nothing_does_not_stop_what_comes_in_or_grow(link: Path) -> None:
-    ears = Ears()
-    with pty_port(link) as far, listening(link, ears) as port:
+    reports = Reports()
+    with pty_port(link) as far, listening(link, reports) as port:
         until(lambda: port.is_open)
         for _ in range(10 * ANSWER_LIMIT):
             port.answer(bytes(4096))
 
         os.write(far, b"still here\n")
 
-        until(lambda: ears.items == [Line("still here")])
-    assert not port.is_alive
+        until(lambda: reports.items == [Line("still here")])
+    assert not port.thread.is_alive()
 
 
 def test_a_second_reader_is_kept_away(link: Path) -> None:
-    first, second = Ears(), Ears()
+    first, second = Reports(), Reports()
     with pty_port(link), listening(link, first) as port:
         until(lambda: port.is_open)
 

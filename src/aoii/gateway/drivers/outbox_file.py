@@ -15,15 +15,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
 from aoii.gateway.drivers.disk_reserve import DiskReserve
-from aoii.gateway.drivers.outbox_errors import OutboxBrokenError, is_full, translate
-from aoii.gateway.drivers.outbox_recovery import Recovery, open_file
-from aoii.gateway.drivers.outbox_transaction import Changes, Transaction
+from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError, Recovery, open_file
+from aoii.gateway.drivers.outbox_transaction import Changes, OutboxFullError, Transaction
 from aoii.runtime import failpoints, sqlite_recovery
+from aoii.runtime.station import PartThread
 
 T = TypeVar("T")
 
@@ -34,25 +33,6 @@ CLOSE_LIMIT_S = 5.0
 IDLE_S = 1.0
 
 
-@dataclass(frozen=True)
-class Stats:
-    """The state of the file.
-
-    Attributes:
-        events: Readings in it.
-        oldest_ms: When the oldest of them was accepted, Unix milliseconds; None when there is none.
-        used_bytes: Room that rows occupy.
-        limit_bytes: Room that they may occupy.
-        is_writable: The latest write succeeded, and the disk has room.
-    """
-
-    events: int
-    oldest_ms: int | None
-    used_bytes: int
-    limit_bytes: int
-    is_writable: bool
-
-
 class OutboxFile:
     """The outbox file, open from the constructor to `close`.
 
@@ -60,6 +40,16 @@ class OutboxFile:
         path: The file; its folder is created.
         max_bytes: Limit on its size.
         group: Requests in one commit; 1 for the benchmark's comparison.
+
+    Attributes:
+        thread: The file's thread.
+        events: Readings in the file.
+        oldest_ms: When the oldest of them was accepted, Unix milliseconds, up to a second ago; None if there is none.
+        used_bytes: Room that rows occupied, up to a second ago.
+        limit_bytes: Room that they may occupy.
+        corrupt_found: Readings quarantined while running.
+        states_lost: States of nodes deleted while running.
+        recoveries: What became of damaged files, oldest first.
 
     Raises:
         OutboxBrokenError: The file cannot be opened, or another gateway uses it.
@@ -72,31 +62,23 @@ class OutboxFile:
         self._queue: queue.Queue[_Request[object] | None] = queue.Queue(QUEUE_LIMIT)
         self._closing = threading.Event()
         self._measured_s = 0.0
-        self.last_progress_s = time.monotonic()
-        self.corrupt_found = 0  # readings quarantined while running
-        self.states_lost = 0  # states of nodes deleted while running
+        self.thread = PartThread("outbox", self._run)
+        self.events, self.corrupt_found, self.states_lost = 0, 0, 0
+        self.oldest_ms: int | None = None
+        self.used_bytes, self.limit_bytes = 0, 1
         self.recoveries: list[Recovery] = []
         self._lock_file = self._lock()
         self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
-        self._events = 0
-        self._oldest_ms: int | None = None
-        self._used_bytes, self._limit_bytes = 0, 1
-        self._connection: sqlite3.Connection | None = self._open(is_damaged=False)
-        self._is_writable = True
+        self._connection: sqlite3.Connection | None = None
+        self._connected(is_damaged=False)
+        self._last_write_succeeded = True
         self._measure()
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
-        self._thread.start()
+        self.thread.start()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    @property
-    def stats(self) -> Stats:
-        """The state of the file; ages and sizes are up to a second old."""
-        is_writable = self._is_writable and self._reserve.is_held
-        return Stats(self._events, self._oldest_ms, self._used_bytes, self._limit_bytes, is_writable)
+    def is_writable(self) -> bool:
+        """Whether the latest write succeeded, and the disk has room."""
+        return self._last_write_succeeded and self._reserve.is_held
 
     def submit(self, work: Callable[[Transaction], T], *done: "Callable[[Future[T]], None]") -> "Future[T]":
         """Run `work` in the next commit.
@@ -127,15 +109,15 @@ class OutboxFile:
         """Finish the requests that were submitted, and close the file.
 
         Args:
-            limit_s: When the disk hangs, thread and lock are left behind after so long; `is_alive` stays true then.
+            limit_s: When the disk hangs, thread and lock are left behind after so long; `thread` stays alive then.
         """
         deadline_s = time.monotonic() + limit_s
         if not self._closing.is_set():
             self._closing.set()
             with contextlib.suppress(queue.Full):  # it only wakes the thread
                 self._queue.put(None, timeout=limit_s)
-        self._thread.join(max(0.0, deadline_s - time.monotonic()))
-        if not self.is_alive:
+        self.thread.join(max(0.0, deadline_s - time.monotonic()))
+        if not self.thread.is_alive():
             self._lock_file.close()
 
     def _lock(self) -> IO[bytes]:
@@ -158,10 +140,10 @@ class OutboxFile:
         last = False
         while not last:
             batch, last = self._collect()
-            self.last_progress_s = time.monotonic()
+            self.thread.record_progress()
             if batch:
                 self._commit(batch)
-            if not batch or self.last_progress_s - self._measured_s > IDLE_S:
+            if not batch or time.monotonic() - self._measured_s > IDLE_S:
                 self._measure()
         if self._connection is not None:
             self._connection.close()
@@ -185,9 +167,7 @@ class OutboxFile:
         return batch, True
 
     def _commit(self, batch: list["_Request[object]"]) -> None:
-        self.last_progress_s = (
-            time.monotonic()
-        )  # each request of a failed group may wait for the lock of another process
+        self.thread.record_progress()  # each request of a failed group may wait for the lock of another process
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
@@ -202,12 +182,12 @@ class OutboxFile:
                 for request in batch:
                     self._commit([request])
             else:
-                self._is_writable = False
-                batch[0].future.set_exception(translate(error))
+                self._last_write_succeeded = False
+                batch[0].future.set_exception(_translated(error))
             return
-        self._is_writable = True
+        self._last_write_succeeded = True
         for request in batch:
-            self._events += request.changes.events_added
+            self.events += request.changes.events_added
             self.corrupt_found += request.changes.events_corrupt
             self.states_lost += request.changes.states_lost
             request.complete()
@@ -216,35 +196,31 @@ class OutboxFile:
         """Leave the failed transaction; close a damaged file, which is replaced when it is opened next."""
         if self._connection is None:
             return
-        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.rollback()  # nothing happens if SQLite has rolled back by itself
         if isinstance(error, sqlite3.Error) and sqlite_recovery.is_damage(error):
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self, is_damaged: bool = True) -> sqlite3.Connection:
         """The connection; a new one when damage has ended the one before.
 
         Raises:
             OutboxBrokenError: The file cannot be opened.
         """
         if self._connection is None:
-            self._connection = self._open(is_damaged=True)
+            connection, recovery = open_file(self._path, self._max_bytes, is_damaged)
+            if recovery is not None:
+                self.recoveries.append(recovery)
+            self.events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+            self._reserve.take()
+            self._connection = connection
         return self._connection
-
-    def _open(self, is_damaged: bool) -> sqlite3.Connection:
-        connection, recovery = open_file(self._path, self._max_bytes, is_damaged)
-        if recovery is not None:
-            self.recoveries.append(recovery)
-        self._events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-        self._reserve.take()
-        return connection
 
     def _has_made_room(self, error: Exception) -> bool:
         """Whether the disk was full and the reserve has been released for it."""
-        if self._connection is None or not (self._reserve.is_held and is_full(error) and self._reserve.is_needed()):
+        if self._connection is None or not (self._reserve.is_held and _is_full(error) and self._reserve.is_needed()):
             return False
         self._reserve.release()
         with contextlib.suppress(sqlite3.Error):
@@ -252,7 +228,7 @@ class OutboxFile:
         return True
 
     def _take_reserve(self, connection: sqlite3.Connection) -> None:
-        """After the disk was full: return deleted pages to it, in slices, until the reserve fits again."""
+        """After the disk was full: return deleted pages to it, in slices, until the reserve fits or no page is left."""
         free, before = -1, -2
         while not self._reserve.is_held and free != before:
             connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
@@ -264,9 +240,9 @@ class OutboxFile:
         try:
             connection = self._connected()
             self._take_reserve(connection)
-            if not self._is_writable:
+            if not self._last_write_succeeded:
                 connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
-                self._is_writable = True
+                self._last_write_succeeded = True
             pages, free, limit, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "max_page_count", "page_size")
@@ -274,13 +250,15 @@ class OutboxFile:
             row = connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
         except (sqlite3.Error, OutboxBrokenError) as error:
             self._undo(error)
-            self._is_writable = False
+            self._last_write_succeeded = False
             return
-        self._oldest_ms = row[0] if row and isinstance(row[0], int) else None
-        self._used_bytes, self._limit_bytes = (pages - free) * size, limit * size
+        self.oldest_ms = row[0] if row and isinstance(row[0], int) else None
+        self.used_bytes, self.limit_bytes = (pages - free) * size, limit * size
 
 
 class _Request(Generic[T]):
+    """Work to be done in the file, its future, and what it has changed."""
+
     def __init__(self, work: Callable[[Transaction], T]) -> None:
         self._work = work
         self.future: Future[T] = Future()
@@ -301,10 +279,24 @@ class _Request(Generic[T]):
             if isinstance(error, sqlite3.Error) and (sqlite_recovery.is_damage(error) or not connection.in_transaction):
                 raise
             connection.execute("ROLLBACK TO request")
-            self.complete = functools.partial(self.future.set_exception, translate(error))
+            self.complete = functools.partial(self.future.set_exception, _translated(error))
             self.changes = Changes()
         connection.execute("RELEASE request")
 
 
 def _closed() -> OutboxBrokenError:
     return OutboxBrokenError("the outbox is closed")
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether SQLite found no room, under the size limit or on the disk."""
+    return isinstance(error, sqlite3.Error) and sqlite_recovery.is_full(error)
+
+
+def _translated(error: Exception) -> Exception:
+    """SQLite's errors as ours; any other error unchanged."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    if _is_full(error):
+        return OutboxFullError("the outbox is full", "see why the server does not acknowledge, or raise OUTBOX_MAX_MB")
+    return OutboxBrokenError(f"the outbox cannot be used ({error})", "check the disk")

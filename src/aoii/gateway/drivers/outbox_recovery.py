@@ -10,11 +10,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from aoii.core.errors import UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.gateway.drivers.outbox_errors import OutboxBrokenError
 from aoii.runtime import sqlite_recovery
 
 CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
+
+
+class OutboxBrokenError(UnavailableError):
+    """The file cannot be opened, read or written, for another reason than lack of room."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     outbox_rows.set_meta(target, "total_tx", outbox_rows.sound_meta(damaged).get("total_tx", salvaged))
     highest = sqlite_recovery.last_rowid(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
-    lost = [
+    lost = [  # an index may be sound, and count rows that cannot be read
         _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
         _lost(damaged, "corrupt", listed),
     ]

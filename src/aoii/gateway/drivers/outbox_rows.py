@@ -122,7 +122,7 @@ def set_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
 
 
 def sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
-    """Those of the file's numbers that pass their checksum; all of them in a file of version 1, which has none."""
+    """The file's numbers that pass their checksum; all of them in a file of version 1, which has no checksums."""
     sound = {}
     with contextlib.suppress(*sqlite_recovery.UNREADABLE):
         checksum = "checksum" if sqlite_recovery.user_version(connection) > 1 else "NULL"

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aoii.broker.messages import Committed, Identity, payload_digest
-from aoii.core.errors import ProtocolError
+from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.gateway.drivers.outbox_errors import OutboxFullError
 from aoii.gateway.outbox import Fetch, Fetched, Item
+
+
+class OutboxFullError(UnavailableError):
+    """There is no room for this reading, under the size limit or on the disk; nothing of it was stored."""
 
 
 class Acknowledgement(NamedTuple):
@@ -49,7 +52,7 @@ class Transaction:
         query = f"SELECT {outbox_rows.STATE_COLUMNS} FROM nodes WHERE node = ?"  # noqa: S608 - our own constant
         row = self._connection.execute(query, (node,)).fetchone()
         found = None if row is None else outbox_rows.decode_state(row)
-        if found is None:  # or its name was damaged; a node is unknown only once, so looking at all costs little
+        if found is None:  # new, or damaged, which `states` finds out; a node is new only once, so this costs little
             return dict(self.states()).get(node)
         return found.state
 
@@ -87,14 +90,8 @@ class Transaction:
         """Readings accepted since this file was created."""
         return outbox_rows.get_meta(self._connection, "total_tx")
 
-    def count_reading(self) -> int:
-        """Add one to `total_tx`, and return it."""
-        total_tx = self.total_tx() + 1
-        outbox_rows.set_meta(self._connection, "total_tx", total_tx)
-        return total_tx
-
     def insert(self, who: Identity, digest: str, qos: int, payload: bytes, now_ms: int) -> Item | None:
-        """Add a reading; None when the same reading is there already.
+        """Add a reading and count it in `total_tx`; None when the same reading is there already.
 
         Raises:
             ProtocolError: With reason `conflict`: the same identity is there with another content.
@@ -117,6 +114,7 @@ class Transaction:
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, digest, qos, payload, now_ms, outbox_rows.event_checksum(*key, digest, qos, payload, now_ms)),
         )
+        outbox_rows.set_meta(self._connection, "total_tx", self.total_tx() + 1)
         self.changes.events_added += 1
         return Item(cursor.lastrowid or 0, who, qos, payload, now_ms)
 
@@ -155,11 +153,8 @@ class Transaction:
         ).fetchone()
         if row is None:
             return False
-        event = outbox_rows.decode_event(row)
-        if event is None:
-            self._quarantine(row[0])
-            return False
-        return payload_digest(event.payload) != digest
+        event = self._decode(row)
+        return event is not None and payload_digest(event.payload) != digest
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """The readings asked for. One that fails its checksum is quarantined and left out."""
@@ -168,20 +163,21 @@ class Transaction:
             (fetch.after, fetch.limit),
         ).fetchall()
         items = []
-        for row in rows:
-            event = outbox_rows.decode_event(row)
-            if event is None:
-                self._quarantine(row[0])
-            else:
+        for event in map(self._decode, rows):
+            if event is not None:
                 identity = Identity(event.node, event.epoch, event.counter)
                 items.append(Item(event.seq, identity, event.qos, event.payload, event.accepted_ms))
         return Fetched(items, rows[-1][0] if rows else fetch.after, len(rows) < fetch.limit)
 
-    def _quarantine(self, seq: int) -> None:
-        self._connection.execute(
-            "INSERT INTO corrupt SELECT NULL, seq, node, epoch, counter, payload, ? FROM events WHERE seq = ?",
-            (time.time_ns() // 1_000_000, seq),
-        )
-        self._connection.execute("DELETE FROM events WHERE seq = ?", (seq,))
-        self.changes.events_added -= 1
-        self.changes.events_corrupt += 1
+    def _decode(self, row: tuple[object, ...]) -> outbox_rows.EventRow | None:
+        """The event of a row; a row that fails its checksum is quarantined."""
+        event = outbox_rows.decode_event(row)
+        if event is None:
+            self._connection.execute(
+                "INSERT INTO corrupt SELECT NULL, seq, node, epoch, counter, payload, ? FROM events WHERE seq = ?",
+                (time.time_ns() // 1_000_000, row[0]),
+            )
+            self._connection.execute("DELETE FROM events WHERE seq = ?", row[:1])
+            self.changes.events_added -= 1
+            self.changes.events_corrupt += 1
+        return event

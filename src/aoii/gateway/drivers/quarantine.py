@@ -67,16 +67,9 @@ class Quarantine:
             UnavailableError: The file cannot be written; nothing was deleted.
         """
         delete = "DELETE FROM corrupt WHERE id = ? AND found_ms = ?"
-        with self._translated():
+        with self._translated(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                gone = [row for row in rows if self._connection.execute(delete, (row.id, row.found_ms)).rowcount]
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        return gone
+            return [row for row in rows if self._connection.execute(delete, (row.id, row.found_ms)).rowcount]
 
     def _read(self, condition: str, *values: int) -> list[Damaged]:
         query = f"SELECT id, node, epoch, counter, payload, found_ms FROM corrupt {condition}"  # noqa: S608 - constants

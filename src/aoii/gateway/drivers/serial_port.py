@@ -20,6 +20,7 @@ import serial
 
 from aoii.core.stream import Damaged, Frame, Line, Reader
 from aoii.runtime import failpoints
+from aoii.runtime.station import PartThread
 
 BAUD = 115_200
 CHUNK_BYTES = 4096
@@ -57,25 +58,19 @@ class SerialPort:
         for end in (self._wake_read, self._wake_write):  # not in `stop`: a later answer would go to a reused number
             weakref.finalize(self, os.close, end)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"serial-{path}", daemon=True)
+        self.thread = PartThread(f"thread of {path}", self._run)
         self.is_open = False
-        self.last_progress_s = time.monotonic()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin; the port need not exist."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
         """Close the port and end the thread; leave the thread behind after `limit_s` if `on_items` hangs."""
         self._stopping.set()
         self._wake()
-        if self._thread.is_alive():
-            self._thread.join(limit_s)
+        if self.thread.is_alive():
+            self.thread.join(limit_s)
 
     def answer(self, data: bytes, before_s: float = math.inf) -> None:
         """Write `data` soon, unless the monotonic second `before_s` has passed by then; never waits."""
@@ -90,10 +85,11 @@ class SerialPort:
         backoff_s = BACKOFF_FIRST_S
         is_reported = False
         while not self._stopping.is_set():
-            self.last_progress_s = time.monotonic()
+            self.thread.record_progress()
             self._answers.clear()  # they belong to the previous connection
             try:
-                with contextlib.closing(self._open()) as port:
+                # exclusive: a second reader would take every other byte
+                with serial.Serial(self.path, BAUD, timeout=0, write_timeout=0, exclusive=True) as port:
                     self.is_open = True
                     self._on_state(True, "")
                     backoff_s, is_reported = BACKOFF_FIRST_S, True
@@ -107,10 +103,6 @@ class SerialPort:
             self._stopping.wait(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
 
-    def _open(self) -> serial.Serial:
-        # exclusive: a second reader would take every other byte
-        return serial.Serial(self.path, BAUD, timeout=0, write_timeout=0, exclusive=True)
-
     def _serve(self, port: int) -> str:
         """Read and write until the port is gone; the reason."""
         reader = Reader()
@@ -121,7 +113,7 @@ class SerialPort:
         checked_s = time.monotonic()
         try:
             while not self._stopping.is_set():
-                self.last_progress_s = time.monotonic()
+                self.thread.record_progress()
                 poll.register(port, select.POLLIN | (select.POLLOUT if unwritten else 0))
                 ready = dict(poll.poll(CHECK_S * 1000))
                 if port in ready and ready[port] != select.POLLOUT:

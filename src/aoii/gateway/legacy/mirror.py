@@ -1,4 +1,4 @@
-"""The reference MLP, mirrored for one old node: the model that such a node runs to know the gateway's estimate.
+"""The mirrored model: the network that an old node runs to know the gateway's estimate, run here beside it.
 
 12-64-32-2, ReLU, in float64. Its input is the window of the last four (temperature, humidity, time of day), oldest
 first. After every sample of the node the window is shifted with the *prediction*, not with the reading; at every send
@@ -12,6 +12,7 @@ why our own nodes send trends instead.
 import math
 import struct
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from operator import mul
 
 from aoii.core.errors import AoiiError
@@ -20,7 +21,7 @@ Vector = tuple[float, ...]
 Matrix = tuple[Vector, ...]  # one row for each output
 
 INPUTS, HIDDEN_1, HIDDEN_2, OUTPUTS = 12, 64, 32, 2
-LEARNING_RATE = 0.01  # of the reference firmware
+LEARNING_RATE = 0.01  # of the old firmware
 NOON = 0.5  # time of day in the window before the first sample
 
 SIZE = INPUTS + HIDDEN_1 * (INPUTS + 1) + HIDDEN_2 * (HIDDEN_1 + 1) + OUTPUTS * (HIDDEN_2 + 1)
@@ -97,7 +98,7 @@ class Mirror:
         Raises:
             ModelError: A number is no longer finite.
 
-        Source: the reference firmware: gradient of half the squared error in standardised units; the output layer
+        Source: the old firmware: gradient of half the squared error in standardised units; the output layer
         first, then each hidden layer with the weights above it already updated.
         """
         x, a1, a2, y = self._forward()
@@ -119,25 +120,23 @@ class Mirror:
 
     def dump(self) -> bytes:
         """Window and weights as little-endian float64; the scale is not in it."""
-        numbers = list(self.window)
-        for layer in self.layers:
-            for row in layer.weights:
-                numbers += row
-            numbers += layer.biases
-        return LAYOUT.pack(*numbers)
+        rows = (row for layer in self.layers for row in (*layer.weights, layer.biases))
+        return LAYOUT.pack(*self.window, *chain.from_iterable(rows))
 
     @classmethod
     def load(cls, scale: Scale, dumped: bytes) -> "Mirror":
         """The inverse of `dump`; `dumped` has passed its checksum, so its length is right."""
-        numbers = LAYOUT.unpack(dumped)
-        at = INPUTS
-        layers = []
-        for width, height in ((INPUTS, HIDDEN_1), (HIDDEN_1, HIDDEN_2), (HIDDEN_2, OUTPUTS)):
-            rows = tuple(numbers[at + row * width : at + (row + 1) * width] for row in range(height))
-            at += width * height
-            layers.append(Layer(rows, numbers[at : at + height]))
-            at += height
-        return cls(scale, (layers[0], layers[1], layers[2]), numbers[:INPUTS])
+        numbers = iter(LAYOUT.unpack(dumped))
+
+        def vector(size: int) -> Vector:
+            return tuple(islice(numbers, size))
+
+        def layer(inputs: int, outputs: int) -> Layer:
+            return Layer(tuple(vector(inputs) for _ in range(outputs)), vector(outputs))
+
+        window = vector(INPUTS)
+        layers = layer(INPUTS, HIDDEN_1), layer(HIDDEN_1, HIDDEN_2), layer(HIDDEN_2, OUTPUTS)
+        return cls(scale, layers, window)
 
     def _forward(self) -> tuple[list[float], list[float], list[float], list[float]]:
         """Standardised input, the activations of both hidden layers, standardised output."""

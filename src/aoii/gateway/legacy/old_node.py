@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from aoii.broker.messages import Identity
 from aoii.gateway.events import Event, Instant, since_ms
@@ -26,9 +26,7 @@ NO_NUMBER = re.compile(r"[-+]?(nan|inf|infinity|ovf)", re.IGNORECASE)  # how the
 MINUTE_MS = 60_000  # the old firmware's fixed sampling period
 TICKS = 1 << 32  # edge_ms wraps
 DELAY_LIMIT_MS = 600_000  # a larger delay means a clock that was never set
-DISAGREEMENT_LIMIT_MS = (
-    3_600_000  # between the node's clock and ours, over one gap; beyond it the node's clock was set again
-)
+DISAGREEMENT_LIMIT_MS = 3_600_000  # between the node's clock and ours, over one gap; more: the node's clock was set
 STEPS_LIMIT = 1440  # a day; the window forgets in four, and a step costs 0.1 ms of the 0.9 s in which the reply is due
 TEMPERATURE_RANGE = (-100.0, 200.0)
 HUMIDITY_RANGE = (-10.0, 110.0)
@@ -103,7 +101,7 @@ class Accepted:
 
 
 def node_name(gateway_id: str, path: str) -> str:
-    """Name of the old node on a port, `<gateway>/<port>`; a path that is too long is cut, and gets a digest."""
+    """Name of the old node on a port, `<gateway>/<port>`; of a path that is too long, its digest and its end."""
     port = path.removeprefix("/dev/").lstrip("/")
     room = NAME_LIMIT - len(gateway_id) - 1
     if len(port) > room:
@@ -148,7 +146,7 @@ def accept(
     """Accept a reading.
 
     Args:
-        state: The stored state of this node; None for a new node.
+        state: The stored state of this node, as `decode_state` returns it for these weights; None for a new node.
         payload: The reading.
         node: The node's name.
         epoch: The epoch of old nodes in the outbox file.
@@ -167,23 +165,16 @@ def accept(
         estimate,
         unix_ms,
         at.is_synced,
-        delay_ms,
-        max(0, delay_ms or 0) if at.is_synced else 0,
+        delay_ms=delay_ms,
+        held_ms=max(0, delay_ms or 0) if at.is_synced else 0,
     )
     return Accepted(event, _state_after(event, payload, unix_ms, weights, mirror, at), diverged)
 
 
 def transmission_delay_ms(unix_ms: int, edge_ms: int) -> int | None:
-    """Gateway clock minus node clock, the signed difference modulo 2**32; None when it is too large for a delay."""
-    delay_ms = (unix_ms - edge_ms + TICKS // 2) % TICKS - TICKS // 2
+    """Gateway clock minus node clock; None when it is too large for a delay."""
+    delay_ms = _signed_ms(unix_ms - edge_ms)
     return delay_ms if abs(delay_ms) <= DELAY_LIMIT_MS else None
-
-
-def mirror_of(state: OldState | None, weights: Weights) -> Mirror:
-    """The node's mirror, or a new one when it has none that began with these weights."""
-    if state is None or state.mirror is None or state.fingerprint != weights.fingerprint:
-        return Mirror.begin(weights)
-    return state.mirror
 
 
 class OldNodeForecast:
@@ -213,7 +204,7 @@ class OldNodeForecast:
 
 def encode_state(state: OldState) -> bytes:
     """The state for the file: one line of JSON, then the mirror."""
-    head = {field.name: getattr(state, field.name) for field in fields(state) if field.name != "mirror"}
+    head = {name: value for name, value in vars(state).items() if name != "mirror"}
     return json.dumps(head).encode() + b"\n" + (state.mirror.dump() if state.mirror is not None else b"")
 
 
@@ -238,7 +229,7 @@ def _learn(
     last = None if state is None else (state.temperature, state.humidity)
     if weights is None:
         return last, None, False
-    mirror = mirror_of(state, weights)
+    mirror = Mirror.begin(weights) if state is None or state.mirror is None else state.mirror
     steps = 1 if state is None else _steps(state, payload, at)
     try:
         for ago in range(steps - 1, 0, -1):
@@ -270,7 +261,12 @@ def _steps(state: OldState, payload: Payload, at: Instant) -> int:
     """Samples of the node since its last reading, at least 1: by its own clock if that is plausible, else by ours."""
     passed_ms = since_ms(at, state.unix_ms, state.is_synced, state.elapsed_ms, state.session) or 0
     if payload.edge_ms is not None and state.edge_ms is not None:
-        ticks_ms = (payload.edge_ms - state.edge_ms + TICKS // 2) % TICKS - TICKS // 2
+        ticks_ms = _signed_ms(payload.edge_ms - state.edge_ms)
         if ticks_ms > 0 and abs(ticks_ms - passed_ms) <= DISAGREEMENT_LIMIT_MS:
             passed_ms = ticks_ms
     return max(1, min((passed_ms + MINUTE_MS // 2) // MINUTE_MS, STEPS_LIMIT))
+
+
+def _signed_ms(difference_ms: int) -> int:
+    """A difference of clocks that wrap at 2**32, as the number of that remainder nearest to 0."""
+    return (difference_ms + TICKS // 2) % TICKS - TICKS // 2

@@ -1,6 +1,6 @@
-"""The weights of the reference MLP, extracted from the operators' own `gateway.py`; the file is parsed, never executed.
+"""The weights of the mirrored model, extracted from the operators' own `gateway.py`, which is parsed, never executed.
 
-It may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
+The file may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
 (`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of earlier ones. Everything
 else is skipped. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
 """
@@ -10,21 +10,14 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aoii.core.errors import InputError
 from aoii.gateway.legacy.mirror import HIDDEN_1, HIDDEN_2, INPUTS, OUTPUTS, Layer, Matrix, Scale, Vector, Weights
 
-VECTORS = {
-    "X_MEAN": INPUTS,
-    "X_STD": INPUTS,
-    "Y_MEAN": OUTPUTS,
-    "Y_STD": OUTPUTS,
-    "B1": HIDDEN_1,
-    "B2": HIDDEN_2,
-    "B3": OUTPUTS,
-}
+SCALES = {"X_MEAN": INPUTS, "X_STD": INPUTS, "Y_MEAN": OUTPUTS, "Y_STD": OUTPUTS}
+BIASES = {"B1": HIDDEN_1, "B2": HIDDEN_2, "B3": OUTPUTS}
 MATRICES = {"W1": (HIDDEN_1, INPUTS), "W2": (HIDDEN_2, HIDDEN_1), "W3": (OUTPUTS, HIDDEN_2)}  # outputs, inputs
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024  # 3,000 weights with 20 digits each are 70 kB
 
@@ -34,18 +27,15 @@ UNCHANGED = {"astype", "copy", "tolist"}
 Tree = float | list["Tree"]
 
 
-class _NotLiteral(Exception):  # noqa: N818 - a signal inside this file
-    """An expression that would have to be executed."""
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """Stands for a variable whose value, on this line, is not a literal."""
+class Variable(NamedTuple):
+    """The last assignment to a variable: its line, and its numbers; None if they would have to be computed."""
 
     line: int
+    tree: Tree | None
 
 
-Found = dict[str, "Tree | _Computed"]
+class _NotLiteral(ValueError):  # noqa: N818 - a signal inside this file
+    """An expression that would have to be executed."""
 
 
 def extract_weights(path: Path) -> Weights:
@@ -68,7 +58,7 @@ def extract_weights(path: Path) -> Weights:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path}: not Python ({error})", "name the gateway.py that holds the weights") from error
     found = _assigned(module)
-    vectors = {name: _vector(path, name, found, size) for name, size in VECTORS.items()}
+    vectors = {name: _vector(path, name, found, size) for name, size in (SCALES | BIASES).items()}
     matrices = {name: _matrix(path, name, found, *shape) for name, shape in MATRICES.items()}
     for name in ("X_STD", "Y_STD"):
         if min(vectors[name]) <= 0.0:
@@ -81,9 +71,9 @@ def extract_weights(path: Path) -> Weights:
     return Weights(scale, (first, second, third), fingerprint)
 
 
-def _assigned(module: ast.Module) -> Found:
-    """Every variable by name; the last assignment counts."""
-    found: Found = {}
+def _assigned(module: ast.Module) -> dict[str, Variable]:
+    """Every variable by name."""
+    found: dict[str, Variable] = {}
     for statement in _top_level(module.body):
         if isinstance(statement, ast.Assign):
             targets, value = statement.targets, statement.value
@@ -94,9 +84,10 @@ def _assigned(module: ast.Module) -> Found:
         for target in targets:
             for name, expression in _pairs(target, value):
                 try:
-                    found[name] = _evaluate(expression, found)
-                except (_NotLiteral, RecursionError):
-                    found[name] = _Computed(statement.lineno)
+                    tree = _evaluate(expression, found)
+                except (ValueError, OverflowError, RecursionError):
+                    tree = None
+                found[name] = Variable(statement.lineno, tree)
     return found
 
 
@@ -104,11 +95,9 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Statements of the module itself, also inside `if`, `try` and `with`, but not inside functions and classes."""
     for statement in body:
         yield statement
-        if isinstance(statement, ast.If | ast.Try):
+        if isinstance(statement, ast.If | ast.Try | ast.With):
             yield from _top_level(statement.body)
-            yield from _top_level(statement.orelse)
-        elif isinstance(statement, ast.With):
-            yield from _top_level(statement.body)
+            yield from _top_level(getattr(statement, "orelse", []))
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -119,13 +108,15 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             yield from _pairs(one, of)
 
 
-def _evaluate(node: ast.expr, known: Found) -> Tree:
+def _evaluate(node: ast.expr, known: dict[str, Variable]) -> Tree:
+    """The numbers of an expression.
+
+    Raises:
+        ValueError, OverflowError: It is not a literal, its rows differ in length, or a number is too large.
+    """
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-            try:
-                return float(number)
-            except OverflowError as error:
-                raise _NotLiteral from error
+            return float(number)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
             inner = _evaluate(operand, known)
             if isinstance(inner, list):
@@ -134,8 +125,8 @@ def _evaluate(node: ast.expr, known: Found) -> Tree:
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_evaluate(item, known) for item in items]
         case ast.Name(id=name) if name in known:
-            earlier = known[name]
-            if not isinstance(earlier, _Computed):
+            earlier = known[name].tree
+            if earlier is not None:
                 return earlier
         case ast.Attribute(value=inner, attr="T"):
             return _transposed(_evaluate(inner, known))
@@ -144,7 +135,7 @@ def _evaluate(node: ast.expr, known: Found) -> Tree:
     raise _NotLiteral
 
 
-def _call(node: ast.Call, known: Found) -> Tree:
+def _call(node: ast.Call, known: dict[str, Variable]) -> Tree:
     match node.func:
         case ast.Attribute(value=inner, attr=attr) if attr in UNCHANGED:
             return _evaluate(inner, known)
@@ -165,8 +156,6 @@ def _transposed(tree: Tree) -> Tree:
     if not isinstance(tree, list) or not all(isinstance(row, list) for row in tree):
         return tree  # the transpose of a vector is the vector
     rows = [row for row in tree if isinstance(row, list)]
-    if len({len(row) for row in rows}) > 1:
-        raise _NotLiteral
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -178,13 +167,11 @@ def _reshaped(tree: Tree, shape: list[Tree]) -> Tree:
     if len(sizes) == 1:
         return numbers
     height, width = sizes
-    if height == -1 and width > 0:
-        height = len(numbers) // width
-    elif width == -1 and height > 0:
+    if width == -1 and height > 0:
         width = len(numbers) // height
-    if height < 1 or width < 1 or height * width != len(numbers):
+    if width < 1 or len(numbers) % width or height not in (-1, len(numbers) // width):
         raise _NotLiteral
-    return [numbers[row * width : (row + 1) * width] for row in range(height)]
+    return [numbers[start : start + width] for start in range(0, len(numbers), width)]
 
 
 def _flat(tree: Tree) -> Iterator[float]:
@@ -195,18 +182,18 @@ def _flat(tree: Tree) -> Iterator[float]:
         yield tree
 
 
-def _tree(path: Path, name: str, found: Found) -> Tree:
+def _tree(path: Path, name: str, found: dict[str, Variable]) -> Tree:
     if name not in found:
         raise InputError(f"{path}: {name} is missing", "name the gateway.py that holds the weights of the MLP")
-    tree = found[name]
-    if isinstance(tree, _Computed):
-        raise InputError(f"{path}:{tree.line}: {name} is computed", "write its numbers into the file")
+    line, tree = found[name]
+    if tree is None:
+        raise InputError(f"{path}:{line}: {name} is computed", "write its numbers into the file")
     if not all(math.isfinite(number) for number in _flat(tree)):
         raise InputError(f"{path}: {name} holds a number that is not finite", "train or export the model again")
     return tree
 
 
-def _vector(path: Path, name: str, found: Found, size: int) -> Vector:
+def _vector(path: Path, name: str, found: dict[str, Variable], size: int) -> Vector:
     tree = _tree(path, name, found)
     numbers = tuple(_flat(tree))
     if len(numbers) != size:
@@ -214,7 +201,7 @@ def _vector(path: Path, name: str, found: Found, size: int) -> Vector:
     return numbers
 
 
-def _matrix(path: Path, name: str, found: Found, height: int, width: int) -> Matrix:
+def _matrix(path: Path, name: str, found: dict[str, Variable], height: int, width: int) -> Matrix:
     tree = _tree(path, name, found)
     rows = tree if isinstance(tree, list) else [tree]
     numbers = [tuple(_flat(row)) for row in rows]
