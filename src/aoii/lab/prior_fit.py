@@ -27,6 +27,8 @@ MOST_MOVED = 20_000.0  # of squared movement; more counts no more than this, so 
 RIDGE = 4_000.0
 NO_PRIOR: Prior = ((0,) * (2 * OWN),) * WINDOWS
 
+Doubles = NDArray[np.float64]
+
 
 class _LessonRecorder(Learner):
     """Records the features and targets that a learner would learn from, and learns nothing."""
@@ -43,9 +45,7 @@ class _LessonRecorder(Learner):
         pass
 
 
-def _lessons(
-    series: Series, pace: int, epsilon_t_c: int
-) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+def _lessons(series: Series, pace: int, epsilon_t_c: int) -> Iterator[tuple[int, Doubles, Doubles]]:
     """Each window with the features and targets of a series at one pace and scale."""
     recorder = _LessonRecorder((epsilon_t_c, 6 * epsilon_t_c))
     slot = None
@@ -68,15 +68,9 @@ class Evidence:
         series: How often a series was added, at any pace and scale.
     """
 
-    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN, 2 * OWN)))
-    products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN)))
+    squares: Doubles = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN, 2 * OWN)))
+    products: Doubles = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN)))
     series: int = 0
-
-    def add(self, other: "Evidence") -> None:
-        """Add the sums of another."""
-        self.squares += other.squares
-        self.products += other.products
-        self.series += other.series
 
 
 def gather_evidence(all_series: Iterable[Series]) -> Evidence:
@@ -105,16 +99,17 @@ def gather_evidence(all_series: Iterable[Series]) -> Evidence:
     return total
 
 
-def fit_prior(total: Evidence) -> Prior:
-    """The weights of the ridge regression, in thousandths, as in `core/prior.py`.
+def fit_prior(evidence: Sequence[Evidence]) -> Prior:
+    """The weights of the ridge regression over all the evidence, in thousandths, as in `core/prior.py`.
 
     Raises:
         InputError: No series was long enough.
     """
-    if not total.series:
+    if not any(one.series for one in evidence):
         raise InputError(f"no recording has a series of {SHORTEST} samples", "give longer ones")
-    ridge = RIDGE * np.eye(2 * OWN)
-    weights = [np.linalg.solve(a + ridge, b) for a, b in zip(total.squares, total.products, strict=True)]
+    squares = np.sum([one.squares for one in evidence], axis=0) + RIDGE * np.eye(2 * OWN)
+    products = np.sum([one.products for one in evidence], axis=0)
+    weights = [np.linalg.solve(a, b) for a, b in zip(squares, products, strict=True)]
     return tuple(tuple(round(prior.UNIT * float(value)) for value in row) for row in weights)
 
 
