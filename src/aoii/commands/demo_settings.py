@@ -27,7 +27,20 @@ NOT_INHERITED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")  # eac
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for; times in real seconds."""
+    """What the user asked for.
+
+    Attributes:
+        duration_s: Length of the run, real seconds; None: until the recording ends.
+        speed: Times real time.
+        nodes: Number of nodes.
+        channel: What happens to packets on the air.
+        recording: What the nodes replay; None: the shipped day.
+        seed: Of the radio's random numbers.
+        headless: Whether to show no live view.
+        json_file: Where to write the summary; None: nowhere.
+        broker_absent_s: How late the broker starts, real seconds.
+        unplug_s: How long the receiver is unplugged in the middle of the run, real seconds.
+    """
 
     duration_s: float | None
     speed: float
