@@ -34,8 +34,8 @@ class Finding:
     remedy: str | None = None
 
 
-FailedChecks = list[str]
-Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]
+FailedChecks = list[str]  # names of the checks that fail
+Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]  # what the metrics and checks of a station say
 
 
 def examine(values: Settings) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from aoii.commands.arguments import Commands, keep_old_name, whole
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 
-NODE = whole(0, 65535)
+SIXTEEN_BITS = whole(0, 65535)  # of a frame, for the number of a node and for its epoch
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,10 +28,10 @@ def add_commands(commands: Commands) -> None:
         ("retire", _retire, "delete a node; its packets are rejected from then on"),
     ):
         command = whats.add_parser(name, help=text)
-        command.add_argument("node", type=NODE, metavar="NODE", help="number of the node")
+        command.add_argument("node", type=SIXTEEN_BITS, metavar="NODE", help="number of the node")
         command.set_defaults(run=run)
     epoch = "for a number that was used before: one more than its last epoch (default: %(default)s)"
-    whats.choices["add"].add_argument("--epoch", type=NODE, default=1, metavar="N", help=epoch)
+    whats.choices["add"].add_argument("--epoch", type=SIXTEEN_BITS, default=1, metavar="N", help=epoch)
     keep_old_name(whats, "settle", "finish-rotation")
 
 

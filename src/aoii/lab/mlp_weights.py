@@ -14,7 +14,7 @@ from aoii.lab.sources import encode_json, parse_json
 from aoii.simulation.recordings import Series
 
 SHIPPED = Path(__file__).parent / "mlp.json"
-EPOCHS = 200
+EPOCHS = 200  # the default of scikit-learn
 SCALES = ("x_mean", "x_std", "y_mean", "y_std")
 SHAPES = [(12, 64), (64, 32), (32, 2), (64,), (32,), (2,), (12,), (12,), (2,), (2,)]  # weights, biases, scales
 

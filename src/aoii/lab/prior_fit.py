@@ -24,7 +24,7 @@ SCALES = (50, 25, 100)  # thresholds in hundredths of °C; six times as much in 
 SHORTEST = 300  # samples; a shorter series says more about its day than about sensors
 MOST_SAMPLES = 5_000  # a longer series counts no more than this
 MOST_MOVED = 20_000.0  # of squared movement; more counts no more than this, so that no stormy recording dominates
-RIDGE = 4_000.0
+RIDGE = 4_000.0  # pulls weights to 0 with a fifth of what the most stormy recording may count
 NO_PRIOR: Prior = ((0,) * (2 * OWN),) * WINDOWS
 
 Doubles = NDArray[np.float64]
