@@ -4,6 +4,7 @@ It has exactly the features and targets that the node learns from, over several 
 that it does not depend on how fast or how coarse a sensor is. It treats both quantities alike.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,28 +76,29 @@ class Evidence:
 
 def gather_evidence(all_series: Iterable[Series]) -> Evidence:
     """The evidence of series, at every pace and scale at which they are long enough."""
+    total = Evidence()
+    for series, pace, epsilon_t_c in itertools.product(all_series, PACES, SCALES):
+        if len(series) // pace >= SHORTEST:
+            _add(total, series, pace, epsilon_t_c)
+    return total
+
+
+def _add(total: Evidence, series: Series, pace: int, epsilon_t_c: int) -> None:
+    """Add a series at one pace and scale; in one that is long or moves much, each sample counts less."""
     own = list(range(2 * OWN))  # without the constant and the time of day, which belong to one place
     swapped = own[OWN:] + own[:OWN]  # as the other quantity sees them
-    total = Evidence()
-    for series in all_series:
-        for pace in PACES:
-            samples = len(series) // pace
-            if samples < SHORTEST:
-                continue
-            for epsilon_t_c in SCALES:
-                share = 0.0
-                for window, x, y in _lessons(series, pace, epsilon_t_c):
-                    if not len(x):
-                        continue
-                    weighted = x * np.array([importance(row) for row in x.tolist()])[:, None]
-                    if not share:
-                        moved = float((weighted * x)[:, own].sum())
-                        share = min(1.0, MOST_SAMPLES / samples, MOST_MOVED / max(moved, 1.0))
-                        total.series += 1
-                    for order, target in ((own, y[:, 0]), (swapped, y[:, 1])):
-                        total.squares[window] += share * weighted[:, order].T @ x[:, order]
-                        total.products[window] += share * weighted[:, order].T @ target
-    return total
+    share = 0.0  # what each sample counts, found from the first window that has any
+    for window, x, y in _lessons(series, pace, epsilon_t_c):
+        if not len(x):
+            continue
+        weighted = x * np.array([importance(row) for row in x.tolist()])[:, None]
+        if not share:
+            moved = float((weighted * x)[:, own].sum())
+            share = min(1.0, MOST_SAMPLES / (len(series) // pace), MOST_MOVED / max(moved, 1.0))
+            total.series += 1
+        for order, target in ((own, y[:, 0]), (swapped, y[:, 1])):
+            total.squares[window] += share * weighted[:, order].T @ x[:, order]
+            total.products[window] += share * weighted[:, order].T @ target
 
 
 def fit_prior(evidence: Sequence[Evidence]) -> Prior:
