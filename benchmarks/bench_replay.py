@@ -21,7 +21,8 @@ from aoii.lab.channel import lossless
 from aoii.lab.fast import FastLearner
 from aoii.lab.mlp_weights import parse_mlp
 from aoii.lab.policies import POLICIES
-from aoii.lab.replay import Options, replay
+from aoii.lab.policy import Options
+from aoii.lab.replay import replay
 from aoii.simulation import recordings
 from aoii.simulation.recordings import Series
 

@@ -1,11 +1,13 @@
-"""Argument types say what would be right; an old name of a command runs the new one."""
+"""Argument types say what would be right; an old name runs the new command; settings come from the file named."""
 
 import argparse
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from aoii.commands.arguments import instant, keep_old_name, number, whole
+from aoii.commands.arguments import configure, instant, keep_old_name, number, whole
+from aoii.core.errors import SettingsError
 
 
 @pytest.mark.parametrize("text", ["0", "11", "1.5", "ten", ""])
@@ -43,3 +45,22 @@ def test_an_old_name_takes_the_same_arguments_and_names_the_new_one(capsys: pyte
     assert (options.run(options), options.node) == (3, "7")
     assert capsys.readouterr().err == "`aoii old` is deprecated; use `aoii new`\n"
     assert "old" not in parser.format_help()
+
+
+def test_the_named_file_is_read_and_its_warnings_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.env"
+    file.write_text("MQTT_PORT=1884\nMQTT_BORKER=x\n")
+
+    values = configure(argparse.Namespace(env_file=file, command="export"))
+
+    assert values.mqtt.port == 1884
+    assert capsys.readouterr().err.startswith(f"aoii export: {file}: MQTT_BORKER is not a setting")
+
+
+def test_wrong_settings_are_raised(tmp_path: Path) -> None:
+    (tmp_path / "other.env").write_text("MQTT_PORT=fast\n")
+
+    with pytest.raises(SettingsError, match="MQTT_PORT"):
+        configure(argparse.Namespace(env_file=tmp_path / "other.env", command="export"))

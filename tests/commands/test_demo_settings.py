@@ -41,17 +41,25 @@ def test_a_demo_on_a_shared_broker_has_topics_of_its_own(tmp_path: Path) -> None
     assert (own.mqtt.host, own.mqtt.port, own.mqtt.namespace) == ("127.0.0.1", PORTS.broker, "")
 
 
-def test_the_stations_write_to_the_folder_of_the_demo_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "CSV_FILE"):
-        monkeypatch.setenv(name, "/elsewhere")
+def test_the_stations_write_to_the_folder_of_the_demo_alone(tmp_path: Path) -> None:
+    users = dict.fromkeys(("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "CSV_FILE"), "/elsewhere")
 
-    told = settings.load(environment(tmp_path, {}))
+    told = settings.load(users | environment(tmp_path, users))
 
     paths = (
         told.database.sqlite_path, told.gateway.outbox_path, told.gateway.node_keys_file, told.server.csv_file,
         told.server.dead_letter_path, told.edge.receiver_link, told.edge.log_link, told.edge.report_file,
     )  # fmt: skip
     assert all(path.is_relative_to(tmp_path) for path in paths)
+
+
+def test_recording_and_weights_of_the_users_file_are_not_the_demos(tmp_path: Path) -> None:
+    (tmp_path / "users").touch()
+    users = dict.fromkeys(("EDGE_RECORDING", "MIRROR_WEIGHTS"), str(tmp_path / "users"))
+
+    told = settings.load(users | environment(tmp_path, users))
+
+    assert (told.edge.recording, told.gateway.mirror_weights) == (None, None)
 
 
 def test_the_whole_channel_model_is_passed_whatever_the_users_file_asks_for(tmp_path: Path) -> None:

@@ -22,12 +22,8 @@ def values(tmp_path: Path) -> Settings:
     return settings.load({"AOII_DATA_DIR": str(tmp_path)})
 
 
-def no_trouble(trouble: str) -> None:
-    raise AssertionError(trouble)
-
-
 def test_letters_are_chosen_by_name_once_each_or_by_reason(values: Settings) -> None:
-    with Stores(values, "server", False, no_trouble) as stores:
+    with Stores(values, "server", False) as stores:
         named = stores.choose(["2", "server:2", "server:1"], None)
         malformed = stores.choose([], "malformed")
         every = stores.choose([], None)
@@ -39,7 +35,7 @@ def test_letters_are_chosen_by_name_once_each_or_by_reason(values: Settings) -> 
 
 @pytest.mark.parametrize(("name", "said"), [("first", "is not a dead letter"), ("9", "there is no dead letter 9")])
 def test_a_name_that_is_none_is_an_error_with_a_remedy(values: Settings, name: str, said: str) -> None:
-    with Stores(values, "server", False, no_trouble) as stores, pytest.raises(InputError) as caught:
+    with Stores(values, "server", False) as stores, pytest.raises(InputError) as caught:
         stores.choose([name], None)
 
     assert said in caught.value.problem
@@ -47,17 +43,16 @@ def test_a_name_that_is_none_is_an_error_with_a_remedy(values: Settings, name: s
 
 
 def test_a_store_that_is_missing_is_told_and_both_missing_is_an_error(values: Settings, tmp_path: Path) -> None:
-    troubles: list[str] = []
-    with Stores(values, None, False, troubles.append):
+    with Stores(values, None, False) as stores:
         pass
 
-    assert troubles == [f"gateway: {tmp_path}/outbox.db does not exist"]
+    assert stores.troubles == [f"gateway: {tmp_path}/outbox.db does not exist"]
     with pytest.raises(UnavailableError, match="no store of dead letters"):
-        Stores(settings.load({"AOII_DATA_DIR": str(tmp_path / "empty")}), None, False, troubles.append)
+        Stores(settings.load({"AOII_DATA_DIR": str(tmp_path / "empty")}), None, False)
 
 
 def test_a_payload_that_is_no_text_is_base64(values: Settings) -> None:
-    with Stores(values, "server", False, no_trouble) as stores:
+    with Stores(values, "server", False) as stores:
         text, binary = (stores.choose([name], None)[0].fields() for name in ("1", "3"))
 
     assert isinstance(json.loads(str(text["payload"])), dict)

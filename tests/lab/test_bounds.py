@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aoii.lab import bounds
+from aoii.lab.bounds import Bounds
 from aoii.lab.replay import pieces
 from aoii.simulation import recordings
 from series import made
@@ -66,25 +66,31 @@ def test_greedy_is_as_good_as_any_way_to_cut(steps: list[tuple[int, int, int]]) 
     one = made(readings, slots)
     starts = pieces(one)
 
-    assert bounds.hold(one, starts, EPSILON) == fewest(readings, slots, starts, fits_a_value)
-    assert bounds.linear(one, starts, EPSILON) == fewest(readings, slots, starts, fits_a_line)
+    bounds = Bounds(one, starts, EPSILON)
+
+    assert bounds.hold == fewest(readings, slots, starts, fits_a_value)
+    assert bounds.linear == fewest(readings, slots, starts, fits_a_line)
 
 
 def test_the_threshold_itself_is_too_far() -> None:
-    assert bounds.hold(made([(0, 0), (99, 0)], [0, 1]), [0], EPSILON) == 1
-    assert bounds.hold(made([(0, 0), (100, 0)], [0, 1]), [0], EPSILON) == 2
-    assert bounds.linear(made([(0, 0), (100, 0), (0, 0)], [0, 1, 2]), [0], EPSILON) == 2
-    assert bounds.linear(made([(0, 0), (99, 0), (0, 0)], [0, 1, 2]), [0], EPSILON) == 1
+    assert Bounds(made([(0, 0), (99, 0)], [0, 1]), [0], EPSILON).hold == 1
+    assert Bounds(made([(0, 0), (100, 0)], [0, 1]), [0], EPSILON).hold == 2
+    assert Bounds(made([(0, 0), (100, 0), (0, 0)], [0, 1, 2]), [0], EPSILON).linear == 2
+    assert Bounds(made([(0, 0), (99, 0), (0, 0)], [0, 1, 2]), [0], EPSILON).linear == 1
 
 
 def test_the_shipped_day() -> None:
     (day,) = recordings.parse()
 
-    assert (bounds.hold(day, [0], EPSILON), bounds.linear(day, [0], EPSILON)) == (53, 21)
+    bounds = Bounds(day, [0], EPSILON)
+
+    assert (bounds.hold, bounds.linear) == (53, 21)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared recordings are not beside the project")
 def test_the_reference_log() -> None:
     log = next(s for s in recordings.parse(SHARED / "reference_logs_1min.csv.gz") if s.node == "mlp0.5")
 
-    assert (bounds.hold(log, pieces(log), EPSILON), bounds.linear(log, pieces(log), EPSILON)) == (67, 38)
+    bounds = Bounds(log, pieces(log), EPSILON)
+
+    assert (bounds.hold, bounds.linear) == (67, 38)

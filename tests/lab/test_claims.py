@@ -10,9 +10,8 @@ import pytest
 
 from aoii.core import prior
 from aoii.lab.channel import Channel, SimulatedChannel, lossless
-from aoii.lab.policy import Prior
+from aoii.lab.policy import Options, Prior
 from aoii.lab.prior_fit import Evidence, fit_prior, gather_evidence
-from aoii.lab.replay import Options
 from aoii.lab.runs import Run, replay_all
 from aoii.lab.sources import SOURCES, provenance
 from aoii.settings.channel import ChannelModel
@@ -39,11 +38,7 @@ def evidence() -> dict[str, Evidence]:
 
 
 def without(file: str, evidence: dict[str, Evidence]) -> Prior:
-    total = Evidence()
-    for name, one in evidence.items():
-        if name != file:
-            total.add(one)
-    return fit_prior(total)
+    return fit_prior([one for name, one in evidence.items() if name != file])
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """What a policy is: the clock of the periodic ones."""
 
 from aoii.lab.policies import BY_NAME
-from aoii.lab.policy import PolicySetup
 
 
 def due(name: str, samples: int, packets: int) -> list[int]:
-    setup = PolicySetup((50, 300), samples, packets)
-    return [index for index in range(samples) if BY_NAME[name].is_due(setup, index)]
+    return [index for index in range(samples) if BY_NAME[name].is_due(index, samples, packets)]
 
 
 def test_the_clock_asks_for_every_sample_for_the_given_number_of_packets_or_for_none() -> None:

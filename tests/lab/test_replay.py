@@ -7,7 +7,8 @@ import pytest
 
 from aoii.lab.channel import SimulatedChannel, lossless
 from aoii.lab.policies import BY_NAME
-from aoii.lab.replay import HOLE, RESENDS, Options, pieces, replay
+from aoii.lab.policy import Options
+from aoii.lab.replay import HOLE, RESENDS, pieces, replay
 from aoii.settings.channel import ChannelModel
 from aoii.simulation.recordings import Series
 from series import made, shipped

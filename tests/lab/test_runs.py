@@ -3,10 +3,12 @@
 import pytest
 
 from aoii.core.aoii import AoiiMeter
+from aoii.lab.airtime import Radio
 from aoii.lab.bounds import Bounds
 from aoii.lab.channel import SimulatedChannel
 from aoii.lab.policies import BY_NAME
-from aoii.lab.replay import Options, Outcome
+from aoii.lab.policy import Options
+from aoii.lab.replay import Outcome
 from aoii.lab.runs import Run, replay_all
 from aoii.settings.channel import ChannelModel
 from series import made, shipped
@@ -41,7 +43,7 @@ def found(loss: float, *names: str) -> list[Run]:
 @pytest.mark.parametrize("loss", [0.0, 0.4])
 def test_every_count_follows_from_the_trace(loss: float) -> None:
     for run in found(loss, "periodic_equal", "send_on_delta", "trend"):
-        summary, rows = run.summary(Options()), list(run.trace())
+        summary, rows = run.summary(Radio()), list(run.trace())
         errors = [
             (abs(float(t) - float(et)), abs(float(h) - float(eh))) if et else (float("inf"), float("inf"))
             for _, _, _, t, h, et, eh, _ in rows
@@ -63,7 +65,7 @@ def test_every_count_follows_from_the_trace(loss: float) -> None:
 def test_the_summary_has_the_documented_keys_in_order() -> None:
     (run,) = found(0.0, "trend")
 
-    summary = run.summary(Options())
+    summary = run.summary(Radio())
 
     assert list(summary) == KEYS
     assert (summary["file"], summary["node"], summary["days"]) == ("folder/day.csv.gz", "day", 1.0)

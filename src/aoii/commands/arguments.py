@@ -1,35 +1,35 @@
-"""Argument types that several commands share, and old names of commands."""
+"""What commands share: argument types, old names, and the settings and log of the command that runs."""
 
 import argparse
 import contextlib
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
+
+from aoii import settings
+from aoii.runtime import logs
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+T = TypeVar("T", int, float)
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """An argument type: a number from `low` to `high`."""
-
-    def parse(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            if low <= (value := float(text)) <= high:
-                return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-
-    return parse
+    return _within(float, low, high, f"a number from {low:g} to {high:g}")
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """An argument type: a whole number from `low` to `high`."""
+    return _within(int, low, high, f"a whole number from {low} to {high}")
 
-    def parse(text: str) -> int:
+
+def _within(convert: Callable[[str], T], low: T, high: T, wanted: str) -> Callable[[str], T]:
+    def parse(text: str) -> T:
         with contextlib.suppress(ValueError):
-            if low <= (value := int(text)) <= high:
+            if low <= (value := convert(text)) <= high:
                 return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
 
     return parse
 
@@ -56,3 +56,16 @@ def keep_old_name(commands: Commands, old: str, new: str) -> None:
         return run(options)
 
     kept.set_defaults(run=warn_and_run)
+
+
+def configure(options: argparse.Namespace) -> settings.Settings:
+    """Read the settings, print their warnings to standard error, and set up the log.
+
+    Raises:
+        SettingsError: One or more settings are wrong.
+    """
+    values = settings.load(env_file=options.env_file)
+    logs.configure(options.command, values.logs.level, as_json=values.logs.json)
+    for warning in values.warnings:
+        print(f"aoii {options.command}: {warning}", file=sys.stderr)
+    return values

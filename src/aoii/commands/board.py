@@ -40,13 +40,8 @@ def _add_board_options(parser: argparse.ArgumentParser) -> None:
     add("--coding", type=whole(5, 8), default=5, metavar="X", help="coding rate 4/X (default: %(default)s)")
     add("--sync-word", type=whole(0, 255), default=0x12, metavar="N", help="default: %(default)s")
     add("--power", type=whole(2, 17), default=14, metavar="DBM", help="at the antenna pin (default: %(default)s)")
-    add(
-        "--duty",
-        type=whole(1, 1000),
-        default=10,
-        metavar="PERMILLE",
-        help="duty cycle: largest share of any hour on the air (default: %(default)s, as in EU868)",
-    )
+    duty = "duty cycle: largest share of any hour on the air (default: %(default)s, as in EU868)"
+    add("--duty", type=whole(1, 1000), default=10, metavar="PERMILLE", help=duty)
     add("--listen", action="store_true", help="listen before talk, which KR920 requires")
     add("--mpy", action="store_true", help="compile with mpy-cross, so that the board wakes faster")
     add("--force", action="store_true", help="replace the files, and give a known node a new epoch and key")

@@ -190,9 +190,5 @@ def _copy(source: Path, target: Path, compiler: str | None) -> None:
     if compiler is None:
         shutil.copyfile(source, target)
         return
-    subprocess.run(
-        [compiler, "-s", source.name, "-o", str(target.with_suffix(".mpy")), str(source)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    command = [compiler, "-s", source.name, "-o", str(target.with_suffix(".mpy")), str(source)]
+    subprocess.run(command, check=True, capture_output=True, text=True)

@@ -20,9 +20,8 @@ def add_commands(commands: Commands) -> None:
         "Nothing is overwritten.",
         epilog="Example: aoii certs ca; aoii certs server broker broker.example; aoii certs client attic",
     )
-    certs.add_argument(
-        "--dir", type=Path, default=Path("certs"), metavar="DIR", help="folder of the CA (default: %(default)s)"
-    )
+    folder = "folder of the CA (default: %(default)s)"
+    certs.add_argument("--dir", type=Path, default=Path("certs"), metavar="DIR", help=folder)
     whats = certs.add_subparsers(dest="what", metavar="WHAT", required=True)
     ca = whats.add_parser("ca", help="make a CA: DIR/ca.crt, and DIR/ca.key, which must stay here")
     ca.set_defaults(run=_make_ca)

@@ -33,16 +33,16 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
         text, default = setting.help.removesuffix("."), setting.default
         if field == "ack_loss":
             text, default = "Probability that an acknowledgement is lost", ack_loss
-        kind: dict[str, Any] = {"type": _typed(setting), "metavar": METAVARS.get(field, "P")}
+        form: dict[str, Any] = {"type": _typed(setting), "metavar": METAVARS.get(field, "P")}
         if field == "trace":
-            kind["type"] = Path  # the file is checked when it is read
+            form["type"] = Path  # the file is checked when it is read
         elif field == "collisions":
-            kind = {"nargs": "?", "choices": COLLISIONS, "const": "all"}
+            form = {"nargs": "?", "choices": COLLISIONS, "const": "all"}
             default = "none; without a value: all"
         name = setting.name.removeprefix("EDGE_").lower().replace("_", "-")
         ending = f" (default: {default})" if default else ""
         help_text = f"{text[0].lower()}{text[1:]}{ending}".replace("%", "%%")
-        group.add_argument(f"--{name}", dest=f"channel_{field}", default=setting.unset, help=help_text, **kind)
+        group.add_argument(f"--{name}", dest=f"channel_{field}", default=setting.unset, help=help_text, **form)
 
 
 def channel_model(options: argparse.Namespace, ack_loss: float | None = None) -> ChannelModel:

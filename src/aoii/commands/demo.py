@@ -5,8 +5,7 @@ import logging
 from pathlib import Path
 
 from aoii.commands import channel_options
-from aoii.commands.arguments import Commands, number, whole
-from aoii.commands.configuration import configure
+from aoii.commands.arguments import Commands, configure, number, whole
 
 
 def add_commands(commands: Commands) -> None:
@@ -22,27 +21,17 @@ def add_commands(commands: Commands) -> None:
     add = demo.add_argument
     add("--duration", type=number(1, 1e7), metavar="S", help="real seconds (default: length of the recording / speed)")
     add("--speed", type=number(0.1, 3600), default=120.0, metavar="X", help="times real time (default: %(default)g)")
-    add(
-        "--nodes",
-        type=whole(1, 1000),
-        default=3,
-        metavar="N",
-        help="number of nodes; each starts at another hour of the recording (default: %(default)s)",
-    )
-    add(
-        "--recording",
-        type=Path,
-        metavar="FILE",
-        help="CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)",
-    )
+    nodes = "number of nodes; each starts at another hour of the recording (default: %(default)s)"
+    add("--nodes", type=whole(1, 1000), default=3, metavar="N", help=nodes)
+    recording = "CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)"
+    add("--recording", type=Path, metavar="FILE", help=recording)
     add("--seed", type=whole(0, 2**31 - 1), default=1, metavar="N", help="seed of the radio (default: %(default)s)")
     add("--headless", action="store_true", help="no live display in this terminal; the web page is served anyway")
     add("--json", type=Path, metavar="FILE", help="write the figures of the summary to FILE")
-    for option, text in (
-        ("--broker-absent", "start the broker this many seconds late"),
-        ("--unplug", "unplug the receiver for this many seconds in the middle of the run"),
-    ):
-        add(option, type=number(0, 3600), default=0.0, metavar="S", help=text)
+    absent = "start the broker this many seconds late"
+    add("--broker-absent", type=number(0, 3600), default=0.0, metavar="S", help=absent)
+    unplug = "unplug the receiver for this many seconds in the middle of the run"
+    add("--unplug", type=number(0, 3600), default=0.0, metavar="S", help=unplug)
     channel_options.add_options(demo, ack_loss="as --loss")
     demo.set_defaults(run=_run)
 
@@ -63,6 +52,6 @@ def _run(options: argparse.Namespace) -> int:
         broker_absent_s=options.broker_absent,
         unplug_s=options.unplug,
     )
-    values = configure(options, "demo")
+    values = configure(options)
     logging.getLogger().setLevel(logging.WARNING)  # the stations log to files; this terminal shows the run
     return demo_run.run(values, chosen, options.env_file)

@@ -76,9 +76,8 @@ class ProcessGroup:
         self._unplug(running_s)
         for name, child in self._stations.items():
             if child.poll() is not None:
-                raise UnavailableError(
-                    f"station {name} ended with exit code {child.returncode}:\n{self._log_tail(name)}"
-                )
+                problem = f"station {name} ended with exit code {child.returncode}"
+                raise UnavailableError(f"{problem}:\n{self._log_tail(name)}")
 
     def end_nodes(self) -> None:
         """Stop the nodes, and make sure that there is a broker for what they have sent."""

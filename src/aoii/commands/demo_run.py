@@ -1,7 +1,7 @@
-"""A demo from start to end: the whole system on this machine, and an account that no station gave.
+"""A demo from start to end: the whole system on this machine, and then a count of its readings.
 
 Each station is a real process that knows only its settings. The demo starts them on free loopback ports in a folder of
-its own, watches them, stops them in the order of the data path, and then counts the readings.
+its own, watches them, and stops them in the order of the data path. It counts the readings without asking a station.
 """
 
 import contextlib

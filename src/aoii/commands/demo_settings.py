@@ -22,12 +22,27 @@ from aoii.settings.model import CHANNEL
 from aoii.simulation.recordings import Series
 
 EPOCH_LIMIT = 1 << 16  # an epoch of our own nodes has 16 bits; old nodes have longer ones
-NOT_INHERITED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")  # each has a default in the folder, or none
+# settings of the user that do not apply to a demo: empty and not removed, because the stations read .env as well
+IGNORED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")
+IGNORED_WITH_OWN_BROKER = ("MQTT_NAMESPACE", "MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY")  # it has no TLS
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for; times in real seconds."""
+    """What the user asked for.
+
+    Attributes:
+        duration_s: Length of the run, real seconds; None: until the recording ends.
+        speed: Times real time.
+        nodes: Number of nodes.
+        channel: What happens to packets on the air.
+        recording: What the nodes replay; None: the shipped day.
+        seed: Of the radio's random numbers.
+        headless: Whether to show no live view.
+        json_file: Where to write the summary; None: nowhere.
+        broker_absent_s: How late the broker starts, real seconds.
+        unplug_s: How long the receiver is unplugged in the middle of the run, real seconds.
+    """
 
     duration_s: float | None
     speed: float
@@ -75,8 +90,9 @@ def station_environment(
         origin_s: Monotonic time at which the simulated clock starts, s.
         ports: Where the stations listen.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-    environment |= {
+    return {
+        **os.environ,
+        **dict.fromkeys(IGNORED, ""),
         PARENT_VARIABLE: str(os.getpid()),
         "AOII_DATA_DIR": str(folder),
         "SERIAL_PORT": str(folder / "run" / "receiver"),
@@ -88,6 +104,7 @@ def station_environment(
         **{f"{name.upper()}_STATUS_PORT": str(port) for name, port in ports._asdict().items() if name != "broker"},
         "EDGE_NODES": str(options.nodes),
         "EDGE_SEED": str(options.seed),
+        "EDGE_RECORDING": "" if options.recording is None else str(options.recording.resolve()),
         "EDGE_DURATION_S": str(duration_s),
         "EDGE_RECORD_FILE": str(folder / "run" / "radio_record.csv"),
         "CLOCK_SPEED": str(options.speed),
@@ -96,9 +113,6 @@ def station_environment(
         **channel_settings(options.channel),
         **_broker_settings(settings, ports.broker),
     }
-    if options.recording is not None:
-        environment["EDGE_RECORDING"] = str(options.recording.resolve())
-    return environment
 
 
 def has_own_broker(settings: Settings) -> bool:
@@ -107,20 +121,15 @@ def has_own_broker(settings: Settings) -> bool:
 
 
 def channel_settings(channel: ChannelModel) -> Mapping[str, str]:
-    """Every setting of the channel, because the user's `.env` may ask for another one."""
+    """Every setting of the channel, also those at their defaults, because the user's `.env` may set others."""
     values = {setting.name: getattr(channel, field) for field, setting in CHANNEL.items()}
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def _broker_settings(settings: Settings, own_port: int) -> Mapping[str, str]:
     if has_own_broker(settings):
-        return {
-            "MQTT_BROKER": "127.0.0.1",
-            "MQTT_PORT": str(own_port),
-            "MQTT_NAMESPACE": "",
-            # The embedded broker has no TLS. Empty and not removed, because the stations read .env as well.
-            **dict.fromkeys(("MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY"), ""),
-        }
+        empty = dict.fromkeys(IGNORED_WITH_OWN_BROKER, "")
+        return {"MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(own_port), **empty}
     return {
         "MQTT_BROKER": settings.mqtt.host,
         "MQTT_PORT": str(settings.mqtt.port),

@@ -2,8 +2,7 @@
 
 import argparse
 
-from aoii.commands.arguments import Commands
-from aoii.commands.configuration import configure
+from aoii.commands.arguments import Commands, configure
 from aoii.core.errors import InputError
 
 TEXT = """\
@@ -54,35 +53,26 @@ def add_commands(commands: Commands) -> None:
         parser.add_argument("ids", nargs="*", metavar="ID", help=ID_TEXT)
         parser.add_argument("--all", action="store_true", help="all letters that qualify")
         parser.add_argument("--reason", choices=REASONS, help="with --all: only letters with this reason")
-    for parser, run in ((listing, _list), (show, _show), (replay, _replay), (drop, _drop)):
+    for parser in (listing, show, replay, drop):
         parser.add_argument("--store", choices=("server", "gateway"), help="only this store (default: both)")
-        parser.set_defaults(run=run)
+        parser.set_defaults(run=_run)
 
 
-def _list(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     from aoii.commands import dlq_actions
 
-    return dlq_actions.print_list(configure(options, "dlq"), options.store, options.reason, options.json)
-
-
-def _show(options: argparse.Namespace) -> int:
-    from aoii.commands import dlq_actions
-
-    return dlq_actions.print_letter(configure(options, "dlq"), options.store, options.id, options.json)
-
-
-def _replay(options: argparse.Namespace) -> int:
-    from aoii.commands import dlq_actions
-
-    _check_choice(options)
-    return dlq_actions.replay_letters(configure(options, "dlq"), options.store, options.ids, options.reason)
-
-
-def _drop(options: argparse.Namespace) -> int:
-    from aoii.commands import dlq_actions
-
-    _check_choice(options)
-    return dlq_actions.drop_letters(configure(options, "dlq"), options.store, options.ids, options.reason, options.yes)
+    if options.verb in ("replay", "drop"):
+        _check_choice(options)
+    values = configure(options)
+    match options.verb:
+        case "list":
+            return dlq_actions.print_list(values, options.store, options.reason, options.json)
+        case "show":
+            return dlq_actions.print_letter(values, options.store, options.id, options.json)
+        case "replay":
+            return dlq_actions.replay_letters(values, options.store, options.ids, options.reason)
+        case _:
+            return dlq_actions.drop_letters(values, options.store, options.ids, options.reason, options.yes)
 
 
 def _check_choice(options: argparse.Namespace) -> None:

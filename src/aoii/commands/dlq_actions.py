@@ -10,11 +10,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from aoii.commands.dlq_stores import PAGE, Entry, StoreName, Stores, utc_text
+from aoii.commands.dlq_stores import PAGE, Entry, StoreName, Stores
 from aoii.core.errors import InputError
-from aoii.gateway.drivers.quarantine import Damaged
 from aoii.server.db import open_database
-from aoii.server.dead_letters.letters import DeadLetter
 from aoii.server.dead_letters.replay import replay
 from aoii.settings import Settings
 
@@ -28,41 +26,35 @@ WIDTHS = (8, 6, 26, 14, 21, 21, 8)
 def print_list(settings: Settings, store: StoreName | None, reason: str | None, as_json: bool) -> int:
     """Print one line for each letter; return the exit code."""
     count = 0
-    with Stores(settings, store, False, _print_trouble) as stores:
-        for entry in stores.all(reason):
+    with Stores(settings, store, False) as stores:
+        for trouble in stores.troubles:
+            print(trouble, file=sys.stderr)
+        for count, entry in enumerate(stores.all(reason), 1):
             if as_json:
                 print(json.dumps(entry.fields(), ensure_ascii=False))
-            else:
-                if not count:
-                    print(_row(COLUMNS))
-                print(_row((
-                    entry.store, str(entry.id), entry.identity, entry.reason, utc_text(entry.first_ms),
-                    utc_text(entry.last_ms), str(entry.attempts),
-                )))  # fmt: skip
-            count += 1
-    print("no dead letters" if not count else f"{count:,} dead letter{'s'[: count != 1]}", file=sys.stderr)
+                continue
+            if count == 1:
+                print(_row(COLUMNS))
+            fields = entry.fields() | {"identity": entry.identity}
+            print(_row([str(fields[column.lower()]) for column in COLUMNS]))
+    print(f"{count:,} dead letter{'' if count == 1 else 's'}" if count else "no dead letters", file=sys.stderr)
     return 0
 
 
 def print_letter(settings: Settings, store: StoreName | None, name: str, as_json: bool) -> int:
     """Print everything about one letter; return the exit code."""
-    with Stores(settings, store, False, _ignore_trouble) as stores:
+    with Stores(settings, store, False) as stores:
         (entry,) = stores.choose([name], None)
+    fields = entry.fields()
     if as_json:
-        print(json.dumps(entry.fields(), ensure_ascii=False))
+        print(json.dumps(fields, ensure_ascii=False))
         return 0
-    for label, value in (
-        ("letter", entry.name),
-        ("identity", entry.identity),
-        ("reason", entry.reason),
-        ("detail", entry.detail),
-        ("first", utc_text(entry.first_ms)),
-        ("last", utc_text(entry.last_ms)),
-        ("attempts", str(entry.attempts)),
-    ):
-        print(f"{label:<9} {_printable(value)}")
-    print(f"payload, {len(entry.payload)} bytes:")
-    print(_printable(entry.payload.decode(errors="backslashreplace")))
+    fields |= {"letter": entry.name, "identity": entry.identity}
+    for label in ("letter", "identity", "reason", "detail", "first", "last", "attempts"):
+        print(f"{label:<9} {_printable(str(fields[label]))}")
+    payload = entry.letter.payload
+    print(f"payload, {len(payload)} bytes:")
+    print(_printable(payload.decode(errors="backslashreplace")))
     return 0
 
 
@@ -73,7 +65,7 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
         InputError: A letter that was named cannot be replayed.
         DatabaseAway: The database takes nothing now. Nothing has changed.
     """
-    with Stores(settings, store, True, _ignore_trouble) as stores:
+    with Stores(settings, store, True) as stores:
         entries = stores.choose(names, reason)
         chosen = [entry for entry in entries if not _is_barred(entry, is_named=bool(names))]
         if len(entries) > len(chosen):
@@ -85,8 +77,8 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
         with contextlib.closing(open_database(settings.database)) as database:
             for begin in range(0, len(chosen), PAGE):
                 page = chosen[begin : begin + PAGE]
-                letters = [entry.kept for entry in page if isinstance(entry.kept, DeadLetter)]
-                for entry, delivery in zip(page, replay(database, stores.server, letters), strict=True):
+                deliveries = replay(database, stores.server, [entry.letter for entry in page])
+                for entry, delivery in zip(page, deliveries, strict=True):
                     stayed += not delivery.is_in_table
                     ending = "" if delivery.is_in_table else ", stays"
                     print(f"{entry.name}  {entry.identity}  {delivery.status}{ending}")
@@ -96,9 +88,9 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
 
 def _is_barred(entry: Entry, *, is_named: bool) -> bool:
     """Whether a letter cannot be replayed by hand. Raises InputError for one that was named."""
-    if entry.reason == "corrupt":
+    if entry.letter.reason == "corrupt":
         problem, remedy = "is corrupt and cannot be inserted", "look at it with show, then drop it"
-    elif entry.reason == REPLAYED_BY_SERVER:
+    elif entry.letter.reason == REPLAYED_BY_SERVER:
         problem, remedy = "waits for the database", "leave it: the server replays it by itself"
     else:
         return False
@@ -118,10 +110,10 @@ def drop_letters(
     Raises:
         InputError: Standard input is not a terminal, and `is_agreed` is not set.
     """
-    with Stores(settings, store, True, _ignore_trouble) as stores:
+    with Stores(settings, store, True) as stores:
         entries = stores.choose(names, reason)
         if not names and reason is None:  # the server will insert these: drop them only if asked for by reason
-            entries = [entry for entry in entries if entry.reason != REPLAYED_BY_SERVER]
+            entries = [entry for entry in entries if entry.letter.reason != REPLAYED_BY_SERVER]
         if not entries:
             print("nothing to drop")
             return 0
@@ -140,13 +132,13 @@ def _drop(stores: Stores, entries: Sequence[Entry]) -> int:
     """Delete and log the letters that have not changed meanwhile; return their number."""
     gone: set[tuple[StoreName, int]] = set()
     if stores.server is not None:
-        letters = [entry.kept for entry in entries if isinstance(entry.kept, DeadLetter)]
+        letters = [entry.letter for entry in entries if entry.damaged is None]
         gone |= {("server", letter.id) for letter in stores.server.drop(letters)}
     if stores.gateway is not None:
-        rows = [entry.kept for entry in entries if isinstance(entry.kept, Damaged)]
+        rows = [entry.damaged for entry in entries if entry.damaged is not None]
         gone |= {("gateway", row.id) for row in stores.gateway.drop(rows)}
     for entry in entries:
-        if (entry.store, entry.id) in gone:
+        if (entry.store, entry.letter.id) in gone:
             log.warning("dead letter dropped", extra={"event": "dead_letter_dropped"} | _log_fields(entry))
     return len(gone)
 
@@ -154,7 +146,7 @@ def _drop(stores: Stores, entries: Sequence[Entry]) -> int:
 def _confirm(entries: Sequence[Entry]) -> bool:
     if not sys.stdin.isatty():
         raise InputError("drop asks first, and standard input is not a terminal", "add --yes if you are sure")
-    reasons = Counter(entry.reason for entry in entries)
+    reasons = Counter(entry.letter.reason for entry in entries)
     counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     answer = input(f"Drop {counts}? They exist nowhere else and cannot be brought back. [y/N] ")
     return answer.strip().lower() in ("y", "yes")
@@ -162,23 +154,16 @@ def _confirm(entries: Sequence[Entry]) -> bool:
 
 def _log_fields(entry: Entry) -> dict[str, object]:
     """All of a letter on one line, whatever its sender has put into it."""
-    fields = entry.fields() | {"payload": entry.payload.decode(errors="backslashreplace")}
+    fields = entry.fields() | {"payload": entry.letter.payload.decode(errors="backslashreplace")}
     del fields["payload_base64"]
     return {name: _printable(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _row(values: Sequence[str]) -> str:
+    """A line of the list."""
     return "  ".join(_printable(value).ljust(width) for value, width in zip(values, WIDTHS, strict=True)).rstrip()
 
 
 def _printable(text: str) -> str:
     """Text that is safe to print: control characters from a payload are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _print_trouble(trouble: str) -> None:
-    print(trouble, file=sys.stderr)
-
-
-def _ignore_trouble(trouble: str) -> None:
-    """A letter was named, so a store that is missing does not matter."""

@@ -1,13 +1,13 @@
 """The dead letters of both stores on a machine as one list: the server's, and the gateway's corrupt readings.
 
-Either store may be missing, and both stations may be running. Does not create a file and does not salvage one; the
-station does that when it starts.
+Either store may be missing, and both stations may be running. Nothing here makes or salvages a file; its station does
+that when it starts.
 """
 
 import base64
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,6 @@ StoreName = Literal["server", "gateway"]
 STORES: tuple[StoreName, ...] = ("server", "gateway")
 
 PAGE = 500
-AS_THEY_ARE = ("store", "id", "node", "epoch", "counter", "reason", "detail")  # fields of an entry, in JSON
 DAMAGED = "the row failed its checksum in the outbox"
 
 
@@ -31,54 +30,44 @@ class Entry:
     """A dead letter of either store.
 
     Attributes:
-        store: Which store it is in.
-        id: Its number there.
-        node: Node of the reading; None without an identity.
-        epoch: Epoch of the reading; None without an identity.
-        counter: Counter of the reading; None without an identity.
-        reason: Why it is a dead letter.
-        detail: What exactly was wrong.
-        payload: The message as it came.
-        first_ms: When it was first added, Unix time, ms.
-        last_ms: When it was last tried, Unix time, ms.
-        attempts: How often it was tried.
-        kept: The value of its store.
+        store: The store that it is in.
+        letter: The letter; a damaged reading of the gateway has the form of one.
+        damaged: The reading as the gateway keeps it; None for a letter of the server.
     """
 
     store: StoreName
-    id: int
-    node: str | None
-    epoch: int | None
-    counter: int | None
-    reason: str
-    detail: str
-    payload: bytes
-    first_ms: int
-    last_ms: int
-    attempts: int
-    kept: DeadLetter | Damaged
+    letter: DeadLetter
+    damaged: Damaged | None = None
 
     @property
     def name(self) -> str:
         """Its name on the command line, such as `server:12`."""
-        return f"{self.store}:{self.id}"
+        return f"{self.store}:{self.letter.id}"
 
     @property
     def identity(self) -> str:
         """Node, epoch and counter; `-` without identity."""
-        return "-" if self.node is None else f"{self.node}/{self.epoch}/{self.counter}"
+        letter = self.letter
+        return "-" if letter.node is None else f"{letter.node}/{letter.epoch}/{letter.counter}"
 
     def fields(self) -> dict[str, object]:
         """All of it for JSON; a payload that is not text is in `payload_base64` alone."""
-        text = None
+        letter, text = self.letter, None
         with contextlib.suppress(UnicodeDecodeError):
-            text = self.payload.decode()
-        return {name: getattr(self, name) for name in AS_THEY_ARE} | {
-            "first": utc_text(self.first_ms),
-            "last": utc_text(self.last_ms),
-            "attempts": self.attempts,
+            text = letter.payload.decode()
+        return {
+            "store": self.store,
+            "id": letter.id,
+            "node": letter.node,
+            "epoch": letter.epoch,
+            "counter": letter.counter,
+            "reason": letter.reason,
+            "detail": letter.detail,
+            "first": utc_text(letter.first_unix_ms),
+            "last": utc_text(letter.last_unix_ms),
+            "attempts": letter.attempts,
             "payload": text,
-            "payload_base64": None if text is not None else base64.b64encode(self.payload).decode(),
+            "payload_base64": None if text is not None else base64.b64encode(letter.payload).decode(),
         }
 
 
@@ -89,26 +78,28 @@ class Stores:
         settings: Where the stores are.
         wanted: One store; None for both.
         writes: Whether letters will be changed or removed.
-        on_trouble: Called with a sentence for each store that cannot be opened while the other one can.
+
+    Attributes:
+        server: The server's letters; None if they are not wanted or cannot be opened.
+        gateway: The gateway's quarantine; None likewise.
+        troubles: A sentence for each store that cannot be opened while the other one can.
 
     Raises:
         UnavailableError: None of them can be opened.
     """
 
-    def __init__(
-        self, settings: Settings, wanted: StoreName | None, writes: bool, on_trouble: Callable[[str], None]
-    ) -> None:
+    def __init__(self, settings: Settings, wanted: StoreName | None, writes: bool) -> None:
         paths: dict[StoreName, Path] = {
             "server": settings.server.dead_letter_path,
             "gateway": settings.gateway.outbox_path,
         }
         self.server: Letters | None = None
         self.gateway: Quarantine | None = None
-        troubles = []
+        self.troubles: list[str] = []
         for name in STORES if wanted is None else (wanted,):
             path = paths[name]
             if not path.exists():
-                troubles.append(f"{name}: {path} does not exist")
+                self.troubles.append(f"{name}: {path} does not exist")
                 continue
             try:
                 if name == "server":
@@ -116,14 +107,12 @@ class Stores:
                 else:
                     self.gateway = Quarantine(path, writes)
             except UnavailableError as error:
-                troubles.append(str(error))
+                self.troubles.append(str(error))
         if self.server is None and self.gateway is None:
             raise UnavailableError(
                 "no store of dead letters can be opened",
-                "run this where the station runs, with its .env\n  " + "\n  ".join(troubles),
+                "run this where the station runs, with its .env\n  " + "\n  ".join(self.troubles),
             )
-        for trouble in troubles:
-            on_trouble(trouble)
 
     def __enter__(self) -> "Stores":
         return self
@@ -147,7 +136,7 @@ class Stores:
         if self.server is not None:
             last_id = 0
             while page := self.server.letters(PAGE, last_id):
-                yield from (_of_server(letter) for letter in page if reason in (None, letter.reason))
+                yield from (Entry("server", letter) for letter in page if reason in (None, letter.reason))
                 last_id = page[-1].id
         if self.gateway is not None and reason in (None, "corrupt"):
             yield from map(_of_gateway, self.gateway.rows())
@@ -159,7 +148,7 @@ class Stores:
         wanted, id_ = match[1], int(match[2])
         found = []
         if self.server is not None and wanted != "gateway" and (letter := self.server.letter(id_)) is not None:
-            found.append(_of_server(letter))
+            found.append(Entry("server", letter))
         if self.gateway is not None and wanted != "server" and (row := self.gateway.row(id_)) is not None:
             found.append(_of_gateway(row))
         if not found:
@@ -174,15 +163,8 @@ def utc_text(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _of_server(letter: DeadLetter) -> Entry:
-    return Entry(
-        "server", letter.id, letter.node, letter.epoch, letter.counter, letter.reason, letter.detail, letter.payload,
-        letter.first_unix_ms, letter.last_unix_ms, letter.attempts, letter,
-    )  # fmt: skip
-
-
 def _of_gateway(row: Damaged) -> Entry:
-    return Entry(
-        "gateway", row.id, row.node, row.epoch, row.counter, "corrupt", DAMAGED, row.payload, row.found_ms,
-        row.found_ms, 1, row,
-    )  # fmt: skip
+    identity = row.node, row.epoch, row.counter
+    # a damaged row has no digest and no valid checksum, and was found once
+    letter = DeadLetter(row.id, "corrupt", DAMAGED, *identity, None, row.payload, row.found_ms, row.found_ms, 1, 0)
+    return Entry("gateway", letter, row)

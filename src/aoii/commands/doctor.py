@@ -61,7 +61,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
 
 
 def _fault(subject: str, error: AoiiError, remedy: str = "see the message") -> Finding:
-    """What an error says; `remedy` if it has none."""
+    """An error as a finding; with `remedy` if it has none of its own."""
     return Finding(subject, error.problem, error.remedy or remedy)
 
 

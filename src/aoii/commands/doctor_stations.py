@@ -34,8 +34,8 @@ class Finding:
     remedy: str | None = None
 
 
-FailedChecks = list[str]
-Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]
+FailedChecks = list[str]  # names of the checks that fail
+Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]  # what the metrics and checks of a station say
 
 
 def examine(values: Settings) -> Iterator[Finding]:
@@ -198,7 +198,10 @@ def _edge_log(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Findin
 
 
 def _writing(station: str, snapshot: MetricSnapshot, waiting: float = 0) -> Iterator[Finding]:
-    """A database that rejects rows may still answer questions, so that dead letters that wait for it count as well."""
+    """Whether a station can write to the database: it says so itself, and no dead letters are `waiting` for it.
+
+    The station alone is not enough, because a database may answer questions and still reject rows.
+    """
     if waiting or not snapshot.total(metrics.DATABASE_UP):
         state = f"the {station} cannot write to it"
         if waiting:

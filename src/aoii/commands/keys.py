@@ -9,7 +9,7 @@ from aoii.commands.arguments import Commands, keep_old_name, whole
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 
-NODE = whole(0, 65535)
+SIXTEEN_BITS = whole(0, 65535)  # of a frame, for the number of a node and for its epoch
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,19 +28,15 @@ def add_commands(commands: Commands) -> None:
         ("retire", _retire, "delete a node; its packets are rejected from then on"),
     ):
         command = whats.add_parser(name, help=text)
-        command.add_argument("node", type=NODE, metavar="NODE", help="number of the node")
+        command.add_argument("node", type=SIXTEEN_BITS, metavar="NODE", help="number of the node")
         command.set_defaults(run=run)
-    whats.choices["add"].add_argument(
-        "--epoch",
-        type=NODE,
-        default=1,
-        metavar="N",
-        help="for a number that was used before: one more than its last epoch (default: %(default)s)",
-    )
+    epoch = "for a number that was used before: one more than its last epoch (default: %(default)s)"
+    whats.choices["add"].add_argument("--epoch", type=SIXTEEN_BITS, default=1, metavar="N", help=epoch)
     keep_old_name(whats, "settle", "finish-rotation")
 
 
 def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
+    """The path of the key file, and its keys; none if there is no file yet."""
     path = settings.load(env_file=options.env_file).gateway.node_keys_file
     return path, node_keys.read_key_file(path) if path.exists() else {}
 
@@ -48,6 +44,7 @@ def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
 def _changed(
     options: argparse.Namespace, change: Callable[[Mapping[int, NodeKey]], dict[int, NodeKey]]
 ) -> tuple[Path, dict[int, NodeKey]]:
+    """Change the key file; its path, and the keys before the change."""
     path, before = _file(options)
     node_keys.write_key_file(path, change(before))
     return path, before

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from aoii import __version__
-from aoii.commands import board, certs, demo, dlq, export, keys, migrate, stations
+from aoii.commands import board, certs, demo, dlq, export, keys, lab, migrate, stations
 from aoii.core.errors import AoiiError
 
 PRINTING = {"board", "certs", "dlq", "doctor", "keys"}  # their output may be piped into `head`
@@ -31,10 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if options.command != "lab":
             raise
-        print(
-            f"aoii lab: {error.name} is not installed; `scripts/set-up test` installs what the lab needs",
-            file=sys.stderr,
-        )
+        remedy = "`scripts/set-up test` installs what the lab needs"
+        print(f"aoii lab: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         if options.command not in PRINTING:
@@ -61,20 +59,14 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in (demo, stations, export, dlq, board, migrate, certs, keys):
         command.add_commands(commands)
-    doctor = commands.add_parser(
+    doctor = commands.add_parser(  # here, because doctor.py imports what the stations import
         "doctor",
         help="check settings, serial port, broker, database, clock and disk, and say what to fix",
         description="Check settings, serial port, broker, database, clock and disk, and say what to fix. "
         "The exit code is 1 if anything failed.",
     )
     doctor.set_defaults(run=_doctor)
-    _add_lab(
-        commands.add_parser(
-            "lab",
-            help="replay recordings through policies, pre-train, compute airtime, write the report",
-            description="For researchers: measure on recordings what learning on the node is worth.",
-        )
-    )
+    lab.add_commands(commands)
     return parser
 
 
@@ -83,13 +75,3 @@ def _doctor(options: argparse.Namespace) -> int:
 
     logging.getLogger().addHandler(logging.NullHandler())  # the findings already say what the MQTT client would log
     return doctor.run(options.env_file)
-
-
-def _add_lab(parser: argparse.ArgumentParser) -> None:
-    from aoii.commands import lab
-
-    lab.configure(parser)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

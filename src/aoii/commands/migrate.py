@@ -1,9 +1,9 @@
 """`aoii migrate`: make the database's tables, or bring them up to date."""
 
 import argparse
+import contextlib
 
-from aoii.commands.arguments import Commands
-from aoii.commands.configuration import configure
+from aoii.commands.arguments import Commands, configure
 
 
 def add_commands(commands: Commands) -> None:
@@ -20,8 +20,7 @@ def add_commands(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     from aoii.server.db import open_database
 
-    database = open_database(configure(options, "migrate").database, migrate=True)
-    database.ping()
-    print(f"database {database.place}: the tables are up to date")
-    database.close()
+    with contextlib.closing(open_database(configure(options).database, migrate=True)) as database:
+        database.ping()
+        print(f"database {database.place}: the tables are up to date")
     return 0

@@ -17,9 +17,7 @@ RECEIVE_MA = 11.5  # SX1276 data sheet, table 10, 125 kHz, LnaBoost
 AWAKE_MA = 40.0  # ESP32 data sheet, table "Current consumption", modem sleep at 160 MHz: 27 to 44
 DEEP_SLEEP_MA = 0.010  # ESP32 data sheet: RTC timer and RTC memory
 LIGHT_SLEEP_MA = 0.8  # ESP32 data sheet
-SAMPLE_S = (
-    0.35  # awake for one sample: AHT20 80 ms (data sheet), start from deep sleep and one step of learning (estimate)
-)
+SAMPLE_S = 0.35  # awake for one sample: AHT20 80 ms (data sheet); start from deep sleep, and learning (estimate)
 REPLY_S = 0.1  # from the end of a transmission to the beginning of its acknowledgement: gateway's commit (estimate)
 
 

@@ -18,64 +18,52 @@ from aoii.simulation.recordings import Series
 
 
 class Bounds:
-    """Both bounds of a series, computed at the first use."""
-
-    def __init__(self, series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> None:
-        self._arguments = series, starts, epsilon
-
-    @cached_property
-    def hold(self) -> int:
-        """See the function `hold`."""
-        return hold(*self._arguments)
-
-    @cached_property
-    def linear(self) -> int:
-        """See the function `linear`."""
-        return linear(*self._arguments)
-
-
-def hold(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:
-    """The fewest packets when the gateway holds one value from packet to packet.
+    """Both bounds of a series, computed at the first use.
 
     Args:
         series: The recording.
         starts: Index of the first sample of each piece, 0 first; no segment reaches from one piece into another.
         epsilon: Thresholds, hundredths.
     """
-    fresh = set(starts)
-    packets = 0
-    low, high = [0, 0], [0, 0]
-    for i, reading in enumerate(zip(series.temperature_c, series.humidity_c, strict=True)):
-        for q in (0, 1):
-            low[q], high[q] = min(low[q], reading[q]), max(high[q], reading[q])
-        if i in fresh or any(high[q] - low[q] >= 2 * epsilon[q] for q in (0, 1)):
-            packets += 1
-            low, high = list(reading), list(reading)
-    return packets
 
+    def __init__(self, series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> None:
+        self._series, self._starts, self._epsilon = series, frozenset(starts), epsilon
 
-def linear(series: Series, starts: Sequence[int], epsilon: tuple[int, int]) -> int:
-    """The fewest packets when the gateway follows one line from packet to packet; arguments as in `hold`.
+    @cached_property
+    def hold(self) -> int:
+        """The fewest packets when the gateway holds one value from packet to packet."""
+        packets = 0
+        low, high = [0, 0], [0, 0]
+        for i, reading in enumerate(zip(self._series.temperature_c, self._series.humidity_c, strict=True)):
+            for q in (0, 1):
+                low[q], high[q] = min(low[q], reading[q]), max(high[q], reading[q])
+            if i in self._starts or any(high[q] - low[q] >= 2 * self._epsilon[q] for q in (0, 1)):
+                packets += 1
+                low, high = list(reading), list(reading)
+        return packets
 
-    A line a + b*k passes within epsilon of all points of a segment when for every two of them, i < j,
-    (y_j - y_i - 2 epsilon) / (k_j - k_i) < b < (y_j - y_i + 2 epsilon) / (k_j - k_i). Two such fractions
-    are equal or differ by more than the rounding of double precision, so the comparison is exact.
-    """
-    fresh = set(starts)
-    at = np.array(series.slots, dtype=np.float64)
-    y = np.array([series.temperature_c, series.humidity_c], dtype=np.float64)
-    width = 2.0 * np.array(epsilon, dtype=np.float64)
-    packets, first = 0, 0
-    lowest, highest = np.zeros(2), np.zeros(2)
-    for i in range(len(series)):
-        if i not in fresh:
-            apart = at[i] - at[first:i]
-            rise = y[:, i : i + 1] - y[:, first:i]
-            low = np.maximum(lowest, ((rise - width[:, None]) / apart).max(axis=1))
-            high = np.minimum(highest, ((rise + width[:, None]) / apart).min(axis=1))
-        if i in fresh or (low >= high).any():
-            packets, first = packets + 1, i
-            lowest, highest = np.full(2, -np.inf), np.full(2, np.inf)
-        else:
-            lowest, highest = low, high
-    return packets
+    @cached_property
+    def linear(self) -> int:
+        """The fewest packets when the gateway follows one line from packet to packet.
+
+        A line a + b*k passes within epsilon of all points of a segment when for every two of them, i < j,
+        (y_j - y_i - 2 epsilon) / (k_j - k_i) < b < (y_j - y_i + 2 epsilon) / (k_j - k_i). Two such fractions
+        are equal or differ by more than the rounding of double precision, so the comparison is exact.
+        """
+        at = np.array(self._series.slots, dtype=np.float64)
+        y = np.array([self._series.temperature_c, self._series.humidity_c], dtype=np.float64)
+        width = 2.0 * np.array(self._epsilon, dtype=np.float64)
+        packets, first = 0, 0
+        lowest, highest = np.zeros(2), np.zeros(2)
+        for i in range(len(self._series)):
+            if i not in self._starts:
+                apart = at[i] - at[first:i]
+                rise = y[:, i : i + 1] - y[:, first:i]
+                low = np.maximum(lowest, ((rise - width[:, None]) / apart).max(axis=1))
+                high = np.minimum(highest, ((rise + width[:, None]) / apart).min(axis=1))
+            if i in self._starts or (low >= high).any():
+                packets, first = packets + 1, i
+                lowest, highest = np.full(2, -np.inf), np.full(2, np.inf)
+            else:
+                lowest, highest = low, high
+        return packets

@@ -9,17 +9,15 @@ from numpy.typing import NDArray
 
 from aoii.core import prior
 from aoii.core.learner import BROKEN, ENDS, FEATURES, FORGET, REACH, START, STOP, WINDOWS, Learner, importance
+from aoii.lab.policy import Prior
 
 Doubles = NDArray[np.float64]
-_DIAGONAL = np.arange(FEATURES)
 
 
 class FastLearner(Learner):
     """A `Learner` that updates all windows of a sample in one step."""
 
-    def __init__(
-        self, epsilon_t_c: int, epsilon_h_c: int, weights: tuple[tuple[int, ...], ...] = prior.WEIGHTS
-    ) -> None:
+    def __init__(self, epsilon_t_c: int, epsilon_h_c: int, weights: Prior = prior.WEIGHTS) -> None:
         self._full: Doubles = np.zeros((WINDOWS, FEATURES, FEATURES))
         super().__init__(epsilon_t_c, epsilon_h_c, weights)
 
@@ -41,7 +39,7 @@ class FastLearner(Learner):
         p = self._full[:ready]
         gain = np.add.reduce(p * x[:, :, None], axis=1)  # row after row, as the board adds
         spread = _in_order(np.add, x * gain)
-        trace = _in_order(np.add, p[:, _DIAGONAL, _DIAGONAL])
+        trace = _in_order(np.add, p.diagonal(axis1=1, axis2=2))
         sound = (spread >= 0.0) & (spread < BROKEN) & (trace > 0.0) & (trace < BROKEN)
         for window in np.flatnonzero(~sound):
             self._restart(int(window))

@@ -14,7 +14,7 @@ from aoii.lab.sources import encode_json, parse_json
 from aoii.simulation.recordings import Series
 
 SHIPPED = Path(__file__).parent / "mlp.json"
-EPOCHS = 200
+EPOCHS = 200  # the default of scikit-learn
 SCALES = ("x_mean", "x_std", "y_mean", "y_std")
 SHAPES = [(12, 64), (64, 32), (32, 2), (64,), (32,), (2,), (12,), (12,), (2,), (2,)]  # weights, biases, scales
 
@@ -86,14 +86,9 @@ def encode_mlp(weights: MlpWeights, made_from: list[dict[str, str]]) -> str:
     def rounded(array: Doubles) -> list[float]:
         return [float(f"{value:.5g}") for value in array.ravel()]
 
-    return encode_json(
-        {
-            "mlp": 1,
-            "made_from": made_from,
-            **{name: rounded(getattr(weights, name)) for name in SCALES},
-            "layers": [{"shape": w.shape, "weights": rounded(w), "biases": rounded(b)} for w, b in weights.layers],
-        }
-    )
+    scales = {name: rounded(getattr(weights, name)) for name in SCALES}
+    layers = [{"shape": w.shape, "weights": rounded(w), "biases": rounded(b)} for w, b in weights.layers]
+    return encode_json({"mlp": 1, "made_from": made_from, **scales, "layers": layers})
 
 
 def parse_mlp(path: Path = SHIPPED) -> MlpWeights:
@@ -102,9 +97,8 @@ def parse_mlp(path: Path = SHIPPED) -> MlpWeights:
     Raises:
         InputError: The file cannot be read or has no weights for this perceptron.
     """
-    return parse_json(
-        path, "a perceptron 12-64-32-2", "make one with aoii lab pretrain --model mlp --out FILE", _weights
-    )
+    remedy = "make one with aoii lab pretrain --model mlp --out FILE"
+    return parse_json(path, "a perceptron 12-64-32-2", remedy, _weights)
 
 
 def _weights(content: Any) -> MlpWeights:

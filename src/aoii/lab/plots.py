@@ -40,18 +40,15 @@ def figure(path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float
         plt.close(drawing)
 
 
-def plot_series(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """One plot for each series, with readings, estimates and packets of its policies; the files."""
+def plot_series(runs: Sequence[Run], folder: Path) -> None:
+    """One plot for each series, with readings, estimates and packets of its policies; the file is named after it."""
     by_series: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         by_series.setdefault((stem(run.file), run.node), []).append(run)
-    paths = []
     for (file, node), group in by_series.items():
         name = file if node in ("", file) else f"{file}_{node}"
-        path = folder / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in name)}.png"
-        _plot_one(group, path)
-        paths.append(path)
-    return paths
+        safe_name = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+        _plot_one(group, folder / f"{safe_name}.png")
 
 
 def _plot_one(group: Sequence[Run], path: Path) -> None:
@@ -89,9 +86,7 @@ def plot_pareto(points: Mapping[str, Sequence[tuple[float, float, str]]], path: 
             axes.plot(xs, ys, "o-", color=COLOURS[name], label=name, markersize=4)
             for a, b, label in line:
                 axes.annotate(label, (a, b), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
-        axes.set_xscale("log")
+        axes.set(xlabel=x, ylabel=y, xscale="log")
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(ScalarFormatter())
         axes.legend(fontsize="small")
@@ -117,8 +112,7 @@ def plot_losses(lines: Mapping[str, Sequence[tuple[float, float]]], path: Path, 
         for name, line in lines.items():
             shares, values = zip(*line, strict=True)
             axes.plot([100 * share for share in shares], values, "o-", color=COLOURS[name], label=name, markersize=4)
-        axes.set_xlabel("loss of packets and of acknowledgements, %")
-        axes.set_ylabel(y)
+        axes.set(xlabel="loss of packets and of acknowledgements, %", ylabel=y)
         axes.set_yscale("symlog", linthresh=0.1)
         axes.set_ylim(bottom=0)
         axes.legend(fontsize="small", ncols=2)

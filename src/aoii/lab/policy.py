@@ -14,7 +14,7 @@ from aoii.core import prior
 from aoii.core.forecast import HOLD, Trend
 from aoii.lab.mlp_weights import MlpWeights
 
-Pair = tuple[int, int]  # temperature and humidity, hundredths
+Pair = tuple[int, int]  # temperature and humidity, hundredths; an index into it is called `q`
 Prior = tuple[tuple[int, ...], ...]  # as in core/prior.py
 
 TREND_BYTES = 32  # a version 1 frame of docs/reference/wire-format.md
@@ -29,20 +29,20 @@ class Packet(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PolicySetup:
-    """What a policy may know before the first sample.
+class Options:
+    """How to replay, and what a policy may know before the first sample.
 
     Attributes:
-        epsilon: Thresholds, hundredths.
-        samples: Number of samples in the series; for `periodic_equal` only.
-        packets: Number of packets that `trend` sent; for `periodic_equal` only.
+        epsilon: Thresholds, hundredths of °C and %RH.
+        heartbeat_s: A node that was silent for so long sends a heartbeat; 0: never.
+        tau: The node sends after so many wrong samples in a row, at least 1.
         prior: The prior of `trend`.
         mlp: The first weights of `mlp`; None unless `mlp` is replayed.
     """
 
-    epsilon: Pair
-    samples: int = 0
-    packets: int = 0
+    epsilon: Pair = (50, 300)
+    heartbeat_s: int = 0
+    tau: int = 1
     prior: Prior = prior.WEIGHTS
     mlp: MlpWeights | None = None
 
@@ -85,15 +85,14 @@ class Policy:
     """
 
     name: str
-    node: Callable[[PolicySetup], Node]
-    estimator: Callable[[PolicySetup], Estimator]
+    node: Callable[[Options], Node]
+    estimator: Callable[[Options], Estimator]
     frame_bytes: int = TREND_BYTES
     clock: Literal["every", "equal"] | None = None
     resends: bool = True
 
-    def is_due(self, setup: PolicySetup, index: int) -> bool:
-        """Whether the clock asks for a packet at sample `index` of a series."""
+    def is_due(self, index: int, samples: int, packets: int) -> bool:
+        """Whether the clock asks for a packet at sample `index`; `equal` spreads `packets` evenly over `samples`."""
         if self.clock == "equal":
-            packets, samples = setup.packets, setup.samples
             return index * packets // samples != (index - 1) * packets // samples
         return self.clock == "every"

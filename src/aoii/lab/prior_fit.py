@@ -4,6 +4,7 @@ It has exactly the features and targets that the node learns from, over several 
 that it does not depend on how fast or how coarse a sensor is. It treats both quantities alike.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +25,10 @@ SCALES = (50, 25, 100)  # thresholds in hundredths of °C; six times as much in 
 SHORTEST = 300  # samples; a shorter series says more about its day than about sensors
 MOST_SAMPLES = 5_000  # a longer series counts no more than this
 MOST_MOVED = 20_000.0  # of squared movement; more counts no more than this, so that no stormy recording dominates
-RIDGE = 4_000.0
+RIDGE = 4_000.0  # pulls weights to 0 with a fifth of what the most stormy recording may count
 NO_PRIOR: Prior = ((0,) * (2 * OWN),) * WINDOWS
+
+Doubles = NDArray[np.float64]
 
 
 class _LessonRecorder(Learner):
@@ -43,9 +46,7 @@ class _LessonRecorder(Learner):
         pass
 
 
-def _lessons(
-    series: Series, pace: int, epsilon_t_c: int
-) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+def _lessons(series: Series, pace: int, epsilon_t_c: int) -> Iterator[tuple[int, Doubles, Doubles]]:
     """Each window with the features and targets of a series at one pace and scale."""
     recorder = _LessonRecorder((epsilon_t_c, 6 * epsilon_t_c))
     slot = None
@@ -68,53 +69,49 @@ class Evidence:
         series: How often a series was added, at any pace and scale.
     """
 
-    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN, 2 * OWN)))
-    products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN)))
+    squares: Doubles = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN, 2 * OWN)))
+    products: Doubles = field(default_factory=lambda: np.zeros((WINDOWS, 2 * OWN)))
     series: int = 0
-
-    def add(self, other: "Evidence") -> None:
-        """Add the sums of another."""
-        self.squares += other.squares
-        self.products += other.products
-        self.series += other.series
 
 
 def gather_evidence(all_series: Iterable[Series]) -> Evidence:
     """The evidence of series, at every pace and scale at which they are long enough."""
-    own = list(range(2 * OWN))  # without the constant and the time of day, which belong to one place
-    swapped = own[OWN:] + own[:OWN]  # as the other quantity sees them
     total = Evidence()
-    for series in all_series:
-        for pace in PACES:
-            samples = len(series) // pace
-            if samples < SHORTEST:
-                continue
-            for epsilon_t_c in SCALES:
-                share = 0.0
-                for window, x, y in _lessons(series, pace, epsilon_t_c):
-                    if not len(x):
-                        continue
-                    weighted = x * np.array([importance(row) for row in x.tolist()])[:, None]
-                    if not share:
-                        moved = float((weighted * x)[:, own].sum())
-                        share = min(1.0, MOST_SAMPLES / samples, MOST_MOVED / max(moved, 1.0))
-                        total.series += 1
-                    for order, target in ((own, y[:, 0]), (swapped, y[:, 1])):
-                        total.squares[window] += share * weighted[:, order].T @ x[:, order]
-                        total.products[window] += share * weighted[:, order].T @ target
+    for series, pace, epsilon_t_c in itertools.product(all_series, PACES, SCALES):
+        if len(series) // pace >= SHORTEST:
+            _add(total, series, pace, epsilon_t_c)
     return total
 
 
-def fit_prior(total: Evidence) -> Prior:
-    """The weights of the ridge regression, in thousandths, as in `core/prior.py`.
+def _add(total: Evidence, series: Series, pace: int, epsilon_t_c: int) -> None:
+    """Add a series at one pace and scale; in one that is long or moves much, each sample counts less."""
+    own = list(range(2 * OWN))  # without the constant and the time of day, which belong to one place
+    swapped = own[OWN:] + own[:OWN]  # as the other quantity sees them
+    share = 0.0  # what each sample counts, found from the first window that has any
+    for window, x, y in _lessons(series, pace, epsilon_t_c):
+        if not len(x):
+            continue
+        weighted = x * np.array([importance(row) for row in x.tolist()])[:, None]
+        if not share:
+            moved = float((weighted * x)[:, own].sum())
+            share = min(1.0, MOST_SAMPLES / (len(series) // pace), MOST_MOVED / max(moved, 1.0))
+            total.series += 1
+        for order, target in ((own, y[:, 0]), (swapped, y[:, 1])):
+            total.squares[window] += share * weighted[:, order].T @ x[:, order]
+            total.products[window] += share * weighted[:, order].T @ target
+
+
+def fit_prior(evidence: Sequence[Evidence]) -> Prior:
+    """The weights of the ridge regression over all the evidence, in thousandths, as in `core/prior.py`.
 
     Raises:
         InputError: No series was long enough.
     """
-    if not total.series:
+    if not any(one.series for one in evidence):
         raise InputError(f"no recording has a series of {SHORTEST} samples", "give longer ones")
-    ridge = RIDGE * np.eye(2 * OWN)
-    weights = [np.linalg.solve(a + ridge, b) for a, b in zip(total.squares, total.products, strict=True)]
+    squares = np.sum([one.squares for one in evidence], axis=0) + RIDGE * np.eye(2 * OWN)
+    products = np.sum([one.products for one in evidence], axis=0)
+    weights = [np.linalg.solve(a, b) for a, b in zip(squares, products, strict=True)]
     return tuple(tuple(round(prior.UNIT * float(value)) for value in row) for row in weights)
 
 

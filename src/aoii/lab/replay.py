@@ -9,39 +9,15 @@ it. Nothing is interpolated.
 
 from dataclasses import dataclass, field
 
-from aoii.core import prior
 from aoii.core.aoii import AoiiMeter
 from aoii.core.learner import REACH
-from aoii.lab.airtime import Radio
 from aoii.lab.channel import Channel
-from aoii.lab.mlp_weights import MlpWeights
-from aoii.lab.policy import Pair, Policy, PolicySetup, Prior
+from aoii.lab.policy import Options, Pair, Policy
 from aoii.simulation.recordings import Series
 
 RESENDS = 5
 HOLE = REACH  # sampling intervals; after a longer gap the learner begins again, too
 DAY_S = 86_400
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to replay.
-
-    Attributes:
-        epsilon: Thresholds, hundredths of °C and %RH.
-        heartbeat_s: A node that was silent for so long reports; 0: never.
-        tau: The node sends after so many wrong samples in a row, at least 1.
-        prior: The prior of `trend`.
-        mlp: The first weights of `mlp`.
-        radio: For airtime and energy.
-    """
-
-    epsilon: Pair = (50, 300)
-    heartbeat_s: int = 0
-    tau: int = 1
-    prior: Prior = prior.WEIGHTS
-    mlp: MlpWeights | None = None
-    radio: Radio = field(default_factory=Radio)
 
 
 @dataclass
@@ -88,15 +64,14 @@ def is_wrong(reading: Pair, estimate: Pair | None, epsilon: Pair) -> bool:
 class _Link:
     """A node, its gateway and the channel between them, for one series."""
 
-    def __init__(self, policy: Policy, setup: PolicySetup, channel: Channel, outcome: Outcome, tau: int) -> None:
-        self._policy, self._setup, self._channel, self._outcome = policy, setup, channel, outcome
-        self._tau = tau
-        self._node = policy.node(setup)
+    def __init__(self, policy: Policy, options: Options, channel: Channel, outcome: Outcome) -> None:
+        self._policy, self._options, self._channel, self._outcome = policy, options, channel, outcome
+        self._node = policy.node(options)
         self.reset()
 
     def reset(self) -> None:
         """Begin a piece of the series: neither end has an estimate."""
-        self._gateway = self._policy.estimator(self._setup)
+        self._gateway = self._policy.estimator(self._options)
         self._view = self._gateway if self._channel.is_lossless else self._gateway.copy()  # the node's, of the gateway
         self._lacks_ack = True  # the last packet has no acknowledgement; none has been sent yet
         self._wrong_samples = 0  # in a row
@@ -109,8 +84,8 @@ class _Link:
 
     def must_send(self, reading: Pair, viewed: Pair | None) -> bool:
         """Whether the node has to send: the estimate is wrong, or the last packet has no acknowledgement."""
-        self._wrong_samples = self._wrong_samples + 1 if is_wrong(reading, viewed, self._setup.epsilon) else 0
-        return self._lacks_ack or self._wrong_samples >= self._tau
+        self._wrong_samples = self._wrong_samples + 1 if is_wrong(reading, viewed, self._options.epsilon) else 0
+        return self._lacks_ack or self._wrong_samples >= self._options.tau
 
     def send(self, estimate: Pair | None, at_s: float) -> Pair | None:
         """Send the sample, several times if necessary; the gateway's estimate afterwards."""
@@ -145,8 +120,7 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
         packets: Number of packets that `periodic_equal` may send.
     """
     outcome = Outcome()
-    setup = PolicySetup(options.epsilon, len(series), packets, options.prior, options.mlp)
-    link = _Link(policy, setup, channel, outcome, options.tau)
+    link = _Link(policy, options, channel, outcome)
     starts = set(pieces(series))
     meter = AoiiMeter()
     silent_s = 0.0
@@ -159,7 +133,10 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
         at_s = series.slots[i] * series.interval_s
         estimate, viewed = link.advance(reading, steps, int((series.start_unix_s + at_s) % DAY_S * 1000))
         silent_s += steps * series.interval_s
-        is_event = link.must_send(reading, viewed) if policy.clock is None else policy.is_due(setup, i) or i in starts
+        if policy.clock is None:
+            is_event = link.must_send(reading, viewed)
+        else:
+            is_event = i in starts or policy.is_due(i, len(series), packets)
         is_heartbeat = not is_event and 0 < options.heartbeat_s <= silent_s
         if is_event or is_heartbeat:
             silent_s = 0.0

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from aoii.lab.airtime import airtime_s
+from aoii.lab.airtime import Radio, airtime_s
 from aoii.lab.bounds import Bounds
 from aoii.lab.channel import Channel
 from aoii.lab.policies import POLICIES
-from aoii.lab.policy import Policy
-from aoii.lab.replay import DAY_S, Options, Outcome, pieces, replay
+from aoii.lab.policy import Options, Policy
+from aoii.lab.replay import DAY_S, Outcome, pieces, replay
 from aoii.simulation.recordings import Series
 
 TRACE_HEADER = ("timestamp", "node", "policy", "temperature", "humidity", "estimate_t", "estimate_h", "sent")
@@ -53,9 +53,9 @@ class Run:
             if estimate is not None
         ]
 
-    def summary(self, options: Options) -> dict[str, str | int | float]:
+    def summary(self, radio: Radio) -> dict[str, str | int | float]:
         """An object in the JSON of `aoii lab replay`; docs/reference/lab.md explains each key."""
-        outcome, meter, radio, size = self.outcome, self.outcome.meter, options.radio, self.policy.frame_bytes
+        outcome, meter, size = self.outcome, self.outcome.meter, self.policy.frame_bytes
         uplinks = (outcome.packets + outcome.retries) / self.days
         samples = DAY_S / self.series.interval_s
         return {

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from aoii.commands.main import main
-from aoii.lab.report import losses, thresholds
+from aoii.lab.report import losses, packets
 
 
 def test_the_report_is_made_from_the_shipped_day_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "LOSSES", (0.0, 0.1))
-    monkeypatch.setattr(thresholds, "THRESHOLDS", ((50, 300),))
+    monkeypatch.setattr(packets, "THRESHOLDS", ((50, 300),))
     page = tmp_path / "results.md"
 
     assert main(["lab", "report", "--out", str(page)]) == 0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from aoii.core import prior
 from aoii.lab.channel import SimulatedChannel
+from aoii.lab.policy import Options
 from aoii.lab.prior_fit import NO_PRIOR
-from aoii.lab.replay import Options
 from aoii.lab.report.material import collect, replay_subjects
 from aoii.settings.channel import ChannelModel
 from aoii.simulation import recordings

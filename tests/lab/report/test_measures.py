@@ -5,7 +5,8 @@ import pytest
 from aoii.lab.bounds import Bounds
 from aoii.lab.channel import lossless
 from aoii.lab.policies import BY_NAME
-from aoii.lab.replay import Options, replay
+from aoii.lab.policy import Options
+from aoii.lab.replay import replay
 from aoii.lab.report import measures
 from aoii.lab.runs import Run
 from series import made

@@ -1,12 +1,16 @@
 """`aoii lab replay | pretrain | report | airtime`: one file a command, which imports its libraries when it runs."""
 
-import argparse
-
+from aoii.commands.arguments import Commands
 from aoii.commands.lab import airtime, pretrain, replay, report
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the lab's commands to a parser; each sets `run`, a callable from options to exit code."""
-    commands = parser.add_subparsers(dest="lab_command", metavar="COMMAND", required=True)
+def add_commands(commands: Commands) -> None:
+    """Add `aoii lab` and its commands."""
+    lab = commands.add_parser(
+        "lab",
+        help="replay recordings through policies, pre-train, compute airtime, write the report",
+        description="For researchers: measure on recordings what learning on the node is worth.",
+    )
+    names = lab.add_subparsers(dest="lab_command", metavar="COMMAND", required=True)
     for command in (replay, pretrain, report, airtime):
-        command.add_parser(commands)
+        command.add_parser(names)

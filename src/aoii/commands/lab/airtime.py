@@ -11,10 +11,10 @@ from aoii.commands.lab import arguments
 if TYPE_CHECKING:
     from aoii.lab.airtime import Radio
 
-HEADER = (
-    *("policy", "SF", "packets/day", "ms/packet", "mJ/packet", "airtime s/day", "duty %", "at most/day", "mJ/day"),
-    "battery years",
-)
+HEADER = ["policy", "SF", "packets/day", "ms/packet", "mJ/packet"]
+HEADER += ["airtime s/day", "duty %", "at most/day", "mJ/day", "battery years"]
+
+SAMPLES_A_DAY = 1440.0  # with --packets: one sample a minute
 
 
 class Traffic(NamedTuple):
@@ -86,7 +86,7 @@ def _row(traffic: Traffic, radio: "Radio", battery_mah: float) -> list[str]:
         f"{1000 * packet_s:.1f}",
         f"{radio.energy_mj_per_packet(traffic.frame_bytes):.1f}",
         f"{traffic.packets * packet_s:.1f}",
-        f"{traffic.packets * packet_s / 864:.3f}",
+        f"{100 * traffic.packets * packet_s / 86_400:.3f}",
         f"{int(DUTY * 86_400 / packet_s)}",
         f"{energy_mj:.0f}",
         f"{radio.battery_years(energy_mj, battery_mah):.2f}",
@@ -96,14 +96,15 @@ def _row(traffic: Traffic, radio: "Radio", battery_mah: float) -> list[str]:
 def _traffic(options: argparse.Namespace) -> Iterator[Traffic]:
     """The traffic that was given, or that of each policy in a replay."""
     if options.packets is not None:
-        yield Traffic(f"{options.packets:g} a day", 1440.0, options.packets, options.bytes)
+        yield Traffic(f"{options.packets:g} a day", SAMPLES_A_DAY, options.packets, options.bytes)
         return
-    from aoii.lab import mlp_weights, replay, runs
+    from aoii.lab import mlp_weights, runs
     from aoii.lab.channel import lossless
+    from aoii.lab.policy import Options
 
     names = arguments.choose_policies(options.policy)
     mlp = mlp_weights.parse_mlp() if "mlp" in names else None
-    wanted = replay.Options((options.beta_temp, options.beta_hum), mlp=mlp)
+    wanted = Options((options.beta_temp, options.beta_hum), mlp=mlp)
     done = list(runs.replay_all(arguments.parse_recordings(options.data), names, wanted, lossless))
     for policy in {run.policy.name: run.policy for run in done}.values():
         some = [run for run in done if run.policy is policy]

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from aoii.simulation.recordings import Series
 
 OLD_NAMES = {"plan": "trend"}  # accepted until 0.3
-
-
-POSITIVE = number(1e-9, 1e9)
+POSITIVE = number(1e-9, 1e9)  # an argument type: a number above 0
 
 
 def threshold(text: str) -> int:

@@ -60,7 +60,7 @@ def _fit(paths: Sequence[Path], options: argparse.Namespace) -> str:
     all_series = [series for _, several in arguments.parse_recordings(paths) for series in several]
     if options.model == "mlp":
         return mlp_weights.encode_mlp(mlp_weights.fit_mlp(all_series), made_from)
-    weights = prior_fit.fit_prior(prior_fit.gather_evidence(all_series))
+    weights = prior_fit.fit_prior([prior_fit.gather_evidence(all_series)])
     if options.core is not None:
         arguments.write_text(options.core, prior_fit.encode_module(weights, made_from))
     return prior_fit.encode_prior(weights, made_from, options.exclude)

@@ -14,14 +14,13 @@ from aoii.lab import POLICY_NAMES
 
 if TYPE_CHECKING:
     from aoii.lab.channel import Channel
-    from aoii.lab.policy import Prior
-    from aoii.lab.replay import Options
+    from aoii.lab.policy import Options, Prior
     from aoii.lab.runs import Run
     from aoii.simulation.recordings import Series
 
 SHOWN = ("samples", "events", "heartbeats", "retries", "minutes_wrong", "aoii_mean_s", "bound_hold", "bound_linear")
 
-
+# the help of the options with these names
 DATA = "CSV or CSV.gz: timestamp[,node],temperature,humidity (default: the shipped day)"
 HEARTBEAT = "a node that was silent for S seconds sends a heartbeat; 0: never (default)"
 TAU = "a node sends after N wrong samples in a row (default: %(default)s)"
@@ -61,11 +60,12 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from aoii.lab import runs
+    from aoii.lab.airtime import Radio
 
     names = arguments.choose_policies(options.policy)
     wanted = _replay_options(options, names)
     done = list(_replay_with_progress(arguments.parse_recordings(options.data), names, wanted, _channels(options)))
-    summaries = [run.summary(wanted) for run in done]
+    summaries = [run.summary(Radio(options.sf)) for run in done]
     if options.json is not None:
         arguments.write_text(options.json, json.dumps(summaries, indent=1) + "\n")
     if options.trace is not None:
@@ -111,15 +111,14 @@ def _replay_with_progress(
 def _replay_options(options: argparse.Namespace, names: Sequence[str]) -> "Options":
     from aoii.core import prior
     from aoii.lab import mlp_weights, prior_fit
-    from aoii.lab.airtime import Radio
-    from aoii.lab.replay import Options
+    from aoii.lab.policy import Options
 
     weights: Prior = prior.WEIGHTS
     if options.prior is not None:
         weights = prior_fit.NO_PRIOR if options.prior == "none" else prior_fit.parse_prior(Path(options.prior))
     mlp = mlp_weights.parse_mlp(options.mlp or mlp_weights.SHIPPED) if "mlp" in names else None
     epsilon = (options.beta_temp, options.beta_hum)
-    return Options(epsilon, options.heartbeat, options.tau, weights, mlp, Radio(options.sf))
+    return Options(epsilon, options.heartbeat, options.tau, weights, mlp)
 
 
 def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":

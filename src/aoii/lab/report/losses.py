@@ -2,10 +2,10 @@
 
 from aoii.lab import plots
 from aoii.lab.channel import Channel, SimulatedChannel
-from aoii.lab.replay import Options
+from aoii.lab.policy import Options
 from aoii.lab.report.material import Material, replay_subjects
 from aoii.lab.report.measures import of_policy, percent_wrong, table, wrong_and_age
-from aoii.lab.runs import stem
+from aoii.lab.runs import Run, stem
 from aoii.settings.channel import ChannelModel
 from aoii.simulation import packet_traces
 from aoii.simulation.radio import PacketTrace
@@ -20,11 +20,7 @@ def compare_losses(material: Material) -> str:
     rows = []
     wrong: dict[str, list[tuple[float, float]]] = {name: [] for name in POLICIES}
     for loss in LOSSES:
-
-        def channel(series: Series, loss: float = loss) -> Channel:
-            return SimulatedChannel(ChannelModel(loss, loss), f"{material.seed}/{series.node}")
-
-        done = replay_subjects(material.subjects, POLICIES, Options(mlp=material.mlp), channel)
+        done = _replay(material, ChannelModel(loss, loss))
         by_name = {name: of_policy(done, name) for name in POLICIES}
         for name, runs in by_name.items():
             wrong[name].append((loss, percent_wrong(runs)))
@@ -51,11 +47,7 @@ def compare_traces(material: Material) -> str:
     rows = []
     for path in material.traces:
         node, trace = max(packet_traces.parse(path).items(), key=lambda item: _percent_lost(item[1]))
-
-        def channel(series: Series, trace: PacketTrace = trace) -> Channel:
-            return SimulatedChannel(ChannelModel(), f"{material.seed}/{series.node}", trace)
-
-        done = replay_subjects(material.subjects, POLICIES, Options(mlp=material.mlp), channel)
+        done = _replay(material, ChannelModel(), trace)
         cells = [wrong_and_age(of_policy(done, name)) for name in POLICIES]
         rows.append([f"{stem(path.name)}, node {node}", f"{_percent_lost(trace):.1f}", *cells])
     return f"""
@@ -65,6 +57,15 @@ The worst node of each packet trace, replayed over all recordings; where a packe
 Minutes wrong in %, and mean age of incorrect information in s.
 
 {table(["trace", "lost, %", *POLICIES], rows)}"""  # noqa: E501 - one sentence a line
+
+
+def _replay(material: Material, model: ChannelModel, trace: PacketTrace | None = None) -> list[Run]:
+    """Every policy of `POLICIES` on every recording; all of them lose the same way."""
+
+    def channel(series: Series) -> Channel:
+        return SimulatedChannel(model, f"{material.seed}/{series.node}", trace)
+
+    return replay_subjects(material.subjects, POLICIES, Options(mlp=material.mlp), channel)
 
 
 def _percent_lost(trace: PacketTrace) -> float:

@@ -7,9 +7,8 @@ from pathlib import Path
 from aoii.core.errors import InputError
 from aoii.lab.channel import Channel, lossless
 from aoii.lab.mlp_weights import MlpWeights, parse_mlp
-from aoii.lab.policy import Prior
-from aoii.lab.prior_fit import NO_PRIOR, Evidence, fit_prior, gather_evidence
-from aoii.lab.replay import Options
+from aoii.lab.policy import Options, Prior
+from aoii.lab.prior_fit import NO_PRIOR, fit_prior, gather_evidence
 from aoii.lab.runs import Run, replay_all, stem
 from aoii.lab.sources import find
 from aoii.simulation import csv_table, recordings
@@ -75,20 +74,14 @@ def _subjects(files: Sequence[Path], folders: Sequence[Path]) -> list[Subject]:
         sources = {}
     subjects = []
     for path in files:
-        total = Evidence()
-        for name, evidence in sources.items():
-            if name != path.name:
-                total.add(evidence)
-        prior = fit_prior(total) if sources else NO_PRIOR
+        others = [evidence for name, evidence in sources.items() if name != path.name]
+        prior = fit_prior(others) if sources else NO_PRIOR
         subjects.append(Subject(stem(path.name), recordings.parse(path), prior, bool(sources)))
     return subjects
 
 
 def replay_subjects(
-    subjects: Iterable[Subject],
-    names: Sequence[str],
-    options: Options,
-    channel: Callable[[Series], Channel] = lossless,
+    subjects: Iterable[Subject], names: Sequence[str], options: Options, channel: Callable[[Series], Channel] = lossless
 ) -> list[Run]:
     """Every policy of `names` on every series, each recording with its own prior."""
     runs: list[Run] = []

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aoii.lab.mlp_weights import MlpWeights, fit_mlp
-from aoii.lab.replay import DAY_S, Options
+from aoii.lab.policy import Options
+from aoii.lab.replay import DAY_S
 from aoii.lab.report.material import Material, Subject, replay_subjects
 from aoii.lab.report.measures import mean_error, packets_a_day, table
 from aoii.lab.runs import Run
