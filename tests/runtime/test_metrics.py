@@ -15,6 +15,7 @@ from aoii.runtime import metrics
 from aoii.security import node_keys
 from faults.stations import Station
 from gateway.station import KEYS, NODE, OwnNode
+from reference_pages import metric_rows
 from servers import Mosquitto, free_port, pty_port, until
 from web.station import WebStation
 
@@ -106,7 +107,7 @@ def test_stations_serve_what_the_catalogue_says_and_nothing_else(system: System)
     for name in (*NAMES, "web"):
         served |= families(system.text(name))
 
-    told = {name: "gauge" if kind == "info" else kind for name, kind, *_ in metrics.CATALOGUE}
+    told = {row.name: "gauge" if row.kind == "info" else row.kind for row in metric_rows()}
     of_the_nodes = (
         {family.name for family in metrics.BY_STATION["edge"].collect()} if "edge" in metrics.BY_STATION else set()
     )
@@ -116,7 +117,7 @@ def test_stations_serve_what_the_catalogue_says_and_nothing_else(system: System)
 
 
 def test_labels_are_those_of_the_catalogue(system: System) -> None:
-    allowed = {name: set(filter(None, labels.split(", "))) for name, _, labels, _ in metrics.CATALOGUE}
+    allowed = {row.name: set(filter(None, row.labels.split(", "))) for row in metric_rows()}
 
     for name in (*NAMES, "web"):
         for sample, labels in re.findall(r"^(aoii_\w+)\{(.*)\} ", system.text(name), re.MULTILINE):

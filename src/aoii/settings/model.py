@@ -394,8 +394,8 @@ class Settings:
 
 
 ROOT = Group(Settings, declarations(Settings), "Files")
-CATALOGUE = sections(ROOT)
-BY_NAME = {one.name: one for section in CATALOGUE for one in section.settings}
+SECTIONS = sections(ROOT)
+BY_NAME = {one.name: one for settings in SECTIONS.values() for one in settings}
 CHANNEL = cast(dict[str, Setting], cast(Group, declarations(Edge)["channel"]).parts)  # by field of ChannelModel
 
 

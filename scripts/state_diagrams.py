@@ -1,8 +1,8 @@
-"""Draws the state machines of the source as Mermaid diagrams, and writes the page that shows all of them.
+"""Draws the state machines of the source as Mermaid diagrams, for the page that `make docs` makes of them.
 
 A table is `RULES` of its module: `(state, event)` to the next state, or to the next state and an action. The
-meaning of a state, an event or an action is the comment behind its constant, so that it is said once. A table with a
-state that nothing leads to is an error: the drawing would be right and the machine wrong.
+meaning of a state, an event or an action is the comment behind its constant, so that it is written once. A table with
+a state that nothing leads to is an error: the drawing would be right and the machine wrong.
 """
 
 import importlib
