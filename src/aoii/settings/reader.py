@@ -3,6 +3,7 @@
 The environment overrides the file, so that a service manager can change one value.
 """
 
+import difflib
 import io
 import os
 from collections.abc import Mapping
@@ -123,14 +124,9 @@ def _filed(path: Path) -> tuple[dict[str, str], list[Fault]]:
 
 def _misspelt(filed: Mapping[str, str], origin: str) -> tuple[Fault, ...]:
     """A warning for each key that is not a setting but looks like one."""
-    unknown = [name for name in filed if name not in BY_NAME]
-    if not unknown:
-        return ()
-    import difflib  # rarely needed
-
-    near = {name: difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85) for name in unknown}
     return tuple(
-        Fault(origin, name, "is not a setting and is ignored", f"did you mean {known[0]}?")
-        for name, known in near.items()
-        if known
+        Fault(origin, name, "is not a setting and is ignored", f"did you mean {near}?")
+        for name in filed
+        if name not in BY_NAME
+        for near in difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85)
     )
