@@ -5,13 +5,12 @@ and each shows when it made progress last. `/healthz`, `/readyz` and systemd get
 what a station does.
 """
 
-import contextlib
 import functools
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -134,7 +133,7 @@ def run_station(
         log.error("stopped while its files were being opened; check the disk", extra={"event": "start_hangs"})
         return 0
     built.append(station)
-    with served(name, port, station):
+    with status_port.served(name, port, station.is_alive, station.is_ready):
         try:
             station.start()
             return _watch(name, station, stop)
@@ -160,19 +159,3 @@ def _watch(name: str, station: Station, stop: threading.Event) -> int:
     notifier.notify_stopping()
     log.info("%s stops", name, extra={"event": "stopping"})
     return 0
-
-
-@contextlib.contextmanager
-def served(name: str, port: int, station: Station) -> Iterator[None]:
-    """Serve the status port of a station during the block; port 0: none.
-
-    Raises:
-        UnavailableError: The port is taken.
-    """
-    server = status_port.serve(name, port, station.is_alive, station.is_ready)
-    try:
-        yield
-    finally:
-        if server is not None:
-            server.shutdown()
-            server.server_close()
