@@ -1,8 +1,8 @@
 """Declares every metric of every station, once: its name with the unit, its meaning, its labels with bounded values.
 
-The objects declared here are also the handles by which others read what a station serves (`metric_snapshot.py`): no
-other file writes a metric's name. `make docs` makes docs/reference/metrics.md from them.
-The gauges of the older installation keep their names; the web page fills them from the database.
+No other file writes a metric's name: whoever reads what a station serves (`metric_snapshot.py`) uses the objects that
+are declared here. `make docs` makes docs/reference/metrics.md from them. The gauges of the older installation keep
+their names; the web page fills them from the database.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ M = TypeVar("M", bound=MetricWrapperBase)
 
 
 class Declared(NamedTuple):
-    """What is known of a metric besides its value.
+    """How a metric is served.
 
     Attributes:
         name: As it is served; a histogram's samples end in `_bucket`, `_sum` and `_count`.
-        labels: Their names.
-        registries: Of the stations that serve it.
+        labels: The names of its labels.
+        registries: Those of the stations that serve it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ServedBy:
         self._registries = [BY_STATION[name] for name in stations]
 
     def declare(self, metric: M, name: str, *labels: str) -> M:
-        """Register `metric`, and list it."""
+        """Add `metric` to the registries of its stations."""
         DECLARED[metric] = Declared(name, labels, self._registries)
         for registry in self._registries:
             registry.register(metric)
@@ -66,14 +66,14 @@ class ServedBy:
 
 
 class _Alias(Collector):
-    """A metric under its old name."""
+    """A metric under its old name, with the samples that it has at each scrape."""
 
     def __init__(self, old: str, metric: MetricWrapperBase) -> None:
         self._old = old.removesuffix("_total")
         self._metric = metric
 
     def collect(self) -> Iterable[Metric]:
-        """The samples that the metric has now."""
+        """The samples under the old name."""
         for family in self._metric.collect():
             alias = Metric(self._old, f"Old name of {name_of(self._metric)}.", family.type)
             alias.samples = [
@@ -88,9 +88,9 @@ def name_of(metric: MetricWrapperBase) -> str:
 
 
 def sample_names() -> Iterator[tuple[str, MetricWrapperBase, str]]:
-    """Each sample name that a reader may meet, old ones included, with its metric and the name it has now.
+    """Each name of a sample that a station may serve, old names included; with its metric and its present name.
 
-    Buckets are left out: nobody here reads them, and those of 500 nodes outweigh everything else.
+    Without buckets: nothing here reads them, and those of 500 nodes are longer than everything else together.
     """
     served = [(name_of(metric), metric) for metric in DECLARED]
     for name, metric in [*served, *RENAMED.items()]:
@@ -99,7 +99,7 @@ def sample_names() -> Iterator[tuple[str, MetricWrapperBase, str]]:
 
 
 def value(metric: MetricWrapperBase, **labels: str) -> float:
-    """Present value of a counter or gauge in this process."""
+    """The present value of a counter or gauge in this process."""
     metrics = (metric.labels(**labels) if labels else metric).collect()
     return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
 
@@ -134,7 +134,7 @@ DATABASE_UP = _INTO_DATABASE.gauge("aoii_database_up", "1 while the database acc
 
 
 def broker_refused(reason: str) -> None:
-    """Count a failed attempt to use the broker; for whoever owns a connection."""
+    """Count a failed attempt to use the broker; the owner of a connection passes this on to it."""
     BROKER_REFUSALS.labels(reason).inc()
 
 
@@ -333,7 +333,7 @@ _EDGE_LOG = ServedBy("edgelog")
 LOG_LINES = _EDGE_LOG.counter(
     "aoii_edge_log_lines_total", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome"
 )
-# --- web page: it serves these itself, with the values of its own moment ----------------------------------------------
+# --- web page: on its own /metrics, not on a status port --------------------------------------------------------------
 _PAGE = ServedBy()
 _AS_LAST_READ = "Web page only; while the database is away, as last read."
 TOTAL_READINGS = _PAGE.gauge(

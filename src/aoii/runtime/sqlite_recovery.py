@@ -1,9 +1,9 @@
 """SQLite files of the stations: opened by others, checked, and recovered when damaged. Gateway and server share it.
 
-A damaged file is never written to again. Check and recovery read it through connections that cannot write; closing any
-other connection would copy the write-ahead log into the file. Each station decides what to do with the rows
-(`outbox_recovery`, `dead_letters/file`). This file answers what is the same for all: whether a file is sound, which of
-its rows can be read, and how a new file takes its place even if the process is killed meanwhile.
+A damaged file is never written to again. Check and recovery read it through connections that cannot write, because
+closing any other connection would copy the write-ahead log into the file. This module knows whether a file is sound,
+which of its rows can be read, and how a new file takes its place even if the process is killed meanwhile. What becomes
+of the rows is up to the station (`outbox_recovery`, `dead_letters/file`).
 """
 
 import collections
@@ -100,7 +100,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def connect_as_guest(path: Path, writes: bool) -> sqlite3.Connection:
-    """A connection to a file that another process owns and may be using. A missing file is not made.
+    """A connection to a file that another process owns and may be using; never makes a missing file.
 
     Raises:
         sqlite3.Error: The file is missing, or we have no right to read or write it.
@@ -200,7 +200,7 @@ def _finish_recovery(path: Path) -> None:
 def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
     """Replace a damaged file by a new one; the damaged file is kept beside it."""
     new, kept_as = sibling(path, ".salvaged"), sibling(path, f".corrupt-{time.time_ns()}")
-    source = _with_schema(path, schema)
+    source = _with_sound_schema(path, schema)
     with contextlib.closing(connect_read_only(source)) as damaged, contextlib.closing(connect_as_owner(new)) as target:
         damaged.text_factory = bytes
         damaged.execute("PRAGMA writable_schema = ON")  # otherwise nothing of a truncated file can be read
@@ -218,7 +218,7 @@ def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, 
     return result
 
 
-def _with_schema(path: Path, schema: Schema) -> Path:
+def _with_sound_schema(path: Path, schema: Schema) -> Path:
     """The damaged file, or a copy with a repaired description of its tables if that is damaged."""
     with contextlib.closing(connect_read_only(path)) as damaged:
         try:
@@ -253,8 +253,8 @@ def _remove(path: Path) -> None:
 def readable_rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
     """Every row that can be read, in no order. The first of `columns` must be the rowid.
 
-    A range of rowids is read from both ends up to a bad page; what is left in the middle is halved, the widest range
-    first. Rowids of deleted rows all lead to the first page: if that page is bad, they must not hide the other rows.
+    A range of rowids is read from both ends up to a bad page; what is left in the middle is halved, and the widest
+    range comes next. So a bad first page, which SQLite reads for each rowid below the first row, hides no other row.
     """
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
     last = min(max(0, last_rowid(damaged, table)), ROWID_LIMIT)

@@ -24,10 +24,10 @@ SILENCE_LIMIT_S = 60.0  # longer than any one call to a frozen database, or than
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A thread of a station, usually, that must make progress.
+    """Something in a station that must make progress, usually a thread.
 
     Attributes:
-        name: For people; parts of one name are judged together.
+        name: For people; of several parts with one name, all must make progress.
         is_running: Whether it exists; a part that has ended ends the station.
         last_progress_s: When it made progress last, monotonic seconds.
         silence_limit_s: It hangs when it has made no progress for so long; None: SILENCE_LIMIT_S.
@@ -117,8 +117,8 @@ def run_station(
     Args:
         name: The station, as in `metrics.BY_STATION`.
         port: Its status port on loopback; 0: none, or the station serves one itself.
-        build: Makes the station; left behind if it hangs on a disk that does not answer.
-        also: Other signals, each with what the station does.
+        build: Makes the station; abandoned at a stop if it hangs on a disk that does not answer.
+        also: Other signals, each with what the station does then.
 
     Returns:
         The exit code: 0, or 1 if a part ended by itself.

@@ -4,8 +4,6 @@ Each setting is declared once, in `model.py`. `.env.example` and the reference p
 fails if they are not up to date. Each station takes only its own part of `Settings`.
 """
 
-from aoii.security.tls import Tls as Tls
-
 from .catalogue import Setting as Setting
 from .kinds import LogSource as LogSource
 from .kinds import StatusAddress as StatusAddress
@@ -14,7 +12,6 @@ from .model import Database as Database
 from .model import Edge as Edge
 from .model import Gateway as Gateway
 from .model import Mqtt as Mqtt
-from .model import Server as Server
 from .model import Settings as Settings
 from .model import Web as Web
 from .reader import ENV_FILE as ENV_FILE

@@ -61,7 +61,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Group:
-    """Declarations, each by the argument of `build` that it is for. A `title` begins a section."""
+    """A value that `build` makes: the declarations of its arguments, by name. A `title` begins a section."""
 
     build: Callable[..., Any]
     parts: Mapping[str, "Declared"]

@@ -74,13 +74,11 @@ def number(low: float, high: float, noun: str = "a number") -> Kind[float]:
 
 def _within(of: type[N], low: float, high: float, remedy: str) -> Kind[N]:
     def parse(given: str) -> N:
-        try:
+        with contextlib.suppress(ValueError):
             value = of(given)
-        except ValueError:
-            raise KindError(remedy) from None
-        if not low <= value <= high:  # nor is NaN
-            raise KindError(remedy)
-        return value
+            if low <= value <= high:  # which NaN is not
+                return value
+        raise KindError(remedy)
 
     return parse
 
@@ -182,6 +180,7 @@ def nodes(given: str) -> tuple[str, ...]:
 
 
 def _span(part: str) -> Iterable[str]:
+    """The node that an entry names, or all numbers of its range."""
     span = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", part, re.ASCII)
     low, high = (int(span[1]), int(span[2])) if span else (0, 0)
     if not (part.isprintable() and len(part) <= 128 and low <= high < low + NODES_LIMIT):
@@ -190,6 +189,7 @@ def _span(part: str) -> Iterable[str]:
 
 
 def _listed(given: str) -> tuple[str, ...]:
+    """The entries between the commas."""
     parts = tuple(part.strip() for part in given.split(",") if part.strip())
     if len(set(parts)) != len(parts):
         raise KindError("remove the repetition", "which has an entry twice")
