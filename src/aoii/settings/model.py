@@ -404,26 +404,19 @@ class Needs(NamedTuple):
 
     name: str
     other: str
-    remedy: str
+    remedy: str = "set {other} as well, or remove this line"
     even_empty: bool = False
 
 
-def _needs(name: str, other: str) -> Needs:
-    return Needs(name, other, f"set {other} as well, or remove this line")
-
-
 # In the older installation, whose host had a default, MYSQL_PASSWORD= alone meant "root without a password".
-_SQLITE = "set MYSQL_HOST as well (127.0.0.1 for this machine), or remove this line to use SQLite"
+_SQLITE = "set {other} as well (127.0.0.1 for this machine), or remove this line to use SQLite"
+_OF_MYSQL = [name for name in BY_NAME if name.startswith("MYSQL_") and name != "MYSQL_HOST"]
 RULES = (
-    *(
-        Needs(name, "MYSQL_HOST", _SQLITE, True)
-        for name in BY_NAME
-        if name.startswith("MYSQL_") and name != "MYSQL_HOST"
-    ),
-    _needs("MQTT_PASSWORD", "MQTT_USERNAME"),
-    _needs("MQTT_PASSWORD_FILE", "MQTT_USERNAME"),
-    _needs("MYSQL_TLS_CERT", "MYSQL_TLS_CA"),
-    _needs("MQTT_TLS_CERT", "MQTT_TLS_CA"),
-    *(_needs(f"{tls}_CERT", f"{tls}_KEY") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
-    *(_needs(f"{tls}_KEY", f"{tls}_CERT") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
+    *(Needs(name, "MYSQL_HOST", _SQLITE, even_empty=True) for name in _OF_MYSQL),
+    Needs("MQTT_PASSWORD", "MQTT_USERNAME"),
+    Needs("MQTT_PASSWORD_FILE", "MQTT_USERNAME"),
+    Needs("MYSQL_TLS_CERT", "MYSQL_TLS_CA"),
+    Needs("MQTT_TLS_CERT", "MQTT_TLS_CA"),
+    *(Needs(f"{tls}_CERT", f"{tls}_KEY") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
+    *(Needs(f"{tls}_KEY", f"{tls}_CERT") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
 )

@@ -71,7 +71,7 @@ class _Given:
         for rule in RULES:
             is_set = rule.name in self.values if rule.even_empty else self.text(rule.name)
             if is_set and not self.text(rule.other):
-                self.fault(rule.name, rule.remedy)
+                self.fault(rule.name, rule.remedy.format(other=rule.other))
 
     def parts(self, group: Group) -> dict[str, Any]:
         """The arguments for `group.build`."""
