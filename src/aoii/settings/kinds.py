@@ -1,6 +1,7 @@
 """Kinds of values: how the text of a setting becomes a typed value, and the remedy if it does not.
 
-A kind is a function from text to value that raises `KindError`. Only the kinds of files look at the file system.
+A kind is a function from text to value that raises `KindError`; any text is of the kind `str`. Only the kinds of files
+look at the file system.
 """
 
 import contextlib
@@ -54,12 +55,7 @@ class StatusAddress:
     port: int
 
 
-# Text and numbers
-
-
-def text(given: str) -> str:
-    """Any text."""
-    return given
+# Numbers and words
 
 
 def whole(low: int, high: int) -> Kind[int]:

@@ -59,7 +59,7 @@ class Database:
         "MYSQL_HOST", None, kinds.host, "MySQL or MariaDB host. Unset: SQLite in AOII_DATA_DIR/aoii.db."
     )
     port: int = setting("MYSQL_PORT", "3306", PORT, "Port of the database server.")
-    user: str = setting("MYSQL_USER", "root", kinds.text, "Database user.")
+    user: str = setting("MYSQL_USER", "root", str, "Database user.")
     password: str = secret("MYSQL_PASSWORD", "", "Password of MYSQL_USER.")
     name: str = setting("MYSQL_DATABASE", "aoii", kinds.name, "Schema that holds `readings` and `edge_log`.")
     tls: Tls | None = _tls(
@@ -76,7 +76,7 @@ class Mqtt:
 
     host: str = setting("MQTT_BROKER", "localhost", kinds.host, "Host of the MQTT broker.")
     port: int = setting("MQTT_PORT", "1883", PORT, "Port of the MQTT broker.")
-    username: str | None = setting("MQTT_USERNAME", None, kinds.text, "User name at the broker. Unset: anonymous.")
+    username: str | None = setting("MQTT_USERNAME", None, str, "User name at the broker. Unset: anonymous.")
     password: str | None = secret("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.")
     namespace: str = setting(
         "MQTT_NAMESPACE",
