@@ -95,7 +95,7 @@ def test_every_variable_that_the_source_reads_is_a_setting() -> None:
     assert {first or second for first, second in read} <= settings.BY_NAME.keys() | NOT_SETTINGS
 
 
-def test_every_metric_is_defined_in_the_catalogue_and_nowhere_else() -> None:
+def test_every_metric_is_declared_in_one_file_and_nowhere_else() -> None:
     made = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "src").rglob("*.py")
