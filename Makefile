@@ -48,7 +48,7 @@ models: ## run the stateful models of outbox, broker link and radio link for 10,
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test
-	@.venv/bin/python -m aoii.commands.reference
+	@.venv/bin/python scripts/reference_pages.py
 
 docs-site: ## build the documentation site into site/, with a page for each module; fails on a link that leads nowhere
 	@scripts/docs-site

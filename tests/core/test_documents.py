@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from aoii.commands.state_diagrams import comments
 from aoii.core import frames, link, stream
 from aoii.core.forecast import GROWTH, LAST
 from aoii.core.link_timing import TIMING
 from aoii.core.store import BLOCK, NUMBER_SLOTS, RamStore
+from state_diagrams import comments
 
 ROOT = Path(__file__).parents[2]
 LINK = (ROOT / "docs" / "explanation" / "link.md").read_text(encoding="utf-8")

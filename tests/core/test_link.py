@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.commands.state_diagrams import comments
 from aoii.core import frames, link
 from aoii.core.errors import InternalError
 from aoii.core.forecast import HOLD, Trend
@@ -28,6 +27,7 @@ from aoii.core.link import (
 )
 from aoii.core.link_timing import MAX_BUSY_DOUBLINGS, TIMING
 from aoii.core.store import NUMBER_SLOTS, RamStore
+from state_diagrams import comments
 
 KEY = bytes(range(16))
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)

@@ -14,6 +14,7 @@ import yaml
 from aoii.runtime import metrics
 from aoii.server.db import Database
 from aoii.settings import Database as Address
+from reference_pages import metric_rows
 from servers import MariaDB
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,8 +84,8 @@ def test_promtool_takes_every_query(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("where", "expr"), PROMQL, ids=[where for where, _ in PROMQL])
 def test_a_query_asks_for_metrics_and_labels_that_exist(where: str, expr: str) -> None:
-    labels = {name: set(filter(None, its.split(", "))) for name, _, its, _ in metrics.CATALOGUE}
-    for name, kind, *_ in metrics.CATALOGUE:
+    labels = {row.name: set(filter(None, row.labels.split(", "))) for row in metric_rows()}
+    for name, kind, *_ in metric_rows():
         if kind == "histogram":
             labels |= {f"{name}_{end}": labels[name] | {"le"} for end in ("bucket", "sum", "count")}
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules/recording.yml").read_text())["groups"][0]["rules"]
@@ -104,7 +105,7 @@ def test_the_choice_of_a_node_asks_for_a_label_that_exists() -> None:
     (choice,) = BOARDS["node"]["templating"]["list"]
 
     assert choice["query"] == "label_values(aoii_node_readings_total, node)"
-    assert ("aoii_node_readings_total", "counter", "node, kind") in [entry[:3] for entry in metrics.CATALOGUE]
+    assert ("aoii_node_readings_total", "counter", "node, kind") in [row[:3] for row in metric_rows()]
 
 
 @pytest.mark.parametrize(("where", "text"), SQL, ids=[where for where, _ in SQL])

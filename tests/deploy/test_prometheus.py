@@ -10,6 +10,7 @@ import yaml
 
 from aoii import settings
 from aoii.runtime import health_limits, metrics
+from reference_pages import metric_rows
 
 ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -71,12 +72,9 @@ def test_there_is_no_runbook_without_an_alert() -> None:
 @pytest.mark.parametrize("file", ["alerts.yml", "recording.yml"])
 def test_rules_use_metrics_that_exist(file: str) -> None:
     text = re.sub(r"#.*|aoii-\w+|docs/\S+", "", (PROMETHEUS / "rules" / file).read_text())
-    known = {name for name, *_ in metrics.CATALOGUE}
+    known = {row.name for row in metric_rows()}
     known |= {
-        f"{name}_{end}"
-        for name, kind, *_ in metrics.CATALOGUE
-        if kind == "histogram"
-        for end in ("bucket", "sum", "count")
+        f"{name}_{end}" for name, kind, *_ in metric_rows() if kind == "histogram" for end in ("bucket", "sum", "count")
     }
 
     asked = set(re.findall(r"\baoii_\w+", text))

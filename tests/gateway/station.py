@@ -189,7 +189,7 @@ class Counts:
     @staticmethod
     def _now() -> dict[str, float]:
         found = {}
-        for family in metrics.REGISTRY.collect():
+        for family in metrics.BY_STATION["gateway"].collect():
             for sample in family.samples:
                 if sample.name.endswith("_total"):
                     labels = ",".join(sample.labels.values())

@@ -21,7 +21,7 @@ from aoii.core.forecast import Trend
 from aoii.gateway import gateway as station
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
-from aoii.runtime.station import served
+from aoii.runtime.status_port import served
 from aoii.settings import Settings
 from gateway.station import (
     START_S,
@@ -195,7 +195,7 @@ def test_the_status_port_shows_what_is_missing(tmp_path: Path, mosquitto: Mosqui
                 answer = stack.enter_context(error)
             return answer.status, json.loads(answer.read())
 
-    with running(values) as gateway, served("gateway", port, gateway):
+    with running(values) as gateway, served("gateway", port, gateway.is_alive, gateway.is_ready):
         until(lambda: gateway.is_ready()["broker"])
         checks = {"broker": True, "outbox": True, "serial": False}
         assert asked("/readyz") == (503, {"ok": False, "checks": checks, "reason": "waits for: serial"})

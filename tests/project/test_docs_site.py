@@ -4,29 +4,19 @@ The site itself is built here when its environment is there (`make docs-site` ma
 """
 
 import hashlib
-import importlib.util
 import re
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+
+import docs_site
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "build" / "docs"
 ELSEWHERE = "https://example.org/aoii"
 PLACES = {"README.md": "index.md", "docs/howto/MQTT.md": "howto/MQTT.md", "docs/images/page.png": "images/page.png"}
-
-
-@pytest.fixture(scope="module")
-def docs_site() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_site", ROOT / "scripts" / "docs_site.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def named(nav: list[Any]) -> list[str]:
@@ -52,21 +42,19 @@ def named(nav: list[Any]) -> list[str]:
         ("README.md", "docs/nowhere.md", "docs/nowhere.md"),  # left as it is, for the builder to complain about
     ],
 )
-def test_a_link_leads_to_the_same_thing_from_the_site(docs_site: ModuleType, file: str, link: str, there: str) -> None:
+def test_a_link_leads_to_the_same_thing_from_the_site(file: str, link: str, there: str) -> None:
     moved = docs_site.relinked(f"Read [this]({link}).", file, PLACES, ELSEWHERE)
 
     assert moved == f"Read [this]({there})."
 
 
-def test_what_looks_like_a_link_in_code_stays(docs_site: ModuleType) -> None:
+def test_what_looks_like_a_link_in_code_stays() -> None:
     text = "Read:\n\n```python\ntable[0](docs/howto/MQTT.md)\n```\n"
 
     assert docs_site.relinked(text, "README.md", PLACES, ELSEWHERE) == text
 
 
-def test_the_navigation_names_every_page_that_is_gathered_once_and_no_other(
-    docs_site: ModuleType, tmp_path: Path
-) -> None:
+def test_the_navigation_names_every_page_that_is_gathered_once_and_no_other(tmp_path: Path) -> None:
     docs_site.gather(tmp_path / "out")
 
     pages = {path.relative_to(tmp_path / "out" / "pages").as_posix() for path in tmp_path.rglob("*.md")}
@@ -75,7 +63,7 @@ def test_the_navigation_names_every_page_that_is_gathered_once_and_no_other(
     assert len(navigation) == len(pages)
 
 
-def test_there_is_a_page_for_every_module(docs_site: ModuleType) -> None:
+def test_there_is_a_page_for_every_module() -> None:
     modules = docs_site.modules()
 
     assert "aoii" in modules
@@ -83,7 +71,7 @@ def test_there_is_a_page_for_every_module(docs_site: ModuleType) -> None:
     assert len(modules) == len(set(named(docs_site.code_navigation())))
 
 
-def test_a_page_in_both_languages_leads_to_the_other_one(docs_site: ModuleType, tmp_path: Path) -> None:
+def test_a_page_in_both_languages_leads_to_the_other_one(tmp_path: Path) -> None:
     docs_site.gather(tmp_path / "out")
 
     pages = tmp_path / "out" / "pages"
@@ -92,14 +80,14 @@ def test_a_page_in_both_languages_leads_to_the_other_one(docs_site: ModuleType, 
     assert "\n[English](../index.md)\n" in (pages / "ko" / "index.md").read_text(encoding="utf-8")
 
 
-def test_a_page_that_the_table_of_contents_lacks_is_refused(docs_site: ModuleType) -> None:
+def test_a_page_that_the_table_of_contents_lacks_is_refused() -> None:
     found = docs_site.places() | {"docs/howto/forgotten.md": "howto/forgotten.md"}
 
     with pytest.raises(SystemExit, match=r"does not list docs/howto/forgotten\.md"):
         docs_site.navigation(found)
 
 
-def test_the_site_is_built_without_a_link_that_leads_nowhere(docs_site: ModuleType, tmp_path: Path) -> None:
+def test_the_site_is_built_without_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     lock = (ROOT / "requirements" / "docs.txt").read_bytes()
     made = ENVIRONMENT / "made"
     if not made.exists() or hashlib.sha256(lock).hexdigest() not in made.read_text():

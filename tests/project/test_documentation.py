@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 import pytest
 
+import reference_pages
 from aoii import settings
-from aoii.commands import main, reference
+from aoii.commands import main
 from aoii.runtime import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -61,21 +62,21 @@ def anchor(heading: str) -> str:
 def commands(parser: argparse.ArgumentParser, name: str = "aoii") -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every command and subcommand with its parser, by the words that a person types."""
     yield name, parser
-    for word, child in reference.subcommands(parser).items():
+    for word, child in reference_pages.subcommands(parser).items():
         yield from commands(child, f"{name} {word}")
 
 
-@pytest.mark.parametrize("path", reference.pages(), ids=str)
+@pytest.mark.parametrize("path", reference_pages.pages(), ids=str)
 def test_a_page_that_is_made_from_the_code_is_up_to_date(path: Path) -> None:
     written = text_of(ROOT / path)
 
     # Word by word: how the help of a command is wrapped differs between versions of Python.
-    assert written.split() == reference.pages()[path].split()
+    assert written.split() == reference_pages.pages()[path].split()
 
 
 def test_the_pages_name_every_setting_and_every_metric() -> None:
     assert all(f"`{name}`" in text_of(REFERENCE / "settings.md") for name in settings.BY_NAME)
-    assert all(f"`{name}`" in text_of(REFERENCE / "metrics.md") for name, *_ in metrics.CATALOGUE)
+    assert all(f"`{name}`" in text_of(REFERENCE / "metrics.md") for name, *_ in metrics.DECLARED.values())
     assert all(f"#{name}=" in text_of(ROOT / ".env.example") for name in settings.BY_NAME)
 
 
@@ -94,7 +95,7 @@ def test_every_variable_that_the_source_reads_is_a_setting() -> None:
     assert {first or second for first, second in read} <= settings.BY_NAME.keys() | NOT_SETTINGS
 
 
-def test_every_metric_is_defined_in_the_catalogue_and_nowhere_else() -> None:
+def test_every_metric_is_declared_in_one_file_and_nowhere_else() -> None:
     made = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "src").rglob("*.py")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aoii.commands import state_diagrams
-from aoii.commands.state_diagrams import MACHINES, Machine, Rules, diagram
+import state_diagrams
+from state_diagrams import MACHINES, Machine, Rules, diagram
 
 ROOT = Path(__file__).parents[2]
 

@@ -45,18 +45,13 @@ def answering(status: int, body: bytes) -> Iterator[StationClient]:
 
 def test_a_station_gives_its_metrics_and_its_checks() -> None:
     port = free_port()
-    server = status_port.serve("gateway", port, lambda: {"clock": True}, lambda: {"broker": False})
-    assert server is not None
     client = StationClient("127.0.0.1", port)
 
-    try:
+    with status_port.served("gateway", port, lambda: {"clock": True}, lambda: {"broker": False}):
         assert MetricSnapshot(samples=client.metrics()).total(metrics.OUTBOX_EVENTS) is not None
         assert metrics.name_of(metrics.OUTBOX_EVENTS) not in client.metrics(skip=[metrics.OUTBOX_EVENTS])
         assert client.checks("/healthz") == {"clock": True}
         assert client.checks("/readyz") == {"broker": False}
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize("ok", [True, False])

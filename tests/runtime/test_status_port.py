@@ -1,6 +1,7 @@
 """The status port of a station."""
 
 import json
+import threading
 import urllib.error
 import urllib.request
 
@@ -21,39 +22,47 @@ def fetch(port: int, path: str) -> tuple[int, bytes]:
 
 def test_a_check_that_fails_is_named_and_answers_503() -> None:
     port = free_port()
-    server = status_port.serve(
-        "gateway", port, alive=lambda: {"loop": True}, ready=lambda: {"broker": False, "database": True}
-    )
-    assert server is not None
-
-    assert fetch(port, "/healthz")[0] == 200
-    code, body = fetch(port, "/readyz")
-
-    assert code == 503
     checks = {"broker": False, "database": True}
-    assert json.loads(body) == {"ok": False, "checks": checks, "reason": "waits for: broker"}
-    served = fetch(port, "/metrics")[1]
-    assert b"aoii_build_info" in served
-    assert b"aoii_outbox_events" in served
-    assert b"aoii_database_up" not in served  # a gateway has no database, and a 0 would look like a fault
-    assert fetch(port, "/elsewhere")[0] == 404
-    server.shutdown()
-    server.server_close()
+
+    with status_port.served("gateway", port, alive=lambda: {"loop": True}, ready=lambda: checks):
+        alive, _ = fetch(port, "/healthz")
+        ready, reason = fetch(port, "/readyz")
+        _, metrics_page = fetch(port, "/metrics")
+        elsewhere, _ = fetch(port, "/elsewhere")
+
+    assert (alive, ready, elsewhere) == (200, 503, 404)
+    assert json.loads(reason) == {"ok": False, "checks": checks, "reason": "waits for: broker"}
+    assert b"aoii_build_info" in metrics_page
+    assert b"aoii_outbox_events" in metrics_page
+    assert b"aoii_database_up" not in metrics_page  # a gateway has no database, and a 0 would look like a fault
 
 
 def test_a_taken_port_is_an_error_that_says_what_to_do() -> None:
     port = free_port()
-    first = status_port.serve("gateway", port, dict, dict)
-    assert first is not None
 
-    with pytest.raises(UnavailableError, match="set another one, or 0"):
-        status_port.serve("gateway", port, dict, dict)
-    first.shutdown()
-    first.server_close()
+    another = status_port.served("gateway", port, dict, dict)
+
+    with (
+        status_port.served("gateway", port, dict, dict),
+        pytest.raises(UnavailableError, match="set another one, or 0"),
+        another,
+    ):
+        pass
+
+
+def test_the_port_is_free_again_after_the_block() -> None:
+    port = free_port()
+
+    for _ in range(2):
+        with status_port.served("gateway", port, dict, dict):
+            assert fetch(port, "/healthz")[0] == 200
 
 
 def test_port_zero_serves_nothing() -> None:
-    assert status_port.serve("gateway", 0, dict, dict) is None
+    before = threading.active_count()
+
+    with status_port.served("gateway", 0, dict, dict):
+        assert threading.active_count() == before
 
 
 def test_a_metric_can_be_read_back() -> None:

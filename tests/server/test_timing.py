@@ -20,15 +20,15 @@ def estimate(gateway: str | None, unix_ms: int | None) -> Estimate:
 
 
 def offset_s(gateway: str) -> float | None:
-    return metrics.REGISTRY.get_sample_value("aoii_gateway_clock_offset_seconds", {"gateway": gateway})
+    return metrics.BY_STATION["server"].get_sample_value("aoii_gateway_clock_offset_seconds", {"gateway": gateway})
 
 
 def taken() -> tuple[float, float]:
     """Readings timed so far, and the sum of their times."""
     name = "aoii_end_to_end_seconds"
     return (
-        metrics.REGISTRY.get_sample_value(f"{name}_count") or 0,
-        metrics.REGISTRY.get_sample_value(f"{name}_sum") or 0,
+        metrics.BY_STATION["server"].get_sample_value(f"{name}_count") or 0,
+        metrics.BY_STATION["server"].get_sample_value(f"{name}_sum") or 0,
     )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from aoii import settings
 from aoii.settings import kinds
 from aoii.settings.catalogue import Group, declarations, group, in_data_dir, secret, sections, setting
+from aoii.settings.model import SECTIONS
 
 
 def test_each_setting_belongs_to_one_section_and_has_a_meaning() -> None:
-    names = [one.name for section in settings.CATALOGUE for one in section.settings]
+    names = [one.name for section in SECTIONS.values() for one in section]
 
     assert sorted(names) == sorted(settings.BY_NAME)
     assert all(one.help.endswith(".") for one in settings.BY_NAME.values())
@@ -38,7 +39,7 @@ def test_a_group_without_a_title_belongs_to_the_section_around_it() -> None:
         inner: Inner = group(Inner)
         key: str | None = secret("OUTER_KEY", None, "Key.")
 
-    (section,) = sections(Group(Outer, declarations(Outer), "Outer"))
+    ((title, section),) = sections(Group(Outer, declarations(Outer), "Outer")).items()
 
-    assert section.title == "Outer"
-    assert [one.name for one in section.settings] == ["INNER_PORT", "OUTER_KEY", "OUTER_KEY_FILE"]
+    assert title == "Outer"
+    assert [one.name for one in section] == ["INNER_PORT", "OUTER_KEY", "OUTER_KEY_FILE"]

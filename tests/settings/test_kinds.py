@@ -1,8 +1,11 @@
-"""Kinds of values: lists, names and private files."""
+"""Kinds of values: lists, outages, names and private files."""
 
 import pytest
 
 from aoii import settings
+from aoii.settings import kinds
+from aoii.settings.channel import Burst
+from aoii.settings.kinds import KindError
 from settings.samples import faults, private
 
 
@@ -57,3 +60,21 @@ def test_a_file_without_a_secret_is_refused(text: str) -> None:
     (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", text)})
 
     assert "first line" in fault
+
+
+@pytest.mark.parametrize("burst", [Burst(0.05, 120.0), Burst(0.0, 1.5, 0.5), Burst(0.999, 0.1, 0.0)])
+def test_outages_are_read_as_they_are_written(burst: Burst) -> None:
+    assert kinds.burst(str(burst)) == burst
+
+
+def test_no_text_means_no_outages_and_a_packet_is_lost_in_one_unless_said_otherwise() -> None:
+    assert kinds.burst("") is None
+    assert kinds.burst("0.05:120") == Burst(0.05, 120.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5", "1:60", "-0.1:60", "0.5:0", "0.5:inf", "0.5:nan", "nan:60", "0.5:60:2", "0.5:60:1:1", "a:b", ":"]
+)
+def test_outages_that_cannot_be_are_an_error(text: str) -> None:
+    with pytest.raises(KindError, match="write SHARE:SECONDS"):
+        kinds.burst(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
+from aoii.security.tls import Tls
 from settings.samples import faults, private
 
 REFERENCE_DEFAULTS = {
@@ -136,6 +137,6 @@ def test_tls_needs_an_authority_and_both_halves_of_a_certificate(name: str) -> N
     assert "_CERT as well" in faults(base | {f"{name}_CA": ca, f"{name}_KEY": key})[0]
     whole = settings.load(base | {f"{name}_CA": ca, f"{name}_CERT": cert, f"{name}_KEY": key})
     part = whole.mqtt.tls if name == "MQTT_TLS" else whole.database.tls
-    assert part == settings.Tls(Path(ca), Path(cert), Path(key), name)
+    assert part == Tls(Path(ca), Path(cert), Path(key), name)
     system = settings.load(base | {f"{name}_CA": "system"})
-    assert (system.mqtt.tls or system.database.tls) == settings.Tls(None, None, None, name)
+    assert (system.mqtt.tls or system.database.tls) == Tls(None, None, None, name)

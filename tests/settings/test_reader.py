@@ -79,9 +79,9 @@ def test_a_misspelt_name_is_told_together_with_the_faults() -> None:
 def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
     Path(".env").write_text(f"# ours\nPORT=5002\n{line}\nBETA_TEMP=hot\n")
 
-    torn, hot = faults({})
+    bad, hot = faults({})
 
-    assert torn.startswith(".env: line 3 is not a setting")
+    assert bad.startswith(".env: line 3 is not a setting")
     assert "BETA_TEMP" in hot
 
 
@@ -116,3 +116,9 @@ def test_a_secret_in_two_places_is_refused() -> None:
     (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD": "x", "MQTT_PASSWORD_FILE": private("p")})
 
     assert "keep one of the two" in fault
+
+
+def test_a_bad_line_that_repeats_the_end_of_another_leaves_that_one_alone() -> None:
+    Path(".env").write_text("MQTT_PORT=1884\n1884\n")
+
+    assert faults({}) == (".env: line 2 is not a setting; write NAME=value, or # before a comment",)

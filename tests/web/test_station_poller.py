@@ -62,11 +62,12 @@ def peer(answer: bytes, hold: bool = False) -> Iterator[int]:
 
 def test_the_report_has_metrics_and_checks_also_while_it_is_not_ready(load: Load) -> None:
     port = free_port()
-    server = status_port.serve("gateway", port, lambda: {"clock": True}, lambda: {"broker": False})
-    assert server is not None
     metrics.OUTBOX_EVENTS.set(3)
     try:
-        with asking(load(GATEWAY_STATUS_PORT=port, SERVER_STATUS_PORT=0)) as report:
+        with (
+            status_port.served("gateway", port, lambda: {"clock": True}, lambda: {"broker": False}),
+            asking(load(GATEWAY_STATUS_PORT=port, SERVER_STATUS_PORT=0)) as report,
+        ):
             found = report("gateway")
 
             def has_answered() -> bool:
@@ -84,19 +85,14 @@ def test_the_report_has_metrics_and_checks_also_while_it_is_not_ready(load: Load
             assert (report("server").contact, report("server").address) == ("not_polled", None)
     finally:
         metrics.OUTBOX_EVENTS.set(0)
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_station_that_ends_is_unreachable_and_its_last_values_stay(load: Load) -> None:
     port = free_port()
-    server = status_port.serve("server", port, dict, dict)
-    assert server is not None
 
     with asking(load(WEB_STATIONS=f"server=127.0.0.1:{port}")) as report:
-        until(lambda: report("server").contact == "answers")
-        server.shutdown()
-        server.server_close()
+        with status_port.served("server", port, dict, dict):
+            until(lambda: report("server").contact == "answers")
         until(lambda: report("server").reason == "Connection refused")
 
         assert report("server").contact == "unreachable"
@@ -125,13 +121,10 @@ def test_anything_else_on_the_port_is_no_station(load: Load, answer: bytes, hold
 
 def test_a_station_that_hangs_delays_no_other_and_not_the_end(load: Load) -> None:
     port = free_port()
-    server = status_port.serve("server", port, dict, dict)
-    assert server is not None
-    with peer(b"HTTP/1.1 200 OK\r\n", hold=True) as hung:
+
+    with peer(b"HTTP/1.1 200 OK\r\n", hold=True) as hung, status_port.served("server", port, dict, dict):
         asked = StationPoller(load(WEB_STATIONS=f"gateway=127.0.0.1:{hung},server=127.0.0.1:{port}"))
         asked.start()
         until(lambda: asked.reports()[1].contact == "answers")
         until(lambda: asked.reports()[0].contact == "unreachable")
         asked.stop()
-    server.shutdown()
-    server.server_close()

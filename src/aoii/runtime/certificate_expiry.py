@@ -1,5 +1,6 @@
 """The metric that says when a station's certificates expire, so that an alert comes in time."""
 
+import functools
 import math
 from collections.abc import Callable
 from datetime import datetime
@@ -23,27 +24,23 @@ def register(peer: str, settings: Tls | None, peer_expires: Callable[[], datetim
         return
     for whose, path in (("authority", settings.ca), ("ours", settings.cert)):
         if path is not None:
-            metrics.CERTIFICATE_EXPIRY.labels(peer, whose).set_function(_FileExpiry(path))
+            metrics.CERTIFICATE_EXPIRY.labels(peer, whose).set_function(functools.partial(_file_expires_s, path))
     if peer_expires is not None:
         metrics.CERTIFICATE_EXPIRY.labels(peer, "theirs").set_function(lambda: _unix_s(peer_expires()))
 
 
-class _FileExpiry:
-    """When the certificate in a file expires, Unix seconds; NaN if it cannot be read. A renewed file is read again."""
+def _file_expires_s(path: Path) -> float:
+    """When the certificate in a file expires, Unix seconds; NaN if it cannot be read."""
+    try:
+        return _unix_s(_expires(path, path.stat().st_mtime_ns))
+    except (OSError, InputError):
+        return math.nan
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_ns = -1
-        self._expires_s = math.nan
 
-    def __call__(self) -> float:
-        try:
-            changed_ns = self._path.stat().st_mtime_ns
-            if changed_ns != self._read_ns:
-                self._expires_s, self._read_ns = _unix_s(tls.expires(self._path)), changed_ns
-        except (OSError, InputError):
-            return math.nan
-        return self._expires_s
+@functools.lru_cache
+def _expires(path: Path, _changed_ns: int) -> datetime:
+    """When it expires; read again only when the file has changed."""
+    return tls.expires(path)
 
 
 def _unix_s(at: datetime | None) -> float:

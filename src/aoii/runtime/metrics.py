@@ -1,8 +1,8 @@
 """Declares every metric of every station, once: its name with the unit, its meaning, its labels with bounded values.
 
-The objects declared here are also the handles by which others read what a station serves (`metric_snapshot.py`): no
-other file writes a metric's name. `CATALOGUE` makes `docs/reference/metrics.md`.
-The gauges of the older installation keep their names; the web page fills them from the database.
+No other file writes a metric's name: whoever reads what a station serves (`metric_snapshot.py`) uses the objects that
+are declared here. `make docs` makes docs/reference/metrics.md from them. The gauges of the older installation keep
+their names; the web page fills them from the database.
 """
 
 import contextlib
@@ -21,66 +21,59 @@ from aoii import __version__
 M = TypeVar("M", bound=MetricWrapperBase)
 
 
-class Entry(NamedTuple):
-    """One line of the metrics page.
+class Declared(NamedTuple):
+    """How a metric is served.
 
     Attributes:
         name: As it is served; a histogram's samples end in `_bucket`, `_sum` and `_count`.
-        kind: `counter`, `gauge`, `histogram` or `info`.
-        labels: Names, separated by commas.
-        meaning: One sentence, also the help text.
+        labels: The names of its labels.
+        registries: Those of the stations that serve it.
     """
 
     name: str
-    kind: str
-    labels: str
-    meaning: str
+    labels: tuple[str, ...]
+    registries: list[CollectorRegistry]
 
 
-REGISTRY = CollectorRegistry()  # all of them but the page's, for tests
 BY_STATION = {name: CollectorRegistry() for name in ("gateway", "server", "csv", "edgelog", "edge")}
-CATALOGUE: list[Entry] = []
-_DECLARED: dict[MetricWrapperBase, tuple[Entry, list[CollectorRegistry]]] = {}
+DECLARED: dict[MetricWrapperBase, Declared] = {}
 
 
 class ServedBy:
     """Declares metrics that only these stations serve: elsewhere a gauge at 0 would look like a fault."""
 
     def __init__(self, *stations: str) -> None:
-        self._registries = [REGISTRY, *(BY_STATION[name] for name in stations)] if stations else []
+        self._registries = [BY_STATION[name] for name in stations]
 
-    def declare(self, metric: M, name: str, meaning: str, *labels: str) -> M:
-        """Register `metric`, and list it."""
-        entry = Entry(name, type(metric).__name__.lower(), ", ".join(labels), meaning)
-        CATALOGUE.append(entry)
-        _DECLARED[metric] = entry, self._registries
+    def declare(self, metric: M, name: str, *labels: str) -> M:
+        """Add `metric` to the registries of its stations."""
+        DECLARED[metric] = Declared(name, labels, self._registries)
         for registry in self._registries:
             registry.register(metric)
         return metric
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
         """A counter; `name` ends in `_total`."""
-        return self.declare(Counter(name, meaning, labels, registry=None), name, meaning, *labels)
+        return self.declare(Counter(name, meaning, labels, registry=None), name, *labels)
 
     def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         """A gauge."""
-        return self.declare(Gauge(name, meaning, labels, registry=None), name, meaning, *labels)
+        return self.declare(Gauge(name, meaning, labels, registry=None), name, *labels)
 
     def histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         """A histogram with these upper bounds."""
-        metric = Histogram(name, meaning, labels, buckets=buckets, registry=None)
-        return self.declare(metric, name, meaning, *labels)
+        return self.declare(Histogram(name, meaning, labels, buckets=buckets, registry=None), name, *labels)
 
 
 class _Alias(Collector):
-    """A metric under its old name."""
+    """A metric under its old name, with the samples that it has at each scrape."""
 
     def __init__(self, old: str, metric: MetricWrapperBase) -> None:
         self._old = old.removesuffix("_total")
         self._metric = metric
 
     def collect(self) -> Iterable[Metric]:
-        """The samples that the metric has now."""
+        """The samples under the old name."""
         for family in self._metric.collect():
             alias = Metric(self._old, f"Old name of {name_of(self._metric)}.", family.type)
             alias.samples = [
@@ -91,29 +84,28 @@ class _Alias(Collector):
 
 def name_of(metric: MetricWrapperBase) -> str:
     """The name under which a declared metric is served."""
-    return _DECLARED[metric][0].name
+    return DECLARED[metric].name
 
 
 def sample_names() -> Iterator[tuple[str, MetricWrapperBase, str]]:
-    """Each sample name that a reader may meet, old ones included, with its metric and the name it has now.
+    """Each name of a sample that a station may serve, old names included; with its metric and its present name.
 
-    Buckets are left out: nobody here reads them, and those of 500 nodes outweigh everything else.
+    Without buckets: nothing here reads them, and those of 500 nodes are longer than everything else together.
     """
-    served = [(name_of(metric), metric) for metric in _DECLARED]
+    served = [(name_of(metric), metric) for metric in DECLARED]
     for name, metric in [*served, *RENAMED.items()]:
         for end in ("_sum", "_count") if isinstance(metric, Histogram) else ("",):
             yield name + end, metric, name_of(metric) + end
 
 
 def value(metric: MetricWrapperBase, **labels: str) -> float:
-    """Present value of a counter or gauge in this process."""
+    """The present value of a counter or gauge in this process."""
     metrics = (metric.labels(**labels) if labels else metric).collect()
     return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
 
 
 _ANY = ServedBy("gateway", "server", "csv", "edgelog", "edge")
-_VERSION = "Version of aoii that runs here."
-BUILD = _ANY.declare(Info("aoii_build", _VERSION, registry=None), "aoii_build_info", _VERSION, "version")
+BUILD = _ANY.declare(Info("aoii_build", "Version of aoii that runs here.", registry=None), "aoii_build_info", "version")
 BUILD.info({"version": __version__})
 
 # --- towards the broker and the database ------------------------------------------------------------------------------
@@ -142,7 +134,7 @@ DATABASE_UP = _INTO_DATABASE.gauge("aoii_database_up", "1 while the database acc
 
 
 def broker_refused(reason: str) -> None:
-    """Count a failed attempt to use the broker; for whoever owns a connection."""
+    """Count a failed attempt to use the broker; the owner of a connection passes this on to it."""
     BROKER_REFUSALS.labels(reason).inc()
 
 
@@ -341,7 +333,7 @@ _EDGE_LOG = ServedBy("edgelog")
 LOG_LINES = _EDGE_LOG.counter(
     "aoii_edge_log_lines_total", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome"
 )
-# --- web page: it serves these itself, with the values of its own moment ----------------------------------------------
+# --- web page: on its own /metrics, not on a status port --------------------------------------------------------------
 _PAGE = ServedBy()
 _AS_LAST_READ = "Web page only; while the database is away, as last read."
 TOTAL_READINGS = _PAGE.gauge(
@@ -368,7 +360,7 @@ WEB_STREAMS = _PAGE.gauge("aoii_web_streams", "Open pages, by their event stream
 WEB_REFUSALS = _PAGE.counter("aoii_web_refusals_total", "Requests without the token that the page requires.")
 
 # Metrics of one node each; a node that is retired takes its samples with it.
-OF_A_NODE = tuple(metric for metric, (entry, _) in _DECLARED.items() if "node" in entry.labels.split(", "))
+OF_A_NODE = tuple(metric for metric, declared in DECLARED.items() if "node" in declared.labels)
 
 # --- old names, served for one release beside the new ones ------------------------------------------------------------
 RENAMED: dict[str, MetricWrapperBase] = {
@@ -379,23 +371,5 @@ RENAMED: dict[str, MetricWrapperBase] = {
     "aoii_broker_tells": BROKER_SYS_UP,
 }
 for _old, _metric in RENAMED.items():
-    _entry, _registries = _DECLARED[_metric]
-    CATALOGUE.append(_entry._replace(name=_old, meaning=f"Old name of `{_entry.name}`; the next release drops it."))
-    for _registry in _registries:
+    for _registry in DECLARED[_metric].registries:
         _registry.register(_Alias(_old, _metric))
-
-
-def reference_page() -> str:
-    """The text of `docs/reference/metrics.md`."""
-    lines = [
-        "# Metrics",
-        "",
-        "Generated by `make docs`; do not edit.",
-        "Each station serves its own on its status port.",
-        "The web page serves the gauges of the older installation on `/metrics`.",
-        "",
-        "| Metric | Type | Labels | Meaning |",
-        "|---|---|---|---|",
-        *(f"| `{name}` | {kind} | {labels} | {meaning} |" for name, kind, labels, meaning in CATALOGUE),
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,9 +1,9 @@
 """SQLite files of the stations: opened by others, checked, and recovered when damaged. Gateway and server share it.
 
-A damaged file is never written to again. Check and recovery read it through connections that cannot write; closing any
-other connection would copy the write-ahead log into the file. Each station decides what to do with the rows
-(`outbox_recovery`, `dead_letters/file`). This file answers what is the same for all: whether a file is sound, which of
-its rows can be read, and how a new file takes its place even if the process is killed meanwhile.
+A damaged file is never written to again. Check and recovery read it through connections that cannot write, because
+closing any other connection would copy the write-ahead log into the file. This module knows whether a file is sound,
+which of its rows can be read, and how a new file takes its place even if the process is killed meanwhile. What becomes
+of the rows is up to the station (`outbox_recovery`, `dead_letters/file`).
 """
 
 import collections
@@ -36,11 +36,11 @@ class Schema:
     statements: str
 
     def matches(self, connection: sqlite3.Connection) -> bool:
-        """Whether a file has these tables with these columns.
+        """Whether a file of this version has these tables with these columns; True for a file of another version.
 
         SQLite's own check does not find a flipped bit that renames a column.
         """
-        return _columns(connection) == self._in_memory(_columns)
+        return user_version(connection) != self.version or _columns(connection) == self._in_memory(_columns)
 
     def entries(self) -> list[tuple[object, ...]]:
         """The rows of `sqlite_schema` for these tables, without the root pages."""
@@ -100,17 +100,14 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def connect_as_guest(path: Path, writes: bool) -> sqlite3.Connection:
-    """A connection to a file that another process owns and may be using. A missing file is not made.
+    """A connection to a file that another process owns and may be using; never makes a missing file.
 
     Raises:
         sqlite3.Error: The file is missing, or we have no right to read or write it.
     """
-    if writes:
-        connection = _connect_by_uri(path, "mode=rw")
-    elif sibling(path, "-wal").exists():
-        connection = _connect_by_uri(path, "mode=ro")
-    else:  # not in use; without `immutable` we would leave a log file that the owner has no right to write
-        connection = _connect_by_uri(path, "mode=ro&immutable=1")
+    # A file without a log is not in use. Without `immutable` we would leave a log that the owner has no right to write.
+    reading = "mode=ro" if sibling(path, "-wal").exists() else "mode=ro&immutable=1"
+    connection = _connect_by_uri(path, "mode=rw" if writes else reading)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except BaseException:
@@ -127,8 +124,7 @@ def _connect_by_uri(path: Path, parameter: str) -> sqlite3.Connection:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the error means that the file is damaged."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_full(error: sqlite3.Error) -> bool:
@@ -178,7 +174,7 @@ def _is_healthy(path: Path, schema: Schema, check: Callable[[sqlite3.Connection]
         try:
             # quick_check does not compare indexes with tables, and a row that an index lacks would never be deleted
             is_sound = check(connection) and connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == b"ok"
-            return is_sound and (user_version(connection) != schema.version or schema.matches(connection))
+            return is_sound and schema.matches(connection)
         except UNREADABLE as error:
             if isinstance(error, UnicodeDecodeError) or is_damage(error):
                 return False
@@ -194,8 +190,7 @@ def _finish_recovery(path: Path) -> None:
     new = sibling(path, ".salvaged")
     _remove(sibling(path, REPAIRED))
     if path.exists():
-        for stale in (new, sibling(new, "-journal")):
-            stale.unlink(missing_ok=True)
+        _remove(new)
     elif new.exists():
         for suffix in ("-wal", "-shm"):  # the damaged file's; SQLite would apply them to the new one
             sibling(path, suffix).unlink(missing_ok=True)
@@ -205,7 +200,7 @@ def _finish_recovery(path: Path) -> None:
 def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
     """Replace a damaged file by a new one; the damaged file is kept beside it."""
     new, kept_as = sibling(path, ".salvaged"), sibling(path, f".corrupt-{time.time_ns()}")
-    source = _with_schema(path, schema)
+    source = _with_sound_schema(path, schema)
     with contextlib.closing(connect_read_only(source)) as damaged, contextlib.closing(connect_as_owner(new)) as target:
         damaged.text_factory = bytes
         damaged.execute("PRAGMA writable_schema = ON")  # otherwise nothing of a truncated file can be read
@@ -223,11 +218,11 @@ def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, 
     return result
 
 
-def _with_schema(path: Path, schema: Schema) -> Path:
+def _with_sound_schema(path: Path, schema: Schema) -> Path:
     """The damaged file, or a copy with a repaired description of its tables if that is damaged."""
     with contextlib.closing(connect_read_only(path)) as damaged:
         try:
-            if user_version(damaged) != schema.version or schema.matches(damaged):
+            if schema.matches(damaged):
                 return path
         except UNREADABLE:  # the description itself cannot be read
             pass
@@ -258,8 +253,8 @@ def _remove(path: Path) -> None:
 def readable_rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
     """Every row that can be read, in no order. The first of `columns` must be the rowid.
 
-    A range of rowids is read from both ends up to a bad page; what is left in the middle is halved, the widest range
-    first. Rowids of deleted rows all lead to the first page: if that page is bad, they must not hide the other rows.
+    A range of rowids is read from both ends up to a bad page; what is left in the middle is halved, and the widest
+    range comes next. So a bad first page, which SQLite reads for each rowid below the first row, hides no other row.
     """
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
     last = min(max(0, last_rowid(damaged, table)), ROWID_LIMIT)

@@ -5,13 +5,12 @@ and each shows when it made progress last. `/healthz`, `/readyz` and systemd get
 what a station does.
 """
 
-import contextlib
 import functools
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -25,10 +24,10 @@ SILENCE_LIMIT_S = 60.0  # longer than any one call to a frozen database, or than
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A thread of a station, usually, that must make progress.
+    """Something in a station that must make progress, usually a thread.
 
     Attributes:
-        name: For people; parts of one name are judged together.
+        name: For people; of several parts with one name, all must make progress.
         is_running: Whether it exists; a part that has ended ends the station.
         last_progress_s: When it made progress last, monotonic seconds.
         silence_limit_s: It hangs when it has made no progress for so long; None: SILENCE_LIMIT_S.
@@ -118,8 +117,8 @@ def run_station(
     Args:
         name: The station, as in `metrics.BY_STATION`.
         port: Its status port on loopback; 0: none, or the station serves one itself.
-        build: Makes the station; left behind if it hangs on a disk that does not answer.
-        also: Other signals, each with what the station does.
+        build: Makes the station; abandoned at a stop if it hangs on a disk that does not answer.
+        also: Other signals, each with what the station does then.
 
     Returns:
         The exit code: 0, or 1 if a part ended by itself.
@@ -134,7 +133,7 @@ def run_station(
         log.error("stopped while its files were being opened; check the disk", extra={"event": "start_hangs"})
         return 0
     built.append(station)
-    with served(name, port, station):
+    with status_port.served(name, port, station.is_alive, station.is_ready):
         try:
             station.start()
             return _watch(name, station, stop)
@@ -160,19 +159,3 @@ def _watch(name: str, station: Station, stop: threading.Event) -> int:
     notifier.notify_stopping()
     log.info("%s stops", name, extra={"event": "stopping"})
     return 0
-
-
-@contextlib.contextmanager
-def served(name: str, port: int, station: Station) -> Iterator[None]:
-    """Serve the status port of a station during the block; port 0: none.
-
-    Raises:
-        UnavailableError: The port is taken.
-    """
-    server = status_port.serve(name, port, station.is_alive, station.is_ready)
-    try:
-        yield
-    finally:
-        if server is not None:
-            server.shutdown()
-            server.server_close()

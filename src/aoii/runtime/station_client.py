@@ -1,7 +1,7 @@
 """The station client: asks a station over HTTP for its metrics and its checks, once, for the web page and the doctor.
 
-It does not retry and does not judge. Whatever goes wrong (nobody listens, somebody else does, no end of the answer) is
-one error with a short reason. Certificates are not verified: nothing secret is asked or sent.
+It does not retry and does not judge. Whatever goes wrong is one error with a short reason: nobody listens, something
+else answers, the answer does not end. Certificates are not verified: nothing secret is asked or sent.
 """
 
 import contextlib

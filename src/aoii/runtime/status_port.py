@@ -3,9 +3,10 @@
 The systemd notifier (`systemd.py`) uses the same answers.
 """
 
+import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
@@ -34,12 +35,13 @@ def health_response(words: str, checks: Mapping[str, bool]) -> tuple[int, dict[s
     return 200 if reason is None else 503, {"ok": reason is None, "checks": dict(checks), "reason": reason}
 
 
-def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPServer | None:
-    """Serve the status page in the background; None if `port` is 0.
+@contextlib.contextmanager
+def served(station: str, port: int, alive: Check, ready: Check) -> Iterator[None]:
+    """Serve the status port in the background, as long as the block runs.
 
     Args:
         station: Whose metrics, as in `metrics.BY_STATION`.
-        port: Loopback port.
+        port: Loopback port; 0: none.
         alive: Each part of the station, and whether it makes progress.
         ready: Each thing that the station needs for its work, and whether it is there.
 
@@ -47,7 +49,8 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
         UnavailableError: The port is taken.
     """
     if port == 0:
-        return None
+        yield
+        return
 
     class Handler(_StatusHandler):
         registry = BY_STATION[station]
@@ -59,9 +62,12 @@ def serve(station: str, port: int, alive: Check, ready: Check) -> ThreadingHTTPS
         raise UnavailableError(
             f"status port {port} cannot be used ({error}); set another one, or 0 for none"
         ) from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
-    return server
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class _StatusHandler(BaseHTTPRequestHandler):

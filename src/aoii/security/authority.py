@@ -28,6 +28,10 @@ BACKDATED = timedelta(hours=1)  # the clock of the other machine may be behind
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as GATEWAY_ID; 64 is the limit of a common name
 HOST = re.compile(r"(\*\.)?[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?", re.ASCII)
 
+PURPOSES = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
+
+Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+
 
 @dataclass(frozen=True)
 class Issued:
@@ -67,15 +71,7 @@ def make_authority(folder: Path, days: int = AUTHORITY_DAYS, now: datetime | Non
     Raises:
         InputError: `folder` has a CA already, or cannot be written.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "aoii authority")])
-    builder = (
-        _builder(name, name, key.public_key(), days, now)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    return _write(folder, AUTHORITY, builder.sign(key, hashes.SHA256()), key)
+    return _write(folder, AUTHORITY, *_certify("aoii authority", None, [], days, now))
 
 
 def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS, now: datetime | None = None) -> Issued:
@@ -101,7 +97,8 @@ def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS,
         names.append(x509.DNSName(host))
     if not names:
         raise InputError(f"{name} has no host", "give the names and addresses that clients use for it")
-    return _sign(folder, name, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(names), days, now)
+    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    return _issue(folder, name, [purpose, x509.SubjectAlternativeName(names)], days, now)
 
 
 def make_client(folder: Path, name: str, days: int = DAYS, now: datetime | None = None) -> Issued:
@@ -110,7 +107,7 @@ def make_client(folder: Path, name: str, days: int = DAYS, now: datetime | None 
     Raises:
         InputError: `name` is not valid, the files exist already, `folder` has no CA, or it cannot be written.
     """
-    return _sign(folder, name, ExtendedKeyUsageOID.CLIENT_AUTH, None, days, now)
+    return _issue(folder, name, [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])], days, now)
 
 
 def describe(file: Path) -> list[Description]:
@@ -134,7 +131,7 @@ def _description(certificate: x509.Certificate) -> Description:
         if isinstance(value, x509.SubjectAlternativeName):
             hosts = [str(name.value) for name in value]
         elif isinstance(value, x509.ExtendedKeyUsage):
-            purposes += [_PURPOSES.get(oid, oid.dotted_string) for oid in value]
+            purposes += [PURPOSES.get(oid, oid.dotted_string) for oid in value]
         elif isinstance(value, x509.BasicConstraints) and value.ca:
             purposes.append("authority")
     return Description(
@@ -148,56 +145,45 @@ def _description(certificate: x509.Certificate) -> Description:
     )
 
 
-_PURPOSES = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
-
-
-def _sign(
-    folder: Path,
-    name: str,
-    purpose: x509.ObjectIdentifier,
-    hosts: x509.SubjectAlternativeName | None,
-    days: int,
-    now: datetime | None,
-) -> Issued:
+def _issue(folder: Path, name: str, extensions: list[x509.ExtensionType], days: int, now: datetime | None) -> Issued:
+    """The files of a certificate that the CA in `folder` signs."""
     if not NAME.fullmatch(name) or name == AUTHORITY:
         raise InputError(f"{name!r} is not a valid name", "use 1 to 64 letters, digits or any of . - _, but not `ca`")
-    authority, authority_key = _open_ca(folder)
+    return _write(folder, name, *_certify(name, _open_ca(folder), extensions, days, now))
+
+
+def _certify(name: str, ca: Pair | None, extensions: list[x509.ExtensionType], days: int, now: datetime | None) -> Pair:
+    """A certificate and its new key. `ca` signs it; without `ca` it is that of a new CA, which signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    signer = authority_key.public_key()
-    builder = (
-        _builder(subject, authority.subject, key.public_key(), days, now)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
-    )
-    if hosts is not None:
-        builder = builder.add_extension(hosts, critical=False)
-    return _write(folder, name, builder.sign(authority_key, hashes.SHA256()), key)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int, now: datetime | None
-) -> x509.CertificateBuilder:
+    is_ca = ca is None
+    issuer, signer = (subject, key) if ca is None else (ca[0].subject, ca[1])
     begins = (now or datetime.now(UTC)) - BACKDATED
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(public)
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(begins + BACKDATED + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None), critical=True)
+        .add_extension(_usage(is_ca), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+    if not is_ca:
+        extensions = [*extensions, x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())]
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(signer, hashes.SHA256()), key
 
 
-def _usage(*, authority: bool) -> x509.KeyUsage:
+def _usage(is_ca: bool) -> x509.KeyUsage:
+    """What the key may be used for: a CA signs certificates, everyone else signs handshakes."""
     return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
+        digital_signature=not is_ca,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
@@ -207,7 +193,7 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _open_ca(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _open_ca(folder: Path) -> Pair:
     certificate, key = folder / f"{AUTHORITY}.crt", folder / f"{AUTHORITY}.key"
     try:
         mode = key.stat().st_mode & 0o777

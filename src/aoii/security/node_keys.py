@@ -110,15 +110,15 @@ def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     Raises:
         InputError: The node has no key, its last rotation is not finished, or there is no next epoch.
     """
-    now = _of(keys, node)
-    if now.previous is not None:
+    current = _key_of(keys, node)
+    if current.previous is not None:
         raise InputError(
             f"node {node} may still use the key from before its last rotation",
             f"provision it with the new one, and then run `aoii keys finish-rotation {node}`",
         )
-    if now.epoch == EPOCH_LIMIT:
+    if current.epoch == EPOCH_LIMIT:
         raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}", "retire it and use another number")
-    return dict(keys) | {node: NodeKey(now.epoch + 1, secrets.token_bytes(KEY_BYTES), now)}
+    return dict(keys) | {node: NodeKey(current.epoch + 1, secrets.token_bytes(KEY_BYTES), current)}
 
 
 def finish_rotation(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
@@ -127,10 +127,10 @@ def finish_rotation(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey
     Raises:
         InputError: The node has no key, or no old one.
     """
-    now = _of(keys, node)
-    if now.previous is None:
+    current = _key_of(keys, node)
+    if current.previous is None:
         raise InputError(f"node {node} has no old key", "its rotation is finished already")
-    return dict(keys) | {node: replace(now, previous=None)}
+    return dict(keys) | {node: replace(current, previous=None)}
 
 
 def retire(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
@@ -139,11 +139,11 @@ def retire(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     Raises:
         InputError: The node has no key.
     """
-    _of(keys, node)
+    _key_of(keys, node)
     return {number: key for number, key in keys.items() if number != node}
 
 
-def _of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
+def _key_of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
     if node not in keys:
         raise InputError(f"node {node} has no key", "run `aoii keys list` to see the nodes that have one")
     return keys[node]

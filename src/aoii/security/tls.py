@@ -108,7 +108,7 @@ def expires(cert: Path) -> datetime:
     Raises:
         InputError: The file cannot be read or has no certificate.
     """
-    return _read(cert).not_valid_after_utc
+    return _first_certificate(cert).not_valid_after_utc
 
 
 def common_name(cert: Path) -> str | None:
@@ -119,7 +119,7 @@ def common_name(cert: Path) -> str | None:
     """
     from cryptography.x509.oid import NameOID
 
-    names = _read(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    names = _first_certificate(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else None
 
 
@@ -132,7 +132,7 @@ def expires_of_peer(connection: object) -> datetime | None:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(until), UTC) if isinstance(until, str) else None
 
 
-def _read(cert: Path) -> "x509.Certificate":
+def _first_certificate(cert: Path) -> "x509.Certificate":
     from cryptography import x509  # takes half a second, which a station without certificates need not spend
 
     try:

@@ -61,7 +61,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Group:
-    """Declarations, each by the argument of `build` that it is for. A `title` begins a section."""
+    """A value that `build` makes: the declarations of its arguments, by name. A `title` begins a section."""
 
     build: Callable[..., Any]
     parts: Mapping[str, "Declared"]
@@ -69,14 +69,6 @@ class Group:
 
 
 Declared = Setting | Secret | DataFile | Group
-
-
-@dataclass(frozen=True)
-class Section:
-    """The settings of one station or peer."""
-
-    title: str
-    settings: tuple[Setting, ...]
 
 
 # To a type checker, a declaration is the value that its field will have.
@@ -141,12 +133,12 @@ def declarations(of: Any) -> dict[str, Declared]:
     return {one.name: one.metadata[DECLARED] for one in fields(of) if DECLARED in one.metadata}
 
 
-def sections(root: Group) -> tuple[Section, ...]:
-    """All settings by section, in the order of declaration."""
+def sections(root: Group) -> dict[str, list[Setting]]:
+    """All settings by the title of their section, in the order of declaration."""
     found: dict[str, list[Setting]] = {}
     for title, one in _walk(root, root.title or ""):
         found.setdefault(title, []).append(one)
-    return tuple(Section(title, tuple(several)) for title, several in found.items())
+    return found
 
 
 def _walk(declared: Declared, title: str) -> Iterator[tuple[str, Setting]]:

@@ -1,13 +1,11 @@
 """The channel model: what the simulated radio does to packets, as a value that settings and options fill in."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 COLLISIONS = ("none", "all", "capture")
 DELAY_LIMIT_S = 5.0  # node and gateway round a forecast's steps: half a period is 30 s, of which resends take 24
 NEIGHBOURS_LIMIT = 10_000
-BURST_REMEDY = "write SHARE:SECONDS or SHARE:SECONDS:LOSS, such as 0.05:120 for outages of 120 s during 5 % of the time"
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,3 @@ class ChannelModel:
     def is_fair(self) -> bool:
         """Whether every packet arrives once and without delay."""
         return self == ChannelModel(neighbours=self.neighbours)
-
-
-def parse_burst(text: str) -> Burst | None:
-    """Outages from `SHARE:SECONDS[:LOSS]`; None for an empty text. Raises ValueError."""
-    if not text:
-        return None
-    fields = text.split(":")
-    if len(fields) not in {2, 3}:
-        raise ValueError(text)
-    found = Burst(*map(float, fields))
-    if not (0 <= found.share < 1 and 0 < found.mean_s < math.inf and 0 <= found.loss <= 1):
-        raise ValueError(text)
-    return found

@@ -1,8 +1,10 @@
 """Kinds of values: how the text of a setting becomes a typed value, and the remedy if it does not.
 
-A kind is a function from text to value that raises `KindError`. Only the kinds of files look at the file system.
+A kind is a function from text to value that raises `KindError`; any text is of the kind `str`. Only the kinds of files
+look at the file system.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -12,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .channel import BURST_REMEDY, Burst, parse_burst
+from .channel import Burst
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 Kind = Callable[[str], T]
 
 TOKEN_LENGTH = 16  # 64 bits as hexadecimal digits: too many to guess over a network
@@ -52,40 +55,28 @@ class StatusAddress:
     port: int
 
 
-# Text and numbers
-
-
-def text(given: str) -> str:
-    """Any text."""
-    return given
+# Numbers and words
 
 
 def whole(low: int, high: int) -> Kind[int]:
     """A whole number from `low` to `high`."""
-
-    def parse(given: str) -> int:
-        return _within(given, int, low, high, f"use a whole number from {low} to {high}, such as {{example}}")
-
-    return parse
+    return _within(int, low, high, f"use a whole number from {low} to {high}, such as {{example}}")
 
 
 def number(low: float, high: float, noun: str = "a number") -> Kind[float]:
     """A finite number from `low` to `high`, which the remedy calls `noun`."""
+    return _within(float, low, high, f"use {noun} from {low:g} to {high:g}, such as {{example}}")
 
-    def parse(given: str) -> float:
-        return _within(given, float, low, high, f"use {noun} from {low:g} to {high:g}, such as {{example}}")
+
+def _within(of: type[N], low: float, high: float, remedy: str) -> Kind[N]:
+    def parse(given: str) -> N:
+        with contextlib.suppress(ValueError):
+            value = of(given)
+            if low <= value <= high:  # which NaN is not
+                return value
+        raise KindError(remedy)
 
     return parse
-
-
-def _within(given: str, parse: Callable[[str], T], low: float, high: float, remedy: str) -> T:
-    try:
-        value = parse(given)
-    except ValueError:
-        raise KindError(remedy) from None
-    if not (isinstance(value, int | float) and math.isfinite(value) and low <= value <= high):
-        raise KindError(remedy)
-    return value
 
 
 def choice(values: Mapping[str, T]) -> Kind[T]:
@@ -128,11 +119,17 @@ def token(given: str) -> str:
 
 
 def burst(given: str) -> Burst | None:
-    """Outages as SHARE:SECONDS[:LOSS]."""
-    try:
-        return parse_burst(given.strip())
-    except ValueError:
-        raise KindError(BURST_REMEDY) from None
+    """Outages as SHARE:SECONDS[:LOSS]; None for an empty text."""
+    fields = given.strip().split(":")
+    if fields == [""]:
+        return None
+    with contextlib.suppress(ValueError, TypeError):  # not numbers; not two or three of them
+        found = Burst(*map(float, fields))
+        if 0 <= found.share < 1 and 0 < found.mean_s < math.inf and 0 <= found.loss <= 1:
+            return found
+    raise KindError(
+        "write SHARE:SECONDS or SHARE:SECONDS:LOSS, such as 0.05:120 for outages of 120 s during 5 % of the time"
+    )
 
 
 # Lists, separated by commas
@@ -179,6 +176,7 @@ def nodes(given: str) -> tuple[str, ...]:
 
 
 def _span(part: str) -> Iterable[str]:
+    """The node that an entry names, or all numbers of its range."""
     span = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", part, re.ASCII)
     low, high = (int(span[1]), int(span[2])) if span else (0, 0)
     if not (part.isprintable() and len(part) <= 128 and low <= high < low + NODES_LIMIT):
@@ -187,6 +185,7 @@ def _span(part: str) -> Iterable[str]:
 
 
 def _listed(given: str) -> tuple[str, ...]:
+    """The entries between the commas."""
     parts = tuple(part.strip() for part in given.split(",") if part.strip())
     if len(set(parts)) != len(parts):
         raise KindError("remove the repetition", "which has an entry twice")

@@ -59,7 +59,7 @@ class Database:
         "MYSQL_HOST", None, kinds.host, "MySQL or MariaDB host. Unset: SQLite in AOII_DATA_DIR/aoii.db."
     )
     port: int = setting("MYSQL_PORT", "3306", PORT, "Port of the database server.")
-    user: str = setting("MYSQL_USER", "root", kinds.text, "Database user.")
+    user: str = setting("MYSQL_USER", "root", str, "Database user.")
     password: str = secret("MYSQL_PASSWORD", "", "Password of MYSQL_USER.")
     name: str = setting("MYSQL_DATABASE", "aoii", kinds.name, "Schema that holds `readings` and `edge_log`.")
     tls: Tls | None = _tls(
@@ -76,7 +76,7 @@ class Mqtt:
 
     host: str = setting("MQTT_BROKER", "localhost", kinds.host, "Host of the MQTT broker.")
     port: int = setting("MQTT_PORT", "1883", PORT, "Port of the MQTT broker.")
-    username: str | None = setting("MQTT_USERNAME", None, kinds.text, "User name at the broker. Unset: anonymous.")
+    username: str | None = setting("MQTT_USERNAME", None, str, "User name at the broker. Unset: anonymous.")
     password: str | None = secret("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.")
     namespace: str = setting(
         "MQTT_NAMESPACE",
@@ -394,8 +394,8 @@ class Settings:
 
 
 ROOT = Group(Settings, declarations(Settings), "Files")
-CATALOGUE = sections(ROOT)
-BY_NAME = {one.name: one for section in CATALOGUE for one in section.settings}
+SECTIONS = sections(ROOT)
+BY_NAME = {one.name: one for settings in SECTIONS.values() for one in settings}
 CHANNEL = cast(dict[str, Setting], cast(Group, declarations(Edge)["channel"]).parts)  # by field of ChannelModel
 
 
@@ -404,26 +404,19 @@ class Needs(NamedTuple):
 
     name: str
     other: str
-    remedy: str
+    remedy: str = "set {other} as well, or remove this line"
     even_empty: bool = False
 
 
-def _needs(name: str, other: str) -> Needs:
-    return Needs(name, other, f"set {other} as well, or remove this line")
-
-
 # In the older installation, whose host had a default, MYSQL_PASSWORD= alone meant "root without a password".
-_SQLITE = "set MYSQL_HOST as well (127.0.0.1 for this machine), or remove this line to use SQLite"
+_SQLITE = "set {other} as well (127.0.0.1 for this machine), or remove this line to use SQLite"
+_OF_MYSQL = [name for name in BY_NAME if name.startswith("MYSQL_") and name != "MYSQL_HOST"]
 RULES = (
-    *(
-        Needs(name, "MYSQL_HOST", _SQLITE, True)
-        for name in BY_NAME
-        if name.startswith("MYSQL_") and name != "MYSQL_HOST"
-    ),
-    _needs("MQTT_PASSWORD", "MQTT_USERNAME"),
-    _needs("MQTT_PASSWORD_FILE", "MQTT_USERNAME"),
-    _needs("MYSQL_TLS_CERT", "MYSQL_TLS_CA"),
-    _needs("MQTT_TLS_CERT", "MQTT_TLS_CA"),
-    *(_needs(f"{tls}_CERT", f"{tls}_KEY") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
-    *(_needs(f"{tls}_KEY", f"{tls}_CERT") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
+    *(Needs(name, "MYSQL_HOST", _SQLITE, even_empty=True) for name in _OF_MYSQL),
+    Needs("MQTT_PASSWORD", "MQTT_USERNAME"),
+    Needs("MQTT_PASSWORD_FILE", "MQTT_USERNAME"),
+    Needs("MYSQL_TLS_CERT", "MYSQL_TLS_CA"),
+    Needs("MQTT_TLS_CERT", "MQTT_TLS_CA"),
+    *(Needs(f"{tls}_CERT", f"{tls}_KEY") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
+    *(Needs(f"{tls}_KEY", f"{tls}_CERT") for tls in ("MYSQL_TLS", "MQTT_TLS", "WEB_TLS")),
 )

@@ -3,6 +3,7 @@
 The environment overrides the file, so that a service manager can change one value.
 """
 
+import difflib
 import io
 import os
 from collections.abc import Mapping
@@ -35,15 +36,15 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
     path = Path(ENV_FILE) if env_file is None else env_file
     if env_file is not None and not path.is_file():
         raise SettingsError([Fault(str(path), "", "no such file", "give the path of an .env file")])
-    filed, torn = _filed(path)
-    given = _Given({name: (filed[name], str(path)) for name in BY_NAME if name in filed})
+    in_file, bad_lines = _read_file(path)
+    given = _Given({name: (in_file[name], str(path)) for name in BY_NAME if name in in_file})
     given.values |= {name: (environ[name], "environment") for name in BY_NAME if name in environ}
     given.check_rules()
     parts = given.parts(ROOT)
-    warnings = _misspelt(filed, str(path))
-    if torn or given.faults:
+    warnings = _misspelt(in_file, str(path))
+    if bad_lines or given.faults:
         order = {name: place for place, name in enumerate(BY_NAME)}
-        raise SettingsError([*torn, *sorted(given.faults, key=lambda fault: order[fault.name]), *warnings])
+        raise SettingsError([*bad_lines, *sorted(given.faults, key=lambda fault: order[fault.name]), *warnings])
     return Settings(**parts, given=frozenset(given.values), warnings=warnings)
 
 
@@ -70,7 +71,7 @@ class _Given:
         for rule in RULES:
             is_set = rule.name in self.values if rule.even_empty else self.text(rule.name)
             if is_set and not self.text(rule.other):
-                self.fault(rule.name, rule.remedy)
+                self.fault(rule.name, rule.remedy.format(other=rule.other))
 
     def parts(self, group: Group) -> dict[str, Any]:
         """The arguments for `group.build`."""
@@ -85,8 +86,8 @@ class _Given:
             case Secret(direct, file):
                 if self.text(direct.name) and self.text(file.name):
                     self.fault(file.name, "keep one of the two", f"and {direct.name} is set as well")
-                own, filed = self._setting(direct), self._setting(file)
-                return filed if self.text(file.name) else own
+                own, from_file = self._setting(direct), self._setting(file)
+                return from_file if self.text(file.name) else own
             case DataFile(below, place):
                 elsewhere = None if place is None else self._setting(place)
                 return elsewhere or self._setting(BY_NAME["AOII_DATA_DIR"]) / below
@@ -103,34 +104,31 @@ class _Given:
         return self._read.get(declared.name, declared.unset)
 
 
-def _filed(path: Path) -> tuple[dict[str, str], list[Fault]]:
+def _read_file(path: Path) -> tuple[dict[str, str], list[Fault]]:
     """The settings in the file, and a fault for each line that is not one."""
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         remedy = "make it a UTF-8 text file that this user can read"
         raise SettingsError([Fault(str(path), "", f"cannot be read ({error})", remedy)]) from error
-    faults = []
-    for binding in list(parse_stream(io.StringIO(text))):
+    faults, good = [], io.StringIO()  # without the bad lines, for which the library would log warnings of its own
+    for binding in parse_stream(io.StringIO(text)):
+        original = binding.original.string
         if binding.error or (binding.key is not None and binding.value is None):
-            torn = binding.original.string
-            line = binding.original.line + len(torn) - len(torn.lstrip("\n"))
+            line = binding.original.line + len(original) - len(original.lstrip("\n"))
             remedy = "write NAME=value, or # before a comment"
             faults.append(Fault(str(path), f"line {line}", "is not a setting", remedy))
-            text = text.replace(torn, "\n", 1)  # else the library logs a warning of its own
-    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}, faults
+        else:
+            good.write(original)
+    good.seek(0)
+    return {name: value for name, value in dotenv_values(stream=good).items() if value is not None}, faults
 
 
-def _misspelt(filed: Mapping[str, str], origin: str) -> tuple[Fault, ...]:
+def _misspelt(in_file: Mapping[str, str], origin: str) -> tuple[Fault, ...]:
     """A warning for each key that is not a setting but looks like one."""
-    unknown = [name for name in filed if name not in BY_NAME]
-    if not unknown:
-        return ()
-    import difflib  # rarely needed
-
-    near = {name: difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85) for name in unknown}
     return tuple(
-        Fault(origin, name, "is not a setting and is ignored", f"did you mean {known[0]}?")
-        for name, known in near.items()
-        if known
+        Fault(origin, name, "is not a setting and is ignored", f"did you mean {near}?")
+        for name in in_file
+        if name not in BY_NAME
+        for near in difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85)
     )

@@ -1,19 +1,16 @@
-"""Draws the state machines of the source as Mermaid diagrams, and writes the page that shows all of them.
+"""Draws the state machines of the source as Mermaid diagrams, for the page that `make docs` makes of them.
 
 A table is `RULES` of its module: `(state, event)` to the next state, or to the next state and an action. The
-meaning of a state, an event or an action is the comment behind its constant, so that it is said once. A table with a
-state that nothing leads to is an error: the drawing would be right and the machine wrong.
+meaning of a state, an event or an action is the comment behind its constant, so that it is written once. A table with
+a state that nothing leads to is an error: the drawing would be right and the machine wrong.
 """
 
 import importlib
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
-
-LINK = "aoii.core.link"
-CIRCUIT_BREAKER = "aoii.server.circuit_breaker"
 
 Rules = Mapping[tuple[str, str], str | tuple[str, str]]
 
@@ -27,27 +24,25 @@ class Machine:
         module: Where `RULES` is.
         initial: State in which the machine begins.
         opening: What the machine is for, one sentence a line.
-        meanings: Of states, events and actions whose constants have no comment.
     """
 
     title: str
     module: str
     initial: str
     opening: str
-    meanings: Mapping[str, str] = field(default_factory=dict)
 
 
 MACHINES = (
     Machine(
         "The node's end of the radio link",
-        LINK,
+        "aoii.core.link",
         "idle",
         "One packet at a time until the gateway has it.\n"
         "Each arrow is an event and the action that it causes; [the radio link](../explanation/link.md) explains them.",
     ),
     Machine(
         "The server's circuit breaker in front of the database",
-        CIRCUIT_BREAKER,
+        "aoii.server.circuit_breaker",
         "open",
         "How often an insert is tried before its readings become dead letters.\n"
         "[The server](../explanation/server.md) says what each state means for the next insert.",
@@ -73,8 +68,8 @@ def diagram(rules: Rules, initial: str) -> str:
         if state != after:
             reached.add(after)
     states = _states(rules, initial)
-    if lost := [state for state in states if state not in reached]:
-        raise ValueError(f"no transition leads to {', '.join(lost)}")
+    if unreached := [state for state in states if state not in reached]:
+        raise ValueError(f"no transition leads to {', '.join(unreached)}")
     # Words such as `end` and `state` are reserved in Mermaid; no name with the prefix is.
     names = [f'    state "{_words(state)}" as in_{state}' for state in states]
     return "\n".join(["stateDiagram-v2", *names, f"    [*] --> in_{initial}", *lines]) + "\n"
@@ -93,14 +88,13 @@ def reference_page() -> str:
 
 def comments(module: ModuleType) -> dict[str, str]:
     """The comment behind each constant of the module that is a string, by that string."""
-    found = re.findall(r'^[A-Z_]+ = "(\w+)"  # (.+)$', inspect.getsource(module), re.MULTILINE)
-    return dict(found)
+    return dict(re.findall(r'^[A-Z_]+ = "(\w+)"  # (.+)$', inspect.getsource(module), re.MULTILINE))
 
 
 def _section(machine: Machine) -> str:
     module = importlib.import_module(machine.module)
     rules: Rules = module.RULES
-    meanings = comments(module) | dict(machine.meanings)
+    meanings = comments(module)
     actions = dict.fromkeys(outcome[1] for outcome in rules.values() if not isinstance(outcome, str))
     text = f"## {machine.title}\n\n{machine.opening}\nThe table is `RULES` of `{machine.module}`.\n"
     text += f"\n```mermaid\n{diagram(rules, machine.initial)}```\n"
