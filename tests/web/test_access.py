@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,8 +51,8 @@ def client(served: TestClient) -> TestClient:
     return served
 
 
-def log_in(client: TestClient, token: str = TOKEN) -> httpx.Response:
-    answer: httpx.Response = client.post("/login", data={"token": token})
+def log_in(client: TestClient, token: str = TOKEN) -> httpx2.Response:
+    answer: httpx2.Response = client.post("/login", data={"token": token})
     return answer
 
 
@@ -87,7 +87,7 @@ def test_a_script_that_sends_the_token_is_answered(client: TestClient, path: str
     ],
 )
 def test_a_wrong_token_is_refused(client: TestClient, shown: str) -> None:
-    assert client.get("/api/stats", headers={"Authorization": shown.encode("latin1")}).status_code == 401
+    assert client.get("/api/stats", headers={b"Authorization": shown.encode("latin1")}).status_code == 401
 
 
 def test_a_browser_is_redirected_to_the_form_and_from_there_to_the_page(client: TestClient) -> None:
@@ -230,7 +230,7 @@ def test_the_station_requires_the_token_on_every_address_and_streams_with_it(tmp
     verify = ssl.create_default_context(cafile=str(made))
     with (
         station,
-        httpx.Client(base_url=f"https://127.0.0.1:{station.port}", verify=verify, timeout=30) as client,
+        httpx2.Client(base_url=f"https://127.0.0.1:{station.port}", verify=verify, timeout=30) as client,
     ):
         assert client.get("/events").status_code == 401
         with client.stream("GET", "/events", headers=BEARER) as stream:
