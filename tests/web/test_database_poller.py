@@ -7,14 +7,12 @@ import pytest
 from aoii.server.db import Database, open_database
 from aoii.web import database_poller
 from aoii.web.database_poller import DatabasePoller
-from aoii.web.fleet_settings import FleetSettings
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 from servers import until
 from web.conftest import Load
-from web.recorded import START_MS, minutes, packets_of, store
+from web.recorded import FLEET_SETTINGS, START_MS, minutes, packets_of, store
 
-FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_S = 86400
 STORY = list(minutes("7", count=300))
 

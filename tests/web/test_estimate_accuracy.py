@@ -7,8 +7,8 @@ import pytest
 from aoii.web.estimate_accuracy import FIRST_RETRY_MS, from_log, from_packets, is_coarse
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Packet, Sample
+from web.recorded import FLEET_SETTINGS
 
-FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 MINUTE_MS = 60_000
 
 

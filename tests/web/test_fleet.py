@@ -15,12 +15,10 @@ from aoii.runtime.clock import utc
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
 from aoii.web.fleet import UNNAMED, Fleet
-from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Sample
 from aoii.web.summary import NodeHealth, Summary
-from web.recorded import PERIOD_MS, START_MS, Minute, minutes, packets_of
+from web.recorded import FLEET_SETTINGS, PERIOD_MS, START_MS, Minute, minutes, packets_of
 
-FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_S = 86400
 END_MS = START_MS + 1439 * PERIOD_MS
 

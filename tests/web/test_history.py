@@ -18,13 +18,11 @@ from aoii.server.rows import Column, EdgeLogRow
 from aoii.settings import Settings
 from aoii.web import history
 from aoii.web.app import create_app
-from aoii.web.fleet_settings import FleetSettings
 from aoii.web.history import Range, envelope, read_history
 from servers import MariaDB
-from web.recorded import PERIOD_MS, START_MS, Minute, minutes, packets_of, store
+from web.recorded import FLEET_SETTINGS, PERIOD_MS, START_MS, Minute, minutes, packets_of, store
 
 Load = Callable[..., Settings]
-FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_MS = 86_400_000
 WEEK = Range(START_MS, START_MS + 7 * DAY_MS)
 

@@ -7,6 +7,18 @@ from hypothesis import strategies as st
 from aoii.web.points import Packet, Sample, Track, event_ms, hundredths
 
 
+def sample(at_ms: int) -> Sample:
+    return Sample(at_ms, 0, 0, 0, 0, False, False)
+
+
+def track_of(times: list[int], limit: int = 100) -> Track[Sample]:
+    """Samples that arrived in this order, the first at version 1."""
+    track: Track[Sample] = Track()
+    for version, at_ms in enumerate(times, 1):
+        track.add(sample(at_ms), version, limit)
+    return track
+
+
 @pytest.mark.parametrize(("temp", "hum"), [(20.29, 45.57), (-0.01, 0.0), (1.1, 99.99)])
 def test_a_packet_and_its_sample_have_the_same_hundredths(temp: float, hum: float) -> None:
     sample = Sample(1, temp, hum, 0, 0, True, False)
@@ -19,18 +31,6 @@ def test_points_are_sorted_by_event_time() -> None:
     points = [Packet(2, 0, 0, 0, 0, "event", 1, (1, 1)), Packet(1, 9, 9, 9, 9, "event", 1, (1, 2))]
 
     assert [point.key for point in sorted(points, key=event_ms)] == [(1, 2), (1, 1)]
-
-
-def sample(at_ms: int) -> Sample:
-    return Sample(at_ms, 0, 0, 0, 0, False, False)
-
-
-def track_of(times: list[int], limit: int = 100) -> Track[Sample]:
-    """Samples that arrived in this order, the first at version 1."""
-    track: Track[Sample] = Track()
-    for version, at_ms in enumerate(times, 1):
-        track.add(sample(at_ms), version, limit)
-    return track
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 20))

@@ -7,46 +7,16 @@ import pytest
 from aoii.runtime.clock import utc
 from aoii.server.rows import NodeSummary
 from aoii.web import shared_fleet
-from aoii.web.fleet_settings import FleetSettings
 from aoii.web.shared_fleet import DAY_S, SUMMARY_IDLE_S, SUMMARY_MAX_AGE_S, SharedFleet
 from aoii.web.summary import NodeHealth
-from web.recorded import START_MS, minutes
+from web.recorded import FLEET_SETTINGS, START_MS, minutes
 
-FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 STORY = list(minutes("7", count=10))
 STORED = NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS))
 
 
 def fleet_of(*expected: str) -> SharedFleet:
     return SharedFleet(FLEET_SETTINGS, expected, lambda: START_MS, dict)
-
-
-def test_expected_nodes_are_listed_beside_those_of_the_database() -> None:
-    shared = fleet_of("3")
-
-    shared.add_nodes([STORED], is_replaced=False)
-
-    assert shared.names() == ["3", "9"]
-
-
-def test_the_first_database_keeps_what_the_broker_brought_before() -> None:
-    shared = fleet_of()
-    shared.fleet.add_message(STORY[0].estimate)
-
-    shared.add_nodes([STORED], is_replaced=False)
-
-    assert shared.names() == ["7", "9"]
-
-
-def test_another_database_replaces_all_but_the_expected_nodes() -> None:
-    shared = fleet_of("3")
-    before = shared.fleet
-    before.add_message(STORY[0].estimate)
-
-    shared.add_nodes([STORED], is_replaced=True)
-
-    assert shared.fleet is not before
-    assert shared.names() == ["3", "9"]
 
 
 class Clock:
@@ -78,6 +48,34 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     clock = Clock()
     monkeypatch.setattr(shared_fleet, "time", clock)
     return Watched(clock)
+
+
+def test_expected_nodes_are_listed_beside_those_of_the_database() -> None:
+    shared = fleet_of("3")
+
+    shared.add_nodes([STORED], is_replaced=False)
+
+    assert shared.names() == ["3", "9"]
+
+
+def test_the_first_database_keeps_what_the_broker_brought_before() -> None:
+    shared = fleet_of()
+    shared.fleet.add_message(STORY[0].estimate)
+
+    shared.add_nodes([STORED], is_replaced=False)
+
+    assert shared.names() == ["7", "9"]
+
+
+def test_another_database_replaces_all_but_the_expected_nodes() -> None:
+    shared = fleet_of("3")
+    before = shared.fleet
+    before.add_message(STORY[0].estimate)
+
+    shared.add_nodes([STORED], is_replaced=True)
+
+    assert shared.fleet is not before
+    assert shared.names() == ["3", "9"]
 
 
 def test_a_node_that_changed_is_summarized_again_after_a_second(watched: Watched) -> None:

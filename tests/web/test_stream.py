@@ -11,31 +11,6 @@ from aoii.web.stream import Event, FleetSubscriber, NodeSubscriber, PipelineSubs
 from web.conftest import Load
 from web.recorded import Minute, minutes
 
-
-@pytest.mark.parametrize("span", ["0", "60", "day", "86401", "-3600", ""])
-def test_a_wrong_span_of_the_stream_is_refused_with_the_choices(client: TestClient, span: str) -> None:
-    answer = client.get("/events", params={"span": span})
-
-    assert answer.status_code == 400
-    assert "use one of 3600, 21600, 86400 (seconds)" in answer.json()["error"]
-
-
-def test_an_unknown_view_is_refused_with_the_choices(client: TestClient) -> None:
-    answer = client.get("/events", params={"view": "attic"})
-
-    assert answer.status_code == 400
-    assert "use one of fleet, node, pipeline" in answer.json()["error"]
-
-
-def test_one_page_too_many_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "STREAMS_LIMIT", 0)
-
-    answer = client.get("/events")
-
-    assert answer.status_code == 503
-    assert "close one" in answer.json()["error"]
-
-
 STATUS = {"now_ms", "database_away", "broker_up", "more_nodes", "states", "pipeline"}
 SETTINGS = {"beta_temp", "beta_hum", "period_s", "silent_after_s", "simulated", "speed", "coarse"}
 POINTS = {"samples", "estimates", "packets"}
@@ -61,6 +36,30 @@ def polled(subscriber: Subscriber) -> Event:
     event = subscriber.poll()
     assert event is not None
     return event
+
+
+@pytest.mark.parametrize("span", ["0", "60", "day", "86401", "-3600", ""])
+def test_a_wrong_span_of_the_stream_is_refused_with_the_choices(client: TestClient, span: str) -> None:
+    answer = client.get("/events", params={"span": span})
+
+    assert answer.status_code == 400
+    assert "use one of 3600, 21600, 86400 (seconds)" in answer.json()["error"]
+
+
+def test_an_unknown_view_is_refused_with_the_choices(client: TestClient) -> None:
+    answer = client.get("/events", params={"view": "attic"})
+
+    assert answer.status_code == 400
+    assert "use one of fleet, node, pipeline" in answer.json()["error"]
+
+
+def test_one_page_too_many_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS_LIMIT", 0)
+
+    answer = client.get("/events")
+
+    assert answer.status_code == 503
+    assert "close one" in answer.json()["error"]
 
 
 def test_a_node_starts_with_everything(live: Live) -> None:

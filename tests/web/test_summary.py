@@ -3,7 +3,6 @@
 import pytest
 
 from aoii.web.estimate_accuracy import Instant
-from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Sample
 from aoii.web.summary import (
     SPARK_POINTS,
@@ -16,8 +15,10 @@ from aoii.web.summary import (
     spark,
     wrong_spans,
 )
+from web.recorded import FLEET_SETTINGS
 
 MINUTE_MS = 60_000
+NOW_MS = 10_000_000
 
 
 def instants(*wrong: bool) -> list[Instant]:
@@ -26,6 +27,12 @@ def instants(*wrong: bool) -> list[Instant]:
 
 def samples(count: int) -> list[Sample]:
     return [Sample(minute, minute / 3, 0, 0, 0, False, False) for minute in range(count)]
+
+
+def states(
+    last_packet_ms: int | None = NOW_MS, *, instants: tuple[Instant, ...] = (), health: NodeHealth | None = None
+) -> list[State]:
+    return node_states(last_packet_ms, instants, health, NOW_MS, FLEET_SETTINGS)
 
 
 def test_aoii_grows_by_a_period_at_every_wrong_instant() -> None:
@@ -57,16 +64,6 @@ def test_a_small_line_keeps_few_points_and_both_ends() -> None:
     assert (values[0], values[-1]) == (0, round(1439 / 3, 2))
     assert spark(samples(3)) == [0, 0.33, 0.67]
     assert spark([]) == []
-
-
-FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
-NOW_MS = 10_000_000
-
-
-def states(
-    last_packet_ms: int | None = NOW_MS, *, instants: tuple[Instant, ...] = (), health: NodeHealth | None = None
-) -> list[State]:
-    return node_states(last_packet_ms, instants, health, NOW_MS, FLEET_SETTINGS)
 
 
 @pytest.mark.parametrize(
