@@ -88,7 +88,7 @@ class Live:
         self._stations.start()
 
     def request_stop(self) -> None:
-        """End the streams and all waiting for the database; returns at once."""
+        """End the streams and all waiting for the database; return at once."""
         self.stopping.set()
         self._stations.request_stop()
         self.source.stop()

@@ -166,7 +166,7 @@ def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
 
 
 class Problem(NamedTuple):
-    """One thing that a person should know of a hop: how bad it is, and the note that says so."""
+    """What a person should know of a hop: how bad it is (`ok`: it is only good to know), and the note that says so."""
 
     state: State
     code: NoteCode

@@ -57,6 +57,7 @@ class Subscriber(ABC):
         """The next event for the page; None when nothing is new."""
 
     def _is_due(self) -> bool:
+        """Whether the page needs the status again."""
         return time.monotonic() - self._status_sent_s > STATUS_PERIOD_S
 
     def _status(self) -> Json:
@@ -133,6 +134,7 @@ class NodeSubscriber(Subscriber):
         return NO_POINTS if node is None else fleet.points_since(node, self._version)
 
     def _neighbours(self) -> Json:
+        """The nodes before and after the one shown; null at an end of the list."""
         names = self._live.shared.names()
         if self._node not in names:
             return {}
