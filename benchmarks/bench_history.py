@@ -19,14 +19,14 @@ from pathlib import Path
 
 from aoii.server.db import open_database
 from aoii.settings import Database as DatabaseSettings
+from aoii.web.fleet_settings import FleetSettings
 from aoii.web.history import Range, read_history
-from aoii.web.node_settings import NodeSettings
 
 START_MS = 1_735_689_600_000  # 2025-01-01
 MINUTE_MS = 60_000
 DAY_MS = 1440 * MINUTE_MS
 PACKET_EVERY = 12  # minutes; as many as the node sends on a recorded day
-NODE_SETTINGS = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
+FLEET_SETTINGS = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 LOG = (
     "INSERT INTO edge_log (created_at, actual_temp, actual_humidity, pred_temp, pred_humidity, error_temp, "
     "error_humidity, triggered, status, node, event_time) VALUES (?, ?, ?, ?, ?, 0, 0, ?, 'SKIP', ?, ?)"
@@ -86,7 +86,7 @@ def main() -> None:
             for _ in range(options.runs):
                 began_s = time.perf_counter()
                 span = Range(end_ms - round(days * DAY_MS), end_ms)
-                size = len(json.dumps(read_history(database, "0", span, NODE_SETTINGS), separators=(",", ":")))
+                size = len(json.dumps(read_history(database, "0", span, FLEET_SETTINGS), separators=(",", ":")))
                 taken.append(time.perf_counter() - began_s)
             result[name] = {"seconds": round(statistics.median(taken), 3), "bytes": size}
             print(f"{name:10}{statistics.median(taken):10.3f}{size:10}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 from playwright.sync_api import Locator, expect
 
 from aoii.broker.client import Client
@@ -81,7 +81,7 @@ def waits(visited: Visit, digits: str) -> None:
 
 def stored(stations: World) -> int:
     """Readings in the database."""
-    return int(httpx.get(f"{stations.web.url}/api/stats", timeout=15).json()["total"])
+    return int(httpx2.get(f"{stations.web.url}/api/stats", timeout=15).json()["total"])
 
 
 def test_a_server_that_is_killed_is_named_the_outbox_grows_and_empties_again(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from aoii.security import node_keys
@@ -47,7 +47,7 @@ class Station(Server):
         """All that it wrote, and what its port says."""
         text = (self.folder / "server.log").read_text(errors="replace")
         for path in ("/metrics", "/healthz", "/readyz"):
-            text += httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30).text
+            text += httpx2.get(f"http://127.0.0.1:{self.port}{path}", timeout=30).text
         return text
 
 
@@ -129,8 +129,8 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
         (data / "node_keys").write_text(f"7 2 {KEY.hex()}00\n")  # a bad line that holds a key
         forged.transmit(forged.frame(10, 10))
         for token in (SECRETS["wrong"], ""):
-            said[f"page refusing {token!r}"] = httpx.post(f"{url}/login", data={"token": token}, timeout=30).text
-        refused = httpx.get(f"{url}/api/stats", headers={"Authorization": f"Bearer {SECRETS['wrong']}"}, timeout=30)
+            said[f"page refusing {token!r}"] = httpx2.post(f"{url}/login", data={"token": token}, timeout=30).text
+        refused = httpx2.get(f"{url}/api/stats", headers={"Authorization": f"Bearer {SECRETS['wrong']}"}, timeout=30)
         said["page refusing"] = refused.text + str(refused.headers)
         mariadb.execute(f"ALTER USER {user}@'%' IDENTIFIED BY 'another'")
         connections = mariadb.execute("SELECT id FROM information_schema.processlist WHERE user = %s" % f"'{user}'")  # noqa: S608, UP031
@@ -142,7 +142,7 @@ def test_no_secret_is_said_whatever_goes_wrong(tmp_path: Path, broker: SecureBro
         broker.kill()
         until(lambda: "broker connection ended" in gateway.said(), 60, what="the end of the broker")
         for path in ("/", "/api/stats", "/api/pipeline", "/api/nodes", "/metrics", "/healthz", "/readyz", "/nix"):
-            answer = httpx.get(f"{url}{path}", headers=bearer, timeout=60)
+            answer = httpx2.get(f"{url}{path}", headers=bearer, timeout=60)
             said[f"page {path}"] = answer.text + str(answer.headers)
         for station in (gateway, server, page, lost):
             said[station.folder.name] = station.said()

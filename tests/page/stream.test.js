@@ -111,7 +111,7 @@ test("a stream without an event for ten seconds is lost and opened again", () =>
   const { source } = opened();
   mock.timers.tick(9000);
   source.send("update");
-  mock.timers.tick(10000);
+  mock.timers.tick(9000);
   assert.equal(FakeSource.opened.length, 1);
 
   mock.timers.tick(1000);

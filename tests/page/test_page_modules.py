@@ -12,7 +12,7 @@ from aoii.server.rows import Column
 from aoii.web import page_json, pipeline_health
 from aoii.web.history import envelope
 from aoii.web.points import EstimatePoint, Packet, Points, Sample
-from aoii.web.states import STATES
+from aoii.web.summary import STATES
 
 HERE = Path(__file__).parent
 STATIC = Path(pipeline_health.__file__).parent / "static"

@@ -12,10 +12,12 @@ from aoii.runtime.clock import day_fraction, local_text, utc
 from aoii.server.db import Database
 from aoii.server.rows import EdgeLogRow
 from aoii.simulation import recordings
+from aoii.web.fleet_settings import FleetSettings
 
 BETA_TEMP, BETA_HUM = 0.5, 3.0
 PERIOD_MS = 60_000
 HEARTBEAT_MINUTES = 60
+FLEET_SETTINGS = FleetSettings(BETA_TEMP, BETA_HUM, PERIOD_MS // 1000, 60 * HEARTBEAT_MINUTES)
 START_MS = 1_451_606_400_000  # 2016-01-01 00:00 UTC, the first row of the recording
 
 

@@ -1,4 +1,4 @@
-"""Access: without a token on loopback only; anywhere else with the token, on every path but that of the form."""
+"""Access: without a token on loopback only, anywhere else with the token; and the security headers of every answer."""
 
 import re
 import ssl
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,8 +51,8 @@ def client(served: TestClient) -> TestClient:
     return served
 
 
-def log_in(client: TestClient, token: str = TOKEN) -> httpx.Response:
-    answer: httpx.Response = client.post("/login", data={"token": token})
+def log_in(client: TestClient, token: str = TOKEN) -> httpx2.Response:
+    answer: httpx2.Response = client.post("/login", data={"token": token})
     return answer
 
 
@@ -87,7 +87,7 @@ def test_a_script_that_sends_the_token_is_answered(client: TestClient, path: str
     ],
 )
 def test_a_wrong_token_is_refused(client: TestClient, shown: str) -> None:
-    assert client.get("/api/stats", headers={"Authorization": shown.encode("latin1")}).status_code == 401
+    assert client.get("/api/stats", headers={b"Authorization": shown.encode("latin1")}).status_code == 401
 
 
 def test_a_browser_is_redirected_to_the_form_and_from_there_to_the_page(client: TestClient) -> None:
@@ -230,7 +230,7 @@ def test_the_station_requires_the_token_on_every_address_and_streams_with_it(tmp
     verify = ssl.create_default_context(cafile=str(made))
     with (
         station,
-        httpx.Client(base_url=f"https://127.0.0.1:{station.port}", verify=verify, timeout=30) as client,
+        httpx2.Client(base_url=f"https://127.0.0.1:{station.port}", verify=verify, timeout=30) as client,
     ):
         assert client.get("/events").status_code == 401
         with client.stream("GET", "/events", headers=BEARER) as stream:
@@ -242,3 +242,28 @@ def test_the_station_requires_the_token_on_every_address_and_streams_with_it(tmp
             assert stream.status_code == 200
 
     assert TOKEN not in (tmp_path / "server.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static/app.js", "/static/vendor/uPlot.iife.min.js", "/api/stats", "/metrics", "/nix"]
+)
+def test_every_answer_has_the_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
+
+
+def test_the_page_has_no_inline_script_or_style_and_names_no_other_server(client: TestClient) -> None:
+    text = client.get("/").text
+
+    assert not re.search(r"<script(?![^>]* src=)", text)
+    assert not re.search(r"<style|\sstyle=|\son\w+=", text)
+    assert "//" not in text.replace("<!doctype html>", "")
+
+
+def test_a_browser_asks_for_a_new_page_after_an_upgrade(client: TestClient) -> None:
+    assert client.get("/static/app.js").headers["Cache-Control"] == "no-cache"

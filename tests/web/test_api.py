@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from aoii.server.db import open_database
+from aoii.runtime import metrics
+from aoii.server.db import Database, open_database
 from aoii.web.app import create_app
 from servers import MariaDB, free_port, until
 from web.conftest import Load
@@ -19,7 +20,7 @@ READINGS = [minute.reading for minute in STORY if minute.reading is not None]
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "mariadb"])
-def test_the_totals_are_those_of_the_rows_and_have_the_reference_systems_keys(
+def test_the_totals_are_those_of_the_rows_and_have_the_older_installations_keys(
     engine: str, load: Load, request: pytest.FixtureRequest
 ) -> None:
     values = load()
@@ -167,3 +168,34 @@ def test_no_secret_is_in_any_answer(load: Load) -> None:
         answers = [client.get(path).text for path in ("/healthz", "/readyz", "/api/stats", "/metrics", "/api/nodes")]
 
     assert not any("hunter" in answer for answer in answers)
+
+
+def test_metrics_have_the_older_installations_names_as_gauges_and_are_documented(client: TestClient) -> None:
+    stats = client.get("/api/stats").json()
+
+    exported = gauges(client)
+
+    older = {
+        "aoii_readings_total": stats["total"],
+        "aoii_mae_temp": stats["mae_temp"],
+        "aoii_mae_humidity": stats["mae_humidity"],
+        "aoii_avg_temp_celsius": stats["avg_temp"],
+        "aoii_avg_humidity_percent": stats["avg_humidity"],
+        "aoii_last_received_timestamp_seconds": datetime.fromisoformat(stats["last_at"]).timestamp(),
+    }
+    assert {name: exported[name] for name in older} == pytest.approx(older)
+    documented = {name for name, *_ in metrics.DECLARED.values()}
+    beside = {name for name in exported if name.endswith("_created")}  # the library's own, of each counter
+    assert set(exported) - beside <= documented | {"aoii_build_info"}
+
+
+def test_an_empty_database_has_totals_without_means(load: Load, database: Database) -> None:
+    with TestClient(create_app(load())) as client:
+        stats = client.get("/api/stats").json()
+        exported = gauges(client)
+
+    assert stats["total"] == 0
+    assert set(stats.values()) == {0, None}
+    assert exported["aoii_readings_total"] == 0
+    assert "aoii_avg_temp_celsius" not in exported
+    assert "aoii_last_received_timestamp_seconds" not in exported

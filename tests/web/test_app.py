@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from aoii import settings
@@ -29,7 +29,7 @@ class Stream:
     """Reads the events of one page."""
 
     def __init__(self, station: WebStation, **options: object) -> None:
-        self._client = httpx.Client(timeout=20)
+        self._client = httpx2.Client(timeout=20)
         query = "&".join(f"{name}={value}" for name, value in options.items())
         self._answer = self._client.send(
             self._client.build_request("GET", f"{station.url}/events?{query}"), stream=True
@@ -87,7 +87,7 @@ def filled(station: WebStation) -> None:
     database.close()
 
     def known() -> bool:
-        (node,) = httpx.get(f"{station.url}/api/nodes").json()
+        (node,) = httpx2.get(f"{station.url}/api/nodes").json()
         return bool(node["last_day"] and (node["last_day"]["aoii"] or {}).get("instants") == len(STORY))
 
     until(known)
@@ -121,7 +121,7 @@ def test_estimates_come_from_the_broker_and_packets_need_no_database(station: We
     filled(station)
     stream = Stream(station, node="7", span=3600)
     stream.next()
-    until(lambda: httpx.get(f"{station.url}/readyz").json()["checks"]["broker"])
+    until(lambda: httpx2.get(f"{station.url}/readyz").json()["checks"]["broker"])
     sender = Client(settings_of(station).mqtt, "sender")
     sender.start()
     assert sender.wait_ready(30)
@@ -164,13 +164,13 @@ def test_the_pipeline_comes_every_second_and_to_scripts(station: WebStation) -> 
 
     _, snapshot = stream.next()
     again = stream.update("hops")
-    asked = httpx.get(f"{station.url}/api/pipeline").json()
+    asked = httpx2.get(f"{station.url}/api/pipeline").json()
 
     names = ["radio", "gateway", "outbox", "broker", "server", "database", "commit"]
     assert [hop["name"] for hop in snapshot["hops"]] == names  # type: ignore[attr-defined]  # JSON
     assert [hop["name"] for hop in again] == names  # type: ignore[attr-defined]  # JSON
     assert list(asked) == ["hops", "others", "dead_letters"]
-    assert httpx.get(f"{station.url}/api/delivery").json().keys() == asked.keys()  # its path in 0.1.0
+    assert httpx2.get(f"{station.url}/api/delivery").json().keys() == asked.keys()  # its path in 0.1.0
     stream.close()
 
 
@@ -197,7 +197,7 @@ def test_updates_come_at_most_four_times_a_second(station: WebStation) -> None:
     sender = Client(settings_of(station).mqtt, "sender")
     sender.start()
     assert sender.wait_ready(30)
-    until(lambda: httpx.get(f"{station.url}/readyz").json()["checks"]["broker"])
+    until(lambda: httpx2.get(f"{station.url}/readyz").json()["checks"]["broker"])
 
     for minute in STORY:
         sender.publish(READINGS_TOPIC, encode_estimate(minute.estimate), 0)
@@ -232,7 +232,7 @@ def test_a_database_that_replaces_another_is_read_from_its_start(station: WebSta
 
 
 def nodes(station: WebStation) -> list[dict[str, object]]:
-    answer = httpx.get(f"{station.url}/api/nodes")
+    answer = httpx2.get(f"{station.url}/api/nodes")
     found: list[dict[str, object]] = answer.json() if answer.status_code == 200 else []
     return found
 
@@ -260,12 +260,12 @@ def test_it_stops_while_the_database_is_frozen_and_a_request_waits_for_it(tmp_pa
     station = WebStation(tmp_path, MQTT_PORT=free_port(), **values)
     open_database(settings_of(station).database, migrate=True).close()
     with station:
-        until(lambda: httpx.get(f"{station.url}/api/stats").status_code == 200)
+        until(lambda: httpx2.get(f"{station.url}/api/stats").status_code == 200)
         assert station.process is not None
         mariadb.freeze()
         try:
             with ThreadPoolExecutor() as pool:
-                waiting = pool.submit(httpx.get, f"{station.url}/api/recent", timeout=30)
+                waiting = pool.submit(httpx2.get, f"{station.url}/api/recent", timeout=30)
                 with pytest.raises(TimeoutError):
                     waiting.result(0.5)
 

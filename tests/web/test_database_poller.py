@@ -7,14 +7,12 @@ import pytest
 from aoii.server.db import Database, open_database
 from aoii.web import database_poller
 from aoii.web.database_poller import DatabasePoller
-from aoii.web.node_settings import NodeSettings
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 from servers import until
 from web.conftest import Load
-from web.recorded import minutes, packets_of, store
+from web.recorded import FLEET_SETTINGS, START_MS, minutes, packets_of, store
 
-NODE_SETTINGS = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_S = 86400
 STORY = list(minutes("7", count=300))
 
@@ -24,7 +22,7 @@ class Polled:
 
     def __init__(self, load: Load) -> None:
         self.source = Source(load().database)
-        self.shared = SharedFleet(NODE_SETTINGS, [])
+        self.shared = SharedFleet(FLEET_SETTINGS, [], lambda: START_MS, dict)
         self.stopping = threading.Event()
         self.poller = DatabasePoller(self.source, self.shared, self.stopping)
 
@@ -105,8 +103,8 @@ def test_the_thread_ends_when_it_is_asked_and_is_ready_after_the_first_read(poll
 
     polled.poller.start()
     until(lambda: polled.poller.has_begun)
-    assert polled.poller.part().is_running
+    assert polled.poller.part.is_running
     polled.stopping.set()
-    polled.poller.join()
+    polled.poller.join(2)
 
-    assert not polled.poller.part().is_running
+    assert not polled.poller.part.is_running

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from aoii.web.estimate_accuracy import FIRST_RETRY_MS, from_log, from_packets, is_coarse
-from aoii.web.node_settings import NodeSettings
+from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Packet, Sample
+from web.recorded import FLEET_SETTINGS
 
-NODE_SETTINGS = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 MINUTE_MS = 60_000
 
 
@@ -23,7 +23,7 @@ def packet(minute: int, late_ms: int = 300, kind: str = "event") -> Packet:
     return Packet(minute * MINUTE_MS + late_ms, 20 + minute / 100, 40.0, 0, 0, kind, 1, (1, minute))
 
 
-def wrong(samples: list[Sample], packets: list[Packet], settings: NodeSettings = NODE_SETTINGS) -> list[int]:
+def wrong(samples: list[Sample], packets: list[Packet], settings: FleetSettings = FLEET_SETTINGS) -> list[int]:
     """Minutes at which the gateway was wrong."""
     return [instant.at_ms // MINUTE_MS for instant in from_log(samples, packets, settings) if instant.wrong]
 
@@ -56,7 +56,7 @@ def test_a_lost_acknowledgement_leaves_the_gateway_right() -> None:
 def test_a_node_that_waits_for_tau_leaves_the_gateway_wrong() -> None:
     samples = [sample(0, sent=True), sample(1, 0.6), sample(2, 0.7, sent=True), sample(3)]
 
-    assert wrong(samples, [packet(0), packet(2)], replace(NODE_SETTINGS, tau=2)) == [1]
+    assert wrong(samples, [packet(0), packet(2)], replace(FLEET_SETTINGS, tau=2)) == [1]
 
 
 def test_the_offered_forecast_may_be_wrong_while_the_known_one_is_right() -> None:
@@ -95,7 +95,7 @@ def test_a_packet_belongs_to_the_sample_that_was_sent_with_its_reading() -> None
 
 @pytest.mark.parametrize(("speed", "judged"), [(1, [1]), (120, [1]), (3600, [])])
 def test_at_great_speed_the_way_through_the_machine_takes_event_time(speed: float, judged: list[int]) -> None:
-    settings = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600, speed=speed)
+    settings = FleetSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600, speed=speed)
     samples = [sample(0, sent=True), sample(1, 0.6, sent=True)]
 
     assert wrong(samples, [packet(0), packet(1, 8000)], settings) == judged
@@ -105,6 +105,6 @@ def test_at_great_speed_the_way_through_the_machine_takes_event_time(speed: floa
 def test_by_packets_alone_only_what_was_sent_late_is_known_to_be_wrong() -> None:
     packets = [packet(0), packet(3, 0, "backfill"), packet(7)]
 
-    judged = [instant.wrong for instant in from_packets(packets, 0, 9, NODE_SETTINGS)]
+    judged = [instant.wrong for instant in from_packets(packets, 0, 9, FLEET_SETTINGS)]
 
     assert judged == [False, False, False, True, False, False, False, False, False]

@@ -15,13 +15,10 @@ from aoii.runtime.clock import utc
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
 from aoii.web.fleet import UNNAMED, Fleet
-from aoii.web.node_health import NodeHealth
-from aoii.web.node_settings import NodeSettings
 from aoii.web.points import Sample
-from aoii.web.summary import Summary
-from web.recorded import PERIOD_MS, START_MS, Minute, minutes, packets_of
+from aoii.web.summary import NodeHealth, Summary
+from web.recorded import FLEET_SETTINGS, PERIOD_MS, START_MS, Minute, minutes, packets_of
 
-NODE_SETTINGS = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_S = 86400
 END_MS = START_MS + 1439 * PERIOD_MS
 
@@ -50,7 +47,7 @@ def row_of(reading: Reading, row_id: int = 1) -> ReadingRow:
 
 
 def fleet_of(story: list[Minute], *, logs: bool = True) -> Fleet:
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
     for minute in story:
         if logs:
             nodes.add_log_row(minute.log)
@@ -86,7 +83,7 @@ def test_a_span_counts_only_what_lies_in_it() -> None:
 
 def test_a_packet_from_the_broker_and_from_the_database_counts_once() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     nodes.add_message(reading, 0)
     nodes.add_reading(row_of(reading))
@@ -98,7 +95,7 @@ def test_a_packet_from_the_broker_and_from_the_database_counts_once() -> None:
 
 def test_without_a_payload_the_thresholds_give_the_qos() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     for counter, error in enumerate((0.0, 0.49, 0.5, -0.5)):
         row = row_of(reading)
@@ -138,7 +135,7 @@ def test_the_spans_of_being_wrong_cover_the_wrong_minutes() -> None:
 
 
 def test_a_log_without_packets_has_no_aoii() -> None:
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
     for minute in minutes("7", count=60):
         nodes.add_log_row(minute.log)
 
@@ -153,7 +150,7 @@ def test_without_the_log_aoii_is_marked_as_a_bound() -> None:
         replace(m.reading, kind="backfill") if m.reading and n in (3, 4) else m.reading for n, m in enumerate(story)
     ]
     assert late[3] is None or late[3].kind == "backfill"
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
     for reading in late:
         if reading is not None:
             nodes.add_reading(row_of(reading))
@@ -198,7 +195,7 @@ def test_the_health_of_a_node_adds_states_the_worst_first() -> None:
 
 
 def test_an_expected_node_and_one_with_only_a_log_have_no_packets() -> None:
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
     nodes.expect("3")
     nodes.add_log_row(next(iter(minutes("7"))).log)
 
@@ -207,7 +204,7 @@ def test_an_expected_node_and_one_with_only_a_log_have_no_packets() -> None:
 
 def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "POINTS_LIMIT", 3 * 4 * 25)
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
     acts = [partial(nodes.add_message, m.estimate) for node in "1234" for m in minutes(node, count=100)]
 
     for act in acts:
@@ -219,7 +216,7 @@ def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     nodes.add_node(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
 
@@ -231,7 +228,7 @@ def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
 def test_rows_of_the_reference_system_are_shown_by_the_time_of_their_insert() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
     row = replace(row_of(reading), node=None, epoch=None, counter=None, event_time=None, kind=None, gateway=None)
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     nodes.add_reading(row)
     nodes.add_reading(replace(row, id=2))
@@ -243,7 +240,7 @@ def test_rows_of_the_reference_system_are_shown_by_the_time_of_their_insert() ->
 
 
 def test_an_estimate_without_a_clock_is_placed_by_its_local_time() -> None:
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     nodes.add_message(Estimate(None, None, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
     nodes.add_message(Estimate(None, None, "yesterday", 0.1, 20.0, 40.0, 1, None))
@@ -253,7 +250,7 @@ def test_an_estimate_without_a_clock_is_placed_by_its_local_time() -> None:
 
 
 def test_nodes_are_ordered_as_a_person_would() -> None:
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     for name in ("10", "gateway/ttyUSB0", "2"):
         nodes.add_node(NodeSummary(name, None, 1, utc(START_MS), utc(START_MS)))
@@ -263,7 +260,7 @@ def test_nodes_are_ordered_as_a_person_would() -> None:
 
 def test_nodes_beyond_the_limit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "NODE_LIMIT", 2)
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
 
     for name in ("1", "2", "3"):
         nodes.add_message(Estimate(None, name, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, 5))
@@ -319,7 +316,7 @@ def test_a_subscriber_that_fell_behind_must_start_again(monkeypatch: pytest.Monk
 @given(st.randoms(use_true_random=False), st.integers(0, 1))
 def test_order_and_repetition_of_arrival_change_nothing(random_: random.Random, doubled: int) -> None:
     story = list(minutes("7", count=90, loses_every=4))
-    nodes = Fleet(NODE_SETTINGS)
+    nodes = Fleet(FLEET_SETTINGS)
     acts: list[Callable[[], None]] = [partial(nodes.add_log_row, m.log) for m in story]
     acts += [partial(nodes.add_message, m.estimate) for m in story]
     acts += [partial(nodes.add_reading, row_of(m.reading)) for m in story if m.reading] * (1 + doubled)

@@ -19,12 +19,10 @@ from aoii.settings import Settings
 from aoii.web import history
 from aoii.web.app import create_app
 from aoii.web.history import Range, envelope, read_history
-from aoii.web.node_settings import NodeSettings
 from servers import MariaDB
-from web.recorded import PERIOD_MS, START_MS, Minute, minutes, packets_of, store
+from web.recorded import FLEET_SETTINGS, PERIOD_MS, START_MS, Minute, minutes, packets_of, store
 
 Load = Callable[..., Settings]
-NODE_SETTINGS = NodeSettings(beta_temp=0.5, beta_hum=3.0, period_s=60, heartbeat_s=3600)
 DAY_MS = 86_400_000
 WEEK = Range(START_MS, START_MS + 7 * DAY_MS)
 
@@ -55,7 +53,7 @@ def test_a_long_range_keeps_every_extreme_and_every_hole(place: settings.Databas
     database.insert_edge_log(rows)
     database.insert_edge_log([minute.log for minute in minutes("8")])
 
-    found = read_history(database, "7", WEEK, NODE_SETTINGS)
+    found = read_history(database, "7", WEEK, FLEET_SETTINGS)
     database.close()
 
     line = found["measured"]
@@ -80,7 +78,7 @@ def test_a_short_range_has_every_point_and_the_summary_of_the_live_view(place: s
     database = open_database(place, migrate=True)
     store(database, story)
 
-    found = read_history(database, "7", Range(START_MS + 6 * 3_600_000, START_MS + 9 * 3_600_000), NODE_SETTINGS)
+    found = read_history(database, "7", Range(START_MS + 6 * 3_600_000, START_MS + 9 * 3_600_000), FLEET_SETTINGS)
     database.close()
 
     part = story[360:540]
@@ -100,8 +98,8 @@ def test_rows_without_event_time_are_found_by_their_local_time_of_insert(place: 
     )
     now_ms = round(at.timestamp() * 1000)
 
-    long = read_history(database, "old/tty", Range(now_ms, now_ms + 3 * DAY_MS), NODE_SETTINGS)
-    short = read_history(database, "old/tty", Range(now_ms, now_ms + 3_600_000), NODE_SETTINGS)
+    long = read_history(database, "old/tty", Range(now_ms, now_ms + 3 * DAY_MS), FLEET_SETTINGS)
+    short = read_history(database, "old/tty", Range(now_ms, now_ms + 3_600_000), FLEET_SETTINGS)
     database.close()
 
     line, samples = long["measured"], short["samples"]

@@ -4,8 +4,8 @@ import pytest
 
 from aoii.broker.client import Message
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
+from aoii.runtime.station import checks
 from aoii.web.live import Live
-from aoii.web.source import Source
 from web.conftest import Load
 from web.recorded import minutes
 
@@ -16,7 +16,7 @@ DAY_S = 86400
 
 @pytest.fixture
 def live(load: Load) -> Live:
-    return Live(load(WEB_NODES="3", BETA_TEMP="0.7"), Source(load().database))
+    return Live(load(WEB_NODES="3", BETA_TEMP="0.7"))
 
 
 def receive(live: Live, payload: bytes) -> None:
@@ -43,7 +43,7 @@ def test_the_settings_of_nodes_are_those_of_the_gateway(live: Live) -> None:
 
 
 def test_before_it_starts_it_is_neither_alive_nor_ready(live: Live) -> None:
-    assert live.is_alive() == {"poller": False, "network": False}
+    assert checks(live.parts()) == {"poller": False, "network": False}
     assert live.is_ready() == {"broker": False, "database": False}
 
 

@@ -3,8 +3,8 @@
 import json
 
 from aoii.web import page_json
-from aoii.web.node_settings import NodeSettings
-from aoii.web.pipeline_health import HOPS, OwnView, assess
+from aoii.web.fleet_settings import FleetSettings
+from aoii.web.pipeline_health import HOPS, assess
 from aoii.web.points import EstimatePoint, Extremes, Packet, Points, Sample
 from aoii.web.summary import Summary
 
@@ -48,7 +48,7 @@ def test_nodes_are_counted_by_their_worst_state_the_worst_first() -> None:
 
 
 def test_the_pipeline_has_its_hops_in_order_and_names_the_worst() -> None:
-    health = assess([], OwnView(database_away="locked", broker_away=None))
+    health = assess([], "locked", None)
 
     content = page_json.encode_pipeline(health)
 
@@ -58,7 +58,7 @@ def test_the_pipeline_has_its_hops_in_order_and_names_the_worst() -> None:
 
 
 def test_the_settings_say_when_a_simulation_is_too_fast_to_judge() -> None:
-    slow, fast = (NodeSettings(0.5, 3.0, 60, 3600, speed=speed) for speed in (1, 3600))
+    slow, fast = (FleetSettings(0.5, 3.0, 60, 3600, speed=speed) for speed in (1, 3600))
 
     assert page_json.encode_settings(slow, is_simulated=False)["coarse"] is False
     assert page_json.encode_settings(fast, is_simulated=True)["coarse"] is True

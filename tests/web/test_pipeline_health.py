@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
-from aoii.web.pipeline_health import HOPS, Hop, HopReport, OwnView, assess, node_health
+from aoii.web.pipeline_health import HOPS, Hop, HopReport, assess, node_health
 from aoii.web.station_report import StationReport
 
-WELL = OwnView(None, None)
+WELL = (None, None)  # this page reads the database, and is connected to the broker
 GATEWAY = """
 aoii_gateway_serial_up{port="/dev/ttyUSB0"} 1.0
 aoii_gateway_packets_total{kind="event"} 30.0
@@ -44,8 +44,8 @@ def answers(station: str, now: str, before: str = "", **changes: object) -> Stat
     return replace(report, **changes)  # type: ignore[arg-type]  # by name
 
 
-def hop(name: str, *reports: StationReport, own: OwnView = WELL) -> Hop:
-    return next(found for found in assess(list(reports), own).hops if found.name == name)
+def hop(name: str, *reports: StationReport, own: tuple[str | None, str | None] = WELL) -> Hop:
+    return next(found for found in assess(list(reports), *own).hops if found.name == name)
 
 
 def only(name: str, *reports: StationReport) -> HopReport:
@@ -61,7 +61,7 @@ def test_when_all_is_well_every_hop_is_ok_and_has_its_rate() -> None:
     before = GATEWAY.replace("30.0", "20.0").replace("32.0", "22.0").replace("6.4", "4.4")
     reports = [answers("gateway", GATEWAY, before), answers("server", SERVER, SERVER.replace("32.0", "22.0"))]
 
-    health = assess(reports, WELL)
+    health = assess(reports, *WELL)
 
     assert [(found.name, found.state) for found in health.hops] == [(name, "ok") for name in HOPS]
     rates = {found.name: found.reports[0].per_minute for found in health.hops}
@@ -75,7 +75,7 @@ def test_a_station_that_does_not_answer_is_unreachable_and_what_only_it_sees_is_
     waits = GATEWAY.replace("events 0.0", "events 12.0").replace("age_seconds 0.0", "age_seconds 65.0")
 
     reports = [answers("gateway", waits, GATEWAY, outbox_track=(0, 3, 12)), dead]
-    states = {found.name: found.state for found in assess(reports, WELL).hops}
+    states = {found.name: found.state for found in assess(reports, *WELL).hops}
 
     assert states == {
         "radio": "ok", "gateway": "ok", "outbox": "warn", "broker": "ok", "server": "unreachable",
@@ -107,7 +107,7 @@ def test_a_station_that_never_answered_says_so_and_one_without_a_port_is_not_jud
 
 
 def test_with_no_station_at_all_only_what_the_page_sees_itself_is_reported() -> None:
-    health = assess([], OwnView("no such file", "refused"))
+    health = assess([], "no such file", "refused")
 
     assert {found.name: found.state for found in health.hops if found.reports} == {"broker": "down", "database": "down"}
     assert health.dead_letters.counts is None
@@ -176,8 +176,8 @@ def test_two_gateways_are_two_reports_and_the_worse_counts() -> None:
 
 
 def test_dead_letters_are_counted_by_reason_and_old_counts_are_marked() -> None:
-    now = assess([answers("server", SERVER)], WELL).dead_letters
-    old = assess([answers("server", SERVER, contact="unreachable", age_s=9.0)], WELL).dead_letters
+    now = assess([answers("server", SERVER)], *WELL).dead_letters
+    old = assess([answers("server", SERVER, contact="unreachable", age_s=9.0)], *WELL).dead_letters
 
     assert (now.counts, now.stale_s) == ({"bad_row": 2.0, "mismatch": 0.0}, None)
     assert (old.counts, old.stale_s) == ({"bad_row": 2.0, "mismatch": 0.0}, 9.0)

@@ -47,6 +47,18 @@ def test_a_query_of_a_frozen_database_times_out_or_ends_with_the_station(load: L
     hang.set()
 
 
+def test_after_a_second_stop_too_no_query_waits(load: Load, database: Database) -> None:
+    hang = threading.Event()
+    asked = Source(load().database)
+    asked.stop()
+    asked.stop()
+
+    with pytest.raises(UnavailableError, match="being stopped"):
+        asked.query(lambda _: hang.wait(30))
+
+    hang.set()
+
+
 def test_queries_beyond_the_limit_fail_until_others_have_ended(
     load: Load, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,7 @@ def test_the_report_has_metrics_and_checks_also_while_it_is_not_ready(load: Load
             assert (found.contact, found.address, dict(found.checks)) == (
                 "answers", f"127.0.0.1:{port}", {"clock": True, "broker": False},
             )  # fmt: skip
-            assert found.value(metrics.OUTBOX_EVENTS) == 3
+            assert found.now.total(metrics.OUTBOX_EVENTS) == 3
             assert found.now.at_s > found.before.at_s
             assert (report("server").contact, report("server").address) == ("not_polled", None)
     finally:
@@ -96,7 +96,7 @@ def test_a_station_that_ends_is_unreachable_and_its_last_values_stay(load: Load)
         until(lambda: report("server").reason == "Connection refused")
 
         assert report("server").contact == "unreachable"
-        assert report("server").value(metrics.DATABASE_UP) is not None
+        assert report("server").now.total(metrics.DATABASE_UP) is not None
         assert (report("server").age_s or 0) > 0
 
 

@@ -20,7 +20,7 @@ def report(before: str, now: str, span_s: float = 30.0) -> StationReport:
 def test_a_counter_has_an_increase_and_a_rate() -> None:
     found = report("aoii_insert_retries_total 3\n", "aoii_insert_retries_total 8\n")
 
-    assert found.value(metrics.INSERT_RETRIES) == 8
+    assert found.now.total(metrics.INSERT_RETRIES) == 8
     assert found.increase(metrics.INSERT_RETRIES) == 5
     assert found.per_minute(metrics.INSERT_RETRIES) == 10
 

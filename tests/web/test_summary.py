@@ -1,10 +1,24 @@
-"""The numbers of a summary: AoII, spans of wrong estimates, and the small line."""
+"""One node in short: its states now, AoII, spans of wrong estimates, and the small line."""
+
+import pytest
 
 from aoii.web.estimate_accuracy import Instant
 from aoii.web.points import Sample
-from aoii.web.summary import SPARK_POINTS, WRONG_SPANS_LIMIT, aoii_of, spark, wrong_spans
+from aoii.web.summary import (
+    SPARK_POINTS,
+    STATES,
+    WRONG_SPANS_LIMIT,
+    NodeHealth,
+    State,
+    aoii_of,
+    node_states,
+    spark,
+    wrong_spans,
+)
+from web.recorded import FLEET_SETTINGS
 
 MINUTE_MS = 60_000
+NOW_MS = 10_000_000
 
 
 def instants(*wrong: bool) -> list[Instant]:
@@ -13,6 +27,12 @@ def instants(*wrong: bool) -> list[Instant]:
 
 def samples(count: int) -> list[Sample]:
     return [Sample(minute, minute / 3, 0, 0, 0, False, False) for minute in range(count)]
+
+
+def states(
+    last_packet_ms: int | None = NOW_MS, *, instants: tuple[Instant, ...] = (), health: NodeHealth | None = None
+) -> list[State]:
+    return node_states(last_packet_ms, instants, health, NOW_MS, FLEET_SETTINGS)
 
 
 def test_aoii_grows_by_a_period_at_every_wrong_instant() -> None:
@@ -44,3 +64,38 @@ def test_a_small_line_keeps_few_points_and_both_ends() -> None:
     assert (values[0], values[-1]) == (0, round(1439 / 3, 2))
     assert spark(samples(3)) == [0, 0.33, 0.67]
     assert spark([]) == []
+
+
+@pytest.mark.parametrize(
+    ("last_packet_ms", "expected"),
+    [(None, "no_packets"), (NOW_MS - 4_200_001, "silent"), (NOW_MS - 4_200_000, "reporting")],
+)
+def test_without_a_log_the_last_packet_decides(last_packet_ms: int | None, expected: State) -> None:
+    assert states(last_packet_ms) == [expected]
+
+
+@pytest.mark.parametrize(("wrong", "expected"), [(True, "wrong"), (False, "correct")])
+def test_a_fresh_log_says_whether_the_estimate_is_wrong(wrong: bool, expected: State) -> None:
+    assert states(instants=(Instant(NOW_MS - 60_000, wrong),)) == [expected]
+
+
+def test_an_old_log_says_nothing_about_now() -> None:
+    assert states(instants=(Instant(NOW_MS - 180_000, True),)) == ["wrong"]
+    assert states(instants=(Instant(NOW_MS - 180_001, True),)) == ["reporting"]
+
+
+def test_the_newest_instant_counts_only_when_its_packet_must_have_arrived() -> None:
+    before = Instant(NOW_MS - 60_000, False)
+
+    assert states(instants=(before, Instant(NOW_MS - 14_999, True))) == ["correct"]
+    assert states(instants=(before, Instant(NOW_MS - 15_000, True))) == ["wrong"]
+
+
+def test_what_a_node_reports_holds_beside_the_rest_in_the_order_of_states() -> None:
+    health = NodeHealth(low_battery=True, sensor_fault=True)
+
+    found = states(instants=(Instant(NOW_MS - 60_000, True),), health=health)
+
+    assert found == ["sensor_fault", "wrong", "low_battery"]
+    assert found == sorted(found, key=STATES.index)
+    assert states(health=NodeHealth(battery_v=3.3)) == ["reporting"]

@@ -1,21 +1,21 @@
-"""Access control by one token. Without a token the page listens on loopback and answers every request.
+"""Access control by one token, and the security headers of every answer.
 
-Scripts send `Authorization: Bearer TOKEN` with each request. A browser logs in once through a form and gets a cookie: a
-proof of the token that does not contain it. There is no list of sessions; a new token ends them all. No token is needed
-for the form, for the page's static files, and for whether the station is well (without the reason).
+Without a token the page listens on loopback and answers every request. With one, scripts send `Authorization: Bearer
+TOKEN` with each request. A browser logs in once through a form and gets a cookie: a proof of the token that does not
+contain it. There is no list of sessions; a new token ends them all. No token is needed for the form, for the page's
+static files, and for whether the station is well (without the reason).
 """
 
 import asyncio
 import hashlib
 import hmac
-import json
 import re
 import time
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +30,19 @@ PROBES = ("/healthz", "/readyz")
 
 FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
 WRONG = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
 
 
 class Access:
@@ -57,7 +70,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         elif path in PROBES:
-            await self._app(scope, receive, _without_reason(send))
+            await self._app(scope, receive, _without_reason(scope, receive, send))
             return
         else:
             answer = _refuse(path, headers)
@@ -76,6 +89,28 @@ class Access:
         session, is_https = _session(int(time.time()), token), scope["scheme"] == "https"
         answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict", secure=is_https)
         return answer
+
+
+class SecurityHeaders:
+    """Middleware that adds `HEADERS`, and `Cache-Control` so that browsers load a new page after an upgrade.
+
+    By the policy the page loads its own files only, and no other page can frame it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on. Plain ASGI, because a stream must not be buffered."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 def _is_token(shown: str, token: bytes) -> bool:
@@ -130,15 +165,12 @@ async def _submitted_token(receive: Receive) -> str:
     return ""
 
 
-def _without_reason(send: Send) -> Send:
+def _without_reason(scope: Scope, receive: Receive, send: Send) -> Send:
     """Reduce the answer to a probe without the token to `ok`: the reason is not public."""
 
     async def send_status(message: Message) -> None:
         if message["type"] == "http.response.start":
-            ok = message["status"] == 200
-            body = json.dumps({"ok": ok}).encode()
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": message["status"], "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            status: int = message["status"]
+            await JSONResponse({"ok": status == 200}, status)(scope, receive, send)
 
     return send_status

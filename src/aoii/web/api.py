@@ -1,21 +1,23 @@
 """The API: JSON for scripts and for the page, gauges for Prometheus, and health.
 
-`/api/stats` and `/api/recent` have the reference system's keys. Every error is JSON: `error` says what to do.
+`/api/stats` and `/api/recent` have the older installation's keys. Every error is JSON: `error` says what to do.
 """
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from aoii.core.errors import InputError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
+from aoii.runtime.station import checks
 from aoii.server.db import Database
 from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
@@ -24,14 +26,15 @@ from aoii.web.live import Live
 from aoii.web.page_json import Json, encode_pipeline, encode_summary
 from aoii.web.parameters import instant, whole_number
 from aoii.web.points import unix_ms
+from aoii.web.shared_fleet import DAY_S
 from aoii.web.source import Source
 from aoii.web.stream import Streams
-from aoii.web.summary_cache import DAY_S
-from aoii.web.totals import Totals
+from aoii.web.summary import Summary
 
 RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 RETRY_AFTER_S = 5
+ERRORS = (InputError, UnavailableError, HTTPException)
 EXPORTED = (
     metrics.BUILD, metrics.WEB_STREAMS, metrics.WEB_DATABASE_UP, metrics.WEB_BROKER_UP, metrics.WEB_REFUSALS,
     metrics.BROKER_REFUSALS, metrics.CERTIFICATE_EXPIRY,
@@ -39,15 +42,11 @@ EXPORTED = (
 
 
 class Api:
-    """All endpoints over one database and one live view."""
+    """All endpoints over one live view."""
 
-    def __init__(self, source: Source, live: Live) -> None:
-        self._source = source
+    def __init__(self, live: Live) -> None:
         self._live = live
-        self._streams = Streams(live)
-        self._registry = CollectorRegistry()
-        for collector in (*EXPORTED, Totals(source)):
-            self._registry.register(collector)
+        self._source = live.source
 
     def routes(self) -> list[Route]:
         """The routes; GET only."""
@@ -59,7 +58,7 @@ class Api:
             Route("/api/series", self.series),
             Route("/api/pipeline", self.pipeline),
             Route("/api/delivery", self.pipeline),  # its path in 0.1.0; leaves with 0.3.0
-            Route("/events", self._streams.events),
+            Route("/events", Streams(self._live).events),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
@@ -67,7 +66,8 @@ class Api:
 
     def stats(self, request: Request) -> Response:
         """Totals over all readings."""
-        return JSONResponse(_encode_stats(self._source.stats()))
+        stats = self._source.stats()
+        return JSONResponse(asdict(stats) | {"first_at": _local(stats.first_at), "last_at": _local(stats.last_at)})
 
     def recent(self, request: Request) -> Response:
         """The newest readings, oldest first."""
@@ -78,22 +78,17 @@ class Api:
     def nodes(self, request: Request) -> Response:
         """Every node in the database, with its last day; null when the live view does not hold the node."""
         nodes = self._source.query(Database.nodes)
-        days = (self._live.summaries.summary(node.node or UNNAMED, DAY_S) for node in nodes)
-        content = [
-            _encode_node(node) | {"last_day": encode_summary(day)} for node, day in zip(nodes, days, strict=True)
-        ]
-        return JSONResponse(content)
+        days = [self._live.shared.summary(node.node or UNNAMED, DAY_S) for node in nodes]
+        return JSONResponse([_encode_node(node, day) for node, day in zip(nodes, days, strict=True)])
 
     def history(self, request: Request) -> Response:
         """Readings of one node or of all between two instants, in the order of their insert."""
         node = request.query_params.get("node")
         start, end = instant(request, "start"), instant(request, "end")
         limit = whole_number(request, "limit", HISTORY_DEFAULT, HISTORY_LIMIT)
-
-        def ask(database: Database) -> list[ReadingRow]:
-            return list(itertools.islice(database.export(node=node, start=start, end=end), limit + 1))
-
-        rows = self._source.query(ask)
+        rows = self._source.query(
+            lambda database: list(itertools.islice(database.export(node=node, start=start, end=end), limit + 1))
+        )
         return JSONResponse({"rows": [_encode_reading(row) for row in rows[:limit]], "truncated": len(rows) > limit})
 
     def series(self, request: Request) -> Response:
@@ -111,49 +106,67 @@ class Api:
         return JSONResponse(encode_pipeline(self._live.pipeline()))
 
     def metrics(self, request: Request) -> Response:
-        """The reference system's gauges and the page's own, in Prometheus's text format."""
-        metrics.WEB_DATABASE_UP.set(self._live.database_away is None)
+        """The older installation's gauges and the page's own, in Prometheus's text format."""
+        metrics.WEB_DATABASE_UP.set(self._source.away is None)
         metrics.WEB_BROKER_UP.set(self._live.broker_up)
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        registry = CollectorRegistry()
+        for metric in (*EXPORTED, *_totals(self._source)):
+            registry.register(metric)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason. Does not ask the database."""
-        code, content = status_port.health_response(status_port.NOT_ALIVE, self._live.is_alive())
+        code, content = status_port.health_response(status_port.NOT_ALIVE, checks(self._live.parts()))
         return JSONResponse(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while database and broker are there, else 503 with the reason; `detail` says why the database is away."""
         code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
-        return JSONResponse(content | {"detail": self._live.database_away}, code)
+        return JSONResponse(content | {"detail": self._source.away}, code)
 
 
-def input_error(request: Request, error: Exception) -> Response:
-    """The answer to an `InputError`."""
-    return JSONResponse({"error": str(error)}, 400)
-
-
-def unavailable(request: Request, error: Exception) -> Response:
-    """The answer to an `UnavailableError`."""
+def error_response(request: Request, error: Exception) -> Response:
+    """The answer to one of `ERRORS`; an `HTTPException` is an unknown path or a method that is not allowed."""
+    if isinstance(error, HTTPException):
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return JSONResponse({"error": message}, error.status_code)
+    if isinstance(error, InputError):
+        return JSONResponse({"error": str(error)}, 400)
     return JSONResponse({"error": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
-def http_error(request: Request, error: Exception) -> Response:
-    """The answer to an unknown path or a method that is not allowed."""
-    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "failed")
-    return JSONResponse({"error": f"{request.method} {request.url.path}: {detail}"}, status)
+def _totals(source: Source) -> Iterator[Gauge]:
+    """The gauges over all readings, which only the page serves; none without a value.
 
-
-def _encode_stats(stats: Stats) -> Json:
-    return asdict(stats) | {"first_at": _local(stats.first_at), "last_at": _local(stats.last_at)}
+    While the database is away they keep the last known values: the alert on their age must still fire.
+    """
+    try:
+        stats: Stats | None = source.stats()
+    except UnavailableError:
+        stats = source.last_stats
+    if stats is None:
+        return
+    values = {
+        metrics.TOTAL_READINGS: stats.total,
+        metrics.MAE_TEMP: stats.mae_temp,
+        metrics.MAE_HUMIDITY: stats.mae_humidity,
+        metrics.AVG_TEMP: stats.avg_temp,
+        metrics.AVG_HUMIDITY: stats.avg_humidity,
+        metrics.LAST_RECEIVED_S: stats.last_at.timestamp() if stats.last_at else None,
+    }
+    for gauge, value in values.items():
+        if value is not None:
+            gauge.set(value)
+            yield gauge
 
 
 def _encode_reading(row: ReadingRow) -> Json:
     return asdict(row) | {"created_at": _local(row.created_at), "event_time": _utc(row.event_time)}
 
 
-def _encode_node(node: NodeSummary) -> Json:
+def _encode_node(node: NodeSummary, day: Summary | None) -> Json:
     times = {"last_event_time": _utc(node.last_event_time), "last_created_at": _local(node.last_created_at)}
-    return asdict(node) | times
+    return asdict(node) | times | {"last_day": encode_summary(day)}
 
 
 def _local(at: datetime | None) -> str | None:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aoii.core.errors import Fault, InputError, SettingsError, UnavailableError
+from aoii.core.errors import Fault, SettingsError, UnavailableError
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.security import tls
@@ -28,15 +27,13 @@ from aoii.security.tls import Tls
 from aoii.settings import Settings
 from aoii.settings import Web as WebSettings
 from aoii.web import api
-from aoii.web.access import Access
-from aoii.web.headers import SecurityHeaders
+from aoii.web.access import Access, SecurityHeaders
 from aoii.web.live import Live
-from aoii.web.source import Source
 
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
-BEAT_S = 0.2
+BEAT_S = 0.2  # how often the loop shows that it makes progress
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
 SHUTDOWN_S = 3  # for requests in progress; streams end by themselves within one poll
 
@@ -108,8 +105,7 @@ class WebPage(Station):
 
 def create_app(settings: Settings) -> Starlette:
     """The application; it follows database and broker while it runs."""
-    source = Source(settings.database)
-    live = Live(settings, source)
+    live = Live(settings)
 
     async def beat() -> None:
         while True:
@@ -123,20 +119,11 @@ def create_app(settings: Settings) -> Starlette:
         yield
         beating.cancel()
         live.stop()
-        source.close()
 
     app = Starlette(
-        routes=[
-            Route("/", _page),
-            *api.Api(source, live).routes(),
-            Mount("/static", StaticFiles(directory=STATIC)),
-        ],
+        routes=[Route("/", _page), *api.Api(live).routes(), Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[Middleware(SecurityHeaders), Middleware(Access, token=settings.web.token)],
-        exception_handlers={
-            InputError: api.input_error,
-            UnavailableError: api.unavailable,
-            HTTPException: api.http_error,
-        },
+        exception_handlers=dict.fromkeys(api.ERRORS, api.error_response),
         lifespan=lifespan,
     )
     app.state.live = live

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from aoii.core.errors import UnavailableError
-from aoii.runtime.station import Part
+from aoii.runtime.station import PartThread
 from aoii.server.db import Database
 from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.web.shared_fleet import SharedFleet
@@ -20,13 +20,13 @@ PAGE_ROWS = 1000  # rows read, and added under the lock, at once: about 10 ms
 BACKFILL_ROWS = 50_000  # newest rows of each table that are read at the start: a day of 30 nodes with logs
 REREAD_S = 5.0  # two servers commit ids out of order: the newest rows are read again this often
 REREAD_ROWS = 200
-STOP_S = 2.0
 
 
-class DatabasePoller:
-    """The thread and its place in each table."""
+class DatabasePoller(PartThread):
+    """The thread and its place in each table; it ends after `stopping` was set."""
 
     def __init__(self, source: Source, shared: SharedFleet, stopping: threading.Event) -> None:
+        super().__init__("poller", self._work)
         self._source = source
         self._shared = shared
         self._stopping = stopping
@@ -34,29 +34,15 @@ class DatabasePoller:
         self._last_reading_id = 0
         self._last_log_id = 0
         self._reread_s = 0.0
-        self._last_progress_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
 
     @property
     def has_begun(self) -> bool:
         """Whether a database was ever read."""
         return self._opening > 0
 
-    def part(self) -> Part:
-        """The thread."""
-        return Part("poller", self._thread.is_alive(), self._last_progress_s)
-
-    def start(self) -> None:
-        """Start the thread; the database need not be up."""
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait for the thread after `stopping` was set, but not for a database that does not answer."""
-        self._thread.join(STOP_S)
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         while not self._stopping.is_set():
-            self._last_progress_s = time.monotonic()
+            self.record_progress()
             try:
                 self._poll()
             except UnavailableError:
@@ -104,5 +90,5 @@ class DatabasePoller:
         return last_id
 
     def _read_page(self, rows_after: Callable[[Database, int, int], list[Row]], last_id: int) -> list[Row]:
-        self._last_progress_s = time.monotonic()
+        self.record_progress()
         return self._source.poll(lambda database: rows_after(database, last_id, PAGE_ROWS))

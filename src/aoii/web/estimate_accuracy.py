@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aoii.core.link_timing import TIMING
-from aoii.web.node_settings import NodeSettings
+from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Packet, Sample, event_ms, hundredths
 
 FIRST_RETRY_MS = TIMING.ack_window_ms + TIMING.backoff_ms // 2  # the earliest retry
@@ -31,7 +31,7 @@ class Instant(NamedTuple):
     wrong: bool
 
 
-def from_log(samples: list[Sample], packets: list[Packet], settings: NodeSettings) -> Iterator[Instant]:
+def from_log(samples: list[Sample], packets: list[Packet], settings: FleetSettings) -> Iterator[Instant]:
     """Judge each sample of a log."""
     prompt_ms = _prompt_ms(settings)
     arrivals = _arrivals(samples, packets, 1000 * settings.period_s)
@@ -52,12 +52,12 @@ def from_log(samples: list[Sample], packets: list[Packet], settings: NodeSetting
         yield Instant(sample.at_ms, wrong)
 
 
-def is_coarse(settings: NodeSettings) -> bool:
+def is_coarse(settings: FleetSettings) -> bool:
     """Whether the simulation is so fast that event times do not tell early retries from first tries."""
     return _prompt_ms(settings) > FIRST_RETRY_MS
 
 
-def from_packets(packets: list[Packet], start_ms: int, instants: int, settings: NodeSettings) -> Iterator[Instant]:
+def from_packets(packets: list[Packet], start_ms: int, instants: int, settings: FleetSettings) -> Iterator[Instant]:
     """Judge `instants` sample instants from `start_ms` on by packets alone: wrong where a packet was sent late."""
     period_ms = 1000 * settings.period_s
     late = {(packet.at_ms - start_ms) // period_ms for packet in packets if packet.kind == "backfill" and packet.qos}
@@ -65,7 +65,7 @@ def from_packets(packets: list[Packet], start_ms: int, instants: int, settings: 
         yield Instant(start_ms + step * period_ms, step in late)
 
 
-def _prompt_ms(settings: NodeSettings) -> int:
+def _prompt_ms(settings: FleetSettings) -> int:
     """Largest delay of a packet's event time, after its sample's, for a first try, ms."""
     return max(FIRST_RETRY_MS, round(LATENCY_MS * settings.speed))
 

@@ -13,17 +13,14 @@ from datetime import datetime
 from aoii.broker.messages import Estimate, Reading
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import estimate_accuracy
-from aoii.web.node_health import NodeHealth
-from aoii.web.node_settings import NodeSettings
-from aoii.web.points import EstimatePoint, Key, Packet, Points, Sample, event_ms, unix_ms
-from aoii.web.states import node_states
-from aoii.web.summary import Summary, aoii_of, spark, wrong_spans
-from aoii.web.track import Track
+from aoii.web.fleet_settings import FleetSettings
+from aoii.web.points import EstimatePoint, Key, Packet, Points, Sample, Track, event_ms, unix_ms
+from aoii.web.summary import NodeHealth, Summary, aoii_of, node_states, spark, wrong_spans
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
 POINTS_LIMIT = 900_000  # of all nodes: from 100 nodes on they share this, 500 have ten hours each; 120 MB
 NODE_LIMIT = 500
-UNNAMED = "(unnamed)"  # the node of rows and messages of the reference system, which name none
+UNNAMED = "(unnamed)"  # the node of rows and messages of the older installation, which name none
 NO_EPOCH = -1  # in the key of a row without identity
 
 
@@ -60,7 +57,7 @@ class Fleet:
         left_out: Changes of nodes beyond `NODE_LIMIT`, which are not held.
     """
 
-    def __init__(self, settings: NodeSettings) -> None:
+    def __init__(self, settings: FleetSettings) -> None:
         self.settings = settings
         self.version = 0
         self.left_out = 0
@@ -89,7 +86,7 @@ class Fleet:
         if who is None or at_ms is None:
             return  # its row comes from the database, and without an identity the two could not be matched
         if qos is None:
-            qos = self._qos(message.actual_t - message.pred_t, message.actual_h - message.pred_h)
+            qos = int(self.settings.is_wrong(message.actual_t - message.pred_t, message.actual_h - message.pred_h))
         self._add_packet(who.node, message.gateway, Packet(
             at_ms, message.actual_t, message.actual_h, message.pred_t, message.pred_h, message.kind, qos,
             (who.epoch, who.counter),
@@ -103,7 +100,7 @@ class Fleet:
             return
         self._add_packet(row.node, row.gateway, Packet(
             at_ms, row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.kind or "legacy",
-            self._qos(row.error_temp, row.error_humidity), key,
+            int(self.settings.is_wrong(row.error_temp, row.error_humidity)), key,
         ))  # fmt: skip
 
     def add_log_row(self, row: EdgeLogRow) -> None:
@@ -195,9 +192,6 @@ class Fleet:
         """Points of one kind and node, with the present number of nodes."""
         return max(1, min(TRACK_LIMIT, POINTS_LIMIT // (3 * max(1, len(self._nodes)))))
 
-    def _qos(self, error_temp: float, error_hum: float) -> int:
-        return int(self.settings.is_wrong(error_temp, error_hum))
-
     def _add_packet(self, name: str | None, gateway: str | None, packet: Packet) -> None:
         node = self._touch(name, gateway)
         if node is None or packet.key in node.keys:
@@ -230,7 +224,7 @@ def _row_ms(event_time: datetime | None, created_at: datetime | None) -> int | N
 
 
 def _local_text_ms(text: str) -> int | None:
-    """Unix ms of the local time in a message of the reference system's gateway; None if it is not a time."""
+    """Unix ms of the local time in a message of the older installation's gateway; None if it is not a time."""
     try:
         return round(datetime.fromisoformat(text).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):

@@ -13,9 +13,9 @@ from aoii.runtime.clock import utc
 from aoii.server.db import Database
 from aoii.server.rows import Column, EdgeLogRow, ReadingRow
 from aoii.web.fleet import TRACK_LIMIT, UNNAMED, Fleet
-from aoii.web.node_settings import NodeSettings
+from aoii.web.fleet_settings import FleetSettings
 from aoii.web.page_json import Json, encode_points, encode_rows, encode_summary
-from aoii.web.points import Extremes, Points, unix_ms
+from aoii.web.points import NO_POINTS, Extremes, unix_ms
 
 GAP_PERIODS = 3  # as in static/series.js
 COLUMNS = 700
@@ -44,7 +44,7 @@ class Range:
             raise InputError("the range is longer than 20 years", "give a later start")
 
 
-def read_history(database: Database, node: str, span: Range, settings: NodeSettings) -> Json:
+def read_history(database: Database, node: str, span: Range, settings: FleetSettings) -> Json:
     """The node's history as the page gets it.
 
     Raises:
@@ -91,7 +91,7 @@ def envelope(columns: list[Column], gap_ms: int) -> Iterator[Extremes]:
 
 
 def _every_point(
-    logs: list[EdgeLogRow], readings: list[ReadingRow], node: str, span: Range, settings: NodeSettings
+    logs: list[EdgeLogRow], readings: list[ReadingRow], node: str, span: Range, settings: FleetSettings
 ) -> Json:
     fleet = Fleet(settings)
     for row in logs:
@@ -100,7 +100,7 @@ def _every_point(
         fleet.add_reading(reading)
     length_s = (span.end_ms - span.start_ms) / 1000
     if node not in fleet:
-        return {"exact": True, "summary": None} | encode_points(Points([], [], []))
+        return {"exact": True, "summary": None} | encode_points(NO_POINTS)
     summary = encode_summary(fleet.summary(node, length_s, span.end_ms))
     return {"exact": True, "summary": summary} | encode_points(fleet.points(node, length_s))
 
@@ -110,7 +110,7 @@ def _extremes(column: Column) -> Extremes:
     return Extremes(middle_ms, column.min_temp, column.max_temp, column.min_humidity, column.max_humidity)
 
 
-def _count(measured: list[Column], arrived: list[Column], settings: NodeSettings) -> Json:
+def _count(measured: list[Column], arrived: list[Column], settings: FleetSettings) -> Json:
     """The summary of a range that is too long to judge each of its instants."""
     both = measured + arrived
     start_ms, end_ms = min(unix_ms(column.first) for column in both), max(unix_ms(column.last) for column in both)

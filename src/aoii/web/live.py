@@ -1,8 +1,8 @@
 """The live view, wired: database, broker and status ports in; fleet, summaries and pipeline health out.
 
-The work does not grow with the number of open pages: rows are read once (database_poller.py), and a page asks for what
-is new to it (subscribers.py). The broker is needed for what is in no table, the gateway's estimates, and subscribed at
-QoS 0. While the broker or the database is away, the other goes on, and the page says what is missing.
+The work does not grow with the number of open pages: rows are read once (database_poller.py), and each page asks for
+what is new to it (stream.py). From the broker come the gateway's estimates, which are in no table; QoS 0 is enough for
+them. While the broker or the database is away, the other goes on, and the page says what is missing.
 """
 
 import json
@@ -15,19 +15,19 @@ from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, decode_message
 from aoii.core.errors import ProtocolError
 from aoii.runtime import certificate_expiry, metrics
-from aoii.runtime.station import Part, checks
+from aoii.runtime.station import Part
 from aoii.settings import Settings
 from aoii.web import pipeline_health
 from aoii.web.database_poller import DatabasePoller
-from aoii.web.node_health import NodeHealth
-from aoii.web.node_settings import NodeSettings
+from aoii.web.fleet_settings import FleetSettings
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 from aoii.web.station_poller import StationPoller
-from aoii.web.summary_cache import SummaryCache
+from aoii.web.summary import NodeHealth
 
 SPANS_S = (3600, 21600, 86400)  # spans that a page may follow live; longer ones are read from the database (history.py)
 HEALTH_MAX_AGE_S = 1.0
+POLLER_STOP_S = 2.0  # a poller that waits for a frozen database is left behind
 
 
 class Live:
@@ -35,28 +35,27 @@ class Live:
 
     Attributes:
         settings: Those of all nodes.
+        source: The database, as the page reads it.
         is_simulated: Whether event time comes from a simulated clock.
         now_ms: Returns the nodes' wall clock, Unix ms.
         shared: The fleet.
-        summaries: The summaries of its nodes.
         stopping: Set when streams have to end.
         loop_progress_s: When the loop that serves the page last made progress, monotonic seconds.
     """
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings) -> None:
         own, clock = settings.gateway, settings.clock
-        self.settings = NodeSettings(
+        self.settings = FleetSettings(
             own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, clock.speed, own.tau
         )
+        self.source = Source(settings.database)
         self.is_simulated = clock.start_unix_s is not None
         self.now_ms = clock.unix_ms
         self.stopping = threading.Event()
         self.loop_progress_s = time.monotonic()
-        self.shared = SharedFleet(self.settings, settings.web.nodes)
-        self.summaries = SummaryCache(self.shared, self.now_ms, self.node_health)
+        self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health)
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
-        self._source = source
-        self._poller = DatabasePoller(source, self.shared, self.stopping)
+        self._poller = DatabasePoller(self.source, self.shared, self.stopping)
         self._stations = StationPoller(settings)
         self._broker = Client(
             settings.mqtt,
@@ -69,27 +68,18 @@ class Live:
         certificate_expiry.register("database", settings.database.tls)
 
     @property
-    def database_away(self) -> str | None:
-        """Why the database cannot be read; None when it can."""
-        return self._source.away
-
-    @property
     def broker_up(self) -> bool:
         """Whether the broker is connected and estimates can arrive."""
         return self._broker.is_ready
 
     def parts(self) -> Iterator[Part]:
         """Its threads."""
-        yield self._poller.part()
+        yield self._poller.part
         yield self._broker.thread.part
-
-    def is_alive(self) -> dict[str, bool]:
-        """Whether each thread makes progress."""
-        return checks(self.parts())
 
     def is_ready(self) -> dict[str, bool]:
         """Whether everything is there that the page needs to be complete."""
-        return {"broker": self.broker_up, "database": self._poller.has_begun and self.database_away is None}
+        return {"broker": self.broker_up, "database": self._poller.has_begun and self.source.away is None}
 
     def start(self) -> None:
         """Start to follow database, broker and stations; none of them need be up."""
@@ -98,17 +88,18 @@ class Live:
         self._stations.start()
 
     def request_stop(self) -> None:
-        """End the streams and all waiting for the database; returns at once, fit for a signal handler."""
+        """End the streams and all waiting for the database; return at once."""
         self.stopping.set()
         self._stations.request_stop()
-        self._source.stop()
+        self.source.stop()
 
     def stop(self) -> None:
         """Stop following; a database that does not answer is not waited for."""
         self.request_stop()
         self._broker.stop()
         self._stations.stop()
-        self._poller.join()
+        self._poller.join(POLLER_STOP_S)
+        self.source.close()
 
     def node_health(self) -> dict[str, NodeHealth]:
         """What gateways report of their nodes, by node; nothing from a gateway that does not answer."""
@@ -119,8 +110,7 @@ class Live:
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
         broker_away = None if self.broker_up else str(self._broker.refusal or self._broker.trouble or "")
-        own = pipeline_health.OwnView(self.database_away, broker_away)
-        return pipeline_health.assess(self._stations.reports(), own)
+        return pipeline_health.assess(self._stations.reports(), self.source.away, broker_away)
 
     def _add_message(self, message: Message) -> None:
         """Add a message from the broker; runs in the network thread and must not raise."""

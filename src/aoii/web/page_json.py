@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from aoii.web.estimate_accuracy import is_coarse
-from aoii.web.node_settings import NodeSettings
+from aoii.web.fleet_settings import FleetSettings
 from aoii.web.pipeline_health import PipelineHealth
 from aoii.web.points import Extremes, Points
-from aoii.web.states import STATES
-from aoii.web.summary import Summary
+from aoii.web.summary import STATES, Summary
 
 Json = dict[str, object]
 
@@ -44,7 +43,7 @@ def encode_tile(summary: Summary) -> Json:
     return {name: value for name, value in asdict(summary).items() if name != "wrong_spans"}
 
 
-def encode_settings(settings: NodeSettings, *, is_simulated: bool) -> Json:
+def encode_settings(settings: FleetSettings, *, is_simulated: bool) -> Json:
     """What does not change while the page is open."""
     names = ("beta_temp", "beta_hum", "period_s", "silent_after_s", "speed")
     content = {name: getattr(settings, name) for name in names}
@@ -59,14 +58,7 @@ def encode_states(summaries: Sequence[Summary]) -> Json:
 
 def encode_pipeline(health: PipelineHealth) -> Json:
     """Every hop with its reports, the stations that are no hop, and the dead letters."""
-    return {
-        "hops": [
-            {"name": hop.name, "state": hop.state, "reports": [asdict(report) for report in hop.reports]}
-            for hop in health.hops
-        ],
-        "others": [asdict(report) for report in health.others],
-        "dead_letters": asdict(health.dead_letters),
-    }
+    return asdict(health) | {"hops": [asdict(hop) | {"state": hop.state} for hop in health.hops]}
 
 
 def encode_worst(health: PipelineHealth) -> Json:

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 from prometheus_client import Counter, Gauge
 
 from aoii.runtime import health_limits, metrics
-from aoii.web.node_health import NodeHealth
 from aoii.web.station_report import StationReport
+from aoii.web.summary import NodeHealth
 
 State = Literal["ok", "warn", "unreachable", "down", "unknown"]
 NoteCode = Literal[
@@ -85,19 +85,6 @@ class Hop:
 
 
 @dataclass(frozen=True)
-class OwnView:
-    """What this page can see for itself.
-
-    Attributes:
-        database_away: Why it cannot read the database; None if it can.
-        broker_away: Why it is not connected to the broker, empty if that is unknown; None if it is connected.
-    """
-
-    database_away: str | None
-    broker_away: str | None
-
-
-@dataclass(frozen=True)
 class DeadLetterCounts:
     """Dead letters of all servers. The names of its fields are keys of the web API.
 
@@ -132,21 +119,23 @@ class PipelineHealth:
         return state, [hop.name for hop in self.hops if hop.state == state]
 
 
-def assess(stations: list[StationReport], own: OwnView) -> PipelineHealth:
-    """The health of the pipeline, from what the stations and this page see."""
+def assess(stations: list[StationReport], database_away: str | None, broker_away: str | None) -> PipelineHealth:
+    """The health of the pipeline, from what the stations and this page see.
+
+    Args:
+        stations: What is known of each station.
+        database_away: Why this page cannot read the database; None if it can.
+        broker_away: Why this page is not connected to the broker, empty if that is unknown; None if it is connected.
+    """
     gateways = [station for station in stations if station.station == "gateway"]
     servers = [station for station in stations if station.station == "server"]
     reports = {
         "radio": _seen_from(gateways, _radio),
         "gateway": [_itself(station, _gateway) for station in gateways],
         "outbox": _seen_from(gateways, _outbox),
-        "broker": [
-            *_seen_from(gateways, _broker),
-            *_seen_from(servers, _broker),
-            _own("notConnected", own.broker_away),
-        ],
+        "broker": [*_seen_from([*gateways, *servers], _broker), _own("notConnected", broker_away)],
         "server": [_itself(station, _server) for station in servers],
-        "database": [*_seen_from(servers, _database), _own("notReadable", own.database_away)],
+        "database": [*_seen_from(servers, _database), _own("notReadable", database_away)],
         "commit": _seen_from(gateways, _commit),
     }
     others = [_itself(station, _other) for station in stations if station.station in OTHERS]
@@ -177,7 +166,7 @@ def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a hop: how bad it is, and the note that says so."""
+    """What a person should know of a hop: how bad it is (`ok`: it is only good to know), and the note that says so."""
 
     state: State
     code: NoteCode
@@ -213,19 +202,12 @@ def _itself(station: StationReport, view: View) -> HopReport:
     return view(station)
 
 
-def _report(
-    station: StationReport,
-    problems: Iterable[Problem],
-    per_minute: float | None,
-    waiting: float | None = None,
-    oldest_s: float | None = None,
-    track: tuple[float, ...] = (),
-) -> HopReport:
+def _report(station: StationReport, problems: Iterable[Problem], per_minute: float | None) -> HopReport:
     """A report whose state is that of its worst problem."""
     ranked = sorted(problems, key=lambda problem: -RANK[problem.state])
     state: State = ranked[0].state if ranked else "ok"
     notes: list[Note] = [(problem.code, problem.values) for problem in ranked]
-    return HopReport(station.station, station.address, state, waiting, oldest_s, per_minute, track, notes)
+    return HopReport(station.station, station.address, state, per_minute=per_minute, notes=notes)
 
 
 def _increased(
@@ -267,9 +249,9 @@ def _gateway(gateway: StationReport) -> HopReport:
 
 
 def _outbox(gateway: StationReport) -> HopReport:
-    waiting, oldest_s = gateway.value(metrics.OUTBOX_EVENTS), gateway.value(metrics.OUTBOX_OLDEST_S)
-    acknowledged = gateway.per_minute(metrics.COMMIT_ACKS)
-    return _report(gateway, _outbox_problems(gateway), acknowledged, waiting, oldest_s, gateway.outbox_track)
+    waiting, oldest_s = gateway.now.total(metrics.OUTBOX_EVENTS), gateway.now.total(metrics.OUTBOX_OLDEST_S)
+    report = _report(gateway, _outbox_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
+    return replace(report, waiting=waiting, oldest_s=oldest_s, track=gateway.outbox_track)
 
 
 def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
@@ -279,7 +261,7 @@ def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
     for outcome, count in gateway.now.by_label(metrics.OUTBOX_DAMAGED, "outcome").items():
         if count:
             yield Problem("warn", "outboxDamaged", {"count": count, "outcome": outcome})
-    waiting, oldest_s = gateway.value(metrics.OUTBOX_EVENTS) or 0, gateway.value(metrics.OUTBOX_OLDEST_S) or 0
+    waiting, oldest_s = gateway.now.total(metrics.OUTBOX_EVENTS) or 0, gateway.now.total(metrics.OUTBOX_OLDEST_S) or 0
     growth = gateway.increase(metrics.OUTBOX_EVENTS)
     if waiting and growth and oldest_s >= health_limits.PAGE_OUTBOX_GROWING_AGE_S:
         yield Problem("warn", "outboxGrows", {"count": growth})
@@ -288,15 +270,13 @@ def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
 
 
 def _broker(station: StationReport) -> HopReport:
-    if station.station == "gateway":
-        rate = station.per_minute(metrics.PUBLISHES, result="sent")
-    else:
-        rate = station.per_minute(metrics.MESSAGES)
-    return _report(station, _broker_problems(station), rate)
+    is_gateway = station.station == "gateway"
+    sent, received = station.per_minute(metrics.PUBLISHES, result="sent"), station.per_minute(metrics.MESSAGES)
+    return _report(station, _broker_problems(station), sent if is_gateway else received)
 
 
 def _broker_problems(station: StationReport) -> Iterator[Problem]:
-    if station.value(metrics.BROKER_UP) == 0:
+    if station.now.total(metrics.BROKER_UP) == 0:
         yield Problem("down", "notConnected")
     yield from _increased(station, "brokerDrops", metrics.BROKER_DROPPED)
     yield from _increased(station, "connectionLost", metrics.RECONNECTS)
@@ -331,7 +311,7 @@ def _database(server: StationReport) -> HopReport:
 
 
 def _database_problems(server: StationReport) -> Iterator[Problem]:
-    if server.value(metrics.DATABASE_UP) == 0:
+    if server.now.total(metrics.DATABASE_UP) == 0:
         yield Problem("down", "rowsRefused")
     yield from _increased(server, "insertRetries", metrics.INSERT_RETRIES)
     for outcome in ("parked", "bad_row", "mismatch"):
@@ -339,20 +319,19 @@ def _database_problems(server: StationReport) -> Iterator[Problem]:
 
 
 def _commit(gateway: StationReport) -> HopReport:
-    report = _report(gateway, _commit_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
-    delay_s = gateway.mean(metrics.COMMIT_ACK_SECONDS)
-    if delay_s is not None:
-        report.notes.append(("ackDelay", {"seconds": delay_s}))
-    return report
+    return _report(gateway, _commit_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
 
 
 def _commit_problems(gateway: StationReport) -> Iterator[Problem]:
     for status in ("dropped", "bad"):
         yield from _increased(gateway, "acksLost", metrics.COMMIT_ACKS, status=status)
     yield from _increased(gateway, "acksMismatched", metrics.COMMIT_ACKS_MISMATCHED)
-    oldest_s = gateway.value(metrics.OUTBOX_OLDEST_S) or 0
+    oldest_s = gateway.now.total(metrics.OUTBOX_OLDEST_S) or 0
     if oldest_s >= health_limits.PAGE_COMMIT_SLOW_S and not gateway.per_minute(metrics.COMMIT_ACKS):
         yield Problem("warn", "noAcks")
+    delay_s = gateway.mean(metrics.COMMIT_ACK_SECONDS)
+    if delay_s is not None:
+        yield Problem("ok", "ackDelay", {"seconds": delay_s})
 
 
 def _other(station: StationReport) -> HopReport:
@@ -362,12 +341,10 @@ def _other(station: StationReport) -> HopReport:
 
 def _dead_letters(servers: list[StationReport]) -> DeadLetterCounts:
     known = [server for server in servers if server.age_s is not None]
-    if not known:
-        return DeadLetterCounts(None, None, 0)
     counts: dict[str, float] = {}
     for server in known:
         for reason, count in server.now.by_label(metrics.DEAD_LETTERS, "reason").items():
             counts[reason] = counts.get(reason, 0) + count
     silent = [server.age_s or 0 for server in known if server.contact != "answers"]
-    dropped = sum(server.value(metrics.DEAD_LETTERS_DROPPED) or 0 for server in known)
-    return DeadLetterCounts(counts, max(silent, default=None), dropped)
+    dropped = sum(server.now.total(metrics.DEAD_LETTERS_DROPPED) or 0 for server in known)
+    return DeadLetterCounts(counts if known else None, max(silent, default=None), dropped)

@@ -3,8 +3,11 @@
 Temperatures are in °C, humidities in %RH, times in Unix ms.
 """
 
+import itertools
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 Key = tuple[int, int]
 
@@ -71,6 +74,9 @@ class Points(NamedTuple):
     packets: list[Packet]
 
 
+NO_POINTS = Points([], [], [])
+
+
 class Extremes(NamedTuple):
     """One column of a long range: the lowest and highest values in it, placed at its middle. None: a gap."""
 
@@ -94,3 +100,51 @@ def unix_ms(at: datetime) -> int:
 def event_ms(point: Sample | EstimatePoint | Packet) -> int:
     """Event time, as a sort key."""
     return point.at_ms
+
+
+P = TypeVar("P", Sample, EstimatePoint, Packet)
+
+
+class Track(Generic[P]):
+    """Points of one kind and node, in order of event time; when there are too many, the oldest are dropped.
+
+    Points arrive in any order. The order of arrival is kept as well: by it any number of open pages can ask what is new
+    to them, and none needs a queue of its own.
+    """
+
+    def __init__(self) -> None:
+        self._points: list[P] = []
+        self._arrivals: deque[tuple[int, P]] = deque()
+        self._dropped_version = 0  # arrivals up to this version are no longer in `_arrivals`
+
+    def ends(self) -> tuple[int, ...]:
+        """Event times of the earliest and the latest point; empty without points."""
+        return (self._points[0].at_ms, self._points[-1].at_ms) if self._points else ()
+
+    @property
+    def last(self) -> P | None:
+        """The latest point by event time."""
+        return self._points[-1] if self._points else None
+
+    def add(self, point: P, version: int, limit: int) -> list[P]:
+        """Add a point that arrived at `version` and keep at most `limit`; return the points dropped."""
+        insort(self._points, point, key=event_ms)
+        self._arrivals.append((version, point))
+        while len(self._arrivals) > limit:
+            self._dropped_version = self._arrivals.popleft()[0]
+        excess = max(0, len(self._points) - limit)
+        dropped = self._points[:excess]
+        del self._points[:excess]
+        return dropped
+
+    def between(self, start_ms: int, end_ms: int) -> list[P]:
+        """Points from `start_ms` to `end_ms`, Unix ms, both included."""
+        first = bisect_left(self._points, start_ms, key=event_ms)
+        return self._points[first : bisect_right(self._points, end_ms, key=event_ms)]
+
+    def since(self, version: int) -> list[P] | None:
+        """Points that arrived after `version`, in order of arrival; None if some of them are no longer known."""
+        if version < self._dropped_version:
+            return None
+        new = list(itertools.takewhile(lambda arrival: arrival[0] > version, reversed(self._arrivals)))
+        return [point for _, point in reversed(new)]

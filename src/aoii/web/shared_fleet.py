@@ -1,26 +1,59 @@
-"""The fleet of the live view, shared between the threads that fill it and those that answer pages."""
+"""The fleet of the live view, shared between the threads that fill it and those that answer pages.
+
+A summary is kept for about a second, so that any number of open pages cost one summary of each node.
+"""
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from aoii.server.rows import NodeSummary
 from aoii.web.fleet import Fleet
-from aoii.web.node_settings import NodeSettings
+from aoii.web.fleet_settings import FleetSettings
+from aoii.web.summary import NodeHealth, Summary
+
+DAY_S = 86400
+SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
+SUMMARY_IDLE_S = 10.0  # of a node that did not: it may have become silent
+NODES_PER_S = 25  # a hundred nodes are summarized every 4 s, which costs a twentieth of a core
+
+
+class _Kept(NamedTuple):
+    made_s: float
+    version: int
+    summary: Summary
 
 
 class SharedFleet:
-    """A fleet and its lock.
+    """A fleet, its lock, and the summaries of its nodes.
+
+    Args:
+        settings: Those of all nodes.
+        expected: Nodes to list although nothing was received from them.
+        now_ms: The nodes' wall clock, Unix ms.
+        health: What gateways report of nodes, by node.
 
     Attributes:
         lock: Held by whoever uses `fleet`.
         fleet: The present fleet; another object after the database was replaced.
     """
 
-    def __init__(self, settings: NodeSettings, expected: Iterable[str]) -> None:
+    def __init__(
+        self,
+        settings: FleetSettings,
+        expected: Iterable[str],
+        now_ms: Callable[[], int],
+        health: Callable[[], dict[str, NodeHealth]],
+    ) -> None:
         self._settings = settings
         self._expected = tuple(expected)
+        self._now_ms = now_ms
+        self._health = health
+        self._kept: dict[tuple[str, int], _Kept] = {}
+        self._days: tuple[float, list[Summary]] | None = None
         self.lock = threading.Lock()
-        self.fleet = self._new_fleet()
+        self._start_fleet()
 
     def names(self) -> list[str]:
         """All nodes, in natural order."""
@@ -31,12 +64,44 @@ class SharedFleet:
         """Add the nodes of the database; with `is_replaced`, drop all that is held of the database before."""
         with self.lock:
             if is_replaced:
-                self.fleet = self._new_fleet()
+                self._start_fleet()
             for node in nodes:
                 self.fleet.add_node(node)
 
-    def _new_fleet(self) -> Fleet:
-        fleet = Fleet(self._settings)
+    def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
+        """The node's summary, at most `max_age_s` old if it changed; the same object while it is kept.
+
+        None: there is no such node.
+        """
+        health = self._health().get(name)
+        with self.lock:
+            if name not in self.fleet:
+                return None
+            now_s = time.monotonic()
+            kept = self._kept.get((name, span_s))
+            if kept is not None:
+                has_changed = self.fleet.has_changed(name, kept.version) or kept.summary.health != health
+                if now_s - kept.made_s <= (max_age_s if has_changed else SUMMARY_IDLE_S):
+                    return kept.summary
+            summary = self.fleet.summary(name, span_s, self._now_ms(), health)
+            self._kept[name, span_s] = _Kept(now_s, self.fleet.version, summary)
+            return summary
+
+    def all_days(self) -> list[Summary]:
+        """The summary of every node over its last day; the same objects while they are kept."""
+        with self.lock:
+            names, days = self.fleet.names(), self._days
+        if days is not None and time.monotonic() - days[0] < SUMMARY_MAX_AGE_S / 2:
+            return days[1]
+        max_age_s = max(SUMMARY_MAX_AGE_S, len(names) / NODES_PER_S)
+        summaries = [each for name in names if (each := self.summary(name, DAY_S, max_age_s)) is not None]
+        self._days = (time.monotonic(), summaries)
+        return summaries
+
+    def _start_fleet(self) -> None:
+        """Start with a fleet of the expected nodes, without any summary."""
+        self.fleet = Fleet(self._settings)
         for name in self._expected:
-            fleet.expect(name)
-        return fleet
+            self.fleet.expect(name)
+        self._kept.clear()
+        self._days = None

@@ -4,12 +4,13 @@ Everything else fails at once instead of waiting for a time-out: a frozen databa
 runs in a thread of its own that may be left behind, so a frozen database does not keep the station from ending either.
 """
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
+from typing import Any, TypeVar
 
 from aoii.core.errors import UnavailableError
 from aoii.server.db import Database, open_database
@@ -22,7 +23,6 @@ T = TypeVar("T")
 
 STATS_MAX_AGE_S = 1.0  # totals read every row: ten pages and a scraper together cost one query
 QUERY_TIMEOUT_S = 30.0  # beyond every time-out of the database itself
-WAKE_S = 0.1  # how often a waiting query checks whether the station ends
 QUERIES_LIMIT = 16  # at once
 
 
@@ -31,6 +31,7 @@ class Source:
 
     Attributes:
         away: Why the database cannot be read; None when it can.
+        last_stats: The totals as last read; None if never.
         openings: How often a database was opened; it rises when another file takes the place of the database.
     """
 
@@ -40,16 +41,12 @@ class Source:
         self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
         self._counting = threading.Lock()
-        self._stats: tuple[float, Stats] | None = None
+        self._stats_read_s = 0.0
         self._places = threading.Semaphore(QUERIES_LIMIT)
-        self._stopping = threading.Event()
+        self._stopped: Future[Any] = Future()  # done when the station ends
         self.away: str | None = None
+        self.last_stats: Stats | None = None
         self.openings = 0
-
-    @property
-    def last_stats(self) -> Stats | None:
-        """The totals as last read; None if never."""
-        return self._stats[1] if self._stats else None
 
     def poll(self, ask: Callable[[Database], T]) -> T:
         """Run `ask` in this thread, even while the database is away; for the poller only.
@@ -92,14 +89,11 @@ class Source:
                 self._places.release()
 
         threading.Thread(target=work, name="query", daemon=True).start()
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self._stopping.is_set():
-                raise UnavailableError("the web page is being stopped", "try again when it has started")
-            try:
-                return answer.result(WAKE_S)
-            except TimeoutError:
-                continue
+        wait([answer, self._stopped], timeout_s, FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        if self._stopped.done():
+            raise UnavailableError("the web page is being stopped", "try again when it has started")
         raise UnavailableError(f"the database has not answered within {timeout_s:g} s", "see its log")
 
     def stats(self) -> Stats:
@@ -109,14 +103,15 @@ class Source:
             UnavailableError: As for `query`.
         """
         with self._counting:
-            is_old = self._stats is None or time.monotonic() - self._stats[0] >= STATS_MAX_AGE_S
-            if self._stats is None or is_old or self.away is not None:
-                self._stats = (time.monotonic(), self.query(Database.stats))
-            return self._stats[1]
+            is_old = time.monotonic() - self._stats_read_s >= STATS_MAX_AGE_S
+            if self.last_stats is None or is_old or self.away is not None:
+                self._stats_read_s, self.last_stats = time.monotonic(), self.query(Database.stats)
+            return self.last_stats
 
     def stop(self) -> None:
-        """End all waiting for the database; fit for a signal handler."""
-        self._stopping.set()
+        """End all waiting for the database, at once; may be called again."""
+        with contextlib.suppress(InvalidStateError):
+            self._stopped.set_result(None)
 
     def close(self) -> None:
         """Close the database if it is open."""

@@ -1,7 +1,6 @@
 """Polls the stations: a thread for each, so that one that hangs delays neither the others nor the page.
 
-A missing answer is a fact like any other. Its cause stays open: a station that is dead and one behind a cut cable look
-the same from here.
+That a station does not answer is reported without a cause: a dead station and a cut cable look the same from here.
 """
 
 import logging
@@ -27,7 +26,8 @@ POLL_INTERVAL_S = 3.0
 RATE_WINDOW_S = 60.0
 TRACK_LENGTH = 120  # depths of the outbox that are kept: six minutes
 STOP_S = 1.0
-SKIPPED: Collection[MetricWrapperBase] = set(metrics.OF_A_NODE) - set(NODE_METRICS.values())  # of 500 nodes: most lines
+# Metrics of nodes that the page does not show: with 500 nodes they are most lines of a gateway's answer.
+SKIPPED: Collection[MetricWrapperBase] = set(metrics.OF_A_NODE) - set(NODE_METRICS.values())
 
 
 class StationPoller:

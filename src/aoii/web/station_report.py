@@ -40,10 +40,6 @@ class StationReport:
     before: MetricSnapshot = field(default_factory=MetricSnapshot)
     outbox_track: tuple[float, ...] = ()
 
-    def value(self, metric: Counter | Gauge, **labels: str) -> float | None:
-        """A metric in the last answer; None if it is not there."""
-        return self.now.total(metric, **labels)
-
     def increase(self, metric: Counter | Gauge, **labels: str) -> float:
         """How much a counter rose in the last minute; a label that is new rose from 0."""
         return max(0.0, (self.now.total(metric, **labels) or 0) - (self.before.total(metric, **labels) or 0))

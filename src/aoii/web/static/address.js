@@ -35,14 +35,8 @@ export function parseAddress(hash) {
   if (!node) return empty();
   const span = Number(wanted.get("span"));
   const [from, to] = [instant(wanted.get("from")), instant(wanted.get("to"))];
-  const isRange = from !== null && to !== null && from < to;
-  return {
-    view: "node",
-    node,
-    span: SPANS_S.includes(span) ? span : DEFAULT_SPAN_S,
-    from: isRange ? from : null,
-    to: isRange ? to : null,
-  };
+  const range = from !== null && to !== null && from < to ? { from, to } : { from: null, to: null };
+  return { view: "node", node, span: SPANS_S.includes(span) ? span : DEFAULT_SPAN_S, ...range };
 }
 
 /**

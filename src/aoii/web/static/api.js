@@ -1,6 +1,9 @@
-/* What the server sends, decoded: the one place of the page that knows its form (page_json.py on the server).
+/* What the page asks of the server, and what it sends, decoded: the one place of the page that knows its form (page_json.py
+   on the server).
 
    Points arrive as rows without names and get their names here. A part that an event does not have is null. */
+
+import { iso } from "./address.js";
 
 /**
  * @typedef {"temp" | "hum"} Quantity °C, %RH
@@ -194,6 +197,23 @@ export function decodeHistory(content) {
     arrived: named(COLUMNS.extremes, content.arrived),
     summary: content.summary,
   };
+}
+
+/**
+ * The history of a node over a range.
+ *
+ * Throws an error with the server's reason as message, and `AbortError` when `signal` aborts.
+ *
+ * @param {string} node
+ * @param {import("./range.js").Range} range
+ * @param {AbortSignal} signal
+ */
+export async function fetchHistory(node, [from, to], signal) {
+  const query = new URLSearchParams({ node, start: iso(from), end: iso(to) });
+  const answer = await fetch(`api/series?${query}`, { signal });
+  const content = await answer.json();
+  if (!answer.ok) throw new Error(content.error);
+  return decodeHistory(content);
 }
 
 /**

@@ -29,10 +29,12 @@ const SCREENS = /** @type {const} */ (["fleet", "node", "pipeline", "empty"]);
 
 export class App {
   /* Views read these, and only the page changes them. */
-  #locale = localeOf(initialLanguage());
-  #address = parseAddress(location.hash);
-  /** @type {import("./api.js").Settings | null} */
-  #settings = null;
+  locale = localeOf(initialLanguage());
+  address = parseAddress(location.hash);
+  /** @type {import("./api.js").Settings | null} what does not change while the page is open; null before the first snapshot */
+  settings = null;
+  nowMs = 0;
+  hasMoreNodes = false; // than the page holds
   /** @type {import("./api.js").Status | null} */
   #status = null;
 
@@ -55,28 +57,6 @@ export class App {
     );
   }
 
-  get locale() {
-    return this.#locale;
-  }
-
-  get address() {
-    return this.#address;
-  }
-
-  /** What does not change while the page is open; null before the first snapshot. */
-  get settings() {
-    return this.#settings;
-  }
-
-  get nowMs() {
-    return this.#status?.now_ms ?? 0;
-  }
-
-  /** Whether there are more nodes than the page holds. */
-  get hasMoreNodes() {
-    return this.#status?.more_nodes ?? false;
-  }
-
   start() {
     for (const language of LANGUAGES) {
       $(`lang-${language}`).addEventListener("click", () => {
@@ -89,7 +69,7 @@ export class App {
       $("main").focus();
     });
     window.addEventListener("hashchange", () => this.guarded(() => this.#follow()));
-    this.#setLanguage(this.#locale.name);
+    this.#setLanguage(this.locale.name);
     this.#follow();
   }
 
@@ -99,7 +79,7 @@ export class App {
    * @param {Partial<Address>} change
    */
   go(change, { replace = false } = {}) {
-    const hash = formatAddress({ ...this.#address, ...change });
+    const hash = formatAddress({ ...this.address, ...change });
     if (replace) {
       history.replaceState(null, "", hash);
       this.#follow();
@@ -128,11 +108,10 @@ export class App {
   /* --- from the address to the view --- */
 
   #follow() {
-    const before = this.#address;
-    this.#address = parseAddress(location.hash);
-    const name = this.#address.view ?? "fleet";
-    this.#focusNext =
-      this.#screen !== null && (before.view !== this.#address.view || before.node !== this.#address.node);
+    const before = this.address;
+    this.address = parseAddress(location.hash);
+    const name = this.address.view ?? "fleet";
+    this.#focusNext = this.#screen !== null && (before.view !== this.address.view || before.node !== this.address.node);
     if (this.#followedView !== name) this.views[this.#followedView].leave?.();
     this.#followedView = name;
     this.stream.open(streamAddress(name, this.views[name].streamOptions?.()));
@@ -140,9 +119,9 @@ export class App {
 
   /** @type {(name: import("./stream.js").EventName, event: StreamEvent) => void} */
   #receive(name, event) {
-    if (event.settings) this.#settings = event.settings;
+    if (event.settings) this.settings = event.settings;
     const [only, ...others] = event.nodes ?? [];
-    if (event.view === "fleet" && this.#address.view === null && only && !others.length) {
+    if (event.view === "fleet" && this.address.view === null && only && !others.length) {
       this.go({ view: "node", node: only.node }, { replace: true }); // with one node the fleet has nothing to compare
       return;
     }
@@ -158,24 +137,27 @@ export class App {
   /** @param {import("./api.js").Status} status */
   #setStatus(status) {
     this.#status = status;
+    this.nowMs = status.now_ms;
+    this.hasMoreNodes = status.more_nodes;
     this.#connect(status.database_away !== null || !status.broker_up ? "partly" : "live");
-    this.#showNotices(status);
-    this.#showTabs(status);
   }
 
   /* --- what all views share --- */
 
   #show() {
-    const name = this.#status?.has_nodes || this.#followedView === "pipeline" ? this.#snapshotView : "empty";
-    if (name === null || !this.#settings) return;
+    if (!this.#status) return;
+    this.#showNotices(this.#status);
+    this.#showTabs(this.#status);
+    const name = this.#status.has_nodes || this.#followedView === "pipeline" ? this.#snapshotView : "empty";
+    if (name === null || !this.settings) return;
     const isNew = this.#screen !== name;
     this.#screen = name;
     for (const screen of SCREENS) $(`${screen}-view`).hidden = screen !== name;
     $("loading").hidden = true;
     const view = name === "empty" ? null : this.views[name];
     document.title = view ? `${view.title()} · aoii` : "aoii";
-    $("simulated").hidden = !this.#settings.simulated;
-    setText($("simulated"), this.#locale.messages.simulated(this.#locale.whole(this.#settings.speed)));
+    $("simulated").hidden = !this.settings.simulated;
+    setText($("simulated"), this.locale.messages.simulated(this.locale.whole(this.settings.speed)));
     if (isNew) view?.onShown?.();
     if (this.#focusNext) {
       this.#focusNext = false;
@@ -190,12 +172,12 @@ export class App {
     const chip = $("connection");
     chip.dataset.state = connection;
     $("lost-notice").hidden = connection !== "lost";
-    setText(chip, this.#locale.messages[connection]);
+    setText(chip, this.locale.messages[connection]);
   }
 
   /** @param {import("./api.js").Status} status */
   #showNotices({ database_away: away, broker_up: isUp, has_nodes: hasNodes }) {
-    const { messages } = this.#locale;
+    const { messages } = this.locale;
     $("database-notice").hidden = away === null || !hasNodes; // the empty page has it in its list
     if (away !== null) setText(part($("database-notice"), "span"), messages.databaseAwayMore(away));
     $("broker-notice").hidden = isUp || !hasNodes;
@@ -205,12 +187,11 @@ export class App {
 
   /** @param {import("./api.js").Status} status */
   #showTabs({ pipeline: { state, hops } }) {
-    const { messages } = this.#locale;
+    const { messages } = this.locale;
     for (const name of /** @type {const} */ (["fleet", "pipeline"])) {
       const isHere = this.#followedView === name;
       const isAbove = name === "fleet" && this.#followedView === "node";
-      if (isHere || isAbove) $(`${name}-tab`).setAttribute("aria-current", isHere ? "page" : "true");
-      else $(`${name}-tab`).removeAttribute("aria-current");
+      $(`${name}-tab`).ariaCurrent = isHere ? "page" : isAbove ? "true" : null;
     }
     const badge = $("pipeline-badge");
     badge.hidden = state === "ok" || state === "unknown";
@@ -221,8 +202,8 @@ export class App {
 
   /** @param {import("./language.js").Language} language */
   #setLanguage(language) {
-    this.#locale = localeOf(language);
-    const messages = /** @type {Record<string, unknown>} */ (this.#locale.messages);
+    this.locale = localeOf(language);
+    const messages = /** @type {Record<string, unknown>} */ (this.locale.messages);
     const text = (/** @type {string | undefined} */ key) => String(messages[key ?? ""]);
     document.documentElement.lang = language;
     for (const element of document.querySelectorAll("[data-text], [data-label], [data-title], [data-placeholder]")) {
@@ -236,9 +217,9 @@ export class App {
     for (const each of LANGUAGES) $(`lang-${each}`).setAttribute("aria-pressed", String(each === language));
     for (const view of Object.values(this.views)) view.translate();
     this.#connect(this.#connection);
-    if (!this.#screen || !this.#status) return;
-    this.#showNotices(this.#status);
-    this.#showTabs(this.#status);
     this.#show();
   }
 }
+
+const app = new App();
+app.guarded(() => app.start());

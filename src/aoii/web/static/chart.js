@@ -5,6 +5,7 @@ import { nothing, SERIES } from "./series.js";
 
 /**
  * @typedef {import("./series.js").ChartData} ChartData
+ * @typedef {import("./series.js").SeriesName} SeriesName
  * @typedef {import("./range.js").Range} Range
  */
 
@@ -14,25 +15,16 @@ const DRAG_PX = 8; // shorter ones are clicks
 const [DOT_LEAST_PX, DOT_MOST_PX] = [3, 8]; // many dots are small, so as not to hide the lines
 const DOTS = /** @type {const} */ (["sent", "heartbeat", "max_arrived", "min_arrived"]);
 
-/** @param {string} name of a variable in the style sheet */
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-}
-
-function font() {
-  return `${AXIS_FONT_PX}px ${getComputedStyle(document.body).fontFamily}`;
-}
-
 export class Chart {
   /**
    * @param {HTMLElement} host where it is drawn
-   * @param {() => import("./language.js").Locale} locale the present language
+   * @param {import("./app.js").App} app
    * @param {(index: number | null, data: ChartData) => void} onPoint called with the index of the data under the cursor
    * @param {(range: Range) => void} onZoom called with the range that was dragged across
    */
-  constructor(host, locale, onPoint, onZoom) {
+  constructor(host, app, onPoint, onZoom) {
     this.host = host;
-    this.locale = locale;
+    this.app = app;
     this.onPoint = onPoint;
     this.onZoom = onZoom;
     /** @type {Range[]} */
@@ -91,41 +83,8 @@ export class Chart {
 
   /** @returns {import("uplot").Options} */
   options() {
-    const line = (/** @type {string} */ name, /** @type {number} */ width) => ({
-      stroke: colour(name),
-      width,
-      points: { show: false },
-    });
-    const edge = line("estimate", 0);
-    const dot = (/** @type {string} */ fill) => ({
-      stroke: colour("sent"),
-      paths: () => null,
-      points: { show: true, width: 2, stroke: colour("sent"), fill: colour(fill) },
-    });
-    /** @type {Record<import("./series.js").SeriesName, import("uplot").Series>} */
-    const styles = {
-      time: {},
-      measured: line("measured", 3.5),
-      estimate: line("estimate", 1.75),
-      upper: edge,
-      lower: edge,
-      sent: dot("sent"),
-      heartbeat: dot("panel"),
-      max_measured: line("measured", 1.5),
-      min_measured: line("measured", 1.5),
-      max_arrived: dot("sent"),
-      min_arrived: dot("sent"),
-    };
-    const band = (/** @type {"upper" | "max_measured"} */ upper, /** @type {string} */ fill) => ({
-      series: /** @type {[number, number]} */ ([SERIES.indexOf(upper), SERIES.indexOf(upper) + 1]),
-      fill: colour(fill),
-    });
-    const axis = {
-      stroke: colour("muted"),
-      font: font(),
-      ticks: { show: false },
-      grid: { stroke: colour("line"), width: 1 },
-    };
+    const styles = seriesStyles();
+    const axis = axisStyle();
     return {
       ...this.size(),
       padding: [8, 22, 0, 0],
@@ -182,7 +141,7 @@ export class Chart {
 
   /** @param {number[]} splits seconds */
   times(splits) {
-    const { clock, day } = this.locale();
+    const { clock, day } = this.app.locale;
     let shown = "";
     return splits.map((seconds) => {
       const date = day(seconds * 1000);
@@ -194,7 +153,7 @@ export class Chart {
 
   /** @param {number[]} splits */
   numbers(splits) {
-    const { tenth, whole } = this.locale();
+    const { tenth, whole } = this.app.locale;
     return splits.map(splits.some((value) => value % 1) ? tenth : whole);
   }
 }
@@ -204,4 +163,54 @@ function padded(low, high) {
   if (low === null || high === null) return [0, 1];
   const room = Math.max((high - low) * 0.06, 0.1);
   return [low - room, high + room];
+}
+
+/** @param {string} name of a variable in the style sheet */
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+/** How each series is drawn, in the present colours. @returns {Record<SeriesName, import("uplot").Series>} */
+function seriesStyles() {
+  const [edge, extreme] = [line("estimate", 0), line("measured", 1.5)];
+  return {
+    time: {},
+    measured: line("measured", 3.5),
+    estimate: line("estimate", 1.75),
+    upper: edge,
+    lower: edge,
+    sent: dots("sent"),
+    heartbeat: dots("panel"),
+    max_measured: extreme,
+    min_measured: extreme,
+    max_arrived: dots("sent"),
+    min_arrived: dots("sent"),
+  };
+}
+
+/** @type {(name: string, width: number) => import("uplot").Series} */
+function line(name, width) {
+  return { stroke: colour(name), width, points: { show: false } };
+}
+
+/** @param {string} fill */
+function dots(fill) {
+  const stroke = colour("sent");
+  return { stroke, paths: () => null, points: { show: true, width: 2, stroke, fill: colour(fill) } };
+}
+
+/**
+ * The area between a series and the one after it.
+ *
+ * @param {SeriesName} upper
+ * @param {string} fill
+ */
+function band(upper, fill) {
+  const place = SERIES.indexOf(upper);
+  return { series: /** @type {[number, number]} */ ([place, place + 1]), fill: colour(fill) };
+}
+
+function axisStyle() {
+  const font = `${AXIS_FONT_PX}px ${getComputedStyle(document.body).fontFamily}`;
+  return { stroke: colour("muted"), font, ticks: { show: false }, grid: { stroke: colour("line"), width: 1 } };
 }

@@ -1,5 +1,8 @@
 /* Short functions for the document: find, make and fill elements. */
 
+/** @type {WeakMap<Element, string>} the key of the children that an element has */
+const keys = new WeakMap();
+
 /**
  * The element with this id.
  *
@@ -56,6 +59,28 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /**
+ * A copy of the element in a template of index.html.
+ *
+ * @param {string} id
+ */
+export function copyOf(id) {
+  return /** @type {HTMLElement} */ ($(id, HTMLTemplateElement).content.firstElementChild?.cloneNode(true));
+}
+
+/**
+ * Replace the children of an element, unless it has those of the same key already: selected text and the focus stay.
+ *
+ * @param {HTMLElement} parent
+ * @param {string} key
+ * @param {() => Node[]} newChildren
+ */
+export function renewChildren(parent, key, newChildren) {
+  if (keys.get(parent) === key) return;
+  keys.set(parent, key);
+  parent.replaceChildren(...newChildren());
+}
+
+/**
  * Show a state in words; its sign and colour are in the style sheets.
  *
  * @template {string} S
@@ -77,32 +102,23 @@ export function showState(element, kind, state, texts) {
  * @param {import("./language.js").Locale} locale
  */
 export function showNodeStates(list, states, { name, messages }) {
-  const shown = `${name} ${states}`;
-  if (list.dataset.shown === shown) return;
-  list.dataset.shown = shown;
-  list.replaceChildren(
-    ...states.map((state) => {
-      const element = make("span", { className: "state", title: messages.stateHelp[state] });
-      showState(element, "state", state, messages.states);
-      return element;
-    }),
-  );
+  const newState = (/** @type {import("./api.js").NodeState} */ state) => {
+    const element = make("span", { className: "state", title: messages.stateHelp[state] });
+    showState(element, "state", state, messages.states);
+    return element;
+  };
+  renewChildren(list, `${name} ${states}`, () => states.map(newState));
 }
 
 /**
- * Replace the rows of a table's body; the first cell of a row is its header.
+ * Show these rows in a table's body; the first cell of a row is its header.
  *
- * @param {Element} body
+ * @param {HTMLElement} body
  * @param {(Node | string)[][]} rows
  */
 export function fillRows(body, rows) {
-  body.replaceChildren(
-    ...rows.map((cells) =>
-      make(
-        "tr",
-        {},
-        ...cells.map((cell, place) => (place ? make("td", {}, cell) : make("th", { scope: "row" }, cell))),
-      ),
-    ),
-  );
+  const newCell = (/** @type {Node | string} */ content, /** @type {number} */ place) =>
+    place ? make("td", {}, content) : make("th", { scope: "row" }, content);
+  const texts = rows.map((cells) => cells.map((cell) => (typeof cell === "string" ? cell : cell.textContent)));
+  renewChildren(body, JSON.stringify(texts), () => rows.map((cells) => make("tr", {}, ...cells.map(newCell))));
 }

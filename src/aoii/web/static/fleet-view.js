@@ -2,8 +2,8 @@
 
 import { nodeAddress } from "./address.js";
 import { NODE_STATES } from "./api.js";
-import { $, fillRows, make, part, setText, showNodeStates, showState } from "./dom.js";
-import { drawSpark, newSpark } from "./spark.js";
+import { $, copyOf, fillRows, make, part, setText, showNodeStates, showState } from "./dom.js";
+import { drawSpark } from "./spark.js";
 import { countStates, isMatch, worstFirst } from "./states.js";
 
 /**
@@ -21,7 +21,7 @@ export class FleetView {
     this.app = app;
     /** @type {Map<string, Summary>} */
     this.nodes = new Map();
-    /** @type {Map<string, HTMLLIElement>} */
+    /** @type {Map<string, HTMLElement>} */
     this.tiles = new Map();
     /** @type {Set<import("./api.js").NodeState>} states to show; empty: all */
     this.chosen = new Set();
@@ -42,6 +42,7 @@ export class FleetView {
     this.nodes.clear();
     this.tiles.clear();
     $("tiles").replaceChildren();
+    this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
   }
 
   title() {
@@ -51,7 +52,6 @@ export class FleetView {
   /** @param {StreamEvent} event */
   showSnapshot(event) {
     this.leave();
-    this.agesAt = this.spokenAt = Number.NEGATIVE_INFINITY;
     this.showUpdate(event);
   }
 
@@ -125,7 +125,10 @@ export class FleetView {
    * @param {string} name
    */
   tile(name) {
-    const tile = this.tiles.get(name) ?? newTile(name);
+    const known = this.tiles.get(name);
+    if (known) return known;
+    const tile = copyOf("new-tile");
+    part(tile, "a", HTMLAnchorElement).href = nodeAddress(name);
     this.tiles.set(name, tile);
     return tile;
   }
@@ -188,12 +191,4 @@ export class FleetView {
     const { messages, whole } = this.app.locale;
     return messages.packetsShort(whole(packets), whole(periodic));
   }
-}
-
-/** @param {string} name */
-function newTile(name) {
-  const link = make("a", { className: "tile", href: nodeAddress(name) });
-  for (const className of ["who", "states", "values", "age", "count"]) link.append(make("span", { className }));
-  link.append(newSpark());
-  return make("li", {}, link);
 }

@@ -34,16 +34,15 @@ export function formatOf(language) {
     return new Intl.NumberFormat(language, style).format(seconds / size);
   };
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" });
-  const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const day = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
-  const full = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+  /** @param {Intl.DateTimeFormatOptions} options */
+  const time = (options) => new Intl.DateTimeFormat(language, { hourCycle: "h23", ...options }).format;
   return {
     whole: number(0),
     tenth: number(1),
     hundredth: number(2),
-    clock: (ms) => clock.format(ms),
-    day: (ms) => day.format(ms),
-    full: (ms) => full.format(ms),
+    clock: time({ hour: "2-digit", minute: "2-digit" }),
+    day: time({ day: "numeric", month: "short" }),
+    full: time({ dateStyle: "medium", timeStyle: "medium" }),
     duration: (seconds) => measure(seconds, "short"),
     span: (seconds) => measure(seconds, "long"),
     ago: (seconds) => {

@@ -1,36 +1,30 @@
 /* One node: live, or any range of its history from the database. */
 
 import { nodeAddress } from "./address.js";
-import { Chart } from "./chart.js";
+import { fetchHistory } from "./api.js";
 import { $, part, setText } from "./dom.js";
-import { fetchHistory } from "./history.js";
+import { NodeCharts, QUANTITIES, UNITS } from "./node-charts.js";
 import { showColumns, showPackets } from "./node-tables.js";
 import { LIVE_SPANS_S } from "./range.js";
 import { RangePicker } from "./range-picker.js";
-import { estimateLine, everyPoint, extremes, indexAt, insert } from "./series.js";
+import { indexAt, insert } from "./series.js";
 import { showPresent, showSummary } from "./summary-panel.js";
 
 /**
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  * @typedef {import("./api.js").Summary} Summary
  * @typedef {import("./api.js").Totals} Totals
- * @typedef {import("./api.js").Quantity} Quantity
  * @typedef {import("./api.js").Points} Points
- * @typedef {import("./series.js").ChartData} ChartData
- * @typedef {import("./series.js").Value} Value
  * @typedef {import("./range.js").Range} Range
  */
 
 const FRAME_MS = 100; // at most ten drawings a second
 const LEAST_PERIODS = 10; // the narrowest time axis
-const DESCRIBE_MS = 5000; // how often the description of a chart changes
 const RELOAD_MS = 60000; // how often a long span up to now is read again
 const BACKGROUND_S = 3600; // span of the stream while history is shown
 const NEVER = Number.NEGATIVE_INFINITY;
-
-/** @type {Quantity[]} */
-const QUANTITIES = ["temp", "hum"];
-const UNITS = { temp: " °C", hum: " %" };
+/** @type {Totals} */
+const NO_TOTALS = { start_ms: null, end_ms: null, packets: 0, periodic: 0, logged: false };
 
 export class NodeView {
   /** @param {import("./app.js").App} app */
@@ -39,9 +33,9 @@ export class NodeView {
     this.picker = new RangePicker(app, () => this.range);
     this.isDrawing = false;
     this.reset();
-    this.charts = { temp: this.newChart("temp"), hum: this.newChart("hum") };
+    this.charts = new NodeCharts(app, (range) => this.zoomTo(range));
     $("table-panel").addEventListener("toggle", () => this.showTable());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.renewCharts());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.charts.renew());
     document.addEventListener("visibilitychange", () => this.draw());
   }
 
@@ -60,27 +54,13 @@ export class NodeView {
     this.spanS = 0;
     /** @type {StreamEvent["neighbours"]} */
     this.neighbours = null;
-    /** @type {import("./api.js").Estimate[]} */
-    this.line = [];
     /** @type {Range} */
     this.range = [0, 1000];
     /** @type {number} */
     this.drawnAt = NEVER;
     /** @type {number} */
-    this.describedAt = NEVER;
-    /** @type {number} */
     this.loadedAt = NEVER;
     this.isZooming = false;
-  }
-
-  /** @param {Quantity} quantity */
-  newChart(quantity) {
-    return new Chart(
-      $(`${quantity}-chart`),
-      () => this.app.locale,
-      (index, data) => this.showReadout(quantity, index, data),
-      (range) => this.zoomTo(range),
-    );
   }
 
   /* --- the view --- */
@@ -135,16 +115,23 @@ export class NodeView {
 
   /** A chart has a size only when the view is visible. */
   onShown() {
-    this.renewCharts();
+    this.charts.renew();
     this.draw();
   }
 
   /** @param {StreamEvent} event */
   setStatus({ summary, neighbours, status }) {
     if (summary) this.liveSummary = summary;
-    if (neighbours) this.neighbours = neighbours;
-    if (neighbours) this.showNeighbours();
-    if (!this.liveSummary || (!summary && !status)) return;
+    if (neighbours) {
+      this.neighbours = neighbours;
+      this.showNeighbours();
+    }
+    if (summary || status) this.showLiveSummary();
+  }
+
+  /** Show how the node is now, and if the range is live, its summary. */
+  showLiveSummary() {
+    if (!this.liveSummary) return;
     showPresent(this.app.locale, this.liveSummary, this.app.nowMs);
     if (this.isLive()) this.showSummary(this.liveSummary);
   }
@@ -153,14 +140,12 @@ export class NodeView {
     this.picker.show();
     const { locale, settings } = this.app;
     if (this.node === null || !settings) return;
-    this.describedAt = NEVER;
     setText($("node-name"), this.node);
     const betas = QUANTITIES.map((quantity) => `±${settings[`beta_${quantity}`]}${UNITS[quantity]}`);
     setText($("band"), locale.messages.band(betas.join(" / ")));
-    this.renewCharts();
-    if (this.liveSummary) showPresent(locale, this.liveSummary, this.app.nowMs);
+    this.charts.renew();
     this.showNeighbours();
-    if (this.isLive() && this.liveSummary) this.showSummary(this.liveSummary);
+    this.showLiveSummary();
     if (this.history) this.showHistory(this.history);
     this.draw();
   }
@@ -176,10 +161,6 @@ export class NodeView {
       link.title = messages[name](node);
       link.setAttribute("aria-label", link.title);
     }
-  }
-
-  renewCharts() {
-    for (const quantity of QUANTITIES) this.charts[quantity].renew();
   }
 
   /* --- history --- */
@@ -225,28 +206,23 @@ export class NodeView {
   /** @param {import("./api.js").History} history */
   showHistory(history) {
     const { messages, whole, span } = this.app.locale;
-    $("nothing-there").hidden = history.summary !== null;
-    if (history.summary === null) {
-      setText($("range-note"), "");
-      this.showSummary({ start_ms: null, end_ms: null, packets: 0, periodic: 0, logged: false });
-      return;
-    }
+    const isEmpty = history.summary === null;
+    $("nothing-there").hidden = !isEmpty;
     const note = history.exact
       ? messages.everyPoint(whole(history.points.samples.length), whole(history.points.packets.length))
       : messages.everyColumn(whole(history.summary.samples), whole(history.summary.packets), span(history.width_s));
-    setText($("range-note"), note);
-    this.showSummary(history.summary);
+    setText($("range-note"), isEmpty ? "" : note);
+    this.showSummary(history.summary ?? NO_TOTALS);
   }
 
-  /** The history in columns if a long range is shown, else null. */
-  get columns() {
-    return !this.isLive() && this.history && !this.history.exact ? this.history : null;
-  }
-
-  /** The points of the live or short range that is shown; none if it is a long one. */
-  get shownPoints() {
-    if (this.isLive()) return this.points;
-    return this.history?.exact ? this.history.points : noPoints();
+  /** @returns {import("./node-charts.js").Shown} */
+  get shown() {
+    if (this.isLive()) return { points: this.points, columns: null, summary: this.liveSummary };
+    const { history } = this;
+    if (history === null || history.exact) {
+      return { points: history?.points ?? noPoints(), columns: null, summary: history?.summary ?? null };
+    }
+    return { points: noPoints(), columns: history, summary: history.summary };
   }
 
   /* --- drawing --- */
@@ -264,8 +240,7 @@ export class NodeView {
     const { settings } = this.app;
     if (!settings || this.node === null) return;
     if (this.isLive()) this.followPoints(settings);
-    this.drawShown(settings);
-    this.describe();
+    this.charts.draw(this.node, this.shown, this.range, settings);
     this.showTable();
   }
 
@@ -283,22 +258,6 @@ export class NodeView {
     this.range = [Math.min(startMs, endMs - LEAST_PERIODS * settings.period_s * 1000), endMs];
   }
 
-  /** @param {import("./api.js").Settings} settings */
-  drawShown(settings) {
-    const { columns, shownPoints: points } = this;
-    const [periodMs, silentMs] = [settings.period_s * 1000, settings.silent_after_s * 1000];
-    this.line = columns ? [] : estimateLine(points, periodMs, silentMs);
-    const summary = this.isLive() ? this.liveSummary : this.history?.summary;
-    const wrongSpans = summary && "wrong_spans" in summary ? summary.wrong_spans : [];
-    const arrived = columns && !columns.summary.logged ? columns.arrived : [];
-    for (const quantity of QUANTITIES) {
-      const data = columns
-        ? extremes(columns.measured, arrived, quantity)
-        : everyPoint(points, this.line, quantity, settings[`beta_${quantity}`], periodMs);
-      this.charts[quantity].draw(data, this.range, wrongSpans);
-    }
-  }
-
   /* --- texts --- */
 
   /**
@@ -309,7 +268,7 @@ export class NodeView {
   showSummary(summary) {
     const { locale, settings } = this.app;
     const { messages } = locale;
-    const { columns } = this;
+    const { columns } = this.shown;
     if (!settings) return;
     showSummary(locale, summary, settings);
     const coarse = settings.coarse && summary.logged && !columns ? ` ${messages.coarse}` : "";
@@ -328,82 +287,15 @@ export class NodeView {
     for (const [name, isThere] of Object.entries(has)) part($("legend"), `.${name}`).hidden = !isThere;
   }
 
-  /** Describe the charts in words for screen readers, and not more often than every few seconds. */
-  describe() {
-    if (performance.now() - this.describedAt < DESCRIBE_MS) return;
-    this.describedAt = performance.now();
-    const { locale, address } = this.app;
-    const { messages, tenth, full } = locale;
-    const [from, to] = this.range;
-    const range =
-      address.from === null ? messages.lastSpan(locale.span(address.span)) : messages.fromTo(full(from), full(to));
-    const packets = locale.whole(this.columns?.summary.packets ?? this.shownPoints.packets.length);
-    for (const quantity of QUANTITIES) {
-      const title = $(`${quantity}-title`).textContent ?? "";
-      const { low, high } = this.shownExtremes(quantity);
-      const text = Number.isFinite(low)
-        ? messages.chart(title, this.node ?? "", range, tenth(low), tenth(high), packets)
-        : messages.chartEmpty(title, this.node ?? "");
-      $(`${quantity}-chart`).setAttribute("aria-label", text);
-    }
-  }
-
-  /**
-   * The lowest and the highest value shown; infinite if there is none.
-   *
-   * @param {Quantity} quantity
-   */
-  shownExtremes(quantity) {
-    const { columns, shownPoints: points } = this;
-    const known = columns?.measured.length ? columns.measured : columns?.arrived;
-    const pairs =
-      known?.map((column) => [column[`min_${quantity}`], column[`max_${quantity}`]]) ??
-      (points.samples.length ? points.samples : points.packets).map((point) => [point[quantity]]);
-    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (const value of pairs.flat()) {
-      if (value === null || value === undefined) continue;
-      low = Math.min(low, value);
-      high = Math.max(high, value);
-    }
-    return { low, high };
-  }
-
-  /** @type {(quantity: Quantity, index: number | null, data: ChartData) => void} */
-  showReadout(quantity, index, data) {
-    const { locale, settings } = this.app;
-    const { messages, full, hundredth } = locale;
-    const readout = $(`${quantity}-readout`);
-    const seconds = index === null ? undefined : data.time[index];
-    if (index === null || seconds === undefined || !settings) {
-      setText(readout, "");
-      return;
-    }
-    const ms = seconds * 1000;
-    const written = (/** @type {Value} */ value) =>
-      value === undefined || value === null ? "–" : hundredth(value) + UNITS[quantity];
-    if (this.columns) {
-      const low = data.min_measured[index] ?? data.min_arrived[index];
-      const high = data.max_measured[index] ?? data.max_arrived[index];
-      setText(readout, messages.readoutExtremes(full(ms), written(low), written(high)));
-      return;
-    }
-    const { samples } = this.shownPoints;
-    const sample = samples[indexAt(samples, ms)];
-    const isKnown = sample !== undefined && ms - sample.at_ms < 2 * settings.period_s * 1000;
-    const estimate = this.line[indexAt(this.line, ms)];
-    const measured = isKnown ? sample[quantity] : null;
-    setText(readout, messages.readout(full(ms), written(measured), written(estimate?.[quantity])));
-  }
-
   showTable() {
     const { locale } = this.app;
-    const { columns } = this;
+    const { columns, points } = this.shown;
     $("packet-table").hidden = columns !== null;
     $("column-table").hidden = columns === null;
     setText($("table-name"), columns ? locale.messages.columnsAsTable : locale.messages.asTable);
     if (!$("table-panel", HTMLDetailsElement).open) return;
     if (columns) showColumns(locale, columns.summary.logged ? columns.measured : columns.arrived);
-    else showPackets(locale, this.shownPoints.packets);
+    else showPackets(locale, points.packets);
   }
 }
 

@@ -1,8 +1,8 @@
 /* The health of the pipeline, hop by hop, and the dead letters. */
 
-import { $, fillRows, make, part, setText, showState } from "./dom.js";
+import { $, copyOf, fillRows, make, part, renewChildren, setText, showState } from "./dom.js";
 import { presentReasons, verdict } from "./pipeline.js";
-import { drawSpark, newSpark } from "./spark.js";
+import { drawSpark } from "./spark.js";
 
 /**
  * @typedef {import("./api.js").Pipeline} Pipeline
@@ -19,8 +19,6 @@ export class PipelineView {
     this.app = app;
     /** @type {Pipeline | null} */
     this.pipeline = null;
-    this.built = ""; // the hops and reports that have elements
-    this.lettersShown = "";
   }
 
   title() {
@@ -45,12 +43,8 @@ export class PipelineView {
 
   /** @param {Pipeline} pipeline */
   show({ hops, others, dead_letters: letters }) {
-    const key = JSON.stringify([hops.map(({ name, reports }) => [name, reports.map(sourceOf)]), others.map(sourceOf)]);
-    if (key !== this.built) {
-      this.built = key;
-      $("hops").replaceChildren(...hops.map(newHop));
-      $("others").replaceChildren(...others.map(newReport));
-    }
+    renewChildren($("hops"), hops.map(({ reports }) => sources(reports)).join(), () => hops.map(newHop));
+    renewChildren($("others"), sources(others), () => others.map(() => copyOf("new-report")));
     for (const hop of hops) this.fillHop($(`hop-${hop.name}`), hop);
     for (const [place, report] of others.entries()) this.fillReport(child($("others"), place), report, true);
     this.showVerdict(hops);
@@ -94,16 +88,14 @@ export class PipelineView {
     setText(part(item, ".by"), report.address ? `${by} · ${report.address}` : by);
     part(item, ".report-state").hidden = !hasState;
     showState(part(item, ".report-state"), "hop", report.state, messages.hopStates);
-    fillCounts(part(item, ".counts"), this.counts(report));
+    const counts = this.counts(report);
+    renewChildren(part(item, ".counts"), String(counts), () => counts.map(newCount));
     setText(part(item, ".stale"), report.stale_s === null ? "" : `(${messages.stale(locale.ago(report.stale_s))})`);
     const drawing = part(item, "svg", SVGElement);
     drawing.toggleAttribute("hidden", report.track.length < 2 || Math.max(...report.track) === 0);
     drawSpark(drawing, report.track);
     const notes = report.notes.map(([code, values]) => messages.notes[code](this.written(values)));
-    const list = part(item, ".notes");
-    if (list.dataset.shown === notes.join("\n")) return;
-    list.dataset.shown = notes.join("\n");
-    list.replaceChildren(...notes.map((textContent) => make("li", { textContent })));
+    renewChildren(part(item, ".notes"), notes.join("\n"), () => notes.map((note) => make("li", {}, note)));
   }
 
   /**
@@ -146,9 +138,6 @@ export class PipelineView {
     setText($("letters-note"), `${note} ${age}`.trim());
     $("letters-table").hidden = !reasons.length;
     setText($("letters-dropped"), dropped ? messages.lettersDropped(whole(dropped)) : "");
-    const key = JSON.stringify([locale.name, counts]);
-    if (this.lettersShown === key) return;
-    this.lettersShown = key;
     const meanings = /** @type {Record<string, string>} */ (messages.letterReasons);
     fillRows(
       $("letters-rows"),
@@ -169,38 +158,26 @@ export class PipelineView {
   }
 }
 
-/** @param {HopReport} report */
-function sourceOf({ by, address }) {
-  return [by, address];
+/**
+ * Who reports, as a key of what is shown.
+ *
+ * @param {HopReport[]} reports
+ */
+function sources(reports) {
+  return JSON.stringify(reports.map(({ by, address }) => [by, address]));
 }
 
 /** @param {Hop} hop */
 function newHop({ name, reports }) {
-  const head = make("div", { className: "hop-head" });
-  head.append(make("h2"), make("span", { className: "hop-state" }), make("p", { className: "muted" }));
-  const list = make("ul", { className: "reports" }, ...reports.map(newReport));
-  return make("li", { className: "hop panel", id: `hop-${name}` }, head, list);
+  const item = copyOf("new-hop");
+  item.id = `hop-${name}`;
+  part(item, ".reports").append(...reports.map(() => copyOf("new-report")));
+  return item;
 }
 
-function newReport() {
-  const [by, state, stale] = ["by", "report-state", "stale"].map((className) => make("span", { className }));
-  const who = make("p", { className: "who" }, by ?? "", " ", state ?? "", " ", stale ?? "");
-  const [counts, notes] = [make("dl", { className: "counts" }), make("ul", { className: "notes" })];
-  return make("li", { className: "report" }, who, counts, newSpark(), notes);
-}
-
-/**
- * @param {HTMLElement} list
- * @param {[name: string, value: string][]} counts
- */
-function fillCounts(list, counts) {
-  if (list.children.length !== counts.length) {
-    list.replaceChildren(...counts.map(() => make("div", {}, make("dt"), make("dd"))));
-  }
-  for (const [place, [name, value]] of counts.entries()) {
-    setText(part(child(list, place), "dt"), name);
-    setText(part(child(list, place), "dd"), value);
-  }
+/** @param {[name: string, value: string]} count */
+function newCount([name, value]) {
+  return make("div", {}, make("dt", {}, name), make("dd", {}, value));
 }
 
 /**

@@ -25,10 +25,7 @@ export class RangePicker {
     for (const [name, step] of Object.entries(STEPS)) {
       $(`zoom-${name}`).addEventListener("click", () => this.go(step(this.shown())));
     }
-    $("range-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.submit();
-    });
+    $("range-form").addEventListener("submit", (event) => this.submit(event));
   }
 
   /**
@@ -41,7 +38,9 @@ export class RangePicker {
     this.app.go({ view: "node", from, to });
   }
 
-  submit() {
+  /** @param {Event} event */
+  submit(event) {
+    event.preventDefault();
     const [from, to] = INPUTS.map((id) => new Date($(id, HTMLInputElement).value).getTime());
     const isRange = from !== undefined && to !== undefined && from < to;
     $("range-fault").hidden = isRange;

@@ -10,12 +10,12 @@ export const DEFAULT_SPAN_S = 86400;
 const MIN_MS = 600000; // ten samples of the usual period
 const MAX_MS = 10 * 366 * 86400000;
 
-/** The buttons that change a range. @satisfies {Record<string, (range: Range) => Range>} */
+/** The buttons that change a range. @type {Record<"earlier" | "later" | "in" | "out", (range: Range) => Range>} */
 export const STEPS = {
-  earlier: (/** @type {Range} */ [from, to]) => shifted(from, to, -1 / 2),
-  later: (/** @type {Range} */ [from, to]) => shifted(from, to, 1 / 2),
-  in: (/** @type {Range} */ [from, to]) => grown(from, to, -1 / 4),
-  out: (/** @type {Range} */ [from, to]) => grown(from, to, 1 / 2),
+  earlier: (range) => moved(range, -1 / 2, -1 / 2),
+  later: (range) => moved(range, 1 / 2, 1 / 2),
+  in: (range) => moved(range, 1 / 4, -1 / 4),
+  out: (range) => moved(range, -1 / 2, 1 / 2),
 };
 
 /**
@@ -41,14 +41,12 @@ export function localInput(ms) {
   return new Date(ms - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
-/** @type {(from: number, to: number, share: number) => Range} */
-function shifted(from, to, share) {
-  const by = share * (to - from);
-  return [from + by, to + by];
-}
-
-/** @type {(from: number, to: number, share: number) => Range} */
-function grown(from, to, share) {
-  const by = share * (to - from);
-  return [from - by, to + by];
+/**
+ * A range whose ends are moved by these shares of its width.
+ *
+ * @type {(range: Range, fromShare: number, toShare: number) => Range}
+ */
+function moved([from, to], fromShare, toShare) {
+  const width = to - from;
+  return [from + fromShare * width, to + toShare * width];
 }

@@ -81,7 +81,8 @@ export function estimateLine({ estimates, packets, samples }, periodMs, silentMs
     line.push({ at_ms: at_ms - 1, temp: pred_temp, hum: pred_hum }, { at_ms, temp, hum });
   }
   for (const { at_ms, pred_temp, pred_hum } of samples) {
-    const isKnown = isNear(estimates, at_ms, NEAR_PERIODS * periodMs) || isAtPacket(at_ms, packets, periodMs);
+    // the packet of a sample that was sent has the estimate before and after
+    const isKnown = isNear(estimates, at_ms, NEAR_PERIODS * periodMs) || isNear(packets, at_ms, periodMs / 2);
     if (!isKnown) line.push({ at_ms, temp: pred_temp, hum: pred_hum });
   }
   line.sort((one, other) => one.at_ms - other.at_ms);
@@ -112,8 +113,8 @@ export function everyPoint({ samples, packets }, line, quantity, beta, periodMs)
   }
   for (const point of line) {
     const value = point[quantity];
-    const edges = value === null ? { upper: null, lower: null } : { upper: value + beta, lower: value - beta };
-    Object.assign(instants.at(point.at_ms), { estimate: value, ...edges });
+    const [upper, lower] = value === null ? [null, null] : [value + beta, value - beta];
+    Object.assign(instants.at(point.at_ms), { estimate: value, upper, lower });
   }
   for (const packet of packets) {
     instants.at(packet.at_ms)[packet.kind === "heartbeat" ? "heartbeat" : "sent"] = packet[quantity];
@@ -131,15 +132,11 @@ export function everyPoint({ samples, packets }, line, quantity, beta, periodMs)
  */
 export function extremes(measured, arrived, quantity) {
   const instants = new Instants();
-  for (const column of measured) {
-    const instant = instants.at(column.at_ms);
-    instant.max_measured = column[`max_${quantity}`];
-    instant.min_measured = column[`min_${quantity}`];
-  }
-  for (const column of arrived) {
-    const instant = instants.at(column.at_ms);
-    instant.max_arrived = column[`max_${quantity}`];
-    instant.min_arrived = column[`min_${quantity}`];
+  for (const [kind, columns] of Object.entries({ measured, arrived })) {
+    for (const column of columns) {
+      const [low, high] = [column[`min_${quantity}`], column[`max_${quantity}`]];
+      Object.assign(instants.at(column.at_ms), { [`min_${kind}`]: low, [`max_${kind}`]: high });
+    }
   }
   return instants.series();
 }
@@ -168,13 +165,6 @@ function distance(estimate, temp, hum) {
 function isNear(points, ms, reachMs) {
   const latest = points[indexAt(points, ms + reachMs)];
   return latest !== undefined && latest.at_ms >= ms - reachMs;
-}
-
-/* A sample that was sent: its packet has the estimate before and after. */
-/** @type {(ms: number, packets: Packet[], periodMs: number) => boolean} */
-function isAtPacket(ms, packets, periodMs) {
-  const latest = packets[indexAt(packets, ms + periodMs / 2)];
-  return latest !== undefined && latest.at_ms > ms - periodMs / 2;
 }
 
 class Instants {

@@ -1,17 +1,6 @@
 /* A small line chart without axes. */
 
-const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, MARGIN] = [100, 26, 3];
-
-/** An empty drawing. */
-export function newSpark() {
-  const drawing = document.createElementNS(SVG, "svg");
-  drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  drawing.setAttribute("preserveAspectRatio", "none");
-  drawing.setAttribute("aria-hidden", "true");
-  drawing.append(document.createElementNS(SVG, "polyline"));
-  return drawing;
-}
+const [WIDTH, HEIGHT, MARGIN] = [100, 26, 3]; // as the viewBox in index.html
 
 /**
  * Draw the values, the first at the left.

@@ -21,11 +21,9 @@ export function worstFirst(nodes) {
  * @param {Iterable<Summary>} nodes
  */
 export function countStates(nodes) {
-  const counts = /** @type {Record<import("./api.js").NodeState, number>} */ (
-    Object.fromEntries(NODE_STATES.map((state) => [state, 0]))
-  );
-  for (const { states } of nodes) for (const state of states) counts[state] += 1;
-  return counts;
+  const held = [...nodes].flatMap(({ states }) => states);
+  const counts = NODE_STATES.map((state) => [state, held.filter((each) => each === state).length]);
+  return /** @type {Record<import("./api.js").NodeState, number>} */ (Object.fromEntries(counts));
 }
 
 /**

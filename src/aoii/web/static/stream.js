@@ -6,6 +6,7 @@ const WATCH_MS = 1000;
 const QUIET_MS = 10000; // the server sends an event every second
 const RETRY_MS = 3000;
 const HIDDEN_MS = 30000;
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** @typedef {"snapshot" | "update"} EventName */
 
@@ -21,44 +22,38 @@ export class Stream {
     this.source = null;
     /** @type {string | null} */
     this.address = null;
-    this.receivedAt = 0;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.retryTimer = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.hiddenTimer = undefined;
+    this.dueAt = NEVER; // when it is opened again, unless an event comes before
+    this.hiddenAt = NEVER;
     setInterval(() => this.watch(), WATCH_MS);
     document.addEventListener("visibilitychange", () => this.onVisibility());
   }
 
   /**
-   * Open the stream at an address, and close the one before.
+   * Open the stream at an address, or again at the one before, and close the one that is open.
    *
-   * @param {string} address
+   * @param {string | null} address
    */
-  open(address) {
+  open(address = this.address) {
     this.close();
+    if (address === null) return;
     this.address = address;
     const source = new EventSource(address);
     for (const name of /** @type {EventName[]} */ (["snapshot", "update"])) {
       source.addEventListener(name, (event) => {
         if (source !== this.source) return;
-        this.receivedAt = Date.now();
+        this.dueAt = Date.now() + QUIET_MS;
         this.onEvent(name, decodeEvent(JSON.parse(event.data)));
       });
     }
     source.onerror = () => this.lost(source);
     this.source = source;
-    this.receivedAt = Date.now();
-  }
-
-  openAgain() {
-    if (this.address !== null) this.open(this.address);
+    this.dueAt = Date.now() + QUIET_MS;
   }
 
   close() {
-    clearTimeout(this.retryTimer);
     this.source?.close();
     this.source = null;
+    this.dueAt = NEVER;
   }
 
   /** @param {EventSource} source */
@@ -67,7 +62,7 @@ export class Stream {
     this.onLost();
     if (source.readyState !== EventSource.CLOSED) return; // the browser reconnects by itself
     this.close();
-    this.retryTimer = setTimeout(() => this.openAgain(), RETRY_MS);
+    this.dueAt = Date.now() + RETRY_MS;
     this.checkSession();
   }
 
@@ -82,14 +77,14 @@ export class Stream {
   }
 
   watch() {
-    if (this.source === null || Date.now() - this.receivedAt <= QUIET_MS) return;
-    this.onLost();
-    this.openAgain();
+    if (document.hidden && Date.now() >= this.hiddenAt + HIDDEN_MS) this.close();
+    if (Date.now() < this.dueAt) return;
+    if (this.source) this.onLost();
+    this.open();
   }
 
   onVisibility() {
-    clearTimeout(this.hiddenTimer);
-    if (document.hidden) this.hiddenTimer = setTimeout(() => this.close(), HIDDEN_MS);
-    else if (!this.source) this.openAgain();
+    if (document.hidden) this.hiddenAt = Date.now();
+    else if (!this.source) this.open();
   }
 }

@@ -101,7 +101,8 @@ export const en = {
     reporting: "packets arrive on time; without the node's log, accuracy is unknown",
     correct: "according to the node's log, the estimate is within the threshold",
   },
-  packetsShort: (/** @type {string} */ packets, /** @type {string} */ periodic) => `${packets} of ${periodic} packets`,
+  /** @type {(packets: string, periodic: string) => string} */
+  packetsShort: (packets, periodic) => `${packets} of ${periodic} packets`,
   reading: "Reading",
   battery: "Battery",
   signal: "Signal",
@@ -126,8 +127,8 @@ export const en = {
   receivedBy: (/** @type {string} */ gateway) => `received by ${gateway}`,
   summary: "Packets and accuracy",
   packetsOf: (/** @type {string} */ periodic) => `of ${periodic} packets`,
-  packetsMore: (/** @type {string} */ every, /** @type {string} */ span, /** @type {string} */ periodic) =>
-    `Sending every ${every} for ${span} would take ${many(periodic, "packet")}.`,
+  /** @type {(every: string, span: string, periodic: string) => string} */
+  packetsMore: (every, span, periodic) => `Sending every ${every} for ${span} would take ${many(periodic, "packet")}.`,
   accuracy: "Estimate accuracy",
   accuracyMore: (/** @type {string} */ instants) => `of ${many(instants, "sample")}`,
   unknown: "unknown",
@@ -140,8 +141,8 @@ export const en = {
   aoiiBound: "lower bound: unknown between packets",
   atLeast: (/** @type {string} */ value) => `≥ ${value}`,
   qos: "QoS 1 / QoS 0",
-  qosMore: (/** @type {string} */ estimates, /** @type {string} */ heartbeats) =>
-    `heartbeats: ${heartbeats}, estimates: ${estimates}`,
+  /** @type {(estimates: string, heartbeats: string) => string} */
+  qosMore: (estimates, heartbeats) => `heartbeats: ${heartbeats}, estimates: ${estimates}`,
   lastPacket: "Last packet",
   never: "never",
   radio: "Radio",
@@ -162,10 +163,10 @@ export const en = {
   arrived: "received",
   heartbeat: "heartbeat",
   wrong: "estimate wrong",
-  readout: (/** @type {string} */ time, /** @type {string} */ measured, /** @type {string} */ estimate) =>
-    `${time} · measured ${measured} · estimate ${estimate}`,
-  readoutExtremes: (/** @type {string} */ time, /** @type {string} */ low, /** @type {string} */ high) =>
-    `${time} · ${low} to ${high}`,
+  /** @type {(time: string, measured: string, estimate: string) => string} */
+  readout: (time, measured, estimate) => `${time} · measured ${measured} · estimate ${estimate}`,
+  /** @type {(time: string, low: string, high: string) => string} */
+  readoutExtremes: (time, low, high) => `${time} · ${low} to ${high}`,
   fromLog:
     "Measured values come from the node's log. Estimates come from the gateway; for times before this page was started, from the node's log.",
   fromPackets: "The node's log is not in this database, so values between packets are unknown.",
@@ -174,10 +175,11 @@ export const en = {
   /** @type {(quantity: string, node: string, range: string, low: string, high: string, packets: string) => string} */
   chart: (quantity, node, range, low, high, packets) =>
     `${quantity} of node ${node}, ${range}: ${low} to ${high}, ${many(packets, "packet")}. The table below has the same data.`,
-  chartEmpty: (/** @type {string} */ quantity, /** @type {string} */ node) =>
-    `${quantity} of node ${node}: no data yet.`,
+  /** @type {(quantity: string, node: string) => string} */
+  chartEmpty: (quantity, node) => `${quantity} of node ${node}: no data yet.`,
   lastSpan: (/** @type {string} */ span) => `last ${span}`,
-  fromTo: (/** @type {string} */ from, /** @type {string} */ to) => `${from} to ${to}`,
+  /** @type {(from: string, to: string) => string} */
+  fromTo: (from, to) => `${from} to ${to}`,
   asTable: "Latest packets as a table",
   columnsAsTable: "This range as a table",
   kind: "Reason",
@@ -203,9 +205,10 @@ export const en = {
   badRange: "The start must be before the end.",
   nothingThere: "No data for this node in this range.",
   historyFailed: (/** @type {string} */ reason) => `Cannot load the history: ${reason}`,
-  everyPoint: (/** @type {string} */ samples, /** @type {string} */ packets) =>
-    `All points: ${many(samples, "sample")}, ${many(packets, "packet")}.`,
-  everyColumn: (/** @type {string} */ samples, /** @type {string} */ packets, /** @type {string} */ width) =>
+  /** @type {(samples: string, packets: string) => string} */
+  everyPoint: (samples, packets) => `All points: ${many(samples, "sample")}, ${many(packets, "packet")}.`,
+  /** @type {(samples: string, packets: string, width: string) => string} */
+  everyColumn: (samples, packets, width) =>
     `${many(samples, "sample")} and ${many(packets, "packet")}, grouped by ${width}.`,
 
   // pipeline
@@ -258,8 +261,8 @@ export const en = {
     corrupt: "The checksum on the server's disk is wrong. Check the disk.",
     malformed: "Not a valid message: another program publishes to this topic, or the sender is newer than the server.",
   },
-  lettersDropped: (/** @type {string} */ count) =>
-    `${many(count, "malformed message")} discarded to make room for newer ones.`,
+  /** @type {(count: string) => string} */
+  lettersDropped: (count) => `${many(count, "malformed message")} discarded to make room for newer ones.`,
   lookWith: "List them with",
   thenWith: "then fix the table and run",
   notes,

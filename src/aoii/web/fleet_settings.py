@@ -7,7 +7,7 @@ from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOU
 
 
 @dataclass(frozen=True)
-class NodeSettings:
+class FleetSettings:
     """Settings of all nodes.
 
     Attributes:
