@@ -124,7 +124,8 @@ def _format(header: bytes, path: Path) -> tuple[int, str]:
 
 def _lines(rows: Sequence[CsvRow], columns: int, ending: str) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator=ending).writerows(row.fields[:columns] for row in rows)
+    writer = csv.DictWriter(text, COLUMNS[:columns], extrasaction="ignore", lineterminator=ending)
+    writer.writerows(row.fields for row in rows)
     return text.getvalue().encode()
 
 

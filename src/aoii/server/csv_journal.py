@@ -5,10 +5,9 @@ It has two things: the lines that were to be appended last, with the file's leng
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from aoii.runtime import metrics
 
@@ -22,32 +21,17 @@ CREATE TABLE IF NOT EXISTS journal (
 """
 
 
-class CsvFields(NamedTuple):
-    """The fields of a line, in the order of the file; empty text where an estimate has no value."""
-
-    timestamp: str
-    time_n: float
-    event: str
-    actual_t: float | str
-    actual_h: float | str
-    pred_t: float
-    pred_h: float
-    error_t: float | str
-    error_h: float | str
-    total_tx: int
-    transmission_delay_ms: int | str
-
-
 @dataclass(frozen=True)
 class CsvRow:
     """A line to append.
 
     Attributes:
         key: By which a repetition is recognised; None: it never is one.
+        fields: By the name of their column; a column without a field stays empty.
     """
 
     key: str | None
-    fields: CsvFields
+    fields: Mapping[str, str | float]
 
 
 @dataclass(frozen=True)
@@ -102,17 +86,12 @@ class CsvJournal:
 
     def record(self, rows: Sequence[CsvRow], entry: Entry) -> None:
         """Record what is about to be appended, and the keys of its rows, in one transaction."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            keys = [(row.key,) for row in rows if row.key is not None]
-            self._connection.executemany("INSERT INTO seen (key) VALUES (?)", keys)
-            self._connection.execute("DELETE FROM seen WHERE id <= (SELECT max(id) FROM seen) - ?", (WINDOW_LIMIT,))
-            self._connection.execute(
+        keys = [(row.key,) for row in rows if row.key is not None]
+        with self._connection as transaction:
+            transaction.execute("BEGIN IMMEDIATE")
+            transaction.executemany("INSERT INTO seen (key) VALUES (?)", keys)
+            transaction.execute("DELETE FROM seen WHERE id <= (SELECT max(id) FROM seen) - ?", (WINDOW_LIMIT,))
+            transaction.execute(
                 "INSERT OR REPLACE INTO journal (id, path, offset, lines) VALUES (1, ?, ?, ?)",
                 (entry.path, entry.offset, entry.lines),
             )
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # a full disk has rolled it back already
-                self._connection.execute("ROLLBACK")
-            raise
