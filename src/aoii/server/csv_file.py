@@ -41,6 +41,7 @@ class CsvFile:
 
     def __init__(self, path: Path, journal: Path) -> None:
         self._path = path
+        self._journal_name = str(path.absolute())
         self._unwritten: list[CsvRow] = []  # in the journal, but not completely in the file, because writing failed
         self._last_state: tuple[int, int] | None = None  # after our last write
         with self._translated():
@@ -75,10 +76,6 @@ class CsvFile:
                 self._unwritten = []
                 self._last_state = self._state()
         return done + fresh
-
-    @property
-    def _journal_name(self) -> str:
-        return str(self._path.absolute())
 
     def _repair(self) -> None:
         """Give the file a header, the lines that only the journal has, and no torn line."""

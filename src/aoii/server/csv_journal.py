@@ -14,6 +14,8 @@ from aoii.runtime import metrics
 WINDOW_LIMIT = 100_000  # messages, about 8 MB; more than a broker's queue and a week of redeliveries
 
 SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS seen (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY CHECK (id = 1), path TEXT NOT NULL, offset INTEGER NOT NULL, lines BLOB NOT NULL
@@ -58,8 +60,6 @@ class CsvJournal:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.executescript(SCHEMA)
 
     def close(self) -> None:

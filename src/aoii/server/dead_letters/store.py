@@ -143,12 +143,6 @@ class DeadLetters(Letters):
         return bool(pages - free < NEAR_CAP * self._max_pages)
 
 
-def _letter(
-    reason: DeliveryStatus,
-    detail: str,
-    key: Key,
-    payload: bytes,
-    now_ms: int,
-) -> tuple[object, ...]:
+def _letter(reason: DeliveryStatus, detail: str, key: Key, payload: bytes, now_ms: int) -> tuple[object, ...]:
     """The values of ADD."""
     return reason, detail, *key, payload, now_ms, now_ms, letter_checksum(*key, payload, now_ms)
