@@ -1,7 +1,7 @@
 """The journal of the CSV file: a small SQLite file that makes appending repeatable after a crash.
 
-It has two things: the lines that were to be appended last, with the file's length before them; and the keys of the last
-`WINDOW_LIMIT` messages, by which a message that the broker delivers again is recognised.
+It holds the lines that were to be appended last, with the length that the file had before. It also holds the keys of
+the last `WINDOW_LIMIT` messages, by which it recognises a message that the broker delivers again.
 """
 
 import sqlite3

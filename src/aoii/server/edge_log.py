@@ -3,8 +3,8 @@
     one thread for each port -> bounded buffer -> writer thread -> database
 
 Unlike readings, log lines are not delivered reliably: they have no identity, and nothing keeps a copy. While the
-database is away they wait in memory; beyond the limit of the buffer the oldest are dropped, and counted. A commit whose
-answer was lost is repeated, so rows may then be stored twice.
+database is away they wait in memory; when the buffer is full, the oldest are dropped and counted. If the answer to a
+commit is lost, the batch is inserted again, so its rows may be stored twice.
 """
 
 import logging
@@ -36,7 +36,7 @@ class LogBuffer:
     """Rows on their way to the database, oldest first; safe to share between threads.
 
     Args:
-        limit: Number of rows; one more drops the oldest, which is counted.
+        limit: Number of rows. When there are so many, another row drops the oldest, which is counted as lost.
     """
 
     def __init__(self, limit: int = BUFFER_LIMIT) -> None:
@@ -116,7 +116,7 @@ class LogReader(Station):
             self._closing.wait(GATHER_S)
 
     def _store(self) -> bool:
-        """Store one batch, without the rows that never fit; False if the database is away."""
+        """Store one batch, without the rows that never fit; False if the database is away, and the rest is kept."""
         self._batch = self._batch or self._buffer.take(BATCH_LIMIT)
         done = 0
         try:
@@ -135,7 +135,7 @@ class LogReader(Station):
 
 
 def run(settings: Settings) -> int:
-    """Run the log reader until SIGTERM or SIGINT; its exit code.
+    """Run the log reader until SIGTERM or SIGINT; return its exit code.
 
     Raises:
         SettingsError: EDGE_LOG_PORT names no port.

@@ -8,7 +8,7 @@ from aoii.runtime.clock import utc
 from aoii.server.rows import EdgeLogRow
 
 STATUSES = frozenset({"SKIP", "SEND & TRAIN", "HEARTBEAT"})
-FIELDS = (10, 12)
+FIELDS = (10, 12)  # of the old firmware, and of ours
 RANGES = (TEMPERATURE_RANGE, HUMIDITY_RANGE) * 3  # of reading, estimate and error: the ranges of a message
 TEAR_TOLERANCE = 0.02  # three values, each rounded to two decimals
 INT_MAX = 2**31 - 1
@@ -35,7 +35,7 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
 
 
 def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
-    """The row of ten or twelve fields; each error gets the sign of actual minus predicted, whatever the node prints.
+    """The row of ten or twelve fields; errors are actual minus predicted, whatever sign the firmware prints.
 
     Raises:
         ValueError: A field has no such value.
@@ -65,7 +65,7 @@ def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
 
 
 def _is_torn(row: EdgeLogRow) -> bool:
-    """Whether an error is not reading minus estimate."""
+    """Whether a digit is missing: then an error is not its reading minus its estimate."""
     return (
         abs(row.actual_temp - row.pred_temp - row.error_temp) > TEAR_TOLERANCE
         or abs(row.actual_humidity - row.pred_humidity - row.error_humidity) > TEAR_TOLERANCE

@@ -36,7 +36,7 @@ def export(
     format: str,  # noqa: A002 - the word of the command line
     progress: Progress = lambda rows: None,
 ) -> int:
-    """Write readings; the number of rows written.
+    """Write readings; return the number of rows written.
 
     Args:
         settings: Where the database is.
@@ -60,7 +60,7 @@ def export(
 
 
 def _write(rows: Iterator[ReadingRow], out: Path | None, form: str, progress: Progress) -> int:
-    """Write rows to a file or to standard output, and count them as they are taken; their number."""
+    """Write rows to a file or to standard output; return their number."""
     count = 0
 
     def counted() -> Iterator[ReadingRow]:

@@ -39,7 +39,7 @@ METRICS_S = 1.0
 
 
 class IngestWorker:
-    """The ingest thread.
+    """The ingest thread, and what it works with.
 
     Args:
         database: Need not be reachable.
@@ -164,7 +164,7 @@ class IngestWorker:
             base_delay_s=self._base_delay_s,
             pause=self._pause,
         )
-        if tries and (insertion.away or not self._stopping.is_set()):  # a stop cut the insert short: nothing is known
+        if tries and (insertion.away or not self._stopping.is_set()):  # an insert that a stop cut short shows nothing
             self._record_insert(insertion.away)
         self.health.record("add", insertion.dead_letter_problem)
         answers: list[Answer] = []

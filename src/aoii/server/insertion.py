@@ -134,7 +134,7 @@ def halving(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tupl
 
 
 def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliveryStatus]:
-    """One transaction, retried at once after a deadlock or a lock (1205 alone would keep half a batch)."""
+    """Store rows in one transaction, which is tried again at once after a deadlock or a lock."""
     for retry in range(1 + CONFLICT_RETRIES):
         try:
             with metrics.INSERT_TRANSACTION_S.time():

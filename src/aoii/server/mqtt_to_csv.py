@@ -37,13 +37,13 @@ STOP_S = 8.0  # of the 10 s that a graceful stop may take
 def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
     """The line of a message; errors are absolute in this file.
 
-    The key is the identity. A message of the older installation's gateway has none; its key is a digest of the payload,
-    whose time, count and values do not repeat.
+    The key of a reading is its identity. A reading from the older installation's gateway has none; its key is a digest
+    of the payload, whose time, count and values do not repeat. An estimate has no key.
     """
     fields: dict[str, str | float] = {
         "Timestamp": content.timestamp,
         "Time_n": content.time_n,
-        "Event": "EST",
+        "Event": "EST" if isinstance(content, Estimate) else "RX",
         "Pred_T": content.pred_t,
         "Pred_H": content.pred_h,
         "Total_TX": content.total_tx,
@@ -51,7 +51,6 @@ def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
     if isinstance(content, Estimate):
         return CsvRow(None, fields)
     fields |= {
-        "Event": "RX",
         "Actual_T": content.actual_t,
         "Actual_H": content.actual_h,
         "Error_T": round(abs(content.actual_t - content.pred_t), 6),
@@ -134,7 +133,7 @@ class CsvSubscriber(Station):
 
 
 def run(settings: Settings) -> int:
-    """Run the CSV subscriber until SIGTERM or SIGINT; its exit code.
+    """Run the CSV subscriber until SIGTERM or SIGINT; return its exit code.
 
     Raises:
         InputError: CSV_FILE has other columns.

@@ -31,7 +31,7 @@ _TYPES = {int: sa.BigInteger, float: sa.Double, str: sa.String, bool: sa.Boolean
 
 
 def _columns(row: type[ReadingRow | EdgeLogRow]) -> Iterator[sa.Column[Any]]:
-    """A column for each field of `row`."""
+    """A column for each field of `row`; a field that may be None has the same type in the database."""
     for field in fields(row):
         yield sa.Column(field.name, next(sql for kind, sql in _TYPES.items() if field.type in (kind, kind | None)))
 

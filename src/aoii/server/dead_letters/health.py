@@ -1,4 +1,4 @@
-"""Whether the dead letters can be used, said once when they cannot; and their metrics."""
+"""Whether the dead letters can be used: logged once when they cannot. Also their metrics."""
 
 import logging
 from typing import Literal
