@@ -83,7 +83,7 @@ KINDS = {
     ),
     "edgelog": Kind(
         "aoii.server.edge_log", "EDGE_LOG_STATUS_PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
-        "aoii.server.edge_log_port:LogPort:read", "ports",
+        "aoii.server.edge_log_reader:LogPort:read", "ports",
     ),
     "web": Kind(
         "aoii.web.app", "PORT", "aoii.runtime.station.SILENCE_LIMIT_S",

@@ -54,7 +54,7 @@ PLACES = (
     Place("server/ingest.py", "core broker.messages", standard=PURE),
     Place("server/circuit_breaker.py", "core", standard=PURE),
     Place("server/rows.py", standard=PURE),
-    Place("server/edge_log_line.py", "core runtime.clock server.rows", standard=PURE),
+    Place("server/edge_log_line.py", "broker.messages runtime.clock server.rows", standard=PURE),
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
     Place("simulation/agenda.py", standard=PURE),
     Place("simulation/estimate_check.py", "core", standard=PURE),
@@ -101,7 +101,7 @@ PLACES = (
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/letters.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "broker.messages server.dead_letters runtime.sqlite_recovery"),
-    Place("server/edge_log_port.py", "core", "serial"),
+    Place("server/edge_log_reader.py", "core runtime server settings", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
     Place("edge/*", "core edge"),

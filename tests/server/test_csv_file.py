@@ -161,7 +161,7 @@ def test_a_file_that_was_moved_away_is_begun_anew(path: Path) -> None:
 def test_a_full_disk_is_waited_for_and_nothing_is_torn_or_doubled(path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with opened(path) as file:
-        file.append([CsvRow(None, row(1).fields._replace(timestamp="x" * 100_000)) for _ in range(10)])
+        file.append([CsvRow(None, {**row(1).fields, "Timestamp": "x" * 100_000}) for _ in range(10)])
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
         try:
             rows = [row(number) for number in range(2, 10)] + [to_row(ESTIMATE, b"")]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from aoii.runtime import metrics
-from aoii.server.csv_journal import CsvFields, CsvJournal, CsvRow, Entry
+from aoii.server.csv_journal import CsvJournal, CsvRow, Entry
 
-FIELDS = CsvFields("2016-01-01 10:00:00", 0.4, "RX", 21.5, 40.0, 21.0, 41.0, 0.5, 1.0, 1, "")
+FIELDS: dict[str, str | float] = {"Timestamp": "2016-01-01 10:00:00", "Event": "RX", "Actual_T": 21.5}
 
 
 def rows(*keys: str | None) -> list[CsvRow]:

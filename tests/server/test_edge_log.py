@@ -13,11 +13,11 @@ from aoii.core.errors import SettingsError
 from aoii.runtime import metrics
 from aoii.server import edge_log
 from aoii.server.db import Database, open_database
-from aoii.server.edge_log import LogReader
+from aoii.server.edge_log import LogBuffer, LogReader
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
 from server.doubles import StationProcess
-from server.samples import sqlite_at
+from server.samples import an_edge_log_row, sqlite_at
 from servers import MariaDB, pty_port, until
 
 Load = Callable[..., Settings]
@@ -50,6 +50,19 @@ def reading(values: Settings) -> Iterator[LogReader]:
 @pytest.fixture
 def values(load: Load, tmp_path: Path) -> Settings:
     return load(EDGE_LOG_PORT=tmp_path / "port", EDGE_LOG_STATUS_PORT=0, INSERT_BASE_DELAY=0.02)
+
+
+def test_a_full_buffer_loses_the_oldest_and_counts_them() -> None:
+    lost = counted("lost")
+    buffer = LogBuffer(limit=3)
+
+    for number in range(5):
+        buffer.put(an_edge_log_row(node=str(number)))
+    taken = buffer.take(2)
+    buffer.put(an_edge_log_row(node="5"))
+
+    assert [row.node for row in [*taken, *buffer.take(10)]] == ["2", "3", "4", "5"]
+    assert counted("lost") - lost == 2
 
 
 def test_lines_on_a_port_become_rows_and_noise_is_counted(values: Settings, tmp_path: Path) -> None:
@@ -108,11 +121,11 @@ def test_while_the_database_is_away_lines_wait(values: Settings, tmp_path: Path)
             until(lambda: all(reader.is_ready().values()))
         for number in range(200):
             os.write(node, f"{OLD},{number},\n".encode())
-        until(lambda: len(reader.buffer) == 200)
+        until(lambda: reader.waiting() == 200)
         until(lambda: not reader.is_ready()["database"])
 
         with own:
-            until(lambda: len(reader.buffer) == 0)
+            until(lambda: reader.waiting() == 0)
             reader.stop()
             assert [row.node for row in rows_of(values)] == [str(number) for number in range(200)]
 

@@ -9,6 +9,7 @@ from aoii.broker.client import Client, Message
 from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
+from aoii.runtime.clock import Clock
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
@@ -72,12 +73,14 @@ class Bench:
     def __init__(self, database: Database, letters: DeadLetters) -> None:
         self.client = RememberingClient()
         self.inbox = Inbox()
-        self.ingest = IngestWorker(database, letters, self.client, self.inbox, max_retries=0, base_delay_s=0.01)
+        self.ingest = IngestWorker(
+            database, letters, self.client, self.inbox, max_retries=0, base_delay_s=0.01, clock=Clock()
+        )
 
     def start(self) -> None:
         self.ingest.watch.start()
         assert self.ingest.watch.wait_answer(10)
-        self.ingest.start()
+        self.ingest.thread.start()
 
     def put(self, *payloads: bytes, qos: int = 1) -> None:
         for number, payload in enumerate(payloads):
@@ -118,11 +121,11 @@ def test_a_server_whose_dead_letters_refuse_below_their_cap_is_not_ready(
     bench.put(encode_reading(a_reading(1, actual_t=30.0), 1))
 
     bench.start()
-    until(lambda: not bench.ingest.has_room)
+    until(lambda: not bench.ingest.health.has_room)
     letters.has_opened = True
     until(lambda: bench.client.acknowledged)
 
-    assert bench.ingest.has_room
+    assert bench.ingest.health.has_room
     bench.stop()
 
 

@@ -24,6 +24,7 @@ from aoii.broker.client import Client, Message
 from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading, payload_digest
 from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints
+from aoii.runtime.clock import Clock
 from aoii.server import inbox as inbox_module
 from aoii.server import ingest, subscription
 from aoii.server.batch import Batch, Received
@@ -202,7 +203,9 @@ class World(RuleBasedStateMachine):
         self.letters = Letters(Path(self._folder.name) / "dead_letters.db", 16)
         self.inbox = Inbox(INBOX)
         self.client = self.new_client()
-        self.ingest = Stepwise(self.table, self.letters, self.client, self.inbox, max_retries=2, base_delay_s=0.0)
+        self.ingest = Stepwise(
+            self.table, self.letters, self.client, self.inbox, max_retries=2, base_delay_s=0.0, clock=Clock()
+        )
         self.ingest.pauses = self._waits
         self.passes_left = None
         self.is_stopping = False

@@ -16,6 +16,7 @@ from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
 from aoii.runtime import station
 from aoii.server import mqtt_to_csv, subscription
+from aoii.server.csv_file import COLUMNS
 from aoii.server.inbox import Inbox
 from aoii.server.mqtt_to_csv import CsvSubscriber, to_row
 from aoii.settings import Mqtt, Settings
@@ -35,10 +36,10 @@ def numbers(path: Path) -> list[int]:
 def test_a_reading_and_an_estimate_have_the_older_installations_columns() -> None:
     reading = a_reading(3, total_tx=12, transmission_delay_ms=-4)
 
-    assert list(to_row(reading, b"").fields) == [
+    assert [to_row(reading, b"").fields[name] for name in COLUMNS] == [
         "2016-01-01 10:00:00", 0.416667, "RX", 21.5, 40.25, 20.75, 43.5, 0.75, 3.25, 12, -4,
     ]  # fmt: skip
-    assert list(to_row(ESTIMATE, b"").fields) == [
+    assert [to_row(ESTIMATE, b"").fields.get(name, "") for name in COLUMNS] == [
         "2016-01-01 10:01:00", 0.417361, "EST", "", "", 21.25, 40.5, "", "", 9, "",
     ]  # fmt: skip
 

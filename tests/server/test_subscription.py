@@ -1,17 +1,20 @@
-"""What every subscriber does first with a message, and after an overrun."""
+"""What every subscriber does first with a message, and after an overrun; how many messages a real broker drops."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from aoii.broker.client import Client, Message
-from aoii.broker.messages import Estimate, Reading, encode_estimate, encode_reading
+from aoii.broker.client import Client, Message, Subscription
+from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, encode_estimate, encode_reading
 from aoii.runtime import metrics
 from aoii.server import subscription
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
+from aoii.settings import Mqtt
 from server.samples import a_reading
+from servers import Mosquitto, until
 
 ESTIMATE = Estimate("gateway", "7", "2016-01-01 10:01:00", 0.4, 21.0, 40.0, 9, None)
 
@@ -69,3 +72,42 @@ def test_a_lost_connection_is_counted() -> None:
 
     assert (up, metrics.value(metrics.BROKER_UP)) == (1, 0)
     assert metrics.value(metrics.RECONNECTS) == before + 1
+
+
+def test_a_broker_of_which_no_number_has_changed_for_a_minute_still_tells(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic read $SYS/broker/uptime\n")  # all that such a broker publishes
+    with Mosquitto(tmp_path, extra=f"acl_file {acl}\nsys_interval 1") as broker:
+        metrics.BROKER_SYS_UP.set(0)
+        watch = subscription.watch_broker(Mqtt("127.0.0.1", broker.port, None, None), "watch")
+        watch.start()
+        try:
+            until(lambda: metrics.value(metrics.BROKER_SYS_UP) == 1, what="what the broker says of itself")
+        finally:
+            watch.stop(1.0)
+
+
+def test_what_the_broker_has_dropped_is_told(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, extra="max_queued_messages 5\nsys_interval 1") as broker:
+        mqtt = Mqtt("127.0.0.1", broker.port, None, None, namespace="watched")
+        away = Client(mqtt, "away", subscriptions=[Subscription(READINGS_TOPIC, 1)], session_expiry_s=600)
+        away.start()
+        assert away.wait_ready(15)
+        away.stop()
+        watch = subscription.watch_broker(mqtt, "watch")
+        watch.start()
+        sender = Client(mqtt, "sender")
+        sender.start()
+        try:
+            until(lambda: metrics.value(metrics.BROKER_SYS_UP) == 1, 30, "what the broker says of itself")
+            assert sender.wait_ready(15)
+            before = metrics.value(metrics.BROKER_DROPPED)
+
+            assert all(sender.publish(READINGS_TOPIC, b"%d" % number, 1) for number in range(25))
+
+            until(lambda: metrics.value(metrics.BROKER_DROPPED) >= before + 20, 30, "that it has dropped 20")
+            broker.kill()
+            until(lambda: metrics.value(metrics.BROKER_SYS_UP) == 0, 30, "that it says nothing any more")
+        finally:
+            sender.stop()
+            watch.stop(1.0)

@@ -3,12 +3,13 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 
 import pytest
 
 from aoii.server.db import DatabaseAway, open_database
+from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.settings import Database as DatabaseSettings
 from server.samples import a_reading, an_edge_log_row, mysql_at, run_sql
 from servers import MariaDB
@@ -73,6 +74,20 @@ def test_an_interrupted_migration_is_finished_by_the_next(
     assert database.insert_readings([a_reading(1), a_reading(1)]) == ["stored", "duplicate"]
     assert database.stats().total == 2
     database.close()
+
+
+def test_the_tables_have_a_column_for_each_field_of_their_rows(place: DatabaseSettings) -> None:
+    open_database(place, migrate=True).close()
+    names = {
+        "sqlite": "SELECT name FROM pragma_table_info('{}')",
+        "mysql": "SELECT column_name FROM information_schema.columns "
+        "WHERE table_schema = database() AND table_name = '{}'",
+    }["mysql" if place.host else "sqlite"]
+
+    columns = {table: {name for (name,) in run_sql(place, names.format(table))} for table in ("readings", "edge_log")}
+
+    assert columns["readings"] == {field.name for field in fields(ReadingRow)} | {"digest"}
+    assert columns["edge_log"] == {field.name for field in fields(EdgeLogRow)}
 
 
 def test_stations_that_start_together_migrate_once(place: DatabaseSettings) -> None:

@@ -36,7 +36,7 @@ class Batch:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every message has been handed out to be acknowledged."""
+        """Whether `take_acknowledgeable` has returned every message."""
         return not self._unacknowledged
 
     def pending(self, kind: type[C]) -> list[tuple[Received, C]]:

@@ -7,7 +7,7 @@ from aoii.core.errors import InternalError
 
 CLOSED = "closed"  # the database takes rows
 OPEN = "open"  # it is away: readings become dead letters at once
-HALF_OPEN = "half_open"  # it answers again, but may not take rows (a database with a full table answers)
+HALF_OPEN = "half_open"  # it answers again, but may not take rows: a database with a full table answers too
 
 STORED = "stored"  # an insert got through
 FAILED = "failed"  # an insert failed, after all its tries
@@ -39,7 +39,7 @@ class CircuitBreaker:
         self.state = OPEN
 
     def handle(self, event: str) -> bool:
-        """Handle STORED, FAILED or ANSWERED; whether the state changed.
+        """Handle STORED, FAILED or ANSWERED; return whether the state changed.
 
         Raises:
             InternalError: The table has no such transition.

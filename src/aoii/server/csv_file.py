@@ -1,7 +1,7 @@
 """The CSV file of the older installation; no line in it is ever doubled or torn.
 
-Before lines are appended they go into the journal (`csv_journal.py`). The first append after a crash or an error
-compares: what the journal has and the file lacks is completed, so a batch is in the file whole and once. A torn last
+Lines go into the journal (`csv_journal.py`) before they are appended to the file. After a crash or an error, the next
+append first completes what the journal has and the file lacks, so a batch is in the file whole and once. A torn last
 line that another program left is cut off, counted and logged.
 """
 
@@ -41,8 +41,9 @@ class CsvFile:
 
     def __init__(self, path: Path, journal: Path) -> None:
         self._path = path
+        self._journal_name = str(path.absolute())
         self._unwritten: list[CsvRow] = []  # in the journal, but not completely in the file, because writing failed
-        self._last_state: tuple[int, int] | None = None  # after our last write
+        self._last_state: tuple[int, int] | None = None  # of the file, after our last write
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             journal.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ class CsvFile:
         self._journal.close()
 
     def append(self, rows: Sequence[CsvRow]) -> list[CsvRow]:
-        """Append the rows that are not repetitions, durably; which those were.
+        """Append the rows that are not repetitions, durably; return these rows.
 
         Raises:
             UnavailableError: A disk is full or a file is gone. Pass the same rows again; each is written once.
@@ -75,10 +76,6 @@ class CsvFile:
                 self._unwritten = []
                 self._last_state = self._state()
         return done + fresh
-
-    @property
-    def _journal_name(self) -> str:
-        return str(self._path.absolute())
 
     def _repair(self) -> None:
         """Give the file a header, the lines that only the journal has, and no torn line."""
@@ -124,7 +121,8 @@ def _format(header: bytes, path: Path) -> tuple[int, str]:
 
 def _lines(rows: Sequence[CsvRow], columns: int, ending: str) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator=ending).writerows(row.fields[:columns] for row in rows)
+    writer = csv.DictWriter(text, COLUMNS[:columns], extrasaction="ignore", lineterminator=ending)
+    writer.writerows(row.fields for row in rows)
     return text.getvalue().encode()
 
 

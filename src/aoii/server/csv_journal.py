@@ -1,41 +1,26 @@
 """The journal of the CSV file: a small SQLite file that makes appending repeatable after a crash.
 
-It has two things: the lines that were to be appended last, with the file's length before them; and the keys of the last
-`WINDOW_LIMIT` messages, by which a message that the broker delivers again is recognised.
+It holds the lines that were to be appended last, with the length that the file had before. It also holds the keys of
+the last `WINDOW_LIMIT` messages, by which it recognises a message that the broker delivers again.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from aoii.runtime import metrics
 
 WINDOW_LIMIT = 100_000  # messages, about 8 MB; more than a broker's queue and a week of redeliveries
 
 SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS seen (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY CHECK (id = 1), path TEXT NOT NULL, offset INTEGER NOT NULL, lines BLOB NOT NULL
 ) STRICT;
 """
-
-
-class CsvFields(NamedTuple):
-    """The fields of a line, in the order of the file; empty text where an estimate has no value."""
-
-    timestamp: str
-    time_n: float
-    event: str
-    actual_t: float | str
-    actual_h: float | str
-    pred_t: float
-    pred_h: float
-    error_t: float | str
-    error_h: float | str
-    total_tx: int
-    transmission_delay_ms: int | str
 
 
 @dataclass(frozen=True)
@@ -44,10 +29,11 @@ class CsvRow:
 
     Attributes:
         key: By which a repetition is recognised; None: it never is one.
+        fields: By the name of their column; a column without a field stays empty.
     """
 
     key: str | None
-    fields: CsvFields
+    fields: Mapping[str, str | float]
 
 
 @dataclass(frozen=True)
@@ -74,8 +60,6 @@ class CsvJournal:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.executescript(SCHEMA)
 
     def close(self) -> None:
@@ -102,17 +86,12 @@ class CsvJournal:
 
     def record(self, rows: Sequence[CsvRow], entry: Entry) -> None:
         """Record what is about to be appended, and the keys of its rows, in one transaction."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            keys = [(row.key,) for row in rows if row.key is not None]
-            self._connection.executemany("INSERT INTO seen (key) VALUES (?)", keys)
-            self._connection.execute("DELETE FROM seen WHERE id <= (SELECT max(id) FROM seen) - ?", (WINDOW_LIMIT,))
-            self._connection.execute(
+        keys = [(row.key,) for row in rows if row.key is not None]
+        with self._connection as transaction:
+            transaction.execute("BEGIN IMMEDIATE")
+            transaction.executemany("INSERT INTO seen (key) VALUES (?)", keys)
+            transaction.execute("DELETE FROM seen WHERE id <= (SELECT max(id) FROM seen) - ?", (WINDOW_LIMIT,))
+            transaction.execute(
                 "INSERT OR REPLACE INTO journal (id, path, offset, lines) VALUES (1, ?, ?, ?)",
                 (entry.path, entry.offset, entry.lines),
             )
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # a full disk has rolled it back already
-                self._connection.execute("ROLLBACK")
-            raise

@@ -1,7 +1,7 @@
 """What an error of the database means: it is away and may come back, or a row will never fit.
 
-SQLite has result codes, MySQL and MariaDB have error numbers. An unknown code means "away": rows must not wait for a
-person, among the dead letters, just because an operator renamed a table.
+SQLite has result codes, MySQL and MariaDB have error numbers. An unknown code means "away": a bad row waits
+among the dead letters for a person, and no row must do that just because an operator renamed a table.
 """
 
 import sqlite3

@@ -2,9 +2,9 @@
 
 This is the writer. Connections are in `connection.py`, the tables in `tables.py`; what only reads is in `queries.py`.
 
-A batch is one transaction with an exact answer for each row. Usually it is one multi-row statement that stores
-everything. Only if its count shows that some identities are known already, those are looked up. Nothing here retries
-or waits: the caller decides that.
+A batch is one transaction with an exact answer for each row. Usually one multi-row statement stores everything. Only
+if its count shows that the table has some of the identities, they are looked up. Nothing here retries or waits: the
+caller decides that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,10 +33,10 @@ def _inserted(table: sa.Table) -> list[str]:
     return [column.name for column in table.c if column.name != "id"]
 
 
-def _insert_sql(table: sa.Table, mark: str, ending: str = "") -> str:
-    """A statement for the driver: 43k rows/s in batches of hundreds on MariaDB, 26k when SQLAlchemy makes it."""
+def _insert_sql(table: sa.Table, placeholder: str, ending: str = "") -> str:
+    """A statement for the driver itself: 43k rows/s in batches of hundreds on MariaDB, 26k if SQLAlchemy makes it."""
     names = _inserted(table)
-    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))}){ending}"  # noqa: S608
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([placeholder] * len(names))}){ending}"  # noqa: S608
 
 
 # Never INSERT IGNORE: it stores a truncated text and turns NULL into 0.0 with a mere warning.
@@ -114,7 +114,7 @@ class Database(Queries):
             if index in stored or row.identity is None:
                 statuses.append("stored")
             else:
-                digest = known.get(row.identity, digests[first[row.identity]])
+                digest = known.get(row.identity, digests[first[row.identity]])  # in the table, or earlier in `rows`
                 statuses.append("duplicate" if digest == digests[index] else "mismatch")
         return statuses
 
@@ -135,7 +135,10 @@ class Database(Queries):
     def _insert_unknown(
         self, rows: Sequence[Reading], digests: Sequence[str], fresh: Sequence[int]
     ) -> tuple[Mapping[Identity, str | None], set[int]]:
-        """Insert those of the `fresh` rows that the table does not have: the digests that it has, and what was stored.
+        """Insert those of the `fresh` rows that the table does not have.
+
+        Returns:
+            The digest of each identity that was looked up and found, and the indexes of the rows that were stored.
 
         Raises:
             DatabaseAway: Other writers came between look-up and insert every time.
@@ -197,7 +200,7 @@ def _text(at: datetime) -> str:
 
 
 def _reading_values(row: Reading, digest: str, created_at: str) -> tuple[object, ...]:
-    """One reading in the order of the columns of `readings`; the errors get their sign here."""
+    """One reading in the order of the columns of `readings`; errors are actual minus predicted."""
     who = row.identity
     return (
         created_at,

@@ -3,12 +3,13 @@
     one thread for each port -> bounded buffer -> writer thread -> database
 
 Unlike readings, log lines are not delivered reliably: they have no identity, and nothing keeps a copy. While the
-database is away they wait in memory; beyond the limit of the buffer the oldest are dropped, and counted. A commit whose
-answer was lost is repeated, so rows may then be stored twice.
+database is away they wait in memory; when the buffer is full, the oldest are dropped and counted. If the answer to a
+commit is lost, the batch is inserted again, so its rows may be stored twice.
 """
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 from aoii.core.errors import Fault, SettingsError
@@ -17,17 +18,45 @@ from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database
-from aoii.server.edge_log_buffer import EdgeLogBuffer
 from aoii.server.edge_log_reader import EdgeLogReader
 from aoii.server.insertion import halving
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
 
+BUFFER_LIMIT = 50_000  # rows: a day of 30 nodes, about 20 MB
 BATCH_LIMIT = 500
 GATHER_S = 0.2
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
 PROBE_DELAYS = 5  # an absent database is probed every 5 x INSERT_BASE_DELAY seconds
+
+
+class LogBuffer:
+    """Rows on their way to the database, oldest first; safe to share between threads.
+
+    Args:
+        limit: Number of rows. When there are so many, another row drops the oldest, which is counted as lost.
+    """
+
+    def __init__(self, limit: int = BUFFER_LIMIT) -> None:
+        self._rows: deque[EdgeLogRow] = deque(maxlen=limit)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def put(self, row: EdgeLogRow) -> None:
+        """Add a row."""
+        with self._lock:
+            if len(self._rows) == self._rows.maxlen:
+                metrics.LOG_LINES.labels(outcome="lost").inc()
+            self._rows.append(row)
+
+    def take(self, limit: int) -> list[EdgeLogRow]:
+        """Remove the oldest rows, at most `limit`."""
+        with self._lock:
+            return [self._rows.popleft() for _ in range(min(limit, len(self._rows)))]
 
 
 class LogReader(Station):
@@ -38,8 +67,9 @@ class LogReader(Station):
         self._closing = threading.Event()  # stops the writer after it has stored what they read
         self._database = Database(settings.database, create=True)
         self._watch = DatabaseWatch(self._database, PROBE_DELAYS * settings.server.insert_base_delay_s)
-        self.buffer = EdgeLogBuffer()
-        self._ports = [EdgeLogReader(source, self.buffer, self._stop) for source in settings.server.edge_log_ports]
+        self._buffer = LogBuffer()
+        self._batch: list[EdgeLogRow] = []  # taken from the buffer and not stored yet
+        self._ports = [EdgeLogReader(source, self._buffer.put, self._stop) for source in settings.server.edge_log_ports]
         self._writer = PartThread("writer", self._write)
 
     def start(self) -> None:
@@ -57,9 +87,9 @@ class LogReader(Station):
         self._closing.set()
         self._writer.join(STOP_S)
         self._watch.stop()
-        if len(self.buffer):
-            metrics.LOG_LINES.labels(outcome="lost").inc(len(self.buffer))
-            log.error("log lines lost at the end", extra={"event": "lines_lost", "lines": len(self.buffer)})
+        if lost := self.waiting():
+            metrics.LOG_LINES.labels(outcome="lost").inc(lost)
+            log.error("log lines lost at the end", extra={"event": "lines_lost", "lines": lost})
 
     def parts(self) -> Iterator[Part]:
         """Its threads."""
@@ -72,36 +102,40 @@ class LogReader(Station):
         """Whether every port is open, and the database up."""
         return {"ports": all(port.is_open for port in self._ports), "database": self._watch.is_up}
 
+    def waiting(self) -> int:
+        """Number of rows that are not in the database yet."""
+        return len(self._buffer) + len(self._batch)
+
     def _write(self) -> None:
         is_last = False
         while not is_last:
             is_last = self._closing.is_set()
             self._writer.record_progress()
-            if self._watch.is_up:
-                while len(self.buffer) and self._store():
-                    self._writer.record_progress()
+            while self._watch.is_up and self.waiting() and self._store():
+                self._writer.record_progress()
             self._closing.wait(GATHER_S)
 
     def _store(self) -> bool:
-        """Store one batch, without the rows that never fit; False if the database is away."""
-        rows = self.buffer.take(BATCH_LIMIT)
+        """Store one batch, without the rows that never fit; False if the database is away, and the rest is kept."""
+        self._batch = self._batch or self._buffer.take(BATCH_LIMIT)
         done = 0
         try:
-            for part, problem in halving(rows, self._database.insert_edge_log):
+            for part, problem in halving(self._batch, self._database.insert_edge_log):
                 if problem is not None:
                     log.warning("log line rejected", extra={"event": "line_rejected", "reason": str(problem)})
                 metrics.LOG_LINES.labels(outcome="lost" if problem else "stored").inc(part.stop - part.start)
                 done = part.stop
         except DatabaseAway as error:
-            self.buffer.put_back(rows[done:])
             self._watch.record_failure(str(error))
             return False
+        finally:
+            self._batch = self._batch[done:]
         self._watch.record_success()
         return True
 
 
 def run(settings: Settings) -> int:
-    """Run the log reader until SIGTERM or SIGINT; its exit code.
+    """Run the log reader until SIGTERM or SIGINT; return its exit code.
 
     Raises:
         SettingsError: EDGE_LOG_PORT names no port.

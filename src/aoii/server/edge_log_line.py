@@ -3,22 +3,20 @@
 import math
 from datetime import datetime
 
+from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, YEAR_9999_MS
 from aoii.runtime.clock import utc
 from aoii.server.rows import EdgeLogRow
 
 STATUSES = frozenset({"SKIP", "SEND & TRAIN", "HEARTBEAT"})
-FIELDS = (10, 12)
-RANGE = (-400.0, 1000.0)  # °C and %RH, as wide as in a message: an implausible reading is still a reading
+FIELDS = (10, 12)  # of the old firmware, and of ours
+RANGES = (TEMPERATURE_RANGE, HUMIDITY_RANGE) * 3  # of reading, estimate and error: the ranges of a message
 TEAR_TOLERANCE = 0.02  # three values, each rounded to two decimals
-YEAR_9999_MS = 253_402_300_799_999
 INT_MAX = 2**31 - 1
 NAME_LIMIT = 128  # characters of a node's name
 
 
 def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> EdgeLogRow | None:
     """The row of a line; None for noise.
-
-    The error gets the sign of actual minus predicted, whatever sign the firmware prints.
 
     Args:
         text: The line without its end.
@@ -29,43 +27,54 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
     fields = [field.strip() for field in text.split(",")]
     if len(fields) not in FIELDS:
         return None
-    *measured, status, time_us, free_heap, total_heap = fields[: FIELDS[0]]
-    node, unix_ms = fields[FIELDS[0] :] or (None, "")
-    if status not in STATUSES or (node is not None and not _is_name(node)):
-        return None
     try:
-        actual_t, actual_h, pred_t, pred_h, error_t, error_h = (_number(field) for field in measured)
-        row = EdgeLogRow(
-            created_at=arrived,
-            actual_temp=actual_t,
-            actual_humidity=actual_h,
-            pred_temp=pred_t,
-            pred_humidity=pred_h,
-            error_temp=math.copysign(error_t, actual_t - pred_t),
-            error_humidity=math.copysign(error_h, actual_h - pred_h),
-            triggered=status != "SKIP",
-            status=status,
-            inference_time_us=_whole(time_us, INT_MAX),
-            free_heap=_whole(free_heap, INT_MAX),
-            total_heap=_whole(total_heap, INT_MAX),
-            node=node,
-            event_time=_event_time(unix_ms),
-        )
+        row = _row(fields, arrived)
     except ValueError:
         return None
-    if is_first and not (_agrees(actual_t, pred_t, error_t) and _agrees(actual_h, pred_h, error_h)):
-        return None
-    return row
+    return None if is_first and _is_torn(row) else row
 
 
-def _is_name(node: str) -> bool:
-    return 1 <= len(node) <= NAME_LIMIT and node.isprintable()
+def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
+    """The row of ten or twelve fields; errors are actual minus predicted, whatever sign the firmware prints.
+
+    Raises:
+        ValueError: A field has no such value.
+    """
+    *measured, status, time_us, free_heap, total_heap = fields[: FIELDS[0]]
+    node, unix_ms = fields[FIELDS[0] :] or (None, "")
+    if status not in STATUSES or not (node is None or (1 <= len(node) <= NAME_LIMIT and node.isprintable())):
+        raise ValueError
+    actual_t, actual_h, pred_t, pred_h, error_t, error_h = map(_number, measured, RANGES)
+    event_ms = _whole(unix_ms, YEAR_9999_MS)
+    return EdgeLogRow(
+        created_at=arrived,
+        actual_temp=actual_t,
+        actual_humidity=actual_h,
+        pred_temp=pred_t,
+        pred_humidity=pred_h,
+        error_temp=math.copysign(error_t, actual_t - pred_t),
+        error_humidity=math.copysign(error_h, actual_h - pred_h),
+        triggered=status != "SKIP",
+        status=status,
+        inference_time_us=_whole(time_us, INT_MAX),
+        free_heap=_whole(free_heap, INT_MAX),
+        total_heap=_whole(total_heap, INT_MAX),
+        node=node,
+        event_time=None if event_ms is None else utc(event_ms),
+    )
 
 
-def _number(text: str) -> float:
-    """A number in RANGE."""
+def _is_torn(row: EdgeLogRow) -> bool:
+    """Whether a digit is missing: then an error is not its reading minus its estimate."""
+    return (
+        abs(row.actual_temp - row.pred_temp - row.error_temp) > TEAR_TOLERANCE
+        or abs(row.actual_humidity - row.pred_humidity - row.error_humidity) > TEAR_TOLERANCE
+    )
+
+
+def _number(text: str, limits: tuple[float, float]) -> float:
     value = float(text)
-    if not RANGE[0] <= value <= RANGE[1]:  # false for NaN too
+    if not limits[0] <= value <= limits[1]:  # false for NaN too
         raise ValueError
     return value
 
@@ -78,13 +87,3 @@ def _whole(text: str, high: int) -> int | None:
     if not 0 <= value <= high:
         raise ValueError
     return value
-
-
-def _event_time(text: str) -> datetime | None:
-    """Unix milliseconds as `event_time`; None for an empty field."""
-    unix_ms = _whole(text, YEAR_9999_MS)
-    return None if unix_ms is None else utc(unix_ms)
-
-
-def _agrees(actual: float, predicted: float, error: float) -> bool:
-    return abs(abs(actual - predicted) - abs(error)) <= TEAR_TOLERANCE

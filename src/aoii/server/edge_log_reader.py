@@ -1,23 +1,83 @@
-"""Reads the USB log of one port in a thread: bytes become lines, and lines become rows in the buffer."""
+"""Reads the USB log of one node's port in a thread: bytes become lines, and lines become rows.
+
+Writes nothing to the port. Only this file of the server imports pyserial.
+"""
 
 import logging
+import os
+import termios
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+
+import serial
 
 from aoii.core.errors import UnavailableError
 from aoii.core.stream import Line, Reader
 from aoii.runtime import metrics
 from aoii.runtime.station import PartThread
-from aoii.server.edge_log_buffer import EdgeLogBuffer
 from aoii.server.edge_log_line import decode_line
-from aoii.server.edge_log_port import LogPort
+from aoii.server.rows import EdgeLogRow
 from aoii.settings import LogSource
 
 log = logging.getLogger(__name__)
 
+BAUD = 115_200
+READ_S = 0.2  # a read without a byte returns after this long, so that a stop is noticed
+CHUNK_BYTES = 4096
+CHECK_S = 1.0  # how often an idle port is checked: some adapters vanish without a hang-up
 REOPEN_FIRST_S = 0.2
 REOPEN_LAST_S = 5.0
+
+_PORT_ERRORS = (OSError, ValueError, TypeError, termios.error)  # pyserial lets all of them through
+
+
+class LogPort:
+    """An open port; as a context manager it is closed at the end.
+
+    Args:
+        path: The device, such as /dev/ttyUSB1, or a link to it.
+
+    Raises:
+        UnavailableError: It cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            # exclusive: a second reader would take every other byte
+            self._serial = serial.Serial(path, BAUD, timeout=READ_S, exclusive=True)
+        except _PORT_ERRORS as error:
+            raise UnavailableError(
+                f"{path}: {error}; check the cable, EDGE_LOG_PORT and the rights of the device"
+            ) from error
+        self._checked_s = time.monotonic()
+
+    def __enter__(self) -> "LogPort":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._serial.close()
+
+    def read(self) -> bytes:
+        """The bytes that have arrived, maybe none.
+
+        Raises:
+            UnavailableError: The port is gone, or its name belongs to another device now.
+        """
+        try:
+            chunk = bytes(self._serial.read(1))
+            if chunk:
+                return chunk + bytes(self._serial.read(min(CHUNK_BYTES, self._serial.in_waiting)))
+            if time.monotonic() - self._checked_s >= CHECK_S:
+                self._checked_s = time.monotonic()
+                if not os.path.samestat(os.fstat(self._serial.fileno()), os.stat(self._path)):  # noqa: PTH116 - beside fstat
+                    raise UnavailableError(f"{self._path}: now another device has this name; it is opened again")
+        except _PORT_ERRORS as error:
+            raise UnavailableError(f"{self._path}: {error}; plug it in again") from error
+        return b""
 
 
 class EdgeLogReader(PartThread):
@@ -25,18 +85,18 @@ class EdgeLogReader(PartThread):
 
     Args:
         source: The port, and the node whose lines do not name it.
-        buffer: Where rows go.
+        put: Takes a row, in this thread.
         stop: Ends the thread.
 
     Attributes:
         is_open: Whether the port is open.
     """
 
-    def __init__(self, source: LogSource, buffer: EdgeLogBuffer, stop: threading.Event) -> None:
+    def __init__(self, source: LogSource, put: Callable[[EdgeLogRow], None], stop: threading.Event) -> None:
         super().__init__("ports", self._work)
         self._path = source.port
         self._node = source.node
-        self._buffer = buffer
+        self._put = put
         self._stopping = stop
         self._is_away_logged = False
         self.is_open = False
@@ -76,7 +136,7 @@ class EdgeLogReader(PartThread):
                 row = decode_line(found.text, now, is_first=is_first) if isinstance(found, Line) else None
                 is_first = False
                 if row is not None:
-                    self._buffer.put(row if row.node else replace(row, node=self._node))
+                    self._put(row if row.node else replace(row, node=self._node))
                 else:
                     metrics.LOG_LINES.labels(outcome="noise").inc()
                     log.debug("noise on the log port", extra={"event": "noise", "port": self._path, "what": found})

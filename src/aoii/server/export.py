@@ -36,7 +36,7 @@ def export(
     format: str,  # noqa: A002 - the word of the command line
     progress: Progress = lambda rows: None,
 ) -> int:
-    """Write readings; the number of rows written.
+    """Write readings; return the number of rows written.
 
     Args:
         settings: Where the database is.
@@ -45,7 +45,7 @@ def export(
         end: First instant after the last one.
         out: The file, replaced when the export is complete; None: standard output.
         format: `csv`, with a header and `event_time` in UTC; or `parquet`, in row groups.
-        progress: Called every thousand rows with the number of rows so far.
+        progress: Called every thousand rows, and at the end, with the number of rows so far.
 
     Raises:
         InputError: The format is unknown, the file cannot be written, or Parquet has no file.
@@ -56,31 +56,26 @@ def export(
     if format == "parquet" and out is None:
         raise InputError("Parquet cannot go to standard output; name a file")
     with contextlib.closing(open_database(settings.database)) as database:
-        rows = _Counted(database.export(node=node, start=start, end=end), progress)
-        if out is None:
-            _to_standard_output(rows)
-        else:
-            _to_file(rows, out, _write_csv if format == "csv" else _write_parquet)
-        return rows.count
+        return _write(database.export(node=node, start=start, end=end), out, format, progress)
 
 
-class _Counted(Iterator[ReadingRow]):
-    """Rows, counted as they are taken; `progress` is called now and then, and at the end."""
+def _write(rows: Iterator[ReadingRow], out: Path | None, form: str, progress: Progress) -> int:
+    """Write rows to a file or to standard output; return their number."""
+    count = 0
 
-    def __init__(self, rows: Iterator[ReadingRow], progress: Progress) -> None:
-        self._rows = rows
-        self._progress = progress
-        self.count = 0
+    def counted() -> Iterator[ReadingRow]:
+        nonlocal count
+        for count, row in enumerate(rows, 1):
+            if count % PROGRESS_ROWS == 0:
+                progress(count)
+            yield row
+        progress(count)
 
-    def __next__(self) -> ReadingRow:
-        row = next(self._rows, None)
-        if row is None:
-            self._progress(self.count)
-            raise StopIteration
-        self.count += 1
-        if self.count % PROGRESS_ROWS == 0:
-            self._progress(self.count)
-        return row
+    if out is None:
+        _to_standard_output(counted())
+    else:
+        _to_file(counted(), out, _write_csv if form == "csv" else _write_parquet)
+    return count
 
 
 def _to_standard_output(rows: Iterator[ReadingRow]) -> None:

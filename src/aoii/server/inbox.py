@@ -1,8 +1,8 @@
 """The bounded inbox between the network thread, which must never wait, and the thread that works.
 
-When it is full, QoS 0 messages are dropped: a gateway publishes a reading again, and the next estimate replaces this
-one. A QoS 1 message is left unacknowledged, and so is everything after it on the same connection. Once the inbox is
-empty, `take_overrun` says so, and the owner reconnects: the broker then delivers them again.
+When it is full, QoS 0 messages are dropped: a gateway publishes a reading again, and the next estimate replaces a lost
+one. A QoS 1 message is left unacknowledged, and so is every later one on the same connection. Once the inbox is empty,
+`take_overrun` returns True and the owner reconnects: then the broker delivers these messages again.
 """
 
 import threading

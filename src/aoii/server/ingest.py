@@ -51,7 +51,7 @@ class Malformed:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a gateway is to be told: the status of the reading in one payload, which is durable now."""
+    """One payload whose reading is durable now, and what became of it: a gateway waits for that."""
 
     payload: bytes
     content: Reading | Malformed

@@ -14,7 +14,7 @@ from aoii.broker.messages import Estimate, Reading, ack_topic, encode_commit_ack
 from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints, metrics
 from aoii.runtime.clock import Clock
-from aoii.runtime.station import Part, PartThread
+from aoii.runtime.station import PartThread
 from aoii.server import circuit_breaker, ingest, subscription
 from aoii.server.batch import Batch, Received
 from aoii.server.circuit_breaker import CircuitBreaker
@@ -39,7 +39,7 @@ METRICS_S = 1.0
 
 
 class IngestWorker:
-    """The ingest thread.
+    """The ingest thread, and what it works with.
 
     Args:
         database: Need not be reachable.
@@ -48,9 +48,11 @@ class IngestWorker:
         inbox: Where the network thread puts messages.
         max_retries: Retries of a failed insert.
         base_delay_s: Seconds before the first retry.
-        timing: Records clock offsets and latencies.
+        clock: Of the nodes' world.
 
     Attributes:
+        health: Of the dead letters.
+        thread: Works; started by the owner, stopped by `stop`.
         watch: Probes the database; started and stopped by the owner.
     """
 
@@ -63,12 +65,11 @@ class IngestWorker:
         *,
         max_retries: int,
         base_delay_s: float,
-        timing: Timing | None = None,
+        clock: Clock,
     ) -> None:
-        self._timing = timing or Timing(Clock())
+        self._timing = Timing(clock)
         self._database = database
         self._dead_letters = dead_letters
-        self._health = DeadLetterHealth(dead_letters)
         self._client = client
         self._inbox = inbox
         self._base_delay_s = base_delay_s
@@ -76,28 +77,15 @@ class IngestWorker:
         self._answered = threading.Event()
         self._stopping = threading.Event()
         self._metrics_due_s = 0.0
-        self._thread = PartThread("ingest", self._work)
+        self.health = DeadLetterHealth(dead_letters)
+        self.thread = PartThread("ingest", self._work)
         self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
-
-    def start(self) -> None:
-        """Begin working."""
-        self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
         """Finish the current batch and stop; return False if that takes longer than `timeout_s`."""
         self._stopping.set()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    @property
-    def part(self) -> Part:
-        """The thread, as a part of its station."""
-        return self._thread.part
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the dead letters are below their cap, and took what was added last."""
-        return self._health.has_room
+        self.thread.join(timeout_s)
+        return not self.thread.is_alive()
 
     def _work(self) -> None:
         is_replaying = True
@@ -110,6 +98,7 @@ class IngestWorker:
             subscription.reconnect_after_overrun(self._inbox, self._client)
 
     def _receive(self, messages: Sequence[Message]) -> Batch:
+        """The messages, decoded and counted."""
         received = [Received(message, subscription.receive(message)) for message in messages]
         for one in received:
             if isinstance(one.content, Estimate):
@@ -154,9 +143,9 @@ class IngestWorker:
                 [(content.identity, content.payload, str(content)) for _, content in pending if content.identity]
             )
         except UnavailableError as error:
-            self._health.record("add", str(error))
+            self.health.record("add", str(error))
             return []
-        self._health.record("add", None)
+        self.health.record("add", None)
         batch.mark_durable(one for one, _ in pending)
         return [Answer(content.payload, content, "malformed") for _, content in pending if content.identity]
 
@@ -175,9 +164,9 @@ class IngestWorker:
             base_delay_s=self._base_delay_s,
             pause=self._pause,
         )
-        if tries and (insertion.away or not self._stopping.is_set()):  # an insert cut short by a stop says nothing
+        if tries and (insertion.away or not self._stopping.is_set()):  # an insert that a stop cut short shows nothing
             self._record_insert(insertion.away)
-        self._health.record("add", insertion.dead_letter_problem)
+        self.health.record("add", insertion.dead_letter_problem)
         answers: list[Answer] = []
         for (one, reading), delivery in zip(pending, insertion.deliveries, strict=True):
             if delivery is not None:
@@ -205,9 +194,9 @@ class IngestWorker:
             self._record_insert(error)
             return False
         except UnavailableError as error:
-            self._health.record("replay", str(error))
+            self.health.record("replay", str(error))
             return False
-        self._health.record("replay", None)
+        self.health.record("replay", None)
         return bool(letters)
 
     def _take_probe_answer(self) -> None:
@@ -227,14 +216,14 @@ class IngestWorker:
         """Wait; return True early if the station is stopping."""
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
-            self._thread.record_progress()
+            self.thread.record_progress()
             if self._stopping.wait(min(left_s, METRICS_S)):
                 return True
         return self._stopping.is_set()
 
     def _update_metrics(self) -> None:
-        self._thread.record_progress()
+        self.thread.record_progress()
         now = time.monotonic()
         if now >= self._metrics_due_s:
             self._metrics_due_s = now + METRICS_S
-            self._health.update_metrics()
+            self.health.update_metrics()

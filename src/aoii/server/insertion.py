@@ -5,6 +5,7 @@ delay.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -133,7 +134,7 @@ def halving(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tupl
 
 
 def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliveryStatus]:
-    """One transaction, retried at once after a deadlock or a lock (1205 alone would keep half a batch)."""
+    """Store rows in one transaction, which is tried again at once after a deadlock or a lock."""
     for retry in range(1 + CONFLICT_RETRIES):
         try:
             with metrics.INSERT_TRANSACTION_S.time():
@@ -151,33 +152,32 @@ def _insert_with_tries(
     database: Database, rows: Sequence[Reading], tries: int, base_delay_s: float, pause: Pause
 ) -> Insertion:
     """Insert until every row has a delivery, all tries have failed, or the station is stopping (`away` is None)."""
-    insertion = Insertion([None] * len(rows), None if tries else DatabaseAway("unreachable", KNOWN_AWAY))
+    deliveries: list[Delivery | None] = [None] * len(rows)
+    away = None if tries else DatabaseAway("unreachable", KNOWN_AWAY)
     for number in range(tries):
         if number:
             metrics.INSERT_RETRIES.inc()
             if pause(base_delay_s * 2 ** (number - 1)):
-                return replace(insertion, away=None)
-        deliveries = list(insertion.deliveries)
+                return Insertion(deliveries)
         left = [index for index, delivery in enumerate(deliveries) if delivery is None]
         attempt = insert(database, [rows[index] for index in left])
         for index, delivery in zip(left, attempt.deliveries, strict=True):
             deliveries[index] = delivery
-        insertion = Insertion(deliveries, attempt.away)
-        if attempt.away is None:
+        away = attempt.away
+        if away is None:
             break
-        fields = {"event": "insert_failed", "try": number + 1, "reason": str(attempt.away)}
-        log.warning("insert failed", extra=fields)
-    return insertion
+        log.warning("insert failed", extra={"event": "insert_failed", "try": number + 1, "reason": str(away)})
+    return Insertion(deliveries, away)
 
 
 def _dead_letter(dead_letters: DeadLetters, rows: Sequence[Reading], insertion: Insertion) -> Insertion:
     """Add what is not in the table to the dead letters; a reading that they do not take loses its delivery."""
     problem = None
     deliveries = list(insertion.deliveries)
-    groups: dict[Delivery, list[int]] = {}
+    groups = defaultdict(list)
     for index, delivery in enumerate(deliveries):
         if delivery is not None and not delivery.is_in_table:
-            groups.setdefault(delivery, []).append(index)
+            groups[delivery].append(index)
     for delivery, indexes in groups.items():
         try:
             dead_letters.add([rows[index] for index in indexes], delivery.status, delivery.detail)

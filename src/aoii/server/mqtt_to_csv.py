@@ -19,7 +19,7 @@ from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server import subscription
 from aoii.server.csv_file import CsvFile
-from aoii.server.csv_journal import CsvFields, CsvRow
+from aoii.server.csv_journal import CsvRow
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Malformed
 from aoii.settings import Settings
@@ -37,37 +37,29 @@ STOP_S = 8.0  # of the 10 s that a graceful stop may take
 def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
     """The line of a message; errors are absolute in this file.
 
-    The key is the identity. A message of the older installation's gateway has none; its key is a digest of the payload,
-    whose time, count and values do not repeat.
+    The key of a reading is its identity. A reading from the older installation's gateway has none; its key is a digest
+    of the payload, whose time, count and values do not repeat. An estimate has no key.
     """
+    fields: dict[str, str | float] = {
+        "Timestamp": content.timestamp,
+        "Time_n": content.time_n,
+        "Event": "EST" if isinstance(content, Estimate) else "RX",
+        "Pred_T": content.pred_t,
+        "Pred_H": content.pred_h,
+        "Total_TX": content.total_tx,
+    }
     if isinstance(content, Estimate):
-        return CsvRow(None, _estimate_fields(content))
+        return CsvRow(None, fields)
+    fields |= {
+        "Actual_T": content.actual_t,
+        "Actual_H": content.actual_h,
+        "Error_T": round(abs(content.actual_t - content.pred_t), 6),
+        "Error_H": round(abs(content.actual_h - content.pred_h), 6),
+    }
+    if content.transmission_delay_ms is not None:
+        fields["Transmission_Delay_Ms"] = content.transmission_delay_ms
     who = content.identity
-    key = f"{who.epoch}:{who.counter}:{who.node}" if who else hashlib.sha256(payload).hexdigest()
-    return CsvRow(key, _reading_fields(content))
-
-
-def _estimate_fields(estimate: Estimate) -> CsvFields:
-    return CsvFields(
-        estimate.timestamp, estimate.time_n, "EST", "", "", estimate.pred_t, estimate.pred_h, "", "",
-        estimate.total_tx, "",
-    )  # fmt: skip
-
-
-def _reading_fields(reading: Reading) -> CsvFields:
-    return CsvFields(
-        reading.timestamp,
-        reading.time_n,
-        "RX",
-        reading.actual_t,
-        reading.actual_h,
-        reading.pred_t,
-        reading.pred_h,
-        error_t=round(abs(reading.actual_t - reading.pred_t), 6),
-        error_h=round(abs(reading.actual_h - reading.pred_h), 6),
-        total_tx=reading.total_tx,
-        transmission_delay_ms="" if reading.transmission_delay_ms is None else reading.transmission_delay_ms,
-    )
+    return CsvRow(f"{who.epoch}:{who.counter}:{who.node}" if who else hashlib.sha256(payload).hexdigest(), fields)
 
 
 class CsvSubscriber(Station):
@@ -129,7 +121,7 @@ class CsvSubscriber(Station):
             else:
                 self._set_writable(True, "")
                 for row in written:
-                    metrics.CSV_ROWS.labels(event=row.fields.event).inc()
+                    metrics.CSV_ROWS.labels(event=row.fields["Event"]).inc()
                 return True
 
     def _set_writable(self, is_writable: bool, reason: str) -> None:
@@ -141,7 +133,7 @@ class CsvSubscriber(Station):
 
 
 def run(settings: Settings) -> int:
-    """Run the CSV subscriber until SIGTERM or SIGINT; its exit code.
+    """Run the CSV subscriber until SIGTERM or SIGINT; return its exit code.
 
     Raises:
         InputError: CSV_FILE has other columns.

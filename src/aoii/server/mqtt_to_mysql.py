@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
-from aoii.server.broker_watch import BrokerWatch
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest_worker import IngestWorker
 from aoii.server.insertion import insert_reading_with_retry
-from aoii.server.timing import Timing
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -51,9 +49,9 @@ class Server(Station):
             self._inbox,
             max_retries=server.insert_max_retries,
             base_delay_s=server.insert_base_delay_s,
-            timing=Timing(settings.clock),
+            clock=settings.clock,
         )
-        self._broker_watch = BrokerWatch(settings.mqtt, f"{CLIENT_ID}-watch")
+        self._broker_watch = subscription.watch_broker(settings.mqtt, f"{CLIENT_ID}-watch")
         self._stopping = threading.Event()
         self._start_lock = threading.Lock()  # a stop may come while the connections begin
         self._is_listening = False
@@ -61,7 +59,7 @@ class Server(Station):
     def start(self) -> None:
         """Begin. Messages are taken after the database's first answer, or without it if that takes too long."""
         self._ingest.watch.start()
-        self._ingest.start()
+        self._ingest.thread.start()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
     def _listen(self) -> None:
@@ -94,7 +92,7 @@ class Server(Station):
 
     def parts(self) -> Iterator[Part]:
         """Its threads."""
-        yield self._ingest.part
+        yield self._ingest.thread.part
         yield self._ingest.watch.part
         if self._is_listening:
             yield self._client.thread.part
@@ -106,12 +104,12 @@ class Server(Station):
         return {
             "broker": self._client.is_ready,
             "database": self._ingest.watch.is_up,
-            "dead_letters": self._ingest.has_room,
+            "dead_letters": self._ingest.health.has_room,
         }
 
 
 def run(settings: Settings) -> int:
-    """Run the server until SIGTERM or SIGINT; its exit code.
+    """Run the server until SIGTERM or SIGINT; return its exit code.
 
     Raises:
         UnavailableError: The dead letters cannot be opened, or the status port is taken.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -12,9 +12,11 @@ from aoii.server.connection import ConnectionPool
 from aoii.server.rows import Column, EdgeLogRow, NodeSummary, ReadingRow, Stats
 from aoii.server.tables import EDGE_LOG, READING_COLUMNS, READINGS
 
-TableName = Literal["readings", "edge_log"]
 R = TypeVar("R")
+Row = TypeVar("Row", ReadingRow, EdgeLogRow)
 
+_TABLES: dict[type, sa.Table] = {ReadingRow: READINGS, EdgeLogRow: EDGE_LOG}
+_SELECT: dict[type, sa.Select[Any]] = {ReadingRow: sa.select(*READING_COLUMNS), EdgeLogRow: sa.select(EDGE_LOG)}
 PAGE_ROWS = 2000  # rows of one read of a stream; no transaction stays open between two reads
 
 
@@ -123,20 +125,20 @@ class Queries:
         for row in self._pages(query):
             yield ReadingRow(**row._mapping)
 
-    def columns(self, table: TableName, node: str | None, start: datetime, end: datetime, width_s: int) -> list[Column]:
+    def columns(self, row: type[Row], node: str | None, start: datetime, end: datetime, width_s: int) -> list[Column]:
         """The rows of one node in intervals of `width_s` seconds from `start` on, in order; empty ones are left out.
 
         The database does the work: a year has 525,600 rows, too many to fetch for a chart of a thousand columns.
 
         Args:
-            table: `readings` or `edge_log`.
+            row: What the rows are, and so which table has them.
             node: The node's name; None: rows without one.
             start: First instant, UTC without zone. Compared with the event time; if the node has no event times, with
                 `created_at`.
             end: First instant after the last one.
             width_s: Seconds, 1 or more.
         """
-        for axis in _time_axes(table, node, start, end):
+        for axis in _time_axes(row, node, start, end):
             second = (
                 sa.cast(sa.func.strftime("%s", axis.column), sa.BigInteger) - _unix_s(axis.start)
                 if self._pool.is_sqlite
@@ -162,17 +164,10 @@ class Queries:
                 return [replace(one, first=axis.to_utc(one.first), last=axis.to_utc(one.last)) for one in columns]
         return []
 
-    def readings_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[ReadingRow]:
-        """The first `limit` readings of one node in a span, by time; node and times as for `columns`."""
-        for axis in _time_axes("readings", node, start, end):
-            if rows := self._rows(ReadingRow, axis.ordered(sa.select(*READING_COLUMNS), limit)):
-                return rows
-        return []
-
-    def edge_log_between(self, node: str | None, start: datetime, end: datetime, limit: int) -> list[EdgeLogRow]:
-        """The first `limit` rows of one node's log in a span, by time; node and times as for `columns`."""
-        for axis in _time_axes("edge_log", node, start, end):
-            if rows := self._rows(EdgeLogRow, axis.ordered(sa.select(EDGE_LOG), limit)):
+    def between(self, row: type[Row], node: str | None, start: datetime, end: datetime, limit: int) -> list[Row]:
+        """The first `limit` rows of one node in a span, by time; arguments as for `columns`."""
+        for axis in _time_axes(row, node, start, end):
+            if rows := self._rows(row, axis.ordered(_SELECT[row], limit)):
                 return rows
         return []
 
@@ -236,9 +231,9 @@ class _TimeAxis:
         return at.astimezone(UTC).replace(tzinfo=None) if self.is_local else at
 
 
-def _time_axes(name: TableName, node: str | None, start: datetime, end: datetime) -> Iterator[_TimeAxis]:
+def _time_axes(row: type[Row], node: str | None, start: datetime, end: datetime) -> Iterator[_TimeAxis]:
     """The event time first; then, for rows without one, the local time of insert."""
-    table = READINGS if name == "readings" else EDGE_LOG
+    table = _TABLES[row]
     c = table.c
     in_span = [c.node == node, c.event_time >= start, c.event_time < end]  # == None becomes IS NULL
     yield _TimeAxis(table, c.event_time, in_span, start, is_local=False)

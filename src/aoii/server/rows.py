@@ -7,9 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-@dataclass(frozen=True)
-class ReadingRow:
-    """One row of `readings`; temperatures in °C, humidity in %RH, errors signed (actual minus predicted).
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """What the rows of both tables begin with: °C, %RH, and errors as actual minus predicted."""
+
+    id: int | None
+    created_at: datetime | None
+    actual_temp: float
+    actual_humidity: float
+    pred_temp: float
+    pred_humidity: float
+    error_temp: float
+    error_humidity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingRow(_Row):
+    """One row of `readings`.
 
     Attributes:
         created_at: When the row was inserted.
@@ -19,12 +33,6 @@ class ReadingRow:
 
     id: int
     created_at: datetime
-    actual_temp: float
-    actual_humidity: float
-    pred_temp: float
-    pred_humidity: float
-    error_temp: float
-    error_humidity: float
     transmission_delay_ms: int | None
     gateway: str | None
     node: str | None
@@ -36,8 +44,8 @@ class ReadingRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgeLogRow:
-    """One row of `edge_log`: one sample of one node, sent or not; units as in `ReadingRow`.
+class EdgeLogRow(_Row):
+    """One row of `edge_log`: one sample of one node, sent or not.
 
     Attributes:
         id: None before the row is stored.
@@ -49,12 +57,6 @@ class EdgeLogRow:
 
     id: int | None = None
     created_at: datetime | None = None
-    actual_temp: float
-    actual_humidity: float
-    pred_temp: float
-    pred_humidity: float
-    error_temp: float
-    error_humidity: float
     triggered: bool
     status: str
     inference_time_us: int | None

@@ -1,4 +1,4 @@
-"""What every subscriber of the readings needs: the client, and the decoding and counting of messages."""
+"""The server's connections to the broker: the readings, decoded and counted, and the broker's own statistics."""
 
 import logging
 
@@ -14,6 +14,12 @@ log = logging.getLogger(__name__)
 
 SESSION_EXPIRY_S = 7 * 86400  # long enough for a station that is away over a weekend
 RECEIVE_MAXIMUM = 500  # unacknowledged messages that the broker may send; Mosquitto sends more
+EVENTS = {Reading: "RX", Estimate: "EST", Malformed: "bad"}
+
+# Mosquitto's topics. It publishes every `sys_interval`, 10 s by default, and only what has changed; its last values are
+# retained for a minute. The uptime always changes, so it shows whether the broker publishes such numbers at all.
+DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
+UPTIME_TOPIC = "$SYS/broker/uptime"
 
 
 def connect(mqtt: Mqtt, client_id: str, inbox: Inbox) -> Client:
@@ -42,15 +48,11 @@ def connect(mqtt: Mqtt, client_id: str, inbox: Inbox) -> Client:
 def receive(message: Message) -> Reading | Estimate | Malformed:
     """The content of a message, counted."""
     content = ingest.decode_payload(message.payload)
-    match content:
-        case Reading():
-            metrics.MESSAGES.labels(event="RX").inc()
-        case Estimate():
-            metrics.MESSAGES.labels(event="EST").inc()
-        case Malformed(reason=reason, detail=detail):
-            metrics.MESSAGES.labels(event="bad").inc()
-            metrics.MESSAGES_REJECTED.labels(reason=reason).inc()
-            log.warning("payload rejected", extra={"event": "payload_rejected", "reason": reason, "detail": detail})
+    metrics.MESSAGES.labels(event=EVENTS[type(content)]).inc()
+    if isinstance(content, Malformed):
+        metrics.MESSAGES_REJECTED.labels(reason=content.reason).inc()
+        fields = {"event": "payload_rejected", "reason": content.reason, "detail": content.detail}
+        log.warning("payload rejected", extra=fields)
     return content
 
 
@@ -59,6 +61,33 @@ def reconnect_after_overrun(inbox: Inbox, client: Client) -> None:
     if inbox.take_overrun():
         log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
         client.reconnect()
+
+
+def watch_broker(mqtt: Mqtt, client_id: str) -> Client:
+    """A client that sets the metric of the messages that the broker drops because a queue is full.
+
+    A broker acknowledges a message before it drops it, so nobody else knows. The client has a connection of its own:
+    many brokers do not publish such numbers, or not to us, and readings must not suffer from that.
+    """
+    return Client(
+        mqtt,
+        client_id,
+        subscriptions=[Subscription(DROPPED_TOPIC, 0), Subscription(UPTIME_TOPIC, 0)],
+        on_message=_record_statistics,
+        on_state=lambda is_ready: None if is_ready else metrics.BROKER_SYS_UP.set(0),
+    )
+
+
+# In the network thread.
+
+
+def _record_statistics(message: Message) -> None:
+    if message.topic == DROPPED_TOPIC:
+        try:
+            metrics.BROKER_DROPPED.set(int(message.payload))
+        except ValueError:
+            return
+    metrics.BROKER_SYS_UP.set(1)
 
 
 def _record_connection(is_ready: bool) -> None:

@@ -9,12 +9,16 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from aoii.server.connection import IO_TIMEOUT_S, LOCK_TIMEOUT_S, ConnectionPool, mysql_engine, sqlite_engine
 from aoii.server.database_errors import DatabaseAway
+from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.settings import Database as DatabaseSettings
 
 log = logging.getLogger(__name__)
@@ -23,38 +27,18 @@ MIGRATION_TIMEOUT_S = 3600  # an index over millions of rows takes minutes
 MIGRATION_LOCK_S = 60
 WAL_RETRY_S = 0.05
 
+_TYPES = {int: sa.BigInteger, float: sa.Double, str: sa.String, bool: sa.Boolean, datetime: sa.DateTime}
+
+
+def _columns(row: type[ReadingRow | EdgeLogRow]) -> Iterator[sa.Column[Any]]:
+    """A column for each field of `row`; a field that may be None has the same type in the database."""
+    for field in fields(row):
+        yield sa.Column(field.name, next(sql for kind, sql in _TYPES.items() if field.type in (kind, kind | None)))
+
+
 _metadata = sa.MetaData()
-_MEASURED = ("actual_temp", "actual_humidity", "pred_temp", "pred_humidity", "error_temp", "error_humidity")
-READINGS = sa.Table(
-    "readings",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("created_at", sa.DateTime),
-    *(sa.Column(name, sa.Double) for name in _MEASURED),
-    sa.Column("transmission_delay_ms", sa.BigInteger),
-    sa.Column("gateway", sa.String),
-    sa.Column("node", sa.String),
-    sa.Column("epoch", sa.BigInteger),
-    sa.Column("counter", sa.BigInteger),
-    sa.Column("kind", sa.String),
-    sa.Column("event_time", sa.DateTime),
-    sa.Column("clock_synced", sa.Boolean),
-    sa.Column("digest", sa.String),
-)
-EDGE_LOG = sa.Table(
-    "edge_log",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("created_at", sa.DateTime),
-    *(sa.Column(name, sa.Double) for name in _MEASURED),
-    sa.Column("triggered", sa.Boolean),
-    sa.Column("status", sa.String),
-    sa.Column("inference_time_us", sa.BigInteger),
-    sa.Column("free_heap", sa.BigInteger),
-    sa.Column("total_heap", sa.BigInteger),
-    sa.Column("node", sa.String),
-    sa.Column("event_time", sa.DateTime),
-)
+EDGE_LOG = sa.Table("edge_log", _metadata, *_columns(EdgeLogRow))
+READINGS = sa.Table("readings", _metadata, *_columns(ReadingRow), sa.Column("digest", sa.String))
 READING_COLUMNS = [column for column in READINGS.c if column.name != "digest"]  # the fields of `ReadingRow`
 
 

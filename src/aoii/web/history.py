@@ -52,14 +52,14 @@ def read_history(database: Database, node: str, span: Range, settings: FleetSett
     """
     name = None if node == UNNAMED else node
     start, end = utc(span.start_ms), utc(span.end_ms)
-    logs = database.edge_log_between(name, start, end, TRACK_LIMIT + 1)
-    readings = database.readings_between(name, start, end, TRACK_LIMIT + 1)
+    logs = database.between(EdgeLogRow, name, start, end, TRACK_LIMIT + 1)
+    readings = database.between(ReadingRow, name, start, end, TRACK_LIMIT + 1)
     content: Json = {"node": node, "start_ms": span.start_ms, "end_ms": span.end_ms}
     if max(len(logs), len(readings)) <= TRACK_LIMIT:
         return content | _every_point(logs, readings, node, span, settings)
     width_s = max(1, (span.end_ms - span.start_ms) // 1000 // COLUMNS)
-    measured = database.columns("edge_log", name, start, end, width_s)
-    arrived = database.columns("readings", name, start, end, width_s)
+    measured = database.columns(EdgeLogRow, name, start, end, width_s)
+    arrived = database.columns(ReadingRow, name, start, end, width_s)
     line = envelope(measured, GAP_PERIODS * 1000 * settings.period_s)
     return content | {
         "exact": False,

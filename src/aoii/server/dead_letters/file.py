@@ -6,7 +6,6 @@ beside the new one.
 """
 
 import contextlib
-import functools
 import sqlite3
 import time
 import zlib
@@ -69,16 +68,15 @@ def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sql
         UnavailableError: The file cannot be opened, and the reason is not damage; or a newer aoii made it.
     """
     try:
-        schema, check = Schema(VERSION, SCHEMA), functools.partial(_has_known_version, path)
-        connection, recovery = sqlite_recovery.open_or_recover(path, schema, check, _salvage, is_damaged)
+        connection, recovery = sqlite_recovery.open_or_recover(
+            path, Schema(VERSION, SCHEMA), lambda found: check_version(path, found) <= VERSION, _salvage, is_damaged
+        )
         if sqlite_recovery.user_version(connection) == 0:
             _create(connection)
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",  # what is added has to survive a power cut
-            f"max_page_count = {max_pages}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        # FULL: what is added has to survive a power cut
+        connection.executescript(
+            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA max_page_count = {max_pages}"
+        )
     except (sqlite3.Error, OSError) as error:
         raise UnavailableError(
             f"dead letters {path}: the file cannot be opened ({error}); check the folder, its rights and the disk"
@@ -96,11 +94,6 @@ def check_version(path: Path, connection: sqlite3.Connection) -> int:
     if version > VERSION:
         raise UnavailableError(f"dead letters {path}: made by a newer aoii (version {version}); install that one again")
     return version
-
-
-def _has_known_version(path: Path, connection: sqlite3.Connection) -> bool:
-    check_version(path, connection)
-    return True
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Whether the dead letters can be used, said once when they cannot; and their metrics."""
+"""Whether the dead letters can be used: logged once when they cannot. Also their metrics."""
 
 import logging
 from typing import Literal
@@ -36,10 +36,8 @@ class DeadLetterHealth:
             self._failing.discard(act)
             return
         if not self._failing:
-            log.error(
-                "dead letters unavailable",
-                extra={"event": "dead_letters_unavailable", "act": act, "reason": problem},
-            )
+            fields = {"event": "dead_letters_unavailable", "act": act, "reason": problem}
+            log.error("dead letters unavailable", extra=fields)
         self._failing.add(act)
 
     def update_metrics(self) -> None:
@@ -60,15 +58,10 @@ class DeadLetterHealth:
         new = self._dead_letters.recoveries[self._recoveries_reported :]
         self._recoveries_reported += len(new)
         for recovery in new:
-            fields = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
-            for outcome, letters in fields.items():
+            counts = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
+            for outcome, letters in counts.items():
                 metrics.DEAD_LETTERS_DAMAGED.labels(outcome=outcome).inc(letters)
+            fields = counts | {"is_lost_exact": recovery.is_lost_exact, "kept_as": str(recovery.kept_as)}
             log.error(
-                "dead letters file was damaged, and a new one begun",
-                extra=fields
-                | {
-                    "event": "dead_letters_damaged",
-                    "is_lost_exact": recovery.is_lost_exact,
-                    "kept_as": str(recovery.kept_as),
-                },
+                "dead letters file was damaged, and a new one begun", extra={"event": "dead_letters_damaged", **fields}
             )

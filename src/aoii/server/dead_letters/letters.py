@@ -147,15 +147,9 @@ class Letters:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled it back already
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._translated(), self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

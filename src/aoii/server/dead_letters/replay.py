@@ -1,7 +1,7 @@
 """Inserts dead letters again, for the server itself or for a person (`aoii dlq replay`).
 
 A letter is removed if the database stores its reading, or has stored it before. Any other stays, with a new reason and
-one attempt more. The unique key makes a second replay harmless, and the digest shows whether another reading has the
+one attempt more. The unique key makes a second replay harmless, and the digest shows when another reading has the same
 identity. A letter that fails its checksum is not inserted.
 """
 
@@ -18,7 +18,7 @@ NO_READING = Delivery("malformed", "not a reading; only readings are stored")
 
 
 def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) -> list[Delivery]:
-    """Insert the readings of letters; what became of each letter, in their order.
+    """Insert the readings of letters; return what became of each letter, in their order.
 
     Raises:
         DatabaseAway: The database takes nothing now; no letter has changed.

@@ -3,7 +3,7 @@
 They are in a local SQLite file, never in the database that failed. A letter is unique by identity and digest, so adding
 it twice changes only its counts. Readings are never dropped: at the cap `DeadLettersFull` is raised, and the server
 stops acknowledging. Malformed payloads go to a ring of bounded size, whose oldest are dropped and counted; but one with
-a known identity is kept like a reading, because its gateway is told that we have it, and forgets it.
+a known identity is kept like a reading, because its gateway gets an acknowledgement for it, and forgets it.
 
 The server itself replays letters of a database that was away; all others are replayed by hand.
 """
@@ -101,7 +101,10 @@ class DeadLetters(Letters):
             connection.executemany(ADD, letters)
 
     def add_malformed(self, payloads: Sequence[tuple[bytes, str]]) -> int:
-        """Add malformed payloads without identity to the ring, each with what is wrong with it; how many were dropped.
+        """Add malformed payloads without identity to the ring, each with what is wrong with it.
+
+        Returns:
+            How many payloads were dropped: old ones to make room, or all of these if the file is full.
 
         Raises:
             UnavailableError: The file cannot be written.
@@ -114,7 +117,7 @@ class DeadLetters(Letters):
                 held: int = connection.execute(COUNT_RING).fetchone()[0]
                 over = max(0, held - self._ring_limit)
                 connection.execute(DROP_OLDEST, (over,))
-        except DeadLettersFull:  # readings take precedence
+        except DeadLettersFull:  # the ring never takes the room of readings
             return len(letters)
         return over + len(letters[: -self._ring_limit])
 
@@ -143,12 +146,6 @@ class DeadLetters(Letters):
         return bool(pages - free < NEAR_CAP * self._max_pages)
 
 
-def _letter(
-    reason: DeliveryStatus,
-    detail: str,
-    key: Key,
-    payload: bytes,
-    now_ms: int,
-) -> tuple[object, ...]:
+def _letter(reason: DeliveryStatus, detail: str, key: Key, payload: bytes, now_ms: int) -> tuple[object, ...]:
     """The values of ADD."""
     return reason, detail, *key, payload, now_ms, now_ms, letter_checksum(*key, payload, now_ms)

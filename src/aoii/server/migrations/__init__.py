@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection) -> tuple[str | None, str | None]:
-    """Bring the tables to the newest version; the versions before (None: no tables of ours) and after.
+    """Bring the tables to the newest version; return the versions before (None: no tables of ours) and after.
 
     Args:
         connection: In a transaction that the caller commits. MySQL commits each step by itself anyway.

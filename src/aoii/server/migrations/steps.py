@@ -1,4 +1,4 @@
-"""The steps of migrations; each checks first, and does nothing if it has been done.
+"""The steps of migrations; each first checks whether it has been done, and then does nothing.
 
 MySQL commits every DDL statement by itself, so a migration that was interrupted is simply run again. The same steps
 take over tables of the older installation: they add what is missing and change no existing column or row.
