@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aoii.commands.configuration import configure
-from aoii.core.errors import SettingsError
+from aoii.settings.faults import SettingsError
 
 
 def test_the_named_file_is_read_and_its_warnings_are_printed(

@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from aoii.core.errors import Fault, SettingsError
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server.database_errors import DatabaseAway
@@ -21,6 +20,7 @@ from aoii.server.edge_log_buffer import EdgeLogBuffer
 from aoii.server.edge_log_reader import EdgeLogReader
 from aoii.server.insertion import halving
 from aoii.settings import Settings
+from aoii.settings.faults import Fault, SettingsError
 
 log = logging.getLogger(__name__)
 
