@@ -169,16 +169,9 @@ def timing(air: Air, duty_permille: int, listens: bool) -> Timing:
     """The link's timing for these radio settings: the receive window grows with the airtime of two packets."""
     airtime = airtime_ms(air, UPLINK_BYTES)
     longer_ms = max(0, 2 * (airtime - TIMING.airtime_ms))
-    return Timing(
-        TIMING.ack_window_ms + longer_ms,
-        TIMING.backoff_ms,
-        TIMING.backoff_limit_ms,
-        TIMING.backlog_pause_ms,
-        airtime,
-        duty_permille,
-        listens,
-        TIMING.noise_ms + longer_ms,
-    )
+    window_ms, noise_ms = TIMING.ack_window_ms + longer_ms, TIMING.noise_ms + longer_ms
+    pauses = TIMING[1:4]
+    return Timing(window_ms, *pauses, airtime, duty_permille, listens, noise_ms)
 
 
 def _radio(config: "Config", clock: BoardClock, air: Air) -> Radio:
