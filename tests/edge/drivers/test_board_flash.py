@@ -29,6 +29,15 @@ def test_slots_are_blank_at_first_and_survive_a_restart(disk: AnyDisk) -> None:
     assert second.read(6) == second.read(second.slots - 1) == b"\xff" * SLOT_BYTES
 
 
+def test_numbers_never_repeat_after_a_restart(disk: AnyDisk) -> None:
+    used: list[int] = []
+    for _ in range(5):
+        numbers = CounterAllocator(FlashStore(disk, "node-1.flash"), 1, 1)
+        used += [numbers.next_counter() for _ in range(100)]
+
+    assert used == sorted(set(used))
+
+
 def test_a_file_of_slots_whose_first_writing_was_cut_is_completed() -> None:
     disk = Disk()
     disk.cut_at, disk.cut_share = 0, 2
