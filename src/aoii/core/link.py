@@ -245,9 +245,9 @@ class Link(LinkState):
         state = bytes((STATES.index(self.state),))
         return state + super().dump() + b"".join([part.dump() for part in self._parts()])
 
-    def fits(self, state: bytes, at: int) -> bool:
-        """Whether no numbers were reserved since the `dump` that begins at `at`; loading it would reuse them."""
-        return self._counters.fits(state, at + len(self.dump()) - len(self._counters.dump()))
+    def fits(self, state: bytes) -> bool:
+        """Whether no numbers were reserved since the `dump` at the end of `state`; `load` would reuse such numbers."""
+        return self._counters.fits(state)
 
     def load(self, state: bytes, at: int) -> int:
         """Continue from a `dump` that begins at `at` and `fits`; return where it ends."""
@@ -258,7 +258,7 @@ class Link(LinkState):
         return at
 
     def _parts(self) -> "tuple[Packed, ...]":
-        """What dumps itself, in the order of a dump."""
+        """What dumps itself, in the order of a dump; the counters are last, where `fits` reads them."""
         return self.clock, self._backoff, self._budget, self.backlog, self._counters
 
     def _due_event(self, is_affordable: bool) -> str:

@@ -88,7 +88,7 @@ class LinkState(Packed):
         self.generation = 0
         self.last_ack_ms: int | None = None
         self.rejected = 0
-        self._deadline_ms: int | None = None  # when idle: of the next backlog; None before the first contact
+        self._deadline_ms: int | None = None  # when idle: of the next backfill; None before the first acknowledgement
         self._heartbeat_doublings = 0
         self._data = bytes(UPLINK_BYTES)  # the newest frame of `sent`
         self._framed_ms = 0  # when it was made
@@ -96,8 +96,8 @@ class LinkState(Packed):
     def dump(self) -> bytes:
         """All of it, always the same number of bytes."""
         pending = self.pending
-        fields = (0, 0, 0, 0, 0) if pending is None else pending[:2] + pending[3:]
-        state = super().dump() + struct.pack(_FIELDS, *self.settings, *self.sent, *self.superseded, *fields)
+        reading = (0, 0, 0, 0, 0) if pending is None else pending[:2] + pending[3:]
+        state = super().dump() + struct.pack(_FIELDS, *self.settings, *self.sent, *self.superseded, *reading)
         return state + dump_forecast(None if pending is None else pending.forecast)
 
     def load(self, state: bytes, at: int) -> int:

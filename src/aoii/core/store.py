@@ -81,19 +81,19 @@ class CounterAllocator(Packed):
         self._epoch = epoch
         self._slot = 0  # for the next record: never that of the newest
         self._frame = self._counter = 1  # 0 is not used, so that a peer may start with it
-        blank = 0
+        is_intact = False  # a record is whole, or a slot was never written: then no number can repeat
         for slot in range(NUMBER_SLOTS):
             stored = store.read(slot)
             fields = _unseal(stored, _NUMBERS, _NUMBERS_MARK)
             if fields is None:
-                blank += stored == b"\xff" * len(stored) or stored == bytes(len(stored))
+                is_intact = is_intact or stored == b"\xff" * len(stored) or stored == bytes(len(stored))
                 continue
-            blank = NUMBER_SLOTS
+            is_intact = True
             # No number ever falls, but one may stay the same: the record with the larger sum is the newer one.
             if fields[:2] == (node, epoch) and fields[2] + fields[3] > self._frame + self._counter:
                 self._frame, self._counter = fields[2:]
                 self._slot = 1 - slot
-        if not blank:
+        if not is_intact:
             raise UnavailableError(
                 f"node {node}: both records of its numbers are damaged; provision it again with an epoch above {epoch}"
             )
@@ -114,9 +114,9 @@ class CounterAllocator(Packed):
         self._counter += 1
         return self._counter - 1
 
-    def fits(self, state: bytes, at: int) -> bool:
-        """Whether a `dump` that begins at `at` was made after the last block was reserved, and before the next."""
-        fields = struct.unpack(self.FORM, state[at : at + struct.calcsize(self.FORM)])
+    def fits(self, state: bytes) -> bool:
+        """Whether the `dump` at the end of `state` was made after the last block was reserved, and before the next."""
+        fields = struct.unpack(self.FORM, state[-struct.calcsize(self.FORM) :])
         return (fields[1], fields[3]) == (self._frame_limit, self._counter_limit)
 
     def _reserve(self) -> None:

@@ -195,7 +195,7 @@ class Node:
             return False
         if struct.unpack(_HEAD, state[:head]) != self._identity:
             return False
-        if not self.link.fits(state, len(state) - 4 - len(self.link.dump())):
+        if not self.link.fits(state[:-4]):
             return False
         at = self._tick.load(state, head)
         at = packed_fields.load(self, _FORM, _NAMES, state, at)

@@ -100,9 +100,8 @@ class Fleet(Station):
     async def _run_until_stopped(self) -> None:
         self._receiver.plug()
         self._log_port.plug()
-        # A simulated clock begins at its origin, unless that has passed; a real one has run since the machine started.
-        start_ms = self._clock.elapsed_ms() + round(1000 * GATEWAY_START_S * self._clock.speed)
-        self._zero_ms = max(0, start_ms) if self._clock.start_unix_s is not None else start_ms
+        # The nodes do not begin before the origin of a simulated clock, which may lie ahead.
+        self._zero_ms = max(0, self._clock.elapsed_ms() + round(1000 * GATEWAY_START_S * self._clock.speed))
         nodes = asyncio.create_task(self._run_nodes())
         reports = asyncio.create_task(self._keep_reporting())
         stop = asyncio.create_task(self._stopped.wait())

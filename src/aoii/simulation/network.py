@@ -69,7 +69,7 @@ class Network:
     Attributes:
         agenda: What happens next.
         radio: What packets are sent on.
-        span_s: Length of the recording, s.
+        span_s: Length of the first series of the recording, s.
         samples: Samples of all nodes that have been judged.
         checks: Comparisons of the estimates at both ends.
         mismatches: Comparisons that found different estimates.
@@ -113,9 +113,11 @@ class Network:
         """Make one node; it takes no samples yet."""
         series = self._series[(number - 1) % len(self._series)]
         period_ms = round(1000 * series.interval_s)
-        first = (number - 1) * len(series) // len(self._keys)  # each node starts at another hour of the recording
-        boot_ms = (number - 1) * period_ms // len(self._keys)  # and samples at another moment of the minute;
-        if self.radio.may_collide:  # at random where that matters, because nodes in the field are not in step
+        # Each node starts at another row of the recording and samples at another moment of its period. Where packets
+        # may collide, that moment is random, because nodes in the field are not in step.
+        first = (number - 1) * len(series) // len(self._keys)
+        boot_ms = (number - 1) * period_ms // len(self._keys)
+        if self.radio.may_collide:
             boot_ms = random.Random(f"{self._edge.seed}/{number}").randrange(period_ms)  # noqa: S311 - a simulation
         key = self._keys[number]
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)

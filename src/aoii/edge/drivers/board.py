@@ -134,7 +134,7 @@ def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
     disk = Files()
     settings = NodeSettings(*config["settings"])
     sample_log = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed_watchdog)
-    sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))
+    sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))  # the name that boards in use have
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
         sleep_store.take()  # discarded: its counters are older than those in use
     node = Node(
