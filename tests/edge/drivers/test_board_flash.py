@@ -65,6 +65,24 @@ def test_a_file_that_cannot_be_opened_is_not_made_anew(tmp_path: Path, monkeypat
     assert (tmp_path / "slots.bin").read_bytes() == b"numbers"
 
 
+def test_slots_that_cannot_be_read_are_not_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(str(tmp_path))
+    FlashStore(files).write(0, b"numbers")
+    written = (tmp_path / "slots.bin").read_bytes()
+
+    def fail_to_read(path: str, mode: str) -> object:
+        if mode == "rb":
+            raise OSError(errno.EIO, "the flash does not answer")
+        return open(path, mode)  # noqa: PTH123
+
+    monkeypatch.setattr(board_flash, "open", fail_to_read, raising=False)
+    with pytest.raises(OSError, match="does not answer"):
+        FlashStore(files)
+
+    assert (tmp_path / "slots.bin").read_bytes() == written
+    assert DoubleBuffer(files, "slots").load() == b""
+
+
 def test_a_double_buffer_gives_what_was_saved_last(disk: AnyDisk) -> None:
     buffer = DoubleBuffer(disk, "learner")
     empty = buffer.load()

@@ -34,12 +34,18 @@ class Files:
         self._folder = folder
 
     def read(self, name: str, at: int, size: int) -> bytes:
-        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file."""
+        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
         try:
             with open(f"{self._folder}/{name}", "rb") as file:  # noqa: PTH123 - MicroPython has no pathlib
                 file.seek(at)
                 return file.read(size)
-        except OSError:
+        except OSError as error:
+            if error.args[0] != NO_SUCH_FILE:  # it may hold numbers that are in use: it must not pass for a new one
+                raise
             return b""
 
     def write(self, name: str, at: int, content: bytes) -> None:
@@ -110,7 +116,10 @@ class DoubleBuffer:
         """The content saved last; empty when no file is whole."""
         found = b""
         for number in range(2):
-            sequence, content = self._read(number)
+            try:
+                sequence, content = self._read(number)
+            except OSError:  # a file that cannot be read is not whole; the other one may be
+                continue
             if sequence > self._sequence or (sequence == self._sequence and content):
                 self._sequence, found = sequence, content
         return found

@@ -7,7 +7,7 @@ class Disk(Protocol):
     """Files that are read and written in place; see `board_flash.Files`."""
 
     def read(self, name: str, at: int, size: int) -> bytes:
-        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file."""
+        """Up to `size` bytes from position `at`; fewer at the end, none without a file; OSError: it is unreadable."""
 
     def write(self, name: str, at: int, content: bytes) -> None:
         """Replace the bytes from position `at` on; a power cut may leave any part of them."""
