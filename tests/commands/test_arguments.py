@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aoii.commands.arguments import configure, instant, keep_old_name, number, whole
-from aoii.core.errors import SettingsError
+from aoii.settings.faults import SettingsError
 
 
 @pytest.mark.parametrize("text", ["0", "11", "1.5", "ten", ""])

@@ -7,7 +7,7 @@ from aoii.core.packed_fields import Packed
 
 
 class Notes(Packed):
-    NAMES = ("count", "at_ms", "is_set")
+    NAMES = "count at_ms is_set"
     FORM = "<HqB"
 
     def __init__(self, count: int = 0, at_ms: int | None = None, is_set: bool = False) -> None:

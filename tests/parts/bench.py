@@ -48,7 +48,7 @@ def silent_radio() -> str:
     chip = models.Sx127x(clock, print)
     chip.version = 0
     try:
-        Radio(chip.spi, chip.select, None, clock)
+        Radio(chip.spi, chip.select, None, clock, AIRS[0])
     except UnavailableError as error:
         return str(error)
     return ""

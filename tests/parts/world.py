@@ -11,7 +11,7 @@ from aoii.core.frames import Rejected
 from aoii.core.link_timing import TIMING
 from aoii.edge.drivers.board_flash import DoubleBuffer, FlashStore, SleepStore
 from aoii.edge.drivers.board_node import BoardNode, Parts
-from aoii.edge.drivers.board_radio import Radio
+from aoii.edge.drivers.board_radio import DEFAULT_AIR, Radio
 from aoii.edge.drivers.board_sensor import Aht20, Battery
 from aoii.edge.node import Node
 from aoii.edge.sample_log import SampleLog
@@ -171,7 +171,7 @@ class World:
         predictor: Predictor = self.model if self.sample_log is None else self.sample_log
         store = FlashStore(self.disk)
         self.node = Node(7, 1, KEY, SETTINGS, predictor, store, self._random, TIMING)
-        radio = Radio(self.chip.spi, self.chip.select, self.chip.reset, self.clock)
+        radio = Radio(self.chip.spi, self.chip.select, self.chip.reset, self.clock, DEFAULT_AIR)
         sensor = Aht20(self.aht20, self.clock)
         battery = Battery(models.Adc(1_900_000), 2000)
         self.sleep_store = SleepStore(self.rtc, DoubleBuffer(self.disk, "sleep_store"), self._rtc_bytes)

@@ -57,7 +57,6 @@ PLACES = (
     Place("server/edge_log_line.py", "broker.messages runtime.clock server.rows", standard=PURE),
     Place("simulation/radio.py", "core settings.channel", standard=PURE),
     Place("simulation/agenda.py", standard=PURE),
-    Place("simulation/estimate_check.py", "core", standard=PURE),
     Place("runtime/metric_snapshot.py", "runtime.metrics", "prometheus_client", standard=PURE),
     Place("runtime/health_limits.py", standard=PURE),
     Place("web/points.py", standard=PURE),
@@ -115,7 +114,6 @@ PLACES = (
     Place("simulation/fleet.py", "core edge runtime security.node_keys settings simulation"),
     Place("simulation/network.py", "core edge security.node_keys settings simulation"),
     Place("simulation/receiver.py", "core edge security.node_keys"),
-    Place("simulation/simulated_node.py", "core edge simulation"),
     Place("simulation/*", "core simulation settings.channel"),
     Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
     # what stations share

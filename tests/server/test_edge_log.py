@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from aoii.core.errors import SettingsError
 from aoii.runtime import metrics
 from aoii.server import edge_log
 from aoii.server.db import Database, open_database
 from aoii.server.edge_log import LogBuffer, LogReader
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
+from aoii.settings.faults import SettingsError
 from server.doubles import StationProcess
 from server.samples import an_edge_log_row, sqlite_at
 from servers import MariaDB, pty_port, until

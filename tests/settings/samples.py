@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
-from aoii.core.errors import SettingsError
+from aoii.settings.faults import SettingsError
 
 
 def faults(values: dict[str, str]) -> tuple[str, ...]:

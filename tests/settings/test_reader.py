@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aoii import settings
-from aoii.core.errors import SettingsError
+from aoii.settings.faults import SettingsError
 from settings.samples import faults, private
 
 

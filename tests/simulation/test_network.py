@@ -21,10 +21,11 @@ HOUR_MS = 3_600_000
 
 
 class PerfectGateway:
-    """Acknowledges every frame at once, as long as it is plugged in."""
+    """Acknowledges every frame at once, as long as it is plugged in; its estimates are off by `off_c`."""
 
-    def __init__(self, is_plugged: bool = True) -> None:
+    def __init__(self, is_plugged: bool = True, off_c: int = 0) -> None:
         self.is_plugged = is_plugged
+        self.off_c = off_c
         self.forecasts: dict[int, Forecast] = {}
 
     def forward(self, frame: bytes, now_ms: int) -> object:
@@ -33,7 +34,11 @@ class PerfectGateway:
             return None
         assert isinstance(uplink, Uplink)
         self.forecasts[uplink.node] = Forecast(
-            uplink.temperature_c, uplink.humidity_c, uplink.trend, PROVISIONED, now_ms - 1000 * uplink.age_s
+            uplink.temperature_c + self.off_c,
+            uplink.humidity_c,
+            uplink.trend,
+            PROVISIONED,
+            now_ms - 1000 * uplink.age_s,
         )
         wanted = None if uplink.generation else PROVISIONED
         return frames.encode_ack(Ack(uplink.node, 1, uplink.frame, 1, 0, 1, wanted), KEYS[uplink.node].key)
@@ -73,6 +78,18 @@ def test_with_a_gateway_that_answers_both_ends_hold_the_same_estimate_and_it_is_
     assert (report["estimate_mismatches"], report["wrong_instants"], report["retries"]) == (0, 0, 0)
     assert log == sorted(log, key=lambda entry: entry[1])
     assert [at_ms for number, at_ms in log if number == 2] == [30_000 + 60_000 * minute for minute in range(60)]
+
+
+def test_a_gateway_whose_estimates_are_off_by_a_hundredth_does_not_agree_with_the_nodes(tmp_path: Path) -> None:
+    report = ran(network(tmp_path, PerfectGateway(off_c=1), []))
+
+    assert report["estimate_mismatches"] == report["estimate_checks"] > 100
+
+
+def test_an_instant_is_wrong_when_the_estimate_of_the_gateway_misses_the_reading_by_a_threshold(tmp_path: Path) -> None:
+    report = ran(network(tmp_path, PerfectGateway(off_c=2 * PROVISIONED.beta_t_c), []))
+
+    assert report["wrong_instants"] == report["instants"] == 120
 
 
 def test_without_a_receiver_nodes_try_again_and_every_instant_is_wrong(tmp_path: Path) -> None:

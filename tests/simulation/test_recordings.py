@@ -1,6 +1,7 @@
 """Recordings: strict reading, gaps kept, and the shipped day."""
 
 import gzip
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from aoii.core.errors import InputError
 from aoii.simulation import recordings
+from aoii.simulation.recordings import Series, replay_samples
 
 HEADER = "timestamp,temperature,humidity\n"
+GAPPY = Series("x", 0.0, 60.0, (0, 1, 4), ("a", "b", "c"), (100, 200, 300), (1, 2, 3))
 
 
 def write(folder: Path, text: str) -> Path:
@@ -101,3 +104,15 @@ def test_any_file_is_a_recording_or_an_input_error(tmp_path_factory: pytest.Temp
         assert all(len(series) >= 2 for series in recordings.parse(path))
     except InputError as error:
         assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_the_recording_begins_again_after_its_end_and_a_gap_stays_a_gap() -> None:
+    samples = list(islice(replay_samples(GAPPY, 0, 0, 60), 5))
+
+    assert samples == [(0, (100, 1)), (60, (200, 2)), (240, (300, 3)), (300, (100, 1)), (360, (200, 2))]
+
+
+def test_a_node_may_begin_at_any_row_and_moment() -> None:
+    samples = list(islice(replay_samples(GAPPY, 2, 7, 60), 3))
+
+    assert samples == [(7, (300, 3)), (67, (100, 1)), (127, (200, 2))]

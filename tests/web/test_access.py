@@ -15,10 +15,11 @@ from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
 from aoii import settings
-from aoii.core.errors import InputError, SettingsError
+from aoii.core.errors import InputError
 from aoii.runtime import metrics
 from aoii.security import authority
 from aoii.server.db import open_database
+from aoii.settings.faults import SettingsError
 from aoii.web import access, app
 from servers import free_port
 from web.conftest import Load

@@ -16,12 +16,13 @@ from aoii import settings
 from aoii.broker.client import Client
 from aoii.commands import doctor_stations
 from aoii.commands.doctor_stations import Finding
-from aoii.core.errors import AoiiError, SettingsError
+from aoii.core.errors import AoiiError
 from aoii.gateway.legacy import weights
 from aoii.runtime import health_limits
 from aoii.security import node_keys, tls
 from aoii.server.db import Database, DatabaseAway, open_database
 from aoii.settings import Settings
+from aoii.settings.faults import SettingsError
 
 BROKER_WAIT_S = 5.0
 SLOW_S = 2.0  # for a question about one row, which usually takes milliseconds

@@ -51,15 +51,11 @@ class AoiiMeter:
             return 0.0
         return sum(age_s * count for age_s, count in self._ages.items()) / self.instants
 
-    def percentile_s(self, percent: int) -> int:
-        """The age that `percent` (1..100) of the instants do not exceed, by nearest rank; 0 before the first."""
-        rank = -(-self.instants * percent // 100)
+    def p99_s(self) -> int:
+        """The age that 99 % of the instants do not exceed, seconds, by nearest rank; 0 before the first."""
+        rank = -(-self.instants * 99 // 100)
         for age_s in sorted(self._ages):
             rank -= self._ages[age_s]
             if rank <= 0:
                 return age_s
         return 0
-
-    def p99_s(self) -> int:
-        """The 99th percentile, seconds."""
-        return self.percentile_s(99)

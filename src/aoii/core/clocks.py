@@ -17,7 +17,7 @@ BASE_MS = 86_400_000  # longest time over which drift is measured: 23 ppm if tim
 class MonotonicClock(Packed):
     """Milliseconds since the node started; never goes back."""
 
-    NAMES = ("_now_ms", "_started")
+    NAMES = "_now_ms _started"
     FORM = "<qB"
 
     def __init__(self) -> None:
@@ -45,18 +45,7 @@ class UnixClock(Packed):
         drift_ppm: How much slower than Unix time the tick runs, parts in a million, as far as that is certain.
     """
 
-    NAMES = (
-        "_is_set",
-        "_in_doubt",
-        "_tick0_ms",
-        "_unix0_ms",
-        "_late_ms",
-        "_tick_ms",
-        "_unix_ms",
-        "_doubt_ms",
-        "drift_ppm",
-        "_unsure_ppm",
-    )
+    NAMES = "_is_set _in_doubt _tick0_ms _unix0_ms _late_ms _tick_ms _unix_ms _doubt_ms drift_ppm _unsure_ppm"
     FORM = "<BBqqqqqqii"
 
     def __init__(self, noise_ms: int) -> None:

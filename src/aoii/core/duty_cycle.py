@@ -14,7 +14,7 @@ class DutyCycleBudget(Packed):
         duty_permille: Share of the air that the sender may use in any hour, 1..1000.
     """
 
-    NAMES = ("_level_us", "_at_ms")
+    NAMES = "_level_us _at_ms"
     FORM = "<qq"
 
     def __init__(self, duty_permille: int) -> None:

@@ -27,7 +27,7 @@ GROWTH = array("i", _growth())  # 2.2 kB; computed once, because threads of the 
 LAST = len(GROWTH) - 1  # from this step on the estimate does not move any more, at almost 50 first steps
 
 
-class Trend(namedtuple("Trend", ("level_t", "slope_t", "level_h", "slope_h", "damping"))):
+class Trend(namedtuple("Trend", "level_t slope_t level_h slope_h damping")):
     """How the estimate moves on from the reading.
 
     Attributes:
@@ -90,9 +90,7 @@ def steps_between(elapsed_ms: int, period_s: int) -> int:
     return max(0, (elapsed_ms + period_ms // 2) // period_ms)
 
 
-class NodeSettings(
-    namedtuple("NodeSettings", ("beta_t_c", "beta_h_c", "period_s", "heartbeat_s", "heartbeat_min_s", "tau"))
-):
+class NodeSettings(namedtuple("NodeSettings", "beta_t_c beta_h_c period_s heartbeat_s heartbeat_min_s tau")):
     """The settings that an operator may change in a node.
 
     Attributes:
@@ -117,7 +115,7 @@ class NodeSettings(
 PROVISIONED = NodeSettings(50, 300, 60, 3600, 600, 1)
 
 
-class Forecast(namedtuple("Forecast", ("temperature_c", "humidity_c", "trend", "settings", "sampled_ms"))):
+class Forecast(namedtuple("Forecast", "temperature_c humidity_c trend settings sampled_ms")):
     """What one packet makes both ends hold; the same on both but for the clock of `sampled_ms`.
 
     Attributes:

@@ -38,28 +38,14 @@ AGE_LIMIT_S = 0xFFFFFF  # 194 days; the age of older samples, and of those of un
 
 REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "trend", "flags", "range", "replay")
 
-_UPLINK = "<BHHIIHBhHbbbbBB"
-_ACK = "<BHHIIHB"
+_UPLINK = "<BHHIIHB"  # version and damping, node, epoch, frame, counter, age (24 bits)
+_READING = "<hHbbbbBB"  # temperature, humidity, trend, flags and generation, battery
+_ACK = "<BHHIIHB"  # version and 1, node, epoch, frame, Unix time in s and ms, generation
 _SETTINGS = "<HHHHHB"
 
 
 class Uplink(
-    namedtuple(
-        "Uplink",
-        (
-            "node",
-            "epoch",
-            "frame",
-            "counter",
-            "age_s",
-            "temperature_c",
-            "humidity_c",
-            "trend",
-            "flags",
-            "generation",
-            "battery",
-        ),
-    )
+    namedtuple("Uplink", "node epoch frame counter age_s temperature_c humidity_c trend flags generation battery")
 ):
     """A frame from a node.
 
@@ -96,7 +82,7 @@ class Uplink(
         return KIND_NAMES[self.flags & KIND]
 
 
-class Ack(namedtuple("Ack", ("node", "epoch", "frame", "unix_s", "unix_ms", "generation", "settings"))):
+class Ack(namedtuple("Ack", "node epoch frame unix_s unix_ms generation settings")):
     """The gateway's answer once the reading is safe.
 
     Attributes:
@@ -119,7 +105,7 @@ class Ack(namedtuple("Ack", ("node", "epoch", "frame", "unix_s", "unix_ms", "gen
     settings: NodeSettings | None
 
 
-class Rejected(namedtuple("Rejected", ("reason", "detail"))):
+class Rejected(namedtuple("Rejected", "reason detail")):
     """A frame that is not accepted.
 
     Attributes:
@@ -153,24 +139,9 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
     _check("battery", uplink.battery, 0, 255)
     if (uplink.flags & KIND) not in KIND_NAMES or uplink.flags >> 5:
         raise InternalError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
-    body = struct.pack(
-        _UPLINK,
-        VERSION << 4 | trend.damping,
-        uplink.node,
-        uplink.epoch,
-        uplink.frame,
-        uplink.counter,
-        uplink.age_s & 0xFFFF,
-        uplink.age_s >> 16,
-        uplink.temperature_c,
-        uplink.humidity_c,
-        trend.level_t,
-        trend.slope_t,
-        trend.level_h,
-        trend.slope_h,
-        uplink.flags | uplink.generation << 5,
-        uplink.battery,
-    )
+    flags = uplink.flags | uplink.generation << 5
+    body = struct.pack(_UPLINK, VERSION << 4 | trend.damping, *uplink[:4], uplink.age_s & 0xFFFF, uplink.age_s >> 16)
+    body += struct.pack(_READING, uplink.temperature_c, uplink.humidity_c, *trend[:4], flags, uplink.battery)
     return body + _mac(b"U", body, key)
 
 
@@ -241,40 +212,15 @@ def decode_ack(data: bytes, node: int, epoch: int, key: bytes) -> Ack | Rejected
 
 def _uplink(body: bytes) -> Uplink | Rejected:
     """The fields of an authenticated frame."""
-    (
-        first,
-        node,
-        epoch,
-        frame,
-        counter,
-        age_low,
-        age_high,
-        temperature_c,
-        humidity_c,
-        level_t,
-        slope_t,
-        level_h,
-        slope_h,
-        flags,
-        battery,
-    ) = struct.unpack(_UPLINK, body)
+    first, node, epoch, frame, counter, age_low, age_high = struct.unpack(_UPLINK, body[:16])
+    temperature_c, humidity_c, level_t, slope_t, level_h, slope_h, flags, battery = struct.unpack(_READING, body[16:])
     if first & 15 > DAMPED:
         return Rejected("trend", f"node {node}: damping code {first & 15} is unknown")
     if (flags & KIND) not in KIND_NAMES:
         return Rejected("flags", f"node {node}: flags {flags} do not have exactly one kind")
-    return Uplink(
-        node,
-        epoch,
-        frame,
-        counter,
-        age_low | age_high << 16,
-        temperature_c,
-        humidity_c,
-        Trend(level_t, slope_t, level_h, slope_h, first & 15),
-        flags & 31,
-        flags >> 5,
-        battery,
-    )
+    trend = Trend(level_t, slope_t, level_h, slope_h, first & 15)
+    age_s = age_low | age_high << 16
+    return Uplink(node, epoch, frame, counter, age_s, temperature_c, humidity_c, trend, flags & 31, flags >> 5, battery)
 
 
 def _ack(body: bytes) -> Ack | Rejected:

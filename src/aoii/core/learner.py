@@ -121,16 +121,8 @@ class Learner:
 
     def dump(self) -> bytes:
         """Everything, for a node that sleeps: 7 kB in the byte order of the machine."""
-        head = struct.pack(
-            HEADER,
-            FORMAT,
-            self.epsilon_t_c,
-            self.epsilon_h_c,
-            self._at,
-            self._seen,
-            min(self._trend_steps, 65535),
-            *(tuple(self._trend) + self._trend_reading + self._hold_reading),
-        )
+        own = (FORMAT, self.epsilon_t_c, self.epsilon_h_c, self._at, self._seen, min(self._trend_steps, 65535))
+        head = struct.pack(HEADER, *own, *self._trend, *self._trend_reading, *self._hold_reading)
         return head + b"".join([bytes(part) for part in self._arrays()])
 
     def load(self, state: bytes) -> bool:
@@ -146,7 +138,7 @@ class Learner:
             if not -BROKEN < value < BROKEN:
                 return False
         self._at, self._seen, self._trend_steps = head[3:6]
-        self._trend = Trend(head[6], head[7], head[8], head[9], head[10])
+        self._trend = Trend(*head[6:11])
         self._trend_reading = head[11:13]
         self._hold_reading = head[13:15]
         for part in arrays:

@@ -15,16 +15,7 @@ from .clocks import UnixClock
 from .duty_cycle import DutyCycleBudget
 from .errors import InternalError
 from .forecast import HOLD, Forecast, NodeSettings, Trend
-from .frames import (
-    AGE_LIMIT_S,
-    BACKFILL,
-    EVENT,
-    HEARTBEAT,
-    KIND_NAMES,
-    Rejected,
-    decode_ack,
-    encode_uplink,
-)
+from .frames import AGE_LIMIT_S, BACKFILL, EVENT, HEARTBEAT, KIND_NAMES, Rejected, decode_ack, encode_uplink
 from .link_state import LinkState, PendingReading, SentFrames
 from .link_timing import TIMING, Backoff, Timing
 from .store import Backlog, CounterAllocator, StoredReading
@@ -32,6 +23,7 @@ from .store import Backlog, CounterAllocator, StoredReading
 MYPY = False
 if MYPY:
     from .interfaces import IsBusy, Random, Store
+    from .packed_fields import Packed
 
 # States.
 IDLE = "idle"  # nothing is pending; there may be a backlog
@@ -78,7 +70,7 @@ FRESH_PERMILLE = 400  # of a sampling period; a frame contains its age, so its b
 UNKNOWN_MS = -0x4000000000000000  # sentinel: sampling time unknown; gives an age of AGE_LIMIT_S
 
 
-class Send(namedtuple("Send", ("data", "kind"))):
+class Send(namedtuple("Send", "data kind")):
     """A packet for the radio.
 
     Attributes:
@@ -250,29 +242,24 @@ class Link(LinkState):
 
     def dump(self) -> bytes:
         """Everything that is not in the store, always the same number of bytes: for a deep sleep."""
-        return (
-            bytes((STATES.index(self.state),))
-            + super().dump()
-            + self.clock.dump()
-            + self._backoff.dump()
-            + self._budget.dump()
-            + self.backlog.dump()
-            + self._counters.dump()
-        )
+        state = bytes((STATES.index(self.state),))
+        return state + super().dump() + b"".join([part.dump() for part in self._parts()])
 
-    def fits(self, state: bytes, at: int) -> bool:
-        """Whether no numbers were reserved since the `dump` that begins at `at`; loading it would reuse them."""
-        return self._counters.fits(state, at + len(self.dump()) - len(self._counters.dump()))
+    def fits(self, state: bytes) -> bool:
+        """Whether no numbers were reserved since the `dump` at the end of `state`; `load` would reuse such numbers."""
+        return self._counters.fits(state)
 
     def load(self, state: bytes, at: int) -> int:
         """Continue from a `dump` that begins at `at` and `fits`; return where it ends."""
         self.state = STATES[state[at]]
         at = super().load(state, at + 1)
-        at = self.clock.load(state, at)
-        at = self._backoff.load(state, at)
-        at = self._budget.load(state, at)
-        at = self.backlog.load(state, at)
-        return self._counters.load(state, at)
+        for part in self._parts():
+            at = part.load(state, at)
+        return at
+
+    def _parts(self) -> "tuple[Packed, ...]":
+        """What dumps itself, in the order of a dump; the counters are last, where `fits` reads them."""
+        return self.clock, self._backoff, self._budget, self.backlog, self._counters
 
     def _due_event(self, is_affordable: bool) -> str:
         """DUE, or the reason why the packet must wait."""

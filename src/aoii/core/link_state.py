@@ -16,7 +16,7 @@ _FORECAST = "<hHbbbbBHHHHHBq"
 FORECAST_BYTES = 1 + struct.calcsize(_FORECAST)
 
 
-class PendingReading(namedtuple("PendingReading", ("counter", "kind", "forecast", "flags", "generation", "battery"))):
+class PendingReading(namedtuple("PendingReading", "counter kind forecast flags generation battery")):
     """A reading that is not acknowledged yet.
 
     Attributes:
@@ -38,22 +38,12 @@ class PendingReading(namedtuple("PendingReading", ("counter", "kind", "forecast"
 
     def uplink(self, node: int, epoch: int, frame: int, age_s: int) -> Uplink:
         """The reading as the uplink with this frame number, when the reading is `age_s` old."""
-        return Uplink(
-            node,
-            epoch,
-            frame,
-            self.counter,
-            age_s,
-            self.forecast.temperature_c,
-            self.forecast.humidity_c,
-            self.forecast.trend,
-            self.kind | self.flags,
-            self.generation,
-            self.battery,
-        )
+        content = self.forecast[:3]  # reading and trend
+        flags = self.kind | self.flags
+        return Uplink(node, epoch, frame, self.counter, age_s, *content, flags, self.generation, self.battery)
 
 
-class SentFrames(namedtuple("SentFrames", ("counter", "first", "last"))):
+class SentFrames(namedtuple("SentFrames", "counter first last")):
     """The frames that have carried one reading.
 
     Attributes:
@@ -88,7 +78,7 @@ class LinkState(Packed):
         rejected: Number of received packets that were not an acknowledgement for this node.
     """
 
-    NAMES = ("generation", "rejected", "_deadline_ms", "_framed_ms", "_heartbeat_doublings", "last_ack_ms", "_data")
+    NAMES = "generation rejected _deadline_ms _framed_ms _heartbeat_doublings last_ack_ms _data"
     FORM = "<BIqqBq32s"
 
     def __init__(self, settings: NodeSettings) -> None:
@@ -98,7 +88,7 @@ class LinkState(Packed):
         self.generation = 0
         self.last_ack_ms: int | None = None
         self.rejected = 0
-        self._deadline_ms: int | None = None  # when idle: of the next backlog; None before the first contact
+        self._deadline_ms: int | None = None  # when idle: of the next backfill; None before the first acknowledgement
         self._heartbeat_doublings = 0
         self._data = bytes(UPLINK_BYTES)  # the newest frame of `sent`
         self._framed_ms = 0  # when it was made
@@ -106,10 +96,9 @@ class LinkState(Packed):
     def dump(self) -> bytes:
         """All of it, always the same number of bytes."""
         pending = self.pending
-        fields = tuple(self.settings) + tuple(self.sent) + tuple(self.superseded)
-        fields += (0, 0, 0, 0, 0) if pending is None else tuple(pending[:2]) + tuple(pending[3:])
-        forecast = None if pending is None else pending.forecast
-        return super().dump() + struct.pack(_FIELDS, *fields) + dump_forecast(forecast)
+        reading = (0, 0, 0, 0, 0) if pending is None else pending[:2] + pending[3:]
+        state = super().dump() + struct.pack(_FIELDS, *self.settings, *self.sent, *self.superseded, *reading)
+        return state + dump_forecast(None if pending is None else pending.forecast)
 
     def load(self, state: bytes, at: int) -> int:
         """Continue from a `dump` that begins at `at`; return where it ends."""
@@ -127,8 +116,8 @@ def dump_forecast(forecast: Forecast | None) -> bytes:
     """FORECAST_BYTES that hold a forecast or None."""
     if forecast is None:
         return bytes(FORECAST_BYTES)
-    fields = tuple(forecast[:2]) + tuple(forecast.trend) + tuple(forecast.settings)
-    return b"\x01" + struct.pack(_FORECAST, *(fields + (forecast.sampled_ms,)))  # noqa: RUF005 - as the board needs it
+    fields = struct.pack(_FORECAST, *forecast[:2], *forecast.trend, *forecast.settings, forecast.sampled_ms)
+    return b"\x01" + fields
 
 
 def load_forecast(state: bytes, at: int) -> Forecast | None:

@@ -18,17 +18,7 @@ MAX_BUSY_DOUBLINGS = 4  # from then on a busy channel is checked every 2 to 4 s:
 
 class Timing(
     namedtuple(
-        "Timing",
-        (
-            "ack_window_ms",
-            "backoff_ms",
-            "backoff_limit_ms",
-            "backlog_pause_ms",
-            "airtime_ms",
-            "duty_permille",
-            "listens",
-            "noise_ms",
-        ),
+        "Timing", "ack_window_ms backoff_ms backoff_limit_ms backlog_pause_ms airtime_ms duty_permille listens noise_ms"
     )
 ):
     """The times of a link, and how much of the air it may use.
@@ -68,7 +58,7 @@ class Backoff(Packed):
         tries: Packets sent since the gateway last acknowledged one.
     """
 
-    NAMES = ("tries", "_busy_pauses")
+    NAMES = "tries _busy_pauses"
     FORM = "<IB"
 
     def __init__(self, timing: Timing, random: "Random") -> None:

@@ -12,11 +12,11 @@ class Packed:
     """An object with fields that become bytes.
 
     Attributes:
-        NAMES: The fields.
+        NAMES: The fields, in one string, as `namedtuple` takes them.
         FORM: Their `struct` form.
     """
 
-    NAMES: tuple[str, ...] = ()
+    NAMES = ""
     FORM = ""
 
     def dump(self) -> bytes:
@@ -28,15 +28,15 @@ class Packed:
         return load(self, self.FORM, self.NAMES, state, at)
 
 
-def dump(owner: object, form: str, names: tuple[str, ...]) -> bytes:
+def dump(owner: object, form: str, names: str) -> bytes:
     """The fields of `owner` in this order and form; True and False become 1 and 0."""
-    values = [getattr(owner, name) for name in names]
+    values = [getattr(owner, name) for name in names.split()]
     return struct.pack(form, *[NONE if value is None else value for value in values])
 
 
-def load(owner: object, form: str, names: tuple[str, ...], state: bytes, at: int) -> int:
+def load(owner: object, form: str, names: str, state: bytes, at: int) -> int:
     """Set the fields of `owner` from a `dump` that begins at `at`; return where it ends."""
     end = at + struct.calcsize(form)
-    for name, value in zip(names, struct.unpack(form, state[at:end])):
+    for name, value in zip(names.split(), struct.unpack(form, state[at:end])):
         setattr(owner, name, None if value == NONE else value)
     return end

@@ -72,7 +72,7 @@ class CounterAllocator(Packed):
         UnavailableError: Both number records are damaged, so numbers might repeat. A power cut cannot cause this.
     """
 
-    NAMES = ("_frame", "_frame_limit", "_counter", "_counter_limit", "first_counter", "_slot")
+    NAMES = "_frame _frame_limit _counter _counter_limit first_counter _slot"
     FORM = "<IIIIIB"
 
     def __init__(self, store: "Store", node: int, epoch: int) -> None:
@@ -81,19 +81,19 @@ class CounterAllocator(Packed):
         self._epoch = epoch
         self._slot = 0  # for the next record: never that of the newest
         self._frame = self._counter = 1  # 0 is not used, so that a peer may start with it
-        blank = 0
+        is_intact = False  # a record is whole, or a slot was never written: then no number can repeat
         for slot in range(NUMBER_SLOTS):
             stored = store.read(slot)
             fields = _unseal(stored, _NUMBERS, _NUMBERS_MARK)
             if fields is None:
-                blank += stored == b"\xff" * len(stored) or stored == bytes(len(stored))
+                is_intact = is_intact or stored == b"\xff" * len(stored) or stored == bytes(len(stored))
                 continue
-            blank = NUMBER_SLOTS
+            is_intact = True
             # No number ever falls, but one may stay the same: the record with the larger sum is the newer one.
             if fields[:2] == (node, epoch) and fields[2] + fields[3] > self._frame + self._counter:
                 self._frame, self._counter = fields[2:]
                 self._slot = 1 - slot
-        if not blank:
+        if not is_intact:
             raise UnavailableError(
                 f"node {node}: both records of its numbers are damaged; provision it again with an epoch above {epoch}"
             )
@@ -114,9 +114,9 @@ class CounterAllocator(Packed):
         self._counter += 1
         return self._counter - 1
 
-    def fits(self, state: bytes, at: int) -> bool:
-        """Whether a `dump` that begins at `at` was made after the last block was reserved, and before the next."""
-        fields = struct.unpack(self.FORM, state[at : at + struct.calcsize(self.FORM)])
+    def fits(self, state: bytes) -> bool:
+        """Whether the `dump` at the end of `state` was made after the last block was reserved, and before the next."""
+        fields = struct.unpack(self.FORM, state[-struct.calcsize(self.FORM) :])
         return (fields[1], fields[3]) == (self._frame_limit, self._counter_limit)
 
     def _reserve(self) -> None:
@@ -127,9 +127,7 @@ class CounterAllocator(Packed):
         self._frame_limit, self._counter_limit = frame, counter
 
 
-class StoredReading(
-    namedtuple("StoredReading", ("counter", "temperature_c", "humidity_c", "unix_s", "flags", "sampled_ms"))
-):
+class StoredReading(namedtuple("StoredReading", "counter temperature_c humidity_c unix_s flags sampled_ms")):
     """A reading in the backlog.
 
     Attributes:
@@ -150,7 +148,7 @@ class StoredReading(
     sampled_ms: int
 
 
-class Backlog:
+class Backlog(Packed):
     """Readings that are not delivered yet, oldest first, in a ring that survives a power cut.
 
     When the ring is full, a new reading replaces the oldest.
@@ -158,6 +156,9 @@ class Backlog:
     Attributes:
         dropped: Number of readings that were replaced, or that the flash lost.
     """
+
+    NAMES = "_next dropped"  # the rest is in the flash
+    FORM = "<HI"
 
     def __init__(self, store: "Store", epoch: int) -> None:
         if store.slots <= NUMBER_SLOTS:
@@ -167,9 +168,7 @@ class Backlog:
         self._store = store
         self._epoch = epoch
         self.dropped = 0
-        self._slots: dict[
-            int, int
-        ] = {}  # counter: slot; a dict on a board has no order, so the lowest counter is the oldest
+        self._slots: dict[int, int] = {}  # slots by counter; a board's dict has no order: the lowest is the oldest
         for slot in range(NUMBER_SLOTS, store.slots):
             stored = self._stored(slot)
             if stored is not None:
@@ -201,17 +200,8 @@ class Backlog:
         else:
             while self._next in taken:
                 self._next = self._after(self._next)
-        record = struct.pack(
-            _READING,
-            _READING_MARK,
-            self._epoch,
-            stored.counter,
-            stored.temperature_c,
-            stored.humidity_c,
-            stored.unix_s,
-            stored.flags,
-            max(0, stored.sampled_ms // _UNIT_MS) & 0xFFFFFFFF,
-        )
+        sampled = max(0, stored.sampled_ms // _UNIT_MS) & 0xFFFFFFFF
+        record = struct.pack(_READING, _READING_MARK, self._epoch, *stored[:5], sampled)
         self._store.write(self._next, _seal(record))
         self._slots[stored.counter] = self._next
         self._next = self._after(self._next)
@@ -225,15 +215,6 @@ class Backlog:
         del self._slots[counter]
         return True
 
-    def dump(self) -> bytes:
-        """What is not in the flash."""
-        return struct.pack("<HI", self._next, self.dropped & 0xFFFFFFFF)
-
-    def load(self, state: bytes, at: int) -> int:
-        """Continue from a `dump` that begins at `at`; return where it ends."""
-        self._next, self.dropped = struct.unpack("<HI", state[at : at + 6])
-        return at + 6
-
     def _drop(self, counter: int) -> None:
         del self._slots[counter]
         self.dropped += 1
@@ -242,7 +223,8 @@ class Backlog:
         fields = _unseal(self._store.read(slot), _READING, _READING_MARK)
         if fields is None or fields[0] != self._epoch:
             return None
-        return StoredReading(*(fields[1:-1] + (fields[-1] * _UNIT_MS,)))  # noqa: RUF005 - MicroPython lacks the other form
+        _, counter, temperature_c, humidity_c, unix_s, flags, sampled = fields
+        return StoredReading(counter, temperature_c, humidity_c, unix_s, flags, sampled * _UNIT_MS)
 
     def _after(self, slot: int) -> int:
         return slot + 1 if slot + 1 < self._store.slots else NUMBER_SLOTS

@@ -23,7 +23,7 @@ DOWNLINK = b"D"  # gateway to receiver: radio frame
 REASONS = ("encoding", "long", "cut", "cobs", "crc")
 
 
-class Line(namedtuple("Line", ("text",))):
+class Line(namedtuple("Line", "text")):
     """A line of text; empty lines are not reported.
 
     Attributes:
@@ -34,7 +34,7 @@ class Line(namedtuple("Line", ("text",))):
     text: str
 
 
-class Frame(namedtuple("Frame", ("type", "content"))):
+class Frame(namedtuple("Frame", "type content")):
     """A binary frame.
 
     Attributes:
@@ -47,7 +47,7 @@ class Frame(namedtuple("Frame", ("type", "content"))):
     content: bytes
 
 
-class Damaged(namedtuple("Damaged", ("reason",))):
+class Damaged(namedtuple("Damaged", "reason")):
     """Bytes that are neither a line nor a frame.
 
     Attributes:

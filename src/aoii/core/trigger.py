@@ -24,7 +24,7 @@ STUCK = "stuck"  # the reading never changes
 STUCK_SAMPLES = 180
 
 
-class Limits(namedtuple("Limits", ("low_t_c", "high_t_c", "low_h_c", "high_h_c"))):
+class Limits(namedtuple("Limits", "low_t_c high_t_c low_h_c high_h_c")):
     """What a sensor can measure, both ends included.
 
     Attributes:
@@ -54,7 +54,7 @@ def is_wrong(temperature_c: int, humidity_c: int, estimate_c: tuple[int, int], s
 class Sensor(Packed):
     """Checks one reading after the other."""
 
-    NAMES = ("_last_t_c", "_last_h_c", "_same")
+    NAMES = "_last_t_c _last_h_c _same"
     FORM = "<iiH"
 
     def __init__(self, limits: Limits = AHT20) -> None:
@@ -84,7 +84,7 @@ class Trigger(Packed):
         offered_age: Samples for which the forecast that is on its way has been wrong.
     """
 
-    NAMES = ("age", "offered_age")
+    NAMES = "age offered_age"
     FORM = "<II"
 
     def __init__(self) -> None:

@@ -31,23 +31,10 @@ NO_NUMBER = 1_000_000  # hundredths outside the range of any sensor
 FORMAT = 2  # of a dump
 _HEAD = "<BHH"
 _FORM = "<qqhHIBH"
-_NAMES = (
-    "_learned_ms",
-    "_reading_ms",
-    "_reading_t_c",
-    "_reading_h_c",
-    "_failed",
-    "_fault_reported",
-    "battery_mv",
-)
+_NAMES = "_learned_ms _reading_ms _reading_t_c _reading_h_c _failed _fault_reported battery_mv"
 
 
-class Sampled(
-    namedtuple(
-        "Sampled",
-        ("temperature_c", "humidity_c", "estimate_t_c", "estimate_h_c", "error_t_c", "error_h_c", "status"),
-    )
-):
+class Sampled(namedtuple("Sampled", "temperature_c humidity_c estimate_t_c estimate_h_c error_t_c error_h_c status")):
     """One sample, for the log line.
 
     Attributes:
@@ -208,7 +195,7 @@ class Node:
             return False
         if struct.unpack(_HEAD, state[:head]) != self._identity:
             return False
-        if not self.link.fits(state, len(state) - 4 - len(self.link.dump())):
+        if not self.link.fits(state[:-4]):
             return False
         at = self._tick.load(state, head)
         at = packed_fields.load(self, _FORM, _NAMES, state, at)

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from aoii.core.errors import Fault, SettingsError
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server.database_errors import DatabaseAway
@@ -22,6 +21,7 @@ from aoii.server.edge_log_reader import EdgeLogReader
 from aoii.server.insertion import halving
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
+from aoii.settings.faults import Fault, SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 # Types of other modules that are built from settings. Those modules do not import settings.
-from aoii.core.errors import Fault
 from aoii.runtime.clock import Clock
 from aoii.security.tls import Tls
 
 from . import kinds
 from .catalogue import DATA_DIR, Group, Setting, declarations, group, in_data_dir, secret, sections, setting
 from .channel import COLLISIONS, DELAY_LIMIT_S, NEIGHBOURS_LIMIT, ChannelModel
+from .faults import Fault
 from .kinds import LogSource, StatusAddress
 
 PORT = kinds.whole(1, 65535)

@@ -13,9 +13,8 @@ from typing import Any
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from aoii.core.errors import Fault, SettingsError
-
 from .catalogue import DataFile, Declared, Group, Secret, Setting
+from .faults import Fault, SettingsError
 from .kinds import KindError
 from .model import BY_NAME, ROOT, RULES, Settings
 

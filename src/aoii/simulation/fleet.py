@@ -28,7 +28,6 @@ from aoii.simulation.receiver import Receiver
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.5
-BEAT_S = 0.2
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
 GATEWAY_START_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
 NOT_MEASURED = "0,0,0"  # inference time, free and total heap: a host is not a board
@@ -101,12 +100,10 @@ class Fleet(Station):
     async def _run_until_stopped(self) -> None:
         self._receiver.plug()
         self._log_port.plug()
-        # A simulated clock begins at its origin, unless that has passed; a real one has run since the machine started.
-        start_ms = self._clock.elapsed_ms() + round(1000 * GATEWAY_START_S * self._clock.speed)
-        self._zero_ms = max(0, start_ms) if self._clock.start_unix_s is not None else start_ms
+        # The nodes do not begin before the origin of a simulated clock, which may lie ahead.
+        self._zero_ms = max(0, self._clock.elapsed_ms() + round(1000 * GATEWAY_START_S * self._clock.speed))
         nodes = asyncio.create_task(self._run_nodes())
         reports = asyncio.create_task(self._keep_reporting())
-        beating = asyncio.create_task(self._keep_beating())
         stop = asyncio.create_task(self._stopped.wait())
         try:
             either: list[asyncio.Future[Any]] = [nodes, stop]
@@ -117,9 +114,9 @@ class Fleet(Station):
                 log.info("nodes have ended", extra={"event": "nodes_ended", "samples": self._network.samples})
                 await stop
         finally:
-            for task in (nodes, reports, beating, stop):
+            for task in (nodes, reports, stop):
                 task.cancel()
-            await asyncio.gather(nodes, reports, beating, stop, return_exceptions=True)
+            await asyncio.gather(nodes, reports, stop, return_exceptions=True)
         self._write_report()
         self._receiver.unplug()
         self._log_port.unplug()
@@ -143,14 +140,10 @@ class Fleet(Station):
         line = f"{values},{sampled.status},{NOT_MEASURED},{number},{unix_ms}\n"
         self._log_port.write(line.encode())
 
-    async def _keep_beating(self) -> None:
-        """Show that the event loop runs."""
+    async def _keep_reporting(self) -> None:
+        """Write the report again and again, and so show that the event loop runs."""
         while True:
             self._last_progress_s = time.monotonic()
-            await asyncio.sleep(BEAT_S)
-
-    async def _keep_reporting(self) -> None:
-        while True:
             self._write_report()
             await asyncio.sleep(REPORT_EVERY_S)
 

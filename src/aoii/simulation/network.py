@@ -8,7 +8,8 @@ them. So a busy machine changes neither what the nodes decide nor what the radio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aoii.core import trigger
@@ -17,16 +18,14 @@ from aoii.core.forecast import PROVISIONED
 from aoii.core.learner import Learner
 from aoii.core.link import Send
 from aoii.core.link_timing import TIMING
-from aoii.edge.drivers.host import FileStore
+from aoii.edge.drivers.board_flash import Files, FlashStore
 from aoii.edge.node import Node
 from aoii.security.node_keys import NodeKey
 from aoii.settings import Edge
 from aoii.simulation import packet_traces, recordings
 from aoii.simulation.agenda import Agenda
-from aoii.simulation.estimate_check import EstimateCheck
 from aoii.simulation.radio import Radio, Reception, Transmission
 from aoii.simulation.receiver import PendingReply, Receiver
-from aoii.simulation.simulated_node import SimulatedNode, replay_samples
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,27 @@ NOISE_MS = 10**9  # nodes have an exact clock and a busy machine's is late, so n
 REPLY_AFTER_MS = 50  # from the end of a packet to the beginning of its acknowledgement
 JUDGED_AFTER_MS = 600  # after a sample: its packet, the acknowledgement, and some time
 ANY_SENSOR = trigger.Limits(-32768, 32767, 0, 32767)  # recordings come from better sensors than the board's
+
+
+@dataclass
+class SimulatedNode:
+    """A node and what surrounds it.
+
+    Attributes:
+        number: Of the node.
+        node: What runs on the board.
+        samples: Its coming samples.
+        interval_s: Sampling interval, s.
+        meter: Age of incorrect information at the gateway.
+        timer_ms: When the node's timer goes off; None: it is not set.
+    """
+
+    number: int
+    node: Node
+    samples: Iterator[recordings.Sample]
+    interval_s: float
+    meter: AoiiMeter = field(default_factory=AoiiMeter)
+    timer_ms: int | None = None
 
 
 class Network:
@@ -49,9 +69,10 @@ class Network:
     Attributes:
         agenda: What happens next.
         radio: What packets are sent on.
-        checks: Compares the estimates at both ends.
-        span_s: Length of the recording, s.
+        span_s: Length of the first series of the recording, s.
         samples: Samples of all nodes that have been judged.
+        checks: Comparisons of the estimates at both ends.
+        mismatches: Comparisons that found different estimates.
     """
 
     def __init__(
@@ -62,7 +83,9 @@ class Network:
         receiver: Receiver,
         on_sample: Callable[[int, Node, int], None],
     ) -> None:
-        self._edge, self._keys, self._flash, self._receiver, self._on_sample = edge, keys, flash, receiver, on_sample
+        self._edge, self._keys, self._receiver, self._on_sample = edge, keys, receiver, on_sample
+        flash.mkdir(parents=True, exist_ok=True)
+        self._flash = Files(str(flash))
         self._series = recordings.parse(edge.recording)
         trace = None if edge.channel.trace is None else packet_traces.parse(edge.channel.trace)
         self.agenda = Agenda()
@@ -71,14 +94,13 @@ class Network:
             random.Random(edge.seed).random,  # noqa: S311 - a simulation, repeatable
             None if trace is None else lambda node: packet_traces.of_node(trace, str(node)),
         )
-        self.checks = EstimateCheck(receiver.forecasts)
         self.span_s = self._series[0].span_s
         listens = edge.region == "KR920"
         duty_permille = 1000 if listens else TIMING.duty_permille  # listening before talking replaces the duty cycle
         self._timing = TIMING._replace(noise_ms=NOISE_MS, listens=listens, duty_permille=duty_permille)
         self._nodes: list[SimulatedNode] = []
         self._packets: Counter[str] = Counter()
-        self.samples = 0
+        self.samples = self.checks = self.mismatches = 0
 
     def boot(self) -> None:
         """Start every node."""
@@ -91,18 +113,21 @@ class Network:
         """Make one node; it takes no samples yet."""
         series = self._series[(number - 1) % len(self._series)]
         period_ms = round(1000 * series.interval_s)
-        first = (number - 1) * len(series) // len(self._keys)  # each node starts at another hour of the recording
-        boot_ms = (number - 1) * period_ms // len(self._keys)  # and samples at another moment of the minute;
-        if self.radio.may_collide:  # at random where that matters, because nodes in the field are not in step
+        # Each node starts at another row of the recording and samples at another moment of its period. Where packets
+        # may collide, that moment is random, because nodes in the field are not in step.
+        first = (number - 1) * len(series) // len(self._keys)
+        boot_ms = (number - 1) * period_ms // len(self._keys)
+        if self.radio.may_collide:
             boot_ms = random.Random(f"{self._edge.seed}/{number}").randrange(period_ms)  # noqa: S311 - a simulation
         key = self._keys[number]
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
-        store = FileStore(self._flash / f"node-{number}.flash")
+        store = FlashStore(self._flash, f"node-{number}.flash")
         draw = random.Random(self._edge.seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
         node = Node(
             number, key.epoch, key.key, PROVISIONED, learner, store, draw, self._timing, ANY_SENSOR, self._is_busy
         )
-        return SimulatedNode(number, node, replay_samples(series, first, boot_ms, period_ms), series.interval_s)
+        samples = recordings.replay_samples(series, first, boot_ms, period_ms)
+        return SimulatedNode(number, node, samples, series.interval_s)
 
     def _is_busy(self) -> bool:
         """Whether a node that listens now detects a packet."""
@@ -122,8 +147,8 @@ class Network:
             "wrong_instants": total.wrong,
             "aoii_mean_s": total.mean_s(),
             "aoii_p99_s": total.p99_s(),
-            "estimate_checks": self.checks.checks,
-            "estimate_mismatches": self.checks.mismatches,
+            "estimate_checks": self.checks,
+            "estimate_mismatches": self.mismatches,
             **{f"radio_{name}": count for name, count in self.radio.counts.items()},
         }
 
@@ -143,17 +168,20 @@ class Network:
         self._schedule_sample(simulated)
 
     def _compare(self, simulated: SimulatedNode, now_ms: int) -> None:
-        """A node that knows what the gateway holds must have computed the same estimate."""
+        """A node that knows what the gateway holds must have computed the same estimate, to the hundredth."""
         sampled = simulated.node.sampled
         if sampled is None:
             return
-        if not self.checks.agrees(simulated.number, (sampled.estimate_t_c, sampled.estimate_h_c), now_ms):
+        self.checks += 1
+        if (sampled.estimate_t_c, sampled.estimate_h_c) != self._receiver.forecasts[simulated.number].at(now_ms):
+            self.mismatches += 1
             fields = {"event": "estimate_mismatch", "node": simulated.number}
             log.error("node and gateway hold different estimates", extra=fields)
 
     def _judge(self, simulated: SimulatedNode, sampled_ms: int, reading_c: tuple[int, int]) -> None:
-        """Count a sample as right or wrong, after its packet."""
-        wrong = self.checks.is_wrong(simulated.number, reading_c, sampled_ms)
+        """Count a sample as right or wrong, after its packet; it is wrong while the gateway holds no forecast."""
+        held = self._receiver.forecasts.get(simulated.number)
+        wrong = held is None or trigger.is_wrong(*reading_c, held.at(sampled_ms), held.settings)
         simulated.meter.observe(wrong, round(simulated.interval_s))
         self.samples += 1
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world no time passes meanwhile
 SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
 UPLINKS_REMEMBERED = 100_000
-RSSI_DBM, SNR_DB = -90, 8
+RSSI_DBM, SNR_DB = -90, 8  # of every packet: the simulated radio decides what arrives, not how well
 
 
 @dataclass(eq=False)

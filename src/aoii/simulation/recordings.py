@@ -7,6 +7,7 @@ San Luis Valley (public domain), one reading a minute.
 import itertools
 import math
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from aoii.simulation import csv_table
 
 SHIPPED = Path(__file__).parent / "surfrad_slv_20160101_1min.csv.gz"
 COLUMNS = ("timestamp", "temperature", "humidity")
+
+Sample = tuple[int, tuple[int, int]]  # instant in ms, and temperature and humidity in hundredths
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ def parse(path: Path | None = None) -> list[Series]:
     if not rows:
         raise InputError(f"{path}: has no rows", "give a recording with at least two")
     return [_series(path, node, sorted(readings)) for node, readings in rows.items()]
+
+
+def replay_samples(series: Series, first: int, boot_ms: int, period_ms: int) -> Iterator[Sample]:
+    """Samples of one node without end: the recording from row `first` on, then from its beginning, again and again.
+
+    A gap in the recording stays a gap.
+    """
+    base_ms = boot_ms - series.slots[first] * period_ms
+    lap_ms = (series.slots[-1] + 1) * period_ms
+    row = first
+    while True:
+        yield base_ms + series.slots[row] * period_ms, (series.temperature_c[row], series.humidity_c[row])
+        row += 1
+        if row == len(series):
+            row = 0
+            base_ms += lap_ms
 
 
 def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int, int]:

@@ -19,13 +19,14 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from aoii.core.errors import Fault, SettingsError, UnavailableError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.security import tls
 from aoii.security.tls import Tls
 from aoii.settings import Settings
 from aoii.settings import Web as WebSettings
+from aoii.settings.faults import Fault, SettingsError
 from aoii.web import api
 from aoii.web.access import Access, SecurityHeaders
 from aoii.web.live import Live

@@ -29,6 +29,15 @@ def test_slots_are_blank_at_first_and_survive_a_restart(disk: AnyDisk) -> None:
     assert second.read(6) == second.read(second.slots - 1) == b"\xff" * SLOT_BYTES
 
 
+def test_numbers_never_repeat_after_a_restart(disk: AnyDisk) -> None:
+    used: list[int] = []
+    for _ in range(5):
+        numbers = CounterAllocator(FlashStore(disk, "node-1.flash"), 1, 1)
+        used += [numbers.next_counter() for _ in range(100)]
+
+    assert used == sorted(set(used))
+
+
 def test_a_file_of_slots_whose_first_writing_was_cut_is_completed() -> None:
     disk = Disk()
     disk.cut_at, disk.cut_share = 0, 2
@@ -54,6 +63,24 @@ def test_a_file_that_cannot_be_opened_is_not_made_anew(tmp_path: Path, monkeypat
         files.write("slots.bin", 0, b"other")
 
     assert (tmp_path / "slots.bin").read_bytes() == b"numbers"
+
+
+def test_slots_that_cannot_be_read_are_not_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(str(tmp_path))
+    FlashStore(files).write(0, b"numbers")
+    written = (tmp_path / "slots.bin").read_bytes()
+
+    def fail_to_read(path: str, mode: str) -> object:
+        if mode == "rb":
+            raise OSError(errno.EIO, "the flash does not answer")
+        return open(path, mode)  # noqa: PTH123
+
+    monkeypatch.setattr(board_flash, "open", fail_to_read, raising=False)
+    with pytest.raises(OSError, match="does not answer"):
+        FlashStore(files)
+
+    assert (tmp_path / "slots.bin").read_bytes() == written
+    assert DoubleBuffer(files, "slots").load() == b""
 
 
 def test_a_double_buffer_gives_what_was_saved_last(disk: AnyDisk) -> None:

@@ -73,7 +73,7 @@ def test_a_chip_that_does_not_answer_is_said_with_what_it_answered() -> None:
     chip.version = 0
 
     with pytest.raises(UnavailableError, match="0x42 is 0x00"):
-        Radio(chip.spi, chip.select, None, clock)
+        Radio(chip.spi, chip.select, None, clock, DEFAULT_AIR)
 
 
 def test_what_is_sent_leaves_the_antenna_and_takes_its_airtime(bench: Bench) -> None:

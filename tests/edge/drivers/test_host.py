@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from aoii.core.store import SLOT_BYTES, CounterAllocator
 from aoii.edge.drivers import host
-from aoii.edge.drivers.host import FileStore, SimulatedPort
+from aoii.edge.drivers.host import SimulatedPort
 
 
 def test_both_ends_receive_each_other(tmp_path: Path) -> None:
@@ -81,28 +80,3 @@ def test_a_slow_reader_gets_everything_in_order(tmp_path: Path) -> None:
         return got
 
     assert asyncio.run(trickle()) == sent
-
-
-def test_flash_in_a_file_is_blank_at_first_and_survives_the_process(tmp_path: Path) -> None:
-    first = FileStore(tmp_path / "flash" / "node-1.flash")
-    blank = first.read(5)
-    first.write(5, b"record")
-    first.close()
-
-    second = FileStore(tmp_path / "flash" / "node-1.flash")
-
-    assert blank == b"\xff" * SLOT_BYTES
-    assert second.read(5).rstrip(b"\0") == b"record"
-    assert second.read(6) == b"\xff" * SLOT_BYTES
-    second.close()
-
-
-def test_numbers_of_a_simulated_node_never_repeat_after_a_restart(tmp_path: Path) -> None:
-    used: list[int] = []
-    for _ in range(5):
-        store = FileStore(tmp_path / "node-1.flash")
-        numbers = CounterAllocator(store, 1, 1)
-        used += [numbers.next_counter() for _ in range(100)]
-        store.close()
-
-    assert used == sorted(set(used))

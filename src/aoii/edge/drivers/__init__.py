@@ -1,1 +1,1 @@
-"""The hardware under a node: drivers of a board's parts, and their twins on a host."""
+"""Drivers of a board's parts, and the serial ports of simulated nodes on a host."""

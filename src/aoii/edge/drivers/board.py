@@ -134,7 +134,7 @@ def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
     disk = Files()
     settings = NodeSettings(*config["settings"])
     sample_log = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed_watchdog)
-    sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))
+    sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))  # the name that boards in use have
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
         sleep_store.take()  # discarded: its counters are older than those in use
     node = Node(
@@ -169,16 +169,9 @@ def timing(air: Air, duty_permille: int, listens: bool) -> Timing:
     """The link's timing for these radio settings: the receive window grows with the airtime of two packets."""
     airtime = airtime_ms(air, UPLINK_BYTES)
     longer_ms = max(0, 2 * (airtime - TIMING.airtime_ms))
-    return Timing(
-        TIMING.ack_window_ms + longer_ms,
-        TIMING.backoff_ms,
-        TIMING.backoff_limit_ms,
-        TIMING.backlog_pause_ms,
-        airtime,
-        duty_permille,
-        listens,
-        TIMING.noise_ms + longer_ms,
-    )
+    window_ms, noise_ms = TIMING.ack_window_ms + longer_ms, TIMING.noise_ms + longer_ms
+    pauses = TIMING[1:4]
+    return Timing(window_ms, *pauses, airtime, duty_permille, listens, noise_ms)
 
 
 def _radio(config: "Config", clock: BoardClock, air: Air) -> Radio:

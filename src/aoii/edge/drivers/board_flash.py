@@ -34,12 +34,18 @@ class Files:
         self._folder = folder
 
     def read(self, name: str, at: int, size: int) -> bytes:
-        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file."""
+        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
         try:
             with open(f"{self._folder}/{name}", "rb") as file:  # noqa: PTH123 - MicroPython has no pathlib
                 file.seek(at)
                 return file.read(size)
-        except OSError:
+        except OSError as error:
+            if error.args[0] != NO_SUCH_FILE:  # it may hold numbers that are in use: it must not pass for a new one
+                raise
             return b""
 
     def write(self, name: str, at: int, content: bytes) -> None:
@@ -61,22 +67,24 @@ class Files:
 
 
 class FlashStore:
-    """A node's counters and backlog in one file of slots; the same as `host.FileStore`.
+    """A node's counters and backlog in one file of slots, on a board and for a simulated node.
 
     The file is read once, at the start: opening it for each of 66 slots would cost more energy than the sample.
 
     Args:
         disk: The board's files.
-        slots: Number of records.
+        name: Name of the file.
     """
 
-    def __init__(self, disk: "Disk", slots: int = NUMBER_SLOTS + BACKLOG_SLOTS) -> None:
-        self.slots = slots
+    slots = NUMBER_SLOTS + BACKLOG_SLOTS
+
+    def __init__(self, disk: "Disk", name: str = SLOTS_FILE) -> None:
         self._disk = disk
-        self._content = disk.read(SLOTS_FILE, 0, slots * SLOT_BYTES)
-        missing = slots * SLOT_BYTES - len(self._content)
+        self._name = name
+        self._content = disk.read(name, 0, self.slots * SLOT_BYTES)
+        missing = self.slots * SLOT_BYTES - len(self._content)
         if missing:  # a new file, or its first write was cut short; its content stays
-            disk.write(SLOTS_FILE, len(self._content), b"\xff" * missing)
+            disk.write(name, len(self._content), b"\xff" * missing)
             self._content += b"\xff" * missing
 
     def read(self, slot: int) -> bytes:
@@ -87,7 +95,7 @@ class FlashStore:
         """Store `record`."""
         at = slot * SLOT_BYTES
         record += bytes(SLOT_BYTES - len(record))
-        self._disk.write(SLOTS_FILE, at, record)
+        self._disk.write(self._name, at, record)
         self._content = self._content[:at] + record + self._content[at + SLOT_BYTES :]
 
 
@@ -108,7 +116,10 @@ class DoubleBuffer:
         """The content saved last; empty when no file is whole."""
         found = b""
         for number in range(2):
-            sequence, content = self._read(number)
+            try:
+                sequence, content = self._read(number)
+            except OSError:  # a file that cannot be read is not whole; the other one may be
+                continue
             if sequence > self._sequence or (sequence == self._sequence and content):
                 self._sequence, found = sequence, content
         return found

@@ -7,7 +7,7 @@ class Disk(Protocol):
     """Files that are read and written in place; see `board_flash.Files`."""
 
     def read(self, name: str, at: int, size: int) -> bytes:
-        """Up to `size` bytes from position `at`; fewer at the end of the file, none when there is no such file."""
+        """Up to `size` bytes from position `at`; fewer at the end, none without a file; OSError: it is unreadable."""
 
     def write(self, name: str, at: int, content: bytes) -> None:
         """Replace the bytes from position `at` on; a power cut may leave any part of them."""
@@ -72,35 +72,3 @@ class Port(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send."""
-
-
-class Packet(Protocol):
-    """A received packet: `board_radio.Packet`."""
-
-    @property
-    def data(self) -> bytes:
-        """The bytes."""
-
-    @property
-    def rssi_dbm(self) -> int:
-        """Signal strength, dBm."""
-
-    @property
-    def snr_db(self) -> int:
-        """Signal-to-noise ratio, dB."""
-
-
-class RadioDriver(Protocol):
-    """See `board_radio.Radio`."""
-
-    def send(self, data: bytes) -> bool:
-        """Send and wait until the packet is sent; False when the radio does not confirm it."""
-
-    def receive(self, timeout_ms: int) -> Packet | None:
-        """The next packet; None when none came in time."""
-
-    def is_free(self, for_ms: int = ...) -> bool:
-        """Whether the channel is free."""
-
-    def sleep(self) -> None:
-        """Switch to the mode with the lowest current."""

@@ -18,7 +18,8 @@ if MYPY:
 
     from .board_display import Display
     from .board_flash import SleepStore
-    from .board_interfaces import Clock, RadioDriver
+    from .board_interfaces import Clock
+    from .board_radio import Radio
     from .board_sensor import Aht20, Battery
 
 DEEP_MS = 3000  # in a shorter pause the board stays awake: a start takes about a second
@@ -27,12 +28,7 @@ NAP_MS = 10_000  # interval at which the watchdog is fed while the board waits
 _HEAD = "<qH"  # time of the next sample, size of the node's dump
 
 
-class Parts(
-    namedtuple(
-        "Parts",
-        ("clock", "radio", "sensor", "battery", "display", "sleep_store", "feed_watchdog", "heap", "print_line"),
-    )
-):
+class Parts(namedtuple("Parts", "clock radio sensor battery display sleep_store feed_watchdog heap print_line")):
     """The parts of a node's board.
 
     Attributes:
@@ -49,7 +45,7 @@ class Parts(
 
     __slots__ = ()
     clock: "Clock"
-    radio: "RadioDriver"
+    radio: "Radio"
     sensor: "Aht20"
     battery: "Battery | None"
     display: "Display | None"

@@ -70,9 +70,7 @@ CARRIER_DBM = -65  # KR920: listen before talk at this strength, for 5 ms
 CARRIER_MS = 5
 
 
-class Air(
-    namedtuple("Air", ("frequency_hz", "spreading", "bandwidth_hz", "coding", "sync_word", "preamble", "power_dbm"))
-):
+class Air(namedtuple("Air", "frequency_hz spreading bandwidth_hz coding sync_word preamble power_dbm")):
     """Radio settings; all but the power must be the same at both ends.
 
     Attributes:
@@ -98,7 +96,7 @@ class Air(
 DEFAULT_AIR = Air(433_000_000, 9, 125_000, 5, 0x12, 8, 14)
 
 
-class Packet(namedtuple("Packet", ("data", "rssi_dbm", "snr_db"))):
+class Packet(namedtuple("Packet", "data rssi_dbm snr_db")):
     """A received packet.
 
     Attributes:
@@ -158,7 +156,6 @@ class Radio:
         reset: Reset, low to reset; None when it is not wired.
         clock: Time.
         air: Radio settings.
-        carrier_dbm: Signal strength from which the channel is busy.
 
     Attributes:
         damaged: Number of packets with a wrong CRC.
@@ -168,15 +165,7 @@ class Radio:
         UnavailableError: No SX127x answers.
     """
 
-    def __init__(
-        self,
-        spi: "Spi",
-        select: "Pin",
-        reset: "Pin | None",
-        clock: "Clock",
-        air: Air = DEFAULT_AIR,
-        carrier_dbm: int = CARRIER_DBM,
-    ) -> None:
+    def __init__(self, spi: "Spi", select: "Pin", reset: "Pin | None", clock: "Clock", air: Air) -> None:
         fault = air_fault(air)
         if fault:
             raise InputError(f"radio settings: {fault}")
@@ -185,7 +174,6 @@ class Radio:
         self._reset = reset
         self._clock = clock
         self._air = air
-        self._carrier_dbm = carrier_dbm
         self._is_low_band = air.frequency_hz <= LOW_BAND_HZ
         self._is_listening = False
         self.damaged = 0
@@ -279,13 +267,13 @@ class Radio:
             rssi_dbm += snr_quarter_db // 4
         return Packet(data, rssi_dbm, snr_quarter_db // 4)
 
-    def is_free(self, for_ms: int = CARRIER_MS) -> bool:
-        """Whether the channel is free: no power in it for `for_ms`, and no LoRa preamble below the noise."""
+    def is_free(self) -> bool:
+        """Whether the channel is free: no power in it for CARRIER_MS, and no LoRa preamble below the noise."""
         self._mode(RX_CONTINUOUS)
-        until_ms = self._clock.now_ms() + for_ms
+        until_ms = self._clock.now_ms() + CARRIER_MS
         while True:
             self._clock.sleep_ms(1)
-            if self._floor_dbm() + self._get(RSSI) >= self._carrier_dbm:
+            if self._floor_dbm() + self._get(RSSI) >= CARRIER_DBM:
                 self._mode(STANDBY)
                 return False
             if self._clock.now_ms() >= until_ms:

@@ -1,4 +1,4 @@
-"""A node's hardware on a host: serial ports that other programs can open, and flash in a file."""
+"""Serial ports on a host that other programs can open, for simulated nodes and their receiver."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,6 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
-from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES
-
-BACKLOG_SLOTS = 64
 BUFFER_LIMIT_BYTES = 1 << 20  # for a slow reader; a real USB port drops bytes much earlier
 READ_BYTES = 4096
 
@@ -95,31 +92,3 @@ class SimulatedPort:
             data = os.read(ours, READ_BYTES)
             if data and self._on_bytes is not None:
                 self._on_bytes(data)
-
-
-class FileStore:
-    """A node's flash as one file of slots: counters and backlog survive the process, but not a power cut.
-
-    Args:
-        path: The file; created when there is none.
-        slots: Number of records.
-    """
-
-    def __init__(self, path: Path, slots: int = NUMBER_SLOTS + BACKLOG_SLOTS) -> None:
-        self.slots = slots
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if os.fstat(self._file).st_size == 0:
-            os.pwrite(self._file, b"\xff" * slots * SLOT_BYTES, 0)  # flash that was never written
-
-    def read(self, slot: int) -> bytes:
-        """The record written last; all ones before the first."""
-        return os.pread(self._file, SLOT_BYTES, slot * SLOT_BYTES)
-
-    def write(self, slot: int, record: bytes) -> None:
-        """Store `record`."""
-        os.pwrite(self._file, record.ljust(SLOT_BYTES, b"\0"), slot * SLOT_BYTES)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
