@@ -135,7 +135,7 @@ class OneClient(Client):
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._prefix = ""
-        self._generation = 0
+        self.generation = 0
         self._tokens: dict[int, object] = {}
         self._early: dict[int, int] = {}
         self._library: Any = None
@@ -145,7 +145,7 @@ class OneClient(Client):
         if connection is None:
             self._ready.clear()
         else:
-            self._generation += 1
+            self.generation += 1
             self._ready.set()
 
 
