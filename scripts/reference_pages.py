@@ -25,8 +25,11 @@ MODULES_FROM, MODULES_TO = (
     "<!-- end of modules -->\n",
 )
 # The way of a reading, then what its stations share, then what people start.
-PLACES = ("edge", "simulation", "gateway", "broker", "server", "web", "core", "runtime", "settings", "security")
-PLACES += ("commands", "lab")
+PLACES = (
+    *("edge", "simulation", "gateway", "broker", "server", "web"),
+    *("core", "runtime", "settings", "security"),
+    *("commands", "lab"),
+)
 
 
 class MetricRow(NamedTuple):
