@@ -1,7 +1,7 @@
-"""Writes the pages that are made from the code: `.env.example`, and the reference of settings, commands and metrics.
+"""Writes what is made from the code: `.env.example` and the reference of settings, commands, metrics and states.
 
-`make docs` runs this. The page of the state machines comes from `state_diagrams.py`. A test fails while one of the
-files is out of date. None of this is in the installed package.
+`make docs` runs this; the text about state machines comes from `state_diagrams.py`. A test fails while one of the files
+is out of date. The installed package does not have this module.
 """
 
 import argparse
