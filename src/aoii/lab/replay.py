@@ -5,7 +5,7 @@ wrong. A packet without an acknowledgement is sent again at the same instant, up
 the next sample is sent in any case. Whether the estimate is right is judged after the packet of the sample.
 
 A hole of up to `HOLE` sampling intervals counts as samples that were not taken: the estimate moves on across it. A
-longer gap splits the series, and both ends begin anew after it. Nothing is interpolated.
+longer gap splits the series: after it neither end has an estimate. Nothing is interpolated.
 """
 
 from dataclasses import dataclass, field
