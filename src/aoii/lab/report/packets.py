@@ -1,4 +1,4 @@
-"""The sections without loss: packets of every policy, at three thresholds, and without each part of the learner.
+"""The report's sections without loss: every policy, three thresholds, and what each part of the learner is worth.
 
 Each function is a section in Markdown.
 """
