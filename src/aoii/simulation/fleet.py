@@ -142,9 +142,17 @@ class Fleet(Station):
 
     async def _keep_reporting(self) -> None:
         """Write the report again and again, and so show that the event loop runs."""
+        was_written = True
         while True:
             self._last_progress_s = time.monotonic()
-            self._write_report()
+            try:
+                self._write_report()
+            except OSError as error:  # a full disk, perhaps; the nodes run on
+                if was_written:
+                    log.warning("report not written", extra={"event": "report_not_written", "reason": str(error)})
+                was_written = False
+            else:
+                was_written = True
             await asyncio.sleep(REPORT_EVERY_S)
 
     def _write_report(self) -> None:

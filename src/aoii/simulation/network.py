@@ -84,7 +84,7 @@ class Network:
         on_sample: Callable[[int, Node, int], None],
     ) -> None:
         self._edge, self._keys, self._receiver, self._on_sample = edge, keys, receiver, on_sample
-        flash.mkdir(parents=True, exist_ok=True)
+        flash.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash = Files(str(flash))
         self._series = recordings.parse(edge.recording)
         trace = None if edge.channel.trace is None else packet_traces.parse(edge.channel.trace)
