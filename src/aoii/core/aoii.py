@@ -36,7 +36,7 @@ class AoiiMeter:
         self._ages[self.aoii_s] = self._ages.get(self.aoii_s, 0) + 1
         return self.aoii_s
 
-    def add(self, other: "AoiiMeter") -> None:
+    def merge(self, other: "AoiiMeter") -> None:
         """Add the instants of another node; `aoii_s` becomes the larger of the two."""
         self.instants += other.instants
         self.wrong += other.wrong

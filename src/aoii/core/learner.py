@@ -37,8 +37,8 @@ BROKEN = 1e30  # eq. 3: a product this large is spoilt by rounding
 PACKED = FEATURES * (FEATURES + 1) // 2  # size of a symmetric matrix, row by row up to its diagonal
 
 HORIZON = 9  # eq. 4: samples ahead that the trend is fitted to
-REACH_OUT = 0.95  # eq. 4: largest distance of the level from the reading, thresholds
-LEVEL = 15  # and in sixteenths of it
+LEVEL_LIMIT = 0.95  # eq. 4: largest distance of the level from the reading, thresholds
+LEVEL_STEPS = 15  # and in sixteenths of it
 GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4: course of the damped trend
 SUM_G = sum(GROWTH)
 SUM_GG = sum([g * g for g in GROWTH])
@@ -369,10 +369,10 @@ def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int)
     for k in range(HORIZON):
         sum_y += course[k]
         sum_gy += GROWTH[k] * course[k]
-    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), REACH_OUT)
+    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), LEVEL_LIMIT)
     slope = (sum_gy - level * SUM_G) / SUM_GG  # the best one for this level, whether it is clipped or not
     slope += MIX * (momentum - slope)
-    limit = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
+    limit = min(LEVEL_STEPS, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
     return int(_bounded(round(16.0 * level), limit)), int(_bounded(round(128.0 * gain * slope), 127))
 
 

@@ -51,7 +51,7 @@ def is_wrong(temperature_c: int, humidity_c: int, estimate_c: tuple[int, int], s
     )
 
 
-class Sensor(Packed):
+class SensorCheck(Packed):
     """Checks one reading after the other."""
 
     NAMES = "_last_t_c _last_h_c _same"

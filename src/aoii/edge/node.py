@@ -101,7 +101,7 @@ class Node:
         self._predictor = predictor
         self._identity = (FORMAT, number, epoch)
         self._trigger = trigger.Trigger()
-        self._sensor = trigger.Sensor(limits)
+        self._sensor = trigger.SensorCheck(limits)
         self._tick = MonotonicClock()
         self._reading_ms: int | None = None  # of the last reading
         self._reading_t_c = self._reading_h_c = 0

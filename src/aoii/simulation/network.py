@@ -137,7 +137,7 @@ class Network:
         """Counts so far, as `aoii demo` reads them."""
         total = AoiiMeter()
         for simulated in self._nodes:
-            total.add(simulated.meter)
+            total.merge(simulated.meter)
         return {
             "samples": self.samples,
             "events": self._packets["event"],
@@ -189,7 +189,7 @@ class Network:
         """Put packets on the air, and set the node's timer again: every event at a node ends here."""
         for send in sends:
             self._packets[send.kind] += 1
-            self._emit(simulated, self.radio.begin(simulated.number, True, now_ms, send.data))
+            self._schedule_end(simulated, self.radio.transmit(simulated.number, True, now_ms, send.data))
         deadline_ms = simulated.node.deadline_ms()
         if deadline_ms is not None and deadline_ms != simulated.timer_ms:
             self.agenda.schedule(max(now_ms, deadline_ms), lambda now_ms: self._timer(simulated, deadline_ms, now_ms))
@@ -200,11 +200,11 @@ class Network:
             simulated.timer_ms = None
             self._transmit(simulated, simulated.node.due(now_ms), now_ms)
 
-    def _emit(self, simulated: SimulatedNode, transmission: Transmission) -> None:
-        self.agenda.schedule(transmission.end_ms, lambda _: self._end(simulated, transmission))
+    def _schedule_end(self, simulated: SimulatedNode, transmission: Transmission) -> None:
+        self.agenda.schedule(transmission.end_ms, lambda _: self._schedule_arrivals(simulated, transmission))
 
-    def _end(self, simulated: SimulatedNode, transmission: Transmission) -> None:
-        for reception in self.radio.end(transmission):
+    def _schedule_arrivals(self, simulated: SimulatedNode, transmission: Transmission) -> None:
+        for reception in self.radio.arrivals(transmission):
             self._schedule_reception(simulated, reception)
 
     def _schedule_reception(self, simulated: SimulatedNode, reception: Reception) -> None:
@@ -221,7 +221,7 @@ class Network:
         """Wait for the real gateway; no time passes in the nodes' world meanwhile."""
         data = await self._receiver.reply(pending)
         if data is not None:
-            self._emit(simulated, self.radio.begin(simulated.number, False, now_ms, data))
+            self._schedule_end(simulated, self.radio.transmit(simulated.number, False, now_ms, data))
 
     def _arrive_at_node(self, simulated: SimulatedNode, data: bytes, now_ms: int) -> None:
         self._transmit(simulated, simulated.node.receive(data, now_ms), now_ms)

@@ -85,7 +85,7 @@ class Radio:
         """Whether packets that overlap can destroy each other."""
         return self._channel.collisions != "none"
 
-    def begin(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
+    def transmit(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
         """Put a packet on the air."""
         transmission = Transmission(node, is_up, at_ms, data)
         self.counts["sent"] += 1
@@ -101,7 +101,7 @@ class Radio:
         neighbours = self._channel.neighbours if self.may_collide else 0
         return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
 
-    def end(self, transmission: Transmission) -> list[Reception]:
+    def arrivals(self, transmission: Transmission) -> list[Reception]:
         """What arrives because a packet's time on air is over, in order of time; nothing when it is lost.
 
         That is the packet, perhaps a copy of it, and perhaps an earlier packet of the same sender that was held back.

@@ -136,7 +136,7 @@ def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
     sample_log = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed_watchdog)
     sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))  # the name that boards in use have
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-        sleep_store.take()  # discarded: its counters are older than those in use
+        sleep_store.pop()  # discarded: its counters are older than those in use
     node = Node(
         config["node"],
         config["epoch"],

@@ -177,7 +177,7 @@ class SleepStore:
             self._memory.memory(b"F" + check)
             self.spilled += 1
 
-    def take(self) -> bytes:
+    def pop(self) -> bytes:
         """The stored content, once; empty when there is none, or it is damaged."""
         stored = bytes(self._memory.memory())
         self._memory.memory(b"")

@@ -101,7 +101,7 @@ class BoardNode:
         self._parts.sleep_store.save(struct.pack(_HEAD, self._next_ms, len(node)) + node + samples)
 
     def _restore(self) -> bool:
-        stored = self._parts.sleep_store.take()
+        stored = self._parts.sleep_store.pop()
         at = struct.calcsize(_HEAD)
         if len(stored) < at:
             return False

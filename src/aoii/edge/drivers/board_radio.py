@@ -204,7 +204,7 @@ class Radio:
         Returns:
             False when the radio does not confirm it within twice the airtime. Then the radio is restarted.
         """
-        self.begin(data)
+        self.start_sending(data)
         duration_ms = airtime_ms(self._air, len(data))
         deadline_ms = self._clock.now_ms() + 2 * duration_ms + 100
         self._clock.sleep_ms(duration_ms)
@@ -215,7 +215,7 @@ class Radio:
             self._clock.sleep_ms(POLL_MS)
         return True
 
-    def begin(self, data: bytes) -> None:
+    def start_sending(self, data: bytes) -> None:
         """Begin to send 1 to 255 bytes, and come back at once."""
         self._mode(STANDBY)
         self._set(IRQ_FLAGS, ALL_FLAGS)

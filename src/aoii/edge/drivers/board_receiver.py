@@ -64,7 +64,7 @@ class BoardReceiver:
                 self._port.write(report)
         data = self.bridge.next_packet(now_ms)
         if data and self._may_send(len(data), now_ms):
-            self._radio.begin(data)
+            self._radio.start_sending(data)
             self._sending_until_ms = now_ms + SEND_LIMIT_MS
         return bool(chunk or packet or data)
 
