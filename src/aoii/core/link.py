@@ -1,4 +1,4 @@
-"""The node's end of the radio link: sends a packet until the gateway has it, and uses no number twice.
+"""The node's end of the radio link: sends a packet until the gateway has it; no number gets two contents.
 
 Stop-and-wait: one packet is pending at a time. An event is written to flash before it is sent, and stays there until it
 is acknowledged. A fresh frame is resent byte for byte; later the same reading goes out in a new frame. When the

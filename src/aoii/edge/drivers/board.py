@@ -53,7 +53,7 @@ class BoardClock:
 
 
 class UsbPort:
-    """The board's USB port as raw bytes; it waits GRACE_MS, and then Ctrl-C does not interrupt any more."""
+    """The board's USB port as raw bytes; it waits GRACE_MS first, and then Ctrl-C interrupts no more."""
 
     def __init__(self) -> None:
         import select
@@ -177,7 +177,7 @@ def build_receiver(config: "Config", port: "Any") -> "Any":
 
 
 def timing(air: Air, duty_permille: int, listens: bool) -> Timing:
-    """The link's timing for these radio settings: the receive window is longer if packet and answer are."""
+    """The link's timing for these radio settings: window and noise grow with the airtime of packet and answer."""
     airtime = airtime_ms(air, UPLINK_BYTES)
     longer_ms = max(0, 2 * (airtime - TIMING.airtime_ms))
     window_ms, noise_ms = TIMING.ack_window_ms + longer_ms, TIMING.noise_ms + longer_ms
