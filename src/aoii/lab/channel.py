@@ -57,11 +57,11 @@ class SimulatedChannel:
         return self._carries(is_up=False)
 
     def _carries(self, is_up: bool) -> bool:
-        sent = self._radio.begin(0, is_up, self._at_ms)
+        sent = self._radio.transmit(0, is_up, self._at_ms)
         self._at_ms = sent.end_ms  # the next packet begins when this one has ended, and does not collide with it
         return any(
             reception.transmission is sent and reception.at_ms - sent.end_ms <= DELAY_LIMIT_MS
-            for reception in self._radio.end(sent)
+            for reception in self._radio.arrivals(sent)
         )
 
 

@@ -129,7 +129,7 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
         steps = series.slots[i] - series.slots[i - 1] if i else 1
         if i in starts and i:
             link.reset()
-            outcome.meter.add(meter)
+            outcome.meter.merge(meter)
             meter = AoiiMeter()
         at_s = series.slots[i] * series.interval_s
         estimate, viewed = link.advance(reading, steps, int((series.start_unix_s + at_s) % DAY_S * 1000))
@@ -147,5 +147,5 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
         outcome.sent.append(is_event or is_heartbeat)
         outcome.estimates.append(estimate)
         meter.observe(is_wrong(reading, estimate, options.epsilon), round(series.interval_s))
-    outcome.meter.add(meter)
+    outcome.meter.merge(meter)
     return outcome
