@@ -205,7 +205,7 @@ class Client:
             library = self._library
             if library is None or message.connection_number != self.connection_number:
                 return False
-        # If the connection ends here, this goes to its dead client and nowhere else.
+        # If the connection ends at this moment, this goes to its own library client, which is dead, and to no other.
         return library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
 
     def _in_namespace(self, item: Subscription) -> Subscription:
