@@ -180,6 +180,6 @@ def test_a_namespace_keeps_an_experiment_apart_and_its_owner_does_not_see_it(mos
     assert (got.topic, got.payload) == (TOPIC, b"simulated")
     assert clients[1].acknowledge(got)
     assert real.empty()
-    assert [client.generation for client in clients] == [1, 1]
+    assert [client.connection_number for client in clients] == [1, 1]
     for client in [*clients, sender]:
         client.stop()

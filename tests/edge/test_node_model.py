@@ -17,7 +17,7 @@ from aoii.core.link import Send
 from aoii.core.store import NUMBER_SLOTS, RamStore
 from aoii.edge.node import Node
 from aoii.gateway import node_state
-from aoii.gateway.events import Instant
+from aoii.gateway.readings import Instant
 from edge.predictors import Slope
 from stateful import model_settings
 
@@ -156,7 +156,7 @@ class Model(RuleBasedStateMachine):
             return None
         if isinstance(decision, node_state.Accepted):
             self.state = decision.state
-            event = decision.event
+            event = decision.reading
             if event is not None:
                 reading = (event.actual_t, event.actual_h)
                 counter = event.identity.counter

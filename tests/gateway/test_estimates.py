@@ -91,7 +91,7 @@ def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
         with Mosquitto(tmp_path / "broker", port), listening(values) as listener:
             assert gateway.estimates.publish(b'{"event":"EST","gateway":"estimates"}')  # waits for the connection
             assert listener.next("EST")["at_qos"] == 0
-            generation = gateway.publisher.client.generation
+            before = gateway.publisher.client.connection_number
             refuse_once = iter([False])
             publish = gateway.publisher.client.publish
             monkeypatch.setattr(
@@ -99,14 +99,14 @@ def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
             )
             assert gateway.estimates.publish(b'{"event":"EST","gateway":"estimates"}')
             assert listener.next("EST")["at_qos"] == 0
-            assert gateway.publisher.client.generation > generation
+            assert gateway.publisher.client.connection_number > before
         assert counts.since("gateway_publishes") == {"EST,0,failed,": 1, "EST,0,sent,": 2}
 
 
 class Connection:
     """A broker connection that takes everything, or nothing."""
 
-    generation = 1
+    connection_number = 1
 
     def __init__(self, is_ready: bool) -> None:
         self.is_ready = is_ready

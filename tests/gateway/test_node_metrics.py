@@ -9,8 +9,8 @@ import pytest
 from aoii.broker.messages import Identity
 from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.gateway import node_metrics
-from aoii.gateway.events import Event
 from aoii.gateway.node_metrics import NodeMetrics
+from aoii.gateway.readings import AcceptedReading
 from aoii.runtime import metrics
 from gateway.station import KEYS, OwnNode, SteppedClock, configured, running, wait_connected
 from servers import Mosquitto
@@ -26,8 +26,8 @@ def node(tmp_path: Path) -> NodeMetrics:
     return node
 
 
-def reading(counter: int, *, epoch: int = 1, kind: str = "event") -> Event:
-    return Event(Identity(NODE, epoch, counter), kind, 21.0, 40.0, None, 0, True)  # type: ignore[arg-type]  # a plain text is one
+def reading(counter: int, *, epoch: int = 1, kind: str = "event") -> AcceptedReading:
+    return AcceptedReading(Identity(NODE, epoch, counter), kind, 21.0, 40.0, None, 0, True)  # type: ignore[arg-type]  # a plain text is one
 
 
 def missing() -> float:

@@ -1,4 +1,4 @@
-"""Frames to events: the replay window, repetitions, settings by generation, and the forecast of a node."""
+"""Frames to readings: the replay window, repetitions, settings by generation, and the forecast of a node."""
 
 import json
 import random
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from aoii.core.forecast import HOLD, PROVISIONED, NodeSettings, Trend, estimate_pair
 from aoii.core.frames import AGE_LIMIT_S, BACKFILL, EVENT, HEARTBEAT, Rejected, Uplink
 from aoii.gateway import node_state
-from aoii.gateway.events import Instant
 from aoii.gateway.node_state import REPLAY_WINDOW, Accepted, NodeState, Repeated
+from aoii.gateway.readings import Instant
 
 EPOCH = 3
 WANTED = NodeSettings(50, 300, 60, 3600, 0, 1)
@@ -53,7 +53,7 @@ def accepted(state: NodeState | None, frame: Uplink, when: Instant, wanted: Node
 def test_the_first_frame_is_an_event_without_an_estimate() -> None:
     decision = accepted(None, uplink(100, 5, age_s=2), at(10))
 
-    event = decision.event
+    event = decision.reading
     assert event is not None
     assert (event.identity.node, event.identity.epoch, event.identity.counter) == ("7", EPOCH, 5)
     assert (event.kind, event.actual_t, event.actual_h, event.estimate) == ("event", 21.5, 40.0, None)
@@ -125,8 +125,8 @@ def test_an_epoch_only_rises_even_if_the_key_file_goes_back() -> None:
 
     assert isinstance(back, Rejected)
     assert isinstance(onward, Accepted)
-    assert onward.event is not None
-    assert onward.event.estimate == (21.5, 40.0)
+    assert onward.reading is not None
+    assert onward.reading.estimate == (21.5, 40.0)
     assert (onward.state.epoch, onward.state.highest) == (EPOCH + 1, 1)
 
 
@@ -135,14 +135,14 @@ def test_a_reading_framed_again_is_acknowledged_and_is_no_second_event() -> None
 
     again = accepted(first.state, uplink(2, 1, age_s=30), at(30))
 
-    assert again.event is None
+    assert again.reading is None
     assert isinstance(accept(again.state, uplink(2, 1, age_s=30), at(31)), Repeated)
 
 
 def test_the_same_counter_with_another_reading_is_an_event() -> None:
     first = accepted(None, uplink(1, 1), at(0))
 
-    assert accepted(first.state, uplink(2, 1, 2300), at(30)).event is not None
+    assert accepted(first.state, uplink(2, 1, 2300), at(30)).reading is not None
 
 
 def test_backfill_is_an_event_and_leaves_the_forecast_alone() -> None:
@@ -150,8 +150,8 @@ def test_backfill_is_an_event_and_leaves_the_forecast_alone() -> None:
 
     late = accepted(first.state, uplink(2, 3, 1500, BACKFILL, age_s=300), at(605))
 
-    assert late.event is not None
-    assert (late.event.kind, late.event.actual_t, late.event.unix_ms) == ("backfill", 15.0, at(305).unix_ms)
+    assert late.reading is not None
+    assert (late.reading.kind, late.reading.actual_t, late.reading.unix_ms) == ("backfill", 15.0, at(305).unix_ms)
     assert node_state.estimate(late.state, at(605)) == (21.5, 40.0)
 
 
@@ -166,7 +166,7 @@ def test_an_event_that_was_overtaken_leaves_the_newer_forecast_alone() -> None:
 def test_the_estimate_is_the_trend_evaluated_at_the_samples_own_instant() -> None:
     state = accepted(None, uplink(1, 1, trend=TREND), at(0)).state
 
-    event = accepted(state, uplink(2, 2, 2300, HEARTBEAT, age_s=5), at(605)).event
+    event = accepted(state, uplink(2, 2, 2300, HEARTBEAT, age_s=5), at(605)).reading
 
     expected = estimate_pair(2150, 4000, TREND, 50, 300, 10)
     assert event is not None
@@ -178,7 +178,7 @@ def test_an_event_that_comes_late_is_compared_with_the_estimate_of_its_time() ->
     state = accepted(None, uplink(1, 1, 2000), at(0)).state
     state = accepted(state, uplink(2, 3, 2500), at(600)).state
 
-    event = accepted(state, uplink(3, 2, 2200, BACKFILL, age_s=310), at(610)).event
+    event = accepted(state, uplink(3, 2, 2200, BACKFILL, age_s=310), at(610)).reading
 
     assert event is not None
     assert event.estimate == (20.0, 40.0)
@@ -190,7 +190,7 @@ def test_an_event_has_the_time_for_which_its_estimate_was_held() -> None:
     late = accepted(second.state, uplink(3, 2, 2200, BACKFILL, age_s=310), at(610))
     earlier = accepted(second.state, uplink(3, 0, 2200, BACKFILL, age_s=700), at(610))
 
-    held = [decision.event and decision.event.held_ms for decision in (first, second, late, earlier)]
+    held = [decision.reading and decision.reading.held_ms for decision in (first, second, late, earlier)]
 
     assert held == [None, 45_000, 300_000, None]  # unknown before the first forecast, and for forgotten ones
 
@@ -198,7 +198,7 @@ def test_an_event_has_the_time_for_which_its_estimate_was_held() -> None:
 def test_an_event_of_unknown_age_has_no_estimate() -> None:
     state = accepted(None, uplink(1, 1), at(0)).state
 
-    event = accepted(state, uplink(2, 2, 2500, BACKFILL, age_s=AGE_LIMIT_S), at(2 * AGE_LIMIT_S)).event
+    event = accepted(state, uplink(2, 2, 2500, BACKFILL, age_s=AGE_LIMIT_S), at(2 * AGE_LIMIT_S)).reading
 
     assert event is not None
     assert (event.unix_ms, event.clock_synced, event.estimate, event.held_ms) == (None, False, None, None)
@@ -315,7 +315,7 @@ def test_a_forecast_of_unknown_age_counts_as_just_taken(kept: Instant, now: Inst
 def test_an_unsynced_clock_is_marked_in_the_event_and_never_gives_a_time_before_1970() -> None:
     boot = Instant(5000, False, 5000, SESSION)
 
-    event = accepted(None, uplink(1, 1, age_s=60), boot).event
+    event = accepted(None, uplink(1, 1, age_s=60), boot).reading
 
     assert event is not None
     assert (event.unix_ms, event.clock_synced) == (0, False)

@@ -6,8 +6,8 @@ from aoii.broker.client import Message
 from aoii.server.inbox import Inbox
 
 
-def message(number: int, qos: int = 1, generation: int = 1, payload: bytes = b"") -> Message:
-    return Message("aoii/readings", payload or b"%d" % number, qos, number, generation)
+def message(number: int, qos: int = 1, connection: int = 1, payload: bytes = b"") -> Message:
+    return Message("aoii/readings", payload or b"%d" % number, qos, number, connection)
 
 
 def test_messages_come_out_in_order_and_in_batches() -> None:
@@ -40,7 +40,7 @@ def test_a_full_inbox_leaves_the_rest_to_the_broker_and_asks_once_for_a_reconnec
     inbox.put(message(4))  # after what was left: to take it would acknowledge out of order
     overruns = [inbox.take_overrun(), inbox.take_overrun()]
     for number in range(2, 5):
-        inbox.put(message(number, generation=2))
+        inbox.put(message(number, connection=2))
 
     assert overruns == [True, False]
     assert [item.mid for item in inbox.take(10, 0)] == [2, 3]

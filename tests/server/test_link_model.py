@@ -1,6 +1,7 @@
 """A model of the link between broker and server: everything that can happen to a reading on it, in any order.
 
-Real are the inbox, the ingest, its retries and its circuit, the dead letters' file, and the client's generation guard.
+Real are the inbox, the ingest, its retries and its circuit, the dead letters' file, and the client's check of the
+connection number.
 The broker, the connection, the database and the gateway are models of what was measured on real ones: a broker that
 numbers messages from 1 again when it has forgotten its sessions, delivers again what was not acknowledged, and hands
 over more than was asked for; a database that commits and does not say so.
@@ -135,7 +136,7 @@ class OneClient(Client):
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._prefix = ""
-        self.generation = 0
+        self.connection_number = 0
         self._tokens: dict[int, object] = {}
         self._early: dict[int, int] = {}
         self._library: Any = None
@@ -145,7 +146,7 @@ class OneClient(Client):
         if connection is None:
             self._ready.clear()
         else:
-            self.generation += 1
+            self.connection_number += 1
             self._ready.set()
 
 
@@ -355,7 +356,7 @@ class World(RuleBasedStateMachine):
         self.the_server_works(batches, None, loses_acks=False)
 
     def _hand_over(self, payload: bytes, qos: int, mid: int) -> None:
-        self.inbox.put(Message("aoii/readings", payload, qos, mid, self.client.generation))
+        self.inbox.put(Message("aoii/readings", payload, qos, mid, self.client.connection_number))
 
     # The server.
 

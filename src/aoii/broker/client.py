@@ -1,9 +1,10 @@
-"""The only file that imports the MQTT library: a connection that is kept up and reports to its owner by callbacks.
+"""An MQTT connection that is kept up and reports by callbacks; the only file that imports the MQTT library.
 
-Callbacks of the library only hand over; they never wait and never raise (an exception there kills the network thread
-while it still looks connected). Each connection is a new library client with a new *generation*. So messages that the
-library queued in memory do not survive a reconnect: the outbox is the only queue. And an acknowledgement for an older
-connection is dropped, because the broker may have given its message id to another message since.
+Callbacks of the library only hand over; they never wait and never raise: an exception there kills the network thread,
+while the client still looks connected. Each connection is a new library client with a new *connection number*. So
+messages that the library queued in memory do not survive a reconnect: the outbox is the only queue. And an
+acknowledgement for an older connection is dropped, because the broker may have given its message id to another message
+since.
 """
 
 import logging
@@ -42,13 +43,13 @@ UNREPORTED = object()  # the token of every QoS 0 publish: the library reports i
 
 @dataclass(frozen=True)
 class Message:
-    """A message that arrived, with the connection generation that `acknowledge` needs."""
+    """A message that arrived; `acknowledge` needs its message id `mid` and the number of its connection."""
 
     topic: str
     payload: bytes
     qos: int
     mid: int
-    generation: int
+    connection_number: int
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,16 @@ class Client:
         on_message: Called in the network thread with every message; must return at once.
         on_published: Called in the network thread when a publish has ended; must return at once.
         on_state: Called in the network thread with True when connected and subscribed, with False when that has ended.
-        on_refusal: Called in the network thread each time that the broker refuses us, or fails our verification.
+        on_refusal: Called in the network thread each time that the broker refuses us, or we refuse its certificate.
         session_expiry_s: Seconds for which the broker keeps the session; 0: it ends with the connection.
         receive_maximum: Limit on unacknowledged QoS 1 messages to us.
         manual_ack: The owner acknowledges each message itself.
 
     Attributes:
         thread: The network thread; it makes progress every few seconds, even offline.
-        generation: Number of the present connection; it rises at each connect.
-        trouble: Why the last attempt to connect failed, for doctor.
-        refusal: Why the broker answers and we are not ready, for doctor and health.
+        connection_number: Number of the present connection; it rises at each connect.
+        trouble: Why the latest failed attempt to connect has failed, for doctor; a success does not clear it.
+        refusal: Why the broker answers but we are not ready, for doctor and health; None after a success.
         certificate_expires: End of the broker's certificate, as of the last connect; None without TLS.
 
     Raises:
@@ -144,7 +145,7 @@ class Client:
         self._tokens: dict[int, object] = {}  # of unfinished publishes, by message id
         self._early: dict[int, int] = {}  # reasons of publishes that ended before `publish` knew the message id
         self.thread = PartThread("network", self._keep_connected)
-        self.generation = 0
+        self.connection_number = 0
         self.trouble: AoiiError | None = None
         self.refusal: AoiiError | None = None
         self.certificate_expires: datetime | None = None
@@ -176,10 +177,10 @@ class Client:
             library.disconnect()
 
     def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
-        """Hand a message to the connection; False when there is none (then nothing is queued).
+        """Hand a message to the connection; return False when it cannot take it (then nothing is queued).
 
-        A QoS 1 publish always ends with `token` in `on_published`: with the broker's reason code, or with None when the
-        connection ended first. A QoS 0 publish has ended when this returns.
+        After True, a QoS 1 publish always ends with `token` in `on_published`: with the broker's reason code, or with
+        None when the connection ended first. A QoS 0 publish has ended when this returns.
         """
         library = self._library
         if library is None or not self._ready.is_set():
@@ -199,12 +200,12 @@ class Client:
         return True
 
     def acknowledge(self, message: Message) -> bool:
-        """Acknowledge a message; False when its connection has ended (the broker delivers it again)."""
+        """Acknowledge a message; return False when its connection has ended (the broker delivers it again)."""
         with self._lock:
             library = self._library
-            if library is None or message.generation != self.generation:
+            if library is None or message.connection_number != self.connection_number:
                 return False
-        # If the connection ends here, this goes to its dead client and nowhere else.
+        # If the connection ends at this moment, this goes to its own library client, which is dead, and to no other.
         return library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
 
     def _in_namespace(self, item: Subscription) -> Subscription:
@@ -222,9 +223,9 @@ class Client:
             self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     def _run_connection(self) -> bool:
-        """One connection from CONNECT to its end; whether it was ever ready."""
+        """Keep one connection from CONNECT to its end; return whether it was ever ready."""
         library = self._new_library()
-        self.generation += 1
+        self.connection_number += 1
         self._is_answered = False
         self._end_reason = "unknown"
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library lacks the annotation
@@ -248,7 +249,7 @@ class Client:
             self._hung_up()
         except (OSError, ValueError) as error:
             self.trouble = UnavailableError(str(error))
-            if not self._is_tls_failure(str(error)):
+            if not self._report_tls_failure(str(error)):
                 log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
         finally:
             was_ready = self._close()
@@ -277,7 +278,7 @@ class Client:
         return library
 
     def _close(self) -> bool:
-        """Forget the connection that has ended; whether it was ever ready."""
+        """Forget the connection that has ended; return whether it was ever ready."""
         was_ready = self._ready.is_set()
         self._ready.clear()
         with self._lock:
@@ -304,8 +305,8 @@ class Client:
         self.refusal = refusal
         self._on_refusal(kind)
 
-    def _is_tls_failure(self, words: str) -> bool:
-        """Whether the text of the library's error is about TLS; if so, report a refusal."""
+    def _report_tls_failure(self, words: str) -> bool:
+        """Report a refusal if the text of the library's error is about TLS; return whether it is."""
         peer = f"{self._mqtt.host}:{self._mqtt.port}"
         meaning = None if self._mqtt.tls is None else tls.explain(words, peer, self._mqtt.tls)
         if meaning is not None:
@@ -357,12 +358,12 @@ class Client:
         self.refusal = None
         self.certificate_expires = tls.expires_of_peer(library.socket())
         self._ready.set()
-        log.info("broker connected", extra={"event": "broker_connected", "generation": self.generation})
+        log.info("broker connected", extra={"event": "broker_connected", "generation": self.connection_number})
         self._on_state(True)
 
     def _received(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         topic = message.topic.removeprefix(self._prefix)
-        self._on_message(Message(topic, bytes(message.payload), message.qos, message.mid, self.generation))
+        self._on_message(Message(topic, bytes(message.payload), message.qos, message.mid, self.connection_number))
 
     def _finished(self, library: paho.Client, userdata: object, mid: int, reason: ReasonCode, *_: object) -> None:
         with self._lock:
@@ -382,4 +383,4 @@ class Client:
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
         # In TLS 1.3 the broker checks our certificate after the handshake; the library reports a failure only here.
         if level == LogLevel.MQTT_LOG_ERR and not self._is_answered:
-            self._is_answered = self._is_tls_failure(words)
+            self._is_answered = self._report_tls_failure(words)

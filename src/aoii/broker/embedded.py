@@ -1,8 +1,9 @@
 """The broker that `make run` starts: iotcore (rumqttd) as a child process, on loopback only.
 
-For the demo and for first steps; an installation uses Mosquitto. Its queue is in memory, so a broker that is killed
-loses its messages; the outbox sends them again. Measured pitfalls: by default it listens on every interface, only a
-TOML file gives it an MQTT 5 listener, and with small log segments it silently loses acknowledged data.
+It is for the demo and for first steps; an installation uses Mosquitto. Its queue is in memory, so it loses its messages
+when it is killed; the gateway publishes them again from its outbox. Pitfalls that were measured: by default it listens
+on every interface, only a TOML file gives it an MQTT 5 listener, and with small log segments it silently loses
+acknowledged data.
 """
 
 import json

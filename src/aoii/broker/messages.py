@@ -1,7 +1,7 @@
 """Topics and payloads that gateway and server agree on.
 
-Readings and estimates go to one topic as JSON with the keys of the older installation, plus our own keys, which old
-readers ignore. Commit acknowledgements come back on one topic for each gateway. Pure: values in, bytes out; bytes in, a
+Readings and estimates go to one topic, as JSON with the keys of the older installation and keys of our own, which old
+readers ignore. Commit acknowledgements come back on a topic of each gateway. Pure: values in, bytes out; bytes in, a
 value or a `ProtocolError` out.
 """
 
@@ -21,10 +21,10 @@ DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
 DeliveryStatus = Literal["stored", "duplicate", "database_away", "bad_row", "mismatch", "malformed", "corrupt"]
-"""What became of a reading: it is in the table, was there already, or is a dead letter for one of these reasons."""
+"""What became of a reading: it is in the table, was there already, or is a dead letter for one of the other reasons."""
 
 AckStatus = Literal["stored", "duplicate", "parked"]
-"""The same in a commit acknowledgement, where `parked` is a dead letter of any reason."""
+"""The same in a commit acknowledgement, where `parked` is a dead letter for any reason."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ACK_STATUSES: tuple[AckStatus, ...] = get_args(AckStatus)
@@ -32,7 +32,7 @@ ACK_STATUSES: tuple[AckStatus, ...] = get_args(AckStatus)
 
 @dataclass(frozen=True)
 class Identity:
-    """What identifies a reading, and makes it one row: the node's name, its epoch and its event counter."""
+    """What identifies a reading, so that it is one row however often it comes: node, epoch and counter."""
 
     node: str
     epoch: int
@@ -45,14 +45,14 @@ class Reading:
 
     Attributes:
         identity: None in a message of the older installation's gateway.
-        gateway: GATEWAY_ID of the gateway that accepted it; None as above.
+        gateway: GATEWAY_ID of the gateway that accepted it; None in the same case.
         kind: Why the node sent it.
         timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
         time_n: Local time of day, 0..1.
         actual_t: The reading's temperature, °C.
         actual_h: The reading's humidity, %RH.
-        pred_t: The estimate for the reading's instant, °C.
-        pred_h: The estimate for the reading's instant, %RH.
+        pred_t: The gateway's estimate for the instant of the sample, °C.
+        pred_h: The same, %RH.
         total_tx: Readings that this gateway has accepted since its outbox was created.
         transmission_delay_ms: Gateway clock minus node clock, for nodes that send their clock.
         event_unix_ms: When the node took the sample, Unix milliseconds; None if unknown.
@@ -90,7 +90,7 @@ class Estimate:
 
     Attributes:
         gateway: GATEWAY_ID; None in a message of the older installation's gateway.
-        node: The node's name; None as above.
+        node: The node's name; None in the same case.
         timestamp: Local time of the gateway, `YYYY-MM-DD HH:MM:SS`.
         time_n: Local time of day, 0..1.
         pred_t: The estimate, °C.
@@ -110,7 +110,7 @@ class Estimate:
 
 
 def is_wrong(error_t: float, error_h: float, beta_t: float, beta_h: float) -> bool:
-    """Whether an error is at or over a threshold, compared in integer hundredths so that 0.5 is 0.5."""
+    """Whether an error is at or over a threshold, compared in whole hundredths because a float may miss 0.5."""
     return round(abs(error_t) * 100) >= round(beta_t * 100) or round(abs(error_h) * 100) >= round(beta_h * 100)
 
 
@@ -161,7 +161,7 @@ def encode_estimate(estimate: Estimate) -> bytes:
 
 
 def decode_message(payload: bytes) -> Reading | Estimate:
-    """Decode a message on `aoii/readings`, from our gateway or from the older installation's.
+    """Decode a message on `aoii/readings`, from a gateway of ours or of the older installation.
 
     Raises:
         ProtocolError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
@@ -186,9 +186,9 @@ def decode_message(payload: bytes) -> Reading | Estimate:
 
 
 def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
-    """Gateway and identity of a reading that `decode_message` rejects, so that it can be acknowledged.
+    """Gateway and identity in a payload that `decode_message` rejects, so that it can be acknowledged.
 
-    None when these fields cannot be read either.
+    None when these fields are missing or cannot be read.
     """
     try:
         fields = _object(payload, PAYLOAD_LIMIT_BYTES)
@@ -269,7 +269,7 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
     """Decode a commit acknowledgement.
 
     Raises:
-        ProtocolError: With reason `size`, `encoding`, `json` or `shape`; then none of its items is valid.
+        ProtocolError: With reason `size`, `encoding`, `json` or `shape`; then none of its items is used.
     """
     fields = _object(payload, ACK_LIMIT_BYTES)
     items = fields.get("items")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from aoii.core.errors import InputError, UnavailableError
-from aoii.gateway.drivers.quarantine import Damaged, Quarantine
+from aoii.gateway.drivers.quarantine import Quarantine, QuarantinedRow
 from aoii.server.dead_letters.letters import DeadLetter, Letters, open_letters
 from aoii.settings import Settings
 
@@ -37,7 +37,7 @@ class Entry:
 
     store: StoreName
     letter: DeadLetter
-    damaged: Damaged | None = None
+    damaged: QuarantinedRow | None = None
 
     @property
     def name(self) -> str:
@@ -163,7 +163,7 @@ def utc_text(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _of_gateway(row: Damaged) -> Entry:
+def _of_gateway(row: QuarantinedRow) -> Entry:
     identity = row.node, row.epoch, row.counter
     # a damaged row has no digest and no valid checksum, and was found once
     letter = DeadLetter(row.id, "corrupt", DAMAGED, *identity, None, row.payload, row.found_ms, row.found_ms, 1, 0)

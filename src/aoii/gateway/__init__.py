@@ -1,1 +1,1 @@
-"""The gateway station: what nodes say on serial ports in, MQTT out, and nothing accepted is lost in between."""
+"""The gateway station: accepts readings from serial ports, keeps them on disk, and publishes them over MQTT."""

@@ -1,4 +1,4 @@
-"""Publishing the gateway's estimates: one message for each known node, once a minute (in the demo, of simulated time).
+"""Publishes the gateway's estimates: one message a minute for each node (in the demo, a simulated minute).
 
 Estimates go out at QoS 0 and are not kept: a lost one is replaced by the next.
 """
@@ -41,7 +41,7 @@ class EstimatePublisher:
         return max(0.0, self._clock.real_s((self._due_ms - self._clock.elapsed_ms()) / 1000))
 
     def publish_due(self) -> None:
-        """Publish an estimate of each known node, if it is time; a minute that was missed is not made up for."""
+        """Publish an estimate of each node that has one, if it is time; minutes that were missed are skipped."""
         late_ms = self._clock.elapsed_ms() - self._due_ms
         if late_ms < 0:
             return
@@ -53,21 +53,21 @@ class EstimatePublisher:
                 return
 
     def publish(self, payload: bytes) -> bool:
-        """Publish one estimate, and try once more after a reconnect; whether the connection took it."""
+        """Publish one estimate, and try once more after a reconnect; return whether a connection took it."""
         is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
-        if not is_taken and self._is_reconnected():
+        if not is_taken and self._reconnect():
             is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
         if not is_taken:
             log.warning("estimate not published", extra={"event": "publish_failed"})
         _count("sent" if is_taken else "failed", 1)
         return is_taken
 
-    def _is_reconnected(self) -> bool:
-        """Whether another connection than the one that has just failed comes in time."""
-        failed = self._client.generation if self._client.is_ready else 0
+    def _reconnect(self) -> bool:
+        """Replace the connection that has just failed; return whether a new one came in time."""
+        failed = self._client.connection_number if self._client.is_ready else 0
         self._client.reconnect()
         deadline_s = time.monotonic() + RECONNECT_WAIT_S
-        while not (self._client.is_ready and self._client.generation != failed):
+        while not (self._client.is_ready and self._client.connection_number != failed):
             if time.monotonic() > deadline_s or self._stopping.wait(0.02):
                 return False
         return True

@@ -1,9 +1,9 @@
 """`aoii gateway`: wires serial ports, intake, outbox and broker.
 
-A frame or a line is read and authenticated (`receiver`), judged and committed in one transaction (`intake`), answered,
-and published (`publisher`), in this order. The answer waits for the commit, and nothing else waits for anything.
-Threads: one for each port, one for the outbox file, the publisher's, the broker connection's, and the clock's, which
-publishes estimates and updates gauges.
+A frame is read and authenticated, and a line is read (`receiver`); what each brings is judged and committed in one
+transaction (`intake`). After the commit the node gets its answer and the reading is published (`publisher`); neither of
+the two waits for the other. Threads: one for each port, one for the outbox file, the publisher's, the broker
+connection's, and the clock's, which publishes estimates and updates gauges.
 """
 
 import logging
@@ -27,15 +27,18 @@ from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TICK_S = 1.0
+TICK_S = 1.0  # at most, between two updates of the gauges
 PROGRESS_S = 30.0  # a thread that makes no progress for so long hangs
 STOP_LIMIT_S = 9.0  # of the 10 s that a station has; the status port may take half a second more
-THREADS_LIMIT_S = 1.5  # of these, for ports, clock and publisher; a broker that does not answer takes 6 s
-FULL_SHARE = 0.9  # of the outbox; above it a person has to look
+THREADS_LIMIT_S = 1.5  # of the 9 s, for ports, clock and publisher; a broker that does not answer takes 6 s more
+FULL_SHARE = 0.9  # of the outbox's limit; above it a person has to look
 
 
 class Gateway(Station):
-    """The station, from `start` to `stop`.
+    """The station, from `start` to `stop`. The constructor opens the outbox.
+
+    Args:
+        settings: Of the whole installation.
 
     Raises:
         AoiiError: Weights, keys or outbox cannot be used.
@@ -50,7 +53,7 @@ class Gateway(Station):
         self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
         self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file)
-        self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._is_ours)
+        self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
         self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
         self._clock_thread = PartThread("clock", self._run_clock)
@@ -66,7 +69,7 @@ class Gateway(Station):
     def stop(self) -> None:
         """Accept no more readings, disconnect, and close the outbox; no acknowledged reading is lost.
 
-        Threads that do not end in time, because the disk hangs, are left behind: they keep no process alive.
+        Threads that do not end in time, because the disk hangs, are left behind: they do not keep the process alive.
         """
         started_s = time.monotonic()
 
@@ -86,7 +89,7 @@ class Gateway(Station):
             log.error("threads hang and are left behind", extra={"event": "stop_hangs", "threads": hanging})
 
     def parts(self) -> list[Part]:
-        """Its threads."""
+        """Its threads, which must all make progress."""
         threads = [port.thread for port in self._ports]
         threads += [self._outbox_file.thread, self.publisher.thread, self._clock_thread]
         parts = [thread.part for thread in threads]
@@ -102,7 +105,7 @@ class Gateway(Station):
             "serial": any(port.is_open for port in self._ports),
         }
 
-    def _is_ours(self, node: str) -> bool:
+    def _belongs_here(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)
 
     def _run_clock(self) -> None:
@@ -117,7 +120,7 @@ class Gateway(Station):
 
 
 def run(settings: Settings) -> int:
-    """Run the gateway until SIGTERM or SIGINT; its exit code.
+    """Run the gateway until SIGTERM or SIGINT, and return its exit code.
 
     Raises:
         AoiiError: It cannot start.

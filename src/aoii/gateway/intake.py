@@ -1,8 +1,9 @@
-"""Intake: has what came over the serial port judged, commits it in one transaction, and publishes it afterwards.
+"""Intake: has frames and lines judged, commits what they bring, and then hands the reading to the publisher.
 
-`node_state` and `legacy/old_node` decide whether a reading is accepted; the outbox file stores it. In between, this
-module turns an event into the `RX` message that will be published, with its QoS. It holds the forecast of each node in
-memory, for the estimates. It answers no node: the caller learns from a future how the request ended.
+`node_state` and `legacy/old_node` decide whether a reading is accepted; the outbox file stores it, together with the
+node's new state. In between, this module makes the `RX` message that will be published, and chooses its QoS. It holds
+the forecast of each node in memory, for the estimates. It answers no node: the caller learns from a future how the
+request ended.
 """
 
 import logging
@@ -18,13 +19,13 @@ from aoii.core.frames import Rejected, Uplink
 from aoii.gateway import node_state
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
-from aoii.gateway.events import Event, Instant
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.mirror import Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, Payload
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.node_state import NodeState
 from aoii.gateway.outbox import Item
+from aoii.gateway.readings import AcceptedReading, Instant
 from aoii.runtime import clock, metrics
 from aoii.runtime.clock import Clock
 from aoii.security.node_keys import NodeKey
@@ -51,11 +52,12 @@ class Intake:
 
     Args:
         settings: The gateway's.
-        clock: The nodes' clock; simulated in the demo.
-        weights: For mirrored models; None without.
+        clock: The clock of the gateway and its nodes; simulated in the demo.
+        weights: The operators' weights, for mirrored models; None without.
         outbox_file: Where readings and the states of nodes are stored.
         on_accepted: Called in the file's thread with each reading to be published; must not block.
-        is_ours: Whether a node of this name still belongs here; others get no estimates.
+        belongs_here: Whether a node of this name is still provisioned, or an old node on one of the ports; of any other
+            node no estimates are made.
     """
 
     def __init__(
@@ -65,14 +67,14 @@ class Intake:
         weights: Weights | None,
         outbox_file: OutboxFile,
         on_accepted: Callable[[Item], None],
-        is_ours: Callable[[str], bool],
+        belongs_here: Callable[[str], bool],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._weights = weights
         self._outbox_file = outbox_file
         self._on_accepted = on_accepted
-        self._is_ours = is_ours
+        self._belongs_here = belongs_here
         self._session = secrets.randbits(48)
         thresholds = round(settings.beta_temp * 100), round(settings.beta_hum * 100)
         periods_s = settings.sample_period_s, settings.heartbeat_s, settings.heartbeat_min_s
@@ -94,6 +96,7 @@ class Intake:
             self._forecasts[name] = state = node_state.decode_state(encoded)
             last = state.forecasts[0] if state.forecasts else None
         unix_ms = last.unix_ms if last is not None and last.is_synced else None
+        # Node metrics are in real time, so an instant on a simulated clock is of no use to them.
         self.node_metrics.add_known(name, is_old, unix_ms if self._clock.start_unix_s is None else None)
 
     def now(self) -> Instant:
@@ -105,9 +108,13 @@ class Intake:
     def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:
         """Judge an authenticated frame and commit it if it is new; then call `done` in the outbox file's thread.
 
-        `code` is the frame's authentication code, and `key` the key with which it was made.
-        The future fails with `ProtocolError` if the reading contradicts one in the outbox, and with
-        `UnavailableError` if nothing could be stored.
+        Args:
+            uplink: The frame.
+            code: Its authentication code.
+            key: The key with which the code was made.
+            at: When the frame was read.
+            done: Gets the future. It fails with `ProtocolError` if the outbox has a reading with the same identity and
+                another content, and with `UnavailableError` if nothing could be stored.
         """
         name = str(uplink.node)
 
@@ -118,20 +125,20 @@ class Intake:
             if not isinstance(decision, node_state.Accepted):
                 return decision, None
             tx.set_state(name, node_state.encode_state(decision.state))
-            return decision, None if decision.event is None else self._insert(tx, decision.event, at)
+            return decision, None if decision.reading is None else self._insert(tx, decision.reading, at)
 
         def committed(future: "Future[FrameResult]") -> None:
             if self._is_committed(future):
                 decision, item = future.result()
                 if isinstance(decision, node_state.Accepted):
-                    self._hand_on(name, decision.state, decision.event, item)
+                    self._hand_on(name, decision.state, decision.reading, item)
 
         self._outbox_file.submit(work, committed, done)
 
     def submit_line(self, node: str, payload: Payload, at: Instant, done: LineDone) -> None:
         """Commit a reading of an old node; then call `done` in the outbox file's thread.
 
-        The future fails as that of `submit_frame`.
+        The future that `done` gets fails for the same reasons as in `submit_frame`.
         """
 
         def work(tx: Transaction) -> LineResult:  # may run twice
@@ -139,20 +146,23 @@ class Intake:
             state = None if stored is None else old_node.decode_state(stored, self._weights)
             accepted = old_node.accept(state, payload, node, tx.old_epoch(), self._weights, clock.day_fraction, at)
             tx.set_state(node, old_node.encode_state(accepted.state))
-            return accepted, self._insert(tx, accepted.event, at)
+            return accepted, self._insert(tx, accepted.reading, at)
 
         def committed(future: "Future[LineResult]") -> None:
             if self._is_committed(future):
                 accepted, item = future.result()
-                self._hand_on(node, OldNodeForecast(accepted.state), accepted.event, item)
+                self._hand_on(node, OldNodeForecast(accepted.state), accepted.reading, item)
 
         self._outbox_file.submit(work, committed, done)
 
     def estimates(self) -> Iterator[Estimate]:
-        """The current estimate of each of our nodes that has one."""
+        """The current estimate of each node that has one.
+
+        A node that no longer belongs here is skipped, and its metrics are removed.
+        """
         at = self.now()
         for name, forecast in list(self._forecasts.items()):
-            if not self._is_ours(name):
+            if not self._belongs_here(name):
                 self.node_metrics.remove(name)
                 continue
             if isinstance(forecast, OldNodeForecast):
@@ -171,44 +181,50 @@ class Intake:
                     unix_ms=at.unix_ms if at.is_synced else None,
                 )
 
-    def _insert(self, tx: Transaction, event: Event, at: Instant) -> Item | None:
-        """Put an event into the outbox as an `RX` message; None if it is already there."""
-        pred_t, pred_h = event.estimate or (event.actual_t, event.actual_h)
+    def _insert(self, tx: Transaction, accepted: AcceptedReading, at: Instant) -> Item | None:
+        """Put a reading into the outbox as an `RX` message; None if it is already there.
+
+        An `RX` needs an estimate: without one the reading itself stands there, and the QoS is 1.
+        """
+        pred_t, pred_h = accepted.estimate or (accepted.actual_t, accepted.actual_h)
         reading = Reading(
-            identity=event.identity,
+            identity=accepted.identity,
             gateway=self._settings.gateway_id,
-            kind=event.kind,
+            kind=accepted.kind,
             timestamp=clock.local_text(at.unix_ms),
             time_n=clock.day_fraction(at.unix_ms),
-            actual_t=event.actual_t,
-            actual_h=event.actual_h,
+            actual_t=accepted.actual_t,
+            actual_h=accepted.actual_h,
             pred_t=_within(pred_t, TEMPERATURE_RANGE),
             pred_h=_within(pred_h, HUMIDITY_RANGE),
             total_tx=tx.total_tx() + 1,
-            transmission_delay_ms=event.delay_ms,
-            event_unix_ms=event.unix_ms,
-            clock_synced=event.clock_synced,
+            transmission_delay_ms=accepted.delay_ms,
+            event_unix_ms=accepted.unix_ms,
+            clock_synced=accepted.clock_synced,
         )
         error_t, error_h = reading.actual_t - reading.pred_t, reading.actual_h - reading.pred_h
         wrong = is_wrong(error_t, error_h, self._settings.beta_temp, self._settings.beta_hum)
-        qos = int(event.estimate is None or wrong)
+        qos = int(accepted.estimate is None or wrong)
         payload = encode_reading(reading, qos)
-        return tx.insert(event.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
+        return tx.insert(accepted.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
 
     # After the commit, in the outbox file's thread.
 
     def _hand_on(
-        self, name: str, forecast: NodeState | OldNodeForecast, event: Event | None, item: Item | None
+        self, name: str, forecast: NodeState | OldNodeForecast, reading: AcceptedReading | None, item: Item | None
     ) -> None:
-        """Use the new forecast from now on, and publish the reading if it is new."""
+        """Use the new forecast from now on, and hand the reading to the publisher if it is new."""
         self._forecasts[name] = forecast
-        if event is not None and item is not None:
-            self.node_metrics.record_reading(event)
+        if reading is not None and item is not None:
+            self.node_metrics.record_reading(reading)
             self._total_tx += 1
             self._on_accepted(item)
 
     def _is_committed(self, future: "Future[FrameResult] | Future[LineResult]") -> bool:
-        """Whether the commit succeeded. Counts every reading that the outbox could not store; logs only the first."""
+        """Whether the commit succeeded.
+
+        Counts each reading that the outbox could not store, and logs the first in a row.
+        """
         error = future.exception()
         if isinstance(error, UnavailableError):
             metrics.OUTBOX_REJECTED_READINGS.inc()

@@ -1,21 +1,21 @@
 """Node metrics: what a gateway reports of each node.
 
 Every reading is recorded after its commit, in the order of arrival. The age of incorrect information is the lower bound
-that a gateway can know (docs/explanation/aoii.md): readings that never arrived are in no metric. Labels are names of
-authenticated nodes and of ports, so their number is bounded.
+that a gateway can know (docs/explanation/aoii.md), because readings that never arrived are not in it. Labels are names
+of authenticated nodes and of old nodes, one for each port, so their number is bounded.
 """
 
 import time
 
 from aoii.broker.messages import Identity, is_wrong
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
-from aoii.gateway.events import Event
+from aoii.gateway.readings import AcceptedReading
 from aoii.runtime import metrics
 from aoii.settings import Gateway as Settings
 
 OLD_HEARTBEAT_S = 600  # fixed in the old firmware
-MISSING_KEPT = 1000  # missing counters of a node; more are not remembered
-MISSING_FOR_S = 86_400  # a reading that has not arrived by then is not counted as missing any more
+MISSING_KEPT = 1000  # missing counters remembered for each node; more are not counted
+MISSING_FOR_S = 86_400  # after a day a reading that has not arrived is not counted as missing any more
 
 
 class NodeMetrics:
@@ -29,7 +29,7 @@ class NodeMetrics:
         self._beta_temp = settings.beta_temp
         self._beta_hum = settings.beta_hum
         self._heartbeat_s = settings.heartbeat_s
-        self._counters: dict[str, _Counters] = {}
+        self._counters: dict[str, _MissingCounters] = {}
         metrics.THRESHOLD_T.set(settings.beta_temp)
         metrics.THRESHOLD_H.set(settings.beta_hum)
 
@@ -39,12 +39,12 @@ class NodeMetrics:
         Args:
             node: Its name.
             is_old: Whether it has the old firmware.
-            last_unix_ms: When its last reading was taken; None if unknown: then its silence begins now.
+            last_unix_ms: When the sample of its last reading was taken; None if unknown: then its silence begins now.
         """
         self._set_last_heard(node, is_old, time.time() if last_unix_ms is None else last_unix_ms / 1000)
 
     def record_frame(self, uplink: Uplink, rssi_dbm: int, snr_db: int) -> None:
-        """Record a frame of one of our own nodes that was accepted, also one that was repeated."""
+        """Record an accepted frame of one of our own nodes, also a repeated one."""
         node = str(uplink.node)
         self._set_last_heard(node, False, time.time())
         metrics.NODE_RSSI.labels(node=node).set(rssi_dbm)
@@ -52,23 +52,24 @@ class NodeMetrics:
         if uplink.flags & BACKFILL:  # its flags describe the node in the past
             return
         if uplink.battery:
-            metrics.NODE_BATTERY_V.labels(node=node).set(round(1 + uplink.battery / 50, 2))
+            volts = 1 + uplink.battery / 50  # steps of 20 mV: docs/reference/wire-format.md
+            metrics.NODE_BATTERY_V.labels(node=node).set(round(volts, 2))
         metrics.NODE_BATTERY_LOW.labels(node=node).set(bool(uplink.flags & LOW_BATTERY))
         metrics.NODE_SENSOR_FAULT.labels(node=node).set(bool(uplink.flags & SENSOR_FAULT))
 
-    def record_reading(self, event: Event) -> None:
+    def record_reading(self, reading: AcceptedReading) -> None:
         """Record a reading that was accepted for the first time."""
-        node = event.identity.node
-        metrics.NODE_READINGS.labels(node=node, kind=event.kind).inc()
-        if event.kind == "legacy":
+        node = reading.identity.node
+        metrics.NODE_READINGS.labels(node=node, kind=reading.kind).inc()
+        if reading.kind == "legacy":
             self._set_last_heard(node, True, time.time())
-            if event.delay_ms is not None:
-                metrics.NODE_CLOCK_OFFSET_S.labels(node=node).set(-event.delay_ms / 1000)
+            if reading.delay_ms is not None:
+                metrics.NODE_CLOCK_OFFSET_S.labels(node=node).set(-reading.delay_ms / 1000)
         else:
-            counters = self._counters.setdefault(node, _Counters())
-            metrics.NODE_MISSING.labels(node=node).set(counters.record(event.identity, time.monotonic()))
-        if event.estimate is not None:
-            self._record_error(event, *event.estimate)
+            counters = self._counters.setdefault(node, _MissingCounters())
+            metrics.NODE_MISSING.labels(node=node).set(counters.record(reading.identity, time.monotonic()))
+        if reading.estimate is not None:
+            self._record_error(reading, *reading.estimate)
 
     def remove(self, node: str) -> None:
         """Remove a node that does not belong here any more."""
@@ -82,35 +83,36 @@ class NodeMetrics:
         if heartbeat_s:  # without a heartbeat, silence says nothing
             metrics.NODE_HEARTBEAT_S.labels(node=node).set(heartbeat_s)
 
-    def _record_error(self, event: Event, estimate_t: float, estimate_h: float) -> None:
-        node = event.identity.node
-        error_t, error_h = abs(event.actual_t - estimate_t), abs(event.actual_h - estimate_h)
-        is_live = event.kind != "backfill"
+    def _record_error(self, reading: AcceptedReading, estimate_t: float, estimate_h: float) -> None:
+        node = reading.identity.node
+        error_t, error_h = abs(reading.actual_t - estimate_t), abs(reading.actual_h - estimate_h)
+        is_live = reading.kind != "backfill"
         if is_live:
             metrics.ERROR_T.observe(error_t)
             metrics.ERROR_H.observe(error_h)
             metrics.NODE_ERROR_T.labels(node=node).set(round(error_t, 4))
             metrics.NODE_ERROR_H.labels(node=node).set(round(error_h, 4))
-        if event.held_ms is None:
+        if reading.held_ms is None:
             return
-        aoii_s = event.held_ms / 1000 if is_wrong(error_t, error_h, self._beta_temp, self._beta_hum) else 0.0
+        aoii_s = reading.held_ms / 1000 if is_wrong(error_t, error_h, self._beta_temp, self._beta_hum) else 0.0
         metrics.NODE_AOII_REPORTS_S.labels(node=node).observe(aoii_s)
         gauge = metrics.NODE_AOII_S.labels(node=node)
-        # A backfill belongs to the report before it, and shows that the estimate was wrong for longer than that knew.
+        # A backfill is older than the report that set the gauge, and may show that the estimate was wrong for longer.
         gauge.set(aoii_s if is_live else max(aoii_s, metrics.value(gauge)))
 
 
-class _Counters:
+class _MissingCounters:
     """Which counters of a node were skipped and have not arrived since."""
 
     def __init__(self) -> None:
         self._epoch = -1
         self._highest = 0
-        self._since_s: dict[int, float] = {}
+        self._since_s: dict[int, float] = {}  # by missing counter: when it was noticed
 
     def record(self, identity: Identity, now_s: float) -> int:
-        """Record a reading that arrived; how many are missing now."""
-        if identity.epoch != self._epoch:  # the first since the start says nothing about those before it
+        """Record a reading that arrived; return how many are missing now."""
+        # The first reading since the start, or of an epoch, says nothing about those before it.
+        if identity.epoch != self._epoch:
             self._epoch, self._highest = identity.epoch, identity.counter
             self._since_s.clear()
         for counter in range(self._highest + 1, identity.counter)[: MISSING_KEPT - len(self._since_s)]:

@@ -1,9 +1,9 @@
-"""Frames of our own nodes to events: what is authentic and new, and the forecast of each node.
+"""Judges frames of our own nodes: which are new, what reading each brings, and which forecast follows.
 
-Pure: a node's state and an authenticated frame in, a new state and an answer out. The replay window judges frame
-numbers only; a frame that was accepted before is acknowledged again and changes nothing. The forecast is a function of
-the last packet: the reading, its trend, and the settings that the node says it used. Frames must have been
-authenticated by `core.frames`.
+Pure: a node's state and an authenticated frame in, a new state and an answer out. Frames must have been authenticated
+by `core.frames`. The replay window judges frame numbers, not counters. A frame that was accepted before is acknowledged
+again and changes nothing. The forecast is a function of the last packet: the reading, its trend, and the settings that
+the node says it used.
 """
 
 import json
@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from aoii.broker.messages import Identity, Kind
 from aoii.core.forecast import PROVISIONED, Forecast, NodeSettings, Trend
 from aoii.core.frames import AGE_LIMIT_S, BACKFILL, Rejected, Uplink
-from aoii.gateway.events import Event, Instant, since_ms
+from aoii.gateway.readings import AcceptedReading, Instant, since_ms
 
 REPLAY_WINDOW = 32  # distinct frames that may overtake each other; a node has one or two on the way
-FORECASTS_KEPT = 8  # the present one and earlier ones, for events that arrive late
-GENERATIONS = 8  # as many as a frame can name; 0 is the settings that the node was provisioned with
+FORECASTS_KEPT = 8  # the present one and earlier ones, for readings that arrive late
+GENERATIONS = 8  # as many as a frame can name; in generation 0 are the settings that the node was provisioned with
 
-NO_COUNTER = -1  # of a forecast from an earlier epoch: counters began again
+NO_COUNTER = -1  # of a forecast from an earlier epoch, because counters have begun again since
 
 KINDS: dict[str, Kind] = {"event": "event", "heartbeat": "heartbeat", "backfill": "backfill"}
 
@@ -29,7 +29,7 @@ class HeldForecast:
     """A forecast and where it came from.
 
     Attributes:
-        counter: Event counter of the reading.
+        counter: The reading's; NO_COUNTER if the reading is of an earlier epoch.
         forecast: With `sampled_ms` on the elapsed clock of the state's session.
         known_ms: Since when the gateway holds it, on the same clock.
         unix_ms: When the sample was taken, by the wall clock.
@@ -49,7 +49,7 @@ class NodeState:
 
     Attributes:
         epoch: The node's; it only rises.
-        highest: Highest frame number accepted in it.
+        highest: Highest frame number accepted in this epoch.
         seen: Frame numbers accepted within the replay window, each with the frame's authentication code.
         generation: Number of the settings that the gateway wants, 1..7.
         settings: Settings by generation; None where unknown.
@@ -76,10 +76,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A frame to be committed, and then answered. `event` is None when the reading itself was accepted before."""
+    """A frame to be committed, and then answered. `reading` is None when it was accepted before, in another frame."""
 
     state: NodeState
-    event: Event | None
+    reading: AcceptedReading | None
     answer: Answer
 
 
@@ -102,6 +102,10 @@ def accept(
         epoch: The epoch that the node was provisioned with.
         wanted: Settings that the node should use.
         at: When the frame was received.
+
+    Returns:
+        `Accepted` for a new frame, `Repeated` for one that was accepted before, and `Rejected` with reason `epoch` or
+        `replay` otherwise.
     """
     if uplink.epoch != epoch or (state is not None and epoch < state.epoch):
         seen_epoch = epoch if state is None else max(epoch, state.epoch)
@@ -109,7 +113,7 @@ def accept(
             "epoch",
             f"node {uplink.node}: epoch {uplink.epoch}; provisioned is {epoch}, the highest seen is {seen_epoch}",
         )
-    state = _begin(epoch, uplink.frame, at.session) if state is None else _in_epoch(rebase(state, at), uplink)
+    state = _initial(epoch, uplink.frame, at.session) if state is None else _in_epoch(rebase(state, at), uplink)
     seen = dict(state.seen)
     if uplink.frame in seen:
         if seen[uplink.frame] != code:
@@ -122,16 +126,16 @@ def accept(
     answer = _answer(state, uplink)
     if _is_known(state, uplink):
         return Accepted(state, None, answer)
-    event, held = _event(state, uplink, wanted, at)
+    reading, held = _reading(state, uplink, wanted, at)
     if is_newest and not uplink.flags & BACKFILL:
         state = replace(state, forecasts=(held, *state.forecasts[: FORECASTS_KEPT - 1]))
-    return Accepted(state, event, answer)
+    return Accepted(state, reading, answer)
 
 
 def estimate(state: NodeState, at: Instant) -> tuple[float, float] | None:
     """The gateway's estimate of the node now, °C and %RH; None before the first event or heartbeat."""
     forecasts = rebase(state, at).forecasts
-    return _degrees(forecasts[0].forecast, at.elapsed_ms) if forecasts else None
+    return _values_at(forecasts[0].forecast, at.elapsed_ms) if forecasts else None
 
 
 def rebase(state: NodeState, at: Instant) -> NodeState:
@@ -149,9 +153,9 @@ def rebase(state: NodeState, at: Instant) -> NodeState:
 
 
 def encode_state(state: NodeState) -> bytes:
-    """The state as JSON, for the file."""
+    """The state as JSON, for the outbox file."""
     fields = vars(state) | {"seen": [[frame, code.hex()] for frame, code in state.seen]}
-    fields["beliefs"] = [  # the name in the files of the first release
+    fields["beliefs"] = [  # their name in the files of the first release
         [held.counter, *held.forecast, held.known_ms, held.unix_ms, held.is_synced] for held in fields.pop("forecasts")
     ]
     return json.dumps(fields, separators=(",", ":")).encode()
@@ -170,20 +174,21 @@ def decode_state(encoded: bytes) -> NodeState:
 
 
 def _node_settings(fields: list[int]) -> NodeSettings:
-    """Settings from the file; those of an earlier version lack the last ones."""
+    """Settings from the file; those that an earlier version wrote lack the last fields."""
     return NodeSettings(*fields, *PROVISIONED[len(fields) :])
 
 
-def _begin(epoch: int, frame: int, session: int) -> NodeState:
+def _initial(epoch: int, frame: int, session: int) -> NodeState:
+    """The state just before the first frame of an epoch."""
     return NodeState(epoch, frame - 1, (), 0, (None,) * GENERATIONS, (), session)
 
 
 def _in_epoch(state: NodeState, uplink: Uplink) -> NodeState:
-    """The state in the frame's epoch; in a new one numbers and settings begin again, and the forecast stays."""
+    """The state in the frame's epoch. In a new epoch, numbers and settings begin again, and the forecasts stay."""
     if uplink.epoch == state.epoch:
         return state
     forecasts = tuple(replace(held, counter=NO_COUNTER) for held in state.forecasts)
-    return replace(_begin(uplink.epoch, uplink.frame, state.session), forecasts=forecasts)
+    return replace(_initial(uplink.epoch, uplink.frame, state.session), forecasts=forecasts)
 
 
 def _with_frame(state: NodeState, frame: int, code: bytes) -> NodeState:
@@ -221,12 +226,14 @@ def _is_known(state: NodeState, uplink: Uplink) -> bool:
     return any((held.counter, *held.forecast[:2]) == reading for held in state.forecasts)
 
 
-def _event(state: NodeState, uplink: Uplink, wanted: NodeSettings, at: Instant) -> tuple[Event, HeldForecast]:
-    """The event that a frame brings, and the forecast that it carries."""
+def _reading(
+    state: NodeState, uplink: Uplink, wanted: NodeSettings, at: Instant
+) -> tuple[AcceptedReading, HeldForecast]:
+    """The reading that a frame brings, and the forecast that follows from it."""
     sampled_ms = at.elapsed_ms - 1000 * uplink.age_s
     unix_ms = max(0, at.unix_ms - 1000 * uplink.age_s)
-    is_dated = uplink.age_s < AGE_LIMIT_S  # otherwise the node lost power since, and does not know the age
-    event = Event(
+    is_dated = uplink.age_s < AGE_LIMIT_S  # otherwise the node has lost power since, and does not know the age
+    reading = AcceptedReading(
         Identity(str(uplink.node), uplink.epoch, uplink.counter),
         KINDS[uplink.kind],
         uplink.temperature_c / 100,
@@ -238,30 +245,35 @@ def _event(state: NodeState, uplink: Uplink, wanted: NodeSettings, at: Instant) 
     )
     used = state.settings[uplink.generation]
     if used is None:
-        # In generation 0 trends are HOLD, which has the same estimates under any settings.
+        # In generation 0 trends are HOLD, which has the same estimates under any settings. Another generation is
+        # unknown after the file was lost; then the settings wanted now are the best guess.
         used = PROVISIONED if uplink.generation == 0 else wanted
     forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, used, sampled_ms)
-    return event, HeldForecast(uplink.counter, forecast, at.elapsed_ms, unix_ms, event.clock_synced)
+    return reading, HeldForecast(uplink.counter, forecast, at.elapsed_ms, unix_ms, reading.clock_synced)
 
 
 def _estimate_at(forecasts: Iterable[HeldForecast], sampled_ms: int) -> tuple[float, float] | None:
-    """The estimate at that instant: from the newest forecast known then, else from the oldest."""
+    """The estimate at an instant: from the newest forecast that was known then, else from the oldest that is kept."""
     found = None
     for held in forecasts:
         found = held.forecast
         if held.known_ms <= sampled_ms:
             break
-    return None if found is None else _degrees(found, sampled_ms)
+    return None if found is None else _values_at(found, sampled_ms)
 
 
 def _held_ms(forecasts: Iterable[HeldForecast], sampled_ms: int, now_ms: int) -> int | None:
-    """How long the forecast of an instant was held after it: until the next one, or until now; None if forgotten."""
+    """How long the forecast that was in force at `sampled_ms` stayed so: until the next one, or until now.
+
+    None if there was none, or it is not kept any more.
+    """
     known_ms = [held.known_ms for held in forecasts]
     if not any(at_ms <= sampled_ms for at_ms in known_ms):
         return None
     return min((at_ms for at_ms in known_ms if at_ms > sampled_ms), default=now_ms) - sampled_ms
 
 
-def _degrees(forecast: Forecast, elapsed_ms: int) -> tuple[float, float]:
+def _values_at(forecast: Forecast, elapsed_ms: int) -> tuple[float, float]:
+    """A forecast's value at an instant, °C and %RH; the forecast itself counts in hundredths."""
     temperature_c, humidity_c = forecast.at(elapsed_ms)
     return temperature_c / 100, humidity_c / 100

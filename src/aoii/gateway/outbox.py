@@ -1,13 +1,13 @@
-"""Which accepted reading is published when: which ones wait, which are in flight, and which comes first.
+"""The outbox policy: which accepted readings wait, which are in flight, and which one is published next.
 
 The file (`drivers/outbox_file`) holds every accepted reading until its commit acknowledgement. This policy holds only a
-window of them in memory, so a backlog of a million costs no more than one of a thousand. It takes the newest reading,
-for those who watch, and the oldest of the backlog in turn, so that neither starves the other. A reading in flight
-without a commit acknowledgement is published again after a deadline, without end. Nothing is dropped. Pure.
+window of them in memory, so a backlog of a million costs no more than one of a thousand. The newest reading, for people
+who watch, and the oldest of the backlog take turns, so that neither starves the other. A reading in flight that gets no
+commit acknowledgement by its deadline is published again, as often as it takes. Nothing is dropped. Pure.
 
-A reading is in one of four places: *file only* (its sequence number is above the cursor), *fresh* (just accepted),
-*backlog* (fetched from the file, in order), *in flight* (published, not acknowledged). `acknowledge` removes it from
-any of them.
+A reading is in one of four places: *file only* (above the cursor, up to which the file was read), *fresh* (just
+accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged). `acknowledge` removes
+it from any of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +17,8 @@ from typing import NamedTuple
 from aoii.broker.messages import Identity
 
 WINDOW = 500  # in-flight readings; a broker's default queue for an offline subscriber holds 1,000
-FIRST_DEADLINE_MS = 5_000
-LAST_DEADLINE_MS = 300_000
+FIRST_DEADLINE_MS = 5_000  # for the commit acknowledgement; doubled each time that the reading is published again
+LAST_DEADLINE_MS = 300_000  # where the doubling ends
 STALL_MS = 10_000  # two first deadlines without any commit acknowledgement: server or broker was away
 
 
@@ -29,7 +29,7 @@ class Item:
     Attributes:
         seq: Order of acceptance, > 0, unique in one file.
         identity: Node, epoch and counter.
-        qos: MQTT quality of service; 1 when the estimate was wrong.
+        qos: MQTT quality of service; 1 when the estimate was wrong or there was none.
         payload: The `RX` message, byte for byte.
         accepted_ms: When it was accepted by the machine's clock, Unix milliseconds; for gauges, never for order.
     """
@@ -55,7 +55,7 @@ class Fetched(NamedTuple):
     Attributes:
         items: The readings.
         last_seq: Sequence number up to which the file was read.
-        is_all: Nothing lies above `last_seq`.
+        is_all: Whether nothing lies above `last_seq`.
     """
 
     items: Sequence[Item]
@@ -71,7 +71,7 @@ class _InFlight:
 
 
 class Outbox:
-    """The policy of one gateway. The file may already hold a backlog; fetching finds it.
+    """The policy of one gateway. A backlog that the file holds at the start is found by fetching.
 
     Args:
         jitter: Returns numbers 0..1, which spread the deadlines.
@@ -85,7 +85,7 @@ class Outbox:
         self._backlog: dict[Identity, Item] = {}  # oldest first
         self._in_flight: dict[Identity, _InFlight] = {}
         self._cursor = 0  # everything up to here is fresh, backlog, in flight or acknowledged
-        self._complete = False  # so is everything above the cursor
+        self._complete = False  # whether the same holds for everything above the cursor
         self._fetching: Fetch | None = None
         self._is_online = False
         self._is_turn_of_fresh = True
@@ -107,12 +107,12 @@ class Outbox:
             return
         self._fresh[item.identity] = item
         if len(self._fresh) > self._window:
-            oldest = self._fresh.pop(next(iter(self._fresh)))  # it is in the file, and is fetched from there
+            oldest = self._fresh.pop(next(iter(self._fresh)))  # it stays in the file, and is fetched from there later
             self._cursor = min(self._cursor, oldest.seq - 1)
             self._complete = False
 
     def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
-        """Forget readings that the database has and the file no longer; unknown ones are ignored."""
+        """Forget readings that the server has acknowledged and the file no longer has; unknown ones are ignored."""
         for identity in identities:
             self._in_flight.pop(identity, None)
             self._fresh.pop(identity, None)
@@ -160,7 +160,7 @@ class Outbox:
         return items
 
     def deadline_ms(self) -> int | None:
-        """When `take_due` has the next reading if nothing else happens; None: never."""
+        """When `take_due` will have a reading if nothing else happens before; None: never."""
         if not self._is_online:
             return None
         return min((flight.due_ms for flight in self._in_flight.values()), default=None)
@@ -176,9 +176,11 @@ class Outbox:
         self._in_flight[item.identity] = _InFlight(item, now_ms + self._spread(wait_ms), wait_ms)
 
     def _hurry(self, now_ms: int) -> None:
+        """Bring every deadline forward to at most FIRST_DEADLINE_MS from now, and let the doubling begin again."""
         for flight in self._in_flight.values():
             flight.wait_ms = FIRST_DEADLINE_MS
             flight.due_ms = min(flight.due_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
 
     def _spread(self, wait_ms: int) -> int:
+        """A wait that is up to a quarter shorter, so that deadlines do not all come at once."""
         return int(wait_ms * (0.75 + 0.25 * self._jitter()))

@@ -1,4 +1,4 @@
-"""The outbox file as metrics, and a log line when some of it was damaged."""
+"""Metrics of the outbox file, and a log line when some of it was damaged."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class OutboxMetrics:
-    """The metrics of one outbox file in a folder; called from one thread."""
+    """The metrics of one outbox file, and of the disk that holds its folder; called from one thread."""
 
     def __init__(self, outbox_file: OutboxFile, folder: Path) -> None:
         self._outbox_file = outbox_file

@@ -1,8 +1,8 @@
-"""From the outbox to the broker: due readings are published, and those that the database has are removed.
+"""From the outbox to the broker: publishes due readings, and removes those that the server has acknowledged.
 
-One thread publishes. The callbacks of the broker's connection and of the outbox file only hand over and wake it. The
-lock around the policy is held for one step of the policy. The broker's own acknowledgement removes nothing: only the
-server's commit acknowledgement does, and only for the payload that was published here, byte for byte.
+One thread publishes. The callbacks of the broker's connection and of the outbox file only hand over and wake that
+thread. The lock around the policy (`outbox`) is held for one step of the policy. The broker's own acknowledgement
+removes nothing: only the server's commit acknowledgement does, and not if it names another payload than ours.
 """
 
 import logging
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 SESSION_EXPIRY_S = 7 * 86400  # commit acknowledgements wait at the broker for a gateway that is away
 ACKS_LIMIT = 200  # messages that wait; one more is dropped, and its readings are published again
-DELETE_LIMIT = 1000  # readings in one request to the file: 10 ms, which the reply to an old node can wait
-IDLE_S = 1.0
+DELETE_LIMIT = 1000  # about so many readings in one request: 10 ms, for which the reply to an old node can wait
+IDLE_S = 1.0  # longest wait of the thread, also before a fetch that failed is tried again
 
 
 class Publisher:
@@ -71,7 +71,8 @@ class Publisher:
         """Stop publishing and disconnect; in-flight readings are published again after the next start.
 
         Args:
-            limit_s: The thread is left behind after so long, when the outbox file hangs.
+            limit_s: After so long the thread is left behind, because the outbox file hangs. Disconnecting may take
+                the client's STOP_S more.
         """
         self._stopping.set()
         self._wake.set()
@@ -167,7 +168,7 @@ class Publisher:
     def _on_acknowledged(self, future: "Future[Acknowledgement]") -> None:
         try:
             done = future.result()
-        except AoiiError as error:  # the readings stay in flight, and are acknowledged again
+        except AoiiError as error:  # the readings stay in flight, and are published and acknowledged again
             log.error("acknowledged readings not removed", extra={"event": "delete_failed", "reason": str(error)})  # noqa: TRY400 - the message says it all
             return
         failpoints.reach("after_delete")

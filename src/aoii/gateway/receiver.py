@@ -1,7 +1,9 @@
-"""One serial port and its dialogue with what stands there: an old node, any number of ours, or both.
+"""One serial port: reads frames and lines, authenticates frames, and answers what the intake has committed.
 
-A frame or line that cannot be read or authenticated is counted by reason and gets no answer. Everything else is handed
-to the intake and answered when it is committed. What a reading means is decided elsewhere.
+Behind the port is a receiver, and behind that an old node, any number of our own nodes, or both. A frame or line that
+cannot be read or authenticated is counted by reason and gets no answer. A request for the time is answered at once.
+Everything else goes to the intake, and is answered once it is committed; what the intake rejects gets no answer. What a
+reading means is decided elsewhere.
 """
 
 import functools
@@ -14,10 +16,10 @@ from aoii.core.frames import MAC_BYTES, Ack, Rejected, Uplink, decode_uplink, en
 from aoii.core.stream import DOWNLINK, UPLINK, Damaged, Frame, Line, decode_usb_uplink, encode_usb
 from aoii.gateway import node_state
 from aoii.gateway.drivers.serial_port import STOPPED, SerialPort
-from aoii.gateway.events import Instant
 from aoii.gateway.intake import FrameResult, Intake, LineResult
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.old_node import Payload, RejectedLine, TimeRequest
+from aoii.gateway.readings import Instant
 from aoii.runtime import metrics
 from aoii.security.node_keys import KeyRing, NodeKey
 
@@ -27,11 +29,11 @@ REPLY_LIMIT_S = 0.9  # the old receiver waits 1 s for the reply; a later one wou
 
 
 class Receiver:
-    """A port and its dialogue.
+    """The dialogue with the nodes behind one serial port.
 
     Args:
         path: The serial port.
-        old_node: Name of the old node that may stand there.
+        old_node: Name of the old node that may be behind it.
         intake: Where readings go.
         keys: Keys of our own nodes.
     """
@@ -73,8 +75,8 @@ class Receiver:
         key = None if number is None else self._keys.get(number)
         uplink = decode_uplink(data, lambda _: None if key is None else key.key)
         if isinstance(uplink, Rejected) and uplink.reason == "mac" and key is not None and key.previous is not None:
-            # Rotated, and the node may not have the new key yet. After its first frame with the new key, `node_state`
-            # rejects the old epoch.
+            # The key was rotated, and the node may not have the new one yet. After the node's first frame with the new
+            # key, `node_state` rejects the old epoch.
             old = key = key.previous
             uplink = decode_uplink(data, lambda _: old.key)
         if isinstance(uplink, Rejected):
@@ -115,7 +117,7 @@ class Receiver:
         if isinstance(decision, Rejected):
             self._reject(*decision)
             return
-        is_new = isinstance(decision, node_state.Accepted) and decision.event is not None
+        is_new = isinstance(decision, node_state.Accepted) and decision.reading is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
         self._intake.node_metrics.record_frame(uplink, *signal)
         now = self._intake.now()
@@ -127,7 +129,7 @@ class Receiver:
     def _answer_line(self, read_s: float, future: "Future[LineResult]") -> None:
         try:
             accepted, _ = future.result()
-        except ProtocolError as error:  # and every later reading of this node may conflict too
+        except ProtocolError as error:  # logged once: every later reading of this node may conflict too
             metrics.REJECTED.labels(reason=error.reason).inc()
             if not self._is_conflict_reported:
                 fields = {"event": "line_rejected", "reason": error.reason, "detail": str(error)}
@@ -143,5 +145,5 @@ class Receiver:
         self._reply(read_s)
 
     def _reply(self, read_s: float) -> None:
-        """Send Unix seconds: for an old node the time and the acknowledgement in one."""
+        """Answer an old node with Unix seconds, which are the time and the acknowledgement in one."""
         self.port.answer(b"%d\n" % (self._intake.now().unix_ms // 1000), read_s + REPLY_LIMIT_S)

@@ -25,19 +25,19 @@ class Inbox:
         self._limit = limit
         self._messages: deque[Message] = deque()
         self._changed = threading.Condition()
-        self._overrun_generation: int | None = None  # the connection that brought a message without room
-        self._reported_generation: int | None = None
+        self._overrun_connection: int | None = None  # the connection that brought a message without room
+        self._reported_connection: int | None = None
 
     def put(self, message: Message) -> None:
         """Add a message, or leave it if there is no room; returns at once."""
         with self._changed:
-            if message.qos and message.generation == self._overrun_generation:
+            if message.qos and message.connection_number == self._overrun_connection:
                 metrics.INBOX_OVERRUNS.labels(qos="1").inc()
                 return  # acknowledging it later would acknowledge out of order
             if len(self._messages) >= self._limit:
                 metrics.INBOX_OVERRUNS.labels(qos=str(message.qos)).inc()
                 if message.qos:
-                    self._overrun_generation = message.generation
+                    self._overrun_connection = message.connection_number
                 return
             if len(message.payload) > PAYLOAD_LIMIT_BYTES + 1:  # too long to decode; the beginning shows what it was
                 message = replace(message, payload=message.payload[: PAYLOAD_LIMIT_BYTES + 1])
@@ -60,7 +60,7 @@ class Inbox:
     def take_overrun(self) -> bool:
         """Whether to reconnect now: messages were left, and all others have been taken. True once for each overrun."""
         with self._changed:
-            is_due = self._overrun_generation != self._reported_generation and not self._messages
+            is_due = self._overrun_connection != self._reported_connection and not self._messages
             if is_due:
-                self._reported_generation = self._overrun_generation
+                self._reported_connection = self._overrun_connection
             return is_due

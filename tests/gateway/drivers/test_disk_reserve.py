@@ -22,8 +22,8 @@ def leave_free(monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
 def test_the_room_is_really_occupied_until_it_is_released(file: Path) -> None:
     reserve = DiskReserve(file)
 
-    reserve.take()
-    reserve.take()
+    reserve.acquire()
+    reserve.acquire()
 
     assert reserve.is_held
     assert file.stat().st_size == SIZE_BYTES
@@ -37,22 +37,22 @@ def test_it_is_taken_only_when_as_much_again_stays_free(file: Path, monkeypatch:
     reserve = DiskReserve(file)
 
     leave_free(monkeypatch, 2 * SIZE_BYTES - 1)
-    reserve.take()
+    reserve.acquire()
     assert (reserve.is_held, file.exists()) == (False, False)
 
     leave_free(monkeypatch, 2 * SIZE_BYTES)
-    reserve.take()
+    reserve.acquire()
     assert reserve.is_held
 
 
 def test_after_a_restart_on_a_full_disk_the_file_that_is_there_counts(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    DiskReserve(file).take()
+    DiskReserve(file).acquire()
     leave_free(monkeypatch, 0)
     again = DiskReserve(file)
 
-    again.take()
+    again.acquire()
 
     assert again.is_held
 
@@ -64,7 +64,7 @@ def test_a_file_that_could_not_be_filled_is_deleted(file: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "posix_fallocate", fail)
     reserve = DiskReserve(file)
 
-    reserve.take()
+    reserve.acquire()
 
     assert (reserve.is_held, file.exists()) == (False, False)
 

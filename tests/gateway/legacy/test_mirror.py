@@ -18,7 +18,7 @@ def a_mirror(folder: Path, seed: int) -> tuple[Mirror, ReferenceNode]:
     model = random_model(seed)
     file = folder / "gateway.py"
     file.write_text(source(model, "list"))
-    return Mirror.begin(weights.extract_weights(file)), ReferenceNode(model)
+    return Mirror.initial(weights.extract_weights(file)), ReferenceNode(model)
 
 
 def test_five_hundred_samples_are_predicted_and_learned_like_the_reference(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.gateway.events import Instant
 from aoii.gateway.legacy import old_node, weights
 from aoii.gateway.legacy.mirror import Mirror, Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, OldState, Payload, RejectedLine, TimeRequest
+from aoii.gateway.readings import Instant
 from gateway.reference_mlp import ReferenceNode, random_model, source
 
 START_MS = 1_700_000_000_000
@@ -116,17 +116,17 @@ def test_readings_are_counted_from_zero_in_a_new_file() -> None:
     second = accept(first.state, Payload(21.6, 40.0, None), at(60))
     other = accept(second.state, Payload(21.7, 40.0, None), at(120), epoch=EPOCH + 1)
 
-    assert [one.event.identity.counter for one in (first, second, other)] == [0, 1, 0]
-    assert other.event.identity.epoch == EPOCH + 1
-    assert other.event.identity.node == "gateway/ttyUSB0"
+    assert [one.reading.identity.counter for one in (first, second, other)] == [0, 1, 0]
+    assert other.reading.identity.epoch == EPOCH + 1
+    assert other.reading.identity.node == "gateway/ttyUSB0"
 
 
 def test_without_weights_the_forecast_is_the_last_reading() -> None:
     first = accept(None, Payload(21.5, 40.0, None), at(0))
     second = accept(first.state, Payload(22.5, 41.0, None), at(600))
 
-    assert first.event.estimate is None
-    assert second.event.estimate == (21.5, 40.0)
+    assert first.reading.estimate is None
+    assert second.reading.estimate == (21.5, 40.0)
     assert OldNodeForecast(second.state).at(at(9999), day_fraction) == (22.5, 41.0)
 
 
@@ -148,8 +148,8 @@ def test_the_delay_is_the_signed_difference_modulo_2_to_the_32(unix_ms: int, edg
 
 
 def test_the_event_time_is_the_nodes_own_when_its_clock_was_set() -> None:
-    unix = accept(None, Payload(21.5, 40.0, edge_ms(58.5)), at(60)).event
-    uptime = accept(None, Payload(21.5, 40.0, 61_000), at(60)).event
+    unix = accept(None, Payload(21.5, 40.0, edge_ms(58.5)), at(60)).reading
+    uptime = accept(None, Payload(21.5, 40.0, 61_000), at(60)).reading
 
     assert (unix.unix_ms, unix.delay_ms) == (at(58.5).unix_ms, 1500)
     assert (uptime.unix_ms, uptime.delay_ms) == (at(60).unix_ms, None)
@@ -169,8 +169,8 @@ def test_predictions_are_those_of_the_node_through_silent_minutes_and_sends(mode
             continue
         reading = (round(24 + chance.gauss(0, 2), 2), round(55 + chance.gauss(0, 5), 2))
         accepted = accept(state, Payload(*reading, edge_ms(second)), at(second + chance.random()), model)
-        assert accepted.event.estimate == pytest.approx(node.sample(time_n, reading), abs=TIGHT)
-        assert accepted.event.unix_ms == at(second).unix_ms
+        assert accepted.reading.estimate == pytest.approx(node.sample(time_n, reading), abs=TIGHT)
+        assert accepted.reading.unix_ms == at(second).unix_ms
         state = old_node.decode_state(old_node.encode_state(accepted.state), model)
         compared += 1
 
@@ -187,7 +187,7 @@ def test_the_window_is_stepped_by_the_nodes_clock_and_not_by_ours(model: Weights
     for minute in range(1, 10):
         node.sample(day_fraction(at(60 * minute).unix_ms))
     expected = node.sample(day_fraction(at(600).unix_ms), (25.0, 56.0))
-    assert by_node.event.estimate == pytest.approx(expected, abs=TIGHT)
+    assert by_node.reading.estimate == pytest.approx(expected, abs=TIGHT)
 
 
 @pytest.mark.parametrize(
@@ -202,18 +202,18 @@ def test_a_clock_that_makes_no_sense_is_replaced_by_elapsed_time(
     accepted = accept(state, Payload(25.0, 56.0, after), at(300), model)
     expected = accept(same, Payload(25.0, 56.0, None), at(300), model)
 
-    assert accepted.event.estimate == expected.event.estimate
-    assert expected.event.estimate != accept(same, Payload(25.0, 56.0, None), at(240), model).event.estimate
+    assert accepted.reading.estimate == expected.reading.estimate
+    assert expected.reading.estimate != accept(same, Payload(25.0, 56.0, None), at(240), model).reading.estimate
 
 
 def test_an_uptime_clock_that_wraps_steps_the_window_all_the_same(model: Weights) -> None:
     wrapping = accept(None, Payload(24.0, 55.0, 2**32 - 60_000), at(0), model).state
     plain = accept(None, Payload(24.0, 55.0, 1_000_000), at(0), model).state
 
-    estimate = accept(wrapping, Payload(25.0, 56.0, 60_000), at(1), model).event.estimate
+    estimate = accept(wrapping, Payload(25.0, 56.0, 60_000), at(1), model).reading.estimate
 
-    assert estimate == accept(plain, Payload(25.0, 56.0, 1_120_000), at(1), model).event.estimate
-    assert estimate != accept(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).event.estimate
+    assert estimate == accept(plain, Payload(25.0, 56.0, 1_120_000), at(1), model).reading.estimate
+    assert estimate != accept(plain, Payload(25.0, 56.0, 1_060_000), at(1), model).reading.estimate
 
 
 def test_the_forecast_is_what_the_node_predicts_minute_by_minute(model: Weights) -> None:
@@ -235,8 +235,8 @@ def test_a_silence_of_weeks_is_caught_up_in_bounded_work(model: Weights) -> None
     accepted = accept(state, Payload(24.0, 55.0, None), at(40 * 86400), model)
     later = OldNodeForecast(state).at(at(40 * 86400), day_fraction)
 
-    assert accepted.event.estimate is not None
-    assert all(math.isfinite(value) for value in (*accepted.event.estimate, *later))
+    assert accepted.reading.estimate is not None
+    assert all(math.isfinite(value) for value in (*accepted.reading.estimate, *later))
 
 
 def test_other_weights_begin_a_new_mirror(model: Weights, tmp_path: Path) -> None:
@@ -248,7 +248,9 @@ def test_other_weights_begin_a_new_mirror(model: Weights, tmp_path: Path) -> Non
 
     assert taken_up.mirror is None
     expected = ReferenceNode(random_model(10)).sample(0.5)
-    assert accept(taken_up, Payload(1.0, 2.0, None), at(60), other).event.estimate == pytest.approx(expected, abs=TIGHT)
+    assert accept(taken_up, Payload(1.0, 2.0, None), at(60), other).reading.estimate == pytest.approx(
+        expected, abs=TIGHT
+    )
     assert old_node.decode_state(old_node.encode_state(state), None).mirror is None
 
 
@@ -262,5 +264,5 @@ def test_a_model_that_diverges_starts_again_and_the_estimate_is_the_last_reading
     accepted = accept(broken, Payload(24.5, 55.5, None), at(60), model)
 
     assert accepted.diverged
-    assert accepted.event.estimate == (24.0, 55.0)
-    assert accepted.state.mirror == Mirror.begin(model)
+    assert accepted.reading.estimate == (24.0, 55.0)
+    assert accepted.state.mirror == Mirror.initial(model)

@@ -1,9 +1,10 @@
-"""The outbox file and the one thread that owns it: many requests in one commit.
+"""The outbox file, and the one thread that owns it and commits many requests at once.
 
 A request is a function that gets a `Transaction`, and decides and writes in it. It runs in the file's thread, in a
-savepoint of its own. Its future ends only after the commit that holds it (`synchronous=FULL`: on the disk). A request
-that fails leaves nothing behind and does not touch its neighbours. Requests must be repeatable: when a commit fails,
-each is run again alone. The file is the only truth about a node: a request that changes a state reads it first.
+savepoint of its own. Its future ends only after its commit, when the data is on the disk (`synchronous=FULL`). A
+request that fails leaves nothing behind, and the others in the same commit are not affected. Requests must be
+repeatable: when a commit fails, each of its requests is run again in a commit of its own. The file is the only truth
+about a node: a request that changes a node's state reads it first.
 """
 
 import contextlib
@@ -28,9 +29,9 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 256  # requests in one commit; one fsync costs as much as about twenty of them
 QUEUE_LIMIT = 1000  # requests that wait; whoever submits one more waits too
-SUBMIT_LIMIT_S = 2.0  # but no longer: one commit makes room, and a disk that takes 2 s for it hangs
+SUBMIT_LIMIT_S = 2.0  # the longest such wait: one commit makes room, and a disk that takes 2 s for it hangs
 CLOSE_LIMIT_S = 5.0
-IDLE_S = 1.0
+IDLE_S = 1.0  # between two measurements of the file, and the longest wait for a request
 
 
 class OutboxFile:
@@ -44,8 +45,8 @@ class OutboxFile:
     Attributes:
         thread: The file's thread.
         events: Readings in the file.
-        oldest_ms: When the oldest of them was accepted, Unix milliseconds, up to a second ago; None if there is none.
-        used_bytes: Room that rows occupied, up to a second ago.
+        oldest_ms: When the oldest of them was accepted, Unix milliseconds; None if there is none. Measured each second.
+        used_bytes: Room that rows occupy. Measured each second.
         limit_bytes: Room that they may occupy.
         corrupt_found: Readings quarantined while running.
         states_lost: States of nodes deleted while running.
@@ -89,9 +90,10 @@ class OutboxFile:
                 that is added to the future later may run out of this order.)
 
         Returns:
-            A future that ends after the commit. When nothing was stored it ends with `OutboxFullError`,
-            `OutboxBrokenError` or whatever `work` raised. It ends at once, and `done` is called in this thread, when
-            the outbox is closed; it does so after SUBMIT_LIMIT_S when the disk does not keep up.
+            A future that ends after the commit, with the result of `work`; if nothing was stored, with
+            `OutboxFullError`, `OutboxBrokenError` or whatever `work` raised. In two cases it ends with
+            `OutboxBrokenError` here, and `done` is called in the caller's thread: at once when the outbox is closed,
+            and after SUBMIT_LIMIT_S when the disk does not keep up.
         """
         request = _Request(work)
         for callback in done:
@@ -109,7 +111,8 @@ class OutboxFile:
         """Finish the requests that were submitted, and close the file.
 
         Args:
-            limit_s: When the disk hangs, thread and lock are left behind after so long; `thread` stays alive then.
+            limit_s: After so long, because the disk hangs, the thread and the lock are left behind; `thread` then stays
+                alive.
         """
         deadline_s = time.monotonic() + limit_s
         if not self._closing.is_set():
@@ -153,7 +156,7 @@ class OutboxFile:
                 request.future.set_exception(_closed())
 
     def _collect(self) -> tuple[list["_Request[object]"], bool]:
-        """The requests that wait, at most one group; and whether they are the last."""
+        """The requests that wait, at most one group, and whether they are the last ones."""
         batch: list[_Request[object]] = []
         try:
             request = self._queue.get(timeout=IDLE_S)
@@ -193,7 +196,7 @@ class OutboxFile:
             request.complete()
 
     def _undo(self, error: Exception) -> None:
-        """Leave the failed transaction; close a damaged file, which is replaced when it is opened next."""
+        """Roll back the failed transaction; close a damaged file, which is replaced when it is opened again."""
         if self._connection is None:
             return
         with contextlib.suppress(sqlite3.Error):
@@ -204,7 +207,10 @@ class OutboxFile:
             self._connection = None
 
     def _connected(self, is_damaged: bool = True) -> sqlite3.Connection:
-        """The connection; a new one when damage has ended the one before.
+        """The connection; a new one at the start, and when damage has ended the one before.
+
+        Args:
+            is_damaged: Why a new one is needed: using the file has shown damage. False only at the start.
 
         Raises:
             OutboxBrokenError: The file cannot be opened.
@@ -214,12 +220,12 @@ class OutboxFile:
             if recovery is not None:
                 self.recoveries.append(recovery)
             self.events = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-            self._reserve.take()
+            self._reserve.acquire()
             self._connection = connection
         return self._connection
 
     def _has_made_room(self, error: Exception) -> bool:
-        """Whether the disk was full and the reserve has been released for it."""
+        """If the disk is full, release the reserve; return whether that was done and a request can be run again."""
         if self._connection is None or not (self._reserve.is_held and _is_full(error) and self._reserve.is_needed()):
             return False
         self._reserve.release()
@@ -227,19 +233,20 @@ class OutboxFile:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return True
 
-    def _take_reserve(self, connection: sqlite3.Connection) -> None:
-        """After the disk was full: return deleted pages to it, in slices, until the reserve fits or no page is left."""
+    def _acquire_reserve(self, connection: sqlite3.Connection) -> None:
+        """After a full disk: give it the file's deleted pages, in slices, until the reserve fits or no page is left."""
         free, before = -1, -2
         while not self._reserve.is_held and free != before:
             connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
             free, before = connection.execute("PRAGMA freelist_count").fetchone()[0], free
-            self._reserve.take()
+            self._reserve.acquire()
 
     def _measure(self) -> None:
+        """Measure the file, and take back the reserve; after a failed write, also try one that changes nothing."""
         self._measured_s = time.monotonic()
         try:
             connection = self._connected()
-            self._take_reserve(connection)
+            self._acquire_reserve(connection)
             if not self._last_write_succeeded:
                 connection.execute("UPDATE meta SET value = value WHERE name = 'total_tx'")
                 self._last_write_succeeded = True
@@ -257,7 +264,7 @@ class OutboxFile:
 
 
 class _Request(Generic[T]):
-    """Work to be done in the file, its future, and what it has changed."""
+    """Work to be done in the file, the future of its result, and what it has changed."""
 
     def __init__(self, work: Callable[[Transaction], T]) -> None:
         self._work = work
@@ -265,7 +272,7 @@ class _Request(Generic[T]):
         self.changes = Changes()
 
     def run(self, connection: sqlite3.Connection, may_grow: bool) -> None:
-        """Do the work in a savepoint; an error undoes this work alone.
+        """Do the work in a savepoint, so that an error undoes this work alone; `complete` then ends the future.
 
         Raises:
             sqlite3.Error: The error ended the whole transaction, or the file is damaged.

@@ -1,7 +1,8 @@
-"""Opening the outbox file: it is created, checked, brought up to date, and replaced when it is damaged.
+"""Opens the outbox file: creates it, checks it, brings it up to date, and replaces it when it is damaged.
 
-The damaged file stays beside the new one. Into the new one go the rows that pass their checksum; readable rows that
-fail it are listed there in the table `corrupt`, for a person; rows that cannot be read are counted.
+The damaged file stays beside the new one. Rows that pass their checksum are copied into the new one. Readings that fail
+it are quarantined there, in the table `corrupt`, for a person. States of nodes that fail it, and rows that cannot be
+read, are only counted.
 """
 
 import functools
@@ -18,12 +19,12 @@ CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
 
 
 class OutboxBrokenError(UnavailableError):
-    """The file cannot be opened, read or written, for another reason than lack of room."""
+    """The outbox is closed, does not keep up, or cannot be opened, read or written; without room: `OutboxFullError`."""
 
 
 @dataclass(frozen=True)
 class Recovery(sqlite_recovery.Recovery):
-    """What became of a damaged outbox. Its rows are readings.
+    """What became of a damaged outbox; the numbers of rows are of readings.
 
     Attributes:
         states_lost: Nodes whose forecast and replay window are gone.
@@ -40,7 +41,7 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
     Args:
         path: The file; its folder is created.
         max_bytes: Limit on its size.
-        is_damaged: Using it has shown that it is damaged, whatever a check says.
+        is_damaged: Whether using it has shown that it is damaged, whatever a check says.
 
     Raises:
         OutboxBrokenError: It cannot be opened for another reason than damage, or a newer aoii made it.
@@ -57,7 +58,7 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
                 _add_meta_checksums(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")  # bytes that a burst may leave in the -wal file
+        connection.execute("PRAGMA journal_size_limit = 16777216")  # 16 MiB, which a burst may leave in the -wal file
         connection.execute(f"PRAGMA max_page_count = {max(max_bytes // outbox_rows.PAGE_BYTES, 16)}")
     except (sqlite3.Error, OSError) as error:
         raise OutboxBrokenError(
@@ -67,7 +68,7 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
 
 
 def _add_meta_checksums(connection: sqlite3.Connection) -> None:
-    """Bring a file of version 1 up to date; its numbers have no checksum, so they are taken as they are."""
+    """Bring a file of version 1 up to date. Its table `meta` has no checksums, so the numbers are taken as they are."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ALTER TABLE meta ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
     for name, value in connection.execute("SELECT name, value FROM meta").fetchall():
@@ -77,7 +78,11 @@ def _add_meta_checksums(connection: sqlite3.Connection) -> None:
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> bool:
-    """Whether the file is empty or has all its numbers, unharmed."""
+    """Whether the file is new and empty, or has every number of its table `meta` undamaged.
+
+    Raises:
+        OutboxBrokenError: A newer aoii made it.
+    """
     version = sqlite_recovery.user_version(connection)
     if version > outbox_rows.VERSION:
         raise OutboxBrokenError(f"{path}: a newer aoii made this file (version {version})", "install that release")
@@ -87,7 +92,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> bool:
 
 
 def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
-    """Copy what is sound into an empty file."""
+    """Copy what is sound, and what was or is now quarantined, into the empty file `target`."""
     outbox_rows.create_tables(target)
     target.execute("BEGIN")
     now_ms = time.time_ns() // 1_000_000
@@ -107,7 +112,7 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
 
 
 def _copy_quarantine(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms: int) -> int:
-    """Copy the rows that were quarantined earlier, which nobody may have seen yet; their number."""
+    """Copy the rows that were quarantined earlier, which perhaps nobody has seen yet; return their number."""
     insert = "INSERT OR IGNORE INTO corrupt VALUES (?, ?, ?, ?, ?, ?, ?)"
     copied = 0
     for *row, found_ms in sqlite_recovery.readable_rows(damaged, "corrupt", CORRUPT_COLUMNS):
@@ -116,7 +121,7 @@ def _copy_quarantine(damaged: sqlite3.Connection, target: sqlite3.Connection, no
 
 
 def _copy_events(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms: int) -> tuple[int, int]:
-    """Copy sound readings and quarantine the others; how many of each."""
+    """Copy sound readings and quarantine the others; return how many of each."""
     insert = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     salvaged = corrupt = 0
     for row in sqlite_recovery.readable_rows(damaged, "events", outbox_rows.EVENT_COLUMNS):
@@ -133,7 +138,7 @@ def _copy_events(damaged: sqlite3.Connection, target: sqlite3.Connection, now_ms
 
 
 def _copy_states(damaged: sqlite3.Connection, target: sqlite3.Connection) -> int:
-    """Copy the sound states of nodes; the number of the others."""
+    """Copy the sound states of nodes; return the number of the others."""
     lost = 0
     for row in sqlite_recovery.readable_rows(damaged, "nodes", outbox_rows.STATE_COLUMNS):
         node = outbox_rows.decode_state(row)
@@ -145,6 +150,6 @@ def _copy_states(damaged: sqlite3.Connection, target: sqlite3.Connection) -> int
 
 
 def _lost(damaged: sqlite3.Connection, table: str, found: int) -> int | None:
-    """Number of rows not recovered; None if unknown."""
+    """Number of rows in `table` beyond those that were `found`; None if unknown."""
     held = sqlite_recovery.read_number(damaged, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
     return None if held is None else max(0, held - found)

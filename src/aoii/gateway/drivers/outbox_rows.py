@@ -1,6 +1,6 @@
 """The tables of the outbox file, their rows, and the checksum of each row.
 
-SQLite does not notice a flipped bit in a value. So every row carries a CRC-32 of its content, and is used as it was
+SQLite does not notice a flipped bit in a value. So every row has a CRC-32 of its content, and is used exactly as it was
 written or not at all. Text is read as bytes, because damaged text may no longer be UTF-8.
 """
 
@@ -35,7 +35,7 @@ PRAGMA user_version = {VERSION};
 """
 
 STATE_COLUMNS = "rowid, node, state, checksum"
-META = {"old_epoch", "total_tx"}
+META = {"old_epoch", "total_tx"}  # the numbers in the table `meta`, which belong to the whole file
 
 
 class EventRow(NamedTuple):
@@ -56,14 +56,14 @@ EVENT_COLUMNS = ", ".join(EventRow._fields)
 
 
 class StateRow(NamedTuple):
-    """A node in the table `nodes`."""
+    """Name and state of a node, from the table `nodes`."""
 
     node: str
     state: bytes
 
 
 def event_checksum(node: str, epoch: int, counter: int, digest: str, qos: int, payload: bytes, accepted_ms: int) -> int:
-    """CRC-32 of all columns of an event but `seq`."""
+    """CRC-32 of all columns of a reading but `seq` and itself."""
     return zlib.crc32(payload, zlib.crc32(f"{node}|{epoch}|{counter}|{digest}|{qos}|{accepted_ms}|".encode()))
 
 
@@ -73,7 +73,7 @@ def state_checksum(node: str, state: bytes) -> int:
 
 
 def decode_event(row: tuple[object, ...]) -> EventRow | None:
-    """An event from `EVENT_COLUMNS`; None when it fails its checksum."""
+    """The reading in a row of `EVENT_COLUMNS`; None when it fails its checksum."""
     match row:
         case (int() as seq, bytes() as name, int() as epoch, int() as counter, bytes() as code, int() as qos,
               bytes() as payload, int() as accepted_ms, int() as checksum):  # fmt: skip
@@ -85,7 +85,7 @@ def decode_event(row: tuple[object, ...]) -> EventRow | None:
 
 
 def decode_state(row: tuple[object, ...]) -> StateRow | None:
-    """A node from `STATE_COLUMNS`; None when it fails its checksum."""
+    """The node in a row of `STATE_COLUMNS`; None when it fails its checksum."""
     match row:
         case (_, bytes() as name, bytes() as state, int() as checksum):
             with contextlib.suppress(UnicodeDecodeError):
@@ -105,7 +105,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 
 def draw_epoch() -> int:
-    """A random epoch for old nodes, which no file has used before."""
+    """A random epoch for old nodes, one of so many that no file should have used it before."""
     return OLD_EPOCH_FLOOR + secrets.randbelow(OLD_EPOCH_LIMIT - OLD_EPOCH_FLOOR)
 
 

@@ -17,10 +17,10 @@ class OutboxFullError(UnavailableError):
 
 
 class Acknowledgement(NamedTuple):
-    """What commit acknowledgements led to.
+    """What commit acknowledgements have led to.
 
     Attributes:
-        accepted_ms: When the removed readings had been accepted, Unix milliseconds.
+        accepted_ms: For each removed reading: when it was accepted, Unix milliseconds.
         acknowledged: Readings that need not be published again.
         mismatched: Readings that stay, because the server names another payload.
     """
@@ -32,7 +32,13 @@ class Acknowledgement(NamedTuple):
 
 @dataclass
 class Changes:
-    """What a transaction did, for the counts of its owner."""
+    """What a transaction has changed, for the counts of the file's owner.
+
+    Attributes:
+        events_added: Readings added, less those removed or quarantined.
+        events_corrupt: Readings quarantined.
+        states_lost: States of nodes deleted because they failed their checksum.
+    """
 
     events_added: int = 0
     events_corrupt: int = 0
@@ -40,7 +46,12 @@ class Changes:
 
 
 class Transaction:
-    """The outbox file as one request sees it; valid only while the request runs."""
+    """The outbox file as one request sees it; valid only while the request runs.
+
+    Args:
+        connection: Of the file, in a transaction.
+        may_grow: Whether readings may be added; False while the disk reserve is given up.
+    """
 
     def __init__(self, connection: sqlite3.Connection, may_grow: bool) -> None:
         self._connection = connection
@@ -59,8 +70,8 @@ class Transaction:
     def states(self) -> list[outbox_rows.StateRow]:
         """Name and state of every node.
 
-        A state that fails its checksum is deleted, and old nodes get a new epoch: the damaged name may have been that
-        of an old node, which would count from 0 again and use its identities twice in the same epoch.
+        A state that fails its checksum is deleted, and all old nodes get a new epoch. The damaged name may have been
+        that of an old node, whose readings are now counted from 0 again: in the same epoch, identities would repeat.
         """
         rows = self._connection.execute(f"SELECT {outbox_rows.STATE_COLUMNS} FROM nodes ORDER BY rowid")  # noqa: S608 - our own constant
         found = []
@@ -83,7 +94,7 @@ class Transaction:
         )
 
     def old_epoch(self) -> int:
-        """The epoch of all old nodes; it changes with the file, and when a state in it was damaged."""
+        """The epoch of all old nodes; a new file has a new one, and so has a file in which a state was damaged."""
         return outbox_rows.get_meta(self._connection, "old_epoch")
 
     def total_tx(self) -> int:
@@ -95,7 +106,7 @@ class Transaction:
 
         Raises:
             ProtocolError: With reason `conflict`: the same identity is there with another content.
-            OutboxFullError: The disk is full; the room that is left is for deleting.
+            OutboxFullError: The disk is full; what room is left is needed for deleting.
         """
         if not self._may_grow:
             raise OutboxFullError("the disk under the outbox is full", "make room there")
@@ -119,7 +130,7 @@ class Transaction:
         return Item(cursor.lastrowid or 0, who, qos, payload, now_ms)
 
     def delete(self, identities: Iterable[Identity]) -> list[int]:
-        """Remove readings; when those that were here had been accepted, Unix milliseconds."""
+        """Remove readings; for each one that was here, return when it was accepted, Unix milliseconds."""
         accepted_ms: list[int] = []
         for who in identities:
             rows = self._connection.execute(
@@ -133,8 +144,8 @@ class Transaction:
     def acknowledge(self, committed: Iterable[Committed]) -> Acknowledgement:
         """Remove the readings that commit acknowledgements name.
 
-        A reading stays if the acknowledgement names another payload: then it is about what somebody else published
-        under our identity. A reading whose copy here is damaged is quarantined: the server has it as it was.
+        A reading stays if the acknowledgement names another payload: then somebody else has published something under
+        this identity. A reading that is damaged here is quarantined and counts as acknowledged: the server has it.
         """
         done = Acknowledgement([], [], [])
         for item in committed:
@@ -146,7 +157,7 @@ class Transaction:
         return done
 
     def _is_other(self, who: Identity, digest: str) -> bool:
-        """Whether the reading is here, sound, with another payload."""
+        """Whether the reading is here, undamaged, with another payload than the digest names."""
         row = self._connection.execute(
             f"SELECT {outbox_rows.EVENT_COLUMNS} FROM events WHERE node = ? AND epoch = ? AND counter = ?",  # noqa: S608 - our own constant
             (who.node, who.epoch, who.counter),

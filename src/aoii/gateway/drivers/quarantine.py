@@ -1,7 +1,7 @@
 """Quarantine: the readings of an outbox that failed their checksum and could not be salvaged (its table `corrupt`).
 
-A person can look at these rows and delete them, also while the gateway runs. A row never goes back to the outbox,
-because its original content is unknown.
+A person can read these rows and delete them, also while the gateway runs. A row never goes back to the outbox, because
+its original content is unknown.
 """
 
 import contextlib
@@ -13,12 +13,16 @@ from pathlib import Path
 from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 
-PAGE_ROWS = 1000
+PAGE_ROWS = 1000  # rows read at a time; the gateway can write in between
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """A row that failed its checksum, field by field as it was read; None where the type is wrong."""
+class QuarantinedRow:
+    """A row that failed its checksum, field by field as it was read.
+
+    A field of the wrong type is None; such a payload is empty. `found_ms` is when the gateway found the damage, Unix
+    milliseconds.
+    """
 
     id: int
     node: str | None
@@ -49,19 +53,19 @@ class Quarantine:
         """Close the file."""
         self._connection.close()
 
-    def rows(self) -> Iterator[Damaged]:
-        """Every row, in order."""
+    def rows(self) -> Iterator[QuarantinedRow]:
+        """Every row, in the order of `id`."""
         last_id = 0
         while page := self._read("WHERE id > ? ORDER BY id LIMIT ?", last_id, PAGE_ROWS):
             yield from page
             last_id = page[-1].id
 
-    def row(self, id_: int) -> Damaged | None:
+    def row(self, id_: int) -> QuarantinedRow | None:
         """The row with this number; None when there is none."""
         return next(iter(self._read("WHERE id = ?", id_)), None)
 
-    def drop(self, rows: Iterable[Damaged]) -> list[Damaged]:
-        """Delete rows that a person has seen; those that were there and are deleted.
+    def drop(self, rows: Iterable[QuarantinedRow]) -> list[QuarantinedRow]:
+        """Delete rows that a person has seen; return those that were still there.
 
         Raises:
             UnavailableError: The file cannot be written; nothing was deleted.
@@ -71,12 +75,12 @@ class Quarantine:
             self._connection.execute("BEGIN IMMEDIATE")
             return [row for row in rows if self._connection.execute(delete, (row.id, row.found_ms)).rowcount]
 
-    def _read(self, condition: str, *values: int) -> list[Damaged]:
+    def _read(self, condition: str, *values: int) -> list[QuarantinedRow]:
         query = f"SELECT id, node, epoch, counter, payload, found_ms FROM corrupt {condition}"  # noqa: S608 - constants
         with self._translated():
             found = self._connection.execute(query, values).fetchall()
         return [
-            Damaged(
+            QuarantinedRow(
                 id_,
                 node.decode(errors="replace") if isinstance(node, bytes) else None,
                 epoch if isinstance(epoch, int) else None,

@@ -1,7 +1,7 @@
 """One serial port and its thread: bytes in, whole lines and frames out, and answers back.
 
 The port need not exist yet, may vanish and come back, and may be a symbolic link to a pseudo-terminal that is replaced.
-Answers are written by the same thread, so no other thread waits for a port. An answer that is too late is not written.
+Answers are written by this thread, so no other thread waits for a port. An answer that is too late is not written.
 """
 
 import contextlib
@@ -22,20 +22,20 @@ from aoii.core.stream import Damaged, Frame, Line, Reader
 from aoii.runtime import failpoints
 from aoii.runtime.station import PartThread
 
-BAUD = 115_200
+BAUD = 115_200  # of the old receiver and of ours: docs/reference/wire-format.md
 CHUNK_BYTES = 4096
 ANSWER_LIMIT = 64  # answers that wait for a blocked port; one more replaces the oldest
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LAST_S = 2.0
-CHECK_S = 1.0  # how often the device is checked: some adapters vanish without a hang-up
+CHECK_S = 1.0  # between two checks of the device: some adapters vanish without a hang-up
 STOP_LIMIT_S = 5.0
-STOPPED = "stopped"
+STOPPED = "stopped"  # the reason why a port was closed by `stop`
 
 OnItems = Callable[[Sequence[Line | Frame | Damaged], float], None]
 
 
 class SerialPort:
-    """A port, from `start` to `stop`.
+    """A port, kept open from `start` to `stop`.
 
     Args:
         path: The device, or a link to it.
@@ -44,6 +44,10 @@ class SerialPort:
         on_state: Called in the port's thread: with True and no text when the port was opened; with False and the reason
             when it was closed (STOPPED: by `stop`) and, once, when it cannot be opened.
         on_late: Called in the port's thread for each answer that was too late to be written.
+
+    Attributes:
+        thread: The port's thread.
+        is_open: Whether the port is open now.
     """
 
     def __init__(
@@ -55,7 +59,8 @@ class SerialPort:
         self._on_late = on_late
         self._answers: deque[tuple[bytes, float]] = deque(maxlen=ANSWER_LIMIT)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for end in (self._wake_read, self._wake_write):  # not in `stop`: a later answer would go to a reused number
+        # Not closed in `stop`: the number may be in use again, and a later `answer` would write there.
+        for end in (self._wake_read, self._wake_write):
             weakref.finalize(self, os.close, end)
         self._stopping = threading.Event()
         self.thread = PartThread(f"thread of {path}", self._run)
@@ -73,7 +78,10 @@ class SerialPort:
             self.thread.join(limit_s)
 
     def answer(self, data: bytes, before_s: float = math.inf) -> None:
-        """Write `data` soon, unless the monotonic second `before_s` has passed by then; never waits."""
+        """Have `data` written soon, but not after the monotonic second `before_s`; never waits.
+
+        It is dropped if the port is away or is opened again first, or if ANSWER_LIMIT later answers wait.
+        """
         self._answers.append((data, before_s))
         self._wake()
 
@@ -104,7 +112,7 @@ class SerialPort:
             backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
 
     def _serve(self, port: int) -> str:
-        """Read and write until the port is gone; the reason."""
+        """Read and write until the port is gone or `stop` is called; return the reason."""
         reader = Reader()
         device = _device(os.fstat(port))
         unwritten = b""
@@ -116,7 +124,7 @@ class SerialPort:
                 self.thread.record_progress()
                 poll.register(port, select.POLLIN | (select.POLLOUT if unwritten else 0))
                 ready = dict(poll.poll(CHECK_S * 1000))
-                if port in ready and ready[port] != select.POLLOUT:
+                if port in ready and ready[port] != select.POLLOUT:  # bytes, or a hang-up, which the read reports
                     chunk = os.read(port, CHUNK_BYTES)
                     if not chunk:
                         return "end of file"
@@ -134,7 +142,7 @@ class SerialPort:
         return STOPPED
 
     def _write(self, port: int, data: bytes) -> bytes:
-        """Write `data` and then the answers that wait; the part of the last one that the port did not take."""
+        """Write `data` and then the answers that wait; return the rest that the port does not take now."""
         while data or self._answers:
             if not data:
                 data, before_s = self._answers.popleft()

@@ -1,9 +1,9 @@
-"""The mirrored model: the network that an old node runs to know the gateway's estimate, run here beside it.
+"""The mirrored model: the network by which an old node knows the gateway's estimate, run at the gateway too.
 
 12-64-32-2, ReLU, in float64. Its input is the window of the last four (temperature, humidity, time of day), oldest
-first. After every sample of the node the window is shifted with the *prediction*, not with the reading; at every send
-both ends take one step of gradient descent towards the reading. A mirror is a value: `step` and `learn` return a new
-one, so that a reading whose commit fails leaves no trace. `old_node` counts the samples.
+first. After every sample of the node its *prediction*, not its value, is shifted into the window; at every send both
+ends take one step of gradient descent towards the reading. A mirror is a value: `step` and `learn` return a new one, so
+that a reading whose commit fails leaves no trace. `old_node` counts the samples.
 
 The node computes in float32 and does not know whether its packet arrived, so the two models may drift apart; that is
 why our own nodes send trends instead.
@@ -52,7 +52,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Weights:
-    """The model that the operators trained: layers from input to output, and a fingerprint of all numbers."""
+    """The model that the operators trained: its layers from input to output, and a fingerprint of all its numbers."""
 
     scale: Scale
     layers: tuple[Layer, Layer, Layer]
@@ -68,7 +68,7 @@ class Mirror:
     window: Vector
 
     @classmethod
-    def begin(cls, weights: Weights) -> "Mirror":
+    def initial(cls, weights: Weights) -> "Mirror":
         """The model of a node that has not sampled yet."""
         return cls(weights.scale, weights.layers, (*weights.scale.y_mean, NOON) * 4)
 
@@ -81,7 +81,14 @@ class Mirror:
         return self._physical(self._forward()[-1])
 
     def step(self, time_n: float) -> "Mirror":
-        """The mirror after a sample that the node did not send, taken at `time_n` (local time of day, 0..1)."""
+        """The mirror after a sample that the node did not send.
+
+        Args:
+            time_n: Local time of day at the sample, 0..1.
+
+        Raises:
+            ModelError: The prediction is not finite.
+        """
         return self._shifted(self.predict(), time_n)
 
     def learn(self, temperature: float, humidity: float, time_n: float) -> tuple[tuple[float, float], "Mirror"]:
@@ -96,7 +103,7 @@ class Mirror:
             The prediction for this sample, °C and %RH, and the mirror after the step.
 
         Raises:
-            ModelError: A number is no longer finite.
+            ModelError: A weight or the prediction is no longer finite.
 
         Source: the old firmware: gradient of half the squared error in standardised units; the output layer
         first, then each hidden layer with the weights above it already updated.
@@ -147,12 +154,18 @@ class Mirror:
         return x, a1, a2, _affine(third, a2)
 
     def _physical(self, y: list[float]) -> tuple[float, float]:
+        """Standardised output as °C and %RH.
+
+        Raises:
+            ModelError: One of them is not finite.
+        """
         temperature, humidity = (v * s + m for v, m, s in zip(y, self.scale.y_mean, self.scale.y_std, strict=True))
         if not (math.isfinite(temperature) and math.isfinite(humidity)):
             raise ModelError("the mirrored model's prediction is not finite", "it starts again from the weights file")
         return temperature, humidity
 
     def _shifted(self, predicted: tuple[float, float], time_n: float) -> "Mirror":
+        """The mirror with a prediction as the newest of the four in its window."""
         return replace(self, window=(*self.window[3:], *predicted, time_n))
 
 
@@ -173,6 +186,6 @@ def _descend(layer: Layer, delta: list[float], x: list[float]) -> Layer:
 
 
 def _back(above: Layer, delta: list[float], activation: list[float]) -> list[float]:
-    """The error below the layer `above`, through the ReLU that produced `activation`."""
+    """The error in front of the ReLU of the layer below `above`, where `activation` is what the ReLU put out."""
     columns = zip(*above.weights, strict=True)
     return [sum(map(mul, column, delta)) if a > 0.0 else 0.0 for column, a in zip(columns, activation, strict=True)]

@@ -1,9 +1,9 @@
-"""Old nodes, which have the firmware of the older installation: their lines to events, and their forecast.
+"""Old nodes (with the firmware of the older installation): decodes their lines, and keeps their forecasts.
 
 The receiver prints `Received: <payload>`; a payload is `<edge_ms>,<t>,<h>` or `<t>,<h>`, and `0.0,0.0` asks for the
-time. The line does not name its sender, so each port is one node, and its readings are counted here. With the
-operators' weights the forecast is the mirrored MLP, one step for each minute of the node's own clock; without them it
-is the last reading. Readings that no sensor measures are rejected, because the server would not take them. Pure.
+time. A line does not name its sender, so each port counts as one node, and the node's readings are numbered here. With
+the operators' weights the forecast is the mirrored model, with one step for each minute of the node's own clock;
+without them it is the last reading. Readings that no sensor measures are rejected. Pure.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoii.broker.messages import Identity
-from aoii.gateway.events import Event, Instant, since_ms
 from aoii.gateway.legacy.mirror import Mirror, ModelError, Weights
+from aoii.gateway.readings import AcceptedReading, Instant, since_ms
 
 PREFIX = "Received:"
 CHATTER = re.compile(r"Sync sent:.*|-+\s*")  # other lines that the old receiver prints
@@ -24,11 +24,11 @@ EDGE_MS = re.compile(r"\d{1,10}", re.ASCII)
 NO_NUMBER = re.compile(r"[-+]?(nan|inf|infinity|ovf)", re.IGNORECASE)  # how the firmware prints a failed measurement
 
 MINUTE_MS = 60_000  # the old firmware's fixed sampling period
-TICKS = 1 << 32  # edge_ms wraps
+TICKS = 1 << 32  # edge_ms wraps here
 DELAY_LIMIT_MS = 600_000  # a larger delay means a clock that was never set
-DISAGREEMENT_LIMIT_MS = 3_600_000  # between the node's clock and ours, over one gap; more: the node's clock was set
-STEPS_LIMIT = 1440  # a day; the window forgets in four, and a step costs 0.1 ms of the 0.9 s in which the reply is due
-TEMPERATURE_RANGE = (-100.0, 200.0)
+DISAGREEMENT_LIMIT_MS = 3_600_000  # between node's and gateway's clock since the last reading; more: one was set
+STEPS_LIMIT = 1440  # a day; the window holds four, and a step costs 0.1 ms of the 0.9 s in which the reply is due
+TEMPERATURE_RANGE = (-100.0, 200.0)  # wider than any sensor's range, and within what a message can carry
 HUMIDITY_RANGE = (-10.0, 110.0)
 NAME_LIMIT = 128  # characters of a node's name in messages and tables
 
@@ -55,7 +55,7 @@ class TimeRequest:
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A line that holds no reading. `reason`: noise, payload (not two or three numbers), or range."""
+    """A line without a usable reading. `reason`: `noise`, `payload` (not two or three numbers), or `range`."""
 
     reason: str
 
@@ -66,7 +66,7 @@ class OldState:
 
     Attributes:
         epoch: The epoch in which `counter` counts.
-        counter: Number of the next reading.
+        counter: The counter of the next reading.
         temperature: The last reading's, °C.
         humidity: The last reading's, %RH.
         edge_ms: The node's clock at that reading; None if it sends none.
@@ -74,7 +74,7 @@ class OldState:
         session: The run of the gateway to which `elapsed_ms` belongs.
         unix_ms: When it was sampled, on the wall clock.
         is_synced: Whether the wall clock could be relied on.
-        fingerprint: Of the weights that `mirror` began with; empty without.
+        fingerprint: Of the weights that `mirror` began with; empty without weights.
         mirror: The mirrored model; None without weights.
     """
 
@@ -93,15 +93,15 @@ class OldState:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A reading to be committed with the state after it; `diverged`: the model had to start again."""
+    """A reading to be committed, and the state after it. `diverged`: whether the mirrored model had to start again."""
 
-    event: Event
+    reading: AcceptedReading
     state: OldState
     diverged: bool
 
 
 def node_name(gateway_id: str, path: str) -> str:
-    """Name of the old node on a port, `<gateway>/<port>`; of a path that is too long, its digest and its end."""
+    """Name of the old node on a port, `<gateway>/<port>`; a path that is too long becomes its digest and its end."""
     port = path.removeprefix("/dev/").lstrip("/")
     room = NAME_LIMIT - len(gateway_id) - 1
     if len(port) > room:
@@ -111,7 +111,7 @@ def node_name(gateway_id: str, path: str) -> str:
 
 
 def decode_line(line: str) -> Payload | TimeRequest | RejectedLine | None:
-    """The content of a line from the receiver; None for a line that it always prints besides."""
+    """The content of a line from the receiver; None for the other lines that it prints, which hold nothing."""
     if not line.startswith(PREFIX):
         return None if CHATTER.fullmatch(line) else RejectedLine("noise")
     text = line.removeprefix(PREFIX).strip()
@@ -143,7 +143,7 @@ def accept(
     day_fraction: Callable[[int], float],
     at: Instant,
 ) -> Accepted:
-    """Accept a reading.
+    """Number a reading, take its estimate from the forecast, and move the forecast on.
 
     Args:
         state: The stored state of this node, as `decode_state` returns it for these weights; None for a new node.
@@ -157,7 +157,7 @@ def accept(
     delay_ms = None if payload.edge_ms is None else transmission_delay_ms(at.unix_ms, payload.edge_ms)
     unix_ms = max(0, at.unix_ms - (delay_ms or 0))
     estimate, mirror, diverged = _learn(state, payload, weights, day_fraction, unix_ms, at)
-    event = Event(
+    reading = AcceptedReading(
         Identity(node, epoch, state.counter if state is not None and state.epoch == epoch else 0),
         "legacy",
         payload.temperature,
@@ -168,7 +168,7 @@ def accept(
         delay_ms=delay_ms,
         held_ms=max(0, delay_ms or 0) if at.is_synced else 0,
     )
-    return Accepted(event, _state_after(event, payload, unix_ms, weights, mirror, at), diverged)
+    return Accepted(reading, _state_after(reading, payload, unix_ms, weights, mirror, at), diverged)
 
 
 def transmission_delay_ms(unix_ms: int, edge_ms: int) -> int | None:
@@ -178,20 +178,20 @@ def transmission_delay_ms(unix_ms: int, edge_ms: int) -> int | None:
 
 
 class OldNodeForecast:
-    """The forecast of an old node from its last reading on; remembers how far it has stepped the mirror."""
+    """The forecast of an old node since its last reading; remembers how far it has stepped the mirror."""
 
     def __init__(self, state: OldState) -> None:
         self.state = state
         self._mirror = state.mirror
-        self._steps = 1  # the next prediction is for this many samples after the reading
+        self._steps = 1  # how many samples after the reading the next prediction is for
 
     def at(self, at: Instant, day_fraction: Callable[[int], float]) -> tuple[float, float]:
         """The estimate, °C and %RH; the last reading if there is no mirror, or once the mirror has diverged."""
         state = self.state
         if self._mirror is None:
             return state.temperature, state.humidity
-        since = since_ms(at, state.unix_ms, state.is_synced, state.elapsed_ms, state.session) or 0
-        wanted = max(1, min((since + MINUTE_MS // 2) // MINUTE_MS, self._steps + STEPS_LIMIT))
+        passed_ms = since_ms(at, state.unix_ms, state.is_synced, state.elapsed_ms, state.session) or 0
+        wanted = max(1, min((passed_ms + MINUTE_MS // 2) // MINUTE_MS, self._steps + STEPS_LIMIT))
         try:
             while self._steps < wanted:
                 self._mirror = self._mirror.step(day_fraction(state.unix_ms + self._steps * MINUTE_MS))
@@ -229,22 +229,27 @@ def _learn(
     last = None if state is None else (state.temperature, state.humidity)
     if weights is None:
         return last, None, False
-    mirror = Mirror.begin(weights) if state is None or state.mirror is None else state.mirror
+    mirror = Mirror.initial(weights) if state is None or state.mirror is None else state.mirror
     steps = 1 if state is None else _steps(state, payload, at)
     try:
         for ago in range(steps - 1, 0, -1):
             mirror = mirror.step(day_fraction(unix_ms - ago * MINUTE_MS))
         return *mirror.learn(payload.temperature, payload.humidity, day_fraction(unix_ms)), False
     except ModelError:
-        return last, Mirror.begin(weights), True
+        return last, Mirror.initial(weights), True
 
 
 def _state_after(
-    event: Event, payload: Payload, unix_ms: int, weights: Weights | None, mirror: Mirror | None, at: Instant
+    reading: AcceptedReading,
+    payload: Payload,
+    unix_ms: int,
+    weights: Weights | None,
+    mirror: Mirror | None,
+    at: Instant,
 ) -> OldState:
     return OldState(
-        event.identity.epoch,
-        event.identity.counter + 1,
+        reading.identity.epoch,
+        reading.identity.counter + 1,
         payload.temperature,
         payload.humidity,
         payload.edge_ms,
@@ -258,7 +263,7 @@ def _state_after(
 
 
 def _steps(state: OldState, payload: Payload, at: Instant) -> int:
-    """Samples of the node since its last reading, at least 1: by its own clock if that is plausible, else by ours."""
+    """Samples that the node has taken since its last reading, at least 1: by its clock if plausible, else by ours."""
     passed_ms = since_ms(at, state.unix_ms, state.is_synced, state.elapsed_ms, state.session) or 0
     if payload.edge_ms is not None and state.edge_ms is not None:
         ticks_ms = _signed_ms(payload.edge_ms - state.edge_ms)
@@ -268,5 +273,5 @@ def _steps(state: OldState, payload: Payload, at: Instant) -> int:
 
 
 def _signed_ms(difference_ms: int) -> int:
-    """A difference of clocks that wrap at 2**32, as the number of that remainder nearest to 0."""
+    """The difference of two clocks that wrap at 2**32: of all numbers it may stand for, the one nearest to 0."""
     return (difference_ms + TICKS // 2) % TICKS - TICKS // 2

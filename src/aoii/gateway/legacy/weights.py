@@ -1,8 +1,8 @@
-"""The weights of the mirrored model, extracted from the operators' own `gateway.py`, which is parsed, never executed.
+"""Extracts the mirrored model's weights from the operators' `gateway.py`, which is parsed and never executed.
 
 The file may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
-(`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of earlier ones. Everything
-else is skipped. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
+(`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of variables assigned before.
+Everything else is skipped. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
 """
 
 import ast
@@ -21,10 +21,12 @@ BIASES = {"B1": HIDDEN_1, "B2": HIDDEN_2, "B3": OUTPUTS}
 MATRICES = {"W1": (HIDDEN_1, INPUTS), "W2": (HIDDEN_2, HIDDEN_1), "W3": (OUTPUTS, HIDDEN_2)}  # outputs, inputs
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024  # 3,000 weights with 20 digits each are 70 kB
 
+# Functions and methods that return the numbers that they are given.
 WRAPPERS = {"array", "asarray", "ascontiguousarray", "list", "tuple", "float", "float32", "float64"}
 UNCHANGED = {"astype", "copy", "tolist"}
 
 Tree = float | list["Tree"]
+"""A number, or a list of such trees."""
 
 
 class Variable(NamedTuple):
@@ -72,7 +74,7 @@ def extract_weights(path: Path) -> Weights:
 
 
 def _assigned(module: ast.Module) -> dict[str, Variable]:
-    """Every variable by name."""
+    """The last assignment to each variable, by its name."""
     found: dict[str, Variable] = {}
     for statement in _top_level(module.body):
         if isinstance(statement, ast.Assign):
@@ -101,11 +103,12 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Each name that an assignment binds, with its expression; `a, b = 1, 2` binds two."""
     if isinstance(target, ast.Name):
         yield target.id, value
     elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-        for one, of in zip(target.elts, value.elts, strict=True):
-            yield from _pairs(one, of)
+        for one, its_value in zip(target.elts, value.elts, strict=True):
+            yield from _pairs(one, its_value)
 
 
 def _evaluate(node: ast.expr, known: dict[str, Variable]) -> Tree:
@@ -183,6 +186,11 @@ def _flat(tree: Tree) -> Iterator[float]:
 
 
 def _tree(path: Path, name: str, found: dict[str, Variable]) -> Tree:
+    """The numbers of a variable.
+
+    Raises:
+        InputError: It is missing or computed, or one of its numbers is not finite.
+    """
     if name not in found:
         raise InputError(f"{path}: {name} is missing", "name the gateway.py that holds the weights of the MLP")
     line, tree = found[name]
@@ -202,6 +210,11 @@ def _vector(path: Path, name: str, found: dict[str, Variable], size: int) -> Vec
 
 
 def _matrix(path: Path, name: str, found: dict[str, Variable], height: int, width: int) -> Matrix:
+    """A matrix of this shape, transposed if the file has it the other way round.
+
+    Raises:
+        InputError: The variable cannot be used, or has neither shape.
+    """
     tree = _tree(path, name, found)
     rows = tree if isinstance(tree, list) else [tree]
     numbers = [tuple(_flat(row)) for row in rows]

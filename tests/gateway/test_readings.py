@@ -2,7 +2,7 @@
 
 import pytest
 
-from aoii.gateway.events import Instant, since_ms
+from aoii.gateway.readings import Instant, since_ms
 
 NOW = Instant(unix_ms=100_000, is_synced=True, elapsed_ms=5_000, session=2)
 UNSYNCED = Instant(unix_ms=100_000, is_synced=False, elapsed_ms=5_000, session=2)

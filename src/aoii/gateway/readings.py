@@ -1,4 +1,4 @@
-"""The values that the deciding files of the gateway share: an instant, and an accepted reading."""
+"""Values that the gateway's pure files share: an instant on its clocks, and an accepted reading."""
 
 from dataclasses import dataclass
 
@@ -23,19 +23,21 @@ class Instant:
 
 
 @dataclass(frozen=True)
-class Event:
-    """An accepted reading.
+class AcceptedReading:
+    """A reading that the gateway accepts; `intake` makes an `RX` message of it.
 
     Attributes:
         identity: Which reading it is.
         kind: Why the node sent it.
         actual_t: The reading's temperature, °C.
         actual_h: The reading's humidity, %RH.
-        estimate: The gateway's estimate for the instant of the sample, °C and %RH; None before the first forecast.
-        unix_ms: When the sample was taken, by the gateway's wall clock; None if not even the node knows.
-        clock_synced: Whether that clock could be relied on and the node knew the age of its sample.
-        delay_ms: Gateway clock minus node clock, for nodes that send their clock and when it is plausible.
-        held_ms: For how long, at least, the gateway kept that estimate after the sample; None if unknown.
+        estimate: The gateway's estimate for the instant of the sample, °C and %RH; None before the first forecast, and
+            when the instant is unknown.
+        unix_ms: When the sample was taken, by the gateway's wall clock; None if the node does not know how old it is.
+        clock_synced: Whether that clock could be relied on, and the node knew the age of its sample.
+        delay_ms: Gateway clock minus node clock; None if the node sends no clock, or the difference is not plausible.
+        held_ms: For how long, at least, the gateway went on with the forecast of `estimate` after the sample; None if
+            unknown.
     """
 
     identity: Identity
@@ -50,10 +52,13 @@ class Event:
 
 
 def since_ms(now: Instant, then_unix_ms: int, then_synced: bool, then_elapsed_ms: int, then_session: int) -> int | None:
-    """Milliseconds since a stored instant, 0 or more; across a restart by the wall clock.
+    """Milliseconds since a stored instant, 0 or more.
+
+    Within a session the elapsed clock measures them; after a restart of the gateway only the wall clock can.
 
     Returns:
-        None if unknown: the instant is of an earlier session, and the wall clock was not synced or ran backwards.
+        None if unknown: the instant is of an earlier session, and the wall clock was not synced at both ends or ran
+        backwards.
     """
     if now.session == then_session:
         return max(0, now.elapsed_ms - then_elapsed_ms)
