@@ -32,8 +32,8 @@ def test_demo_and_lab_parse_every_option_of_the_radio_alike(command: tuple[str, 
     assert channel_options.channel_model(options, ack_loss=0.0) == EVERYTHING
 
 
-def test_without_options_the_channel_is_fair_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
-    assert channel_options.channel_model(parsed(), ack_loss=0.0).is_fair
+def test_without_options_the_channel_is_ideal_and_acknowledgements_may_default_to_the_loss_of_packets() -> None:
+    assert channel_options.channel_model(parsed(), ack_loss=0.0).is_ideal
     assert channel_options.channel_model(parsed("--loss", "0.2"), ack_loss=0.2).ack_loss == 0.2
     assert channel_options.channel_model(parsed("--collisions"), ack_loss=0.0).collisions == "all"
 

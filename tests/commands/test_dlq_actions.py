@@ -75,7 +75,7 @@ def listed(printed: str) -> list[list[str]]:
 def test_both_stores_are_listed_with_reason_times_and_attempts(run: Dlq, letters: DeadLetters, outbox: Path) -> None:
     letters.add([a_reading(5)], "mismatch", "")
     letters.add([a_reading(5)], "mismatch", "")
-    letters.add_malformed([(b"\xff", "encoding: payload is not UTF-8")])
+    letters.add_to_ring([(b"\xff", "encoding: payload is not UTF-8")])
 
     code, out, err = run("list")
 
@@ -106,7 +106,7 @@ def test_the_list_is_narrowed_by_store_and_by_reason_and_made_for_programs(
 
 
 def test_a_letter_is_shown_whole_and_no_terminal_obeys_it(run: Dlq, letters: DeadLetters, outbox: Path) -> None:
-    letters.add_malformed([(b"\x1b]0;owned\x07 {", "json: payload is not JSON")])
+    letters.add_to_ring([(b"\x1b]0;owned\x07 {", "json: payload is not JSON")])
 
     code, out, _ = run("show", "server:1")
 
@@ -139,7 +139,7 @@ def test_what_the_table_takes_now_leaves_the_dead_letters_and_twice_changes_noth
     database.insert_reading(a_reading(3))
     letters.add([a_reading(1), a_reading(2)], "bad_row", "the table was too small")
     letters.add([a_reading(3, actual_t=30.0)], "mismatch", "")
-    letters.add_malformed([(b"{}", "event: event is neither RX nor EST")])
+    letters.add_to_ring([(b"{}", "event: event is neither RX nor EST")])
 
     first = run("replay", "--all")
     second = run("replay", "--all")
@@ -247,7 +247,7 @@ def test_a_drop_of_many_lets_the_station_in_between(
 
 
 def test_a_dropped_payload_forges_no_line_of_the_log(run: Dlq, letters: DeadLetters) -> None:
-    letters.add_malformed([(b"{\n00:00:00 ERROR server: all is lost\xff", "json: payload is not JSON")])
+    letters.add_to_ring([(b"{\n00:00:00 ERROR server: all is lost\xff", "json: payload is not JSON")])
 
     _, _, err = run("drop", "--all", "--yes")
 

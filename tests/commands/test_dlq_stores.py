@@ -18,7 +18,7 @@ from server.samples import a_reading
 def values(tmp_path: Path) -> Settings:
     with contextlib.closing(DeadLetters(tmp_path / "dead_letters.db", 4)) as letters:
         letters.add([a_reading(1), a_reading(2)], "bad_row", "")
-        letters.add_malformed([(b"\xff", "encoding: payload is not UTF-8")])
+        letters.add_to_ring([(b"\xff", "encoding: payload is not UTF-8")])
     return settings.load({"AOII_DATA_DIR": str(tmp_path)})
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from aoii.server.rows import Column
+from aoii.server.rows import ChartColumn
 from aoii.web import page_json, pipeline_health
 from aoii.web.history import envelope
 from aoii.web.points import EstimatePoint, Packet, Points, Sample
@@ -70,7 +70,7 @@ def test_points_get_the_names_that_they_have_on_the_server() -> None:
 
 def test_columns_of_a_long_range_get_the_names_that_they_have_on_the_server() -> None:
     at = datetime(2026, 1, 31)  # noqa: DTZ001 - UTC without zone, as in the database
-    column = Column(first=at, last=at, rows=9, min_temp=1, max_temp=2, min_humidity=3, max_humidity=4)
+    column = ChartColumn(first=at, last=at, rows=9, min_temp=1, max_temp=2, min_humidity=3, max_humidity=4)
     rows = page_json.encode_rows("extremes", envelope([column], gap_ms=1))
     content = {"exact": False, "measured": rows, "arrived": []}
 

@@ -11,7 +11,7 @@ import pytest
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
 from aoii.server import edge_log_reader
-from aoii.server.edge_log_reader import EdgeLogReader, LogPort
+from aoii.server.edge_log_reader import LogPort, LogPortReader
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import LogSource
 from servers import pty_port, until
@@ -21,9 +21,9 @@ NEW = "21.50,40.00,21.70,41.25,-0.20,-1.25,SKIP,0,0,0,7,1451606400123"
 
 
 @contextmanager
-def reading(source: LogSource, rows: list[EdgeLogRow]) -> Iterator[EdgeLogReader]:
+def reading(source: LogSource, rows: list[EdgeLogRow]) -> Iterator[LogPortReader]:
     stop = threading.Event()
-    reader = EdgeLogReader(source, rows.append, stop)
+    reader = LogPortReader(source, rows.append, stop)
     reader.start()
     try:
         yield reader

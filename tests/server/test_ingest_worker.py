@@ -46,11 +46,11 @@ class RefusingLetters(DeadLetters):
             raise UnavailableError("full")
         super().add(readings, reason, detail)
 
-    def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+    def add_malformed_readings(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         if not self.has_opened:
             self.refusals += 1
             raise UnavailableError("full")
-        super().add_unreadable(payloads)
+        super().add_malformed_readings(payloads)
 
 
 @pytest.fixture
@@ -121,11 +121,11 @@ def test_a_server_whose_dead_letters_refuse_below_their_cap_is_not_ready(
     bench.put(encode_reading(a_reading(1, actual_t=30.0), 1))
 
     bench.start()
-    until(lambda: not bench.ingest.health.has_room)
+    until(lambda: not bench.ingest.health.can_add)
     letters.has_opened = True
     until(lambda: bench.client.acknowledged)
 
-    assert bench.ingest.health.has_room
+    assert bench.ingest.health.can_add
     bench.stop()
 
 

@@ -100,9 +100,9 @@ class Letters(DeadLetters):
         self._refuse()
         super().add(readings, reason, detail)
 
-    def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+    def add_malformed_readings(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
         self._refuse()
-        super().add_unreadable(payloads)
+        super().add_malformed_readings(payloads)
 
     def _refuse(self) -> None:
         if self.is_full:
@@ -375,7 +375,8 @@ class World(RuleBasedStateMachine):
         self._pauses = 0
         batch = self.inbox.take(BATCH, 0)
         if batch:
-            self.ingest._handle(self.new_batch([Received(message, subscription.receive(message)) for message in batch]))
+            received = [Received(message, subscription.decode_and_count(message)) for message in batch]
+            self.ingest._handle(self.new_batch(received))
         self.ingest._replay_batch()
         subscription.reconnect_after_overrun(self.inbox, self.client)
 

@@ -31,7 +31,7 @@ def message(payload: bytes, mid: int = 1) -> Message:
 def test_a_message_is_decoded_and_counted_by_its_kind(payload: bytes, kind: type, event: str) -> None:
     before = metrics.value(metrics.MESSAGES, event=event)
 
-    content = subscription.receive(message(payload))
+    content = subscription.decode_and_count(message(payload))
 
     assert isinstance(content, kind)
     assert metrics.value(metrics.MESSAGES, event=event) == before + 1
@@ -40,7 +40,7 @@ def test_a_message_is_decoded_and_counted_by_its_kind(payload: bytes, kind: type
 def test_a_rejected_payload_is_counted_by_its_reason_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     before = metrics.value(metrics.MESSAGES_REJECTED, reason="json")
 
-    subscription.receive(message(b"{"))
+    subscription.decode_and_count(message(b"{"))
 
     assert metrics.value(metrics.MESSAGES_REJECTED, reason="json") == before + 1
     (record,) = caplog.records

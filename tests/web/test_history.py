@@ -14,7 +14,7 @@ from aoii import settings
 from aoii.core.errors import InputError
 from aoii.runtime.clock import utc
 from aoii.server.db import Database, open_database
-from aoii.server.rows import Column, EdgeLogRow
+from aoii.server.rows import ChartColumn, EdgeLogRow
 from aoii.settings import Settings
 from aoii.web import history
 from aoii.web.app import create_app
@@ -109,9 +109,9 @@ def test_rows_without_event_time_are_found_by_their_local_time_of_insert(place: 
     assert [sample[1] for sample in samples] == [n / 100 for n in range(60)]
 
 
-def column(minute: int, rows: int = 1, last: int | None = None, temp: float = 20.0) -> Column:
+def column(minute: int, rows: int = 1, last: int | None = None, temp: float = 20.0) -> ChartColumn:
     first = utc(START_MS + minute * PERIOD_MS)
-    return Column(first, utc(START_MS + (last or minute) * PERIOD_MS), rows, temp, temp, 40.0, 40.0)
+    return ChartColumn(first, utc(START_MS + (last or minute) * PERIOD_MS), rows, temp, temp, 40.0, 40.0)
 
 
 def test_a_gap_of_more_than_three_periods_cuts_the_line() -> None:

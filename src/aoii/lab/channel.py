@@ -45,7 +45,7 @@ class SimulatedChannel:
         draw = random.Random(seed).random  # noqa: S311 - a simulation, not secrets
         self._radio = Radio(model, draw, None if trace is None else lambda _: trace)
         self._at_ms = 0
-        self.is_lossless = model.is_fair and trace is None
+        self.is_lossless = model.is_ideal and trace is None
 
     def carries_uplink(self, at_s: float) -> bool:
         """See `Channel`."""

@@ -1,7 +1,8 @@
 """A small certificate authority (CA), behind `aoii certs`: it issues certificates for servers and for stations.
 
-For a laboratory, a test, or a few machines that one person administers. It keeps no list of what it signed, revokes
-nothing, and never overwrites a file: to replace a lost key, move the old file away or use another folder. Host only.
+It is meant for a laboratory, a test, or a few machines that one person administers. It keeps no list of what it signed,
+revokes nothing, and never overwrites a file: to replace a lost key, move the old files away or use another folder.
+Host only.
 """
 
 import contextlib
@@ -21,11 +22,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from aoii.core.errors import InputError
 
 AUTHORITY = "ca"  # its files: ca.crt and ca.key
-AUTHORITY_DAYS = 3650
-DAYS = 730  # two years, because stations are hard to reach; the alert comes 21 days before
+AUTHORITY_DAYS = 3650  # ten years: a new CA means new certificates for all
+DAYS = 730  # two years, because stations are hard to reach; an alert fires 21 days before the end
 BACKDATED = timedelta(hours=1)  # the clock of the other machine may be behind
 
-NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as GATEWAY_ID; 64 is the limit of a common name
+NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # the rule of GATEWAY_ID; 64 is also the limit of a common name
 HOST = re.compile(r"(\*\.)?[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?", re.ASCII)
 
 PURPOSES = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
@@ -47,10 +48,10 @@ class Description:
     """The content of a certificate.
 
     Attributes:
-        subject: Whose it is.
-        issuer: Who signed it.
+        subject: Whose it is, as a distinguished name such as `CN=attic`.
+        issuer: Who signed it, in the same form.
         hosts: Names and addresses that it is valid for.
-        purposes: Of `server`, `client` and `authority`; an OID for any other.
+        purposes: Any of `server`, `client` and `authority`; any other purpose as its OID.
         begins: From when it is valid, UTC.
         expires: Until when it is valid, UTC.
         fingerprint: SHA-256, hexadecimal with colons.
@@ -85,7 +86,7 @@ def make_server(folder: Path, name: str, hosts: Iterable[str], days: int = DAYS,
         now: Beginning of its validity; None: now.
 
     Raises:
-        InputError: As for `make_client`; or a host is not valid, or there is none.
+        InputError: As for `make_client`; also when a host is not valid or there is none.
     """
     names: list[x509.GeneralName] = []
     for host in hosts:
@@ -146,14 +147,14 @@ def _description(certificate: x509.Certificate) -> Description:
 
 
 def _issue(folder: Path, name: str, extensions: list[x509.ExtensionType], days: int, now: datetime | None) -> Issued:
-    """The files of a certificate that the CA in `folder` signs."""
+    """Make a certificate that the CA in `folder` signs, and write its files."""
     if not NAME.fullmatch(name) or name == AUTHORITY:
         raise InputError(f"{name!r} is not a valid name", "use 1 to 64 letters, digits or any of . - _, but not `ca`")
     return _write(folder, name, *_certify(name, _open_ca(folder), extensions, days, now))
 
 
 def _certify(name: str, ca: Pair | None, extensions: list[x509.ExtensionType], days: int, now: datetime | None) -> Pair:
-    """A certificate and its new key. `ca` signs it; without `ca` it is that of a new CA, which signs itself."""
+    """A certificate and its new key. `ca` signs it; without `ca` it is that of a new CA, signed by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     is_ca = ca is None
@@ -194,6 +195,11 @@ def _usage(is_ca: bool) -> x509.KeyUsage:
 
 
 def _open_ca(folder: Path) -> Pair:
+    """The certificate and the key of the CA in `folder`.
+
+    Raises:
+        InputError: It is missing or not usable, or other users may read its key.
+    """
     certificate, key = folder / f"{AUTHORITY}.crt", folder / f"{AUTHORITY}.key"
     try:
         mode = key.stat().st_mode & 0o777
@@ -228,7 +234,7 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.Ellip
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file; it never has a wider mode, not even for a moment."""
+    """Write a new file. Its mode is never wider than `mode`, not even for a moment."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)  # the umask may have removed bits

@@ -1,8 +1,8 @@
-"""The key file of our own nodes, written by provisioning, read by gateway and simulation: a line `node epoch key` each.
+"""The key file: the keys of our own nodes, written by provisioning, read by gateway and simulation.
 
-After a rotation the old epoch and key follow the new ones on the same line. The gateway accepts both until the node has
-used the new key, and from then on the new one alone. A file that others may read is rejected. Keys appear in no error
-message and no `repr`. Host only.
+Each node has a line `node epoch key`. After a rotation the old epoch and key follow the new ones on the same line. The
+gateway accepts both keys until the node has used the new one, and then the new one alone. A file that other users may
+read is rejected. Keys appear in no error message and no `repr`. Host only.
 """
 
 import logging
@@ -32,9 +32,9 @@ class NodeKey:
     """The key that a node was provisioned with.
 
     Attributes:
-        epoch: 0..65535; it only rises.
+        epoch: 0..65535; each key of a node has a higher one than the key before.
         key: 16 bytes.
-        previous: The key before the last rotation, with a lower epoch; None once the rotation is finished.
+        previous: The key before the last rotation, until that is finished; None otherwise.
     """
 
     epoch: int
@@ -68,7 +68,7 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
 def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
     """Replace the file atomically, readable by its owner only.
 
-    Comments that people wrote behind `#` stay: above the nodes, or on the line of their node.
+    Comments behind `#` stay: on the line of their node, or otherwise above all nodes.
 
     Raises:
         InputError: The file cannot be written.
@@ -92,7 +92,7 @@ def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
 
 
 def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, NodeKey]:
-    """The keys with one for a new node.
+    """A copy of `keys` with a new key for a new node.
 
     Raises:
         InputError: The node has a key already, or node or epoch is out of range.
@@ -105,7 +105,7 @@ def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, Nod
 
 
 def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
-    """The keys with a new one and the next epoch for a node; its old key stays valid until it uses the new one.
+    """A copy of `keys` in which a node has a new key, with the next epoch; its old key is now `previous`.
 
     Raises:
         InputError: The node has no key, its last rotation is not finished, or there is no next epoch.
@@ -122,10 +122,10 @@ def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
 
 
 def finish_rotation(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
-    """The keys without the old one of a node that was rotated.
+    """A copy of `keys` without the previous key of a node.
 
     Raises:
-        InputError: The node has no key, or no old one.
+        InputError: The node has no key, or no previous one.
     """
     current = _key_of(keys, node)
     if current.previous is None:
@@ -134,7 +134,7 @@ def finish_rotation(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey
 
 
 def retire(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
-    """The keys without those of one node.
+    """A copy of `keys` without those of one node.
 
     Raises:
         InputError: The node has no key.
@@ -150,7 +150,7 @@ def _key_of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
 
 
 class KeyRing:
-    """The keys in the file, read again whenever it changes; the old ones stay in use when a new file is not usable.
+    """The keys in the file, which is read again when it changes; while a new file is not usable, the old keys stay.
 
     Args:
         path: The file; while it does not exist no node has a key.
@@ -173,7 +173,8 @@ class KeyRing:
                 log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
             except InputError as error:
                 log.error("new node keys not usable, old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
-            self._version = version  # last: threads that come here at the same time all read the file
+            # Set last: a thread that comes meanwhile reads the file too, and does not use the old keys.
+            self._version = version
         return self._keys.get(node)
 
     def _file_version(self) -> tuple[int, int, int, int] | None:
@@ -186,6 +187,11 @@ class KeyRing:
 
 
 def _parse(path: Path, text: str) -> dict[int, NodeKey]:
+    """The keys in the text of a file; `path` is for messages.
+
+    Raises:
+        InputError: A line is wrong.
+    """
     keys: dict[int, NodeKey] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.partition("#")[0].strip()
@@ -215,7 +221,7 @@ def _line(node: int, key: NodeKey) -> str:
 
 
 def _comments(path: Path) -> tuple[list[str], dict[int, str]]:
-    """The comments in the file: the lines above the nodes, and by node those behind `#` on its line."""
+    """The comments in the file: those for the lines above the nodes, and by node those on the line of a node."""
     heading, comments = [HEADING], {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -22,8 +22,8 @@ class Tls:
 
     Attributes:
         ca: CA certificate that verifies the peer; None: the CAs that this machine trusts.
-        cert: Our own certificate; None without.
-        key: Its key; None without.
+        cert: Our own certificate; None: we show none.
+        key: The key of `cert`; None without it.
         name: Prefix of the settings, such as `MQTT_TLS`, for messages.
     """
 
@@ -33,7 +33,8 @@ class Tls:
     name: str
 
 
-# Messages of OpenSSL 1.1 to 3.5, each with problem and remedy. An *alert* comes from the peer, the rest from us.
+# Parts of the messages of OpenSSL 1.1 to 3.5, each with problem and remedy; the first that fits counts. An *alert*
+# comes from the peer, the rest from our own side.
 _MEANINGS = (
     ("alert certificate expired", "{peer} says that our certificate has expired", "renew {name}_CERT and {name}_KEY"),
     ("alert unknown ca", "{peer} does not know the CA of our certificate", "use a {name}_CERT from the peer's own CA"),
@@ -77,7 +78,7 @@ def load_pair(into: ssl.SSLContext, cert: Path, key: Path, name: str) -> None:
     """Load our own certificate into a context; `name` is its setting.
 
     Raises:
-        InputError: It cannot be read, is not a certificate, or the key does not belong to it.
+        InputError: A file cannot be read or has no certificate or key, or the two do not belong together.
     """
     try:
         into.load_cert_chain(cert, key, password="")  # a key with a password is an error, not a prompt

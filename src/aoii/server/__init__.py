@@ -1,1 +1,1 @@
-"""The server station: MQTT in, SQL out, commit acknowledgement back; also the CSV view and the reader of USB logs."""
+"""The server station: MQTT in, SQL out, commit acknowledgements back; also the CSV file and the log reader."""

@@ -1,7 +1,7 @@
 """A batch of messages on its way through ingest: which of them are pending, and which may be acknowledged.
 
-A message is pending until its reading, or what can be kept of it, is durable. Messages are acknowledged in the order of
-their arrival, each only when everything before it is durable as well.
+A message is pending until its reading is durable; a malformed payload, until the dead letters have taken it or dropped
+it. Messages are acknowledged in the order of their arrival, each only when no message before it is pending.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ C = TypeVar("C", Reading, Malformed)
 
 @dataclass(frozen=True, eq=False)  # two equal messages are still two
 class Received:
-    """A message and its content."""
+    """A message, and what its payload contains."""
 
     message: Message
     content: Reading | Estimate | Malformed
@@ -46,7 +46,7 @@ class Batch:
         ]
 
     def mark_durable(self, received: Iterable[Received]) -> None:
-        """These messages are in the database or in the dead letters."""
+        """Make these messages pending no longer."""
         self._pending.difference_update(received)
 
     def take_acknowledgeable(self) -> list[Message]:

@@ -6,12 +6,12 @@ Source: Nygard, "Release It!", 2007; Fowler, "CircuitBreaker", 2014.
 from aoii.core.errors import InternalError
 
 CLOSED = "closed"  # the database takes rows
-OPEN = "open"  # it is away: readings become dead letters at once
-HALF_OPEN = "half_open"  # it answers again, but may not take rows: a database with a full table answers too
+OPEN = "open"  # the database is away: readings become dead letters at once
+HALF_OPEN = "half_open"  # the database answers, but may still reject rows: one with a full table answers too
 
-STORED = "stored"  # an insert got through
+STORED = "stored"  # an insert succeeded
 FAILED = "failed"  # an insert failed, after all its tries
-ANSWERED = "answered"  # a probe got through
+ANSWERED = "answered"  # a probe succeeded
 
 RULES = {
     (CLOSED, STORED): CLOSED,
@@ -32,6 +32,9 @@ class CircuitBreaker:
 
     Args:
         max_retries: Retries of an insert while the breaker is CLOSED.
+
+    Attributes:
+        state: CLOSED, OPEN or HALF_OPEN.
     """
 
     def __init__(self, max_retries: int) -> None:

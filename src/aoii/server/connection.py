@@ -1,7 +1,7 @@
 """Connections to the database: SQLite by default, MySQL or MariaDB with a host name.
 
 Time limits, TLS and session settings are set here, and nowhere else. Errors of the engines leave this file as
-`DatabaseAway` (trying again later may help) or `BadRow` (the row never fits). Nothing here retries.
+`DatabaseAway` (a later try may succeed) or `BadRow` (the row never fits). Nothing here retries.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from aoii.server.database_errors import BadRow, DatabaseAway, translated
 from aoii.settings import Database as DatabaseSettings
 
 CONNECT_TIMEOUT_S = 5
-IO_TIMEOUT_S = 10  # with a connect timeout alone, a frozen database hangs its client for ever
+IO_TIMEOUT_S = 10  # for one answer: without it, a client waits for ever when the database freezes
 LOCK_TIMEOUT_S = 5  # below IO_TIMEOUT_S, so that a lock is reported as a lock
 
 
@@ -29,10 +29,10 @@ class ConnectionPool:
 
     Args:
         settings: Where the database is.
-        engine: As `sqlite_engine` or `mysql_engine` makes it.
+        engine: Made by `sqlite_engine` or `mysql_engine`.
 
     Attributes:
-        certificate_expires: When the certificate ends that the database showed last; None without TLS.
+        certificate_expires: End of the database's certificate at the last connect, UTC; None before, or without TLS.
     """
 
     def __init__(self, settings: DatabaseSettings, engine: sa.Engine) -> None:
@@ -61,6 +61,9 @@ class ConnectionPool:
     def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
         """A transaction, committed at the end of the block, rolled back on an error.
 
+        Args:
+            write: Whether the block writes; SQLite then takes its write lock at the beginning.
+
         Raises:
             DatabaseAway: The database does not answer, or does not accept the statement now.
             BadRow: A value does not fit its column.
@@ -72,11 +75,11 @@ class ConnectionPool:
             # PyMySQL raises RuntimeError for an unsupported login, UnicodeError for a host that is not a valid name.
             ours = self.translate(error)
             if isinstance(ours, DatabaseAway) and ours.reason == "refused":
-                self.close()  # a connection keeps the rights that it began with, even after a GRANT
+                self.close()  # a GRANT has no effect on the connections that are open
             raise ours from error
 
     def translate(self, error: Exception) -> DatabaseAway | BadRow:
-        """Our error for one of SQLAlchemy or of a driver."""
+        """Our error for an error of SQLAlchemy or of a driver."""
         if isinstance(error, sa.exc.TimeoutError):
             return DatabaseAway(
                 "conflict", f"database {self.place}: all connections of the pool are in use", "try again"

@@ -1,8 +1,8 @@
-"""The CSV file of the older installation; no line in it is ever doubled or torn.
+"""The CSV file, with the columns of the older installation; no crash leaves a line in it twice or torn.
 
 Lines go into the journal (`csv_journal.py`) before they are appended to the file. After a crash or an error, the next
-append first completes what the journal has and the file lacks, so a batch is in the file whole and once. A torn last
-line that another program left is cut off, counted and logged.
+start or append first adds to the file what only the journal has; so each batch is in the file whole, and once. A torn
+last line that another program left is cut off, counted and logged.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 COLUMNS = ("Timestamp", "Time_n", "Event", "Actual_T", "Actual_H", "Pred_T", "Pred_H", "Error_T", "Error_H", "Total_TX",
            "Transmission_Delay_Ms")  # fmt: skip
 HEADER = (",".join(COLUMNS) + "\n").encode()
-TAIL_BYTES = 65536
+TAIL_BYTES = 65536  # at the end of the file, searched for the beginning of a torn line; a line is far shorter
 
 
 class CsvFile:
@@ -55,10 +55,13 @@ class CsvFile:
         self._journal.close()
 
     def append(self, rows: Sequence[CsvRow]) -> list[CsvRow]:
-        """Append the rows that are not repetitions, durably; return these rows.
+        """Append the rows that are not repetitions, durably.
+
+        Returns:
+            The rows appended, including those of a failed call that this one has completed.
 
         Raises:
-            UnavailableError: A disk is full or a file is gone. Pass the same rows again; each is written once.
+            UnavailableError: A disk is full or a file is gone. Pass the same rows again; each is still written once.
             InputError: The file was replaced by one with other columns.
         """
         with self._translated():
@@ -78,7 +81,7 @@ class CsvFile:
         return done + fresh
 
     def _repair(self) -> None:
-        """Give the file a header, the lines that only the journal has, and no torn line."""
+        """Give the file a header and the lines that only the journal has, and cut off a torn last line."""
         with self._path.open("a+b") as file:
             file.seek(0)
             header = file.readline()
@@ -111,7 +114,11 @@ class CsvFile:
 
 
 def _format(header: bytes, path: Path) -> tuple[int, str]:
-    """Number of columns and line ending of an existing file."""
+    """Number of columns and line ending of an existing file.
+
+    Raises:
+        InputError: The file has other columns.
+    """
     text = header.decode("utf-8-sig", errors="replace")
     names = tuple(text.rstrip("\r\n").split(","))
     if names not in (COLUMNS, COLUMNS[:-1]):
@@ -127,7 +134,7 @@ def _lines(rows: Sequence[CsvRow], columns: int, ending: str) -> bytes:
 
 
 def _complete(file: io.BufferedRandom, entry: Entry) -> None:
-    """Append what the file lacks of an entry of the journal."""
+    """Append what the file lacks of the journal's entry, unless another program has changed the file."""
     offset, lines = entry.offset, entry.lines
     size = file.seek(0, os.SEEK_END)
     file.seek(min(offset, size))

@@ -1,7 +1,7 @@
 """The journal of the CSV file: a small SQLite file that makes appending repeatable after a crash.
 
-It holds the lines that were to be appended last, with the length that the file had before. It also holds the keys of
-the last `WINDOW_LIMIT` messages, by which it recognises a message that the broker delivers again.
+It holds the lines that were to be appended last, and the length that the file had before. It also holds the keys of the
+last `WINDOW_LIMIT` messages: by its key it recognises a message that the broker delivers again.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aoii.runtime import metrics
 
-WINDOW_LIMIT = 100_000  # messages, about 8 MB; more than a broker's queue and a week of redeliveries
+WINDOW_LIMIT = 100_000  # messages, about 8 MB; more than a broker's queue, and than a week of redeliveries
 
 SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -28,7 +28,7 @@ class CsvRow:
     """A line to append.
 
     Attributes:
-        key: By which a repetition is recognised; None: it never is one.
+        key: Shows whether the row is a repetition; a row with the key None never is one.
         fields: By the name of their column; a column without a field stays empty.
     """
 
@@ -42,7 +42,7 @@ class Entry:
 
     Attributes:
         path: The CSV file.
-        offset: Its length before, bytes.
+        offset: Its length before these lines, bytes.
         lines: The bytes to append.
     """
 
@@ -85,7 +85,7 @@ class CsvJournal:
         return fresh
 
     def record(self, rows: Sequence[CsvRow], entry: Entry) -> None:
-        """Record what is about to be appended, and the keys of its rows, in one transaction."""
+        """Record, in one transaction, what is about to be appended and the keys of its rows."""
         keys = [(row.key,) for row in rows if row.key is not None]
         with self._connection as transaction:
             transaction.execute("BEGIN IMMEDIATE")

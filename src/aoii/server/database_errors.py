@@ -1,7 +1,8 @@
-"""What an error of the database means: it is away and may come back, or a row will never fit.
+"""What an error of the database means: the database is away for now, or a row will never fit.
 
-SQLite has result codes, MySQL and MariaDB have error numbers. An unknown code means "away": a bad row waits
-among the dead letters for a person, and no row must do that just because an operator renamed a table.
+SQLite has result codes, MySQL and MariaDB have error numbers. An unknown code means "away", because the server
+replays such rows by itself: a bad row waits among the dead letters for a person, and no row must do that just because
+an operator renamed a table.
 """
 
 import sqlite3
@@ -47,7 +48,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
     if isinstance(cause, UnicodeError):
         reason = "unreachable"  # the host, such as `db..example`, is not a valid name; all text of rows is printable
     if dialect == "sqlite" and "no such" in str(cause):
-        reason = "schema"  # "no such table" has the code of any error
+        reason = "schema"  # SQLite has no code of its own for "no such table" or "no such column"
     remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None
     return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason])
 
@@ -57,7 +58,7 @@ _SQLITE_REMEDY: dict[AwayReason, str] = {
     "refused": "give this user access to the file and its folder",
 }
 _REMEDY: dict[AwayReason, str] = {
-    "conflict": "another writer held it",
+    "conflict": "try again; another writer held a lock",
     "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",
     "refused": "check MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE and the user's rights",
     "full": "make room on its disk",

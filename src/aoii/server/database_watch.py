@@ -1,6 +1,6 @@
-"""Probes the database at intervals: would it take a row? In a thread of its own, so that nothing else waits for it.
+"""The database watch: asks the database at intervals, in a thread of its own, whether it would take a row.
 
-When the database comes back, the watch also brings its tables up to date: it may be another one, from a backup.
+When the database comes back, the watch also brings its tables up to date: they may be older, restored from a backup.
 """
 
 import logging
@@ -16,19 +16,19 @@ from aoii.server.db import Database
 
 log = logging.getLogger(__name__)
 
-HEALTHY_PROBE_S = 10.0
+HEALTHY_PROBE_S = 10.0  # between two probes while the database is up
 
 
 class DatabaseWatch:
-    """The thread that probes.
+    """Probes the database in its own thread, so that nothing else waits for an answer.
 
     Args:
-        database: Need not be reachable, and need not have tables.
+        database: The database; it need not be reachable or have tables.
         probe_s: Seconds between two probes while it is away.
         on_answer: Called in the watch's thread after each successful probe; must return at once.
 
     Attributes:
-        is_up: Whether the last probe or insert succeeded.
+        is_up: Whether the last probe succeeded, and no insert has failed since.
     """
 
     def __init__(self, database: Database, probe_s: float, on_answer: Callable[[], None] = lambda: None) -> None:
@@ -50,7 +50,7 @@ class DatabaseWatch:
 
     @property
     def part(self) -> Part:
-        """The thread, as a part of its station. It hangs if a probe gets no answer; a migration may take any time."""
+        """The thread, as a part of its station. A probe without an answer makes no progress; a migration does."""
         began_s = self._probe_began_s
         return replace(self._thread.part, last_progress_s=time.monotonic() if began_s is None else began_s)
 
@@ -64,12 +64,12 @@ class DatabaseWatch:
         return self._answered.wait(timeout_s)
 
     def record_failure(self, reason: str) -> None:
-        """An insert failed: probe every `probe_s` from now on, until the database answers."""
+        """Note that an insert failed: probe every `probe_s` from now on, until the database answers."""
         self._set_down(reason)
         self._wake.set()
 
     def record_success(self) -> None:
-        """An insert succeeded; logged once after the database was away."""
+        """Note that an insert succeeded; the first one after the database was away is logged."""
         if self._away_reason:
             log.info("database takes rows again", extra={"event": "database_back"})
         self._away_reason = ""

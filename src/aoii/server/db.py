@@ -1,10 +1,10 @@
-"""The database: `open_database`, `insert_reading`, `insert_edge_log`.
+"""Writes readings and rows of the nodes' logs into the database, a batch in one transaction.
 
-This is the writer. Connections are in `connection.py`, the tables in `tables.py`; what only reads is in `queries.py`.
+Connections are in `connection.py`, the tables in `tables.py`; what only reads is in `queries.py`.
 
-A batch is one transaction with an exact answer for each row. Usually one multi-row statement stores everything. Only
-if its count shows that the table has some of the identities, they are looked up. Nothing here retries or waits: the
-caller decides that.
+Each reading of a batch gets an exact status. Usually one multi-row statement stores the whole batch. The identities are
+looked up only if the statement's count shows that the table has some of them. Nothing here waits, or tries again when
+the database fails: the caller decides that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,17 +25,17 @@ from aoii.settings import Database as DatabaseSettings
 
 __all__ = ["BadRow", "Database", "DatabaseAway", "EdgeLogRow", "open_database"]
 
-ROUNDS_LIMIT = 5  # how often other writers may insert the same identities between our look-up and our insert
+ROUNDS_LIMIT = 5  # inserts of a batch; a third one is needed when others insert its readings after our look-up
 
 
-def _inserted(table: sa.Table) -> list[str]:
-    """The columns that an insert sets."""
+def _inserted_columns(table: sa.Table) -> list[str]:
+    """The names of the columns that an insert sets: all but `id`."""
     return [column.name for column in table.c if column.name != "id"]
 
 
 def _insert_sql(table: sa.Table, placeholder: str, ending: str = "") -> str:
-    """A statement for the driver itself: 43k rows/s in batches of hundreds on MariaDB, 26k if SQLAlchemy makes it."""
-    names = _inserted(table)
+    """A statement for the driver itself: 43k rows/s on MariaDB, in batches of hundreds; made by SQLAlchemy, 26k."""
+    names = _inserted_columns(table)
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([placeholder] * len(names))}){ending}"  # noqa: S608
 
 
@@ -48,7 +48,7 @@ _INSERT_EDGE_LOG = {"sqlite": _insert_sql(EDGE_LOG, "?"), "mysql": _insert_sql(E
 
 
 class Database(Queries):
-    """One database to read and to write; safe to share between threads. Usually made by `open_database`.
+    """One database to read and to write; safe to share between threads.
 
     Args:
         settings: Where the database is.
@@ -65,7 +65,7 @@ class Database(Queries):
         self._insert_edge_log = _INSERT_EDGE_LOG[dialect]
 
     def migrate(self) -> None:
-        """Bring the tables to the newest revision; see `tables.migrate`.
+        """Bring the tables to the newest version; see `tables.migrate`.
 
         Raises:
             DatabaseAway: It cannot be done now. Finished steps stay; the next call continues there.
@@ -80,7 +80,7 @@ class Database(Queries):
         """Make sure that the database would take a row, without storing one.
 
         Raises:
-            DatabaseAway: It would not.
+            DatabaseAway: It would not take a row now.
         """
         with self._pool.transaction(write=True) as connection:  # a read-only database rejects the statement itself
             connection.execute(sa.update(READINGS).where(READINGS.c.id == -1).values(kind=None))
@@ -122,8 +122,8 @@ class Database(Queries):
         """Store rows in one transaction.
 
         Raises:
-            DatabaseAway: As for `insert_readings`; but these rows have no identity, so inserting them again may store
-                them twice.
+            DatabaseAway: As for `insert_readings`. These rows have no identity, so inserting them again may store them
+                twice.
             BadRow: A row does not fit; nothing was stored.
         """
         now = datetime.now()  # noqa: DTZ005 - local on purpose
@@ -176,16 +176,16 @@ class Database(Queries):
 
 
 def open_database(settings: DatabaseSettings, migrate: bool = False) -> Database:
-    """The database, to read only, or with `migrate` to read and write.
+    """The database: to be read only, or with `migrate` to be read and written.
 
-    Without `migrate` nothing is made and nothing is checked; a missing database shows at the first query.
+    Without `migrate` nothing is made or checked; a missing database shows at the first query.
 
     Args:
         settings: Where the database is.
-        migrate: Make the tables, or bring them to the newest revision.
+        migrate: Make the tables, or bring them to the newest version.
 
     Raises:
-        DatabaseAway: It cannot be reached, or its tables cannot be made.
+        DatabaseAway: With `migrate`: it cannot be reached, or its tables cannot be made now.
         InputError: A TLS file is missing or not valid.
     """
     database = Database(settings, create=migrate)
@@ -200,7 +200,7 @@ def _text(at: datetime) -> str:
 
 
 def _reading_values(row: Reading, digest: str, created_at: str) -> tuple[object, ...]:
-    """One reading in the order of the columns of `readings`; errors are actual minus predicted."""
+    """One reading in the order of the columns of `readings`; an error is reading minus estimate."""
     who = row.identity
     return (
         created_at,
@@ -224,6 +224,6 @@ def _reading_values(row: Reading, digest: str, created_at: str) -> tuple[object,
 
 def _edge_log_values(row: EdgeLogRow, now: datetime) -> tuple[object, ...]:
     """One row in the order of the columns of `edge_log`."""
-    values = (getattr(row, name) for name in _inserted(EDGE_LOG))
+    values = (getattr(row, name) for name in _inserted_columns(EDGE_LOG))
     created_at, *others = (_text(value) if isinstance(value, datetime) else value for value in values)
     return created_at or _text(now), *others

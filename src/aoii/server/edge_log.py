@@ -4,7 +4,7 @@
 
 Unlike readings, log lines are not delivered reliably: they have no identity, and nothing keeps a copy. While the
 database is away they wait in memory; when the buffer is full, the oldest are dropped and counted. If the answer to a
-commit is lost, the batch is inserted again, so its rows may be stored twice.
+commit is lost, the batch is inserted again, and its rows may then be stored twice.
 """
 
 import logging
@@ -17,8 +17,8 @@ from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import DatabaseWatch
 from aoii.server.db import Database
-from aoii.server.edge_log_reader import EdgeLogReader
-from aoii.server.insertion import halving
+from aoii.server.edge_log_reader import LogPortReader
+from aoii.server.insertion import insert_in_parts
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Settings
 from aoii.settings.faults import Fault, SettingsError
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 BUFFER_LIMIT = 50_000  # rows: a day of 30 nodes, about 20 MB
 BATCH_LIMIT = 500
-GATHER_S = 0.2
+GATHER_S = 0.2  # between two batches, so that rows gather
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
-PROBE_DELAYS = 5  # an absent database is probed every 5 x INSERT_BASE_DELAY seconds
+PROBE_DELAYS = 5  # while the database is away, it is probed every 5 x INSERT_BASE_DELAY seconds
 
 
 class LogBuffer:
     """Rows on their way to the database, oldest first; safe to share between threads.
 
     Args:
-        limit: Number of rows. When there are so many, another row drops the oldest, which is counted as lost.
+        limit: Most rows that it keeps. One more pushes out the oldest, which is counted as lost.
     """
 
     def __init__(self, limit: int = BUFFER_LIMIT) -> None:
@@ -64,12 +64,12 @@ class LogReader(Station):
 
     def __init__(self, settings: Settings) -> None:
         self._stop = threading.Event()  # stops the ports first
-        self._closing = threading.Event()  # stops the writer after it has stored what they read
+        self._closing = threading.Event()  # then stops the writer, which stores what they have read
         self._database = Database(settings.database, create=True)
         self._watch = DatabaseWatch(self._database, PROBE_DELAYS * settings.server.insert_base_delay_s)
         self._buffer = LogBuffer()
         self._batch: list[EdgeLogRow] = []  # taken from the buffer and not stored yet
-        self._ports = [EdgeLogReader(source, self._buffer.put, self._stop) for source in settings.server.edge_log_ports]
+        self._ports = [LogPortReader(source, self._buffer.put, self._stop) for source in settings.server.edge_log_ports]
         self._writer = PartThread("writer", self._write)
 
     def start(self) -> None:
@@ -116,11 +116,11 @@ class LogReader(Station):
             self._closing.wait(GATHER_S)
 
     def _store(self) -> bool:
-        """Store one batch, without the rows that never fit; False if the database is away, and the rest is kept."""
+        """Store one batch, without rows that never fit; False if the database is away: the rest waits in `_batch`."""
         self._batch = self._batch or self._buffer.take(BATCH_LIMIT)
         done = 0
         try:
-            for part, problem in halving(self._batch, self._database.insert_edge_log):
+            for part, problem in insert_in_parts(self._batch, self._database.insert_edge_log):
                 if problem is not None:
                     log.warning("log line rejected", extra={"event": "line_rejected", "reason": str(problem)})
                 metrics.LOG_LINES.labels(outcome="lost" if problem else "stored").inc(part.stop - part.start)

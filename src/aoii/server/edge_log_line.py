@@ -9,9 +9,9 @@ from aoii.server.rows import EdgeLogRow
 
 STATUSES = frozenset({"SKIP", "SEND & TRAIN", "HEARTBEAT"})
 FIELDS = (10, 12)  # of the old firmware, and of ours
-RANGES = (TEMPERATURE_RANGE, HUMIDITY_RANGE) * 3  # of reading, estimate and error: the ranges of a message
-TEAR_TOLERANCE = 0.02  # three values, each rounded to two decimals
-INT_MAX = 2**31 - 1
+RANGES = (TEMPERATURE_RANGE, HUMIDITY_RANGE) * 3  # of reading, estimate and error, as in a message
+TEAR_TOLERANCE = 0.02  # °C and %RH; reading, estimate and error are each rounded to two decimals
+INT_MAX = 2**31 - 1  # of the table's INTEGER columns
 NAME_LIMIT = 128  # characters of a node's name
 
 
@@ -20,9 +20,9 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
 
     Args:
         text: The line without its end.
-        arrived: Local time, becomes `created_at`.
-        is_first: The first line after the port was opened may lack its beginning (`1.50` for `21.50`): it counts only
-            if its errors agree with its readings.
+        arrived: When it arrived, in local time; becomes `created_at`.
+        is_first: Whether it is the first line after the port was opened. It may lack its beginning (`1.50` for
+            `21.50`), so it is noise unless each error is its reading minus its estimate.
     """
     fields = [field.strip() for field in text.split(",")]
     if len(fields) not in FIELDS:
@@ -35,10 +35,10 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
 
 
 def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
-    """The row of ten or twelve fields; errors are actual minus predicted, whatever sign the firmware prints.
+    """The row of ten or twelve fields; an error is reading minus estimate, whatever sign the firmware prints.
 
     Raises:
-        ValueError: A field has no such value.
+        ValueError: A field has a value that it cannot have.
     """
     *measured, status, time_us, free_heap, total_heap = fields[: FIELDS[0]]
     node, unix_ms = fields[FIELDS[0] :] or (None, "")
@@ -65,7 +65,7 @@ def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
 
 
 def _is_torn(row: EdgeLogRow) -> bool:
-    """Whether a digit is missing: then an error is not its reading minus its estimate."""
+    """Whether an error is not its reading minus its estimate, as when a digit is missing."""
     return (
         abs(row.actual_temp - row.pred_temp - row.error_temp) > TEAR_TOLERANCE
         or abs(row.actual_humidity - row.pred_humidity - row.error_humidity) > TEAR_TOLERANCE

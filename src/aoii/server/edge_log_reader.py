@@ -25,10 +25,10 @@ from aoii.settings import LogSource
 log = logging.getLogger(__name__)
 
 BAUD = 115_200
-READ_S = 0.2  # a read without a byte returns after this long, so that a stop is noticed
+READ_S = 0.2  # a read returns after this long even without a byte, so that a stop is noticed
 CHUNK_BYTES = 4096
 CHECK_S = 1.0  # how often an idle port is checked: some adapters vanish without a hang-up
-REOPEN_FIRST_S = 0.2
+REOPEN_FIRST_S = 0.2  # before a port that is gone is opened again; doubled after each failure
 REOPEN_LAST_S = 5.0
 
 _PORT_ERRORS = (OSError, ValueError, TypeError, termios.error)  # pyserial lets all of them through
@@ -80,12 +80,12 @@ class LogPort:
         return b""
 
 
-class EdgeLogReader(PartThread):
-    """The thread of one port. It opens the port again whenever it is gone; anything but a line is counted as noise.
+class LogPortReader(PartThread):
+    """The thread of one port. It opens the port again whenever that is gone. Lines without a row are counted as noise.
 
     Args:
-        source: The port, and the node whose lines do not name it.
-        put: Takes a row, in this thread.
+        source: The port, and the name of its node for lines without one.
+        put: Called with each row, in this thread.
         stop: Ends the thread.
 
     Attributes:

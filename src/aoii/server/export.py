@@ -24,7 +24,7 @@ Progress = Callable[[int], None]
 
 COLUMNS = tuple(field.name for field in fields(ReadingRow))
 PROGRESS_ROWS = 1000
-ROW_GROUP_ROWS = 50_000  # kept in memory at once; about 2 MB of Parquet
+ROW_GROUP_ROWS = 50_000  # of Parquet, about 2 MB; in memory at once
 
 
 def export(
@@ -41,14 +41,15 @@ def export(
     Args:
         settings: Where the database is.
         node: Only this node; None: all rows, including those without a node.
-        start: First instant, by event time, or by insert time where a row has none; without zone it is UTC.
-        end: First instant after the last one.
+        start: First instant; without zone it is UTC. Compared with a row's event time, or with its insert time if it
+            has none.
+        end: First instant that is not exported.
         out: The file, replaced when the export is complete; None: standard output.
         format: `csv`, with a header and `event_time` in UTC; or `parquet`, in row groups.
-        progress: Called every thousand rows, and at the end, with the number of rows so far.
+        progress: Called with the number of rows so far, every thousand rows and at the end.
 
     Raises:
-        InputError: The format is unknown, the file cannot be written, or Parquet has no file.
+        InputError: The format is unknown, the file cannot be written, or `parquet` comes without `out`.
         DatabaseAway: The database cannot be read.
     """
     if format not in ("csv", "parquet"):
@@ -83,11 +84,11 @@ def _to_standard_output(rows: Iterator[ReadingRow]) -> None:
         _csv(rows, sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:  # `aoii export | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python reports the pipe when it exits
 
 
 def _to_file(rows: Iterator[ReadingRow], out: Path, write: Callable[[Iterator[ReadingRow], Path], None]) -> None:
-    """Write a file beside `out`, then give it that name."""
+    """Write a file beside `out`, and rename it to `out` when it is complete."""
     part = out.with_name(out.name + ".part")
     try:
         write(rows, part)
@@ -108,7 +109,7 @@ def _write_csv(rows: Iterator[ReadingRow], path: Path) -> None:
 
 def _csv(rows: Iterator[ReadingRow], file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    first = list(itertools.islice(rows, 1))  # if the database does not answer, not even the header is written
+    first = list(itertools.islice(rows, 1))  # before the header: without the database nothing is written
     writer.writerow(COLUMNS)
     writer.writerows(_csv_fields(row) for row in itertools.chain(first, rows))
 

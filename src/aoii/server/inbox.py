@@ -1,8 +1,8 @@
-"""The bounded inbox between the network thread, which must never wait, and the thread that works.
+"""The inbox: messages between the network thread, which must never wait, and the thread that stores them.
 
-When it is full, QoS 0 messages are dropped: a gateway publishes a reading again, and the next estimate replaces a lost
-one. A QoS 1 message is left unacknowledged, and so is every later one on the same connection. Once the inbox is empty,
-`take_overrun` returns True and the owner reconnects: then the broker delivers these messages again.
+It is bounded. When it is full, QoS 0 messages are dropped: a gateway publishes a reading again, and the next estimate
+replaces a lost one. A QoS 1 message is left unacknowledged, and so is every later one on the same connection. Once the
+inbox is empty, `take_overrun` returns True and the owner reconnects: then the broker delivers these messages again.
 """
 
 import threading
@@ -14,7 +14,7 @@ from aoii.broker.client import Message
 from aoii.broker.messages import PAYLOAD_LIMIT_BYTES
 from aoii.runtime import metrics
 
-INBOX_LIMIT = 20_000  # messages, about 20 MB; Mosquitto exceeds our Receive Maximum of 500 many times over
+INBOX_LIMIT = 20_000  # messages, about 20 MB; Mosquitto sends many times more than our Receive Maximum of 500
 LINGER_S = 0.005  # a batch waits this long for more, so that a burst becomes one transaction
 
 
@@ -25,8 +25,8 @@ class Inbox:
         self._limit = limit
         self._messages: deque[Message] = deque()
         self._changed = threading.Condition()
-        self._overrun_connection: int | None = None  # the connection that brought a message without room
-        self._reported_connection: int | None = None
+        self._overrun_connection: int | None = None  # which brought a message without room
+        self._reported_connection: int | None = None  # whose overrun `take_overrun` reported last
 
     def put(self, message: Message) -> None:
         """Add a message, or leave it if there is no room; returns at once."""
@@ -47,7 +47,7 @@ class Inbox:
     def take(self, limit: int, wait_s: float) -> list[Message]:
         """Remove the oldest messages, at most `limit`.
 
-        Waits at most `wait_s` for the first one, and `LINGER_S` for more; may return none.
+        Waits at most `wait_s` for the first one, and then at most `LINGER_S` for more; may return none.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._messages, wait_s):
@@ -58,7 +58,7 @@ class Inbox:
             return [self._messages.popleft() for _ in range(min(limit, len(self._messages)))]
 
     def take_overrun(self) -> bool:
-        """Whether to reconnect now: messages were left, and all others have been taken. True once for each overrun."""
+        """Whether to reconnect: a message found no room, and all others are taken. True once for each overrun."""
         with self._changed:
             is_due = self._overrun_connection != self._reported_connection and not self._messages
             if is_due:

@@ -1,4 +1,4 @@
-"""What the server decides about messages: what a payload contains, and what each gateway is answered. Pure.
+"""What the server decides about messages: what a payload contains, and how each gateway is answered. Pure.
 
 The database or the dead letters give each reading its `DeliveryStatus`; `commit_acks` turns those into answers.
 """
@@ -21,10 +21,10 @@ from aoii.broker.messages import (
 )
 from aoii.core.errors import ProtocolError
 
-TOLD: dict[DeliveryStatus, AckStatus] = {"stored": "stored", "duplicate": "duplicate"}
-DEAD_LETTERED: AckStatus = "parked"  # for every other status: the dead letters have it
+IN_TABLE: dict[DeliveryStatus, AckStatus] = {"stored": "stored", "duplicate": "duplicate"}
+DEAD_LETTERED: AckStatus = "parked"  # for every other status: the dead letters have the reading
 ACK_BYTES_LIMIT = 18_000  # the embedded broker rejects payloads over 20 kB, and node names have up to 128 characters
-ITEM_BYTES = 83  # of a commit acknowledgement, without the name: two numbers of 19 digits, status, digest, punctuation
+ITEM_BYTES = 83  # an item without its node's name: two numbers of 19 digits, status, digest, punctuation
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Malformed:
     """A payload that is not a message.
 
     Attributes:
-        payload: The bytes, at most a little over the limit of a payload.
+        payload: The bytes; of a payload that is too long, only the beginning.
         reason: One of the reasons of `decode_message`.
         detail: What is wrong, for people.
-        gateway: Who waits for an answer; None unless gateway and identity can both be read.
-        identity: Of the reading; None like `gateway`.
+        gateway: The gateway that waits for an answer; None unless it and the identity can both be read.
+        identity: The identity of the reading; None when `gateway` is None.
     """
 
     payload: bytes
@@ -51,7 +51,7 @@ class Malformed:
 
 @dataclass(frozen=True)
 class Answer:
-    """One payload whose reading is durable now, and what became of it: a gateway waits for that."""
+    """What became of one payload that is durable now; its gateway waits for that."""
 
     payload: bytes
     content: Reading | Malformed
@@ -81,7 +81,7 @@ def commit_acks(answers: Sequence[Answer]) -> list[tuple[str, list[Committed]]]:
         gateway, identity = answer.content.gateway, answer.content.identity
         if identity is None or gateway is None:
             continue
-        item = Committed(identity, TOLD.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
+        item = Committed(identity, IN_TABLE.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
         size = len(json.dumps(identity.node)) + ITEM_BYTES
         items, used = open_acks.get(gateway, ([], 0))
         if not items or len(items) == ACK_ITEMS_LIMIT or used + size > ACK_BYTES_LIMIT:

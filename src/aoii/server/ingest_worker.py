@@ -1,7 +1,7 @@
-"""The ingest thread, between inbox and database: makes messages durable, acknowledges them, answers the gateways.
+"""The ingest thread: takes messages from the inbox, makes them durable, acknowledges them, answers the gateways.
 
-A message is acknowledged when its reading is in the database or in the dead letters, and never before. Until
-then this thread keeps the batch and takes no other; the broker holds the rest.
+A message is acknowledged when its reading is in the database or in the dead letters, and never before. Until then this
+thread keeps the batch and takes no other; further messages wait in the inbox and at the broker.
 """
 
 import logging
@@ -32,7 +32,7 @@ from aoii.server.timing import Timing
 log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 500
-IDLE_S = 0.2
+IDLE_S = 0.2  # for the first message of a batch
 PROBE_DELAYS = 5  # while the database is away, it is probed every 5 x INSERT_BASE_DELAY seconds
 HOLD_S = 0.5  # between two tries while the dead letters are full
 METRICS_S = 1.0
@@ -42,18 +42,18 @@ class IngestWorker:
     """The ingest thread, and what it works with.
 
     Args:
-        database: Need not be reachable.
+        database: The database; it need not be reachable.
         dead_letters: Where readings go when the database cannot store them.
         client: Acknowledges messages and publishes commit acknowledgements.
         inbox: Where the network thread puts messages.
         max_retries: Retries of a failed insert.
         base_delay_s: Seconds before the first retry.
-        clock: Of the nodes' world.
+        clock: The clock of the nodes' world.
 
     Attributes:
-        health: Of the dead letters.
-        thread: Works; started by the owner, stopped by `stop`.
-        watch: Probes the database; started and stopped by the owner.
+        health: The health of the dead letters.
+        thread: The ingest thread; started by the owner, stopped by `stop`.
+        watch: The database watch; started and stopped by the owner.
     """
 
     def __init__(
@@ -93,20 +93,20 @@ class IngestWorker:
             messages = self._inbox.take(BATCH_LIMIT, 0 if is_replaying else IDLE_S)
             self._update_metrics()
             if messages:
-                self._handle(self._receive(messages))
-            is_replaying = self._replay_batch()  # one batch of each in turn: neither starves the other
+                self._handle(self._decode(messages))
+            is_replaying = self._replay_batch()  # a batch of messages, a batch of letters: neither starves the other
             subscription.reconnect_after_overrun(self._inbox, self._client)
 
-    def _receive(self, messages: Sequence[Message]) -> Batch:
-        """The messages, decoded and counted."""
-        received = [Received(message, subscription.receive(message)) for message in messages]
+    def _decode(self, messages: Sequence[Message]) -> Batch:
+        """Decode and count messages, and take the gateways' clock offsets from their estimates."""
+        received = [Received(message, subscription.decode_and_count(message)) for message in messages]
         for one in received:
             if isinstance(one.content, Estimate):
                 self._timing.record_clock_offset(one.content)
         return Batch(received)
 
     def _handle(self, batch: Batch) -> None:
-        """Make every message durable, acknowledge it, and answer the gateways; gives up only when stopping."""
+        """Make every message durable, acknowledge it, and answer the gateways; gives up only when the station stops."""
         while True:
             answers = [*self._keep_malformed(batch), *self._store_readings(batch)]
             self._acknowledge(batch.take_acknowledgeable())
@@ -136,10 +136,10 @@ class IngestWorker:
             return []
         anonymous = [(one, content) for one, content in pending if content.identity is None]
         try:
-            dropped = self._dead_letters.add_malformed([(content.payload, str(content)) for _, content in anonymous])
+            dropped = self._dead_letters.add_to_ring([(content.payload, str(content)) for _, content in anonymous])
             metrics.DEAD_LETTERS_DROPPED.inc(dropped)
             batch.mark_durable(one for one, _ in anonymous)  # if the next call fails, the ring must not get them twice
-            self._dead_letters.add_unreadable(
+            self._dead_letters.add_malformed_readings(
                 [(content.identity, content.payload, str(content)) for _, content in pending if content.identity]
             )
         except UnavailableError as error:
@@ -164,7 +164,8 @@ class IngestWorker:
             base_delay_s=self._base_delay_s,
             pause=self._pause,
         )
-        if tries and (insertion.away or not self._stopping.is_set()):  # an insert that a stop cut short shows nothing
+        # An insert that a stop cut short says nothing about the database.
+        if tries and (insertion.away or not self._stopping.is_set()):
             self._record_insert(insertion.away)
         self.health.record("add", insertion.dead_letter_problem)
         answers: list[Answer] = []
@@ -200,6 +201,7 @@ class IngestWorker:
         return bool(letters)
 
     def _take_probe_answer(self) -> None:
+        """Tell the circuit breaker, which belongs to this thread, of a probe that succeeded in the watch's thread."""
         if self._answered.is_set():
             self._answered.clear()
             self._breaker.handle(circuit_breaker.ANSWERED)
@@ -213,7 +215,7 @@ class IngestWorker:
             self.watch.record_success()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait; return True early if the station is stopping."""
+        """Wait; return True, without waiting longer, if the station is stopping."""
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
             self.thread.record_progress()

@@ -1,7 +1,7 @@
 """Inserts readings with retries; what the database does not take becomes a dead letter.
 
-Rows that never fit are found by halving the batch. A conflict is retried at once, a database that is away after a
-delay.
+Rows that never fit are found by halving the batch. After a conflict the batch is inserted again at once; while the
+database is away, after a delay.
 """
 
 import logging
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-CONFLICT_RETRIES = 3  # after a deadlock or a lock: the whole batch again at once, which usually succeeds
+CONFLICT_RETRIES = 3  # after a deadlock or a lock; inserting the whole batch again at once usually succeeds
 MISMATCH = "the same identity is stored with another content"
 KNOWN_AWAY = "known to be away"
 
 Pause = Callable[[float], bool]
-"""Waits for so many seconds; True, at once, if the station is stopping."""
+"""Waits for so many seconds; returns True, without waiting longer, if the station is stopping."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Insertion:
     """What became of a batch.
 
     Attributes:
-        deliveries: One for each reading, in their order; None: it is not durable.
-        away: Why the last try failed; None if it did not.
+        deliveries: One for each reading, in their order; None for a reading that is not durable.
+        away: Why the last try failed, or why there was none; None otherwise.
         dead_letter_problem: Why the dead letters did not take a reading; None if they took all.
     """
 
@@ -73,21 +73,21 @@ def insert_reading_with_retry(
 ) -> Insertion:
     """Store readings; dead-letter those that the database does not take.
 
-    After a failure it waits `base_delay_s`, then twice as long, and so on. A row that never fits becomes a dead letter
-    as `bad_row`, a row whose identity is stored with another content as `mismatch`. After the last try all others
-    become dead letters as `database_away`.
+    It waits `base_delay_s` after the first failure, twice as long after the second, and so on. A row
+    that never fits becomes a dead letter as `bad_row`, a row whose identity is stored with another content as
+    `mismatch`. After the last try all others become dead letters as `database_away`.
 
     Args:
         database: Where readings belong.
         dead_letters: Where they go otherwise.
         rows: One reading or a whole batch.
-        tries: Number of inserts before readings become dead letters; 0: at once.
+        tries: Number of inserts before readings become dead letters; with 0 they do so at once.
         base_delay_s: Seconds before the second try.
         pause: How to wait; the tries end if it returns True.
 
     Returns:
-        What became of each reading. One without a delivery is in neither place, because the station is stopping or the
-        dead letters did not take it: it must not be acknowledged, and may be passed in again.
+        What became of each reading. A reading without a delivery is in neither place, because the station is stopping
+        or the dead letters did not take it. It must not be acknowledged, and may be passed in again.
     """
     insertion = _insert_with_tries(database, rows, tries, base_delay_s, pause)
     if insertion.away is not None:
@@ -97,10 +97,10 @@ def insert_reading_with_retry(
 
 
 def insert(database: Database, rows: Sequence[Reading]) -> Insertion:
-    """Insert rows without waiting; a row that the database did not take because it went away has no delivery."""
+    """Insert rows without waiting. If the database goes away meanwhile, rows that it has not taken have no delivery."""
     deliveries: list[Delivery | None] = [None] * len(rows)
     try:
-        for part, result in halving(rows, lambda rows: _insert_part(database, rows)):
+        for part, result in insert_in_parts(rows, lambda rows: _insert_part(database, rows)):
             if isinstance(result, BadRow):
                 deliveries[part.start] = Delivery("bad_row", str(result))
             else:
@@ -110,12 +110,12 @@ def insert(database: Database, rows: Sequence[Reading]) -> Insertion:
     return Insertion(deliveries)
 
 
-def halving(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tuple[slice, R | BadRow]]:
+def insert_in_parts(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tuple[slice, R | BadRow]]:
     """Insert rows, and halve a batch that has a bad row until that row is alone.
 
     Args:
         rows: What to insert.
-        act: Inserts rows in one transaction; may raise `BadRow`. Anything else that it raises is passed on.
+        act: Inserts rows in one transaction; may raise `BadRow`, which is not passed on. Other errors are.
 
     Yields:
         Parts of `rows`, in order, each with what `act` returned, or with the `BadRow` of a single row.
@@ -134,7 +134,12 @@ def halving(rows: Sequence[T], act: Callable[[Sequence[T]], R]) -> Iterator[tupl
 
 
 def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliveryStatus]:
-    """Store rows in one transaction, which is tried again at once after a deadlock or a lock."""
+    """Store rows in one transaction; after a deadlock or a lock, try again at once.
+
+    Raises:
+        DatabaseAway: The database is away, or there was a conflict at every try.
+        BadRow: A row does not fit; nothing was stored.
+    """
     for retry in range(1 + CONFLICT_RETRIES):
         try:
             with metrics.INSERT_TRANSACTION_S.time():
@@ -151,7 +156,7 @@ def _insert_part(database: Database, rows: Sequence[Reading]) -> list[DeliverySt
 def _insert_with_tries(
     database: Database, rows: Sequence[Reading], tries: int, base_delay_s: float, pause: Pause
 ) -> Insertion:
-    """Insert until every row has a delivery, all tries have failed, or the station is stopping (`away` is None)."""
+    """Insert until every row has a delivery, all tries have failed, or the station stops (then `away` is None)."""
     deliveries: list[Delivery | None] = [None] * len(rows)
     away = None if tries else DatabaseAway("unreachable", KNOWN_AWAY)
     for number in range(tries):

@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 CLIENT_ID = "aoii-csv"
 JOURNAL_NAME = "csv_journal.db"
 BATCH_LIMIT = 500
-IDLE_S = 0.2
-RETRY_S = 1.0
+IDLE_S = 0.2  # for the first message of a batch
+RETRY_S = 1.0  # between two tries while the file cannot be written
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
 
 
 def to_row(content: Reading | Estimate, payload: bytes) -> CsvRow:
-    """The line of a message; errors are absolute in this file.
+    """The line of a message; in this file errors have no sign.
 
     The key of a reading is its identity. A reading from the older installation's gateway has none; its key is a digest
-    of the payload, whose time, count and values do not repeat. An estimate has no key.
+    of its payload, because time, count and values together do not repeat. An estimate has no key.
     """
     fields: dict[str, str | float] = {
         "Timestamp": content.timestamp,
@@ -93,7 +93,7 @@ class CsvSubscriber(Station):
         yield self._client.thread.part
 
     def is_ready(self) -> dict[str, bool]:
-        """Whether the broker can be used, and the file be written."""
+        """Whether the broker can be used, and whether the file can be written."""
         return {"broker": self._client.is_ready, "file": self._is_writable}
 
     def _work(self) -> None:
@@ -108,7 +108,7 @@ class CsvSubscriber(Station):
 
     def _write(self, batch: Sequence[Message]) -> bool:
         """Append a batch, with as many tries as it takes; False if the station stops before that."""
-        contents = [(subscription.receive(message), message.payload) for message in batch]
+        contents = [(subscription.decode_and_count(message), message.payload) for message in batch]
         rows = [to_row(content, payload) for content, payload in contents if not isinstance(content, Malformed)]
         while True:
             try:

@@ -2,8 +2,8 @@
 
     network thread -> inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
 
-A process that is killed at any instruction loses nothing: the broker delivers unacknowledged messages again, and their
-identity makes a second insert harmless.
+Killing the process at any instruction loses nothing: the broker delivers unacknowledged messages again, and the
+identity of a reading makes a second insert harmless.
 """
 
 import logging
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 __all__ = ["Server", "insert_reading_with_retry", "run"]  # the second is here for scripts of the older installation
 
 CLIENT_ID = "aoii-server"  # names the session at the broker: one server at a time
-IDLE_S = 0.2
+IDLE_S = 0.2  # how often `_listen` looks for a stop
 STOP_S = 6.0  # of the 10 s that a graceful stop may take
-INGEST_STOP_S = 4.0  # a frozen database answers later: the batch in hand is delivered again
+INGEST_STOP_S = 4.0  # for the batch in hand; a frozen database needs longer, and then the batch is delivered again
 
 
 class Server(Station):
@@ -53,11 +53,11 @@ class Server(Station):
         )
         self._broker_watch = subscription.watch_broker(settings.mqtt, f"{CLIENT_ID}-watch")
         self._stopping = threading.Event()
-        self._start_lock = threading.Lock()  # a stop may come while the connections begin
+        self._start_lock = threading.Lock()  # a stop may come while `_listen` starts the connections
         self._is_listening = False
 
     def start(self) -> None:
-        """Begin. Messages are taken after the database's first answer, or without it if that takes too long."""
+        """Begin. Messages are taken after the database's first answer, or without one if it takes too long."""
         self._ingest.watch.start()
         self._ingest.thread.start()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
@@ -104,7 +104,7 @@ class Server(Station):
         return {
             "broker": self._client.is_ready,
             "database": self._ingest.watch.is_up,
-            "dead_letters": self._ingest.health.has_room,
+            "dead_letters": self._ingest.health.can_add,
         }
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from aoii.broker.messages import Identity
 from aoii.server.connection import ConnectionPool
-from aoii.server.rows import Column, EdgeLogRow, NodeSummary, ReadingRow, Stats
+from aoii.server.rows import ChartColumn, EdgeLogRow, NodeSummary, ReadingRow, Stats
 from aoii.server.tables import EDGE_LOG, READING_COLUMNS, READINGS
 
 R = TypeVar("R")
@@ -17,7 +17,7 @@ Row = TypeVar("Row", ReadingRow, EdgeLogRow)
 
 _TABLES: dict[type, sa.Table] = {ReadingRow: READINGS, EdgeLogRow: EDGE_LOG}
 _SELECT: dict[type, sa.Select[Any]] = {ReadingRow: sa.select(*READING_COLUMNS), EdgeLogRow: sa.select(EDGE_LOG)}
-PAGE_ROWS = 2000  # rows of one read of a stream; no transaction stays open between two reads
+PAGE_ROWS = 2000  # rows that `export` and `identities` read at once, each page in a transaction of its own
 
 
 class Queries:
@@ -37,7 +37,7 @@ class Queries:
 
     @property
     def certificate_expires(self) -> datetime | None:
-        """When the certificate ends that the database showed last; None without TLS."""
+        """End of the database's certificate at the last connect, UTC; None before, or without TLS."""
         return self._pool.certificate_expires
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class Queries:
         """Make sure that the database answers and has our tables.
 
         Raises:
-            DatabaseAway: It does not.
+            DatabaseAway: It does not answer, or lacks them.
         """
         with self._pool.transaction() as connection:
             connection.execute(sa.select(*READING_COLUMNS).limit(1)).all()
@@ -111,9 +111,9 @@ class Queries:
 
         Args:
             node: The node's name.
-            start: First instant; a time without zone is UTC. Compared with the event time, or with `created_at` where a
-                row has none.
-            end: First instant after the last one.
+            start: First instant; a time without zone is UTC. Compared with a row's event time, or with its `created_at`
+                if it has none.
+            end: First instant that is left out.
         """
         query = sa.select(*READING_COLUMNS)
         if node is not None:
@@ -125,17 +125,20 @@ class Queries:
         for row in self._pages(query):
             yield ReadingRow(**row._mapping)
 
-    def columns(self, row: type[Row], node: str | None, start: datetime, end: datetime, width_s: int) -> list[Column]:
+    def chart_columns(
+        self, row: type[Row], node: str | None, start: datetime, end: datetime, width_s: int
+    ) -> list[ChartColumn]:
         """The rows of one node in intervals of `width_s` seconds from `start` on, in order; empty ones are left out.
 
-        The database does the work: a year has 525,600 rows, too many to fetch for a chart of a thousand columns.
+        The database does the work: a year of one sample a minute has 525,600 rows, too many to fetch for a chart of a
+        thousand columns.
 
         Args:
-            row: What the rows are, and so which table has them.
+            row: The type of the rows; it says which table has them.
             node: The node's name; None: rows without one.
-            start: First instant, UTC without zone. Compared with the event time; if the node has no event times, with
+            start: First instant, UTC without zone. Compared with the event time; if no row in the span has one, with
                 `created_at`.
-            end: First instant after the last one.
+            end: First instant after the span.
             width_s: Seconds, 1 or more.
         """
         for axis in _time_axes(row, node, start, end):
@@ -160,12 +163,12 @@ class Queries:
                 .group_by(second // width_s)
                 .order_by(first)
             )
-            if columns := self._rows(Column, query):
+            if columns := self._rows(ChartColumn, query):
                 return [replace(one, first=axis.to_utc(one.first), last=axis.to_utc(one.last)) for one in columns]
         return []
 
     def between(self, row: type[Row], node: str | None, start: datetime, end: datetime, limit: int) -> list[Row]:
-        """The first `limit` rows of one node in a span, by time; arguments as for `columns`."""
+        """The first `limit` rows of one node in a span, by time; the other arguments as for `chart_columns`."""
         for axis in _time_axes(row, node, start, end):
             if rows := self._rows(row, axis.ordered(_SELECT[row], limit)):
                 return rows
@@ -211,7 +214,7 @@ class _TimeAxis:
     """The column that dates a node's rows, and which rows lie in a span.
 
     Attributes:
-        conditions: Select the rows.
+        conditions: Select the rows in the span.
         start: First instant of the span, in the column's own time.
         is_local: Whether the column has local time; otherwise it has UTC.
     """
@@ -232,7 +235,7 @@ class _TimeAxis:
 
 
 def _time_axes(row: type[Row], node: str | None, start: datetime, end: datetime) -> Iterator[_TimeAxis]:
-    """The event time first; then, for rows without one, the local time of insert."""
+    """The axes to try, in order: the event time; then, for rows without one, the local time of insert."""
     table = _TABLES[row]
     c = table.c
     in_span = [c.node == node, c.event_time >= start, c.event_time < end]  # == None becomes IS NULL
@@ -243,7 +246,7 @@ def _time_axes(row: type[Row], node: str | None, start: datetime, end: datetime)
 
 
 def _local(at: datetime) -> datetime:
-    """UTC without zone to local time without zone."""
+    """A UTC time without zone as local time without zone."""
     return at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
@@ -252,7 +255,7 @@ def _unix_s(at: datetime) -> int:
 
 
 def _is_before(instant: datetime) -> sa.ColumnElement[bool]:
-    """Whether a reading is older than `instant`: by its event time, or without one by its local time of insert."""
+    """Whether a reading is older than `instant`: by its event time, or by its local time of insert if it has none."""
     at_utc = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
     c = READINGS.c
     return sa.case((c.event_time.is_(None), c.created_at < _local(at_utc)), else_=c.event_time < at_utc)

@@ -1,4 +1,4 @@
-"""What the database returns, as values: a reading, a line of a node's log, and the summaries that the page shows.
+"""What the database returns, as values: readings, lines of nodes' logs, and the summaries that the page shows.
 
 Times have no zone: `event_time` is UTC, `created_at` is the local time of the server.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """What the rows of both tables begin with: °C, %RH, and errors as actual minus predicted."""
+    """What the rows of both tables begin with, in °C and %RH; an error is reading minus estimate."""
 
     id: int | None
     created_at: datetime | None
@@ -52,6 +52,9 @@ class EdgeLogRow(_Row):
         created_at: When the line arrived; None means at the insert.
         triggered: Whether the node sent the sample.
         status: The node's own word, at most 20 characters.
+        inference_time_us: How long the node computed for this sample, µs.
+        free_heap: Free bytes of the node's heap.
+        total_heap: All bytes of the node's heap.
         event_time: When the node sampled; None if the node did not print it.
     """
 
@@ -91,8 +94,8 @@ class NodeSummary:
     """One node as the database knows it.
 
     Attributes:
-        node: None stands for all rows without identity.
-        gateway: The one that received the node's newest reading.
+        node: The node's name; None stands for all rows without identity.
+        gateway: The gateway of the node's newest reading.
         readings: Number of rows.
     """
 
@@ -104,8 +107,8 @@ class NodeSummary:
 
 
 @dataclass(frozen=True)
-class Column:
-    """All rows of one interval of time in a few numbers; drawn as one column of a chart.
+class ChartColumn:
+    """All rows of one interval of time in a few numbers, °C and %RH; drawn as one column of a chart.
 
     Attributes:
         first: Time of the first row, UTC without zone.

@@ -1,4 +1,4 @@
-"""The server's connections to the broker: the readings, decoded and counted, and the broker's own statistics."""
+"""Connections to the broker: one for readings, which it decodes and counts, one for the broker's statistics."""
 
 import logging
 
@@ -16,8 +16,8 @@ SESSION_EXPIRY_S = 7 * 86400  # long enough for a station that is away over a we
 RECEIVE_MAXIMUM = 500  # unacknowledged messages that the broker may send; Mosquitto sends more
 EVENTS = {Reading: "RX", Estimate: "EST", Malformed: "bad"}
 
-# Mosquitto's topics. It publishes every `sys_interval`, 10 s by default, and only what has changed; its last values are
-# retained for a minute. The uptime always changes, so it shows whether the broker publishes such numbers at all.
+# Mosquitto's topics. Every `sys_interval`, 10 s by default, it publishes those whose value has changed; it retains the
+# last values for a minute. The uptime always changes, so it shows whether the broker publishes its statistics at all.
 DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 UPTIME_TOPIC = "$SYS/broker/uptime"
 
@@ -45,8 +45,8 @@ def connect(mqtt: Mqtt, client_id: str, inbox: Inbox) -> Client:
     return client
 
 
-def receive(message: Message) -> Reading | Estimate | Malformed:
-    """The content of a message, counted."""
+def decode_and_count(message: Message) -> Reading | Estimate | Malformed:
+    """The content of a message, which is counted; a malformed one is also logged."""
     content = ingest.decode_payload(message.payload)
     metrics.MESSAGES.labels(event=EVENTS[type(content)]).inc()
     if isinstance(content, Malformed):
@@ -57,7 +57,7 @@ def receive(message: Message) -> Reading | Estimate | Malformed:
 
 
 def reconnect_after_overrun(inbox: Inbox, client: Client) -> None:
-    """Have the broker deliver again what the inbox had no room for, once everything else has been taken."""
+    """Reconnect once an inbox that was full is empty: the broker then delivers again what found no room."""
     if inbox.take_overrun():
         log.warning("inbox overrun, reconnecting", extra={"event": "inbox_overrun"})
         client.reconnect()
@@ -66,8 +66,8 @@ def reconnect_after_overrun(inbox: Inbox, client: Client) -> None:
 def watch_broker(mqtt: Mqtt, client_id: str) -> Client:
     """A client that sets the metric of the messages that the broker drops because a queue is full.
 
-    A broker acknowledges a message before it drops it, so nobody else knows. The client has a connection of its own:
-    many brokers do not publish such numbers, or not to us, and readings must not suffer from that.
+    A broker acknowledges a message before it drops it, so nobody else knows. The client has a connection of its own,
+    because many brokers do not publish their statistics, or not to us, and readings must not suffer from that.
     """
     return Client(
         mqtt,
@@ -78,7 +78,7 @@ def watch_broker(mqtt: Mqtt, client_id: str) -> Client:
     )
 
 
-# In the network thread.
+# The clients call these in their network threads.
 
 
 def _record_statistics(message: Message) -> None:

@@ -1,7 +1,7 @@
 """The tables as our statements see them, and how they are made and brought up to date.
 
-The columns' exact types are in `migrations/`, which makes the tables; a database of the older installation is taken
-over with its rows.
+The columns' exact types are in `migrations/`, which makes the tables. Tables of the older installation are brought up
+to date too, and keep their rows.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from aoii.settings import Database as DatabaseSettings
 log = logging.getLogger(__name__)
 
 MIGRATION_TIMEOUT_S = 3600  # an index over millions of rows takes minutes
-MIGRATION_LOCK_S = 60
+MIGRATION_LOCK_S = 60  # how long to wait for another station's migration
 WAL_RETRY_S = 0.05
 
 _TYPES = {int: sa.BigInteger, float: sa.Double, str: sa.String, bool: sa.Boolean, datetime: sa.DateTime}
 
 
 def _columns(row: type[ReadingRow | EdgeLogRow]) -> Iterator[sa.Column[Any]]:
-    """A column for each field of `row`; a field that may be None has the same type in the database."""
+    """A column for each field of `row`; `kind | None` has the column type of `kind`."""
     for field in fields(row):
         yield sa.Column(field.name, next(sql for kind, sql in _TYPES.items() if field.type in (kind, kind | None)))
 
@@ -43,9 +43,10 @@ READING_COLUMNS = [column for column in READINGS.c if column.name != "digest"]  
 
 
 def migrate(settings: DatabaseSettings) -> None:
-    """Bring the tables to the newest revision; makes a missing SQLite file or schema first.
+    """Bring the tables to the newest version; make a missing SQLite file or schema first.
 
-    Any number of stations may call this at the same moment: one works, the others wait for it.
+    Any number of stations may call this at the same moment: one migrates, the others wait for it, `MIGRATION_LOCK_S`
+    at most.
 
     Raises:
         DatabaseAway: It cannot be done now. Finished steps stay; the next call continues there.
@@ -66,12 +67,12 @@ def migrate(settings: DatabaseSettings) -> None:
 
 @contextlib.contextmanager
 def _exclusive_migration(settings: DatabaseSettings) -> Iterator[tuple[ConnectionPool, sa.Connection]]:
-    """A pool of its own, and a transaction that no other migration can have at the same time."""
+    """A pool for this migration alone, and a transaction in it that excludes every other migration."""
     if settings.host is None:
         engine = sqlite_engine(settings.sqlite_path, create=True, lock_timeout_s=MIGRATION_LOCK_S)
     else:
         engine = mysql_engine(settings, settings.name, io_timeout_s=MIGRATION_TIMEOUT_S)
-    with contextlib.closing(ConnectionPool(settings, engine)) as pool:  # its end closes the session, and so the lock
+    with contextlib.closing(ConnectionPool(settings, engine)) as pool:  # its end closes the session, which has the lock
         if pool.is_sqlite:
             _switch_to_wal(pool)
         else:
@@ -83,7 +84,13 @@ def _exclusive_migration(settings: DatabaseSettings) -> Iterator[tuple[Connectio
 
 
 def _switch_to_wal(pool: ConnectionPool) -> None:
-    """Let readers work beside one writer; the file remembers it. Fails while others use the file, so try again."""
+    """Let readers work beside one writer; the file remembers that.
+
+    The switch fails while others use the file, so it is tried again for `LOCK_TIMEOUT_S`.
+
+    Raises:
+        DatabaseAway: The file cannot be opened, or stayed in use.
+    """
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
@@ -107,7 +114,11 @@ def _create_schema(settings: DatabaseSettings) -> None:
 
 
 def _lock_schema(pool: ConnectionPool, connection: sa.Connection) -> None:
-    """Take the migration lock, which belongs to the session: the implicit commits of DDL do not release it."""
+    """Take the migration lock. It belongs to the session, so the implicit commits of DDL do not release it.
+
+    Raises:
+        DatabaseAway: Another station still has it after `MIGRATION_LOCK_S`.
+    """
     name = f"aoii migration of {pool.settings.name}"[:64]
     if not connection.execute(sa.select(sa.func.get_lock(name, MIGRATION_LOCK_S))).scalar_one():
         raise DatabaseAway("conflict", f"database {pool.place}: another station is still migrating it", "wait")

@@ -1,7 +1,7 @@
 """Time as the server measures it: the offset of each gateway's clock, and the latency of readings.
 
-A gateway sends its time with every estimate, once a minute; a reading carries its sampling time. A sampling time counts
-only if the gateway's clock was synchronised.
+A gateway sends its time with every estimate, once a minute. A reading carries its sampling time, which counts only if
+`clock_synced` is true: the gateway's clock was synchronized, and the node knew how old the reading was.
 """
 
 from aoii.broker.messages import Estimate, Reading
@@ -15,7 +15,7 @@ class Timing:
     """Sets the metrics of time.
 
     Args:
-        clock: Of the nodes' world.
+        clock: The clock of the nodes' world.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -1,8 +1,8 @@
 """How a setting is declared: once, as a field of the frozen value that it becomes part of.
 
 `setting`, `secret`, `in_data_dir` and `group` make the fields of a dataclass. All declarations together are the
-catalogue, which the reader, `.env.example` and the reference page are made from. A field that is not set has its
-documented default, so a dataclass without arguments equals an empty `.env`. Nothing here reads a file or a value.
+catalogue: the reader, `.env.example` and the reference page follow from it. The default of a field is the documented
+default of its setting, so a dataclass made without arguments equals an empty `.env`. Nothing here reads a file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +24,13 @@ class Setting:
 
     Attributes:
         name: Name in `.env`.
-        default: Default, as text in `.env`; None: unset.
+        default: Default, as text in `.env`; None: it has none.
         help: What it means, for the reference page and `.env.example`.
         kind: Turns its text into its value.
-        unset: Its value while it is not set.
+        unset: Its value while it is not set: that of the default, if it has one.
         secret: Whether its value must never be shown.
         example: Value that a remedy suggests.
-        below: Path under the data folder that is used while it is unset; empty: none.
+        below: For the path of a file: where the file is under the data folder while this is not set; empty otherwise.
     """
 
     name: str
@@ -61,7 +61,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Group:
-    """A value that `build` makes: the declarations of its arguments, by name. A `title` begins a section."""
+    """A value that `build` makes from `parts`, the declarations of its arguments; a `title` begins a section."""
 
     build: Callable[..., Any]
     parts: Mapping[str, "Declared"]
@@ -71,7 +71,7 @@ class Group:
 Declared = Setting | Secret | DataFile | Group
 
 
-# To a type checker, a declaration is the value that its field will have.
+# To a type checker, these functions return the value that the field will have.
 
 
 @overload
@@ -87,10 +87,10 @@ def setting(
 
     Args:
         name: Name in `.env`.
-        default: Default, as text in `.env`; None: unset, and then an empty value means unset too.
+        default: Default, as text in `.env`; None: it has none, and then an empty value counts as not set.
         kind: Turns its text into its value.
         meaning: What it means, for the reference page and `.env.example`.
-        unset: Its value while it is unset.
+        unset: Its value while it is not set, if it has no default.
         example: Value that a remedy suggests; if empty, the default.
     """
     value = unset if default is None else kind(default)
@@ -110,7 +110,7 @@ def secret(name: str, default: str | None, meaning: str, kind: Kind[str] = str) 
 
 
 def in_data_dir(below: str, name: str | None = None, meaning: str = "") -> Path:
-    """Declare a file under AOII_DATA_DIR. With a `name`, that setting can move it elsewhere."""
+    """Declare a file under AOII_DATA_DIR. With a `name`, there is a setting of that name for another path."""
     declared = None if name is None else Setting(name, None, meaning, path, None, below=below)
     return _field(DataFile(below, declared), Path(DATA_DIR, below))  # type: ignore[no-any-return]
 
@@ -120,7 +120,7 @@ def group(build: Callable[..., T], *, title: str | None = None, **parts: Any) ->
 
     Args:
         build: A dataclass whose fields are declared; with `parts`, any function.
-        title: Title of the section that it begins on the reference page.
+        title: Title of the section that it begins on the reference page; None: it stays in the one before.
         parts: Declarations of its arguments, for a `build` that declares none itself.
     """
     declared = {name: made.metadata[DECLARED] for name, made in parts.items()} or declarations(build)

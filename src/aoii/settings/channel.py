@@ -1,16 +1,18 @@
-"""The channel model: what the simulated radio does to packets, as a value that settings and options fill in."""
+"""The channel model: what the simulated radio does to packets, as a value made from settings or options."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 COLLISIONS = ("none", "all", "capture")
-DELAY_LIMIT_S = 5.0  # node and gateway round a forecast's steps: half a period is 30 s, of which resends take 24
+# Node and gateway each round the time since a sample to whole steps of 60 s. They count the same steps if the packet
+# arrives within half a step, 30 s; resends take 24 s of it (docs/explanation/radio.md).
+DELAY_LIMIT_S = 5.0
 NEIGHBOURS_LIMIT = 10_000
 
 
 @dataclass(frozen=True)
 class Burst:
-    """Outages of a link after Gilbert (1960) and Elliott (1963); both directions fail together, without memory.
+    """Outages of a link, in both directions at once, at random and without memory: Gilbert, 1960; Elliott, 1963.
 
     Attributes:
         share: Share of the time that a link spends in outages, 0 to below 1.
@@ -31,8 +33,8 @@ class ChannelModel:
     """Everything that can happen to a packet on the air.
 
     Attributes:
-        loss: Probability that a node's packet is lost, independent of other packets.
-        ack_loss: The same for packets from the gateway to a node.
+        loss: Probability that a node's packet is lost, independently of other packets.
+        ack_loss: Probability that a packet from the gateway to a node is lost, in the same way.
         burst: Outages in addition; None: none.
         duplicate: Probability that a packet is received twice, the copy up to 5 s later.
         delay_s: Greatest random delay of a packet, s.
@@ -53,6 +55,6 @@ class ChannelModel:
     trace: Path | None = None
 
     @property
-    def is_fair(self) -> bool:
-        """Whether every packet arrives once and without delay."""
+    def is_ideal(self) -> bool:
+        """Whether every packet arrives, once and without delay. Neighbours change nothing without `collisions`."""
         return self == ChannelModel(neighbours=self.neighbours)

@@ -11,7 +11,7 @@ class Fault(NamedTuple):
 
     Attributes:
         origin: Where it is set: a file, or `environment`; empty when that does not matter.
-        name: Name of the setting, or place in the file; empty for the file itself.
+        name: Name of the setting, or a line of the file; empty when the whole file is at fault.
         state: What is wrong with it, such as `is "fast"`; never a secret.
         remedy: What to do.
     """

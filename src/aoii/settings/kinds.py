@@ -1,7 +1,7 @@
 """Kinds of values: how the text of a setting becomes a typed value, and the remedy if it does not.
 
-A kind is a function from text to value that raises `KindError`; any text is of the kind `str`. Only the kinds of files
-look at the file system.
+A kind is a function that takes the text and returns the value, or raises `KindError`; `str` is the kind of any text.
+Only the kinds of files look at the file system.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class KindError(ValueError):
 
     Attributes:
         remedy: What to do; `{example}` stands for the example of the setting.
-        cause: What is wrong with it, as a clause after its value; empty if the remedy makes that plain.
+        cause: What is wrong with the text, as a clause that follows it; empty if the remedy makes that plain.
     """
 
     def __init__(self, remedy: str, cause: str = "") -> None:
@@ -40,7 +40,7 @@ class KindError(ValueError):
 
 @dataclass(frozen=True)
 class LogSource:
-    """A port with the USB log of a node; `node` is its name, for lines without one."""
+    """A port with the USB log of a node; `node` is the node's name, for lines that lack it."""
 
     port: str
     node: str | None
@@ -72,7 +72,7 @@ def _within(of: type[N], low: float, high: float, remedy: str) -> Kind[N]:
     def parse(given: str) -> N:
         with contextlib.suppress(ValueError):
             value = of(given)
-            if low <= value <= high:  # which NaN is not
+            if low <= value <= high:  # false for NaN too
                 return value
         raise KindError(remedy)
 
@@ -80,7 +80,7 @@ def _within(of: type[N], low: float, high: float, remedy: str) -> Kind[N]:
 
 
 def choice(values: Mapping[str, T]) -> Kind[T]:
-    """The value of one of these words."""
+    """One of the words in `values`, as the value that belongs to it."""
 
     def parse(given: str) -> T:
         if given.strip() not in values:
@@ -123,7 +123,7 @@ def burst(given: str) -> Burst | None:
     fields = given.strip().split(":")
     if fields == [""]:
         return None
-    with contextlib.suppress(ValueError, TypeError):  # not numbers; not two or three of them
+    with contextlib.suppress(ValueError, TypeError):  # ValueError: not numbers; TypeError: not two or three of them
         found = Burst(*map(float, fields))
         if 0 <= found.share < 1 and 0 < found.mean_s < math.inf and 0 <= found.loss <= 1:
             return found
@@ -214,9 +214,9 @@ def existing_file(given: str) -> Path:
 
 
 def private_file(given: str) -> Path:
-    """A file that holds a secret, readable by its user and group only.
+    """A file that holds a secret, readable by its owner and group only.
 
-    The group may read it because service managers use mode 0440 for credentials, and certificate tools 0640.
+    The group may read it because service managers give credentials the mode 0440, and certificate tools 0640.
     """
     found = existing_file(given)
     mode = found.stat().st_mode & 0o777

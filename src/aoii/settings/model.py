@@ -1,4 +1,4 @@
-"""The settings of every station, each declared once, and the rules that hold between them.
+"""The settings of all stations, each declared once, and which setting needs which other.
 
 Stations take only their own part of `Settings`. Settings of the older installation keep their names and defaults,
 except that an unset MYSQL_HOST means SQLite.
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-# Types of other modules that are built from settings. Those modules do not import settings.
+# These types belong to packages below this one; their values are built from settings.
 from aoii.runtime.clock import Clock
 from aoii.security.tls import Tls
 
@@ -353,8 +353,8 @@ class Settings:
     """All settings, checked.
 
     Attributes:
-        given: Names of the settings that are set.
-        warnings: Keys of `.env` that look like misspelt settings.
+        given: Names of the settings that are set, in `.env` or the environment.
+        warnings: A fault for each key of `.env` that looks like a misspelt setting.
     """
 
     data_dir: Path = setting("AOII_DATA_DIR", DATA_DIR, _folder, "Folder for all files that a station writes.")
@@ -400,7 +400,7 @@ CHANNEL = cast(dict[str, Setting], cast(Group, declarations(Edge)["channel"]).pa
 
 
 class Needs(NamedTuple):
-    """`name` must not be set without `other`; with `even_empty`, not even as `NAME=`."""
+    """`name` must not be set without `other`; with `even_empty`, this holds for an empty `NAME=` too."""
 
     name: str
     other: str

@@ -1,6 +1,6 @@
 """Reads `.env` and the environment into `Settings`, and collects all faults.
 
-The environment overrides the file, so that a service manager can change one value.
+The environment overrides the file, so that a service manager can change single values.
 """
 
 import difflib
@@ -29,7 +29,8 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
         env_file: File, which must exist; None: `.env` in the working directory, if there is one.
 
     Raises:
-        SettingsError: One or more settings are wrong. It lists all of them with their remedies.
+        SettingsError: One or more settings are wrong, or the file cannot be read. It lists all faults with their
+            remedies.
     """
     environ = os.environ if environ is None else environ
     path = Path(ENV_FILE) if env_file is None else env_file
@@ -53,14 +54,14 @@ class _Given:
     def __init__(self, values: dict[str, tuple[str, str]]) -> None:
         self.values = values
         self.faults: list[Fault] = []
-        self._read: dict[str, Any] = {}
+        self._read: dict[str, Any] = {}  # values by name, so that a fault of a setting is added once
 
     def text(self, name: str) -> str:
         """The text of a setting; empty if it is not set."""
         return self.values.get(name, ("", ""))[0]
 
-    def fault(self, name: str, remedy: str, cause: str = "") -> None:
-        """Add a fault: the value of `name`, which is set, is wrong."""
+    def add_fault(self, name: str, remedy: str, cause: str = "") -> None:
+        """Add a fault of the setting `name`, whose value is wrong."""
         text, origin = self.values[name]
         shown = "set" if BY_NAME[name].secret else f'"{text}"'
         self.faults.append(Fault(origin, name, f"is {shown}, {cause}" if cause else f"is {shown}", remedy))
@@ -70,10 +71,10 @@ class _Given:
         for rule in RULES:
             is_set = rule.name in self.values if rule.even_empty else self.text(rule.name)
             if is_set and not self.text(rule.other):
-                self.fault(rule.name, rule.remedy.format(other=rule.other))
+                self.add_fault(rule.name, rule.remedy.format(other=rule.other))
 
     def parts(self, group: Group) -> dict[str, Any]:
-        """The arguments for `group.build`."""
+        """The arguments for `group.build`, by name."""
         return {name: self._value(part) for name, part in group.parts.items()}
 
     def _value(self, declared: Declared) -> Any:
@@ -84,7 +85,7 @@ class _Given:
                 return self._setting(declared)
             case Secret(direct, file):
                 if self.text(direct.name) and self.text(file.name):
-                    self.fault(file.name, "keep one of the two", f"and {direct.name} is set as well")
+                    self.add_fault(file.name, "keep one of the two", f"and {direct.name} is set as well")
                 own, from_file = self._setting(direct), self._setting(file)
                 return from_file if self.text(file.name) else own
             case DataFile(below, place):
@@ -92,14 +93,14 @@ class _Given:
                 return elsewhere or self._setting(BY_NAME["AOII_DATA_DIR"]) / below
 
     def _setting(self, declared: Setting) -> Any:
-        """Its value; if it is unset or wrong, the value of its default."""
+        """The value of a setting; `declared.unset` if it is not set or wrong."""
         is_set = declared.name in self.values and (declared.default is not None or self.text(declared.name))
         if is_set and declared.name not in self._read:
             try:
                 self._read[declared.name] = declared.kind(self.text(declared.name))
             except KindError as wrong:
                 self._read[declared.name] = declared.unset
-                self.fault(declared.name, wrong.remedy.replace("{example}", declared.example), wrong.cause)
+                self.add_fault(declared.name, wrong.remedy.replace("{example}", declared.example), wrong.cause)
         return self._read.get(declared.name, declared.unset)
 
 
@@ -110,7 +111,7 @@ def _read_file(path: Path) -> tuple[dict[str, str], list[Fault]]:
     except (OSError, UnicodeDecodeError) as error:
         remedy = "make it a UTF-8 text file that this user can read"
         raise SettingsError([Fault(str(path), "", f"cannot be read ({error})", remedy)]) from error
-    faults, good = [], io.StringIO()  # without the bad lines, for which the library would log warnings of its own
+    faults, good = [], io.StringIO()  # `good` lacks the bad lines: the library would log its own warnings of them
     for binding in parse_stream(io.StringIO(text)):
         original = binding.original.string
         if binding.error or (binding.key is not None and binding.value is None):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aoii.core.errors import InputError
 from aoii.runtime.clock import utc
 from aoii.server.db import Database
-from aoii.server.rows import Column, EdgeLogRow, ReadingRow
+from aoii.server.rows import ChartColumn, EdgeLogRow, ReadingRow
 from aoii.web.fleet import TRACK_LIMIT, UNNAMED, Fleet
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.page_json import Json, encode_points, encode_rows, encode_summary
@@ -58,8 +58,8 @@ def read_history(database: Database, node: str, span: Range, settings: FleetSett
     if max(len(logs), len(readings)) <= TRACK_LIMIT:
         return content | _every_point(logs, readings, node, span, settings)
     width_s = max(1, (span.end_ms - span.start_ms) // 1000 // COLUMNS)
-    measured = database.columns(EdgeLogRow, name, start, end, width_s)
-    arrived = database.columns(ReadingRow, name, start, end, width_s)
+    measured = database.chart_columns(EdgeLogRow, name, start, end, width_s)
+    arrived = database.chart_columns(ReadingRow, name, start, end, width_s)
     line = envelope(measured, GAP_PERIODS * 1000 * settings.period_s)
     return content | {
         "exact": False,
@@ -70,7 +70,7 @@ def read_history(database: Database, node: str, span: Range, settings: FleetSett
     }
 
 
-def envelope(columns: list[Column], gap_ms: int) -> Iterator[Extremes]:
+def envelope(columns: list[ChartColumn], gap_ms: int) -> Iterator[Extremes]:
     """The columns as a line of extremes.
 
     A column stands at its middle. If more than `gap_ms` lie between the last row of a column and the first of the next,
@@ -105,12 +105,12 @@ def _every_point(
     return {"exact": True, "summary": summary} | encode_points(fleet.points(node, length_s))
 
 
-def _extremes(column: Column) -> Extremes:
+def _extremes(column: ChartColumn) -> Extremes:
     middle_ms = (unix_ms(column.first) + unix_ms(column.last)) // 2
     return Extremes(middle_ms, column.min_temp, column.max_temp, column.min_humidity, column.max_humidity)
 
 
-def _count(measured: list[Column], arrived: list[Column], settings: FleetSettings) -> Json:
+def _count(measured: list[ChartColumn], arrived: list[ChartColumn], settings: FleetSettings) -> Json:
     """The summary of a range that is too long to judge each of its instants."""
     both = measured + arrived
     start_ms, end_ms = min(unix_ms(column.first) for column in both), max(unix_ms(column.last) for column in both)

@@ -19,7 +19,7 @@ def test_the_metrics_count_letters_by_reason(letters: DeadLetters) -> None:
 
     assert metrics.value(metrics.DEAD_LETTERS, reason="mismatch") == 2
     assert metrics.value(metrics.DEAD_LETTERS, reason="bad_row") == 0
-    assert health.has_room
+    assert health.can_add
 
 
 def test_at_the_cap_there_is_no_room(letters: DeadLetters) -> None:
@@ -28,7 +28,7 @@ def test_at_the_cap_there_is_no_room(letters: DeadLetters) -> None:
 
     health.update_metrics()
 
-    assert not health.has_room
+    assert not health.can_add
 
 
 def test_problems_are_logged_once_until_all_of_them_are_over(
@@ -40,7 +40,7 @@ def test_problems_are_logged_once_until_all_of_them_are_over(
     health.record("replay", "full")
     health.record("replay", None)
     health.record("add", "full")
-    still_failing = health.has_room
+    still_failing = health.can_add
     health.record("add", None)
     health.record("add", "full again")
 
@@ -56,10 +56,10 @@ def test_letters_that_cannot_be_counted_leave_no_room(letters: DeadLetters, monk
     with monkeypatch.context() as patch:
         patch.setattr(letters, "counts", fail)
         health.update_metrics()
-        during = health.has_room
+        during = health.can_add
     health.update_metrics()
 
-    assert (during, health.has_room) == (False, True)
+    assert (during, health.can_add) == (False, True)
 
 
 def test_a_recovery_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -37,7 +37,7 @@ def test_what_cannot_be_stored_stays_with_its_new_reason_and_one_attempt_more(
     estimate = encode_estimate(Estimate("gateway", "7", "2016-01-01 10:01:00", 0.4, 21.0, 40.0, 9, None))
     database.insert_reading(a_reading(1))
     letters.add([a_reading(1, actual_t=30.0)], "database_away", "")
-    letters.add_malformed([(b"\xff", "encoding"), (estimate, "by hand")])
+    letters.add_to_ring([(b"\xff", "encoding"), (estimate, "by hand")])
 
     deliveries = replay(database, letters, letters.letters(9))
 

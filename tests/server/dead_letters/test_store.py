@@ -76,9 +76,9 @@ def test_room_that_is_made_can_be_used_again(letters: DeadLetters) -> None:
 def test_malformed_payloads_are_a_ring(letters: DeadLetters) -> None:
     limit = 2**20 // 4096 // 4
 
-    assert letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit)]) == 0
-    assert letters.add_malformed([(b"new", "json: no JSON"), (b"newer", "json: no JSON")]) == 2
-    assert letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)]) == limit + 5
+    assert letters.add_to_ring([(b"%d" % number, "json: no JSON") for number in range(limit)]) == 0
+    assert letters.add_to_ring([(b"new", "json: no JSON"), (b"newer", "json: no JSON")]) == 2
+    assert letters.add_to_ring([(b"%d" % number, "json: no JSON") for number in range(limit + 5)]) == limit + 5
 
     kept = letters.letters(1000)
     assert [letter.payload for letter in kept] == [b"%d" % number for number in range(5, limit + 5)]
@@ -86,20 +86,22 @@ def test_malformed_payloads_are_a_ring(letters: DeadLetters) -> None:
 
 
 def test_a_huge_payload_is_cut_and_a_full_file_drops_the_malformed_first(letters: DeadLetters) -> None:
-    letters.add_malformed([(b"x" * 1_000_000, "size: too long")])
+    letters.add_to_ring([(b"x" * 1_000_000, "size: too long")])
 
     assert len(letters.letters(1)[0].payload) == PAGE_BYTES
 
     fill(letters)
-    assert letters.add_malformed([(b"y" * 5000, "size: too long")] * 100) == 100
+    assert letters.add_to_ring([(b"y" * 5000, "size: too long")] * 100) == 100
 
 
 def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: DeadLetters) -> None:
     limit = 2**20 // 4096 // 4
 
-    letters.add_unreadable([(Identity("7", 1, 5), b"{}", "range: hot"), (Identity("7", 1, 6), b"{}", "range: hot")])
-    letters.add_unreadable([(Identity("7", 1, 5), b"{}", "range: hot")])
-    dropped = letters.add_malformed([(b"%d" % number, "json: no JSON") for number in range(limit + 5)])
+    letters.add_malformed_readings(
+        [(Identity("7", 1, 5), b"{}", "range: hot"), (Identity("7", 1, 6), b"{}", "range: hot")]
+    )
+    letters.add_malformed_readings([(Identity("7", 1, 5), b"{}", "range: hot")])
+    dropped = letters.add_to_ring([(b"%d" % number, "json: no JSON") for number in range(limit + 5)])
 
     assert dropped == 5
     assert list(letters.identities()) == [Identity("7", 1, 5), Identity("7", 1, 6)]
@@ -108,7 +110,7 @@ def test_a_malformed_payload_of_a_known_sender_is_kept_like_a_reading(letters: D
     assert second.attempts == 1
     fill(letters)
     with pytest.raises(DeadLettersFull):
-        letters.add_unreadable([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
+        letters.add_malformed_readings([(Identity("7", 1, n), b"x" * 4000, "range: hot") for n in range(9)])
 
 
 def test_what_was_added_survives_a_kill(tmp_path: Path) -> None:

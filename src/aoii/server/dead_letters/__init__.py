@@ -1,1 +1,1 @@
-"""What the server took over and could not store: kept, shown, replayed."""
+"""Dead letters: what the database did not take, kept for a person or for a replay."""

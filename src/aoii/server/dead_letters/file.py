@@ -1,8 +1,8 @@
 """The file of dead letters: its table, the upgrade of older files, and the recovery of a damaged one.
 
-Letters that pass their checksum move into a new file (`sqlite_recovery`). Those that can be read but fail it become
-letters of the reason `corrupt` there, for a person. Those that cannot be read are counted. The damaged file stays
-beside the new one.
+In a recovery (`sqlite_recovery`), letters that pass their checksum move into a new file. Letters that can be read but
+fail their checksum get the reason `corrupt` there, for a person. Letters that cannot be read are counted. The damaged
+file stays beside the new one.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from aoii.runtime.sqlite_recovery import Recovery, Schema
 
 REASONS: tuple[DeliveryStatus, ...] = ("database_away", "bad_row", "mismatch", "malformed", "corrupt")
 
-VERSION = 1  # 0 had no checksums, and could give the number of a removed letter to another one
+VERSION = 1  # version 0 had no checksums, and could give the number of a removed letter to another one
 PAGE_BYTES = 4096
 CORRUPT = "read from a damaged file; fails its checksum"
 
@@ -59,7 +59,7 @@ def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sql
     Args:
         path: The file; its folder is made.
         max_pages: Cap of its size, in pages of PAGE_BYTES.
-        is_damaged: Known from its use to be damaged; a check may not find that.
+        is_damaged: Whether its use has shown damage; a check may not find that.
 
     Returns:
         The connection, and what became of a damaged file.
@@ -121,6 +121,7 @@ def _with_checksum(row: tuple[Any, ...]) -> tuple[object, ...]:
 
 
 def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: Path) -> Recovery:
+    """Copy what can be read of a damaged file, which is kept as `kept_as`, into a new one."""
     _create(target)
     target.execute("BEGIN")
     salvaged = corrupt = 0
@@ -136,11 +137,12 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'letters'", (highest,))
     held = sqlite_recovery.read_number(damaged, "SELECT count(*) FROM letters INDEXED BY sqlite_autoindex_letters_1")
     target.execute("COMMIT")
-    lost = max(0, held - salvaged - corrupt) if held is not None else 1
+    lost = max(0, held - salvaged - corrupt) if held is not None else 1  # as `Recovery` says: at least one
     return Recovery(kept_as, salvaged, corrupt, lost, held is not None)
 
 
 def _has_checksums(damaged: sqlite3.Connection) -> bool:
+    """Whether the file is not of version 0; if its version cannot be read, the newest is assumed."""
     with contextlib.suppress(*sqlite_recovery.UNREADABLE):
         return sqlite_recovery.user_version(damaged) > 0
     return True
@@ -177,5 +179,5 @@ def _corrupt(row: tuple[object, ...]) -> tuple[object, ...]:
     return (id_, "corrupt", CORRUPT, *who, content, now_ms, now_ms, 1, letter_checksum(*who, content, now_ms))
 
 
-def _text(code: bytes | None) -> str | None:
-    return None if code is None else code.decode(errors="replace")
+def _text(encoded: bytes | None) -> str | None:
+    return None if encoded is None else encoded.decode(errors="replace")

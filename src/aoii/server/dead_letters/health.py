@@ -1,4 +1,4 @@
-"""Whether the dead letters can be used: logged once when they cannot. Also their metrics."""
+"""The health of the dead letters: whether they can be used, logged once when they cannot; and their metrics."""
 
 import logging
 from typing import Literal
@@ -13,10 +13,10 @@ Act = Literal["add", "replay", "count"]
 
 
 class DeadLetterHealth:
-    """Follows the dead letters of a server; for one thread.
+    """Keeps record of whether the server's dead letters can be used; for one thread.
 
     Args:
-        dead_letters: The server's.
+        dead_letters: The server's dead letters.
     """
 
     def __init__(self, dead_letters: DeadLetters) -> None:
@@ -26,12 +26,12 @@ class DeadLetterHealth:
         self._recoveries_reported = 0
 
     @property
-    def has_room(self) -> bool:
-        """Whether the dead letters are below their cap, and took what was added last."""
+    def can_add(self) -> bool:
+        """Whether the dead letters are clearly below their cap, and the last `add` succeeded."""
         return self._is_below_cap and "add" not in self._failing
 
     def record(self, act: Act, problem: str | None) -> None:
-        """Record how an act ended: what went wrong, or None. Logged once, until every failing act has succeeded."""
+        """Record what went wrong in an act, or None. Logged once, until every act that failed has succeeded."""
         if problem is None:
             self._failing.discard(act)
             return
@@ -41,7 +41,7 @@ class DeadLetterHealth:
         self._failing.add(act)
 
     def update_metrics(self) -> None:
-        """Set the metrics of the dead letters and of their disk, and report recoveries that are new."""
+        """Set the metrics of the dead letters and of their disk, and log new recoveries."""
         metrics.record_disk(self._dead_letters.folder)
         self._report_recoveries()
         try:

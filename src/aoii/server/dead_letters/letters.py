@@ -17,7 +17,7 @@ from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 from aoii.server.dead_letters.file import COLUMNS, REASONS, VERSION, check_version, letter_checksum
 
-PAGE_LETTERS = 1000  # letters of one read of a stream
+PAGE_LETTERS = 1000  # letters that `identities` reads at once
 
 
 class DeadLettersFull(UnavailableError):  # noqa: N818 - a state, named like one
@@ -60,9 +60,11 @@ class DeadLetter:
 class Letters:
     """The letters of an open file, to read, change and remove; safe to share between threads.
 
+    Every method but `close` raises `UnavailableError` when the file cannot be used; then nothing has changed.
+
     Args:
         path: The file, for messages.
-        connection: To it.
+        connection: An open connection to the file; closed by `close`.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -91,11 +93,7 @@ class Letters:
         return next(iter(self._read("WHERE id = ?", id_)), None)
 
     def change_reasons(self, changes: Iterable[tuple[int, DeliveryStatus, str]]) -> None:
-        """Set reason and detail of letters, by number, after a replay that failed; counts as an attempt.
-
-        Raises:
-            UnavailableError: The file cannot be written.
-        """
+        """Set reason and detail of letters, by number, after a replay that failed; it counts as an attempt."""
         now = unix_ms()
         with self._transaction() as connection:
             connection.executemany(
@@ -104,22 +102,15 @@ class Letters:
             )
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Remove letters, by number: the database has them.
-
-        Raises:
-            UnavailableError: The file cannot be written.
-        """
+        """Remove letters, by number, because the database has them."""
         with self._transaction() as connection:
             connection.executemany("DELETE FROM letters WHERE id = ?", [(id_,) for id_ in ids])
 
     def drop(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        """Remove letters because a person decided so; letters that have changed since that person saw them are kept.
+        """Remove letters because a person decided so; one that has changed since that person saw it is kept.
 
         Returns:
             The letters that were removed.
-
-        Raises:
-            UnavailableError: The file cannot be written; nothing was removed.
         """
         with self._transaction() as connection:
             sql = "DELETE FROM letters WHERE id = ? AND reason = ? AND attempts = ?"
@@ -170,7 +161,7 @@ class Letters:
                 raise UnavailableError(f"dead letters {self._path}: {error}; check the disk and the rights") from error
 
     def _record_error(self, error: sqlite3.Error) -> None:
-        """Called with every error, before it is translated."""
+        """For a subclass: called with every error, before it is translated."""
 
 
 def open_letters(path: Path, writes: bool = False) -> Letters:
@@ -202,5 +193,5 @@ def open_letters(path: Path, writes: bool = False) -> Letters:
 
 
 def unix_ms() -> int:
-    """This machine's clock."""
+    """Unix time by this machine's clock, ms."""
     return time.time_ns() // 1_000_000

@@ -1,8 +1,8 @@
 """Inserts dead letters again, for the server itself or for a person (`aoii dlq replay`).
 
-A letter is removed if the database stores its reading, or has stored it before. Any other stays, with a new reason and
-one attempt more. The unique key makes a second replay harmless, and the digest shows when another reading has the same
-identity. A letter that fails its checksum is not inserted.
+A letter is removed if the database stores its reading, or has stored it before. Any other letter stays, with a new
+reason and one more attempt. The unique key makes a second replay harmless, and the digest shows when another reading
+has the same identity. A letter that fails its checksum is not inserted.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) ->
 
     Raises:
         DatabaseAway: The database takes nothing now; no letter has changed.
-        UnavailableError: The dead letters cannot be written; what was stored will be a duplicate next time.
+        UnavailableError: The dead letters cannot be written; readings that were stored will be duplicates next time.
     """
     contents = [_content(letter) for letter in letters]
     readings = [content for content in contents if isinstance(content, Reading)]

@@ -1,11 +1,13 @@
-"""The server's dead letters: what it took over and could not store, kept for a person or for a replay.
+"""The server's dead letters: adds what the database did not take, and chooses what the server replays.
 
-They are in a local SQLite file, never in the database that failed. A letter is unique by identity and digest, so adding
-it twice changes only its counts. Readings are never dropped: at the cap `DeadLettersFull` is raised, and the server
-stops acknowledging. Malformed payloads go to a ring of bounded size, whose oldest are dropped and counted; but one with
-a known identity is kept like a reading, because its gateway gets an acknowledgement for it, and forgets it.
+They are in a local SQLite file, never in the database that failed. A letter with an identity is unique by
+identity and digest: adding it again makes no second letter, but changes reason, detail and attempts of the first.
 
-The server itself replays letters of a database that was away; all others are replayed by hand.
+Readings are never dropped: at the cap `DeadLettersFull` is raised, and the server stops acknowledging. A malformed
+payload whose identity is known is kept like a reading, because its gateway gets an acknowledgement and forgets it. Any
+other goes to a ring of bounded size, whose oldest payloads are dropped and counted.
+
+The server itself replays letters with the reason `database_away`; all others are replayed by hand.
 """
 
 import contextlib
@@ -26,8 +28,8 @@ Key = tuple[str | None, int | None, int | None, str | None]
 
 ANONYMOUS: Key = (None, None, None, None)
 RING_LIMIT = 1000  # malformed payloads: enough to see what a peer does wrong
-RING_SHARE = 4  # the ring takes at most one part in four of the cap (a payload is cut to one page)
-NEAR_CAP = 0.95
+RING_SHARE = 4  # at most one page in four is for the ring; a payload is cut to one page
+NEAR_CAP = 0.95  # of the cap: from here on the server is not ready, before it has to stop acknowledging
 
 ADD = """
 INSERT INTO letters
@@ -70,7 +72,7 @@ class DeadLetters(Letters):
         return connection
 
     def add(self, readings: Sequence[Reading], reason: DeliveryStatus, detail: str) -> None:
-        """Add readings durably; one that is here already gets the new reason and one attempt more.
+        """Add readings durably; one that is here already gets the new reason and one more attempt.
 
         Raises:
             DeadLettersFull: There is no room; none of them was stored.
@@ -85,8 +87,8 @@ class DeadLetters(Letters):
         with self._transaction() as connection:
             connection.executemany(ADD, letters)
 
-    def add_unreadable(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
-        """Add malformed payloads with a known identity durably, each with what is wrong with it.
+    def add_malformed_readings(self, payloads: Sequence[tuple[Identity, bytes, str]]) -> None:
+        """Add malformed payloads durably, each with its identity and what is wrong with it.
 
         Raises:
             DeadLettersFull: There is no room; none of them was stored.
@@ -100,11 +102,11 @@ class DeadLetters(Letters):
         with self._transaction() as connection:
             connection.executemany(ADD, letters)
 
-    def add_malformed(self, payloads: Sequence[tuple[bytes, str]]) -> int:
+    def add_to_ring(self, payloads: Sequence[tuple[bytes, str]]) -> int:
         """Add malformed payloads without identity to the ring, each with what is wrong with it.
 
         Returns:
-            How many payloads were dropped: old ones to make room, or all of these if the file is full.
+            How many payloads were dropped: the oldest, to make room; or all of these, if the file is full.
 
         Raises:
             UnavailableError: The file cannot be written.
@@ -122,13 +124,13 @@ class DeadLetters(Letters):
         return over + len(letters[: -self._ring_limit])
 
     def waiting(self, limit: int) -> list[DeadLetter]:
-        """The oldest letters with the reason `database_away`, to be replayed."""
+        """The oldest letters that the server replays itself, at most `limit`: those with the reason `database_away`."""
         return self._read("WHERE reason = 'database_away' ORDER BY id LIMIT ?", limit)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         with super()._translated():
-            if self._is_damaged:  # found by the last call; what can be read moves into a new file
+            if self._is_damaged:  # an earlier call found that; what can be read moves into a new file
                 self._connection = self._open(self._path)
                 self._is_damaged = False
             yield
@@ -139,7 +141,7 @@ class DeadLetters(Letters):
             self._connection.close()
 
     def has_room(self) -> bool:
-        """Whether the file is below `NEAR_CAP` of its cap."""
+        """Whether the file is below `NEAR_CAP` of its cap; removed letters do not count."""
         with self._translated():
             (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
             (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()

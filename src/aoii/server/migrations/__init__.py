@@ -1,4 +1,4 @@
-"""The history of our tables as Alembic versions; `server/tables.py` runs it, under its lock."""
+"""The versions of our tables, as Alembic migrations; `server/tables.py` runs them under a lock."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def upgrade(connection: Connection) -> tuple[str | None, str | None]:
     """Bring the tables to the newest version; return the versions before (None: no tables of ours) and after.
 
     Args:
-        connection: In a transaction that the caller commits. MySQL commits each step by itself anyway.
+        connection: A connection in a transaction, which the caller commits. MySQL commits each step by itself anyway.
 
     Raises:
         LookupError: The tables have a version that this code does not know.

@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs the versions on the connection that `server/tables.py` holds, under its lock."""
+"""Alembic's entry point: runs the migrations on the connection with which `server/tables.py` locks them."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The steps of migrations; each first checks whether it has been done, and then does nothing.
+"""The steps of migrations; a step that has been done already does nothing.
 
 MySQL commits every DDL statement by itself, so a migration that was interrupted is simply run again. The same steps
 take over tables of the older installation: they add what is missing and change no existing column or row.
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql
 
 
 def datetime(digits: int) -> sa.DateTime:
-    """DATETIME with this many digits below the second (SQLite keeps all of them)."""
+    """DATETIME with so many decimals of a second; SQLite keeps all of them."""
     return sa.DateTime().with_variant(mysql.DATETIME(fsp=digits), "mysql", "mariadb")
 
 
@@ -45,4 +45,4 @@ def create_index(index: str, table: str, *columns: str, unique: bool = False) ->
 
 
 def _inspector() -> sa.Inspector:
-    return sa.inspect(op.get_bind())  # a new one each time, because it caches
+    return sa.inspect(op.get_bind())  # a new one each time, because an inspector caches what it has seen

@@ -1,4 +1,4 @@
-"""The tables of the older installation, as it made them."""
+"""Version 1 of the tables: those of the older installation, as it made them."""
 
 import sqlalchemy as sa
 

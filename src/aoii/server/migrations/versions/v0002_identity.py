@@ -1,4 +1,4 @@
-"""Identity and event time beside every reading; all of it NULL in rows of the older installation."""
+"""Version 2 of the tables: identity and event time of every reading; NULL in rows of the older installation."""
 
 import sqlalchemy as sa
 
