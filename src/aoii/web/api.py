@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
-from aoii.runtime.station import checks
+from aoii.runtime.station import liveness_of
 from aoii.server.db import Database
 from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
@@ -116,12 +116,12 @@ class Api:
 
     async def healthz(self, request: Request) -> Response:
         """200 while everything makes progress, else 503 with the reason. Does not ask the database."""
-        code, content = status_port.health_response(status_port.NOT_ALIVE, checks(self._live.parts()))
+        code, content = status_port.health_response(status_port.NOT_ALIVE, liveness_of(self._live.parts()))
         return JSONResponse(content, code)
 
     async def readyz(self, request: Request) -> Response:
         """200 while database and broker are there, else 503 with the reason; `detail` says why the database is away."""
-        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.readiness())
         return JSONResponse(content | {"detail": self._source.away}, code)
 
 

@@ -99,9 +99,9 @@ class WebPage(Station):
         if self._server.started:  # the loop has started the threads
             yield from self._live.parts()
 
-    def is_ready(self) -> Mapping[str, bool]:
+    def readiness(self) -> Mapping[str, bool]:
         """Whether database and broker are there."""
-        return self._live.is_ready()
+        return self._live.readiness()
 
 
 def create_app(settings: Settings) -> Starlette:

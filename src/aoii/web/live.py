@@ -62,7 +62,7 @@ class Live:
             f"aoii-web-{secrets.token_hex(4)}",  # of two pages with one name the broker would disconnect one
             subscriptions=[Subscription(READINGS_TOPIC, 0)],
             on_message=self._add_message,
-            on_refusal=metrics.broker_refused,
+            on_refusal=metrics.count_broker_refusal,
         )
         certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
         certificate_expiry.register("database", settings.database.tls)
@@ -77,7 +77,7 @@ class Live:
         yield self._poller.part
         yield self._broker.thread.part
 
-    def is_ready(self) -> dict[str, bool]:
+    def readiness(self) -> dict[str, bool]:
         """Whether everything is there that the page needs to be complete."""
         return {"broker": self.broker_up, "database": self._poller.has_begun and self.source.away is None}
 

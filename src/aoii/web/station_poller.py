@@ -27,7 +27,7 @@ RATE_WINDOW_S = 60.0
 TRACK_LENGTH = 120  # depths of the outbox that are kept: six minutes
 STOP_S = 1.0
 # Metrics of nodes that the page does not show: with 500 nodes they are most lines of a gateway's answer.
-SKIPPED: Collection[MetricWrapperBase] = set(metrics.OF_A_NODE) - set(NODE_METRICS.values())
+SKIPPED: Collection[MetricWrapperBase] = set(metrics.PER_NODE) - set(NODE_METRICS.values())
 
 
 class StationPoller:

@@ -54,7 +54,7 @@ class StationReport:
     def mean(self, metric: Histogram) -> float | None:
         """The mean of a histogram's observations in the last minute; None if there were none."""
         total, count = (
-            (self.now.total_of(metric, part) or 0) - (self.before.total_of(metric, part) or 0)
+            (self.now.histogram_total(metric, part) or 0) - (self.before.histogram_total(metric, part) or 0)
             for part in ("sum", "count")
         )
         return total / count if count > 0 else None
