@@ -1,4 +1,4 @@
-"""Exports when a station's certificates expire as a metric, so that an alert comes before they do."""
+"""The metric that tells when a station's certificates expire, so that an alert comes before they do."""
 
 import functools
 import math
@@ -39,7 +39,7 @@ def _file_expires_s(path: Path) -> float:
 
 @functools.lru_cache
 def _expires(path: Path, _changed_ns: int) -> datetime:
-    """When the certificate expires; the cache is passed over once the file's time of change, `_changed_ns`, differs."""
+    """When the certificate in a file expires; with its time of change, `_changed_ns`, the cache sees a changed file."""
     return tls.expires(path)
 
 

@@ -4,9 +4,9 @@ Deciding code never reads a clock. A wiring file owns one `Clock` and passes `un
 for sockets, disks and child processes do not use it: they are real seconds, from `time.monotonic()`.
 
 The demo runs recordings faster than real time. All its processes then share one simulated clock, defined by three
-settings: when the machine's monotonic clock showed `origin_s`, the simulated wall clock showed `start_unix_s`, and
-since then it runs `speed` times as fast. On Linux all processes of a machine share CLOCK_MONOTONIC, so their simulated
-clocks agree without any message.
+settings: when the machine's monotonic clock showed `origin_s`, the simulated wall clock showed `start_unix_s`; the
+simulated clocks run `speed` times as fast as the machine's. On Linux all processes of a machine share CLOCK_MONOTONIC,
+so their simulated clocks agree without any message.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""A metric snapshot: the metrics of one station at one instant, looked up by the objects declared in `metrics.py`.
+"""A metric snapshot: the metrics of a station at one instant, looked up by the objects that `metrics.py` declares.
 
 Pure. A metric that the station does not serve is None, not 0: nothing is known of it. Stations of the previous release
 serve some metrics under old names only (`metrics.RENAMED`); these are looked up by the same objects.

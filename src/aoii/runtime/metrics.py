@@ -1,4 +1,4 @@
-"""Declares every metric of every station once: its name with the unit, its meaning, its labels with bounded values.
+"""Declares every metric of every station once: its name and unit, its meaning, its labels with bounded values.
 
 No other file writes a metric's name: code that reads what a station serves (`metric_snapshot.py`) uses the objects that
 are declared here. `make docs` makes docs/reference/metrics.md from them. The gauges of the older installation keep
@@ -25,7 +25,7 @@ class Declared(NamedTuple):
     """How a metric is served.
 
     Attributes:
-        name: The name under which it is served; to it, a histogram's samples add `_bucket`, `_sum` and `_count`.
+        name: The name under which it is served. The names of a histogram's samples add `_bucket`, `_sum` and `_count`.
         labels: The names of its labels.
         registries: The registries of the stations that serve it.
     """

@@ -1,9 +1,9 @@
 """How a station is told to stop: SIGTERM or SIGINT sets an event, and every wait is a wait for that event.
 
-A thread receives the signals, not a signal handler. A handler interrupts the main thread wherever that is. If the main
-thread waits for the event just then, it may hold the event's lock, and a handler that sets the event would block for
-ever. `signal.sigtimedwait` does not help either: after SIGSTOP and SIGCONT it may return a signal that was never sent
-(CPython 3.11).
+The signals are received by a thread, not by a signal handler. A handler interrupts the main thread wherever that is. If
+the main thread waits for the event just then, it may hold the event's lock, and a handler that sets the event would
+block for ever. `signal.sigtimedwait` does not help either: after SIGSTOP and SIGCONT it may return a signal that was
+never sent (CPython 3.11).
 """
 
 import ctypes

@@ -154,8 +154,8 @@ def open_or_recover(
     Args:
         path: The file; its folder is made.
         schema: The tables of the newest version; a file of another version is not compared with them.
-        check: Whether what else must hold does; called before SQLite's own check, with text as bytes. An error of
-            SQLite that means damage counts as False; what else it raises is passed on.
+        check: Returns whether the station's own conditions hold; called before SQLite's check, with text as bytes. If
+            it raises an error of SQLite that means damage, that counts as False; any other error is passed on.
         salvage: Makes the tables of the new file and fills them, in a transaction of its own. Its arguments are the
             damaged file (text as bytes), the new file, and the damaged file's future name.
         is_damaged: Whether the file showed damage in use, which the checks may not find.
@@ -204,7 +204,7 @@ def _finish_recovery(path: Path) -> None:
 
 
 def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
-    """Replace a damaged file by a new one and keep it beside that; return what `salvage` returns."""
+    """Put a new file in the place of a damaged one, which is kept under another name; return what `salvage` returns."""
     new, kept_as = sibling(path, ".salvaged"), sibling(path, f".corrupt-{time.time_ns()}")
     source = _with_sound_schema(path, schema)
     with contextlib.closing(connect_read_only(source)) as damaged, contextlib.closing(connect_as_owner(new)) as target:

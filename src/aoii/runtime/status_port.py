@@ -30,7 +30,7 @@ def failure_reason(words: str, checks: Mapping[str, bool]) -> str | None:
 
 
 def health_response(words: str, checks: Mapping[str, bool]) -> tuple[int, dict[str, object]]:
-    """HTTP status and JSON content that tell the checks: 200, or 503 with `failure_reason` if one fails."""
+    """The answer that tells the checks, as HTTP status and JSON: 200, or 503 with `failure_reason` if one fails."""
     reason = failure_reason(words, checks)
     return 200 if reason is None else 503, {"ok": reason is None, "checks": dict(checks), "reason": reason}
 
