@@ -55,7 +55,7 @@ class Fleet:
     Attributes:
         settings: The settings that all nodes share.
         version: A number that rises with every change.
-        left_out: How many rows and messages were ignored because their node would be one beyond `NODE_LIMIT`.
+        left_out: How many rows and messages of a new node were ignored because there were `NODE_LIMIT` already.
     """
 
     def __init__(self, settings: FleetSettings) -> None:

@@ -26,7 +26,7 @@ class StationReport:
         age_s: Seconds since its last answer; None if it never answered.
         checks: The checks in its last answer, and whether each passes.
         now: The metrics in its last answer.
-        before: The metrics about a minute earlier; less if the station or the page has started since.
+        before: The metrics about a minute before `now`, or less if the station or the page has started since.
         outbox_track: Readings in its outbox over the last minutes, oldest first; empty if it has no outbox.
     """
 

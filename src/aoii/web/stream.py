@@ -29,8 +29,8 @@ from aoii.web.points import NO_POINTS, Points
 from aoii.web.shared_fleet import DAY_S
 from aoii.web.summary import Summary
 
-STREAMS_LIMIT = 64  # open pages; each one's subscriber works four times a second
-POLL_S = 0.25  # between two questions to a subscriber
+STREAMS_LIMIT = 64  # open pages; each costs four calls of `next_event` a second
+POLL_S = 0.25  # between two calls of `next_event`
 STATUS_PERIOD_S = 1.0
 SEND_TIMEOUT_S = 30.0  # a page that does not read for so long is disconnected; it reconnects by itself
 END_GRACE_S = 1.0  # for `_follow` to end by itself; if it were cut off, the page would see a broken answer

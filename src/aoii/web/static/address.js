@@ -1,4 +1,4 @@
-/* The address of a view, pure: the part after the #. It makes every view a bookmark and lets the browser's Back work. */
+/* The address of a view, pure: the part after the #. With it a view can be bookmarked, and the browser's Back works. */
 
 import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
 

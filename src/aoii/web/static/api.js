@@ -1,5 +1,5 @@
-/* Asks the server, and decodes what it sends. In the page only this file knows the form of that; on the server page_json.py
-   encodes it.
+/* Asks the server and decodes its answers. In the page, only this file knows their form; on the server, page_json.py
+   encodes them.
 
    Points arrive as rows without names and get their names here. What an event does not have is null. */
 

@@ -35,7 +35,7 @@ export function part(parent, selector, kind) {
 }
 
 /**
- * Set a text if it differs: a screen reader would read a text again that is set again.
+ * Set a text, but only if it differs: a screen reader reads aloud again what is set again.
  *
  * @param {Element} element
  * @param {string} text

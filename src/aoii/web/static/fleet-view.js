@@ -85,10 +85,10 @@ export class FleetView {
   }
 
   /**
-   * Hide the tiles that the filter excludes, and put all into their places. While a tile has the pointer or the focus, no
-   * tile moves, so that this one does not move away.
+   * Hide the tiles that the filter excludes, and put the tiles in order. While one has the pointer or the focus, tiles
+   * keep their places, so that it does not move away.
    *
-   * @param {boolean} isRequested whether the user asked for it: then tiles move in any case
+   * @param {boolean} isRequested whether the user asked for it; then tiles move in any case
    */
   arrange(isRequested) {
     const list = $("tiles");

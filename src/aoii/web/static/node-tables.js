@@ -28,7 +28,7 @@ export function showPackets({ messages, full, hundredth }, packets) {
 }
 
 /**
- * Show the columns that have values, without those whose values equal the column before.
+ * Show the columns, without gaps and without those that have the same values as the column before.
  *
  * @param {Locale} locale
  * @param {Extremes[]} columns

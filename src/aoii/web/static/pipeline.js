@@ -1,4 +1,4 @@
-/* The health of the pipeline, pure: which hops need a person, and in which order dead letters do. */
+/* The health of the pipeline, pure: which hops need a person, and which dead letters need one first. */
 
 /** @typedef {import("./api.js").HopState} HopState */
 

@@ -13,7 +13,7 @@ export function drawSpark(drawing, values) {
 }
 
 /**
- * The corners of the line, as an SVG `points` attribute. The line takes the whole width and height of the drawing.
+ * The corners of the line, as an SVG `points` attribute: the lowest value at the bottom, the highest at the top.
  *
  * @param {number[]} values
  */

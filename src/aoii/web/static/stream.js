@@ -57,7 +57,7 @@ export class Stream {
   }
 
   /**
-   * Tell that the stream is lost; if the browser has given up, try again later.
+   * Report that the stream is lost; if the browser has given up, try again later.
    *
    * @param {EventSource} source
    */

@@ -95,7 +95,7 @@ export const en = {
     correct: "estimate correct",
   },
   stateHelp: {
-    silent: "no packet for ten minutes longer than the heartbeat interval (without heartbeats: than a day)",
+    silent: "no packet for longer than the heartbeat interval (without heartbeats: a day) plus ten minutes",
     sensor_fault: "the node reports a sensor fault",
     wrong: "according to the node's log, the estimate is off by the threshold or more",
     no_packets: "no packet has been received from this node",
