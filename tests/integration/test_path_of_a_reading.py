@@ -45,7 +45,7 @@ def told() -> Journey:
     """The page's three lists."""
     _, _, section = PAGE.read_text(encoding="utf-8").partition("\n## One reading, there and back\n")
     section = section.partition("\n## ")[0]
-    _, there, back, beside = re.split(r"\n(?=There|Back|Beside)", section)
+    _, there, back, beside = re.split(r"\n### ", section)
     return Journey(*(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", part) for part in (there, back, beside)))
 
 

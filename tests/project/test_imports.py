@@ -286,3 +286,14 @@ def test_the_top_of_the_source_has_twelve_folders_and_nothing_loose() -> None:
 
     assert {path.name for path in entries if path.is_file()} == {"__init__.py", "py.typed", "cli.py"}
     assert sum(path.is_dir() for path in entries) <= 12
+
+
+def test_the_page_names_every_pure_file() -> None:
+    page = (SOURCE.parents[1] / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    sentence = page.partition("The other pure files are ")[2].partition(".\n")[0]
+    named = set()
+    for station in sentence.split("; "):
+        first, *others = [file.strip("`") for file in station.split(", ")]
+        named |= {first} | {f"{first.partition('/')[0]}/{file}" for file in others}
+
+    assert named == {place.pattern for place in PLACES if place.standard >= PURE and place.standard != ANY}
