@@ -21,7 +21,7 @@ STEP_TIMEOUT_S = 2.0  # for each step of an exchange (connect, send, read); stat
 ANSWER_TIMEOUT_S = 6.0  # for a whole answer, which a peer could send byte by byte for ever
 BODY_LIMIT_BYTES = 4_000_000  # metrics of 500 nodes are about 1 MB
 CHUNK_BYTES = 65_536
-UNNAMED = "a check that is not named"  # of a web page that requires a token and got none
+UNNAMED_CHECK = "a check that is not named"  # of a web page that requires a token and got none
 
 
 class StationClient:
@@ -56,7 +56,7 @@ class StationClient:
     def checks(self, path: str) -> dict[str, bool]:
         """The checks that the station serves on `path`, by name, and whether each passes.
 
-        A web page that requires a token gives only the result; it counts as one check, `UNNAMED`.
+        A web page that requires a token gives only the result; it counts as one check, `UNNAMED_CHECK`.
 
         Args:
             path: /healthz or /readyz.
@@ -67,7 +67,7 @@ class StationClient:
         text = self._fetch(path)
         try:
             content = json.loads(text)
-            checks = content["checks"] if "checks" in content else {UNNAMED: content["ok"]}
+            checks = content["checks"] if "checks" in content else {UNNAMED_CHECK: content["ok"]}
             return {str(name): bool(passes) for name, passes in checks.items()}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UnavailableError(f"{path} is not that of a station") from error
