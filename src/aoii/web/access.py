@@ -28,15 +28,15 @@ FORM_LIMIT_BYTES = 4096
 OPEN_PATHS = ("/static/",)
 PROBES = ("/healthz", "/readyz")  # answered without the token, but without the reason
 
-FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
-WRONG = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
+LOGIN_FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
+LOGIN_FAILED_NOTICE = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -78,13 +78,13 @@ class Access:
 
     async def _login(self, scope: Scope, receive: Receive, token: bytes) -> Response:
         if scope["method"] in ("GET", "HEAD"):
-            return HTMLResponse(FORM)
+            return HTMLResponse(LOGIN_FORM)
         if scope["method"] != "POST":
             return JSONResponse({"error": "/login takes GET and POST"}, 405, {"Allow": "GET, POST"})
         if not _is_token(await _submitted_token(receive), token):
             metrics.WEB_REFUSALS.inc()
             await asyncio.sleep(REFUSAL_S)
-            return HTMLResponse(FORM.replace("<!-- notice -->", WRONG), 403)
+            return HTMLResponse(LOGIN_FORM.replace("<!-- notice -->", LOGIN_FAILED_NOTICE), 403)
         answer = RedirectResponse("./", 303)
         session, is_https = _session(int(time.time()), token), scope["scheme"] == "https"
         answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict", secure=is_https)
