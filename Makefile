@@ -1,7 +1,7 @@
-# The front door. `make help` says what there is.
+# The front door: the commands for users and developers. `make help` lists them.
 PYTHON ?= python3
 ARGS ?=
-# Most tests wait for processes of their own, so there is room for one worker more than cores; a file stays in one worker.
+# Most tests wait for processes that they start, so one worker more than cores is faster; all tests of a file share a worker.
 PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
@@ -18,7 +18,7 @@ test: ## install what the tests need, then lint and test everything (ARGS="tests
 	@$(MAKE) --no-print-directory lint
 	@.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
 
-coverage: ## run the tests as `make test` does, and say which lines of this process none of them reached (html in build/coverage)
+coverage: ## run the tests as `make test` does, and say which lines they did not reach, without child processes (html in build/coverage)
 	@scripts/install-test-servers
 	@scripts/set-up test
 	@.venv/bin/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)

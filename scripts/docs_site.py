@@ -1,12 +1,12 @@
-"""Gathers the pages of the documentation site, and says what stands in its navigation.
+"""Gathers the pages of the documentation site and makes its navigation.
 
-The pages are written for whoever reads them in the repository: they link each other, and files that are no pages, by
-relative paths. Here they are copied into one folder, with links to files that the site does not have leading to the
-repository. docs/index.md is the only list of pages: the navigation is made from it. The reference of the code is one
-page for each module that there is under src.
+The pages are written for readers of the repository: they link to each other and to other files by relative paths. Here
+they are copied into one folder, and links to files that the site does not have are turned into links to the repository.
+docs/index.md is the only list of pages: the navigation is made from it. Every module under src gets a page of the code
+reference.
 
 `python scripts/docs_site.py OUT` writes OUT/pages and OUT/mkdocs.yml, for any builder that reads MkDocs' configuration.
-It refuses to copy a page that the table of contents does not reach.
+It fails on a page that docs/index.md does not list, neither itself nor by the README of its folder.
 """
 
 import json
@@ -25,18 +25,18 @@ PICTURES = {".png", ".svg"}
 CONTENTS = "docs/index.md"
 KOREAN = "한국어"
 
-# A page with its title, or a section; a section's own page has no title.
+# Entries: a title with its page or with the entries of a section; a bare path is the section's own page.
 Nav = list["str | dict[str, str | Nav]"]
 
 
 def repository() -> str:
-    """Where the files are that the site does not have."""
+    """Address of the repository, which has the files that the site does not have."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["urls"]["Repository"])
 
 
 def places() -> dict[str, str]:
-    """Every page and picture of the site: path in the repository to path in the site."""
+    """Every page and picture of the site, by its path in the repository: its path in the site."""
     files = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*"))]
     found = {file: file.removeprefix("docs/") for file in files if PurePosixPath(file).suffix in {".md", *PICTURES}}
     found[CONTENTS] = "contents.md"
@@ -49,13 +49,13 @@ def places() -> dict[str, str]:
 
 
 def relinked(text: str, file: str, found: dict[str, str], elsewhere: str) -> str:
-    """The text of a page with every link as it is from the page's place in the site.
+    """The text of a page with its links changed to fit the page's place in the site.
 
     Args:
-        text: What stands in the repository.
+        text: The text in the repository.
         file: Its path there.
         found: See `places`.
-        elsewhere: Address of the folder that holds what the site does not have, without the last slash.
+        elsewhere: Address of the repository, without a slash at the end.
     """
 
     def moved(match: re.Match[str]) -> str:
@@ -68,21 +68,21 @@ def relinked(text: str, file: str, found: dict[str, str], elsewhere: str) -> str
         elif (ROOT / target).exists():
             there = f"{elsewhere}/{'tree' if (ROOT / target).is_dir() else 'blob'}/main/{quote(target)}"
         else:
-            return match[1]  # the builder says that it leads nowhere
+            return match[1]  # the builder reports the broken link
         return f"{there}{mark}{anchor}"
 
-    # What is shown as code is no link.
+    # A link in a code block is text, not a link.
     return "".join(part if FENCE.fullmatch(part) else LINK.sub(moved, part) for part in FENCE.split(text))
 
 
 def twins() -> dict[str, tuple[str, str]]:
-    """A page that there is in both languages: name of the other language, and path of the other page."""
+    """For each page that exists in both languages: name of the other language, and path of the page in it."""
     found = {}
     contents = (ROOT / CONTENTS).read_text(encoding="utf-8")
     for pair in re.findall(rf"\]\(([^)]+)\) \(\[{KOREAN}\]\(([^)]+)\)\)", contents):
         english, korean = (os.path.normpath(PurePosixPath(CONTENTS).parent / unquote(target)) for target in pair)
         found[korean] = ("English", english)
-        if "#" not in english:  # else the Korean page is about a part of the English one
+        if "#" not in english:  # with one, the Korean page covers only a part of the English one
             found[english] = (KOREAN, korean)
     return found
 
@@ -94,10 +94,10 @@ def title_of(file: str) -> str:
 
 
 def navigation(found: dict[str, str]) -> Nav:
-    """The table of contents as a navigation; a folder's README is the page of a section with the rest of the folder.
+    """The navigation, made from the table of contents; a folder's README becomes a section with the folder's pages.
 
     Raises:
-        SystemExit: A page is in no section.
+        SystemExit: docs/index.md lists neither a page nor the README of its folder.
     """
     left = dict.fromkeys(file for file in found if file.endswith(".md"))
 
@@ -128,7 +128,7 @@ def navigation(found: dict[str, str]) -> Nav:
 def modules() -> list[str]:
     """Every module of the package by its full name, packages before what is in them.
 
-    What lies in a folder without an `__init__.py` is loaded by its path and is no module: the steps of the migrations.
+    Files in a folder without `__init__.py`, such as the migrations, are loaded by their path and are no modules.
     """
     source = ROOT / "src"
     paths = [path for path in (source / "aoii").rglob("*.py") if (path.parent / "__init__.py").exists()]
@@ -142,13 +142,13 @@ def _capital(text: str) -> str:
 
 
 def code_place(name: str, names: list[str]) -> str:
-    """The page of a module: a folder's own page for a package."""
+    """The path of a module's page in the site; for a package the index of its folder."""
     is_package = any(other.startswith(f"{name}.") for other in names)
     return f"code/{name.replace('.', '/')}{'/index' if is_package else ''}.md"
 
 
 def code_navigation() -> Nav:
-    """The modules, in sections as they are in packages."""
+    """The navigation of the modules: a section for each package."""
     names = modules()
     sections: dict[str, Nav] = {}
     for name in names:

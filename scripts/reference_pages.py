@@ -1,7 +1,7 @@
-"""Writes what is made from the code: `.env.example`, three reference pages, and the list of modules in ARCHITECTURE.md.
+"""Writes what is made from the code: `.env.example`, reference pages, and the list of modules in ARCHITECTURE.md.
 
-`make docs` runs this. The page of the state machines comes from `state_diagrams.py`. A test fails while one of the
-files is out of date. None of this is in the installed package.
+`make docs` runs this; the text about state machines comes from `state_diagrams.py`. A test fails while one of the files
+is out of date. The installed package does not have this module.
 """
 
 import argparse

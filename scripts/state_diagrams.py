@@ -1,8 +1,8 @@
-"""Draws the state machines of the source as Mermaid diagrams, for the page that `make docs` makes of them.
+"""Draws the transition tables of the code as Mermaid diagrams, for docs/reference/state-machines.md.
 
-A table is `RULES` of its module: `(state, event)` to the next state, or to the next state and an action. The
-meaning of a state, an event or an action is the comment behind its constant, so that it is written once. A table with
-a state that nothing leads to is an error: the drawing would be right and the machine wrong.
+`make docs` runs this. A table is `RULES` of its module: `(state, event)` to the next state, or to the next state and an
+action. The meaning of a state, an event or an action is the comment behind its constant, so that it is written once. A
+table with a state that no transition leads to is an error: the drawing would be right and the machine wrong.
 """
 
 import importlib
@@ -87,7 +87,7 @@ def reference_page() -> str:
 
 
 def comments(module: ModuleType) -> dict[str, str]:
-    """The comment behind each constant of the module that is a string, by that string."""
+    """The comment behind each string constant of the module, by the value of the constant."""
     return dict(re.findall(r'^[A-Z_]+ = "(\w+)"  # (.+)$', inspect.getsource(module), re.MULTILINE))
 
 

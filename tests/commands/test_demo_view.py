@@ -28,7 +28,7 @@ def printed(summary: Summary, report: Mapping[str, float], *notes: str) -> str:
 def test_the_summary_has_all_numbers_and_what_the_run_survived() -> None:
     text = printed(SUMMARY, REPORT, "the receiver was unplugged for 5 s")
 
-    for part in ("100: 80 events, 15 heartbeats, 5 retries", "1,000 (-90%)", "98.80% of minutes", "95 rows"):
+    for part in ("100: 80 events, 15 heartbeats, 5 retries", "1,000 (-90%)", "98.80% of samples", "95 rows"):
         assert part in text
     assert "survived" in text
     assert "unplugged for 5 s" in text
@@ -43,7 +43,7 @@ def test_losses_are_split_by_their_cause() -> None:
 def test_a_run_without_samples_has_a_summary_too() -> None:
     text = printed(Summary(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0), {})
 
-    assert "100.00% of minutes" in text
+    assert "100.00% of samples" in text
 
 
 def test_a_terminal_shows_progress_and_a_headless_run_nothing() -> None:

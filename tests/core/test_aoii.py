@@ -35,7 +35,7 @@ def test_two_nodes_together_are_all_their_instants(first: list[bool], second: li
     for verdict in second:
         two.observe(verdict, 60)
 
-    one.add(two)
+    one.merge(two)
 
     both = ages(first, 60) + ages(second, 60)
     assert np.isclose(one.mean_s(), np.mean(both))

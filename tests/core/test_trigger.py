@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aoii.core import trigger
 from aoii.core.forecast import NodeSettings
-from aoii.core.trigger import Sensor, Trigger
+from aoii.core.trigger import SensorCheck, Trigger
 
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 readings = st.integers(-4000, 8500)
@@ -55,11 +55,11 @@ def test_a_wrong_forecast_is_corrected_by_an_event_not_by_a_heartbeat() -> None:
 
 
 def test_the_ends_of_the_range_are_readings() -> None:
-    assert [Sensor().judge(*reading) for reading in ((-4000, 0), (8500, 10000))] == ["", ""]
+    assert [SensorCheck().judge(*reading) for reading in ((-4000, 0), (8500, 10000))] == ["", ""]
 
 
 def test_a_sensor_is_stuck_after_many_equal_pairs_and_recovers_with_the_next_other_one() -> None:
-    sensor = Sensor()
+    sensor = SensorCheck()
 
     verdicts = [sensor.judge(2000, 5000) for _ in range(trigger.STUCK_SAMPLES)]
 

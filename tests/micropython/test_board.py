@@ -35,7 +35,7 @@ world = World(walk({minutes}), {loss}, {is_deep}, Counting)
 def step():
     world.go_on(1)
 def result():
-    return [world.digest(), world.learned().decode(), world.starts - world.takes]
+    return [world.digest(), world.learned().decode(), world.starts - world.wakes]
 """
 
 LEARNING = """

@@ -111,7 +111,7 @@ class World:
         self.sent: list[tuple[int, int, int, int]] = []
         self.said: list[str] = []
         self.fault = ""
-        self.starts = self.takes = self.spilled = self.most_laid = 0
+        self.starts = self.wakes = self.spilled = self.most_laid = 0
         self.start()
 
     def start(self) -> None:
@@ -122,7 +122,7 @@ class World:
         finally:
             self.clock.is_frozen = False
         self.starts += 1
-        self.takes += self.board.has_slept
+        self.wakes += self.board.has_slept
 
     def cut_power(self) -> None:
         """For some seconds."""

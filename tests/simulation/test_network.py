@@ -117,7 +117,7 @@ def test_simulated_nodes_listen_before_they_talk_where_the_region_asks_for_it(
 ) -> None:
     tested = network(tmp_path, PerfectGateway(), [], EDGE_REGION=region, EDGE_COLLISIONS="all")
     node: Node = tested.boot_node(1).node
-    tested.radio.begin(2, True, 0)  # another node has just begun
+    tested.radio.transmit(2, True, 0)  # another node has just begun
 
     tested.agenda.now_ms = 100
     sends = node.sample(100, 20.0, 50.0)

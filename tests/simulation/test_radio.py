@@ -33,7 +33,7 @@ def sent(
     radio: Radio, count: int, node: int = 1, is_up: bool = True, apart_ms: int = APART_MS
 ) -> list[list[Reception]]:
     """What arrived at the end of each of so many packets, one after the other."""
-    return [radio.end(radio.begin(node, is_up, number * apart_ms, b"%d" % number)) for number in range(count)]
+    return [radio.arrivals(radio.transmit(node, is_up, number * apart_ms, b"%d" % number)) for number in range(count)]
 
 
 def share_received(channel: ChannelModel, is_up: bool = True, count: int = MANY) -> float:
@@ -47,9 +47,9 @@ def carried(radio: Radio, packets: list[tuple[int, bool, int]]) -> list[tuple[Tr
     for node, is_up, begin_ms in [*sorted(packets, key=lambda packet: packet[2]), (0, True, 1 << 40)]:
         for one in sorted((one for one in on_air if one.end_ms <= begin_ms), key=lambda one: one.end_ms):
             on_air.remove(one)
-            ended.append((one, radio.end(one)))
+            ended.append((one, radio.arrivals(one)))
         if node:
-            on_air.append(radio.begin(node, is_up, begin_ms, b"%d" % begin_ms))
+            on_air.append(radio.transmit(node, is_up, begin_ms, b"%d" % begin_ms))
     return ended
 
 
@@ -62,10 +62,10 @@ def overlapping(radio: Radio, *packets: tuple[int, bool, int]) -> list[bool]:
 def test_on_a_fair_channel_every_packet_arrives_once_when_its_time_on_air_is_over() -> None:
     radio = Radio(ChannelModel(), draws())
 
-    up, down = radio.begin(1, True, 5, b"up"), radio.begin(1, False, 7, b"down")
+    up, down = radio.transmit(1, True, 5, b"up"), radio.transmit(1, False, 7, b"down")
 
-    assert radio.end(up) == [Reception(up, 5 + UPLINK_MS)]
-    assert radio.end(down) == [Reception(down, 7 + DOWNLINK_MS)]
+    assert radio.arrivals(up) == [Reception(up, 5 + UPLINK_MS)]
+    assert radio.arrivals(down) == [Reception(down, 7 + DOWNLINK_MS)]
     assert radio.counts == {"sent": 2, "received": 2}
 
 
@@ -98,7 +98,10 @@ def test_in_an_outage_only_its_own_share_of_packets_is_lost_and_both_directions_
 
     lost = sum(not received for received in sent(partial, MANY, apart_ms=3_600_000)) / MANY
     pairs = [
-        (bool(total.end(total.begin(1, True, at_ms))), bool(total.end(total.begin(1, False, at_ms + 500))))
+        (
+            bool(total.arrivals(total.transmit(1, True, at_ms))),
+            bool(total.arrivals(total.transmit(1, False, at_ms + 500))),
+        )
         for at_ms in range(0, 36_000_000, 60_000)
     ]
 
@@ -111,7 +114,8 @@ def test_nodes_have_outages_of_their_own() -> None:
     radio = Radio(ChannelModel(burst=Burst(0.5, 600.0)), draws())
 
     outcomes = [
-        [bool(radio.end(radio.begin(node, True, at_ms))) for node in (1, 2)] for at_ms in range(0, 10**8, 60_000)
+        [bool(radio.arrivals(radio.transmit(node, True, at_ms))) for node in (1, 2)]
+        for at_ms in range(0, 10**8, 60_000)
     ]
 
     assert sum(one == other for one, other in outcomes) / len(outcomes) == pytest.approx(0.5, abs=0.15)
@@ -127,8 +131,8 @@ def test_a_trace_decides_for_every_try_of_an_interval_and_for_no_answer() -> Non
     radio = Radio(ChannelModel(), draws(), trace)
     instants = [0, 59_999, 60_000, 90_000, 119_999, 120_000, 180_000, 240_000]
 
-    assert [bool(radio.end(radio.begin(4, True, at_ms))) for at_ms in instants] == [1, 1, 0, 0, 0, 1, 1, 0]
-    assert radio.end(radio.begin(4, False, 60_000))
+    assert [bool(radio.arrivals(radio.transmit(4, True, at_ms))) for at_ms in instants] == [1, 1, 0, 0, 0, 1, 1, 0]
+    assert radio.arrivals(radio.transmit(4, False, 60_000))
     assert radio.counts["lost_trace"] == 4
     assert calls == [4]
 
@@ -204,7 +208,9 @@ def test_neighbours_cost_what_the_aloha_formula_says(collisions: str, share: flo
         expected = sum(math.exp(-2 * load * part) for part in harmful) / 1000
     radio = Radio(ChannelModel(collisions=collisions, neighbours=neighbours), draws())
 
-    received = sum(bool(radio.end(radio.begin(number, True, number * APART_MS))) for number in range(MANY)) / MANY
+    received = (
+        sum(bool(radio.arrivals(radio.transmit(number, True, number * APART_MS))) for number in range(MANY)) / MANY
+    )
 
     assert received == pytest.approx(expected, abs=0.015)
     assert radio.counts["lost_collision"] == MANY - radio.counts["received"]
@@ -253,7 +259,7 @@ def test_one_seed_is_one_outcome(channel: ChannelModel, packets: list[tuple[int,
 
 def test_a_node_that_listens_detects_what_is_on_the_air() -> None:
     radio = Radio(ChannelModel(collisions="all"), draws())
-    radio.begin(1, True, 1000)
+    radio.transmit(1, True, 1000)
 
     assert [radio.is_busy(at_ms) for at_ms in (999, 1000, 999 + UPLINK_MS, 1000 + UPLINK_MS)] == [
         False,
@@ -265,7 +271,7 @@ def test_a_node_that_listens_detects_what_is_on_the_air() -> None:
 
 def test_where_nothing_collides_nothing_is_detected() -> None:
     radio = Radio(ChannelModel(neighbours=100), draws())
-    radio.begin(1, True, 1000)
+    radio.transmit(1, True, 1000)
 
     assert not radio.is_busy(1000)
 

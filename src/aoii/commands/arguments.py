@@ -1,4 +1,4 @@
-"""What commands share: argument types, old names, and the settings and log of the command that runs."""
+"""What commands share: argument types, deprecated names, and how a command gets its settings and log."""
 
 import argparse
 import contextlib
@@ -35,7 +35,7 @@ def _within(convert: Callable[[str], T], low: T, high: T, wanted: str) -> Callab
 
 
 def instant(text: str) -> datetime:
-    """An ISO 8601 instant as naive UTC, the form of `event_time`."""
+    """An argument type: an ISO 8601 time, UTC unless it has an offset; as naive UTC, the form of `event_time`."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
@@ -46,7 +46,10 @@ def instant(text: str) -> datetime:
 
 
 def keep_old_name(commands: Commands, old: str, new: str) -> None:
-    """Let `old` run the command `new`, which is complete, and say so on standard error; help does not list `old`."""
+    """Let the deprecated name `old` run the command `new`, with a notice on standard error; help does not list `old`.
+
+    Call this after `new` has got all its options, because `old` copies them.
+    """
     renamed = commands.choices[new]
     kept = commands.add_parser(old, parents=[renamed], add_help=False)
     run: Callable[[argparse.Namespace], int] = renamed.get_default("run")

@@ -1,4 +1,4 @@
-"""The files of one board, ready to copy, and the key by which the gateway knows its node.
+"""Writes the files of one ESP32, ready to copy, and the key by which the gateway authenticates its node.
 
 The files are the source that also runs here, `main.py`, and one JSON file with everything that differs between boards.
 Existing files and keys are replaced only with `force`. `copy_commands` lists the commands that copy the files to a
@@ -55,7 +55,7 @@ BOARDS: dict[str, dict[str, int]] = {
         "sck": 18, "miso": 19, "mosi": 23, "select": 5, "reset": 14, "sda": 21, "scl": 22,
     },
 }  # fmt: skip
-RATIO_PERMILLE = {"heltec-v2": 3200, "ttgo-v2.1": 2000}  # of the battery's divider
+RATIO_PERMILLE = {"heltec-v2": 3200, "ttgo-v2.1": 2000}  # battery voltage over the voltage at the pin
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Options:
         board: A key of BOARDS.
         air: Radio settings.
         duty_permille: Largest share of any hour on the air, 1..1000.
-        listens: Whether it listens before it talks.
+        listens: Whether the board listens before it talks.
         force: Whether to replace existing files and keys.
         compiled: Whether to write .mpy files, compiled by mpy-cross, instead of source.
     """
@@ -89,11 +89,12 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
         number: Number of the node, 0..65535.
         keys_file: Key file of the gateway, created if missing. A node that is already in it gets the next epoch; its
             old key is accepted until the gateway gets a packet with the new one.
-        display: Whether it shows its readings.
+        display: Whether the node shows its readings.
 
     Raises:
-        InputError: Something exists that only `force` replaces, or a value is not usable. Nothing is changed.
-        UnavailableError: A file cannot be written, or mpy-cross failed. The gateway's keys are unchanged.
+        InputError: Something exists that only `force` replaces, or a value is not usable; nothing is changed. Or the
+            key file cannot be written; then the board's files are there, with a key that the gateway does not know.
+        UnavailableError: A board's file cannot be written, or mpy-cross failed. The key file is unchanged.
     """
     keys = node_keys.read_key_file(keys_file) if keys_file.exists() else {}
     if number in keys and not options.force:

@@ -1,4 +1,4 @@
-"""The options that describe the channel, the same for `aoii demo` and `aoii lab replay`.
+"""The options of the simulated radio channel, the same for `aoii demo` and `aoii lab replay`.
 
 They are the settings of the simulated radio, `EDGE_…`, under shorter names.
 """
@@ -14,7 +14,7 @@ from aoii.settings.channel import COLLISIONS, ChannelModel
 from aoii.settings.kinds import KindError
 from aoii.settings.model import CHANNEL
 
-METAVARS = {"burst": "SHARE:S[:P]", "trace": "FILE", "delay_s": "S", "neighbours": "N"}  # else a probability, P
+METAVARS = {"burst": "SHARE:S[:P]", "trace": "FILE", "delay_s": "S", "neighbours": "N"}  # any other: a probability
 
 
 def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
 
     Args:
         parser: Parser of a command.
-        ack_loss: What its help says of `--ack-loss` when it is not given.
+        ack_loss: Default of `--ack-loss`, as its help words it.
     """
     group = parser.add_argument_group(
         "radio",
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
         text, default = setting.help.removesuffix("."), setting.default
         if field == "ack_loss":
             text, default = "Probability that an acknowledgement is lost", ack_loss
-        form: dict[str, Any] = {"type": _typed(setting), "metavar": METAVARS.get(field, "P")}
+        form: dict[str, Any] = {"type": _argument_type(setting), "metavar": METAVARS.get(field, "P")}
         if field == "trace":
             form["type"] = Path  # the file is checked when it is read
         elif field == "collisions":
@@ -46,14 +46,14 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
 
 
 def channel_model(options: argparse.Namespace, ack_loss: float | None = None) -> ChannelModel:
-    """The channel that was asked for.
+    """The channel model that the options describe.
 
     Args:
         options: The parsed options.
-        ack_loss: Probability that an acknowledgement is lost if `--ack-loss` is not given; None: as a packet.
+        ack_loss: Probability that an acknowledgement is lost if `--ack-loss` is not given; None: that of a packet.
 
     Raises:
-        InputError: An option has no effect.
+        InputError: `--neighbours` is given without `--collisions`, and would do nothing.
     """
     given = {field: getattr(options, f"channel_{field}") for field in CHANNEL}
     if given["neighbours"] and given["collisions"] == "none":
@@ -63,8 +63,8 @@ def channel_model(options: argparse.Namespace, ack_loss: float | None = None) ->
     return ChannelModel(**given)
 
 
-def _typed(setting: Setting) -> Callable[[str], Any]:
-    """An argument type that takes what the setting takes."""
+def _argument_type(setting: Setting) -> Callable[[str], Any]:
+    """The argument type that takes what the setting takes."""
 
     def parse(text: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""`aoii demo`: its options."""
+"""`aoii demo`: its options; `demo_run.py` runs the demo."""
 
 import argparse
 import logging

@@ -1,6 +1,7 @@
 """The account of a demo: acknowledgements that the simulated radio received, against rows in the database.
 
-No station is asked how it did.
+Only the numbers of samples and packets, and the ages, come from the nodes' own report. Whether a reading was accepted,
+stored or lost is counted without asking a station.
 """
 
 import contextlib
@@ -28,9 +29,10 @@ class Summary:
         heartbeats: Packets sent because the node was silent for long.
         retries: Packets sent again, and readings sent late.
         periodic: Packets that periodic sending would have sent.
-        minutes_wrong: Time for which the estimate was wrong after the sample's packet, min; one period for each sample.
+        minutes_wrong: Time for which the estimate was wrong, min: one sampling interval for each sample at which it was
+            wrong after that sample's packet.
         aoii_mean_s: Mean Age of Incorrect Information over all samples, s.
-        aoii_p99_s: Its 99th percentile, s.
+        aoii_p99_s: 99th percentile of the AoII over all samples, s.
         accepted: Readings that the gateway acknowledged to the radio.
         stored: Rows of this run in the database.
         missing: Accepted readings that are neither in the database nor in the dead letters.

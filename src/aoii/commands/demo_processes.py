@@ -1,4 +1,4 @@
-"""The stations of a demo as child processes: started, watched, disturbed as asked, and stopped in the right order."""
+"""The child processes of a demo, its broker and stations: starts, watches, disturbs and stops them."""
 
 import contextlib
 import signal
@@ -64,7 +64,7 @@ class ProcessGroup:
         return min(1.0, max(0.0, (time.monotonic() - self.origin_s) / self.duration_s))
 
     def step(self) -> None:
-        """Do what is due now.
+        """Start the broker and unplug the receiver when that is due, and check that every station runs.
 
         Raises:
             UnavailableError: A station ended; the message has the end of its log.
@@ -81,7 +81,7 @@ class ProcessGroup:
 
     def end_nodes(self) -> None:
         """Stop the nodes, and make sure that there is a broker for what they have sent."""
-        self._end("edgelog")  # before its port goes
+        self._end("edgelog")  # first, because its port goes with the nodes
         self._end("edge")
         if self.has_own_broker and self._broker is None:
             self._start_broker()
@@ -123,12 +123,12 @@ class ProcessGroup:
     def _unplug(self, running_s: float) -> None:
         """Signal the simulated receiver to vanish for `--unplug` seconds around the middle of the run."""
         begin_s = (self.duration_s - self.options.unplug_s) / 2
-        for number, at_s, note in (
+        for signal_number, at_s, note in (
             (signal.SIGUSR1, begin_s, f"the receiver was unplugged for {self.options.unplug_s:g} s"),
             (signal.SIGUSR2, begin_s + self.options.unplug_s, "and plugged in again"),
         ):
             if self.options.unplug_s and running_s >= at_s and note not in self.notes:
-                self._stations["edge"].send_signal(number)
+                self._stations["edge"].send_signal(signal_number)
                 self.notes.append(note)
 
     def _log_tail(self, name: str) -> str:

@@ -35,10 +35,12 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
     """Run the demo until it ends or is interrupted.
 
     Returns:
-        0 if something was accepted and nothing is missing or stored twice, else 1.
+        1 if a reading is missing or stored twice, or if samples were taken and none was accepted although the channel
+        does not lose every packet; else 0.
 
     Raises:
-        InputError: The recording cannot be used, or the page's port or the demo's folder is in use.
+        InputError: The recording or the packet trace cannot be used, the JSON file cannot be written, the page's port
+            is in use, or the demo's folder is in use or holds files that no demo made.
         UnavailableError: A station did not start, or ended; the message has the end of its log.
     """
     series = recordings.parse(options.recording)[0]
@@ -72,18 +74,18 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
 def _prepare(
     settings: Settings, options: Options, folder: Path, series: recordings.Series, env_file: Path | None
 ) -> tuple[ProcessGroup, Account]:
-    """Make folders, settings and node keys of the run; start nothing."""
+    """Make the folders, settings and node keys of the run; start nothing."""
     for name in ("run", "logs"):
         (folder / name).mkdir()
     ports = demo_settings.free_ports()
     duration_s = options.duration_s or series.span_s / options.speed
     origin_s = time.monotonic() + START_ALLOWANCE_S
     environment = demo_settings.station_environment(settings, options, folder, series, duration_s, origin_s, ports)
-    stations = load(environment, env_file)
-    epoch = demo_settings.provision_nodes(stations, options.nodes)
+    station_settings = load(environment, env_file)
+    epoch = demo_settings.provision_nodes(station_settings, options.nodes)
     own_broker = demo_settings.has_own_broker(settings)
     group = ProcessGroup(options, environment, env_file, folder, ports, own_broker, origin_s, duration_s)
-    return group, Account(stations, epoch, series.interval_s)
+    return group, Account(station_settings, epoch, series.interval_s)
 
 
 def _watch(group: ProcessGroup, account: Account, interrupts: list[int], console: Console) -> None:
@@ -99,8 +101,8 @@ def _watch(group: ProcessGroup, account: Account, interrupts: list[int], console
 
 
 def _drain(account: Account, interrupts: list[int]) -> None:
-    """Wait until the database has all accepted readings, for DRAIN_S or until one more interrupt."""
-    had = len(interrupts)
+    """Wait until no accepted reading is missing, at most DRAIN_S and not beyond one more interrupt."""
+    had = len(interrupts)  # one may have ended the run
     deadline_s = time.monotonic() + DRAIN_S
     while account.summary().missing and time.monotonic() < deadline_s and len(interrupts) == had:
         time.sleep(POLL_S)
@@ -108,7 +110,7 @@ def _drain(account: Account, interrupts: list[int]) -> None:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """A list of every Ctrl-C and SIGTERM; they would otherwise end the demo before it has stopped its processes."""
+    """A list to which every Ctrl-C and SIGTERM is added; otherwise they would end the demo and not its processes."""
     received: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: received.append(number))
@@ -123,7 +125,7 @@ def _interrupts() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """An empty folder for this run alone. Only the files of an earlier demo are deleted.
+    """Keep `folder` for this run alone, empty at its start. Only the files of an earlier demo are deleted.
 
     Raises:
         InputError: Another demo runs there, or the folder holds other files.

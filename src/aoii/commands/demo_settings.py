@@ -1,4 +1,4 @@
-"""What a demo is asked for, and the settings that its stations get from it.
+"""The options of a demo, and the settings that its stations get.
 
 The stations write to the demo's own folder, listen on free loopback ports, and share one simulated clock.
 """
@@ -21,15 +21,15 @@ from aoii.settings.channel import ChannelModel
 from aoii.settings.model import CHANNEL
 from aoii.simulation.recordings import Series
 
-EPOCH_LIMIT = 1 << 16  # an epoch of our own nodes has 16 bits; old nodes have longer ones
-# settings of the user that do not apply to a demo: empty and not removed, because the stations read .env as well
+EPOCH_LIMIT = 1 << 16  # our own nodes have epochs below this; a node with the old firmware has one above
+# the user's settings that a demo must not use; set to empty, because one that is merely absent is read from .env
 IGNORED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")
-IGNORED_WITH_OWN_BROKER = ("MQTT_NAMESPACE", "MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY")  # it has no TLS
+IGNORED_WITH_OWN_BROKER = ("MQTT_NAMESPACE", "MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY")  # of the user's broker
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for.
+    """The options of `aoii demo`.
 
     Attributes:
         duration_s: Length of the run, real seconds; None: until the recording ends.
@@ -37,7 +37,7 @@ class Options:
         nodes: Number of nodes.
         channel: What happens to packets on the air.
         recording: What the nodes replay; None: the shipped day.
-        seed: Of the radio's random numbers.
+        seed: Seed of the radio's random numbers.
         headless: Whether to show no live view.
         json_file: Where to write the summary; None: nowhere.
         broker_absent_s: How late the broker starts, real seconds.
@@ -57,7 +57,7 @@ class Options:
 
 
 class Ports(NamedTuple):
-    """Loopback ports of the embedded broker and of the stations' status."""
+    """Loopback ports: of the embedded broker, and the status ports of the stations."""
 
     broker: int
     gateway: int
@@ -82,7 +82,7 @@ def station_environment(
     """The environment of every station of a run.
 
     Args:
-        settings: The user's own.
+        settings: The user's settings.
         options: Options of the demo.
         folder: Folder of this run.
         series: What the nodes replay.
@@ -138,7 +138,7 @@ def _broker_settings(settings: Settings, own_port: int) -> Mapping[str, str]:
 
 
 def provision_nodes(settings: Settings, count: int) -> int:
-    """Give each of `count` nodes a key; return their epoch, which is above all epochs in the database."""
+    """Give each of `count` nodes a key; return their epoch: new to the database, so no identity repeats."""
     with contextlib.closing(open_database(settings.database, migrate=True)) as database:
         epoch = 1 + max((who.epoch for who in database.identities() if who.epoch < EPOCH_LIMIT), default=0)
     keys = {number: NodeKey(epoch, secrets.token_bytes(16)) for number in range(1, count + 1)}

@@ -18,7 +18,7 @@ EXTRAS_SHOWN = {"duplicated": "received twice", "reordered": "overtaken by the n
 
 @contextlib.contextmanager
 def live_view(console: Console, *, headless: bool) -> Iterator[Show]:
-    """A live view for as long as the context lasts; yields what shows progress (0..1) and the nodes' report in it."""
+    """A live view while the context lasts; yields the function that shows progress (0..1) and the nodes' report."""
     if headless or not console.is_terminal:
         yield lambda progress, report: None
         return
@@ -54,7 +54,7 @@ def print_summary(console: Console, summary: Summary, report: Report, notes: Seq
         ("samples", f"{summary.samples:,}"),
         ("packets sent", f"{summary.sent:,}: {kinds}"),
         ("periodic sending", f"{summary.periodic:,}{saved}"),
-        ("gateway right", f"{_share_right(report):.2%} of minutes; wrong for {summary.minutes_wrong:g} min"),
+        ("gateway right", f"{_share_right(report):.2%} of samples; wrong for {summary.minutes_wrong:g} min"),
         ("AoII", f"mean {summary.aoii_mean_s:.2f} s, p99 {summary.aoii_p99_s:g} s"),
         ("accepted", f"{summary.accepted:,} readings acknowledged to the radio"),
         ("stored", f"{summary.stored:,} rows"),

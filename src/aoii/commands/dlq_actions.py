@@ -42,7 +42,11 @@ def print_list(settings: Settings, store: StoreName | None, reason: str | None, 
 
 
 def print_letter(settings: Settings, store: StoreName | None, name: str, as_json: bool) -> int:
-    """Print everything about one letter; return the exit code."""
+    """Print everything about one letter; return the exit code.
+
+    Raises:
+        InputError: `name` is not the name of one letter.
+    """
     with Stores(settings, store, False) as stores:
         (entry,) = stores.choose([name], None)
     fields = entry.fields()
@@ -62,7 +66,7 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
     """Insert letters again, those named or all with a reason; return the exit code, 1 if one stays.
 
     Raises:
-        InputError: A letter that was named cannot be replayed.
+        InputError: A letter that was named does not exist or cannot be replayed.
         DatabaseAway: The database takes nothing now. Nothing has changed.
     """
     with Stores(settings, store, True) as stores:
@@ -108,11 +112,12 @@ def drop_letters(
         The exit code: 1 if the answer was no or a letter has changed meanwhile and stays.
 
     Raises:
-        InputError: Standard input is not a terminal, and `is_agreed` is not set.
+        InputError: A letter that was named does not exist, or standard input is not a terminal and `is_agreed` is not
+            set.
     """
     with Stores(settings, store, True) as stores:
         entries = stores.choose(names, reason)
-        if not names and reason is None:  # the server will insert these: drop them only if asked for by reason
+        if not names and reason is None:  # dropped only when asked for by reason: the server will insert them
             entries = [entry for entry in entries if entry.letter.reason != REPLAYED_BY_SERVER]
         if not entries:
             print("nothing to drop")

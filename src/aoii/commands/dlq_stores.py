@@ -21,7 +21,7 @@ from aoii.settings import Settings
 StoreName = Literal["server", "gateway"]
 STORES: tuple[StoreName, ...] = ("server", "gateway")
 
-PAGE = 500
+PAGE = 500  # letters that are read, replayed or deleted at once
 DAMAGED = "the row failed its checksum in the outbox"
 
 
@@ -31,7 +31,7 @@ class Entry:
 
     Attributes:
         store: The store that it is in.
-        letter: The letter; a damaged reading of the gateway has the form of one.
+        letter: The letter; a damaged reading of the gateway is put into the form of one.
         damaged: The reading as the gateway keeps it; None for a letter of the server.
     """
 
@@ -126,7 +126,7 @@ class Stores:
         """The letters with these names, each once; without names all letters with `reason`, or with any for None.
 
         Raises:
-            InputError: A name is not one, is not there, or is in both stores.
+            InputError: A name does not look like `server:12` or `12`, names no letter, or names one in each store.
         """
         named = {entry.name: entry for entry in map(self._find, names)}
         return list(named.values()) or list(self.all(reason))

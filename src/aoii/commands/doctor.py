@@ -1,6 +1,6 @@
 """`aoii doctor`: checks once everything that a station needs, and says what to do about each fault.
 
-It changes nothing: it opens what the stations open, and closes it again.
+It changes nothing. It connects to broker, database and status ports, and does not open serial ports.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from aoii.settings.faults import SettingsError
 
 BROKER_WAIT_S = 5.0
 SLOW_S = 2.0  # for a question about one row, which usually takes milliseconds
-CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: a machine that shows less booted without a clock
+CLOCK_FLOOR_UNIX_S = 1_704_067_200  # 2024-01-01: an earlier time means that the machine booted without a clock
 
 
 def run(env_file: Path | None) -> int:
@@ -62,12 +62,12 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
 
 
 def _fault(subject: str, error: AoiiError, remedy: str = "see the message") -> Finding:
-    """An error as a finding; with `remedy` if it has none of its own."""
+    """An error as a finding, with `remedy` if the error has none of its own."""
     return Finding(subject, error.problem, error.remedy or remedy)
 
 
 def _env_file(values: Settings, path: Path) -> Iterator[Finding]:
-    """Nothing, unless others may read the secrets in it."""
+    """A finding if the file holds a secret and others may read it."""
     secrets = [name for name, setting in settings.BY_NAME.items() if setting.secret and name in values.given]
     with contextlib.suppress(OSError):
         if secrets and path.stat().st_mode & 0o007 and any(name in path.read_text() for name in secrets):
@@ -203,7 +203,7 @@ def _database(values: Settings) -> Iterator[Finding]:
 
 
 def _writability(database: Database) -> Finding:
-    """Whether it would accept a row, and how fast; a user that may only read, such as the page's, is no fault."""
+    """Whether the database would accept a row, and how fast; a user who may only read, as the page's, is no fault."""
     began_s = time.monotonic()
     state = "accepts rows"
     try:

@@ -1,7 +1,7 @@
 """The second half of `aoii doctor`: what the stations on this machine report about the hops around them.
 
-A station that was never started here is no fault. One that has left its file here, or is set up here, and does not
-answer is. Each station is asked once; what the rest of the doctor checks itself is not checked again.
+A station that does not answer is a fault only if it belongs to this machine: it has left its file here, or is set up
+here. Each station is asked once. What `doctor.py` checks itself is not checked again.
 """
 
 import time
@@ -15,8 +15,8 @@ from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
 from aoii.settings import Settings
 
-NAMED_NODES = 5  # of more, only the number is given
-UNITS = Path("/etc/systemd/system")  # a unit that starts with the machine has a link below
+NAMED_NODES = 5  # a finding names no more nodes than this
+UNITS = Path("/etc/systemd/system")  # holds a link to each unit that starts with the machine
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Finding:
 
 
 FailedChecks = list[str]  # names of the checks that fail
-Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]  # what the metrics and checks of a station say
+Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]  # from a station's metrics and failed checks
 
 
 def examine(values: Settings) -> Iterator[Finding]:
@@ -137,24 +137,25 @@ def _radio(snapshot: MetricSnapshot) -> Iterator[Finding]:
     """Silence of all nodes or of some; rejected frames are no fault, because anybody may send them."""
     if rejected := _counted(snapshot.by_label(metrics.REJECTED, "reason")):
         yield Finding("radio", f"rejected since the gateway started: {rejected}")
-    heard_s = snapshot.by_label(metrics.NODE_LAST_HEARD_S, "node")
-    if not heard_s:
+    heard_unix_s = snapshot.by_label(metrics.NODE_LAST_HEARD_S, "node")
+    if not heard_unix_s:
         return
-    now_s = time.time()
+    now_unix_s = time.time()
     heartbeats_s = snapshot.by_label(metrics.NODE_HEARTBEAT_S, "node")
-    silent_s = now_s - max(heard_s.values())
+    silent_s = now_unix_s - max(heard_unix_s.values())
     if silent_s > health_limits.silence_limit_s(min(heartbeats_s.values(), default=None)):
         remedy = "check receiver and antenna, then the nodes"
         yield Finding("radio", f"no frame from any node for {silent_s:.0f} s", remedy)
         return
     yield Finding("radio", f"last frame {silent_s:.0f} s ago")
-    yield from _nodes(
-        snapshot, {node: (now_s - heard_s[node], beat_s) for node, beat_s in heartbeats_s.items() if node in heard_s}
-    )
+    silences_s = {
+        node: (now_unix_s - heard_unix_s[node], beat_s) for node, beat_s in heartbeats_s.items() if node in heard_unix_s
+    }
+    yield from _nodes(snapshot, silences_s)
 
 
 def _nodes(snapshot: MetricSnapshot, silences_s: Mapping[str, tuple[float, float]]) -> Iterator[Finding]:
-    """What is wrong with single nodes; `silences_s` has the silence and the heartbeat of each, s."""
+    """What is wrong with single nodes; `silences_s` has the silence and heartbeat interval of each."""
     limit_s = health_limits.silence_limit_s
     if silent := [node for node, (silent_s, beat_s) in silences_s.items() if silent_s > limit_s(beat_s)]:
         yield Finding("node", f"{len(silent)} silent for too long: {_named(silent)}", "see docs/runbooks/NodeSilent.md")
@@ -198,9 +199,9 @@ def _edge_log(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Findin
 
 
 def _writing(station: str, snapshot: MetricSnapshot, waiting: float = 0) -> Iterator[Finding]:
-    """Whether a station can write to the database: it says so itself, and no dead letters are `waiting` for it.
+    """A finding if a station cannot write to the database: it says so itself, or dead letters are `waiting`.
 
-    The station alone is not enough, because a database may answer questions and still reject rows.
+    What the station says is not enough, because a database may answer queries and still reject rows.
     """
     if waiting or not snapshot.total(metrics.DATABASE_UP):
         state = f"the {station} cannot write to it"

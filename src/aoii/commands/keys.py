@@ -1,4 +1,4 @@
-"""`aoii keys`: list and change the keys of our own nodes. Prints where the keys are, never a key."""
+"""`aoii keys`: lists, adds, rotates and retires the keys of our own nodes; prints where they are, never a key."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from aoii.commands.arguments import Commands, keep_old_name, whole
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 
-SIXTEEN_BITS = whole(0, 65535)  # of a frame, for the number of a node and for its epoch
+SIXTEEN_BITS = whole(0, 65535)  # what a frame has for the number of a node, and for its epoch
 
 
 def add_commands(commands: Commands) -> None:

@@ -2,7 +2,8 @@
 
 Each command has a file of its own, which imports a station or a library only when the command runs.
 
-Exit codes: 0 done; 1 the work failed; 2 a setting, a file or the command line must be corrected.
+Exit codes: 0 done; 1 it ran, but something failed or is left to do; 2 it could not do its work, and the message
+says why and what to do; 130 interrupted by Ctrl-C.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in (demo, stations, export, dlq, board, migrate, certs, keys):
         command.add_commands(commands)
-    doctor = commands.add_parser(  # here, because doctor.py imports what the stations import
+    doctor = commands.add_parser(  # here, so that other commands do not import what doctor.py imports
         "doctor",
         help="check settings, serial port, broker, database, clock and disk, and say what to fix",
         description="Check settings, serial port, broker, database, clock and disk, and say what to fix. "

@@ -1,4 +1,4 @@
-"""`aoii edge | gateway | server | csv | edgelog | web`: one station each, which is imported when it is asked for."""
+"""`aoii edge`, `gateway`, `server`, `csv`, `edgelog` and `web`: each imports and runs one station."""
 
 import argparse
 import importlib
@@ -16,7 +16,7 @@ STATIONS = (
     ("edgelog", "server.edge_log", "the log reader: a node's USB log on EDGE_LOG_PORT into the table edge_log"),
     ("web", "web.app", "the web page, its API and /metrics on PORT"),
 )
-"""Each command, the module whose function `run` is its station, and its help."""
+"""For each command its name, the module whose function `run` runs the station, and its help."""
 
 
 def add_commands(commands: Commands) -> None:

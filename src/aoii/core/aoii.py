@@ -8,7 +8,7 @@ gateway's metrics are a lower bound of the same quantity (`gateway/node_metrics.
 
 
 class AoiiMeter:
-    """Measures the AoII of one node; memory grows with the number of distinct ages, not with that of instants.
+    """Measures the AoII of one node; its memory grows with the number of distinct ages, not of instants.
 
     Attributes:
         instants: Number of sampling instants.
@@ -36,8 +36,8 @@ class AoiiMeter:
         self._ages[self.aoii_s] = self._ages.get(self.aoii_s, 0) + 1
         return self.aoii_s
 
-    def add(self, other: "AoiiMeter") -> None:
-        """Add the instants of another node; `aoii_s` becomes the larger of the two."""
+    def merge(self, other: "AoiiMeter") -> None:
+        """Add the instants of another meter; `aoii_s` becomes the larger of the two."""
         self.instants += other.instants
         self.wrong += other.wrong
         self.wrong_s += other.wrong_s

@@ -1,17 +1,17 @@
 """The node's clocks: milliseconds since its start, and Unix time as far as the gateway has sent it.
 
 A node has no clock of its own but a tick, which may wrap and whose rate is off. The time in an acknowledgement is exact
-when it is made and late when it is read, by up to `noise_ms`. So a drift counts as certain only as far as that delay
-cannot explain it: 555 parts in a million after an hour, 23 after a day. A time that neither delay nor drift explains is
-a step of the gateway's clock. It is used when the next acknowledgement confirms it; until then the time is unknown.
-Everything is an integer and bounded. Who sends the time, and whether that is authentic, is decided by `link`.
+when it is made and late when it is read, by up to `noise_ms`. So a drift is corrected only as far as that delay cannot
+explain it: 555 parts in a million are uncertain after an hour, 23 after a day. A time that neither delay nor drift
+explains is a step of the gateway's clock. It is used when the next acknowledgement confirms it; until then the time is
+unknown. Everything is an integer and bounded. Who sends the time, and whether that is authentic, is decided by `link`.
 """
 
 from .packed_fields import Packed
 
 DRIFT_LIMIT_PPM = 50_000  # an ESP32's RC oscillator, which counts in deep sleep, is off by up to 5 % (data sheet)
 WANDER_PPM = 2_000  # change of the drift with the temperature between two acknowledgements (estimate)
-BASE_MS = 86_400_000  # longest time over which drift is measured: 23 ppm if times are at most 2 s late
+BASE_MS = 86_400_000  # longest time over which drift is measured; 2 s of delay are 23 ppm of it
 
 
 class MonotonicClock(Packed):
@@ -25,7 +25,7 @@ class MonotonicClock(Packed):
         self._started = False
 
     def unwrapped(self, tick_ms: int) -> int:
-        """The time at this value of the tick; must be called at least once in 24 days."""
+        """The time when the tick is `tick_ms`; must be called once in 24 days, half of the period in which it wraps."""
         if not self._started:
             self._started = True
             self._now_ms = tick_ms
@@ -54,10 +54,10 @@ class UnixClock(Packed):
         self._is_set = False
         self._in_doubt = False
         self._doubt_ms = 0  # step of the gateway's clock that is not confirmed yet
-        self._tick0_ms = self._unix0_ms = 0  # beginning of the measurement of the drift,
-        self._late_ms = 0  # and largest delay of that time
+        self._tick0_ms = self._unix0_ms = 0  # the time from which the drift is measured
+        self._late_ms = 0  # largest delay of that time
         self._tick_ms = self._unix_ms = 0  # the last time from the gateway
-        self._unsure_ppm = DRIFT_LIMIT_PPM
+        self._unsure_ppm = DRIFT_LIMIT_PPM  # largest error of `drift_ppm`
 
     def unix_ms(self, now_ms: int) -> int | None:
         """Unix time at `now_ms`, milliseconds; None while it is unknown or a step is not confirmed."""
@@ -77,7 +77,7 @@ class UnixClock(Packed):
         Args:
             unix_ms: The gateway's time, milliseconds.
             now_ms: When it was read, on the monotonic clock.
-            late_ms: Largest delay of this time. One above `noise_ms` is used only if there is no other time.
+            late_ms: Largest delay of this time. A time with a delay above `noise_ms` is used only while there is none.
         """
         if not self._is_set:
             self._is_set = True
@@ -102,6 +102,7 @@ class UnixClock(Packed):
         return self._unix_ms + self.elapsed_from_tick(now_ms - self._tick_ms)
 
     def _begin(self, unix_ms: int, now_ms: int, late_ms: int) -> None:
+        """Take over this time, and measure the drift from it on."""
         self._tick0_ms = self._tick_ms = now_ms
         self._unix0_ms = self._unix_ms = unix_ms
         self._late_ms = max(late_ms, self._noise_ms)

@@ -28,7 +28,7 @@ class DutyCycleBudget(Packed):
         missing_us = 1000 * airtime_ms - self._refilled_us(now_ms)
         if missing_us <= 0:
             return now_ms
-        return now_ms + -(-2 * missing_us // self._duty_permille)
+        return now_ms + -(-2 * missing_us // self._duty_permille)  # rounded up
 
     def spend(self, airtime_ms: int, now_ms: int) -> None:
         """Charge a packet of this airtime, sent at `now_ms`."""
@@ -36,4 +36,5 @@ class DutyCycleBudget(Packed):
         self._at_ms = now_ms
 
     def _refilled_us(self, now_ms: int) -> int:
+        """The budget at `now_ms`, microseconds; a permille of a millisecond is a microsecond."""
         return min(self._limit_us, self._level_us + (now_ms - self._at_ms) * self._duty_permille // 2)

@@ -1,4 +1,4 @@
-"""The forecast: what a packet makes both ends hold. Its value at an instant is the estimate.
+"""The forecast that a packet makes node and gateway hold; its value at an instant is the estimate.
 
 Node and gateway evaluate the same forecast on different machines and must get the same number, so everything here is an
 integer: temperatures and humidities in hundredths (`_c`), the trend in fractions of the thresholds, its damping in a
@@ -23,7 +23,7 @@ def _growth() -> list[int]:
     return table
 
 
-GROWTH = array("i", _growth())  # 2.2 kB; computed once, because threads of the gateway share it
+GROWTH = array("i", _growth())  # 2.3 kB; computed on import, because threads of the gateway share it
 LAST = len(GROWTH) - 1  # from this step on the estimate does not move any more, at almost 50 first steps
 
 
@@ -31,8 +31,8 @@ class Trend(namedtuple("Trend", "level_t slope_t level_h slope_h damping")):
     """How the estimate moves on from the reading.
 
     Attributes:
-        level_t: Step of the temperature at once, in 1/16 of its threshold, -128..127.
-        slope_t: First step of its slope, in 1/128 of the threshold a sample, -128..127.
+        level_t: Step of the temperature at the reading itself, in 1/16 of its threshold, -128..127.
+        slope_t: First step of its slope, one sample later, in 1/128 of its threshold, -128..127.
         level_h: As `level_t`, for the humidity.
         slope_h: As `slope_t`, for the humidity.
         damping: 0 (slopes are ignored) or DAMPED.

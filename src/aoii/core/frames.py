@@ -1,6 +1,6 @@
 """The radio frames: uplinks of a node, acknowledgements of the gateway, and which of them are authentic.
 
-Each frame ends in six bytes of HMAC-SHA256 under the node's own key. The code covers the direction, so an
+Each frame ends in a code: six bytes of HMAC-SHA256 under the node's own key. It covers the direction too, so an
 acknowledgement can never pass for an uplink. A frame that does not fit is a `Rejected` value with a reason from a fixed
 set, never an exception. Nothing is remembered here: epochs and replays are checked by the holder of the node's state.
 
@@ -40,8 +40,8 @@ REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "trend",
 
 _UPLINK = "<BHHIIHB"  # version and damping, node, epoch, frame, counter, age (24 bits)
 _READING = "<hHbbbbBB"  # temperature, humidity, trend, flags and generation, battery
-_ACK = "<BHHIIHB"  # version and 1, node, epoch, frame, Unix time in s and ms, generation
-_SETTINGS = "<HHHHHB"
+_ACK = "<BHHIIHB"  # version and type 1, node, epoch, frame, Unix time in s and ms, generation
+_SETTINGS = "<HHHHHB"  # the fields of NodeSettings
 
 
 class Uplink(
@@ -150,7 +150,7 @@ def decode_uplink(data: bytes, key_of: "Callable[[int], bytes | None]") -> Uplin
 
     Args:
         data: Any bytes from the radio.
-        key_of: The key of a node number, None for an unknown node.
+        key_of: Returns the key of a node by its number, None for an unknown node.
     """
     if len(data) != UPLINK_BYTES:
         return Rejected("length", f"{len(data)} bytes; a frame has {UPLINK_BYTES}")

@@ -1,4 +1,7 @@
-"""What the core needs from outside, as types. For type checkers only: MicroPython has no typing, so no board has it."""
+"""What the core needs from outside, as types for type checkers.
+
+MicroPython has no `typing`, so this file is not copied to boards.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -18,10 +21,14 @@ class Store(Protocol):
     slots: int
 
     def read(self, slot: int) -> bytes:
-        """The record written last, padded or not; empty or filler before the first."""
+        """The record written last, perhaps with padding behind it; before the first write, none, or only 0xFF."""
 
     def write(self, slot: int, record: bytes) -> None:
-        """Store `record`, at most `store.SLOT_BYTES`; a power cut may leave any mixture of old and new."""
+        """Store `record`, at most `store.SLOT_BYTES`; a power cut may leave any mixture of old and new.
+
+        Raises:
+            OSError: The record cannot be stored.
+        """
 
 
 class Predictor(Protocol):

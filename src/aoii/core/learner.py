@@ -1,4 +1,4 @@
-"""The learner: each sample improves the prediction of the next 16 samples; the trend of a packet is fitted to that.
+"""The learner: predicts the next 16 samples, learns from each sample, and fits the trend of a packet.
 
 Both quantities are predicted by recursive least squares from the same features, in units of their thresholds, so that
 one prior fits all sensors. Two gateways are simulated, one with our trends and one that holds the last reading; when
@@ -19,9 +19,9 @@ from . import prior
 from .forecast import DAMPED, HOLD, Trend, estimate_pair
 
 LAGS = (1, 2, 3, 5)  # eq. 1: differences to the readings this many samples ago
-MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: and to exponential means with these weights
+MEANS = (0.5, 0.25, 0.1, 0.03, 0.01)  # eq. 1: differences to exponential means with these weights
 OWN = len(LAGS) + len(MEANS)  # features of one quantity
-FEATURES = 2 * OWN + 3  # and a constant and the time of day
+FEATURES = 2 * OWN + 3  # of both quantities, with a constant and the time of day as sine and cosine
 LIMIT = 32.0  # bound of a feature, thresholds
 
 ENDS = (1, 2, 4, 8, 16)  # eq. 2: last samples of the windows 1, 2, 3-4, 5-8 and 9-16 samples ahead
@@ -37,8 +37,8 @@ BROKEN = 1e30  # eq. 3: a product this large is spoilt by rounding
 PACKED = FEATURES * (FEATURES + 1) // 2  # size of a symmetric matrix, row by row up to its diagonal
 
 HORIZON = 9  # eq. 4: samples ahead that the trend is fitted to
-REACH_OUT = 0.95  # eq. 4: largest distance of the level from the reading, thresholds
-LEVEL = 15  # and in sixteenths of it
+LEVEL_LIMIT = 0.95  # eq. 4: largest distance of the level from the reading, thresholds
+LEVEL_STEPS = 15  # eq. 4: the same as a packet carries it, sixteenths of a threshold
 GROWTH = tuple([(1.0 - 0.98**k) / 0.02 for k in range(1, HORIZON + 1)])  # eq. 4: course of the damped trend
 SUM_G = sum(GROWTH)
 SUM_GG = sum([g * g for g in GROWTH])
@@ -54,7 +54,7 @@ HANDICAP = 6.0  # eq. 6: packets that our trends are given in advance
 
 DAY_MS = 86_400_000
 FORMAT = 1
-HEADER = "<BHHBBHbbbbBiiii"
+HEADER = "<BHHBBHbbbbBiiii"  # format, thresholds, _at, _seen, _trend_steps, _trend, _trend_reading, _hold_reading
 
 
 class Learner:
@@ -114,7 +114,7 @@ class Learner:
         """The trend for the packet with the last sample; HOLD when holding costs fewer packets.
 
         Args:
-            error_t_c: Reading minus estimate. Not used: the simulated gateway has it, without packet loss.
+            error_t_c: Reading minus estimate. Not used: the learner simulates a gateway that loses no packet.
             error_h_c: Likewise.
         """
         return HOLD if self._costs[1] < self._costs[0] else self._fit()
@@ -134,7 +134,7 @@ class Learner:
         head = struct.unpack(HEADER, state[:at])
         if head[:3] != (FORMAT, self.epsilon_t_c, self.epsilon_h_c) or head[3] >= REACH or head[4] > REACH + 1:
             return False
-        for value in array("f", state[at : -8 * (REACH + 1)]):
+        for value in array("f", state[at : -8 * (REACH + 1)]):  # all but the past readings, which are integers
             if not -BROKEN < value < BROKEN:
                 return False
         self._at, self._seen, self._trend_steps = head[3:6]
@@ -278,6 +278,7 @@ class Learner:
                 k += 1
 
     def _restart(self, window: int) -> None:
+        """Eq. 3: set the covariance as at the start; the weights are kept."""
         p = self._covariance
         k = window * PACKED
         for i in range(FEATURES):
@@ -339,6 +340,7 @@ class Learner:
             self._gains[quantity] = min(max(gain, GAIN_LOW), GAIN_HIGH)
 
     def _refit(self, reading: tuple[int, int]) -> None:
+        """Give the simulated gateway this reading, with a new trend."""
         self._trend = self._fit()
         self._trend_reading = reading
         self._trend_steps = 0
@@ -369,10 +371,10 @@ def fit_course(ahead: list[float], momentum: float, gain: float, epsilon_c: int)
     for k in range(HORIZON):
         sum_y += course[k]
         sum_gy += GROWTH[k] * course[k]
-    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), REACH_OUT)
+    level = _bounded((SUM_GG * sum_y - SUM_G * sum_gy) / (HORIZON * SUM_GG - SUM_G * SUM_G), LEVEL_LIMIT)
     slope = (sum_gy - level * SUM_G) / SUM_GG  # the best one for this level, whether it is clipped or not
     slope += MIX * (momentum - slope)
-    limit = min(LEVEL, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
+    limit = min(LEVEL_STEPS, 16 * (epsilon_c - 1) // epsilon_c)  # so that rounding never reaches the threshold
     return int(_bounded(round(16.0 * level), limit)), int(_bounded(round(128.0 * gain * slope), 127))
 
 

@@ -1,10 +1,10 @@
-"""The node's end of the radio link: sends one packet at a time until the gateway has it, and never reuses a number.
+"""The node's end of the radio link: sends a packet until the gateway has it; no number gets two contents.
 
-Stop-and-wait. An event is written to flash before it is sent, and stays there until it is acknowledged. A fresh frame
-is resent byte for byte; later the same reading goes out in a new frame. When the measurements have moved on, the caller
-submits a newer reading; the older event is sent later as backfill, when nothing newer is pending. RULES is the complete
-state machine; `trigger` decides what is worth sending. There is no clock and no radio here: times come in as `now_ms`
-of the node's clock, packets go out as values.
+Stop-and-wait: one packet is pending at a time. An event is written to flash before it is sent, and stays there until it
+is acknowledged. A fresh frame is resent byte for byte; later the same reading goes out in a new frame. When the
+measurements have moved on, the caller submits a newer reading; the older event is sent later as backfill, when nothing
+newer is pending. RULES is the complete state machine; `trigger` decides what is worth sending. There is no clock and no
+radio here: times come in as `now_ms` of the node's clock, packets go out as values.
 
 What both ends hold, and why they agree: docs/explanation/link.md.
 """
@@ -66,7 +66,9 @@ RULES = {
     (WAITING, STRAY): (WAITING, FORGET),
 }
 
-FRESH_PERMILLE = 400  # of a sampling period; a frame contains its age, so its bytes are accurate for so long
+# Of a sampling period. A frame contains the age of its reading: resent after half a period, it would make the gateway
+# count one step too few.
+FRESH_PERMILLE = 400
 UNKNOWN_MS = -0x4000000000000000  # sentinel: sampling time unknown; gives an age of AGE_LIMIT_S
 
 
@@ -100,6 +102,10 @@ class Link(LinkState):
         state: IDLE, READY or WAITING.
         clock: Unix time, as far as it is known.
         backlog: Events that are not delivered yet, including a pending one.
+
+    Raises:
+        InternalError: `is_busy` is missing, or the store has no room for readings.
+        UnavailableError: Both records of numbers in the store are damaged.
     """
 
     def __init__(
@@ -130,7 +136,7 @@ class Link(LinkState):
 
     @property
     def offered(self) -> Forecast | None:
-        """The forecast that the gateway may or may not hold already; None when both ends are known to agree."""
+        """The pending forecast, which the gateway may hold already; None when both ends are known to hold the same."""
         pending = self.pending
         return pending.forecast if pending is not None and pending.kind != BACKFILL else None
 
@@ -157,11 +163,14 @@ class Link(LinkState):
             kind: EVENT or HEARTBEAT.
             temperature_c: The reading, hundredths of °C.
             humidity_c: The reading, hundredths of %RH.
-            trend: How the gateway's estimate moves on from it.
+            trend: How the gateway's estimate moves on from the reading.
             flags: SENSOR_FAULT, LOW_BATTERY, both or 0.
             battery: As in `Uplink`.
             sampled_ms: When the reading was taken, on the node's monotonic clock.
             now_ms: Now, on the same clock.
+
+        Raises:
+            OSError: The store cannot be written. What was pending stays pending.
         """
         counter = self._counters.next_counter()
         if kind == EVENT:
@@ -226,6 +235,7 @@ class Link(LinkState):
         if self.state == WAITING and ack.unix_s and ack.frame == self.sent.last:
             self.clock.synchronize(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
         self._move(ACK)
+        # The next heartbeat comes sooner after a resend, later after none: docs/explanation/link.md.
         if self._backoff.tries > 1:
             self._heartbeat_doublings = max(0, self._heartbeat_doublings - 1)
         elif self.heartbeat_s < self.settings.heartbeat_s:
@@ -246,7 +256,7 @@ class Link(LinkState):
         return state + super().dump() + b"".join([part.dump() for part in self._parts()])
 
     def fits(self, state: bytes) -> bool:
-        """Whether no numbers were reserved since the `dump` at the end of `state`; `load` would reuse such numbers."""
+        """Whether no numbers were reserved after the `dump` at the end of `state`; otherwise `load` reuses them."""
         return self._counters.fits(state)
 
     def load(self, state: bytes, at: int) -> int:
@@ -292,7 +302,7 @@ class Link(LinkState):
         if stored is None:
             return None
         sampled_ms = stored.sampled_ms
-        if stored.counter < self._counters.first_counter:  # stored before a power cut, when the clock restarted
+        if stored.counter < self._counters.first_counter:  # stored before a power cut, which restarted the clock
             unix_ms = self.clock.unix_ms(now_ms)
             sampled_ms = UNKNOWN_MS
             if stored.unix_s and unix_ms is not None:

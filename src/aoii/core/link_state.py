@@ -1,7 +1,7 @@
-"""What a link remembers: the reading that is pending, the frames that carried it, and all of it as bytes.
+"""What a link remembers, also through a deep sleep: the pending reading, its frames, and the settings.
 
-The bytes carry it through a deep sleep. Their number is always the same. Nothing is checked here: `edge.node` adds a
-CRC to its whole dump. The parts of a link (clock, back-off, budget, backlog, counters) dump themselves.
+A dump always has the same number of bytes. Nothing is checked here: `edge.node` adds a CRC to its whole dump. The parts
+of a link (clock, back-off, budget, backlog, counters) dump themselves.
 """
 
 import struct
@@ -88,10 +88,10 @@ class LinkState(Packed):
         self.generation = 0
         self.last_ack_ms: int | None = None
         self.rejected = 0
-        self._deadline_ms: int | None = None  # when idle: of the next backfill; None before the first acknowledgement
+        self._deadline_ms: int | None = None  # when idle: of the next backfill, None before the first acknowledgement
         self._heartbeat_doublings = 0
         self._data = bytes(UPLINK_BYTES)  # the newest frame of `sent`
-        self._framed_ms = 0  # when it was made
+        self._framed_ms = 0  # when that frame was made
 
     def dump(self) -> bytes:
         """All of it, always the same number of bytes."""

@@ -92,5 +92,5 @@ class Backoff(Packed):
         return self._jittered(self._timing.backlog_pause_ms)
 
     def _jittered(self, longest_ms: int) -> int:
-        """Between half of it and all of it."""
+        """A random pause between half of `longest_ms` and all of it."""
         return longest_ms // 2 + int(longest_ms // 2 * self._random())

@@ -1,6 +1,6 @@
-"""What must survive a power cut: the numbers that the node may have used, and readings that are not delivered yet.
+"""What must survive a power cut: the numbers that a node may have used, and its undelivered readings.
 
-Everything is in slots of SLOT_BYTES: two for the numbers, the rest a ring of readings. The driver below (`Store` in
+Everything is in slots of SLOT_BYTES: two for the numbers, the rest a ring of readings. The driver (`Store` in
 `interfaces`) only reads and writes slots. Each record has a CRC, so a slot whose write was cut short counts as empty.
 Wear: a reading is written once, when it is stored, and its slot is cleared once, when it is delivered; clearing writes
 zeros, which flash takes without erasing. When a reading is sent is decided by `link`.
@@ -60,10 +60,10 @@ def _unseal(stored: bytes, form: str, mark: int) -> tuple[int, ...] | None:
 
 
 class CounterAllocator(Packed):
-    """Hands out frame numbers and event counters that never repeat within an epoch, whenever the power goes.
+    """Hands out frame numbers and event counters that never repeat within an epoch, whenever the power fails.
 
-    They are reserved in blocks: the end of a block is in the store before its first number is used. A restart skips the
-    rest of the block.
+    Numbers are reserved in blocks: the end of a block is in the store before its first number is used. A restart skips
+    the rest of the block.
 
     Attributes:
         first_counter: The first event counter since the restart.
@@ -79,8 +79,8 @@ class CounterAllocator(Packed):
         self._store = store
         self._node = node
         self._epoch = epoch
-        self._slot = 0  # for the next record: never that of the newest
-        self._frame = self._counter = 1  # 0 is not used, so that a peer may start with it
+        self._slot = 0  # for the next record: never the slot of the newest
+        self._frame = self._counter = 1  # 0 is not used, so a peer may start with 0 as the last number it has seen
         is_intact = False  # a record is whole, or a slot was never written: then no number can repeat
         for slot in range(NUMBER_SLOTS):
             stored = store.read(slot)
@@ -115,7 +115,7 @@ class CounterAllocator(Packed):
         return self._counter - 1
 
     def fits(self, state: bytes) -> bool:
-        """Whether the `dump` at the end of `state` was made after the last block was reserved, and before the next."""
+        """Whether no block was reserved after the `dump` at the end of `state`."""
         fields = struct.unpack(self.FORM, state[-struct.calcsize(self.FORM) :])
         return (fields[1], fields[3]) == (self._frame_limit, self._counter_limit)
 

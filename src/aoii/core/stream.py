@@ -20,6 +20,7 @@ FRAME_LIMIT = 96  # encoded bytes between the zeros; an uplink has 40
 UPLINK = b"U"  # receiver to gateway: rssi int8, snr int8, radio frame
 DOWNLINK = b"D"  # gateway to receiver: radio frame
 
+# Why bytes are damaged; docs/reference/wire-format.md explains each.
 REASONS = ("encoding", "long", "cut", "cobs", "crc")
 
 
@@ -39,7 +40,7 @@ class Frame(namedtuple("Frame", "type content")):
 
     Attributes:
         type: UPLINK or DOWNLINK, one byte.
-        content: Its content.
+        content: What follows the type, without the CRC.
     """
 
     __slots__ = ()
@@ -69,13 +70,16 @@ def encode_usb(kind: bytes, content: bytes) -> bytes:
         InternalError: The frame is longer than FRAME_LIMIT.
     """
     body = kind + content
-    if len(body) > FRAME_LIMIT - 6:
+    if len(body) > FRAME_LIMIT - 6:  # the CRC adds 4 bytes and COBS 1; one is left over
         raise InternalError(f"a frame has {len(body)} bytes; use at most {FRAME_LIMIT - 6}")
     return b"\0" + _stuff(body + struct.pack("<I", crc32(body))) + b"\0"
 
 
 def encode_usb_uplink(rssi_dbm: int, snr_db: int, data: bytes) -> bytes:
-    """A received radio frame as an UPLINK frame for the USB port; RSSI and SNR are clamped to a byte each."""
+    """A received radio frame as an UPLINK frame for the USB port.
+
+    RSSI is clamped to -128..-1 dBm, because the first byte of a content must not be printable; SNR to -128..127 dB.
+    """
     strength = max(-128, min(-1, rssi_dbm))
     return encode_usb(UPLINK, struct.pack("<bb", strength, max(-128, min(127, snr_db))) + data)
 

@@ -1,4 +1,4 @@
-"""When the gateway's forecast is wrong, and when a node sends: a threshold on the age of incorrect information.
+"""Decides when the forecast is wrong and when a node sends: at a threshold on the age of incorrect information.
 
 It also checks the sensor, because a false reading must neither be sent nor learned from. How packets get through is up
 to `link`; what they say is up to the learner.
@@ -11,16 +11,17 @@ from collections import namedtuple
 from .forecast import NodeSettings
 from .packed_fields import Packed
 
-SKIP = "SKIP"  # the words of the older firmware's log
+# What a node does at a sample, in the words of the older firmware's log.
+SKIP = "SKIP"
 EVENT = "SEND & TRAIN"
 HEARTBEAT = "HEARTBEAT"
 
 OK = ""
 ABSENT = "absent"  # the sensor does not answer
 RANGE = "range"  # the reading is outside what the sensor can measure
-STUCK = "stuck"  # the reading never changes
+STUCK = "stuck"  # the reading has been the same for STUCK_SAMPLES samples
 
-# Five times the longest run of equal pairs in 75,000 samples of 28 sensors (36, an office at night).
+# Five times the longest run of one reading in 75,000 samples of 28 sensors: 36 samples, in an office at night.
 STUCK_SAMPLES = 180
 
 
@@ -45,14 +46,14 @@ AHT20 = Limits(-4000, 8500, 0, 10000)  # Aosong AHT20 data sheet, table 1: -40..
 
 
 def is_wrong(temperature_c: int, humidity_c: int, estimate_c: tuple[int, int], settings: NodeSettings) -> bool:
-    """Whether reading and estimate (temperature, humidity) differ by a threshold or more, all in hundredths."""
+    """Whether a reading differs from the estimate by its threshold or more in either quantity; all in hundredths."""
     return (
         abs(temperature_c - estimate_c[0]) >= settings.beta_t_c or abs(humidity_c - estimate_c[1]) >= settings.beta_h_c
     )
 
 
-class Sensor(Packed):
-    """Checks one reading after the other."""
+class SensorCheck(Packed):
+    """Checks the readings of one sensor, one after the other."""
 
     NAMES = "_last_t_c _last_h_c _same"
     FORM = "<iiH"
@@ -80,8 +81,8 @@ class Trigger(Packed):
     """Counts the samples at which the forecast is wrong, and decides when to send.
 
     Attributes:
-        age: Samples for which the acknowledged forecast has been wrong.
-        offered_age: Samples for which the forecast that is on its way has been wrong.
+        age: Samples in a row at which the acknowledged forecast, or one on its way, was wrong.
+        offered_age: Samples in a row at which the forecast on its way was wrong.
     """
 
     NAMES = "age offered_age"

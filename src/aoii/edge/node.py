@@ -1,4 +1,4 @@
-"""The sensor node without sensor and radio: compares readings with the gateway's estimate, and decides what to send.
+"""The sensor node without its hardware: compares readings with the gateway's estimate, and decides what to send.
 
 The same source runs on the board and in the simulation. It does not wait, read a clock or touch hardware: the caller
 samples every `settings.period_s`, sends the packets that it gets, passes in the packets from the radio, and calls `due`
@@ -26,10 +26,10 @@ if MYPY:
 DAY_MS = 86_400_000
 FAULT_SAMPLES = 3  # one failed measurement is common on I2C and not worth a packet
 LOW_BATTERY_MV = 3400  # a LiPo cell has about a tenth left, and the ESP32's regulator begins to drop out
-NO_NUMBER = 1_000_000  # hundredths outside the range of any sensor
+NO_NUMBER = 1_000_000  # stands for NaN and all beyond 1000: hundredths outside the range of any sensor
 
 FORMAT = 2  # of a dump
-_HEAD = "<BHH"
+_HEAD = "<BHH"  # format, node, epoch
 _FORM = "<qqhHIBH"
 _NAMES = "_learned_ms _reading_ms _reading_t_c _reading_h_c _failed _fault_reported battery_mv"
 
@@ -66,7 +66,7 @@ class Node:
         key: Its key.
         settings: Settings that it was provisioned with; the gateway may change them.
         predictor: Learns from each sample and makes the trends.
-        store: Keeps counters and backlog when the power goes.
+        store: Keeps counters and backlog when the power fails.
         random: For jitter.
         timing: Pauses and duty cycle of the link.
         limits: What the sensor can measure.
@@ -78,6 +78,10 @@ class Node:
         sampled: The last sample; None when the sensor gave no reading.
         fault: The fault of the sensor; empty when there is none.
         battery_mv: Set by the driver; 0: not measured.
+
+    Raises:
+        InternalError: `is_busy` is missing, or the store has no room for readings.
+        UnavailableError: Both records of numbers in the store are damaged.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class Node:
         self._predictor = predictor
         self._identity = (FORMAT, number, epoch)
         self._trigger = trigger.Trigger()
-        self._sensor = trigger.Sensor(limits)
+        self._sensor = trigger.SensorCheck(limits)
         self._tick = MonotonicClock()
         self._reading_ms: int | None = None  # of the last reading
         self._reading_t_c = self._reading_h_c = 0
@@ -142,7 +146,7 @@ class Node:
         return self.link.due(now_ms)
 
     def receive(self, data: bytes, now_ms: int) -> list[Send]:
-        """Accept a packet from the radio, any bytes; return the packets to send now."""
+        """Handle a packet from the radio, any bytes; return the packets to send now."""
         now_ms = self._tick.unwrapped(now_ms)
         beta_t_c, beta_h_c = self.link.settings[:2]
         reading = self.link.receive(data, now_ms)
@@ -187,8 +191,8 @@ class Node:
         """Continue from a `dump` as if there had been no sleep; must be the first call.
 
         Returns:
-            False, and nothing is changed, when it is of another node, damaged, or older than the last block of numbers
-            in the store: then there was a power cut, and the node starts fresh.
+            False, and nothing is changed, when it is damaged, of another node, epoch or format, or older than the last
+            block of numbers in the store: then the node starts fresh, as after a power cut.
         """
         head = struct.calcsize(_HEAD)
         if len(state) != len(self.dump()) or struct.pack("<I", crc32(state[:-4])) != state[-4:]:
@@ -213,10 +217,10 @@ class Node:
         forecast, offered = self.forecast, self.link.offered
         estimate = (temperature_c, humidity_c) if forecast is None else self._estimate(forecast, now_ms)
         wrong = trigger.is_wrong(temperature_c, humidity_c, estimate, settings)
-        latest = estimate  # by the newest forecast: the predictor gets the error of this one
+        latest = estimate  # by the newest forecast, whose error the predictor gets
         if offered is not None:
-            # The gateway may hold either forecast. The pending one is sent until it is acknowledged; a newer packet is
-            # needed only if that one is wrong. It does not matter that the older one may be right again.
+            # The gateway may hold either forecast. The offered one is sent until it is acknowledged; a newer packet is
+            # needed only if the offered one is wrong, even if the acknowledged one is right again.
             latest = self._estimate(offered, now_ms)
             offered_wrong = trigger.is_wrong(temperature_c, humidity_c, latest, settings)
             status = self._trigger.decide(wrong, offered_wrong, False, settings.tau)

@@ -1,4 +1,4 @@
-"""The receiver bridge: passes packets from the radio to the gateway's USB port, and the gateway's frames to the radio.
+"""The receiver bridge: passes packets from the radio to the gateway's USB port, and frames back to the radio.
 
 Frames of our own nodes pass unchanged, in binary. A packet of a node with the old firmware is text: it is passed on as
 the line `Received: …`, and a reply line within a second is sent back. The content of frames and lines does not matter
@@ -9,8 +9,8 @@ from ..core.stream import DOWNLINK, LINE_LIMIT, Frame, Line, Reader, encode_usb_
 
 REPLY_WINDOW_MS = 1000  # the old receiver waited this long for its reply line
 KEEP_MS = 1500  # a node listens for 2 s from the beginning of its packet, which takes 0.25 s at SF9
-WAITING_LIMIT = 8  # downlinks for different nodes at once; a newer one replaces the oldest
-RADIO_LIMIT = 80  # bytes; our longest frame has 33, and a frame on the USB port has no room for more
+WAITING_LIMIT = 8  # downlinks for different nodes at once; a newer one replaces the oldest that is not being sent
+RADIO_LIMIT = 80  # bytes; our longest frame has 33, and a frame on the USB port has room for 87
 RULE = b"-" * 30  # the old receiver printed such a line after each packet
 
 
@@ -60,7 +60,7 @@ class ReceiverBridge:
         return b""
 
     def confirm_sent(self) -> bytes:
-        """Remove the packet of `next_packet`; return what to write to the USB port, may be empty."""
+        """Remove the packet of `next_packet`; return what to write to the USB port once it is sent, may be empty."""
         data, _, is_reply = self._waiting.pop(0)
         return b"Sync sent: " + data.rstrip(b"\n") + b"\r\n" + RULE + b"\r\n" if is_reply else b""
 
@@ -73,7 +73,7 @@ class ReceiverBridge:
             self.dropped += 1
             return
         if len(self._waiting) == WAITING_LIMIT:
-            self._waiting.pop(1)  # the first may be on the air
+            self._waiting.pop(1)  # not the first, which may be on the air
             self.dropped += 1
         self._waiting.append((data, now_ms, is_reply))
 

@@ -1,4 +1,4 @@
-"""The sample log: a predictor that keeps samples, and wakes the learner only for a trend or when the log is full.
+"""The sample log: a predictor that keeps samples, and wakes the learner only for a trend or when it is full.
 
 The learner's 7 kB do not fit into the memory that a board keeps in deep sleep, and writing them to flash after each
 sample would cost more energy than the sample. What the learner knows is a function of its state and of the samples
@@ -38,16 +38,16 @@ if MYPY:
             """The content saved last; empty when there is none."""
 
         def save(self, content: bytes) -> None:
-            """Store `content`; a power cut leaves the content before it."""
+            """Store `content`; a power cut meanwhile leaves what was stored before."""
 
 
 CAPACITY = 64  # samples; 576 of the 2048 bytes of an ESP32's RTC memory
 LONG_STEPS = 255  # the learner treats all gaps above 16 samples alike
-NO_DAY = -1
+NO_DAY = -1  # the node does not know the time
 
 _SAMPLE = "<hHBi"  # temperature, humidity, steps, millisecond of the day
 _SAMPLE_BYTES = struct.calcsize(_SAMPLE)
-_HEAD = "<BHHI"
+_HEAD = "<BHHI"  # _is_cold, thresholds, _basis
 
 
 class SampleLog:
@@ -82,7 +82,7 @@ class SampleLog:
         self._model: Model | None = None  # while it is awake
         self._samples = b""
         self._basis = 0  # CRC of the state before these samples; 0: a new model
-        self._is_cold = True  # after a power cut: the state in the buffer may be continued, after a gap
+        self._is_cold = True  # after a power cut: any state in the buffer is continued, as after a long gap
         self.lost = 0
 
     def observe(self, temperature_c: int, humidity_c: int, steps: int, day_ms: int | None) -> None:

@@ -1,4 +1,4 @@
-"""For researchers: how much the node's learning saves, measured on recordings. No node and no station uses this."""
+"""For researchers: measures on recordings how much the node's learning saves. No node and no station uses it."""
 
 POLICY_NAMES = ("periodic", "periodic_equal", "send_on_delta", "dbp", "damped", "nlms", "kalman", "mlp", "trend")
-"""The policies by name; here, so that the command line can list them without loading numpy."""
+"""Names of the policies; here, so that the command line can list them without loading numpy."""

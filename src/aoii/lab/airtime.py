@@ -62,7 +62,7 @@ class Radio:
         return charge_mas * VOLTAGE_V
 
     def _exchange_s(self, frame_bytes: int) -> tuple[float, float]:
-        """Seconds of transmitting, and of listening."""
+        """Seconds of transmitting, and of waiting and listening for the reply."""
         return airtime_s(frame_bytes, self.sf), REPLY_S + airtime_s(ACK_BYTES, self.sf)
 
     def energy_mj_per_day(self, samples: float, uplinks: float, frame_bytes: int) -> float:

@@ -18,7 +18,7 @@ from aoii.simulation.recordings import Series
 
 
 class Bounds:
-    """Both bounds of a series, computed at the first use.
+    """Both bounds of a series; each is computed at its first use.
 
     Args:
         series: The recording.

@@ -1,4 +1,4 @@
-"""The simulated radio as a replay sees it: whether a packet reaches the gateway, and its acknowledgement the node.
+"""The simulated radio as a replay sees it: whether a packet arrives, and whether its acknowledgement does.
 
 `simulation/radio.py` decides, as in the demo. A replay knows no time between two samples, so a packet that arrives
 after the receive window counts as lost here, and a copy counts for nothing.
@@ -12,11 +12,16 @@ from aoii.settings.channel import ChannelModel
 from aoii.simulation.radio import DOWNLINK_MS, UPLINK_MS, PacketTrace, Radio
 from aoii.simulation.recordings import Series
 
-EITHER_WAY_MS = (TIMING.ack_window_ms - UPLINK_MS - DOWNLINK_MS) // 2  # half of what the window leaves for delays
+# a packet and its acknowledgement may each be late by half of what airtime leaves of the receive window
+DELAY_LIMIT_MS = (TIMING.ack_window_ms - UPLINK_MS - DOWNLINK_MS) // 2
 
 
 class Channel(Protocol):
-    """Both directions between a node and its gateway."""
+    """Both directions between a node and its gateway.
+
+    Attributes:
+        is_lossless: Whether every packet and every acknowledgement arrives in time.
+    """
 
     is_lossless: bool
 
@@ -32,8 +37,8 @@ class SimulatedChannel:
 
     Args:
         model: The channel model.
-        seed: Of its random numbers.
-        trace: The node's packet trace, repeated without end; None: none.
+        seed: Seed of its random numbers.
+        trace: The node's packet trace, repeated without end; None: no trace.
     """
 
     def __init__(self, model: ChannelModel, seed: str, trace: PacketTrace | None = None) -> None:
@@ -52,11 +57,11 @@ class SimulatedChannel:
         return self._carries(is_up=False)
 
     def _carries(self, is_up: bool) -> bool:
-        sent = self._radio.begin(0, is_up, self._at_ms)
+        sent = self._radio.transmit(0, is_up, self._at_ms)
         self._at_ms = sent.end_ms  # the next packet begins when this one has ended, and does not collide with it
         return any(
-            reception.transmission is sent and reception.at_ms - sent.end_ms <= EITHER_WAY_MS
-            for reception in self._radio.end(sent)
+            reception.transmission is sent and reception.at_ms - sent.end_ms <= DELAY_LIMIT_MS
+            for reception in self._radio.arrivals(sent)
         )
 
 

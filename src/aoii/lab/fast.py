@@ -1,7 +1,7 @@
 """The board's learner, ten times as fast on a host: the covariance steps of `core/learner.py` with numpy.
 
 Every sum runs in the board's order, and every state is rounded to single precision where the board stores it. So trends
-and state are equal to the bit, which a test checks. Its state cannot be saved for deep sleep.
+and state are equal to the board's to the bit, which a test checks. The state cannot be saved for deep sleep.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ class FastLearner(Learner):
     """A `Learner` that updates all windows of a sample in one step."""
 
     def __init__(self, epsilon_t_c: int, epsilon_h_c: int, weights: Prior = prior.WEIGHTS) -> None:
-        self._full: Doubles = np.zeros((WINDOWS, FEATURES, FEATURES))
+        self._full: Doubles = np.zeros((WINDOWS, FEATURES, FEATURES))  # covariances; the board keeps one triangle
         super().__init__(epsilon_t_c, epsilon_h_c, weights)
 
     def dump(self) -> bytes:
-        """Not available; use `Learner` for a node that sleeps."""
+        """Not available: raises NotImplementedError. Use `Learner` for a node that sleeps."""
         raise NotImplementedError
 
     def _restart(self, window: int) -> None:

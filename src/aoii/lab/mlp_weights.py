@@ -1,4 +1,4 @@
-"""The first weights of `mlp`, the older installation's perceptron 12-64-32-2: training them, and their file."""
+"""Trains the first weights of `mlp`, the older installation's perceptron 12-64-32-2, and reads and writes them."""
 
 import warnings
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def fit_mlp(all_series: Sequence[Series]) -> MlpWeights:
 
 
 def _examples(all_series: Sequence[Series]) -> tuple[Doubles, Doubles]:
-    """Inputs and targets, one row each for every five samples without a gap."""
+    """Inputs and targets: a row of each for every five samples in a row without a gap."""
     inputs: list[list[float]] = []
     targets: list[list[float]] = []
     for series in all_series:

@@ -93,7 +93,7 @@ def plot_pareto(points: Mapping[str, Sequence[tuple[float, float, str]]], path: 
 
 
 def plot_ratios(bars: Mapping[str, Sequence[float]], labels: Sequence[str], path: Path) -> None:
-    """Packets of each policy divided by those of send-on-delta, for each series."""
+    """Bars: packets of each policy divided by those of send-on-delta, for each series."""
     with figure(path, size=(10.0, 4.0)) as (axes,):
         width = 0.8 / len(bars)
         at = np.arange(len(labels))

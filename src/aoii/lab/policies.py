@@ -14,11 +14,11 @@ from aoii.lab.fast import FastLearner
 from aoii.lab.policy import Estimator, Node, Options, Packet, Pair, Policy
 
 READING_BYTES = 28  # a version 1 frame of docs/reference/wire-format.md without its four bytes of trend
-ASCII_BYTES = 22  # "4294967295,-10.25,100.00" and the like: the older firmware's payload, mean of the log mlp0.5
+ASCII_BYTES = 22  # mean in the log mlp0.5 of payloads like "4294967295,-10.25,100.00", of the old firmware
 
 
 class TrendEstimator(Estimator):
-    """The reading and a trend, evaluated as `core/forecast.py` does: the estimate of our own nodes' packets."""
+    """The reading and a trend, evaluated by `core/forecast.py`, as a gateway does for our own nodes."""
 
     def __init__(self, options: Options) -> None:
         self._epsilon = options.epsilon
@@ -112,16 +112,17 @@ class KalmanEstimator(Estimator):
         # variances of each quantity: of the slope's change in a sample, and of a reading
         self._noise = [((self.SLOPE * e) ** 2, (self.READING * e) ** 2) for e in options.epsilon]
         self._state: list[tuple[float, float]] | None = None  # value and slope of each quantity
-        self._spread = [(r, 0.0, q) for q, r in self._noise]  # variance of value, covariance, variance of slope
+        # variance of value, covariance, variance of slope
+        self._spread = [(of_reading, 0.0, of_slope) for of_slope, of_reading in self._noise]
 
     def advance(self, steps: int, day_ms: int) -> Pair | None:
         """See `Estimator`."""
         if self._state is None:
             return None
         for i, ((value, slope), (vv, vs, ss)) in enumerate(zip(self._state, self._spread, strict=True)):
-            q = self._noise[i][0]
+            of_slope = self._noise[i][0]
             self._state[i] = (value + steps * slope, slope)
-            self._spread[i] = (vv + 2 * steps * vs + steps * steps * ss, vs + steps * ss, ss + steps * q)
+            self._spread[i] = (vv + 2 * steps * vs + steps * steps * ss, vs + steps * ss, ss + steps * of_slope)
         return round(self._state[0][0]), round(self._state[1][0])
 
     def receive(self, packet: Packet) -> Pair:
@@ -200,7 +201,7 @@ class MlpEstimator(Estimator):
 
 
 class HoldNode(Node):
-    """Sends its reading only: send-on-delta, the periodic policies, and those whose estimator does the rest."""
+    """Sends its reading only: for send-on-delta, the periodic policies, and those whose estimator predicts alone."""
 
     def __init__(self, options: Options) -> None:
         self._reading = (0, 0)

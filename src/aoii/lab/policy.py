@@ -1,8 +1,8 @@
-"""What a policy is: a node that decides what a packet carries, and an estimator that turns packets into estimates.
+"""What a policy is: a node that makes packets from samples, and an estimator that makes estimates from packets.
 
 The node sees every sample. The estimator is the gateway's end; the replay keeps one for the gateway and one for the
 node's view of the gateway. All estimates are integers in hundredths, so that a policy is judged as the real gateway
-judges. When a packet is sent is up to the replay, except for the two periodic policies, which follow the clock.
+judges. The replay decides when a packet is sent; the two periodic policies alone follow the clock.
 """
 
 import copy
@@ -21,7 +21,7 @@ TREND_BYTES = 32  # a version 1 frame of docs/reference/wire-format.md
 
 
 class Packet(NamedTuple):
-    """What a packet carries: the reading, and a trend, or a slope in hundredths a sample, if the policy has one."""
+    """What a packet carries: the reading, and a trend or a slope (hundredths a sample) if the policy has one."""
 
     reading: Pair
     trend: Trend = HOLD
@@ -34,8 +34,8 @@ class Options:
 
     Attributes:
         epsilon: Thresholds, hundredths of °C and %RH.
-        heartbeat_s: A node that was silent for so long sends a heartbeat; 0: never.
-        tau: The node sends after so many wrong samples in a row, at least 1.
+        heartbeat_s: A node that was silent for this long sends a heartbeat, s; 0: never.
+        tau: The node sends after this many wrong samples in a row, at least 1.
         prior: The prior of `trend`.
         mlp: The first weights of `mlp`; None unless `mlp` is replayed.
     """
@@ -76,11 +76,12 @@ class Policy:
     """One way to keep the gateway's estimate right.
 
     Attributes:
-        name: As on the command line.
+        name: Name on the command line.
         node: Makes the sending end.
         estimator: Makes the receiving end.
         frame_bytes: Length of a packet on air.
-        clock: Whether it sends by the clock: at every sample, or as often as `trend`. None: when the estimate is wrong.
+        clock: `every`: sends each sample; `equal`: sends as many packets as `trend`, spread evenly; None: sends when
+            the estimate is wrong.
         resends: Whether a packet without an acknowledgement is sent again; if not, the node assumes that it arrived.
     """
 

@@ -1,7 +1,7 @@
-"""The prior of `trend`: a ridge regression over recordings, and its file.
+"""Fits the prior of `trend` by ridge regression over recordings, and writes and reads its file.
 
-It has exactly the features and targets that the node learns from, over several paces and scales of every recording, so
-that it does not depend on how fast or how coarse a sensor is. It treats both quantities alike.
+The regression has exactly the features and targets that the node learns from. Every recording is used at several paces
+and scales, so that the prior does not depend on how fast or how coarse a sensor is. Both quantities are treated alike.
 """
 
 import itertools
@@ -23,8 +23,8 @@ from aoii.simulation.recordings import Series
 PACES = (1, 2, 5)  # every sample, every second, every fifth
 SCALES = (50, 25, 100)  # thresholds in hundredths of °C; six times as much in %RH
 SHORTEST = 300  # samples; a shorter series says more about its day than about sensors
-MOST_SAMPLES = 5_000  # a longer series counts no more than this
-MOST_MOVED = 20_000.0  # of squared movement; more counts no more than this, so that no stormy recording dominates
+MOST_SAMPLES = 5_000  # a longer series counts as one of this many
+MOST_MOVED = 20_000.0  # squared movement; a series with more counts as this, so that no stormy one dominates
 RIDGE = 4_000.0  # pulls weights to 0 with a fifth of what the most stormy recording may count
 NO_PRIOR: Prior = ((0,) * (2 * OWN),) * WINDOWS
 
@@ -75,7 +75,7 @@ class Evidence:
 
 
 def gather_evidence(all_series: Iterable[Series]) -> Evidence:
-    """The evidence of series, at every pace and scale at which they are long enough."""
+    """The evidence of series at every scale, and at every pace that leaves `SHORTEST` samples."""
     total = Evidence()
     for series, pace, epsilon_t_c in itertools.product(all_series, PACES, SCALES):
         if len(series) // pace >= SHORTEST:
@@ -84,7 +84,7 @@ def gather_evidence(all_series: Iterable[Series]) -> Evidence:
 
 
 def _add(total: Evidence, series: Series, pace: int, epsilon_t_c: int) -> None:
-    """Add a series at one pace and scale; in one that is long or moves much, each sample counts less."""
+    """Add a series at one pace and scale; the longer it is or the more it moves, the less each sample counts."""
     own = list(range(2 * OWN))  # without the constant and the time of day, which belong to one place
     swapped = own[OWN:] + own[:OWN]  # as the other quantity sees them
     share = 0.0  # what each sample counts, found from the first window that has any

@@ -1,10 +1,11 @@
-"""One recording replayed through one policy: what is sent, and the gateway's estimate after every sample.
+"""Replays one series through one policy: what is sent, and the gateway's estimate after every sample.
 
 At each sample the node compares the reading with its view of the gateway's estimate, and sends at once if that is
 wrong. A packet without an acknowledgement is sent again at the same instant, up to `RESENDS` times. If all tries fail,
-the next sample is sent in any case. Right and wrong are judged after that. A hole of up to `HOLE` intervals is samples
-that were not taken: the estimate moves on. A longer gap splits the recording, and both ends begin with nothing after
-it. Nothing is interpolated.
+the next sample is sent in any case. Whether the estimate is right is judged after the packet of the sample.
+
+A hole of up to `HOLE` sampling intervals counts as samples that were not taken: the estimate moves on across it. A
+longer gap splits the series: after it neither end has an estimate. Nothing is interpolated.
 """
 
 from dataclasses import dataclass, field
@@ -25,12 +26,12 @@ class Outcome:
     """What one policy did with one series; lists have one item for each sample.
 
     Attributes:
-        events: Packets because the estimate was wrong, or because the clock said so.
-        heartbeats: Packets after a long silence.
+        events: Packets sent because the estimate was wrong, or because the clock of a periodic policy said so.
+        heartbeats: Packets sent because the node was silent for `heartbeat_s`.
         retries: Transmissions beyond the first of each packet.
         acks: Acknowledgements that the gateway sent.
-        estimates: The gateway's estimate after the sample, hundredths; None before its first packet.
-        sent: Whether a packet was sent.
+        estimates: The gateway's estimate after the sample, hundredths; None before the first packet of a piece.
+        sent: Whether the node sent the sample.
         meter: Age of incorrect information at the gateway.
     """
 
@@ -55,7 +56,7 @@ def pieces(series: Series) -> list[int]:
 
 
 def is_wrong(reading: Pair, estimate: Pair | None, epsilon: Pair) -> bool:
-    """Whether an estimate misses the reading by a threshold; it does while there is none."""
+    """Whether an estimate is off by a threshold or more in either quantity, or is missing."""
     return (
         estimate is None or abs(reading[0] - estimate[0]) >= epsilon[0] or abs(reading[1] - estimate[1]) >= epsilon[1]
     )
@@ -72,8 +73,8 @@ class _Link:
     def reset(self) -> None:
         """Begin a piece of the series: neither end has an estimate."""
         self._gateway = self._policy.estimator(self._options)
-        self._view = self._gateway if self._channel.is_lossless else self._gateway.copy()  # the node's, of the gateway
-        self._lacks_ack = True  # the last packet has no acknowledgement; none has been sent yet
+        self._view = self._gateway if self._channel.is_lossless else self._gateway.copy()  # the node's view
+        self._lacks_ack = True  # as after a lost packet, so that the first sample is sent
         self._wrong_samples = 0  # in a row
 
     def advance(self, reading: Pair, steps: int, day_ms: int) -> tuple[Pair | None, Pair | None]:
@@ -83,12 +84,12 @@ class _Link:
         return estimate, estimate if self._view is self._gateway else self._view.advance(steps, day_ms)
 
     def must_send(self, reading: Pair, viewed: Pair | None) -> bool:
-        """Whether the node has to send: the estimate is wrong, or the last packet has no acknowledgement."""
+        """Whether the node has to send: wrong at `tau` samples in a row, or the last packet is not acknowledged."""
         self._wrong_samples = self._wrong_samples + 1 if is_wrong(reading, viewed, self._options.epsilon) else 0
         return self._lacks_ack or self._wrong_samples >= self._options.tau
 
     def send(self, estimate: Pair | None, at_s: float) -> Pair | None:
-        """Send the sample, several times if necessary; the gateway's estimate afterwards."""
+        """Send the sample until it is acknowledged or the tries are used up; the gateway's estimate afterwards."""
         packet = self._node.packet()
         has_arrived = False
         for attempt in range(1 + (RESENDS if self._policy.resends else 0)):
@@ -128,7 +129,7 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
         steps = series.slots[i] - series.slots[i - 1] if i else 1
         if i in starts and i:
             link.reset()
-            outcome.meter.add(meter)
+            outcome.meter.merge(meter)
             meter = AoiiMeter()
         at_s = series.slots[i] * series.interval_s
         estimate, viewed = link.advance(reading, steps, int((series.start_unix_s + at_s) % DAY_S * 1000))
@@ -146,5 +147,5 @@ def replay(series: Series, policy: Policy, options: Options, channel: Channel, p
         outcome.sent.append(is_event or is_heartbeat)
         outcome.estimates.append(estimate)
         meter.observe(is_wrong(reading, estimate, options.epsilon), round(series.interval_s))
-    outcome.meter.add(meter)
+    outcome.meter.merge(meter)
     return outcome

@@ -1,4 +1,4 @@
-"""Every policy on every series of some recordings, as `aoii lab` shows, plots and writes it."""
+"""Replays every policy on every series of some recordings, and sums up each run for `aoii lab`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def days(self) -> float:
-        """Samples times the sampling interval, days."""
+        """Samples times the sampling interval, days; gaps do not count."""
         return len(self.series) * self.series.interval_s / DAY_S
 
     def errors(self, q: int) -> list[int]:
@@ -106,7 +106,8 @@ def replay_all(
         for series in all_series:
             bounds = Bounds(series, pieces(series), options.epsilon)
             done: dict[str, Outcome] = {}
-            for policy in sorted(POLICIES, key=lambda policy: policy.clock == "equal"):  # which needs trend's packets
+            # periodic_equal comes last, because it sends as many packets as trend did
+            for policy in sorted(POLICIES, key=lambda policy: policy.clock == "equal"):
                 if policy.name in names or (policy.name == "trend" and "periodic_equal" in names):
                     packets = done["trend"].packets if policy.clock == "equal" else 0
                     done[policy.name] = replay(series, policy, options, channel(series), packets)

@@ -1,4 +1,4 @@
-"""The recordings that shipped priors and weights are made from, and the record of what a file was made from."""
+"""The recordings from which the shipped prior and weights are made, and the JSON files that name their sources."""
 
 import hashlib
 import json
@@ -16,7 +16,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Source:
-    """A recording with a licence that allows shipping what is made from it."""
+    """A recording with a licence that allows shipping what is made from it.
+
+    Attributes:
+        group: A part of the file name, to be given to `--exclude`.
+        file: Name of the file.
+        licence: Where it comes from, and its licence.
+    """
 
     group: str
     file: str
@@ -31,7 +37,7 @@ SOURCES = (
 
 
 def find(folders: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
-    """The files of `SOURCES` outside the excluded groups, from the package or one of the folders.
+    """The files of `SOURCES` that are not excluded, from the package or one of the folders.
 
     Raises:
         InputError: A file is in none of them.
@@ -54,7 +60,7 @@ def find(folders: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
 
 
 def is_excluded(file: str, exclude: Sequence[str]) -> bool:
-    """Whether a file name contains the name of an excluded group."""
+    """Whether a file name contains one of the texts in `exclude`, in upper or lower case."""
     return any(group.casefold() in Path(file).name.casefold() for group in exclude)
 
 
@@ -72,7 +78,7 @@ def provenance(paths: Sequence[Path]) -> list[dict[str, str]]:
 
 
 def encode_json(content: dict[str, Any]) -> str:
-    """Indented JSON with rows of numbers on one line each."""
+    """Indented JSON, with each row of numbers on one line."""
     return re.sub(r"(?<=[\d\[,])\n\s+(?=[-\d\]])", " ", json.dumps(content, indent=1)) + "\n"
 
 

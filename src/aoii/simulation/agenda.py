@@ -1,7 +1,7 @@
-"""The agenda of the simulated world: which event is next, on the world's own clock.
+"""The agenda of the simulated world: runs its events in order of time, on the world's own clock.
 
-Pure: how long a wait takes is up to the caller. Events at the same instant run in the order in which they were
-scheduled.
+Pure: the caller waits for an instant, and decides how long that takes. Events at the same instant run in the order in
+which they were scheduled.
 """
 
 import heapq
@@ -32,7 +32,7 @@ class Agenda:
 
         Args:
             end_ms: Events from this instant on do not run.
-            wait_until: Returns when an instant of the world has come.
+            wait_until: Returns when the instant in its argument, ms, has come.
         """
         while self._events:
             at_ms, _, event = heapq.heappop(self._events)

@@ -1,4 +1,7 @@
-"""A CSV or CSV.gz file as rows by column name. Every fault is an InputError that names the file and the line."""
+"""Reads a CSV or CSV.gz file as rows by column name.
+
+Every fault is an InputError that names the file and, if there is one, the line.
+"""
 
 import csv
 import gzip
@@ -23,11 +26,11 @@ def columns(path: Path) -> list[str]:
 
 
 def rows(path: Path, needed: Sequence[str], shape: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with its line number.
+    """Each row as its line number and its fields by column name; empty lines are left out.
 
     Args:
         path: CSV or CSV.gz in UTF-8.
-        needed: Columns that must be there; others may be.
+        needed: Columns that must be there; there may be others.
         shape: What the first line should look like, for the message.
 
     Raises:

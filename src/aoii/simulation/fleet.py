@@ -1,7 +1,7 @@
-"""`aoii edge`: simulated nodes that replay a recording, with a simulated radio and a receiver on a pseudo-terminal.
+"""The station `aoii edge`: simulated nodes that replay a recording, their radio and their receiver.
 
-The station and its wiring: ports, the thread in which the nodes run, and the report. What happens among the nodes is in
-`network.py`.
+Wires the nodes to their thread, to two serial ports (pseudo-terminals) and to the report. What happens among the nodes
+is in `network.py`.
 """
 
 import asyncio
@@ -29,16 +29,20 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.5
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
-GATEWAY_START_S = 1.0  # real; for the gateway to find the port, which it looks for twice a second
+GATEWAY_START_S = 1.0  # of real time; for the gateway to find the port, which it looks for twice a second
 NOT_MEASURED = "0,0,0"  # inference time, free and total heap: a host is not a board
 
 
 def run(settings: Settings) -> int:
-    """Run the nodes until the recording or EDGE_DURATION_S is over, keep the ports open until SIGTERM; 0.
+    """Run the nodes until the recording or EDGE_DURATION_S is over, and keep the ports open until SIGTERM.
 
     SIGUSR1 unplugs the receiver, SIGUSR2 plugs it in again.
 
+    Returns:
+        The exit code: 0, or 1 if the thread of the nodes ended by itself.
+
     Raises:
+        InputError: The recording, the packet trace or the file of keys cannot be used.
         UnavailableError: The status port is taken.
     """
     also = {signal.SIGUSR1: Fleet.unplug, signal.SIGUSR2: Fleet.plug}
@@ -142,9 +146,17 @@ class Fleet(Station):
 
     async def _keep_reporting(self) -> None:
         """Write the report again and again, and so show that the event loop runs."""
+        was_written = True
         while True:
             self._last_progress_s = time.monotonic()
-            self._write_report()
+            try:
+                self._write_report()
+            except OSError as error:  # a full disk, perhaps; the nodes run on
+                if was_written:
+                    log.warning("report not written", extra={"event": "report_not_written", "reason": str(error)})
+                was_written = False
+            else:
+                was_written = True
             await asyncio.sleep(REPORT_EVERY_S)
 
     def _write_report(self) -> None:
@@ -157,7 +169,11 @@ class Fleet(Station):
 
 
 def provision(path: Path, nodes: int) -> dict[int, NodeKey]:
-    """The keys of the simulated nodes 1 to `nodes`, by number; those that the file lacks are made and written."""
+    """The keys of the simulated nodes 1 to `nodes`, by number; those that the file lacks are made and written.
+
+    Raises:
+        InputError: The file of keys cannot be read or written, or others may read it.
+    """
     keys = node_keys.read_key_file(path) if path.exists() else {}
     wanted = range(1, nodes + 1)
     if any(number not in keys for number in wanted):

@@ -1,4 +1,4 @@
-"""The simulated network: nodes, the radio between them and the receiver, and each event that passes between the two.
+"""The simulated network: nodes, the receiver, the radio between them, and each event that passes among these.
 
 The nodes run the code of the board; only what surrounds them is simulated. Their time is exact: a sample, a retry, a
 packet and an acknowledgement happen at their nominal instants and in that order, however late this process gets to
@@ -29,9 +29,9 @@ from aoii.simulation.receiver import PendingReply, Receiver
 
 log = logging.getLogger(__name__)
 
-NOISE_MS = 10**9  # nodes have an exact clock and a busy machine's is late, so no node may estimate a drift
+NOISE_MS = 10**9  # so large that no node estimates a drift: its own clock is exact, a busy gateway's answer is late
 REPLY_AFTER_MS = 50  # from the end of a packet to the beginning of its acknowledgement
-JUDGED_AFTER_MS = 600  # after a sample: its packet, the acknowledgement, and some time
+JUDGED_AFTER_MS = 600  # after a sample: 503 ms for its packet and the acknowledgement, and some to spare
 ANY_SENSOR = trigger.Limits(-32768, 32767, 0, 32767)  # recordings come from better sensors than the board's
 
 
@@ -40,7 +40,7 @@ class SimulatedNode:
     """A node and what surrounds it.
 
     Attributes:
-        number: Of the node.
+        number: Number of the node.
         node: What runs on the board.
         samples: Its coming samples.
         interval_s: Sampling interval, s.
@@ -57,22 +57,25 @@ class SimulatedNode:
 
 
 class Network:
-    """All simulated nodes, until the end of their recording.
+    """All simulated nodes, and everything that passes between them and the receiver.
 
     Args:
         edge: What to simulate.
-        keys: Of the nodes, by number.
+        keys: Keys of the nodes, by number.
         flash: Folder of the nodes' flash files.
         receiver: Forwards packets to the gateway.
-        on_sample: Called after each sample with the number, the node and the instant.
+        on_sample: Called after each sample with the node's number, the node, and the instant in ms.
 
     Attributes:
         agenda: What happens next.
-        radio: What packets are sent on.
+        radio: The simulated radio.
         span_s: Length of the first series of the recording, s.
         samples: Samples of all nodes that have been judged.
         checks: Comparisons of the estimates at both ends.
         mismatches: Comparisons that found different estimates.
+
+    Raises:
+        InputError: The recording or the packet trace cannot be used.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class Network:
         on_sample: Callable[[int, Node, int], None],
     ) -> None:
         self._edge, self._keys, self._receiver, self._on_sample = edge, keys, receiver, on_sample
-        flash.mkdir(parents=True, exist_ok=True)
+        flash.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash = Files(str(flash))
         self._series = recordings.parse(edge.recording)
         trace = None if edge.channel.trace is None else packet_traces.parse(edge.channel.trace)
@@ -137,7 +140,7 @@ class Network:
         """Counts so far, as `aoii demo` reads them."""
         total = AoiiMeter()
         for simulated in self._nodes:
-            total.add(simulated.meter)
+            total.merge(simulated.meter)
         return {
             "samples": self.samples,
             "events": self._packets["event"],
@@ -168,7 +171,7 @@ class Network:
         self._schedule_sample(simulated)
 
     def _compare(self, simulated: SimulatedNode, now_ms: int) -> None:
-        """A node that knows what the gateway holds must have computed the same estimate, to the hundredth."""
+        """Count and check: a node that knows the gateway's forecast must have the same estimate, to the hundredth."""
         sampled = simulated.node.sampled
         if sampled is None:
             return
@@ -189,7 +192,7 @@ class Network:
         """Put packets on the air, and set the node's timer again: every event at a node ends here."""
         for send in sends:
             self._packets[send.kind] += 1
-            self._emit(simulated, self.radio.begin(simulated.number, True, now_ms, send.data))
+            self._schedule_end(simulated, self.radio.transmit(simulated.number, True, now_ms, send.data))
         deadline_ms = simulated.node.deadline_ms()
         if deadline_ms is not None and deadline_ms != simulated.timer_ms:
             self.agenda.schedule(max(now_ms, deadline_ms), lambda now_ms: self._timer(simulated, deadline_ms, now_ms))
@@ -200,11 +203,11 @@ class Network:
             simulated.timer_ms = None
             self._transmit(simulated, simulated.node.due(now_ms), now_ms)
 
-    def _emit(self, simulated: SimulatedNode, transmission: Transmission) -> None:
-        self.agenda.schedule(transmission.end_ms, lambda _: self._end(simulated, transmission))
+    def _schedule_end(self, simulated: SimulatedNode, transmission: Transmission) -> None:
+        self.agenda.schedule(transmission.end_ms, lambda _: self._schedule_arrivals(simulated, transmission))
 
-    def _end(self, simulated: SimulatedNode, transmission: Transmission) -> None:
-        for reception in self.radio.end(transmission):
+    def _schedule_arrivals(self, simulated: SimulatedNode, transmission: Transmission) -> None:
+        for reception in self.radio.arrivals(transmission):
             self._schedule_reception(simulated, reception)
 
     def _schedule_reception(self, simulated: SimulatedNode, reception: Reception) -> None:
@@ -221,7 +224,7 @@ class Network:
         """Wait for the real gateway; no time passes in the nodes' world meanwhile."""
         data = await self._receiver.reply(pending)
         if data is not None:
-            self._emit(simulated, self.radio.begin(simulated.number, False, now_ms, data))
+            self._schedule_end(simulated, self.radio.transmit(simulated.number, False, now_ms, data))
 
     def _arrive_at_node(self, simulated: SimulatedNode, data: bytes, now_ms: int) -> None:
         self._transmit(simulated, simulated.node.receive(data, now_ms), now_ms)

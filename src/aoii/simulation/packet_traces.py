@@ -10,7 +10,7 @@ from aoii.core.errors import InputError
 from aoii.simulation import csv_table
 from aoii.simulation.radio import PacketTrace
 
-RESTART = 1000  # a number that jumps back, or forward by more than this, means that the node restarted
+RESTART = 1000  # a sequence number that jumps back, or forward by more than this, means that the node restarted
 
 
 def of_node(traces: Mapping[str, PacketTrace], name: str) -> PacketTrace:

@@ -1,7 +1,8 @@
 """The simulated radio between nodes and receiver: decides what happens to each packet.
 
-Pure: random numbers and time come from outside. `begin` puts a packet on the air and `end` judges it when its time on
-air is over and everything that overlaps it is known. Call both in order of time. Does not look into packets.
+Pure: random numbers and time come from outside. `transmit` puts a packet on the air; `arrivals` judges it when its time
+on air is over and everything that overlaps it is known. Call both in order of time. The content of packets does not
+matter here.
 
 Sources: Gilbert, "Capacity of a burst-noise channel", 1960, and Elliott, "Estimates of error rates for codes on
 burst-noise channels", 1963 (outages, here in continuous time); Abramson, "The ALOHA system", 1970 (neighbours); Bor,
@@ -19,8 +20,8 @@ UPLINK_MS, DOWNLINK_MS = 247, 206  # 32 and 22 bytes at SF9, 125 kHz, 4/5 (Semte
 COPY_LIMIT_MS = 5000  # a copy arrives within this; settings.channel.DELAY_LIMIT_S says why
 CAPTURE_DB = 6.0
 LEVELS_DB = 30.0  # range over which the received levels of the nodes are spread evenly
-NEIGHBOUR_PERIOD_MS = 60_000
-REASONS = ("trace", "burst", "chance", "collision")
+NEIGHBOUR_PERIOD_MS = 60_000  # a neighbour sends one packet a minute, at random
+REASONS = ("trace", "burst", "chance", "collision")  # why packets are lost
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Radio:
         """Whether packets that overlap can destroy each other."""
         return self._channel.collisions != "none"
 
-    def begin(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
-        """Put a packet on the air."""
+    def transmit(self, node: int, is_up: bool, at_ms: int, data: bytes = b"") -> Transmission:
+        """Put a packet on the air at `at_ms`."""
         transmission = Transmission(node, is_up, at_ms, data)
         self.counts["sent"] += 1
         if self.may_collide:
@@ -95,16 +96,16 @@ class Radio:
         return transmission
 
     def is_busy(self, at_ms: int) -> bool:
-        """Whether a node that listens detects a packet of anyone; never where packets cannot collide."""
+        """Whether a node that listens at `at_ms` detects a packet on the air; never where packets cannot collide."""
         if any(other.begin_ms <= at_ms < other.end_ms for other in self._on_air):
             return True
         neighbours = self._channel.neighbours if self.may_collide else 0
         return neighbours > 0 and self._random() >= math.exp(-neighbours * UPLINK_MS / NEIGHBOUR_PERIOD_MS)
 
-    def end(self, transmission: Transmission) -> list[Reception]:
+    def arrivals(self, transmission: Transmission) -> list[Reception]:
         """What arrives because a packet's time on air is over, in order of time; nothing when it is lost.
 
-        That is the packet, perhaps a copy of it, and perhaps an earlier packet of the same sender that was held back.
+        These are the packet, perhaps a copy of it, and perhaps an earlier packet of the same sender that was held back.
         """
         reason = self._loss(transmission)
         if reason is not None:

@@ -1,6 +1,7 @@
-"""The receiver on the gateway's serial port, simulated, and its record of what the gateway acknowledged.
+"""A simulated receiver on the gateway's serial port, and its record of what the gateway acknowledged.
 
-No station writes that record and no fault touches it, so it shows what must be in the database in the end.
+Neither gateway nor server writes that record, and no fault touches it, so it shows what must be in the database in the
+end.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from aoii.security.node_keys import NodeKey
 
 log = logging.getLogger(__name__)
 
-REPLY_WAIT_S = 5.0  # real; a busy machine may be slow, and in the nodes' world no time passes meanwhile
-SILENT_WAIT_S = 0.05  # real; once the gateway has missed one, until it answers again
+REPLY_WAIT_S = 5.0  # of real time; a busy machine may be slow, and in the nodes' world no time passes meanwhile
+SILENT_WAIT_S = 0.05  # of real time; used after a reply that did not come, until the gateway answers again
 UPLINKS_REMEMBERED = 100_000
 RSSI_DBM, SNR_DB = -90, 8  # of every packet: the simulated radio decides what arrives, not how well
 
@@ -44,10 +45,10 @@ class Receiver:
     Args:
         link: Path at which the gateway opens the serial port.
         record: CSV file `node,epoch,counter` of all readings that the gateway acknowledged; None: none.
-        keys: Of the nodes, by number.
+        keys: Keys of the nodes, by number.
 
     Attributes:
-        forecasts: What the gateway holds of each node, as a function of what it acknowledged.
+        forecasts: The gateway's forecast of each node, made from what the gateway acknowledged.
     """
 
     def __init__(self, link: Path, record: Path | None, keys: dict[int, NodeKey]) -> None:
@@ -78,7 +79,7 @@ class Receiver:
         self._reader = stream.Reader()
 
     def forward(self, frame: bytes, now_ms: int) -> PendingReply | None:
-        """Pass a frame from the air to the gateway; None when the receiver is unplugged."""
+        """Pass a frame from the air to the gateway; return the reply that it owes, None when unplugged."""
         if not self._port.is_plugged:
             return None
         frame_id = _frame_id(frame)

@@ -17,7 +17,7 @@ from aoii.simulation import csv_table
 SHIPPED = Path(__file__).parent / "surfrad_slv_20160101_1min.csv.gz"
 COLUMNS = ("timestamp", "temperature", "humidity")
 
-Sample = tuple[int, tuple[int, int]]  # instant in ms, and temperature and humidity in hundredths
+Sample = tuple[int, tuple[int, int]]  # instant in ms; temperature and humidity in hundredths
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,12 @@ def replay_samples(series: Series, first: int, boot_ms: int, period_ms: int) -> 
     """Samples of one node without end: the recording from row `first` on, then from its beginning, again and again.
 
     A gap in the recording stays a gap.
+
+    Args:
+        series: The recording of the node.
+        first: Row of the first sample.
+        boot_ms: Instant of the first sample.
+        period_ms: Sampling interval of the node, by which the recording's own is replaced.
     """
     base_ms = boot_ms - series.slots[first] * period_ms
     lap_ms = (series.slots[-1] + 1) * period_ms

@@ -118,8 +118,8 @@ def test_what_is_laid_down_is_taken_up_once(size: int) -> None:
 
     SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).save(content[:size])
 
-    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take() == content[:size]
-    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).take() == b""
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).pop() == content[:size]
+    assert SleepStore(rtc, DoubleBuffer(disk, "sleep_store")).pop() == b""
     assert disk.writes == (size > RTC_BYTES - 5)
 
 
@@ -128,4 +128,4 @@ def test_what_is_not_whole_is_nothing(stored: bytes) -> None:
     rtc = Rtc()
     rtc.content = stored
 
-    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).take() == b""
+    assert SleepStore(rtc, DoubleBuffer(Disk(), "sleep_store")).pop() == b""

@@ -47,7 +47,7 @@ def test_a_node_that_sleeps_after_every_turn_is_the_one_that_never_slept(loss: i
     awake.go_on(400)
     asleep.go_on(400)
 
-    assert asleep.starts == asleep.takes + 1 > 400
+    assert asleep.starts == asleep.wakes + 1 > 400
     assert asleep.digest() == awake.digest()
     assert knowledge(asleep.node) == knowledge(awake.node)
     assert asleep.learned() == awake.learned()
@@ -91,7 +91,7 @@ def test_a_reset_that_is_no_end_of_a_sleep_repeats_no_number() -> None:
         world.start()  # the watchdog: RTC memory is as it was, but was taken up already
     world.go_on(60)
 
-    assert world.starts - world.takes == 21
+    assert world.starts - world.wakes == 21
     assert_nothing_repeated_or_lost(world)
 
 
@@ -129,7 +129,7 @@ def test_a_power_cut_at_any_write_repeats_no_number_and_loses_no_event(share: in
     for cut_at in cut_writes:
         world = short_life(cut_at, share)
 
-        cuts += world.starts - world.takes - 1
+        cuts += world.starts - world.wakes - 1
         assert_nothing_repeated_or_lost(world)
         assert world.chip.faults == []
 

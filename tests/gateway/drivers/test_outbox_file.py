@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import sqlite3
 import subprocess
 import threading
@@ -136,6 +137,22 @@ def test_a_full_disk_takes_no_more_readings_and_can_be_emptied_again(small_disk:
 def test_a_second_gateway_on_the_same_file_is_refused(store: OutboxFile, path: Path) -> None:
     with pytest.raises(OutboxBrokenError, match="another gateway"):
         OutboxFile(path, MEGABYTE)
+
+
+def test_a_file_that_cannot_be_opened_is_not_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OutboxBrokenError("the disk does not answer", "check the disk")
+
+    gc.disable()  # the lock must not wait for a collection
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(OutboxFile, "_measure", fail)
+            with pytest.raises(OutboxBrokenError, match="does not answer"):
+                OutboxFile(path, MEGABYTE)
+
+        OutboxFile(path, MEGABYTE).close()
+    finally:
+        gc.enable()
 
 
 def test_a_file_that_hangs_keeps_no_caller_waiting_without_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

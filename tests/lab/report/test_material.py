@@ -7,7 +7,7 @@ from aoii.core import prior
 from aoii.lab.channel import SimulatedChannel
 from aoii.lab.policy import Options
 from aoii.lab.prior_fit import NO_PRIOR
-from aoii.lab.report.material import collect, replay_subjects
+from aoii.lab.report.material import load_material, replay_subjects
 from aoii.settings.channel import ChannelModel
 from aoii.simulation import recordings
 from report_material import material
@@ -21,7 +21,7 @@ def test_recordings_and_packet_traces_are_told_apart_by_their_columns(tmp_path: 
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(TRACE.encode()))
     (tmp_path / "notes.txt").write_text("not a recording")
 
-    found = collect(tmp_path, tmp_path / "results", 3)
+    found = load_material(tmp_path, tmp_path / "results", 3)
 
     assert [subject.name for subject in found.subjects] == ["a"]
     assert found.traces == [tmp_path / "b.csv.gz"]
@@ -29,7 +29,7 @@ def test_recordings_and_packet_traces_are_told_apart_by_their_columns(tmp_path: 
 
 
 def test_a_recording_is_measured_without_a_prior_where_the_sources_are_missing(tmp_path: Path) -> None:
-    (subject,) = collect(None, tmp_path, 1).subjects
+    (subject,) = load_material(None, tmp_path, 1).subjects
 
     assert (subject.name, subject.has_prior, subject.prior) == ("surfrad_slv_20160101_1min", False, NO_PRIOR)
 
@@ -39,7 +39,7 @@ def test_a_source_is_measured_with_a_prior_from_the_other_sources_only(tmp_path:
         (tmp_path / name).write_bytes(recordings.SHIPPED.read_bytes())
     (tmp_path / "other.csv").write_text(RECORDING)
 
-    by_name = {subject.name: subject for subject in collect(tmp_path, tmp_path, 1).subjects}
+    by_name = {subject.name: subject for subject in load_material(tmp_path, tmp_path, 1).subjects}
 
     assert all(subject.has_prior for subject in by_name.values())
     assert by_name["arm_met_1min"].prior == by_name["occupancy_1min"].prior != by_name["other"].prior

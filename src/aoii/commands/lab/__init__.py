@@ -1,4 +1,4 @@
-"""`aoii lab replay | pretrain | report | airtime`: one file a command, which imports its libraries when it runs."""
+"""`aoii lab`: replay, pretrain, report and airtime; each has a file, and imports its libraries when it runs."""
 
 from aoii.commands.arguments import Commands
 from aoii.commands.lab import airtime, pretrain, replay, report

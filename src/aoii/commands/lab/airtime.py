@@ -21,7 +21,7 @@ class Traffic(NamedTuple):
     """What a node samples and sends in a day.
 
     Attributes:
-        name: In the first column.
+        name: What the first column says.
         samples: Samples a day.
         packets: Packets a day.
         frame_bytes: Length of a packet.

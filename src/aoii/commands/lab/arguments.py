@@ -1,4 +1,4 @@
-"""Arguments and files that the lab's commands share."""
+"""What the commands of `aoii lab` share: argument types, policies, recordings, tables, and files to write."""
 
 import argparse
 import contextlib
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from aoii.simulation.recordings import Series
 
 OLD_NAMES = {"plan": "trend"}  # accepted until 0.3
-POSITIVE = number(1e-9, 1e9)  # an argument type: a number above 0
+POSITIVE = number(1e-9, 1e9)  # an argument type: a number above 0, up to 1e9
 
 
 def threshold(text: str) -> int:
-    """An argument type: a threshold, in hundredths."""
+    """An argument type: a threshold from 0.01 to 655.35, as whole hundredths."""
     return round(100 * number(0.01, 655.35)(text))
 
 
@@ -73,7 +73,7 @@ def print_table(table: "Table") -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Make the folder of a file that is written in this context.
+    """A context in which the file or folder `path` is written; the folder around it is made first.
 
     Raises:
         InputError: The file cannot be written.
@@ -86,6 +86,6 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file and make its folder; raises InputError when that fails."""
+    """Write a file, and make its folder if it is missing; raises InputError when that fails."""
     with writing(path):
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`aoii lab pretrain`: the prior of `trend`, or the first weights of `mlp`, from recordings."""
+"""`aoii lab pretrain`: makes the prior of policy `trend`, or the first weights of policy `mlp`."""
 
 import argparse
 from collections.abc import Sequence

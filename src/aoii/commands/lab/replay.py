@@ -1,4 +1,4 @@
-"""`aoii lab replay`: recordings through policies; a table, and on request JSON, a trace and plots."""
+"""`aoii lab replay`: replays recordings through policies; prints a table, and can write JSON, rows and plots."""
 
 import argparse
 import csv
@@ -122,7 +122,7 @@ def _replay_options(options: argparse.Namespace, names: Sequence[str]) -> "Optio
 
 
 def _channels(options: argparse.Namespace) -> "Callable[[Series], Channel]":
-    """Makes the channel of a series."""
+    """The function that makes the channel of a series."""
     from aoii.lab.channel import SimulatedChannel
     from aoii.simulation import packet_traces
 

@@ -1,4 +1,4 @@
-"""`aoii lab report`: the page docs/explanation/results.md."""
+"""`aoii lab report`: measures the policies and writes docs/explanation/results.md with its tables and plots."""
 
 import argparse
 from pathlib import Path

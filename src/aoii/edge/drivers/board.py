@@ -36,7 +36,7 @@ CONFIG = "aoii.json"
 WATCHDOG_MS = 60_000  # six naps; the replay of a full sample log feeds it after each sample
 RESTART_MS = 30_000  # pause after a fault that needs a person, such as a radio that does not answer
 GRACE_MS = 3000  # after power-on: Ctrl-C works, and there is no watchdog yet
-POLL_MS = 2  # a packet of 22 bytes takes 36 ms at SF7
+POLL_MS = 2  # short beside a packet: 22 bytes take 36 ms at SF7
 CHUNK_BYTES = 256
 
 
@@ -53,7 +53,7 @@ class BoardClock:
 
 
 class UsbPort:
-    """The board's USB port as raw bytes; Ctrl-C does not interrupt the program."""
+    """The board's USB port as raw bytes; it waits GRACE_MS first, and then Ctrl-C interrupts no more."""
 
     def __init__(self) -> None:
         import select
@@ -66,7 +66,7 @@ class UsbPort:
         self._poll.register(sys.stdin, select.POLLIN)
 
     def read(self) -> bytes:
-        """The bytes received so far."""
+        """The bytes received so far, at most CHUNK_BYTES."""
         found = bytearray()
         while len(found) < CHUNK_BYTES and self._poll.poll(0):
             found.extend(sys.stdin.buffer.read(1))
@@ -117,7 +117,13 @@ def run_receiver(config: "Config") -> None:
 
 
 def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
-    """A node with its parts; after a deep sleep, with its state from before."""
+    """A node with its parts; after a deep sleep, with its state from before.
+
+    Raises:
+        InputError: The radio driver does not support the radio settings.
+        UnavailableError: The radio does not answer, or both records of the node's numbers are damaged.
+        OSError: The flash cannot be read.
+    """
     pins = config["pins"]
     clock = BoardClock()
     if "power" in pins:
@@ -136,7 +142,7 @@ def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
     sample_log = SampleLog(settings.beta_t_c, settings.beta_h_c, _learner, DoubleBuffer(disk, "learner"), feed_watchdog)
     sleep_store = SleepStore(machine.RTC(), DoubleBuffer(disk, "pillow"))  # the name that boards in use have
     if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-        sleep_store.take()  # discarded: its counters are older than those in use
+        sleep_store.pop()  # discarded: the counters in it are older than those in use
     node = Node(
         config["node"],
         config["epoch"],
@@ -154,7 +160,12 @@ def build_node(config: "Config", feed_watchdog: "Any") -> BoardNode:
 
 
 def build_receiver(config: "Config", port: "Any") -> "Any":
-    """A receiver with its parts."""
+    """A receiver with its parts.
+
+    Raises:
+        InputError: The radio driver does not support the radio settings.
+        UnavailableError: The radio does not answer.
+    """
     from . import board_receiver
 
     clock = BoardClock()
@@ -166,7 +177,7 @@ def build_receiver(config: "Config", port: "Any") -> "Any":
 
 
 def timing(air: Air, duty_permille: int, listens: bool) -> Timing:
-    """The link's timing for these radio settings: the receive window grows with the airtime of two packets."""
+    """The link's timing for these radio settings: window and noise grow with the airtime of packet and answer."""
     airtime = airtime_ms(air, UPLINK_BYTES)
     longer_ms = max(0, 2 * (airtime - TIMING.airtime_ms))
     window_ms, noise_ms = TIMING.ack_window_ms + longer_ms, TIMING.noise_ms + longer_ms

@@ -44,7 +44,7 @@ class Files:
                 file.seek(at)
                 return file.read(size)
         except OSError as error:
-            if error.args[0] != NO_SUCH_FILE:  # it may hold numbers that are in use: it must not pass for a new one
+            if error.args[0] != NO_SUCH_FILE:  # the file may hold numbers in use: it must not pass for a new one
                 raise
             return b""
 
@@ -74,6 +74,9 @@ class FlashStore:
     Args:
         disk: The board's files.
         name: Name of the file.
+
+    Raises:
+        OSError: The file cannot be read or made.
     """
 
     slots = NUMBER_SLOTS + BACKLOG_SLOTS
@@ -92,7 +95,7 @@ class FlashStore:
         return self._content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
 
     def write(self, slot: int, record: bytes) -> None:
-        """Store `record`."""
+        """Store `record`; OSError: it cannot be written, and the record before it stays."""
         at = slot * SLOT_BYTES
         record += bytes(SLOT_BYTES - len(record))
         self._disk.write(self._name, at, record)
@@ -125,7 +128,11 @@ class DoubleBuffer:
         return found
 
     def save(self, content: bytes) -> None:
-        """Store `content`, at most 65535 bytes; a power cut leaves the content before it."""
+        """Store `content`, at most 65535 bytes; a power cut meanwhile leaves what was stored before.
+
+        Raises:
+            OSError: The file cannot be written; what was stored before stays.
+        """
         if not self._sequence:
             self.load()
         sequence = self._sequence + 1
@@ -149,7 +156,7 @@ class DoubleBuffer:
 class SleepStore:
     """What a deep sleep carries over: in RTC memory, or in flash when it does not fit.
 
-    Reading it empties it. So a reset that does not end a sleep finds nothing and starts from the flash, and no number
+    `pop` empties it. So a reset that does not end a sleep finds nothing and starts from the flash, and no number
     is used twice.
 
     Args:
@@ -168,17 +175,17 @@ class SleepStore:
         self.spilled = 0
 
     def save(self, content: bytes) -> None:
-        """Store `content` for one sleep."""
+        """Store `content` for one sleep; OSError: the flash cannot be written."""
         check = struct.pack("<I", crc32(content))
         if len(content) + 5 <= self._limit:
-            self._memory.memory(b"R" + check + content)
+            self._memory.memory(b"R" + check + content)  # R: the content is here; F: in flash
         else:
             self._buffer.save(content)
             self._memory.memory(b"F" + check)
             self.spilled += 1
 
-    def take(self) -> bytes:
-        """The stored content, once; empty when there is none, or it is damaged."""
+    def pop(self) -> bytes:
+        """Remove and return the stored content; empty when there is none, or it is damaged."""
         stored = bytes(self._memory.memory())
         self._memory.memory(b"")
         if len(stored) < 5:

@@ -39,7 +39,7 @@ class Parts(namedtuple("Parts", "clock radio sensor battery display sleep_store 
         display: The display; None when there is none.
         sleep_store: Keeps the node's state during a deep sleep.
         feed_watchdog: Feeds the watchdog.
-        heap: Free and total bytes of the heap.
+        heap: Returns free and total bytes of the heap.
         print_line: Prints a line on the USB port.
     """
 
@@ -101,7 +101,8 @@ class BoardNode:
         self._parts.sleep_store.save(struct.pack(_HEAD, self._next_ms, len(node)) + node + samples)
 
     def _restore(self) -> bool:
-        stored = self._parts.sleep_store.take()
+        """Continue from the sleep store; return whether it had the state of this node."""
+        stored = self._parts.sleep_store.pop()
         at = struct.calcsize(_HEAD)
         if len(stored) < at:
             return False

@@ -1,8 +1,8 @@
 """The SX127x LoRa radio over SPI: sends and receives packets, and detects whether the channel is busy.
 
 It polls, so it needs no pins but chip select and reset. Headers are explicit, so that packets of any length are
-received, and packets are sent with a CRC. Bandwidths, spreading factors and powers that need other settings than these
-are not supported.
+received, and packets are sent with a CRC. Bandwidths, spreading factors and powers for which the chip needs other
+register settings are not supported.
 
 Source: Semtech SX1276/77/78/79 data sheet, revision 7, chapter 4 and table 41; errata note, revision 1, section 2.3.
 """
@@ -202,9 +202,12 @@ class Radio:
         """Send and wait until the packet is sent.
 
         Returns:
-            False when the radio does not confirm it within twice the airtime. Then the radio is restarted.
+            False when the radio does not confirm it within twice the airtime and 100 ms. Then the radio is restarted.
+
+        Raises:
+            UnavailableError: The radio does not answer when it is restarted.
         """
-        self.begin(data)
+        self.start_sending(data)
         duration_ms = airtime_ms(self._air, len(data))
         deadline_ms = self._clock.now_ms() + 2 * duration_ms + 100
         self._clock.sleep_ms(duration_ms)
@@ -215,8 +218,8 @@ class Radio:
             self._clock.sleep_ms(POLL_MS)
         return True
 
-    def begin(self, data: bytes) -> None:
-        """Begin to send 1 to 255 bytes, and come back at once."""
+    def start_sending(self, data: bytes) -> None:
+        """Begin to send 1 to 255 bytes and return at once; `is_sent` tells when they are sent."""
         self._mode(STANDBY)
         self._set(IRQ_FLAGS, ALL_FLAGS)
         self._set(FIFO_ADDRESS, 0)
@@ -225,14 +228,14 @@ class Radio:
         self._mode(TX)
 
     def is_sent(self) -> bool:
-        """Whether what was begun is on the air."""
+        """Whether the packet of `start_sending` is sent; true once for each packet."""
         if not self._get(IRQ_FLAGS) & TX_DONE:
             return False
         self._set(IRQ_FLAGS, ALL_FLAGS)
         return True
 
     def receive(self, timeout_ms: int) -> Packet | None:
-        """Listen for the next whole packet, None when none came."""
+        """Listen for up to `timeout_ms`; return the next whole packet, None when none came."""
         deadline_ms = self._clock.now_ms() + timeout_ms
         while True:
             packet = self.poll()

@@ -1,4 +1,4 @@
-"""The receiver on its board: moves packets between the radio and the gateway's USB port, without a pause.
+"""The receiver on its board: moves packets between the radio and the gateway's USB port, and waits for neither.
 
 What passes, and in which form, is decided by `edge.receiver_bridge`.
 """
@@ -24,7 +24,7 @@ class BoardReceiver:
         port: The USB port.
         clock: Time.
         airtime_ms: Airtime of a packet by its size in bytes.
-        duty_permille: Share of the air that it may use in any hour; answers beyond that are not sent.
+        duty_permille: Share of the air that it may use in any hour, 1..1000; answers beyond that are not sent.
         listens: Whether it listens before it talks, as in KR920.
 
     Attributes:
@@ -50,7 +50,11 @@ class BoardReceiver:
         self._sending_until_ms: int | None = None
 
     def step(self) -> bool:
-        """Move what is there; return whether there was anything."""
+        """Move what is there; return False when the caller may pause before the next step.
+
+        Raises:
+            UnavailableError: The radio did not confirm a packet, and does not answer when it is restarted.
+        """
         now_ms = self._clock.now_ms()
         chunk = self._port.read()
         if chunk:
@@ -64,7 +68,7 @@ class BoardReceiver:
                 self._port.write(report)
         data = self.bridge.next_packet(now_ms)
         if data and self._may_send(len(data), now_ms):
-            self._radio.begin(data)
+            self._radio.start_sending(data)
             self._sending_until_ms = now_ms + SEND_LIMIT_MS
         return bool(chunk or packet or data)
 
@@ -76,7 +80,10 @@ class BoardReceiver:
         return True
 
     def _finish(self, now_ms: int) -> bool:
-        """Wait for the end of the packet being sent, when the radio cannot receive; return whether it ended."""
+        """Return whether the packet being sent has ended; the radio cannot receive meanwhile.
+
+        After SEND_LIMIT_MS it counts as ended, and the radio is restarted.
+        """
         is_sent = self._radio.is_sent()
         if not is_sent:
             if self._sending_until_ms is None or now_ms <= self._sending_until_ms:

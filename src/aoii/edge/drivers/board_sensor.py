@@ -20,7 +20,7 @@ CALIBRATED = 0x08
 POWER_ON_MS = 40  # before the first command
 INITIALISE_MS = 10
 MEASURE_MS = 80
-BUSY_MS = 10  # pause before it is asked again while it is busy
+BUSY_MS = 10  # pause before a busy sensor is asked again
 BUSY_TRIES = 5
 RESET_MS = 20
 TRIES = 3
@@ -56,7 +56,7 @@ class Aht20:
         return None, None
 
     def _measured(self) -> bytes:
-        """The seven bytes of one measurement; empty when they are not valid."""
+        """The seven bytes of one measurement; empty when they are not valid; OSError: no answer."""
         clock, i2c = self._clock, self._i2c
         if not i2c.readfrom(ADDRESS, 1)[0] & CALIBRATED:
             clock.sleep_ms(POWER_ON_MS)
@@ -92,7 +92,7 @@ class Battery:
         self._ratio_permille = ratio_permille
 
     def millivolts(self) -> int:
-        """The mean of two measurements: a single one can be off by 50 mV on an ESP32."""
+        """The battery's voltage, mV: the mean of two measurements, because one can be off by 50 mV on an ESP32."""
         return (self._adc.read_uv() + self._adc.read_uv()) * self._ratio_permille // 2_000_000
 
 

@@ -39,7 +39,7 @@ class SimulatedPort:
         return self._ours is not None
 
     def plug(self) -> None:
-        """Make the port appear; must be called in the running event loop."""
+        """Make the port appear; must be called in a running event loop."""
         if self._ours is not None:
             return
         self._ours, self._theirs = pty.openpty()

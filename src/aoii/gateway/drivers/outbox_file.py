@@ -62,7 +62,6 @@ class OutboxFile:
         self._queue: queue.Queue[_Request[object] | None] = queue.Queue(QUEUE_LIMIT)
         self._closing = threading.Event()
         self._measured_s = 0.0
-        self.thread = PartThread("outbox", self._run)
         self.events, self.corrupt_found, self.states_lost = 0, 0, 0
         self.oldest_ms: int | None = None
         self.used_bytes, self.limit_bytes = 0, 1
@@ -73,6 +72,7 @@ class OutboxFile:
         self._connected(is_damaged=False)
         self._last_write_succeeded = True
         self._measure()
+        self.thread = PartThread("outbox", self._run)  # last: it would keep the lock of a file that cannot be opened
         self.thread.start()
 
     @property

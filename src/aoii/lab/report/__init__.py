@@ -1,7 +1,7 @@
-"""The page docs/explanation/results.md: every figure that is claimed for the learning, measured by one command.
+"""Makes docs/explanation/results.md: every figure that is claimed for the learning, measured by one command.
 
 Recordings are CSV or CSV.gz files in a folder; those with a column `seq` are packet traces. Each recording is replayed
-with a prior that was fitted without it, or without any prior where the sources of the prior are missing.
+with a prior that was fitted without it, or without any prior where a source of the prior is missing.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aoii.core.errors import InputError
 from aoii.lab.report import losses, older_installation, packets
-from aoii.lab.report.material import Material, collect
+from aoii.lab.report.material import Material, load_material
 from aoii.lab.report.measures import table
 
 UNMEASURED = """
@@ -27,12 +27,12 @@ def write_report(folder: Path | None, page: Path, seed: int) -> None:
     Args:
         folder: Where the recordings and packet traces are; None: the shipped day only.
         page: File to write.
-        seed: Of the losses.
+        seed: Seed of the losses.
 
     Raises:
         InputError: A recording cannot be used, or the folder has none.
     """
-    material = collect(folder, page.parent / "results", seed)
+    material = load_material(folder, page.parent / "results", seed)
     if not material.subjects:
         raise InputError(f"{folder}: has no recordings", "put CSV or CSV.gz files there")
     sections = [section(material) for section in SECTIONS]

@@ -1,4 +1,4 @@
-"""The sections on loss: random losses in both directions, and the losses of real gateways."""
+"""The report's sections on loss: random losses in both directions, and the losses of real gateways."""
 
 from aoii.lab import plots
 from aoii.lab.channel import Channel, SimulatedChannel

@@ -1,4 +1,4 @@
-"""What a report is made from: recordings with the priors that never saw them, packet traces, and one way to replay."""
+"""What the report is made from: recordings, each with a prior that never saw it, and packet traces."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ class Subject:
         name: File name without endings.
         series: Its series.
         prior: Fitted without this recording.
-        has_prior: Whether there was anything to fit it from.
+        has_prior: Whether the prior was fitted; False: a source is missing, and the prior is `NO_PRIOR`.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Material:
         mlp: The first weights of `mlp`.
         plots: Folder of the plots.
         command: The command that makes the page.
-        seed: Of the losses.
+        seed: Seed of the losses.
     """
 
     subjects: Sequence[Subject]
@@ -53,8 +53,8 @@ class Material:
     seed: int
 
 
-def collect(folder: Path | None, plots: Path, seed: int) -> Material:
-    """The material in a folder, or the shipped day.
+def load_material(folder: Path | None, plots: Path, seed: int) -> Material:
+    """The recordings and packet traces in a folder; None: the shipped day.
 
     Raises:
         InputError: A recording cannot be used.
@@ -67,7 +67,7 @@ def collect(folder: Path | None, plots: Path, seed: int) -> Material:
 
 
 def _subjects(files: Sequence[Path], folders: Sequence[Path]) -> list[Subject]:
-    """Each recording with a prior from all sources of the shipped prior but this recording."""
+    """Each recording with a prior from all sources but itself; without a prior if a source is not in the folders."""
     try:
         sources = {path.name: gather_evidence(recordings.parse(path)) for path in find(folders, [])}
     except InputError:

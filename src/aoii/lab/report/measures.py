@@ -1,4 +1,4 @@
-"""What the report says of some runs of one policy, and its tables in Markdown."""
+"""The figures that the report gives for some runs of one policy, and its tables in Markdown."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ def is_counted(hold: Run) -> bool:
 
 
 def packets_a_day(runs: Sequence[Run]) -> float:
-    """Packets a day and node."""
+    """Packets a day of one node, on average."""
     return sum(run.outcome.packets for run in runs) / _days(runs)
 
 
@@ -47,7 +47,7 @@ def mean_error(runs: Sequence[Run], q: int) -> float:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive values."""
+    """Geometric mean of positive values."""
     return math.exp(sum(math.log(value) for value in values) / len(values))
 
 

@@ -1,4 +1,4 @@
-"""The section that repeats the experiment of the older installation with its online MLP."""
+"""The report's section that repeats the experiment of the older installation with its online MLP."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ HEADER += ["packets a day", "fewer than periodic, %", "mean error, °C"]
 
 
 def repeat_experiment(material: Material) -> str:
-    """The section in Markdown; on the shipped day where the logs of that installation are missing."""
+    """The section in Markdown; on the first recording where the logs of that installation are missing."""
     description, subjects, mlp = _choose(material)
     rows = []
     for delta in DELTAS:

@@ -1,4 +1,4 @@
-"""The sections without loss: packets of every policy, at three thresholds, and without each part of the learner.
+"""The report's sections without loss: every policy, three thresholds, and what each part of the learner is worth.
 
 Each function is a section in Markdown.
 """
@@ -30,7 +30,7 @@ PARTS: tuple[tuple[str, dict[str, float]], ...] = (
     ("without the momentum", {"MIX": 0.0}),
     ("without the gain", {"GAIN_STEP": 0.0}),
     ("without the guard", {"HANDICAP": 1e9}),
-    ("without the level", {"REACH_OUT": 0.0}),
+    ("without the level", {"LEVEL_LIMIT": 0.0}),
 )
 PART_HEADER = ["trend", "geometric mean", "change, %", "worst", "series and thresholds"]
 
