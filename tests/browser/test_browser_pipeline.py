@@ -164,6 +164,6 @@ def test_a_page_without_stations_shows_that_none_responds(tmp_path: Path, mosqui
         state(visited, "gateway", "not responding")
         expect(hop(visited, "gateway")).to_contain_text("No answer since this page started")
         state(visited, "outbox", "unknown")
-        expect(visited.page.get_by_text("No server has reported any yet.")).to_be_visible()
+        expect(visited.page.get_by_text("No server has reported its dead letters yet.")).to_be_visible()
         state(visited, "database", "down")
         visited.shot("alone", whole=True)

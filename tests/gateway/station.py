@@ -208,7 +208,7 @@ class Counts:
 
 def is_connected(gateway: Gateway) -> bool:
     """Ports open and broker there."""
-    return gateway.is_ready()["serial"] and gateway.is_ready()["broker"]
+    return gateway.readiness()["serial"] and gateway.readiness()["broker"]
 
 
 def wait_connected(gateway: Gateway) -> None:

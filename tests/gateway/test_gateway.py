@@ -43,14 +43,14 @@ def test_the_broker_may_come_after_the_gateway_and_go_and_come_again(tmp_path: P
     values = configured(tmp_path / "data", port, "late", link)
     node = OwnNode(far)
     with running(values) as gateway:
-        until(lambda: gateway.is_ready()["serial"])
+        until(lambda: gateway.readiness()["serial"])
         node.send(1, 1)
-        assert not gateway.is_ready()["broker"]
+        assert not gateway.readiness()["broker"]
         with Mosquitto(tmp_path / "first", port), listening(values) as listener:
             assert listener.next(timeout_s=20)["counter"] == 1
             node.send(2, 2)
             assert listener.next()["counter"] == 2
-        until(lambda: not gateway.is_ready()["broker"])
+        until(lambda: not gateway.readiness()["broker"])
         node.send(3, 3)
 
         found: set[int] = set()
@@ -68,7 +68,7 @@ def test_the_adapter_may_be_unplugged_and_plugged_in_again(
                 OwnNode(far).send(number, number)
                 say(far, f"{20 + number}.00,40.00")
                 assert reply(far) is not None
-            until(lambda: not gateway.is_ready()["serial"])
+            until(lambda: not gateway.readiness()["serial"])
 
         messages = [listener.next() for _ in range(4)]
 
@@ -195,8 +195,8 @@ def test_the_status_port_shows_what_is_missing(tmp_path: Path, mosquitto: Mosqui
                 answer = stack.enter_context(error)
             return answer.status, json.loads(answer.read())
 
-    with running(values) as gateway, served("gateway", port, gateway.is_alive, gateway.is_ready):
-        until(lambda: gateway.is_ready()["broker"])
+    with running(values) as gateway, served("gateway", port, gateway.liveness, gateway.readiness):
+        until(lambda: gateway.readiness()["broker"])
         checks = {"broker": True, "outbox": True, "serial": False}
         assert asked("/readyz") == (503, {"ok": False, "checks": checks, "reason": "waits for: serial"})
         assert asked("/healthz")[0] == 200
@@ -206,15 +206,15 @@ def test_the_status_port_shows_what_is_missing(tmp_path: Path, mosquitto: Mosqui
 
 
 def test_a_thread_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-    assert all(gateway.is_alive().values())
+    assert all(gateway.liveness().values())
     gate = threading.Event()
     gateway._outbox_file.submit(lambda _: gate.wait(10))
 
     monkeypatch.setattr(station, "PROGRESS_S", 1.5)
 
-    until(lambda: not gateway.is_alive()["outbox"])
+    until(lambda: not gateway.liveness()["outbox"])
     gate.set()
-    until(lambda: all(gateway.is_alive().values()))
+    until(lambda: all(gateway.liveness().values()))
     assert gateway.ended() == []
 
 

@@ -88,7 +88,7 @@ def test_a_removed_node_is_in_no_metric(node: NodeMetrics) -> None:
 def test_every_metric_with_a_label_for_the_node_goes_with_the_node() -> None:
     of_a_node = {metric for metric in metrics.DECLARED if "node" in metric._labelnames}
 
-    assert of_a_node == set(metrics.OF_A_NODE)
+    assert of_a_node == set(metrics.PER_NODE)
 
 
 def test_the_age_of_incorrect_information_is_bounded_from_below_by_the_readings(

@@ -138,7 +138,7 @@ def test_a_full_outbox_means_no_reply_and_everything_else_goes_on(
         until(lambda: sum(counts.since("outbox_full").values()) == 2)
         say(far, "0.0,0.0")
         assert reply(far) is not None  # the only answer
-        until(lambda: not gateway.is_ready()["outbox"])
+        until(lambda: not gateway.readiness()["outbox"])
         gateway._outbox_file.submit(lambda tx: tx.delete(fillers)).result()
         node.transmit(node.frame(1, 1))
         assert node.ack() is not None
@@ -180,7 +180,7 @@ def test_two_old_nodes_on_two_ports_are_two_nodes(tmp_path: Path, mosquitto: Mos
         listening(values) as listener,
         running(values) as gateway,
     ):
-        until(lambda: all(port.is_open for port in gateway._ports) and gateway.is_ready()["broker"])
+        until(lambda: all(port.is_open for port in gateway._ports) and gateway.readiness()["broker"])
         for far, payload in ((first, "20.00,40.00"), (second, "30.00,50.00")):
             say(far, payload)
             assert reply(far) is not None

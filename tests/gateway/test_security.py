@@ -72,11 +72,11 @@ def test_a_gateway_that_is_not_let_in_counts_it_and_accepts_readings(
     reached = broker.reached_with_password("gateway" if password else None, password)
 
     with running(gateway_at(reached, tmp_path)) as gateway:
-        until(lambda: gateway.is_ready()["serial"], what="the port")
+        until(lambda: gateway.readiness()["serial"], what="the port")
         OwnNode(far).send(1, 1)
 
         until(lambda: reason in counts.since("broker_refusals"), what="a refusal")
-        assert not gateway.is_ready()["broker"]
+        assert not gateway.readiness()["broker"]
 
 
 def test_the_topics_of_the_shipped_acl_are_the_ones_that_we_use(broker: SecureBroker) -> None:

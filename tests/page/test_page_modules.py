@@ -12,7 +12,7 @@ from aoii.server.rows import ChartColumn
 from aoii.web import page_json, pipeline_health
 from aoii.web.history import envelope
 from aoii.web.points import EstimatePoint, Packet, Points, Sample
-from aoii.web.summary import STATES
+from aoii.web.summary import NODE_STATES
 
 HERE = Path(__file__).parent
 STATIC = Path(pipeline_health.__file__).parent / "static"
@@ -49,7 +49,7 @@ def test_page_and_server_have_the_same_columns_and_node_states() -> None:
     columns, states = evaluated("[COLUMNS, NODE_STATES]")
 
     assert columns == {kind: list(names) for kind, names in page_json.COLUMNS.items()}
-    assert states == list(STATES)
+    assert states == list(NODE_STATES)
 
 
 def test_points_get_the_names_that_they_have_on_the_server() -> None:
@@ -92,5 +92,5 @@ def test_there_is_a_message_for_every_hop_and_state() -> None:
     )
 
     assert hops == hop_help == list(pipeline_health.HOPS)
-    assert set(hop_states) == set(pipeline_health.RANK)
-    assert node_states == node_state_help == list(STATES)
+    assert set(hop_states) == set(pipeline_health.STATE_RANK)
+    assert node_states == node_state_help == list(NODE_STATES)

@@ -43,7 +43,7 @@ def test_a_page_is_read_by_the_handles_that_served_it() -> None:
 
     assert read.total(metrics.REJECTED, reason="mac") == metrics.value(metrics.REJECTED, reason="mac")
     assert read.by_label(metrics.REJECTED, "reason")["mac"] == metrics.value(metrics.REJECTED, reason="mac")
-    assert read.total_of(metrics.COMMIT_ACK_SECONDS, "count") is not None
+    assert read.histogram_total(metrics.COMMIT_ACK_SECONDS, "count") is not None
 
 
 def test_a_metric_that_is_not_served_is_none() -> None:
@@ -51,7 +51,7 @@ def test_a_metric_that_is_not_served_is_none() -> None:
 
     assert read.total(metrics.OUTBOX_EVENTS) == 0
     assert read.total(metrics.DATABASE_UP) is None
-    assert read.total_of(metrics.COMMIT_ACK_SECONDS, "sum") is None
+    assert read.histogram_total(metrics.COMMIT_ACK_SECONDS, "sum") is None
     assert read.by_label(metrics.REJECTED, "reason") == {}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aoii.runtime import shutdown
-from aoii.runtime.station import Part, PartThread, Station, checks, run_station
+from aoii.runtime.station import Part, PartThread, Station, liveness_of, run_station
 
 
 class Made(Station):
@@ -32,7 +32,7 @@ class Made(Station):
     def parts(self) -> Iterator[Part]:
         yield Part("worker", self.is_running, time.monotonic())
 
-    def is_ready(self) -> Mapping[str, bool]:
+    def readiness(self) -> Mapping[str, bool]:
         return {"broker": True}
 
     def unplug(self) -> None:
@@ -48,7 +48,7 @@ def test_parts_of_one_name_are_judged_together_and_each_by_its_own_patience() ->
         Part("ended", False, now_s),
     ]
 
-    assert checks(parts) == {"ports": False, "patient": True, "ended": False}
+    assert liveness_of(parts) == {"ports": False, "patient": True, "ended": False}
 
 
 def test_a_station_runs_until_it_is_asked_to_stop(stop: threading.Event) -> None:

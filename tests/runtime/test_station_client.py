@@ -12,7 +12,7 @@ import pytest
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics, station_client, status_port
 from aoii.runtime.metric_snapshot import MetricSnapshot
-from aoii.runtime.station_client import UNNAMED, StationClient
+from aoii.runtime.station_client import UNNAMED_CHECK, StationClient
 from servers import free_port
 
 
@@ -57,7 +57,7 @@ def test_a_station_gives_its_metrics_and_its_checks() -> None:
 @pytest.mark.parametrize("ok", [True, False])
 def test_a_page_that_tells_strangers_no_details_has_one_check(ok: bool) -> None:
     with answering(200 if ok else 503, json.dumps({"ok": ok}).encode()) as client:
-        assert client.checks("/healthz") == {UNNAMED: ok}
+        assert client.checks("/healthz") == {UNNAMED_CHECK: ok}
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"1", b'"checks"', b"{}", b'{"checks": 1}', b"null"])

@@ -87,7 +87,7 @@ def running(values: settings.Settings, wait_for: Sequence[str] = ("broker", "dat
     server = Server(values)
     server.start()
     try:
-        until(lambda: all(server.is_ready()[name] for name in wait_for), what="server ready")
+        until(lambda: all(server.readiness()[name] for name in wait_for), what="server ready")
         yield server
     finally:
         server.stop()

@@ -41,7 +41,7 @@ def reading(values: Settings) -> Iterator[LogReader]:
     reader = LogReader(values)
     reader.start()
     try:
-        until(lambda: all(reader.is_ready().values()), what="log reader ready")
+        until(lambda: all(reader.readiness().values()), what="log reader ready")
         yield reader
     finally:
         reader.stop()
@@ -97,13 +97,13 @@ def test_a_port_that_is_unplugged_is_opened_again(values: Settings, tmp_path: Pa
     with pty_port(tmp_path / "port") as node:
         reader = LogReader(values)
         reader.start()
-        until(lambda: all(reader.is_ready().values()))
+        until(lambda: all(reader.readiness().values()))
         os.write(node, f"{OLD}\n{NEW[:30]}".encode())
         until(lambda: len(rows_of(values)) == 1)
-    until(lambda: not reader.is_ready()["ports"])
+    until(lambda: not reader.readiness()["ports"])
 
     with pty_port(tmp_path / "port") as node:
-        until(lambda: reader.is_ready()["ports"])
+        until(lambda: reader.readiness()["ports"])
         os.write(node, f"{NEW}\n".encode())
         until(lambda: len(rows_of(values)) == 2)
         reader.stop()
@@ -118,11 +118,11 @@ def test_while_the_database_is_away_lines_wait(values: Settings, tmp_path: Path)
         with own:
             reader = LogReader(values)
             reader.start()
-            until(lambda: all(reader.is_ready().values()))
+            until(lambda: all(reader.readiness().values()))
         for number in range(200):
             os.write(node, f"{OLD},{number},\n".encode())
         until(lambda: reader.waiting() == 200)
-        until(lambda: not reader.is_ready()["database"])
+        until(lambda: not reader.readiness()["database"])
 
         with own:
             until(lambda: reader.waiting() == 0)
@@ -157,7 +157,7 @@ def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, mon
 
     until(reader.ended)
 
-    assert reader.is_alive() == {"ports": True, "writer": True, "database_watch": False}
+    assert reader.liveness() == {"ports": True, "writer": True, "database_watch": False}
     reader.stop()
 
 

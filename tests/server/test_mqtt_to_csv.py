@@ -63,7 +63,7 @@ def values(
 def subscribing(values: Settings) -> Iterator[CsvSubscriber]:
     subscriber = CsvSubscriber(values)
     subscriber.start()
-    until(lambda: all(subscriber.is_ready().values()))
+    until(lambda: all(subscriber.readiness().values()))
     try:
         yield subscriber
     finally:
@@ -109,8 +109,8 @@ def test_a_file_that_cannot_be_written_holds_the_messages_back(values: Settings)
         path.unlink()
         path.mkdir()
         gateway.publish_once(encode_reading(a_reading(1, total_tx=1), 1))
-        until(lambda: not subscriber.is_ready()["file"])
-        assert subscriber.is_alive() == {"writer": True, "network": True}
+        until(lambda: not subscriber.readiness()["file"])
+        assert subscriber.liveness() == {"writer": True, "network": True}
 
     path.rmdir()
     with subscribing(values):
@@ -133,7 +133,7 @@ def test_a_stop_ends_in_time_though_writer_and_network_hang(values: Settings, mo
     monkeypatch.setattr(Inbox, "put", hang_network)
     subscriber = CsvSubscriber(values)
     subscriber.start()
-    until(lambda: subscriber.is_ready()["broker"])
+    until(lambda: subscriber.readiness()["broker"])
     with Gateway(values.mqtt) as gateway:
         gateway.publish_once(encode_reading(a_reading(1), 1))
         until(entered.is_set)
@@ -159,11 +159,11 @@ def test_a_network_thread_that_hangs_is_not_alive(values: Settings, monkeypatch:
         gateway.publish_once(encode_reading(a_reading(1), 1))
         until(entered.is_set)
 
-        until(lambda: subscriber.is_alive() == {"writer": True, "network": False})
+        until(lambda: subscriber.liveness() == {"writer": True, "network": False})
         assert not subscriber.ended()
 
         thawed.set()
-        until(lambda: subscriber.is_alive() == {"writer": True, "network": True})
+        until(lambda: subscriber.liveness() == {"writer": True, "network": True})
 
 
 @pytest.mark.faults

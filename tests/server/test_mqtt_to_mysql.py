@@ -208,7 +208,7 @@ def test_dead_letters_of_a_table_that_takes_nothing_are_replayed_when_it_does(
 
         mariadb.execute("DROP TRIGGER full", database=schema)
         until(lambda: len(counters(values)) == 20)
-        until(lambda: server.is_ready()["database"])
+        until(lambda: server.readiness()["database"])
 
     assert sorted(counters(values)) == list(range(20))
     assert letters_of(values).letters(10) == []
@@ -250,8 +250,8 @@ def test_while_the_database_is_gone_readings_become_dead_letters_and_are_then_re
             own.kill() if fault == "kill" else own.freeze()
             gateway.publish(readings[300:600])
             until(gateway.all_acknowledged, 30)
-            assert not server.is_ready()["database"]
-            assert server.is_alive() == {"ingest": True, "database_watch": True, "network": True}
+            assert not server.readiness()["database"]
+            assert server.liveness() == {"ingest": True, "database_watch": True, "network": True}
 
             own.start() if fault == "kill" else own.thaw()
             gateway.publish(readings[600:])
@@ -294,13 +294,13 @@ def test_at_the_cap_of_the_dead_letters_nothing_is_acknowledged_and_nothing_is_l
     values = replace(values, database=replace(values.database, host="127.0.0.1", port=own.port))
     with running(values, wait_for=("broker",)) as server, Gateway(values.mqtt) as gateway:
         gateway.publish([a_reading(counter) for counter in range(50)])
-        until(lambda: not server.is_ready()["dead_letters"])
+        until(lambda: not server.readiness()["dead_letters"])
         time.sleep(0.5)
         assert gateway.statuses == {}
 
         with own:
             until(gateway.all_acknowledged, 30)
-            until(lambda: server.is_ready() == {"broker": True, "database": True, "dead_letters": True}, 30)
+            until(lambda: server.readiness() == {"broker": True, "database": True, "dead_letters": True}, 30)
             until(lambda: letters_of(values).waiting(1) == [], 30)
 
             database = open_database(values.database)
@@ -444,7 +444,7 @@ def test_an_error_of_ours_in_the_ingest_thread_is_noticed_and_nothing_is_acknowl
         gateway.publish([a_reading(1)])
 
         until(server.ended)
-        assert server.is_alive()["ingest"] is False
+        assert server.liveness()["ingest"] is False
     monkeypatch.undo()
     assert gateway.statuses == {}
 
@@ -458,7 +458,7 @@ def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, mon
     with running(values, wait_for=("broker",)) as server:
         until(server.ended)
 
-        assert server.is_alive() == {"ingest": True, "database_watch": False, "network": True}
+        assert server.liveness() == {"ingest": True, "database_watch": False, "network": True}
 
 
 @pytest.mark.faults

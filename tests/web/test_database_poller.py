@@ -55,7 +55,7 @@ def test_rows_are_added_page_by_page_and_then_only_new_ones(polled: Polled, data
 def test_of_a_large_database_only_the_newest_rows_are_read(
     polled: Polled, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_poller, "BACKFILL_ROWS", 10)
+    monkeypatch.setattr(database_poller, "START_ROWS", 10)
     monkeypatch.setattr(database_poller, "REREAD_ROWS", 0)
     store(database, STORY)
 

@@ -4,7 +4,7 @@ import pytest
 
 from aoii.broker.client import Message
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
-from aoii.runtime.station import checks
+from aoii.runtime.station import liveness_of
 from aoii.web.live import Live
 from web.conftest import Load
 from web.recorded import minutes
@@ -43,8 +43,8 @@ def test_the_settings_of_nodes_are_those_of_the_gateway(live: Live) -> None:
 
 
 def test_before_it_starts_it_is_neither_alive_nor_ready(live: Live) -> None:
-    assert checks(live.parts()) == {"poller": False, "network": False}
-    assert live.is_ready() == {"broker": False, "database": False}
+    assert liveness_of(live.parts()) == {"poller": False, "network": False}
+    assert live.readiness() == {"broker": False, "database": False}
 
 
 def test_a_request_to_stop_ends_streams_at_once(live: Live) -> None:

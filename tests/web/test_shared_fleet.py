@@ -7,7 +7,7 @@ import pytest
 from aoii.runtime.clock import utc
 from aoii.server.rows import NodeSummary
 from aoii.web import shared_fleet
-from aoii.web.shared_fleet import DAY_S, SUMMARY_IDLE_S, SUMMARY_MAX_AGE_S, SharedFleet
+from aoii.web.shared_fleet import DAY_S, SUMMARY_IDLE_MAX_AGE_S, SUMMARY_MAX_AGE_S, SharedFleet
 from aoii.web.summary import NodeHealth
 from web.recorded import FLEET_SETTINGS, START_MS, minutes
 
@@ -93,7 +93,7 @@ def test_a_node_that_changed_is_summarized_again_after_a_second(watched: Watched
 
 def test_a_node_that_did_not_change_is_summarized_again_after_ten_seconds(watched: Watched) -> None:
     first = watched.shared.summary("7", DAY_S)
-    watched.clock.now_s += SUMMARY_IDLE_S
+    watched.clock.now_s += SUMMARY_IDLE_MAX_AGE_S
 
     assert watched.shared.summary("7", DAY_S) is first
     watched.clock.now_s += 0.1
@@ -117,20 +117,20 @@ def test_every_span_has_its_own_summary_and_an_unknown_node_has_none(watched: Wa
 
 
 def test_all_nodes_are_summarized_at_most_twice_a_second(watched: Watched) -> None:
-    first = watched.shared.all_days()
+    first = watched.shared.day_summaries()
     watched.shared.fleet.expect("9")
 
     assert [summary.node for summary in first] == ["7", "8"]
-    assert watched.shared.all_days() is first
+    assert watched.shared.day_summaries() is first
     watched.clock.now_s += SUMMARY_MAX_AGE_S
-    assert [summary.node for summary in watched.shared.all_days()] == ["7", "8", "9"]
+    assert [summary.node for summary in watched.shared.day_summaries()] == ["7", "8", "9"]
 
 
 def test_nothing_is_kept_of_a_fleet_that_was_replaced(watched: Watched) -> None:
     watched.shared.summary("7", DAY_S)
-    watched.shared.all_days()
+    watched.shared.day_summaries()
 
     watched.shared.add_nodes([], is_replaced=True)
 
     assert watched.shared.summary("7", DAY_S) is None
-    assert [summary.node for summary in watched.shared.all_days()] == ["8"]
+    assert [summary.node for summary in watched.shared.day_summaries()] == ["8"]

@@ -27,7 +27,7 @@ def test_only_the_poller_waits_for_a_database_that_is_away(load: Load) -> None:
     with pytest.raises(UnavailableError, match="frozen"):
         source.query(ask)
     with pytest.raises(UnavailableError):
-        source.poll(ask)
+        source.query_in_this_thread(ask)
 
     assert len(asked) == 2
 
@@ -96,16 +96,16 @@ def test_totals_for_ten_pages_cost_one_query(load: Load, database: Database, mon
 def test_another_file_in_the_place_of_the_database_is_opened_and_counted(load: Load, database: Database) -> None:
     settings = load().database
     asked = Source(settings)
-    asked.poll(Database.ping)
-    asked.poll(Database.ping)
+    asked.query_in_this_thread(Database.ping)
+    asked.query_in_this_thread(Database.ping)
     assert asked.openings == 1
 
     settings.sqlite_path.rename(settings.sqlite_path.with_suffix(".old"))
     with pytest.raises(UnavailableError):
-        asked.poll(Database.ping)
+        asked.query_in_this_thread(Database.ping)
     assert "aoii.db" in (asked.away or "")
     open_database(settings, migrate=True).close()
-    asked.poll(Database.ping)
+    asked.query_in_this_thread(Database.ping)
 
     assert asked.openings > 1
     assert asked.away is None

@@ -33,7 +33,7 @@ def add(live: Live, story: list[Minute]) -> None:
 
 
 def polled(subscriber: Subscriber) -> Event:
-    event = subscriber.poll()
+    event = subscriber.next_event()
     assert event is not None
     return event
 
@@ -75,7 +75,7 @@ def test_new_points_of_a_node_come_at_once_and_alone(live: Live) -> None:
     subscriber = NodeSubscriber(live, "7", SPAN_S)
     polled(subscriber)
     new = list(minutes("7", count=11))[10:]
-    assert subscriber.poll() is None
+    assert subscriber.next_event() is None
 
     add(live, new)
 
@@ -83,14 +83,14 @@ def test_new_points_of_a_node_come_at_once_and_alone(live: Live) -> None:
     assert name == "update"
     assert content.keys() == {"samples", "estimates"}
     assert content["estimates"] == [[new[0].estimate.unix_ms, new[0].estimate.pred_t, new[0].estimate.pred_h]]
-    assert subscriber.poll() is None
+    assert subscriber.next_event() is None
 
 
 def test_the_status_comes_every_second_although_nothing_is_new(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = [NodeSubscriber(live, "7", SPAN_S), FleetSubscriber(live), PipelineSubscriber(live)]
     for page in pages:
         polled(page)
-    assert [page.poll() for page in pages] == [None, None, None]
+    assert [page.next_event() for page in pages] == [None, None, None]
 
     monkeypatch.setattr(stream, "STATUS_PERIOD_S", -1.0)
 

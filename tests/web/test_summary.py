@@ -5,11 +5,11 @@ import pytest
 from aoii.web.estimate_accuracy import Instant
 from aoii.web.points import Sample
 from aoii.web.summary import (
+    NODE_STATES,
     SPARK_POINTS,
-    STATES,
     WRONG_SPANS_LIMIT,
     NodeHealth,
-    State,
+    NodeState,
     aoii_of,
     node_states,
     spark,
@@ -31,7 +31,7 @@ def samples(count: int) -> list[Sample]:
 
 def states(
     last_packet_ms: int | None = NOW_MS, *, instants: tuple[Instant, ...] = (), health: NodeHealth | None = None
-) -> list[State]:
+) -> list[NodeState]:
     return node_states(last_packet_ms, instants, health, NOW_MS, FLEET_SETTINGS)
 
 
@@ -70,12 +70,12 @@ def test_a_small_line_keeps_few_points_and_both_ends() -> None:
     ("last_packet_ms", "expected"),
     [(None, "no_packets"), (NOW_MS - 4_200_001, "silent"), (NOW_MS - 4_200_000, "reporting")],
 )
-def test_without_a_log_the_last_packet_decides(last_packet_ms: int | None, expected: State) -> None:
+def test_without_a_log_the_last_packet_decides(last_packet_ms: int | None, expected: NodeState) -> None:
     assert states(last_packet_ms) == [expected]
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(True, "wrong"), (False, "correct")])
-def test_a_fresh_log_says_whether_the_estimate_is_wrong(wrong: bool, expected: State) -> None:
+def test_a_fresh_log_says_whether_the_estimate_is_wrong(wrong: bool, expected: NodeState) -> None:
     assert states(instants=(Instant(NOW_MS - 60_000, wrong),)) == [expected]
 
 
@@ -97,5 +97,5 @@ def test_what_a_node_reports_holds_beside_the_rest_in_the_order_of_states() -> N
     found = states(instants=(Instant(NOW_MS - 60_000, True),), health=health)
 
     assert found == ["sensor_fault", "wrong", "low_battery"]
-    assert found == sorted(found, key=STATES.index)
+    assert found == sorted(found, key=NODE_STATES.index)
     assert states(health=NodeHealth(battery_v=3.3)) == ["reporting"]

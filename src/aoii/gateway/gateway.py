@@ -96,7 +96,7 @@ class Gateway(Station):
         parts.append(replace(self.publisher.client.thread.part, name="broker connection"))
         return [replace(part, silence_limit_s=PROGRESS_S) for part in parts]
 
-    def is_ready(self) -> Mapping[str, bool]:
+    def readiness(self) -> Mapping[str, bool]:
         """Whether broker, outbox and at least one port can be used."""
         outbox = self._outbox_file
         return {

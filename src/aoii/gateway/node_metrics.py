@@ -74,7 +74,7 @@ class NodeMetrics:
     def remove(self, node: str) -> None:
         """Remove a node that does not belong here any more."""
         self._counters.pop(node, None)
-        for metric in metrics.OF_A_NODE:
+        for metric in metrics.PER_NODE:
             metric.remove_by_labels({"node": node})
 
     def _set_last_heard(self, node: str, is_old: bool, unix_s: float) -> None:

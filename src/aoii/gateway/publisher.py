@@ -57,7 +57,7 @@ class Publisher:
             on_message=self._on_message,
             on_published=self._on_published,
             on_state=self._on_state,
-            on_refusal=metrics.broker_refused,
+            on_refusal=metrics.count_broker_refusal,
             session_expiry_s=SESSION_EXPIRY_S,
         )
         certificate_expiry.register("broker", mqtt.tls, lambda: self.client.certificate_expires)

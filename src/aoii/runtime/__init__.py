@@ -1,1 +1,1 @@
-"""What all stations share: how a station runs, stops, logs, measures itself and tells the time. Knows no settings."""
+"""What all stations share: how a station runs, stops, logs, measures itself and tells the time."""

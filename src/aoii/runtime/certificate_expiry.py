@@ -1,4 +1,4 @@
-"""The metric that says when a station's certificates expire, so that an alert comes in time."""
+"""The metric that tells when a station's certificates expire, so that an alert comes before they do."""
 
 import functools
 import math
@@ -13,12 +13,12 @@ from aoii.security.tls import Tls
 
 
 def register(peer: str, settings: Tls | None, peer_expires: Callable[[], datetime | None] | None = None) -> None:
-    """Export when the certificates of one connection expire; read anew at each scrape.
+    """Export when the certificates of one connection expire; each scrape finds the present values.
 
     Args:
         peer: `broker`, `database` or `page`.
         settings: Our TLS files; None: the connection has no TLS, and nothing is exported.
-        peer_expires: When the certificate expires that the peer showed last; None before it has shown one.
+        peer_expires: Returns when the certificate that the peer showed last expires; None before it has shown one.
     """
     if settings is None:
         return
@@ -30,7 +30,7 @@ def register(peer: str, settings: Tls | None, peer_expires: Callable[[], datetim
 
 
 def _file_expires_s(path: Path) -> float:
-    """When the certificate in a file expires, Unix seconds; NaN if it cannot be read."""
+    """When the certificate in a file expires, Unix seconds; NaN if the file cannot be read."""
     try:
         return _unix_s(_expires(path, path.stat().st_mtime_ns))
     except (OSError, InputError):
@@ -39,7 +39,7 @@ def _file_expires_s(path: Path) -> float:
 
 @functools.lru_cache
 def _expires(path: Path, _changed_ns: int) -> datetime:
-    """When it expires; read again only when the file has changed."""
+    """When the certificate in a file expires; with its time of change, `_changed_ns`, the cache sees a changed file."""
     return tls.expires(path)
 
 

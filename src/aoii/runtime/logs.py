@@ -1,7 +1,7 @@
 """Logs: constant sentences with fields, for people or as one JSON object a line.
 
-A warning that repeats is logged at most once a second for each (sentence, reason). The next one that passes carries
-the number of those that were withheld.
+A sentence below the level *error* is logged at most once a second with the same reason. The next one that passes tells
+how many were withheld.
 """
 
 import json
@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 
-STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "withheld", "taskName"}
-REPEAT_S = 1.0
-REMEMBERED = 1000  # pairs of sentence and reason
+STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "withheld", "taskName"}
+REPEAT_S = 1.0  # between two log lines with the same sentence and reason
+PAIRS_LIMIT = 1000  # pairs of sentence and reason that are remembered
 
 
 class StormFilter(logging.Filter):
@@ -34,7 +34,7 @@ class StormFilter(logging.Filter):
             if now - last < REPEAT_S:
                 self._last[key] = (last, withheld + 1)
                 return False
-            if len(self._last) >= REMEMBERED:  # a reason may quote a peer, so their number has no limit
+            if len(self._last) >= PAIRS_LIMIT:  # a reason may quote a peer, so there may be any number of them
                 self._last.clear()
             self._last[key] = (now, 0)
         if withheld:
@@ -44,14 +44,14 @@ class StormFilter(logging.Filter):
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     """The fields that the caller passed as `extra`."""
-    fields = {name: value for name, value in vars(record).items() if name not in STANDARD}
+    fields = {name: value for name, value in vars(record).items() if name not in STANDARD_FIELDS}
     if hasattr(record, "withheld"):
         fields["withheld"] = record.withheld
     return fields
 
 
 class _StationFormatter(logging.Formatter):
-    """Knows which station it writes for."""
+    """A formatter that knows the name of its station."""
 
     def __init__(self, station: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _StationFormatter(logging.Formatter):
 
 
 class JsonFormatter(_StationFormatter):
-    """One JSON object a line: time (UTC), level, station, message, then the fields."""
+    """Writes each record as one JSON object in one line: time (UTC), level, station, message, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON."""
@@ -76,7 +76,7 @@ class JsonFormatter(_StationFormatter):
 
 
 class HumanFormatter(_StationFormatter):
-    """`12:00:01 WARNING gateway: sentence (field=value)`."""
+    """Writes each record for people, in local time: `12:00:01 WARNING gateway: sentence (field=value)`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, with a traceback below it if there is one."""
@@ -91,9 +91,9 @@ def configure(station: str, level: str, *, as_json: bool) -> None:
     """Send the logs of this process to standard error.
 
     Args:
-        station: Name of the station, part of every line.
+        station: The name of the station, which every line contains.
         level: The lowest level that is logged, such as `info`.
-        as_json: One JSON object a line; otherwise a line for people.
+        as_json: Whether each line is a JSON object; if not, it is for people.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(station) if as_json else HumanFormatter(station))

@@ -1,7 +1,7 @@
-"""A metric snapshot: the metrics of one station at one instant, by the handles of `metrics.py`.
+"""A metric snapshot: the metrics of a station at one instant, looked up by the objects that `metrics.py` declares.
 
 Pure. A metric that the station does not serve is None, not 0: nothing is known of it. Stations of the previous release
-serve some metrics under other names (`metrics.RENAMED`); they are found under the new ones.
+serve some metrics under old names only (`metrics.RENAMED`); these are looked up by the same objects.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,14 +19,14 @@ Samples = Mapping[str, Mapping[Labels, float]]
 
 
 def decode_metrics(text: str, skip: Collection[MetricWrapperBase] = ()) -> Samples:
-    """The samples of our metrics in a page of Prometheus's text form, by their present names.
+    """The samples of our metrics in a text of Prometheus's format, by their present names.
 
     Args:
         text: What a station serves on /metrics.
-        skip: Metrics that are not wanted; they are not parsed, which is what takes the time.
+        skip: Metrics that are not wanted. Their lines are not parsed, because parsing takes most of the time.
 
     Raises:
-        ValueError: The text is not such a page.
+        ValueError: The text is not of that format.
     """
     wanted = {served: name for served, metric, name in metrics.sample_names() if metric not in skip}
     lines = [line for line in text.splitlines() if line.partition("{")[0].partition(" ")[0] in wanted]
@@ -42,23 +42,23 @@ class MetricSnapshot:
     """The metrics of a station.
 
     Attributes:
-        at_s: When they were read, on any monotonic clock, s.
-        samples: As decoded.
+        at_s: When they were read, seconds on a monotonic clock.
+        samples: As `decode_metrics` returns them.
     """
 
     at_s: float = 0.0
     samples: Samples = field(default_factory=dict)
 
     def total(self, metric: Counter | Gauge, **labels: str) -> float | None:
-        """The sum of all samples that carry these labels; None if there is none."""
+        """The sum of all samples of `metric` that have these labels; None if there is none."""
         return self._total(metrics.name_of(metric), labels)
 
-    def total_of(self, metric: Histogram, part: Literal["sum", "count"]) -> float | None:
-        """The sum or the number of all observations; None if the metric is not served."""
-        return self._total(f"{metrics.name_of(metric)}_{part}", {})
+    def histogram_total(self, metric: Histogram, kind: Literal["sum", "count"]) -> float | None:
+        """The sum or the number of a histogram's observations; None if the metric is not served."""
+        return self._total(f"{metrics.name_of(metric)}_{kind}", {})
 
     def by_label(self, metric: Counter | Gauge, label: str) -> dict[str, float]:
-        """The values of a metric by one of its labels; samples that differ in other labels only are added."""
+        """The values of a metric by one of its labels, each the sum over all other labels."""
         found: dict[str, float] = {}
         for labels, value in self.samples.get(metrics.name_of(metric), {}).items():
             key = dict(labels).get(label)

@@ -1,6 +1,6 @@
-"""Declares every metric of every station, once: its name with the unit, its meaning, its labels with bounded values.
+"""Declares every metric of every station once: its name and unit, its meaning, its labels with bounded values.
 
-No other file writes a metric's name: whoever reads what a station serves (`metric_snapshot.py`) uses the objects that
+No other file writes a metric's name: code that reads what a station serves (`metric_snapshot.py`) uses the objects that
 are declared here. `make docs` makes docs/reference/metrics.md from them. The gauges of the older installation keep
 their names; the web page fills them from the database.
 """
@@ -25,9 +25,9 @@ class Declared(NamedTuple):
     """How a metric is served.
 
     Attributes:
-        name: As it is served; a histogram's samples end in `_bucket`, `_sum` and `_count`.
+        name: The name under which it is served. The names of a histogram's samples add `_bucket`, `_sum` and `_count`.
         labels: The names of its labels.
-        registries: Those of the stations that serve it.
+        registries: The registries of the stations that serve it.
     """
 
     name: str
@@ -40,33 +40,33 @@ DECLARED: dict[MetricWrapperBase, Declared] = {}
 
 
 class ServedBy:
-    """Declares metrics that only these stations serve: elsewhere a gauge at 0 would look like a fault."""
+    """Declares metrics that only the named stations serve: at another station a gauge at 0 would look like a fault."""
 
     def __init__(self, *stations: str) -> None:
         self._registries = [BY_STATION[name] for name in stations]
 
     def declare(self, metric: M, name: str, *labels: str) -> M:
-        """Add `metric` to the registries of its stations."""
+        """Register `metric` with its stations and return it."""
         DECLARED[metric] = Declared(name, labels, self._registries)
         for registry in self._registries:
             registry.register(metric)
         return metric
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        """A counter; `name` ends in `_total`."""
+        """Declare a counter; `name` ends in `_total`."""
         return self.declare(Counter(name, meaning, labels, registry=None), name, *labels)
 
     def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        """A gauge."""
+        """Declare a gauge."""
         return self.declare(Gauge(name, meaning, labels, registry=None), name, *labels)
 
     def histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        """A histogram with these upper bounds."""
+        """Declare a histogram; `buckets` are the upper bounds of its buckets."""
         return self.declare(Histogram(name, meaning, labels, buckets=buckets, registry=None), name, *labels)
 
 
 class _Alias(Collector):
-    """A metric under its old name, with the samples that it has at each scrape."""
+    """Serves a renamed metric under its old name too, with its samples at the instant of the scrape."""
 
     def __init__(self, old: str, metric: MetricWrapperBase) -> None:
         self._old = old.removesuffix("_total")
@@ -88,9 +88,10 @@ def name_of(metric: MetricWrapperBase) -> str:
 
 
 def sample_names() -> Iterator[tuple[str, MetricWrapperBase, str]]:
-    """Each name of a sample that a station may serve, old names included; with its metric and its present name.
+    """Each sample that a station may serve: its name (old names too), its metric, and its present name.
 
-    Without buckets: nothing here reads them, and those of 500 nodes are longer than everything else together.
+    A histogram's buckets are left out: aoii itself does not read them, and those of 500 nodes are longer than all other
+    samples together.
     """
     served = [(name_of(metric), metric) for metric in DECLARED]
     for name, metric in [*served, *RENAMED.items()]:
@@ -133,8 +134,8 @@ _INTO_DATABASE = ServedBy("server", "edgelog")
 DATABASE_UP = _INTO_DATABASE.gauge("aoii_database_up", "1 while the database accepts this station's rows.")
 
 
-def broker_refused(reason: str) -> None:
-    """Count a failed attempt to use the broker; the owner of a connection passes this on to it."""
+def count_broker_refusal(reason: str) -> None:
+    """Count a failed attempt to use the broker; a station gives this function to its MQTT client as `on_refusal`."""
     BROKER_REFUSALS.labels(reason).inc()
 
 
@@ -212,7 +213,7 @@ NODE_AOII_S = _GATEWAY.gauge(
 )
 NODE_AOII_REPORTS_S = _GATEWAY.histogram(
     "aoii_node_aoii_reports_seconds",
-    "The same for every reading: 0, or the time from a sample that showed a wrong estimate to the next forecast.",
+    "AoII at each reading: 0, or the time from a sample that showed a wrong estimate to the next forecast.",
     (0, 2, 5, 15, 60, 300, 600, 1800, 3600, 6 * 3600, 86400),
     "node",
 )
@@ -232,7 +233,8 @@ OUTBOX_EVENTS = _GATEWAY.gauge("aoii_outbox_events", "Accepted readings that wai
 OUTBOX_OLDEST_S = _GATEWAY.gauge("aoii_outbox_oldest_age_seconds", "Age of the oldest reading in the outbox.")
 OUTBOX_BYTES = _GATEWAY.gauge("aoii_outbox_bytes", "Space that the readings in the outbox file occupy.")
 OUTBOX_LIMIT_BYTES = _GATEWAY.gauge(
-    "aoii_outbox_limit_bytes", "Space that they may occupy; when it is used up, nodes get no answer."
+    "aoii_outbox_limit_bytes",
+    "Space that the readings in the outbox file may occupy; when it is used up, nodes get no answer.",
 )
 OUTBOX_REJECTED_READINGS = _GATEWAY.counter(
     "aoii_outbox_rejected_readings_total", "Readings not accepted because the outbox was full or could not be written."
@@ -359,8 +361,8 @@ WEB_BROKER_UP = _PAGE.gauge(
 WEB_STREAMS = _PAGE.gauge("aoii_web_streams", "Open pages, by their event streams.")
 WEB_REFUSALS = _PAGE.counter("aoii_web_refusals_total", "Requests without the token that the page requires.")
 
-# Metrics of one node each; a node that is retired takes its samples with it.
-OF_A_NODE = tuple(metric for metric, declared in DECLARED.items() if "node" in declared.labels)
+# Metrics with a sample for each node; the samples of a retired node are removed.
+PER_NODE = tuple(metric for metric, declared in DECLARED.items() if "node" in declared.labels)
 
 # --- old names, served for one release beside the new ones ------------------------------------------------------------
 RENAMED: dict[str, MetricWrapperBase] = {

@@ -1,8 +1,9 @@
 """How a station is told to stop: SIGTERM or SIGINT sets an event, and every wait is a wait for that event.
 
-A thread receives the signals. A signal handler would run inside whatever the main thread does; if that is a wait for
-the same event, it holds the event's lock, and setting the event would never return. `signal.sigtimedwait` does not help
-either: after SIGSTOP and SIGCONT it may return a signal that was never sent (CPython 3.11).
+The signals are received by a thread, not by a signal handler. A handler interrupts the main thread wherever that is. If
+the main thread waits for the event just then, it may hold the event's lock, and a handler that sets the event would
+block for ever. `signal.sigtimedwait` does not help either: after SIGSTOP and SIGCONT it may return a signal that was
+never sent (CPython 3.11).
 """
 
 import ctypes
@@ -19,19 +20,20 @@ T = TypeVar("T")
 PARENT_VARIABLE = "AOII_PARENT_PID"  # set by the demo: this process ends when the demo does
 PR_SET_PDEATHSIG = 1  # prctl(2)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-POLL_S = 0.1
-GRACE_S = 1.0  # what is being opened at the stop may still finish, so that it is closed properly
+POLL_S = 0.1  # between two calls of `while_waiting`
+GRACE_S = 1.0  # after the stop, for a file that is being opened: once it is open, it can be closed properly
 
 
-def on_signals(also: Mapping[signal.Signals, Callable[[], None]] | None = None) -> threading.Event:
-    """An event that SIGTERM and SIGINT set. Call it in the main thread, before other threads start.
+def on_signals(actions: Mapping[signal.Signals, Callable[[], None]] | None = None) -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set. Call this in the main thread, before other threads start.
 
     Args:
-        also: Other signals, each with a function that the signal thread calls.
+        actions: Other signals, each with a function that the signal thread calls.
     """
-    others = dict(also or {})
+    others = dict(actions or {})
     stopping = threading.Event()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, *others})  # inherited by threads; one waits for them
+    # Every thread started later inherits this mask; only the thread below takes the signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, *others})
 
     def receive() -> None:
         while (number := signal.Signals(signal.sigwait({*STOP_SIGNALS, *others}))) in others:
@@ -43,16 +45,16 @@ def on_signals(also: Mapping[signal.Signals, Callable[[], None]] | None = None) 
 
 
 def run_unless_stopped(stop: threading.Event, build: Callable[[], T], while_waiting: Callable[[], None]) -> T | None:
-    """Call `build` in a thread of its own; None if the station is told to stop and `build` does not return.
+    """Call `build` in a thread of its own and return its result; None if the stop comes and `build` does not return.
 
     A disk that does not answer blocks the thread that opens a file there, and no signal frees it. That thread is left
-    behind and does not keep the process alive. (A thread in uninterruptible sleep outlives even SIGKILL, and so does
+    behind; it does not keep the process alive. (A thread in uninterruptible sleep outlives even SIGKILL, and so does
     its process, until the disk answers.)
 
     Args:
         stop: As `on_signals` returns it.
-        build: Opens what the station needs; what it raises is raised here.
-        while_waiting: Called several times a second until then.
+        build: Opens what the station needs. What it raises is raised here.
+        while_waiting: Called several times a second until `build` returns or the stop comes.
     """
     made: futures.Future[T] = futures.Future()
 
@@ -71,10 +73,14 @@ def run_unless_stopped(stop: threading.Event, build: Callable[[], T], while_wait
 
 
 def end_with_parent() -> None:
-    """Under a demo: have the kernel stop this process when the demo ends, even if it is killed (Linux)."""
+    """Under a demo on Linux: have the kernel send SIGTERM to this process when the demo ends, even if it is killed.
+
+    Raises:
+        SystemExit: The demo has ended already.
+    """
     parent = os.environ.get(PARENT_VARIABLE)
     if parent is None or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before the call above
+    if os.getppid() != int(parent):  # the demo ended before the call above
         raise SystemExit(1)

@@ -1,9 +1,9 @@
-"""SQLite files of the stations: opened by others, checked, and recovered when damaged. Gateway and server share it.
+"""The SQLite files of gateway and server: opened by their owner and by others, checked, recovered when damaged.
 
 A damaged file is never written to again. Check and recovery read it through connections that cannot write, because
 closing any other connection would copy the write-ahead log into the file. This module knows whether a file is sound,
-which of its rows can be read, and how a new file takes its place even if the process is killed meanwhile. What becomes
-of the rows is up to the station (`outbox_recovery`, `dead_letters/file`).
+which of its rows can be read, and how a new file takes its place even if the process is killed meanwhile. The station
+decides what becomes of the rows (gateway/drivers/outbox_recovery.py, server/dead_letters/file.py).
 """
 
 import collections
@@ -19,9 +19,9 @@ from typing import TypeVar
 
 R = TypeVar("R")
 
-UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter if the error itself quotes a damaged name
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the second if SQLite's message quotes a damaged name
 
-REPAIRED = ".mended"  # a copy of a damaged file in which the description of the tables is repaired
+REPAIRED_SUFFIX = ".mended"  # of a copy of a damaged file in which the description of the tables is repaired
 LOCK_TIMEOUT_S = 5.0  # a station and the command line share a file, each for a few milliseconds
 ROWID_LIMIT = 1 << 40  # higher than any rowid that these files will reach
 FAILURE_LIMIT = 50_000  # failed reads before the rest of a table is given up; each takes 40 µs
@@ -30,20 +30,20 @@ FAILURE_LIMIT_ABOVE = 10_000  # the same above the last known rowid, where nothi
 
 @dataclass(frozen=True)
 class Schema:
-    """The tables of a file: their version and the statements that make them."""
+    """The tables of a file: their version (SQLite's `user_version`), and the SQL statements that make them."""
 
     version: int
     statements: str
 
     def matches(self, connection: sqlite3.Connection) -> bool:
-        """Whether a file of this version has these tables with these columns; True for a file of another version.
+        """Whether the file has exactly these tables with these columns; True for a file of another version.
 
         SQLite's own check does not find a flipped bit that renames a column.
         """
         return user_version(connection) != self.version or _columns(connection) == self._in_memory(_columns)
 
     def entries(self) -> list[tuple[object, ...]]:
-        """The rows of `sqlite_schema` for these tables, without the root pages."""
+        """The rows that `sqlite_schema` has for these tables, in order, without the column `rootpage`."""
         query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
         return self._in_memory(lambda connection: connection.execute(query).fetchall())
 
@@ -70,7 +70,7 @@ class Recovery:
     Attributes:
         kept_as: The damaged file's new name.
         salvaged: Number of rows that passed their checksum and are in the new file.
-        corrupt: Number of rows that could be read and failed it; they are listed in the new file, for a person.
+        corrupt: Number of rows that could be read but failed their checksum; the new file lists them for a person.
         lost: Number of rows that could not be read.
         is_lost_exact: Whether `lost` is a count; if not, it is 1 and means "at least one".
     """
@@ -88,24 +88,29 @@ def sibling(path: Path, suffix: str) -> Path:
 
 
 def connect_as_owner(path: Path) -> sqlite3.Connection:
-    """The connection of the station that owns the file; makes a missing file."""
+    """Connect as the station that owns the file; makes a missing file."""
     return sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write."""
-    if sibling(path, "-journal").exists():  # killed while it made the file; only a writer can roll that back
+    """Connect without the right to write, unless the file needs a rollback."""
+    if sibling(path, "-journal").exists():  # killed while it made the file; only a writer can roll back
         return connect_as_owner(path)
     return _connect_by_uri(path, "mode=ro")
 
 
 def connect_as_guest(path: Path, writes: bool) -> sqlite3.Connection:
-    """A connection to a file that another process owns and may be using; never makes a missing file.
+    """Connect to a file that another process owns and may be using; never makes a missing file.
+
+    Args:
+        path: The file.
+        writes: Whether the connection is to write.
 
     Raises:
         sqlite3.Error: The file is missing, or we have no right to read or write it.
     """
-    # A file without a log is not in use. Without `immutable` we would leave a log that the owner has no right to write.
+    # A file without a write-ahead log is not in use. Without `immutable` we would make that log and leave it behind,
+    # and the owner would have no right to write to it.
     reading = "mode=ro" if sibling(path, "-wal").exists() else "mode=ro&immutable=1"
     connection = _connect_by_uri(path, "mode=rw" if writes else reading)
     try:
@@ -128,7 +133,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def is_full(error: sqlite3.Error) -> bool:
-    """Whether the error means that there is no room, below the cap or on the disk."""
+    """Whether the error means that there is no room: in the file, whose size is limited, or on the disk."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
@@ -148,11 +153,12 @@ def open_or_recover(
 
     Args:
         path: The file; its folder is made.
-        schema: The newest version; an older file is not compared with it.
-        check: What else must hold. Called before SQLite's own check, with text as bytes; what it raises is passed on.
+        schema: The tables of the newest version; a file of another version is not compared with them.
+        check: Returns whether the station's own conditions hold; called before SQLite's check, with text as bytes. If
+            it raises an error of SQLite that means damage, that counts as False; any other error is passed on.
         salvage: Makes the tables of the new file and fills them, in a transaction of its own. Its arguments are the
             damaged file (text as bytes), the new file, and the damaged file's future name.
-        is_damaged: Known from its use to be damaged; a check may not find that.
+        is_damaged: Whether the file showed damage in use, which the checks may not find.
 
     Returns:
         The owner's connection, and what `salvage` returned; None if the file was sound or new.
@@ -168,7 +174,7 @@ def open_or_recover(
 
 
 def _is_healthy(path: Path, schema: Schema, check: Callable[[sqlite3.Connection], bool]) -> bool:
-    """Whether all checks pass."""
+    """Whether all checks of the file pass."""
     with contextlib.closing(connect_read_only(path)) as connection:
         connection.text_factory = bytes
         try:
@@ -181,31 +187,31 @@ def _is_healthy(path: Path, schema: Schema, check: Callable[[sqlite3.Connection]
             raise
 
 
-# The next start continues a recovery that was killed: as long as the damaged file is in its place, the new one is not
-# complete; once it has been moved away, the new one is.
+# If a recovery is killed, the next start continues it. As long as the damaged file is in its place, the new file is not
+# complete and is made again. Once the damaged file has been moved away, the new file is complete and takes its place.
 
 
 def _finish_recovery(path: Path) -> None:
-    """Finish a recovery that was killed; called before the file is opened."""
+    """Finish a recovery that was killed, if there was one. Call this before the file is opened."""
     new = sibling(path, ".salvaged")
-    _remove(sibling(path, REPAIRED))
+    _remove(sibling(path, REPAIRED_SUFFIX))
     if path.exists():
         _remove(new)
     elif new.exists():
-        for suffix in ("-wal", "-shm"):  # the damaged file's; SQLite would apply them to the new one
+        for suffix in ("-wal", "-shm"):  # they belong to the damaged file; SQLite would apply them to the new one
             sibling(path, suffix).unlink(missing_ok=True)
         new.rename(path)
 
 
 def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, sqlite3.Connection, Path], R]) -> R:
-    """Replace a damaged file by a new one; the damaged file is kept beside it."""
+    """Put a new file in the place of a damaged one, which is kept under another name; return what `salvage` returns."""
     new, kept_as = sibling(path, ".salvaged"), sibling(path, f".corrupt-{time.time_ns()}")
     source = _with_sound_schema(path, schema)
     with contextlib.closing(connect_read_only(source)) as damaged, contextlib.closing(connect_as_owner(new)) as target:
         damaged.text_factory = bytes
         damaged.execute("PRAGMA writable_schema = ON")  # otherwise nothing of a truncated file can be read
         result = salvage(damaged, target, kept_as)
-    _remove(sibling(path, REPAIRED))
+    _remove(sibling(path, REPAIRED_SUFFIX))
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             sibling(path, suffix).rename(sibling(kept_as, suffix))
@@ -219,14 +225,14 @@ def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, 
 
 
 def _with_sound_schema(path: Path, schema: Schema) -> Path:
-    """The damaged file, or a copy with a repaired description of its tables if that is damaged."""
+    """The damaged file, or, if the description of its tables is damaged, a copy in which that is repaired."""
     with contextlib.closing(connect_read_only(path)) as damaged:
         try:
             if schema.matches(damaged):
                 return path
         except UNREADABLE:  # the description itself cannot be read
             pass
-    repaired = sibling(path, REPAIRED)
+    repaired = sibling(path, REPAIRED_SUFFIX)
     try:
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
@@ -253,8 +259,9 @@ def _remove(path: Path) -> None:
 def readable_rows(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
     """Every row that can be read, in no order. The first of `columns` must be the rowid.
 
-    A range of rowids is read from both ends up to a bad page; what is left in the middle is halved, and the widest
-    range comes next. So a bad first page, which SQLite reads for each rowid below the first row, hides no other row.
+    A range of rowids is read from both ends up to a bad page. What is left in the middle is halved, and each half is
+    read in the same way, the widest range first. So a bad first page, which SQLite reads for each rowid below the first
+    row, hides no other row. After FAILURE_LIMIT failed reads the rest is given up.
     """
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - constants
     last = min(max(0, last_rowid(damaged, table)), ROWID_LIMIT)

@@ -1,8 +1,8 @@
 """A station as a process: its parts, its checks, and the one way to run it.
 
-A station is built, started, watched and stopped. Building may hang, because it opens files. What it starts are threads,
-and each shows when it made progress last. `/healthz`, `/readyz` and systemd get the same answers. Nothing here knows
-what a station does.
+A station is built, started, watched and stopped. Building opens files, so it may hang. Starting begins threads, and
+each thread records when it last made progress. `/healthz`, `/readyz` and systemd get the same answers. Nothing here
+knows what a station does.
 """
 
 import functools
@@ -18,7 +18,7 @@ from aoii.runtime import shutdown, status_port, systemd
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 0.2
+WATCH_S = 0.2  # between two looks at the parts, and two calls of the systemd notifier
 SILENCE_LIMIT_S = 60.0  # longer than any one call to a frozen database, or than connecting to an absent broker
 
 
@@ -27,10 +27,10 @@ class Part:
     """Something in a station that must make progress, usually a thread.
 
     Attributes:
-        name: For people; of several parts with one name, all must make progress.
-        is_running: Whether it exists; a part that has ended ends the station.
-        last_progress_s: When it made progress last, monotonic seconds.
-        silence_limit_s: It hangs when it has made no progress for so long; None: SILENCE_LIMIT_S.
+        name: Shown to people. If several parts share a name, all of them must make progress.
+        is_running: Whether its thread runs; a part that ends by itself ends the station.
+        last_progress_s: When it last made progress, monotonic seconds.
+        silence_limit_s: Seconds without progress after which it counts as hanging; None: SILENCE_LIMIT_S.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Part:
 
 
 class PartThread(threading.Thread):
-    """A thread that is a part of a station: it shows its progress, and an error that ends it is logged.
+    """A thread that is a part of a station: it records its progress, and an error that ends it is logged.
 
     Args:
-        name: Of the part.
+        name: The name of the part.
         work: Calls `record_progress` again and again, and returns when it is told to stop.
     """
 
@@ -53,22 +53,22 @@ class PartThread(threading.Thread):
 
     @property
     def part(self) -> Part:
-        """The thread, as a part."""
+        """The state of the thread as a part."""
         return Part(self.name, self.is_alive(), self._last_progress_s)
 
     def record_progress(self) -> None:
-        """Show that the thread does not hang."""
+        """Record that the thread makes progress now; called in the thread."""
         self._last_progress_s = time.monotonic()
 
     def run(self) -> None:
-        """Work; called in the thread."""
+        """Work until told to stop, and log an error that ends the work; `start` calls it in the thread."""
         try:
             super().run()
-        except Exception:  # a fault of ours: the station ends, and what is not durable is delivered again
+        except Exception:  # our mistake: the station ends, and readings that are not durable come again
             log.exception("a thread was ended by an error", extra={"event": "thread_error", "part": self.name})
 
 
-def checks(parts: Iterable[Part]) -> dict[str, bool]:
+def liveness_of(parts: Iterable[Part]) -> dict[str, bool]:
     """Whether each part makes progress, by name."""
     now_s = time.monotonic()
     alive: dict[str, bool] = {}
@@ -80,26 +80,26 @@ def checks(parts: Iterable[Part]) -> dict[str, bool]:
 
 
 class Station(Protocol):
-    """What `run_station` runs. A subclass names its parts; whether it is alive follows from them."""
+    """What `run_station` runs. A subclass names its parts; its liveness follows from them."""
 
     def start(self) -> None:
         """Begin, without waiting for anything; no peer has to be there."""
 
     def stop(self) -> None:
-        """Finish what is in hand and end, within ten seconds; a thread that hangs is left behind."""
+        """Finish the work in hand and end within ten seconds; a thread that hangs is left behind."""
 
     def parts(self) -> Iterable[Part]:
         """Everything that must make progress."""
 
-    def is_ready(self) -> Mapping[str, bool]:
+    def readiness(self) -> Mapping[str, bool]:
         """Each thing that the station needs for its work, and whether it is there."""
 
-    def is_alive(self) -> dict[str, bool]:
+    def liveness(self) -> dict[str, bool]:
         """Each part, by name, and whether it makes progress."""
-        return checks(self.parts())
+        return liveness_of(self.parts())
 
     def ended(self) -> list[str]:
-        """The parts that have ended by themselves, which is a fault of ours."""
+        """Names of the parts that have ended by themselves, which only a mistake of ours can cause."""
         return [part.name for part in self.parts() if not part.is_running]
 
 
@@ -110,15 +110,15 @@ def run_station(
     name: str,
     port: int,
     build: Callable[[], S],
-    also: Mapping[signal.Signals, Callable[[S], None]] | None = None,
+    signal_actions: Mapping[signal.Signals, Callable[[S], None]] | None = None,
 ) -> int:
     """Run a station until SIGTERM or SIGINT.
 
     Args:
-        name: The station, as in `metrics.BY_STATION`.
-        port: Its status port on loopback; 0: none, or the station serves one itself.
-        build: Makes the station; abandoned at a stop if it hangs on a disk that does not answer.
-        also: Other signals, each with what the station does then.
+        name: The name of the station; with a status port, a key of `metrics.BY_STATION`.
+        port: Its status port on loopback; 0: none, or the station serves /metrics and the checks itself.
+        build: Makes the station. If it hangs on a disk that does not answer, a stop abandons it.
+        signal_actions: Other signals, and what to do with the station at each; ignored before it is built.
 
     Returns:
         The exit code: 0, or 1 if a part ended by itself.
@@ -127,13 +127,15 @@ def run_station(
         AoiiError: The station cannot be built, or the status port is taken.
     """
     built: list[S] = []
-    stop = shutdown.on_signals({number: functools.partial(_apply, act, built) for number, act in (also or {}).items()})
+    stop = shutdown.on_signals(
+        {number: functools.partial(_apply, act, built) for number, act in (signal_actions or {}).items()}
+    )
     station = shutdown.run_unless_stopped(stop, build, systemd.startup_notifier().notify)
     if station is None:
         log.error("stopped while its files were being opened; check the disk", extra={"event": "start_hangs"})
         return 0
     built.append(station)
-    with status_port.served(name, port, station.is_alive, station.is_ready):
+    with status_port.served(name, port, station.liveness, station.readiness):
         try:
             station.start()
             return _watch(name, station, stop)
@@ -148,8 +150,8 @@ def _apply(act: Callable[[S], None], built: list[S]) -> None:
 
 
 def _watch(name: str, station: Station, stop: threading.Event) -> int:
-    """Keep systemd informed until the stop or until a part ends by itself; the exit code."""
-    notifier = systemd.Notifier(station.is_alive, station.is_ready)
+    """Keep systemd informed until the stop, or until a part ends by itself; return the exit code."""
+    notifier = systemd.Notifier(station.liveness, station.readiness)
     log.info("%s started", name, extra={"event": "started"})
     while not stop.wait(WATCH_S):
         notifier.notify()

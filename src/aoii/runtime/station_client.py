@@ -1,7 +1,8 @@
-"""The station client: asks a station over HTTP for its metrics and its checks, once, for the web page and the doctor.
+"""The station client: asks a station over HTTP for its metrics and checks, for the web page and the doctor.
 
-It does not retry and does not judge. Whatever goes wrong is one error with a short reason: nobody listens, something
-else answers, the answer does not end. Certificates are not verified: nothing secret is asked or sent.
+It asks once, does not retry and does not judge. Every failure is an `UnavailableError` with a short reason, whether
+nobody listens, another program answers, or the answer does not end. Certificates are not verified: nothing secret is
+asked or sent.
 """
 
 import contextlib
@@ -16,20 +17,20 @@ from prometheus_client.metrics import MetricWrapperBase
 from aoii.core.errors import UnavailableError
 from aoii.runtime.metric_snapshot import Samples, decode_metrics
 
-STEP_TIMEOUT_S = 2.0  # of each step of an exchange on a machine nearby
-ANSWER_TIMEOUT_S = 6.0  # of a whole answer; one that drips is cut off
+STEP_TIMEOUT_S = 2.0  # for each step of an exchange (connect, send, read); stations are on a near network
+ANSWER_TIMEOUT_S = 6.0  # for a whole answer, which a peer could send byte by byte for ever
 BODY_LIMIT_BYTES = 4_000_000  # metrics of 500 nodes are about 1 MB
 CHUNK_BYTES = 65_536
-UNNAMED = "a check that is not named"
+UNNAMED_CHECK = "a check that is not named"  # of a web page that requires a token and got none
 
 
 class StationClient:
     """Asks one station.
 
     Args:
-        host: Name or address, an IPv6 address without brackets.
-        port: Its status port; of the web page, the page's own.
-        is_encrypted: Whether it speaks HTTPS.
+        host: Its name or address; an IPv6 address has no brackets.
+        port: Its status port; for the web page, the port of the page.
+        is_encrypted: Whether the station speaks HTTPS, which only the web page can.
     """
 
     def __init__(self, host: str, port: int, is_encrypted: bool = False) -> None:
@@ -38,10 +39,10 @@ class StationClient:
         self._context = ssl._create_unverified_context() if is_encrypted else None  # noqa: S323
 
     def metrics(self, skip: Collection[MetricWrapperBase] = ()) -> Samples:
-        """What it serves on /metrics, without the metrics in `skip`.
+        """The samples that the station serves on /metrics, without the metrics in `skip`.
 
         Raises:
-            UnavailableError: It does not answer, or not like a station.
+            UnavailableError: The station does not answer, or something else does.
         """
         text = self._fetch("/metrics")
         try:
@@ -53,29 +54,33 @@ class StationClient:
         return samples
 
     def checks(self, path: str) -> dict[str, bool]:
-        """What it checks itself on /healthz or /readyz, by name, and whether each passes.
+        """The checks that the station serves on `path`, by name, and whether each passes.
 
-        A page that tells strangers no details has one check, `UNNAMED`.
+        A web page that requires a token gives only the result; it counts as one check, `UNNAMED_CHECK`.
+
+        Args:
+            path: /healthz or /readyz.
 
         Raises:
-            UnavailableError: It does not answer, or not like a station.
+            UnavailableError: The station does not answer, or something else does.
         """
         text = self._fetch(path)
         try:
             content = json.loads(text)
-            checks = content["checks"] if "checks" in content else {UNNAMED: content["ok"]}
+            checks = content["checks"] if "checks" in content else {UNNAMED_CHECK: content["ok"]}
             return {str(name): bool(passes) for name, passes in checks.items()}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UnavailableError(f"{path} is not that of a station") from error
 
     def _fetch(self, path: str) -> str:
-        """The body of an answer with status 200 or 503, by which a station says that a check fails."""
+        """The body of the answer. Status 503 is an answer too: a station says with it that a check fails."""
         try:
             return self._exchange(path)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise UnavailableError(_reason(error)) from error
 
     def _exchange(self, path: str) -> str:
+        """As `_fetch`, but the errors of the library pass through."""
         deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
         with contextlib.closing(self._connection()) as connection:
             connection.request("GET", path, headers={"Connection": "close"})

@@ -1,6 +1,6 @@
-"""The status port of a station, on loopback: `/metrics` for Prometheus, `/healthz` (alive) and `/readyz` (ready).
+"""The status port of a station, on loopback: `/metrics`, `/healthz` (alive) and `/readyz` (ready).
 
-The systemd notifier (`systemd.py`) uses the same answers.
+Prometheus, `aoii doctor` and the web page ask there. The systemd notifier (`systemd.py`) uses the same checks.
 """
 
 import contextlib
@@ -17,31 +17,31 @@ from aoii.core.errors import UnavailableError
 from aoii.runtime.metrics import BY_STATION
 
 Check = Callable[[], Mapping[str, bool]]
-"""Names of checks, and whether each passes."""
+"""Returns the names of checks, and whether each passes."""
 
 NOT_ALIVE = "makes no progress"
 NOT_READY = "waits for"
 
 
 def failure_reason(words: str, checks: Mapping[str, bool]) -> str | None:
-    """`words` and the names of the checks that fail, for people; None if all pass."""
+    """A reason for people: `words`, then the names of the checks that fail; None if all pass."""
     failed = [name for name, passes in checks.items() if not passes]
     return f"{words}: {', '.join(failed)}" if failed else None
 
 
 def health_response(words: str, checks: Mapping[str, bool]) -> tuple[int, dict[str, object]]:
-    """HTTP status and JSON content for checks: 200, or 503 with the reason."""
+    """The answer that tells the checks, as HTTP status and JSON: 200, or 503 with `failure_reason` if one fails."""
     reason = failure_reason(words, checks)
     return 200 if reason is None else 503, {"ok": reason is None, "checks": dict(checks), "reason": reason}
 
 
 @contextlib.contextmanager
 def served(station: str, port: int, alive: Check, ready: Check) -> Iterator[None]:
-    """Serve the status port in the background, as long as the block runs.
+    """Serve the status port in the background while the `with` block runs.
 
     Args:
-        station: Whose metrics, as in `metrics.BY_STATION`.
-        port: Loopback port; 0: none.
+        station: Whose metrics to serve, a key of `metrics.BY_STATION`.
+        port: Loopback port; 0: serve nothing.
         alive: Each part of the station, and whether it makes progress.
         ready: Each thing that the station needs for its work, and whether it is there.
 
@@ -71,7 +71,7 @@ def served(station: str, port: int, alive: Check, ready: Check) -> Iterator[None
 
 
 class _StatusHandler(BaseHTTPRequestHandler):
-    """Answers the three paths of one station."""
+    """Answers requests for the three paths of one station."""
 
     registry: CollectorRegistry
     checks: ClassVar[Mapping[str, tuple[str, Check]]]

@@ -1,10 +1,14 @@
 """The systemd notifier: tells systemd that a station is ready, alive or stopping (`sd_notify`).
 
-It has no thread of its own. The loop that would end the station calls it, so a loop that hangs falls silent as well.
-It sends READY=1 once, when the station is ready for the first time; STATUS=, one line for people, whenever that line
-changes; and WATCHDOG=1, twice in the time that systemd allows, while the station is alive. Systemd has no watchdog
-before READY=1: until then every WATCHDOG=1 also extends the start, so a station may wait for its broker as long as it
-is alive. Without NOTIFY_SOCKET nothing is sent.
+It has no thread of its own: the loop that watches the station calls it. So if that loop hangs, WATCHDOG=1 stops as
+well. The notifier sends
+
+- READY=1 once, when the station is ready for the first time;
+- STATUS=, one line for people, whenever that line changes;
+- WATCHDOG=1 twice in the watchdog time that systemd allows, as long as the station is alive.
+
+Before READY=1 systemd has no watchdog but a limit for the start. Until then every WATCHDOG=1 also extends that limit,
+so a station may wait for its broker as long as it is alive. Without NOTIFY_SOCKET nothing is sent.
 
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """
@@ -16,7 +20,7 @@ from collections.abc import Mapping
 
 from aoii.runtime.status_port import NOT_ALIVE, NOT_READY, Check, failure_reason
 
-OPENING_S = 3600.0  # checking and salvaging a large file on a slow card takes minutes
+OPENING_LIMIT_S = 3600.0  # checking and salvaging a large file on a slow card takes minutes
 
 
 class Notifier:
@@ -39,7 +43,7 @@ class Notifier:
         self._last_status = ""
 
     def notify(self) -> None:
-        """Send what is due. Call it several times in half the watchdog's time; it never waits and never raises."""
+        """Send what is due. Call this several times in half the watchdog time; it never waits and never raises."""
         if not self._address:
             return
         dead = failure_reason(NOT_ALIVE, self._alive())
@@ -63,30 +67,31 @@ class Notifier:
                 self._due_s = now_s + self._watchdog_us / 2e6
 
     def notify_stopping(self) -> None:
-        """Tell systemd that the station was asked to stop, and stops."""
+        """Tell systemd that the station is stopping because it was told to."""
         if self._address:
             self._send(["STOPPING=1", "STATUS=stops"])
 
     def _send(self, lines: list[str]) -> bool:
-        """Send one datagram; False if systemd does not take it now."""
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address  # Linux's abstract names
+        """Send one datagram; return False if systemd does not take it now."""
+        is_abstract = self._address.startswith("@")  # a name outside the file system: unix(7)
+        address = "\0" + self._address[1:] if is_abstract else self._address
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
-                manager.sendto("\n".join(lines).encode(), address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+                sender.sendto("\n".join(lines).encode(), address)
         except OSError:
             return False
         return True
 
 
-def startup_notifier(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_S) -> Notifier:
+def startup_notifier(environ: Mapping[str, str] = os.environ, limit_s: float = OPENING_LIMIT_S) -> Notifier:
     """The notifier while a station opens its files, before it has parts of its own.
 
-    A large file is checked then, and salvaged if it is damaged. If systemd killed such a start, every later start would
-    begin from the same point and be killed as well.
+    A station may have to check a large file then, and salvage it if it is damaged. If systemd killed such a start,
+    every later start would begin from the same point and be killed as well.
 
     Args:
         environ: As for `Notifier`.
-        limit_s: After so many seconds the start counts as hanging.
+        limit_s: Seconds after which the start counts as hanging.
     """
     until_s = time.monotonic() + limit_s
     return Notifier(lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ)

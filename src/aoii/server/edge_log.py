@@ -98,7 +98,7 @@ class LogReader(Station):
         yield self._writer.part
         yield self._watch.part
 
-    def is_ready(self) -> dict[str, bool]:
+    def readiness(self) -> dict[str, bool]:
         """Whether every port is open, and the database up."""
         return {"ports": all(port.is_open for port in self._ports), "database": self._watch.is_up}
 

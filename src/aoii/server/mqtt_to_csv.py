@@ -92,7 +92,7 @@ class CsvSubscriber(Station):
         yield self._thread.part
         yield self._client.thread.part
 
-    def is_ready(self) -> dict[str, bool]:
+    def readiness(self) -> dict[str, bool]:
         """Whether the broker can be used, and whether the file can be written."""
         return {"broker": self._client.is_ready, "file": self._is_writable}
 

@@ -99,7 +99,7 @@ class Server(Station):
         else:
             yield Part("network", True, time.monotonic())
 
-    def is_ready(self) -> dict[str, bool]:
+    def readiness(self) -> dict[str, bool]:
         """Whether the broker and the database can be used, and the dead letters have room."""
         return {
             "broker": self._client.is_ready,

@@ -36,7 +36,7 @@ def connect(mqtt: Mqtt, client_id: str, inbox: Inbox) -> Client:
         subscriptions=[Subscription(READINGS_TOPIC, 1)],
         on_message=inbox.put,
         on_state=_record_connection,
-        on_refusal=metrics.broker_refused,
+        on_refusal=metrics.count_broker_refusal,
         session_expiry_s=SESSION_EXPIRY_S,
         receive_maximum=RECEIVE_MAXIMUM,
         manual_ack=True,

@@ -89,7 +89,7 @@ class Fleet(Station):
         """The event loop of all nodes."""
         yield Part("nodes", self._thread.is_alive(), self._last_progress_s)
 
-    def is_ready(self) -> dict[str, bool]:
+    def readiness(self) -> dict[str, bool]:
         """The ports that others must be able to open."""
         return {"receiver": self._receiver.is_plugged, "log": self._log_port.is_plugged}
 

@@ -1,1 +1,1 @@
-"""The web page, its API and `/metrics`. It only reads, and shows what it can while a database or a station is away."""
+"""The web page, its API and `/metrics`: reads only, and shows what it can while the rest is away."""

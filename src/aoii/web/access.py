@@ -1,9 +1,9 @@
 """Access control by one token, and the security headers of every answer.
 
-Without a token the page listens on loopback and answers every request. With one, scripts send `Authorization: Bearer
-TOKEN` with each request. A browser logs in once through a form and gets a cookie: a proof of the token that does not
-contain it. There is no list of sessions; a new token ends them all. No token is needed for the form, for the page's
-static files, and for whether the station is well (without the reason).
+If no token is set, the page listens on loopback only and answers every request. If one is set, scripts send
+`Authorization: Bearer TOKEN` with each request. A browser logs in once through a form and gets a cookie that proves the
+token without containing it. There is no list of sessions: a new token ends them all. Three things need no token: the
+form, the page's static files, and /healthz and /readyz, which then do not give the reason.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aoii.runtime import metrics
 
 COOKIE = "aoii_session"
-SESSION_S = 30 * 86400
+SESSION_S = 30 * 86400  # after so long a browser has to log in again
 REFUSAL_S = 1.0  # delay of the answer to a wrong token; other requests are not delayed
 FORM_LIMIT_BYTES = 4096
 OPEN_PATHS = ("/static/",)
-PROBES = ("/healthz", "/readyz")
+PROBES = ("/healthz", "/readyz")  # answered without the token, but without the reason
 
-FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
-WRONG = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
+LOGIN_FORM = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
+LOGIN_FAILED_NOTICE = '<p role="alert">This token is not valid. · <span lang="ko">토큰이 맞지 않습니다.</span></p>'
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -46,11 +46,11 @@ HEADERS = {
 
 
 class Access:
-    """Middleware that passes on requests with the token or a session.
+    """Middleware that passes on only requests with the token or a session, and those that need neither.
 
     Args:
         app: The application behind it.
-        token: None: all requests pass.
+        token: What a request must show; None: all requests pass.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -78,13 +78,13 @@ class Access:
 
     async def _login(self, scope: Scope, receive: Receive, token: bytes) -> Response:
         if scope["method"] in ("GET", "HEAD"):
-            return HTMLResponse(FORM)
+            return HTMLResponse(LOGIN_FORM)
         if scope["method"] != "POST":
             return JSONResponse({"error": "/login takes GET and POST"}, 405, {"Allow": "GET, POST"})
         if not _is_token(await _submitted_token(receive), token):
             metrics.WEB_REFUSALS.inc()
             await asyncio.sleep(REFUSAL_S)
-            return HTMLResponse(FORM.replace("<!-- notice -->", WRONG), 403)
+            return HTMLResponse(LOGIN_FORM.replace("<!-- notice -->", LOGIN_FAILED_NOTICE), 403)
         answer = RedirectResponse("./", 303)
         session, is_https = _session(int(time.time()), token), scope["scheme"] == "https"
         answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict", secure=is_https)
@@ -94,7 +94,7 @@ class Access:
 class SecurityHeaders:
     """Middleware that adds `HEADERS`, and `Cache-Control` so that browsers load a new page after an upgrade.
 
-    By the policy the page loads its own files only, and no other page can frame it.
+    The content security policy lets the page load its own files only, and no other page can show it in a frame.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -114,12 +114,12 @@ class SecurityHeaders:
 
 
 def _is_token(shown: str, token: bytes) -> bool:
-    """Compare in constant time."""
+    """Whether a text is the token; takes the same time wherever they differ, so it tells nothing of the token."""
     return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token)
 
 
 def _session(issued_s: int, token: bytes) -> str:
-    """The content of a cookie: the time of issue, Unix s, and an HMAC of it by the token."""
+    """The content of a cookie: the time of issue, Unix s, and the HMAC of that time under the token."""
     proof = hmac.new(token, b"aoii session %d" % issued_s, hashlib.sha256).hexdigest()
     return f"{issued_s}-{proof}"
 
@@ -137,12 +137,13 @@ def _is_authorized(headers: Headers, token: bytes) -> bool:
     if match is None or cookie is None:
         return False
     issued_s = int(match[1])
-    is_fresh = 0 <= time.time() - issued_s + 300 <= SESSION_S + 300  # this clock may be set back by five minutes
+    # Our clock may have been set back by up to five minutes since the cookie was issued.
+    is_fresh = 0 <= time.time() - issued_s + 300 <= SESSION_S + 300
     return hmac.compare_digest(cookie.value, _session(issued_s, token)) and is_fresh
 
 
 def _refuse(path: str, headers: Headers) -> Response:
-    """A redirect to the form for a browser, else 401 with what to send."""
+    """The answer to a request without the token: for a browser a redirect to the form, else 401 and what to send."""
     metrics.WEB_REFUSALS.inc()
     if path == "/" and "text/html" in headers.get("Accept", ""):
         return RedirectResponse("login", 303)
@@ -151,7 +152,7 @@ def _refuse(path: str, headers: Headers) -> Response:
 
 
 async def _submitted_token(receive: Receive) -> str:
-    """The token in the form; empty if there is none."""
+    """The token in a submitted form; empty if the form has none, is too long or is not a form."""
     body = b""
     while len(body) <= FORM_LIMIT_BYTES:
         message = await receive()
@@ -166,7 +167,7 @@ async def _submitted_token(receive: Receive) -> str:
 
 
 def _without_reason(scope: Scope, receive: Receive, send: Send) -> Send:
-    """Reduce the answer to a probe without the token to `ok`: the reason is not public."""
+    """A `send` that reduces the answer to a probe to `ok`: without the token the reason is not told."""
 
     async def send_status(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,6 +1,7 @@
 """The API: JSON for scripts and for the page, gauges for Prometheus, and health.
 
-`/api/stats` and `/api/recent` have the older installation's keys. Every error is JSON: `error` says what to do.
+`/api/stats` and `/api/recent` have the keys of the older installation. Every error is JSON whose key `error` says what
+happened and what to do.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from starlette.routing import Route
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics, status_port
-from aoii.runtime.station import checks
+from aoii.runtime.station import liveness_of
 from aoii.server.db import Database
 from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
@@ -34,7 +35,7 @@ from aoii.web.summary import Summary
 RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 RETRY_AFTER_S = 5
-ERRORS = (InputError, UnavailableError, HTTPException)
+ERRORS = (InputError, UnavailableError, HTTPException)  # those that `error_response` answers
 EXPORTED = (
     metrics.BUILD, metrics.WEB_STREAMS, metrics.WEB_DATABASE_UP, metrics.WEB_BROKER_UP, metrics.WEB_REFUSALS,
     metrics.BROKER_REFUSALS, metrics.CERTIFICATE_EXPIRY,
@@ -42,7 +43,7 @@ EXPORTED = (
 
 
 class Api:
-    """All endpoints over one live view."""
+    """The handlers of all paths, over one live view."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -57,7 +58,7 @@ class Api:
             Route("/api/history", self.history),
             Route("/api/series", self.series),
             Route("/api/pipeline", self.pipeline),
-            Route("/api/delivery", self.pipeline),  # its path in 0.1.0; leaves with 0.3.0
+            Route("/api/delivery", self.pipeline),  # its path in 0.1.0; to be removed in 0.3.0
             Route("/events", Streams(self._live).events),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
@@ -76,13 +77,13 @@ class Api:
         return JSONResponse([_encode_reading(row) for row in rows])
 
     def nodes(self, request: Request) -> Response:
-        """Every node in the database, with its last day; null when the live view does not hold the node."""
+        """Every node in the database, with the summary of its last day; null if the live view lacks the node."""
         nodes = self._source.query(Database.nodes)
         days = [self._live.shared.summary(node.node or UNNAMED, DAY_S) for node in nodes]
         return JSONResponse([_encode_node(node, day) for node, day in zip(nodes, days, strict=True)])
 
     def history(self, request: Request) -> Response:
-        """Readings of one node or of all between two instants, in the order of their insert."""
+        """The readings between two instants, of one node or of all, in the order in which they were inserted."""
         node = request.query_params.get("node")
         start, end = instant(request, "start"), instant(request, "end")
         limit = whole_number(request, "limit", HISTORY_DEFAULT, HISTORY_LIMIT)
@@ -92,7 +93,7 @@ class Api:
         return JSONResponse({"rows": [_encode_reading(row) for row in rows[:limit]], "truncated": len(rows) > limit})
 
     def series(self, request: Request) -> Response:
-        """One node over a range as the page draws it: every point of a short range, the extremes of a long one."""
+        """One node over a range, as the page draws it: every point if the range is short, else the extremes."""
         node = request.query_params.get("node")
         start, end = instant(request, "start"), instant(request, "end")
         if node is None or start is None or end is None:
@@ -115,18 +116,18 @@ class Api:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(self, request: Request) -> Response:
-        """200 while everything makes progress, else 503 with the reason. Does not ask the database."""
-        code, content = status_port.health_response(status_port.NOT_ALIVE, checks(self._live.parts()))
+        """200 while every part makes progress, else 503 with the reason. Asks no database."""
+        code, content = status_port.health_response(status_port.NOT_ALIVE, liveness_of(self._live.parts()))
         return JSONResponse(content, code)
 
     async def readyz(self, request: Request) -> Response:
-        """200 while database and broker are there, else 503 with the reason; `detail` says why the database is away."""
-        code, content = status_port.health_response(status_port.NOT_READY, self._live.is_ready())
+        """200 while database and broker are there, else 503 with the reason; `detail`: why the database is away."""
+        code, content = status_port.health_response(status_port.NOT_READY, self._live.readiness())
         return JSONResponse(content | {"detail": self._source.away}, code)
 
 
 def error_response(request: Request, error: Exception) -> Response:
-    """The answer to one of `ERRORS`; an `HTTPException` is an unknown path or a method that is not allowed."""
+    """The answer to a request that raised one of `ERRORS`; `HTTPException`: no such path or method."""
     if isinstance(error, HTTPException):
         message = f"{request.method} {request.url.path}: {error.detail}"
         return JSONResponse({"error": message}, error.status_code)
@@ -136,9 +137,9 @@ def error_response(request: Request, error: Exception) -> Response:
 
 
 def _totals(source: Source) -> Iterator[Gauge]:
-    """The gauges over all readings, which only the page serves; none without a value.
+    """The gauges over all readings, which only the page serves. A gauge without a value is left out.
 
-    While the database is away they keep the last known values: the alert on their age must still fire.
+    While the database is away they keep their last values: an alert on the age of the last reading must still fire.
     """
     try:
         stats: Stats | None = source.stats()
@@ -175,4 +176,5 @@ def _local(at: datetime | None) -> str | None:
 
 
 def _utc(at: datetime | None) -> str | None:
+    """ISO 8601 with `Z`."""
     return None if at is None else f"{at.isoformat()}Z"

@@ -34,9 +34,9 @@ from aoii.web.live import Live
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
-BEAT_S = 0.2  # how often the loop shows that it makes progress
-STOP_S = 8.0  # of the 10 s that a graceful stop may take
-SHUTDOWN_S = 3  # for requests in progress; streams end by themselves within one poll
+BEAT_S = 0.2  # how often the event loop records that it makes progress
+STOP_S = 8.0  # for the thread to end, of the 10 s that a station has to stop
+SHUTDOWN_S = 3  # of these, for requests in progress; streams end by themselves within `stream.POLL_S`
 
 
 def run(settings: Settings) -> int:
@@ -47,18 +47,18 @@ def run(settings: Settings) -> int:
         SettingsError: The address is not loopback and there is no token.
         InputError: TLS files of the page or of the database are missing or not valid.
     """
-    return run_station("web", 0, lambda: WebPage(settings))  # 0: /metrics and /healthz are on the page's own port
+    return run_station("web", 0, lambda: WebPage(settings))  # 0: /metrics and the checks are on the page's own port
 
 
 class WebPage(Station):
-    """The station: the application at its address, in a thread with an event loop."""
+    """The station: the application, served at its address by an event loop in a thread of its own."""
 
     def __init__(self, settings: Settings) -> None:
         web = settings.web
         if web.cert is not None and web.key is not None:
             tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), web.cert, web.key, "WEB_TLS_CERT")
         if settings.database.tls is not None:
-            tls.context(settings.database.tls)  # fails now, not when the database is first read
+            tls.context(settings.database.tls)  # raises now, not when the database is first read
         self._listener = _listen(web)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         app = create_app(settings)
@@ -83,29 +83,29 @@ class WebPage(Station):
             log.warning("the page and its token cross the network unencrypted", extra={"event": "web_unencrypted"})
 
     def start(self) -> None:
-        """Start to serve; neither database nor broker need be up."""
+        """Start serving; neither database nor broker need be there."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the streams, then the loop; uvicorn would wait for streams without end."""
+        """End the streams, then the event loop; otherwise uvicorn would wait for the streams, which do not end."""
         self._live.request_stop()
         self._server.should_exit = True
         self._thread.join(STOP_S)
         self._listener.close()
 
     def parts(self) -> Iterator[Part]:
-        """Its threads, and the event loop."""
+        """The event loop, and the threads of the live view."""
         yield Part("page", self._thread.is_alive(), self._live.loop_progress_s)
-        if self._server.started:  # the loop has started the threads
+        if self._server.started:  # then the event loop has started these threads
             yield from self._live.parts()
 
-    def is_ready(self) -> Mapping[str, bool]:
+    def readiness(self) -> Mapping[str, bool]:
         """Whether database and broker are there."""
-        return self._live.is_ready()
+        return self._live.readiness()
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application; it follows database and broker while it runs."""
+    """The application; while it runs, its live view follows database, broker and stations."""
     live = Live(settings)
 
     async def beat() -> None:
@@ -136,6 +136,7 @@ def _page(request: Request) -> Response:
 
 
 def _listen(web: WebSettings) -> socket.socket:
+    """A socket that listens at the page's address; the errors are those of `run`."""
     try:
         found = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

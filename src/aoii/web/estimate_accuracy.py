@@ -1,13 +1,15 @@
 """When the gateway's estimate was right and when wrong, judged from a node's log and the packets that arrived.
 
-By the definition of AoII, an instant is judged after its sample's packet, and a retry counts at the next instant. The
-log says what the node measured, which estimate it knew of, and when it began to send. The packets say what arrived,
-and their event time says whether the first try did: the gateway subtracts the age in the frame from the time of
-receipt, and a retry carries the age of the first try.
+By the definition of AoII, an instant is judged after its sample's packet, and a packet that arrives only at a retry
+counts at the next instant. The log says what the node measured, which estimate it knew of, and when it began to send.
+The packets say what arrived, and their event time says whether it arrived at the first try: the gateway subtracts the
+age in the frame from the time of receipt, and a retry carries the age of the first try.
 
-What cannot be seen counts as right: a retry so late that the node wrote a new frame with a new age; without the log,
-everything between packets; and in a fast simulation early retries (`is_coarse`). With tau above 1 it counts as wrong: a
-node that does not send may be waiting for tau, or may already have offered a forecast that is right.
+Three things cannot be seen and count as right: a retry so late that the node wrote a new frame with a new age; without
+the log, everything between packets; and in a fast simulation, early retries (`is_coarse`).
+
+With tau above 1, an instant counts as wrong if the acknowledged forecast is wrong and the node does not send. The node
+may be waiting for tau, or it may already have offered a forecast that is right; the log does not tell which.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,37 +20,37 @@ from aoii.core.link_timing import TIMING
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Packet, Sample, event_ms, hundredths
 
-FIRST_RETRY_MS = TIMING.ack_window_ms + TIMING.backoff_ms // 2  # the earliest retry
-LATENCY_MS = 20  # real; from the simulated radio to the gateway's clock on a busy machine, measured
-REACH_PERIODS = 2  # largest distance between the times of a packet and of its sample
-NEVER_MS = 2**62
+FIRST_RETRY_MS = TIMING.ack_window_ms + TIMING.backoff_ms // 2  # from the first try to the earliest retry
+LATENCY_MS = 20  # real ms from the simulated radio to the gateway's receipt on a busy machine, measured
+REACH_PERIODS = 2  # largest distance between the event times of a packet and of its sample
+NEVER_MS = 2**62  # the arrival of a sample that did not arrive
 
 
 class Instant(NamedTuple):
-    """One sample instant: its event time, Unix ms, and whether the estimate was wrong after its packet."""
+    """One sample instant: its event time, Unix ms, and whether the estimate was wrong after the sample's packet."""
 
     at_ms: int
     wrong: bool
 
 
 def from_log(samples: list[Sample], packets: list[Packet], settings: FleetSettings) -> Iterator[Instant]:
-    """Judge each sample of a log."""
+    """Judge each sample of a log; samples and packets are in order of event time."""
     prompt_ms = _prompt_ms(settings)
     arrivals = _arrivals(samples, packets, 1000 * settings.period_s)
-    sent_before: int | None = None  # arrival of the reading that was sent before this one; None: there was none
+    sent_before_ms: int | None = None  # when the reading sent before this one arrived; None: there was none
     for sample, arrived_ms in zip(samples, arrivals, strict=True):
         wrong = settings.is_wrong(sample.temp - sample.pred_temp, sample.hum - sample.pred_hum)
         if sample.sent:
             if arrived_ms - sample.at_ms < prompt_ms:
                 wrong = False
             elif not wrong and not sample.heartbeat:
-                # The acknowledged forecast is right, and yet the node sends: the forecast that it offered before is
-                # wrong, and the gateway may have that one. Or the gateway has no forecast yet.
-                wrong = sent_before is None or sent_before < sample.at_ms
-            sent_before = arrived_ms
-        elif wrong and sent_before is not None and settings.tau == 1:
-            # The acknowledged forecast is wrong, and yet the node does not send: the one that it offered is right.
-            wrong = sent_before > sample.at_ms
+                # The acknowledged forecast is right, and yet the node sends. So the forecast that it offered before is
+                # wrong, and the gateway may have taken that one; or the gateway has no forecast yet.
+                wrong = sent_before_ms is None or sent_before_ms < sample.at_ms
+            sent_before_ms = arrived_ms
+        elif wrong and sent_before_ms is not None and settings.tau == 1:
+            # The acknowledged forecast is wrong, and yet the node does not send: so the one that it offered is right.
+            wrong = sent_before_ms > sample.at_ms
         yield Instant(sample.at_ms, wrong)
 
 
@@ -58,7 +60,14 @@ def is_coarse(settings: FleetSettings) -> bool:
 
 
 def from_packets(packets: list[Packet], start_ms: int, instants: int, settings: FleetSettings) -> Iterator[Instant]:
-    """Judge `instants` sample instants from `start_ms` on by packets alone: wrong where a packet was sent late."""
+    """Judge instants by packets alone: one is wrong if backfill with QoS 1 shows that its reading was sent late.
+
+    Args:
+        packets: Those of the span.
+        start_ms: The first instant, Unix ms.
+        instants: How many instants to judge, one every sample period.
+        settings: The settings that all nodes share.
+    """
     period_ms = 1000 * settings.period_s
     late = {(packet.at_ms - start_ms) // period_ms for packet in packets if packet.kind == "backfill" and packet.qos}
     for step in range(instants):
@@ -66,14 +75,14 @@ def from_packets(packets: list[Packet], start_ms: int, instants: int, settings: 
 
 
 def _prompt_ms(settings: FleetSettings) -> int:
-    """Largest delay of a packet's event time, after its sample's, for a first try, ms."""
+    """How long after its sample the event time of a packet may be, ms, if it arrived at the first try."""
     return max(FIRST_RETRY_MS, round(LATENCY_MS * settings.speed))
 
 
 def _arrivals(samples: list[Sample], packets: list[Packet], period_ms: int) -> list[int]:
-    """For each sample, the event time of its packet: the nearest one with the same reading.
+    """For each sample, the event time of its packet, Unix ms; NEVER_MS if none arrived.
 
-    Backfill does not count: it changes no forecast.
+    A sample's packet is the nearest one with the same reading. Backfill does not count: it changes no forecast.
     """
     arrivals = [NEVER_MS] * len(samples)
     reach_ms = REACH_PERIODS * period_ms

@@ -1,7 +1,7 @@
 """All nodes of the live view: rows and messages in, points and summaries out, each node bounded.
 
-Pure. Rows and messages arrive in any order and more than once, because the database and the broker both deliver a
-packet; each packet counts once. Every change raises the fleet's version, by which subscribers ask for what is new.
+Pure. Rows and messages arrive in any order, and the same packet comes both from the broker and from the database; it
+counts once. Every change raises the fleet's version; a subscriber asks for what is newer than the version it knows.
 
 What a node measured between packets is known from its own log only. Without the log there is no line between packets,
 and AoII is a lower bound.
@@ -18,10 +18,10 @@ from aoii.web.points import EstimatePoint, Key, Packet, Points, Sample, Track, e
 from aoii.web.summary import NodeHealth, Summary, aoii_of, node_states, spark, wrong_spans
 
 TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2 MB a node, measured
-POINTS_LIMIT = 900_000  # of all nodes: from 100 nodes on they share this, 500 have ten hours each; 120 MB
+POINTS_LIMIT = 900_000  # of all nodes: more than 100 nodes share this, so 500 have ten hours each; 120 MB
 NODE_LIMIT = 500
-UNNAMED = "(unnamed)"  # the node of rows and messages of the older installation, which name none
-NO_EPOCH = -1  # in the key of a row without identity
+UNNAMED = "(unnamed)"  # stands for the node in rows and messages of the older installation, which name none
+NO_EPOCH = -1  # the epoch in the key of a row without identity
 
 
 @dataclass
@@ -41,6 +41,7 @@ class _Node:
         return (min(ends), max(ends)) if ends else None
 
     def between(self, start_ms: int, end_ms: int) -> Points:
+        """Points from `start_ms` to `end_ms`, Unix ms, both included."""
         return Points(
             self.samples.between(start_ms, end_ms),
             self.estimates.between(start_ms, end_ms),
@@ -52,9 +53,9 @@ class Fleet:
     """All nodes.
 
     Attributes:
-        settings: Those of all nodes.
-        version: Rises with every change.
-        left_out: Changes of nodes beyond `NODE_LIMIT`, which are not held.
+        settings: The settings that all nodes share.
+        version: A number that rises with every change.
+        left_out: How many rows and messages of a new node were ignored because there were `NODE_LIMIT` already.
     """
 
     def __init__(self, settings: FleetSettings) -> None:
@@ -71,11 +72,11 @@ class Fleet:
         return sorted(self._nodes, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
     def has_changed(self, name: str, version: int) -> bool:
-        """Whether the node changed after `version`."""
+        """Whether the node changed after `version`; the fleet must have it."""
         return self._nodes[name].version > version
 
     def add_message(self, message: Reading | Estimate, qos: int | None = None) -> None:
-        """Add a message from the broker; `qos` is what its payload names."""
+        """Add a message from the broker; `qos` is the one in its payload, None if it has none."""
         if isinstance(message, Estimate):
             node = self._touch(message.node, message.gateway)
             at_ms = message.unix_ms if message.unix_ms is not None else _local_text_ms(message.timestamp)
@@ -84,7 +85,7 @@ class Fleet:
             return
         who, at_ms = message.identity, message.event_unix_ms
         if who is None or at_ms is None:
-            return  # its row comes from the database, and without an identity the two could not be matched
+            return  # its row comes from the database; without an identity the two could not be matched
         if qos is None:
             qos = int(self.settings.is_wrong(message.actual_t - message.pred_t, message.actual_h - message.pred_h))
         self._add_packet(who.node, message.gateway, Packet(
@@ -116,20 +117,20 @@ class Fleet:
         node.samples.add(sample, self.version, self._limit())
 
     def add_node(self, summary: NodeSummary) -> None:
-        """List a node whose rows may be too old to be held, with the time of its last packet."""
+        """Add a node with the time of its last packet; its rows may be too old to be held."""
         node = self._touch(summary.node, summary.gateway)
         if node is not None and node.last_packet_ms is None:
             node.last_packet_ms = _row_ms(summary.last_event_time, summary.last_created_at)
 
     def expect(self, name: str) -> None:
-        """List a node although nothing was received from it."""
+        """Add a node although nothing was received from it."""
         if name not in self._nodes:
             self._touch(name, None)
 
     def points_since(self, name: str, version: int) -> Points | None:
         """Points of a node that arrived after `version`, in order of arrival.
 
-        None: the node is unknown, or some of the points are no longer held; ask for all points again.
+        None if the node is unknown or some of these points are no longer held: ask for all points again.
         """
         node = self._nodes.get(name)
         if node is None:
@@ -141,13 +142,20 @@ class Fleet:
         return Points(samples, estimates, packets)
 
     def points(self, name: str, span_s: float) -> Points:
-        """All points of the node's last `span_s` seconds, in order of event time."""
+        """Points of the node's last `span_s` seconds, in order of event time; the fleet must have the node."""
         node = self._nodes[name]
         _, end_ms = node.span_ms() or (0, 0)
         return node.between(end_ms - round(span_s * 1000), end_ms)
 
     def summary(self, name: str, span_s: float, now_ms: int, health: NodeHealth | None = None) -> Summary:
-        """Summarize the node's last `span_s` seconds of event time; `now_ms` is for its present state only."""
+        """Summarize the node's last `span_s` seconds of event time; the fleet must have the node.
+
+        Args:
+            name: The node.
+            span_s: Length of the span, which ends at the node's latest point, s.
+            now_ms: The nodes' wall clock, Unix ms; only for the node's present states.
+            health: What a gateway reports of the node; None: nothing.
+        """
         node = self._nodes[name]
         held = node.span_ms()
         if held is None:
@@ -158,7 +166,7 @@ class Fleet:
         points = node.between(start_ms, end_ms)
         samples, packets = points.samples, points.packets
         latest = max((last for last in (node.estimates.last, node.packets.last) if last), key=event_ms, default=None)
-        # a log alone does not say what arrived
+        # Without any packet nothing is judged: a log alone does not say what arrived.
         instants = [] if node.last_packet_ms is None else self._instants(points, start_ms, end_ms)
         return Summary(
             node=name,
@@ -183,16 +191,18 @@ class Fleet:
         )
 
     def _instants(self, points: Points, start_ms: int, end_ms: int) -> list[estimate_accuracy.Instant]:
+        """The sample instants, judged by the node's log if there is one, else by packets alone."""
         if points.samples:
             return list(estimate_accuracy.from_log(points.samples, points.packets, self.settings))
         count = self.settings.instants(start_ms, end_ms)
         return list(estimate_accuracy.from_packets(points.packets, start_ms, count, self.settings))
 
     def _limit(self) -> int:
-        """Points of one kind and node, with the present number of nodes."""
+        """How many points of one kind and node to hold, given the present number of nodes."""
         return max(1, min(TRACK_LIMIT, POINTS_LIMIT // (3 * max(1, len(self._nodes)))))
 
     def _add_packet(self, name: str | None, gateway: str | None, packet: Packet) -> None:
+        """Add a packet unless it is held already."""
         node = self._touch(name, gateway)
         if node is None or packet.key in node.keys:
             return
@@ -202,7 +212,7 @@ class Fleet:
             node.last_packet_ms = packet.at_ms
 
     def _touch(self, name: str | None, gateway: str | None) -> _Node | None:
-        """The node, with a new version; None if it is new and there is no room."""
+        """The node with a raised version, made if it is new; None if there is no room for a new one."""
         name = UNNAMED if name is None else name
         node = self._nodes.get(name)
         if node is None:
@@ -217,7 +227,7 @@ class Fleet:
 
 
 def _row_ms(event_time: datetime | None, created_at: datetime | None) -> int | None:
-    """Unix ms of a row: `event_time` (UTC), or if it has none `created_at` (local time)."""
+    """Unix ms of a row, from its `event_time` (UTC) or else its `created_at` (local time); None without both."""
     if event_time is not None:
         return unix_ms(event_time)
     return None if created_at is None else round(created_at.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The settings that all nodes share: thresholds, periods, and the speed of their clock."""
+"""The settings that all nodes share: thresholds, periods and clock speed; when a node is wrong or silent."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ class FleetSettings:
     """Settings of all nodes.
 
     Attributes:
-        beta_temp: Threshold of the temperature, °C.
-        beta_hum: Threshold of the humidity, %RH.
+        beta_temp: Threshold for the temperature, °C.
+        beta_hum: Threshold for the humidity, %RH.
         period_s: Time between two samples, s.
-        heartbeat_s: Longest time without a packet, s; 0: no heartbeats.
+        heartbeat_s: Longest time that a healthy node is silent, s; 0: nodes send no heartbeats.
         speed: Seconds of event time in one real second.
         tau: Wrong samples in a row before a node sends.
     """
@@ -28,11 +28,14 @@ class FleetSettings:
 
     @property
     def silent_after_s(self) -> float:
-        """Time without a packet after which a node counts as silent, s: one heartbeat and ten minutes."""
+        """Time without a packet after which a node counts as silent, s.
+
+        One heartbeat interval and ten minutes; for nodes without heartbeats, a day and ten minutes.
+        """
         return (self.heartbeat_s or PAGE_SILENCE_WITHOUT_HEARTBEAT_S) + PAGE_SILENCE_GRACE_S
 
     def is_wrong(self, error_temp: float, error_hum: float) -> bool:
-        """Whether an error is at or over its threshold."""
+        """Whether an error, °C or %RH, is at or over its threshold."""
         return is_wrong(error_temp, error_hum, self.beta_temp, self.beta_hum)
 
     def instants(self, start_ms: int, end_ms: int) -> int:

@@ -1,8 +1,8 @@
 """One node over any range of time, from the database: every point of a short range, the extremes of a long one.
 
-A short range comes as points and a summary, made by the code of the live view (fleet.py). A long range is divided into
-columns of equal width, about one for every two pixels. Each keeps its lowest and highest values, so no spike is lost.
-Where the node's log has a gap, the line has one; a gap narrower than a column shows after zooming in.
+The code of the live view (fleet.py) turns a short range into points and a summary. A long range is divided into columns
+of equal width, about one for every two pixels. Each column keeps its lowest and highest values, so no spike is lost.
+Where the node's log has a gap, so has the line; a gap narrower than a column shows only after zooming in.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from aoii.web.fleet_settings import FleetSettings
 from aoii.web.page_json import Json, encode_points, encode_rows, encode_summary
 from aoii.web.points import NO_POINTS, Extremes, unix_ms
 
-GAP_PERIODS = 3  # as in static/series.js
-COLUMNS = 700
+GAP_PERIODS = 3  # a longer gap between samples is a gap in the line; as LOG_GAP_PERIODS in static/series.js
+COLUMN_COUNT = 700  # of a long range; half the pixels of a wide chart
 RANGE_LIMIT_S = 20 * 366 * 86400
 
 
@@ -45,7 +45,7 @@ class Range:
 
 
 def read_history(database: Database, node: str, span: Range, settings: FleetSettings) -> Json:
-    """The node's history as the page gets it.
+    """The node's history over a range, as JSON for the page.
 
     Raises:
         UnavailableError: The database is away.
@@ -57,7 +57,7 @@ def read_history(database: Database, node: str, span: Range, settings: FleetSett
     content: Json = {"node": node, "start_ms": span.start_ms, "end_ms": span.end_ms}
     if max(len(logs), len(readings)) <= TRACK_LIMIT:
         return content | _every_point(logs, readings, node, span, settings)
-    width_s = max(1, (span.end_ms - span.start_ms) // 1000 // COLUMNS)
+    width_s = max(1, (span.end_ms - span.start_ms) // 1000 // COLUMN_COUNT)
     measured = database.chart_columns(EdgeLogRow, name, start, end, width_s)
     arrived = database.chart_columns(ReadingRow, name, start, end, width_s)
     line = envelope(measured, GAP_PERIODS * 1000 * settings.period_s)
@@ -66,15 +66,15 @@ def read_history(database: Database, node: str, span: Range, settings: FleetSett
         "width_s": width_s,
         "measured": encode_rows("extremes", line),
         "arrived": encode_rows("extremes", map(_extremes, arrived)),
-        "summary": _count(measured, arrived, settings),
+        "summary": _totals(measured, arrived, settings),
     }
 
 
 def envelope(columns: list[ChartColumn], gap_ms: int) -> Iterator[Extremes]:
-    """The columns as a line of extremes.
+    """The columns as a line of extremes, each at the middle of its rows.
 
-    A column stands at its middle. If more than `gap_ms` lie between the last row of a column and the first of the next,
-    the line ends at the one row, has a gap, and starts again at the other.
+    If more than `gap_ms` milliseconds lie between the last row of a column and the first of the next, the line ends at
+    the last row, has a gap, and starts again at the first.
     """
     is_start = True
     for column, following in zip(columns, [*columns[1:], None], strict=True):
@@ -93,6 +93,7 @@ def envelope(columns: list[ChartColumn], gap_ms: int) -> Iterator[Extremes]:
 def _every_point(
     logs: list[EdgeLogRow], readings: list[ReadingRow], node: str, span: Range, settings: FleetSettings
 ) -> Json:
+    """The points and the summary of a short range; no summary if nothing is in it."""
     fleet = Fleet(settings)
     for row in logs:
         fleet.add_log_row(row)
@@ -106,12 +107,13 @@ def _every_point(
 
 
 def _extremes(column: ChartColumn) -> Extremes:
+    """A column's extremes, at the middle between its first and its last row."""
     middle_ms = (unix_ms(column.first) + unix_ms(column.last)) // 2
     return Extremes(middle_ms, column.min_temp, column.max_temp, column.min_humidity, column.max_humidity)
 
 
-def _count(measured: list[ChartColumn], arrived: list[ChartColumn], settings: FleetSettings) -> Json:
-    """The summary of a range that is too long to judge each of its instants."""
+def _totals(measured: list[ChartColumn], arrived: list[ChartColumn], settings: FleetSettings) -> Json:
+    """What is known of a range that is too long to judge each of its sample instants."""
     both = measured + arrived
     start_ms, end_ms = min(unix_ms(column.first) for column in both), max(unix_ms(column.last) for column in both)
     return {

@@ -1,8 +1,8 @@
 """The live view, wired: database, broker and status ports in; fleet, summaries and pipeline health out.
 
-The work does not grow with the number of open pages: rows are read once (database_poller.py), and each page asks for
-what is new to it (stream.py). From the broker come the gateway's estimates, which are in no table; QoS 0 is enough for
-them. While the broker or the database is away, the other goes on, and the page says what is missing.
+The work hardly grows with the number of open pages: rows are read once (database_poller.py), and each page is sent what
+is new to it (stream.py). The gateway's estimates are in no table and come from the broker; QoS 0 is enough for them.
+While the broker or the database is away, the other goes on, and the page says what is missing.
 """
 
 import json
@@ -26,7 +26,7 @@ from aoii.web.station_poller import StationPoller
 from aoii.web.summary import NodeHealth
 
 SPANS_S = (3600, 21600, 86400)  # spans that a page may follow live; longer ones are read from the database (history.py)
-HEALTH_MAX_AGE_S = 1.0
+HEALTH_MAX_AGE_S = 1.0  # of the health of all nodes, which every summary asks for
 POLLER_STOP_S = 2.0  # a poller that waits for a frozen database is left behind
 
 
@@ -34,13 +34,13 @@ class Live:
     """The live view and what feeds it.
 
     Attributes:
-        settings: Those of all nodes.
+        settings: The settings that all nodes share.
         source: The database, as the page reads it.
         is_simulated: Whether event time comes from a simulated clock.
-        now_ms: Returns the nodes' wall clock, Unix ms.
-        shared: The fleet.
-        stopping: Set when streams have to end.
-        loop_progress_s: When the loop that serves the page last made progress, monotonic seconds.
+        now_ms: Returns the time on the nodes' wall clock, Unix ms.
+        shared: The fleet and its summaries.
+        stopping: Set when the streams of events have to end.
+        loop_progress_s: When the event loop that serves the page last made progress, monotonic seconds.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,36 +59,36 @@ class Live:
         self._stations = StationPoller(settings)
         self._broker = Client(
             settings.mqtt,
-            f"aoii-web-{secrets.token_hex(4)}",  # of two pages with one name the broker would disconnect one
+            f"aoii-web-{secrets.token_hex(4)}",  # random: if two pages had one name, the broker would disconnect one
             subscriptions=[Subscription(READINGS_TOPIC, 0)],
             on_message=self._add_message,
-            on_refusal=metrics.broker_refused,
+            on_refusal=metrics.count_broker_refusal,
         )
         certificate_expiry.register("broker", settings.mqtt.tls, lambda: self._broker.certificate_expires)
         certificate_expiry.register("database", settings.database.tls)
 
     @property
     def broker_up(self) -> bool:
-        """Whether the broker is connected and estimates can arrive."""
+        """Whether the broker is connected and has granted the subscription, so that estimates can arrive."""
         return self._broker.is_ready
 
     def parts(self) -> Iterator[Part]:
-        """Its threads."""
+        """The threads that must make progress; those that poll stations need not."""
         yield self._poller.part
         yield self._broker.thread.part
 
-    def is_ready(self) -> dict[str, bool]:
-        """Whether everything is there that the page needs to be complete."""
+    def readiness(self) -> dict[str, bool]:
+        """Each thing that the page needs to be complete, and whether it is there."""
         return {"broker": self.broker_up, "database": self._poller.has_begun and self.source.away is None}
 
     def start(self) -> None:
-        """Start to follow database, broker and stations; none of them need be up."""
+        """Start following database, broker and stations; none of them need be there."""
         self._poller.start()
         self._broker.start()
         self._stations.start()
 
     def request_stop(self) -> None:
-        """End the streams and all waiting for the database; return at once."""
+        """Tell streams, pollers and waiting queries to end; return at once."""
         self.stopping.set()
         self._stations.request_stop()
         self.source.stop()
@@ -102,7 +102,7 @@ class Live:
         self.source.close()
 
     def node_health(self) -> dict[str, NodeHealth]:
-        """What gateways report of their nodes, by node; nothing from a gateway that does not answer."""
+        """What the gateways report of their nodes, by node; a gateway that does not answer reports nothing."""
         if self._health is None or time.monotonic() - self._health[0] > HEALTH_MAX_AGE_S:
             self._health = (time.monotonic(), pipeline_health.node_health(self._stations.reports()))
         return self._health[1]
@@ -113,11 +113,11 @@ class Live:
         return pipeline_health.assess(self._stations.reports(), self.source.away, broker_away)
 
     def _add_message(self, message: Message) -> None:
-        """Add a message from the broker; runs in the network thread and must not raise."""
+        """Add a message from the broker to the fleet; runs in the network thread and must not raise."""
         try:
             decoded = decode_message(message.payload)
         except ProtocolError:
-            return  # the server counts it and dead-letters it
+            return  # the server counts such a message and dead-letters it
         qos = json.loads(message.payload).get("qos")
         with self.shared.lock:
             self.shared.fleet.add_message(decoded, qos if qos in (0, 1) else None)

@@ -1,4 +1,4 @@
-"""Parameters of a request's query: decoded, or an `InputError` that says what to write."""
+"""Decodes the parameters of a request's query; raises an `InputError` that says what to write."""
 
 import json
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from starlette.requests import Request
 
 from aoii.core.errors import InputError
 
-SHOWN_LIMIT = 64  # characters of a wrong value that an error repeats
+SHOWN_LIMIT = 64  # characters of a wrong value that an error quotes
 
 
 def whole_number(request: Request, name: str, default: int, limit: int) -> int:
-    """A whole number from 1 to `limit`.
+    """The parameter as a whole number from 1 to `limit`; `default` if it is not given.
 
     Raises:
-        InputError: It is another text.
+        InputError: The parameter is anything else.
     """
     text = request.query_params.get(name)
     if text is None:
@@ -27,10 +27,10 @@ def whole_number(request: Request, name: str, default: int, limit: int) -> int:
 
 
 def choice(request: Request, name: str, default: str, choices: Sequence[str], unit: str = "") -> str:
-    """One of several texts; `unit` explains them in an error.
+    """The parameter as one of `choices`; `default` if it is not given. An error puts `unit` after the choices.
 
     Raises:
-        InputError: It is another text.
+        InputError: The parameter is anything else.
     """
     text = request.query_params.get(name, default)
     if text not in choices:
@@ -39,10 +39,12 @@ def choice(request: Request, name: str, default: str, choices: Sequence[str], un
 
 
 def instant(request: Request, name: str) -> datetime | None:
-    """An instant in UTC, without zone; a text without zone means UTC. None: not given.
+    """The parameter as an instant in UTC, as a datetime without zone; None if it is not given.
+
+    A text without zone means UTC.
 
     Raises:
-        InputError: It is not ISO 8601, or out of range.
+        InputError: The parameter is not ISO 8601, or out of range.
     """
     text = request.query_params.get(name)
     if text is None:
@@ -56,4 +58,5 @@ def instant(request: Request, name: str) -> datetime | None:
 
 
 def _shown(request: Request, name: str) -> str:
+    """The value of a parameter, quoted and cut, for an error."""
     return json.dumps(request.query_params.get(name, "")[:SHOWN_LIMIT], ensure_ascii=False)

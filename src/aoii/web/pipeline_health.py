@@ -1,9 +1,9 @@
-"""Pipeline health: for each hop of a reading, what waits there, for how long, how fast it moves, and what is wrong.
+"""Pipeline health: for each hop of a reading, what waits there, for how long, how fast it moves, what is wrong.
 
-Pure: station reports in, hop reports out. Everyone who can see a hop reports on it, so a hop may have several reports:
-one per gateway for its outbox; for the broker, one each from gateway, server and this page. A hop that nobody can see
-is `unknown`, never `ok`. A station that does not answer makes its own hop `unreachable`; hops that only it can see
-become `unknown` and keep their last values.
+Pure: station reports in, hop reports out. Every station that can see a hop reports on it, so a hop may have several
+reports: the outbox one from each gateway; the broker one each from gateways, servers and this page. A hop that no
+station can see is `unknown`, never `ok`. A station that does not answer makes its own hop `unreachable`; its reports on
+other hops become `unknown` and keep their last values.
 
 Notes are codes with values; the page has the words (static/messages/).
 """
@@ -18,7 +18,7 @@ from aoii.runtime import health_limits, metrics
 from aoii.web.station_report import StationReport
 from aoii.web.summary import NodeHealth
 
-State = Literal["ok", "warn", "unreachable", "down", "unknown"]
+HopState = Literal["ok", "warn", "unreachable", "down", "unknown"]
 NoteCode = Literal[
     "noPort", "unasked", "noAnswer", "neverAnswered", "notTold", "checkFails",
     "portClosed", "rejected", "repliesLate",
@@ -29,11 +29,12 @@ NoteCode = Literal[
     "acksLost", "acksMismatched", "noAcks", "ackDelay",
 ]  # fmt: skip
 Note = tuple[NoteCode, dict[str, object]]
-RANK: dict[State, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachable": 3, "down": 4}
+STATE_RANK: dict[HopState, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachable": 3, "down": 4}
 
 HOPS = ("radio", "gateway", "outbox", "broker", "server", "database", "commit")
-# Stations that readings do not pass through, each with the metric of what it writes.
-OTHERS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}
+# Stations that readings do not pass on their way to the database, each with the metric that counts what it writes.
+OTHER_STATIONS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}
+# Fields of `NodeHealth`, each with the metric that it comes from.
 NODE_METRICS = {
     "battery_v": metrics.NODE_BATTERY_V,
     "rssi_dbm": metrics.NODE_RSSI,
@@ -54,15 +55,15 @@ class HopReport:
         state: How the hop is doing.
         waiting: Readings that wait here now.
         oldest_s: How long the oldest of them has waited, s.
-        per_minute: Readings or messages that pass in a minute.
-        track: How many were waiting over the last minutes, oldest first.
+        per_minute: Readings or messages that pass it in a minute.
+        track: How many readings waited here over the last minutes, oldest first.
         notes: What a person should know, the worst first.
-        stale_s: Age of the values of a station that does not answer; None if they are current, or there are none.
+        stale_s: Age of the values, s, if the station no longer answers; None if it answers or never did.
     """
 
     by: str
     address: str | None
-    state: State
+    state: HopState
     waiting: float | None = None
     oldest_s: float | None = None
     per_minute: float | None = None
@@ -79,9 +80,9 @@ class Hop:
     reports: list[HopReport]
 
     @property
-    def state(self) -> State:
-        """The worst that any report says."""
-        return max((report.state for report in self.reports), key=RANK.__getitem__, default="unknown")
+    def state(self) -> HopState:
+        """The worst state in any report."""
+        return max((report.state for report in self.reports), key=STATE_RANK.__getitem__, default="unknown")
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ class DeadLetterCounts:
     """Dead letters of all servers. The names of its fields are keys of the web API.
 
     Attributes:
-        counts: By reason; None if no server has ever answered.
-        stale_s: As for `HopReport`.
-        dropped: Malformed payloads dropped from the full ring.
+        counts: Dead letters by reason; None if no server has ever answered.
+        stale_s: Age of the oldest values, s, of servers that no longer answer; None if there is no such server.
+        dropped: Malformed payloads that were dropped to make room for newer ones.
     """
 
     counts: dict[str, float] | None
@@ -101,21 +102,21 @@ class DeadLetterCounts:
 
 @dataclass(frozen=True)
 class PipelineHealth:
-    """All that the pipeline page shows.
+    """All that the page shows of the pipeline.
 
     Attributes:
         hops: In the order in which a reading passes them.
-        others: The stations that are not hops.
-        dead_letters: Those of all servers.
+        others: Reports of the stations that are not hops.
+        dead_letters: The dead letters of all servers.
     """
 
     hops: list[Hop]
     others: list[HopReport]
     dead_letters: DeadLetterCounts
 
-    def worst(self) -> tuple[State, list[str]]:
+    def worst(self) -> tuple[HopState, list[str]]:
         """The worst state of any hop, and the hops in that state."""
-        state: State = max((hop.state for hop in self.hops), key=RANK.__getitem__, default="unknown")
+        state: HopState = max((hop.state for hop in self.hops), key=STATE_RANK.__getitem__, default="unknown")
         return state, [hop.name for hop in self.hops if hop.state == state]
 
 
@@ -125,31 +126,31 @@ def assess(stations: list[StationReport], database_away: str | None, broker_away
     Args:
         stations: What is known of each station.
         database_away: Why this page cannot read the database; None if it can.
-        broker_away: Why this page is not connected to the broker, empty if that is unknown; None if it is connected.
+        broker_away: Why this page is not connected to the broker, empty if unknown; None if it is connected.
     """
     gateways = [station for station in stations if station.station == "gateway"]
     servers = [station for station in stations if station.station == "server"]
     reports = {
         "radio": _seen_from(gateways, _radio),
-        "gateway": [_itself(station, _gateway) for station in gateways],
+        "gateway": [_station_itself(station, _gateway) for station in gateways],
         "outbox": _seen_from(gateways, _outbox),
-        "broker": [*_seen_from([*gateways, *servers], _broker), _own("notConnected", broker_away)],
-        "server": [_itself(station, _server) for station in servers],
-        "database": [*_seen_from(servers, _database), _own("notReadable", database_away)],
+        "broker": [*_seen_from([*gateways, *servers], _broker), _seen_from_page("notConnected", broker_away)],
+        "server": [_station_itself(station, _server) for station in servers],
+        "database": [*_seen_from(servers, _database), _seen_from_page("notReadable", database_away)],
         "commit": _seen_from(gateways, _commit),
     }
-    others = [_itself(station, _other) for station in stations if station.station in OTHERS]
+    others = [_station_itself(station, _other_station) for station in stations if station.station in OTHER_STATIONS]
     return PipelineHealth([Hop(name, reports[name]) for name in HOPS], others, _dead_letters(servers))
 
 
 def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
-    """What the gateways report of their nodes now, by node; if two receive a node, the stronger signal."""
+    """What the gateways report of their nodes now, by node; if several receive a node, the one with the best signal."""
     found: dict[str, NodeHealth] = {}
     for station in (station for station in stations if station.contact == "answers"):
         values = {name: station.now.by_label(metric, "node") for name, metric in NODE_METRICS.items()}
         for node in set().union(*values.values()):
             reported = NodeHealth(
-                battery_v=values["battery_v"].get(node) or None,  # 0: the node does not measure it
+                battery_v=values["battery_v"].get(node) or None,  # 0: the node does not measure its battery
                 rssi_dbm=values["rssi_dbm"].get(node),
                 snr_db=values["snr_db"].get(node),
                 missing=values["missing"].get(node),
@@ -166,30 +167,31 @@ def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
 
 
 class Problem(NamedTuple):
-    """What a person should know of a hop: how bad it is (`ok`: it is only good to know), and the note that says so."""
+    """Something that a person should know of a hop: how bad it is (`ok`: only good to know), and its note."""
 
-    state: State
+    state: HopState
     code: NoteCode
     values: dict[str, object] = {}  # noqa: RUF012 - never changed
 
 
 View = Callable[[StationReport], HopReport]
+"""How a hop looks in the report of a station that answers."""
 
 
 def _seen_from(stations: Iterable[StationReport], view: View) -> list[HopReport]:
-    """A hop as seen by stations other than itself; unknown where a station does not answer."""
+    """A hop as seen by stations that are not the hop itself; `unknown` to one that does not answer."""
     return [view(station) if station.contact == "answers" else _unknown(station, view) for station in stations]
 
 
 def _unknown(station: StationReport, view: View) -> HopReport:
-    """The station does not answer: its last values, without a judgement."""
+    """The report on a hop from a station that does not answer: its last values, judged as unknown."""
     last = view(station) if station.age_s is not None else HopReport(station.station, station.address, "unknown")
     notes: list[Note] = [("notTold", {"station": station.station})] if station.address else [("noPort", {})]
     return replace(last, state="unknown", per_minute=None, notes=notes, stale_s=station.age_s)
 
 
-def _itself(station: StationReport, view: View) -> HopReport:
-    """The hop that is a station itself."""
+def _station_itself(station: StationReport, view: View) -> HopReport:
+    """The report on a hop that is the station itself."""
     if station.address is None:
         return HopReport(station.station, None, "unknown", notes=[("noPort", {})])
     if station.contact == "not_polled":
@@ -202,25 +204,25 @@ def _itself(station: StationReport, view: View) -> HopReport:
     return view(station)
 
 
-def _report(station: StationReport, problems: Iterable[Problem], per_minute: float | None) -> HopReport:
-    """A report whose state is that of its worst problem."""
-    ranked = sorted(problems, key=lambda problem: -RANK[problem.state])
-    state: State = ranked[0].state if ranked else "ok"
+def _hop_report(station: StationReport, problems: Iterable[Problem], per_minute: float | None) -> HopReport:
+    """A hop report with the state of its worst problem; `ok` without problems."""
+    ranked = sorted(problems, key=lambda problem: -STATE_RANK[problem.state])
+    state: HopState = ranked[0].state if ranked else "ok"
     notes: list[Note] = [(problem.code, problem.values) for problem in ranked]
     return HopReport(station.station, station.address, state, per_minute=per_minute, notes=notes)
 
 
 def _increased(
-    station: StationReport, code: NoteCode, metric: Counter | Gauge, state: State = "warn", **labels: str
+    station: StationReport, code: NoteCode, metric: Counter | Gauge, state: HopState = "warn", **labels: str
 ) -> Iterator[Problem]:
-    """A problem if `metric` rose in the last minute; its note carries by how much, and the labels."""
+    """A problem if `metric` rose in the last minute; its note has the rise and the labels."""
     count = station.increase(metric, **labels)
     if count:
         yield Problem(state, code, {"count": count, **labels})
 
 
-def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: State = "down") -> Iterator[Problem]:
-    """The station's failing self-checks, except those that belong to other hops."""
+def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: HopState = "down") -> Iterator[Problem]:
+    """A problem for each of the station's checks that fails, except those that belong to other hops."""
     for name, passes in station.checks.items():
         if not passes and name not in other_hops:
             yield Problem(state, "checkFails", {"check": name})
@@ -230,7 +232,7 @@ def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: S
 
 
 def _radio(gateway: StationReport) -> HopReport:
-    return _report(gateway, _radio_problems(gateway), gateway.per_minute(metrics.PACKETS))
+    return _hop_report(gateway, _radio_problems(gateway), gateway.per_minute(metrics.PACKETS))
 
 
 def _radio_problems(gateway: StationReport) -> Iterator[Problem]:
@@ -245,12 +247,12 @@ def _radio_problems(gateway: StationReport) -> Iterator[Problem]:
 
 def _gateway(gateway: StationReport) -> HopReport:
     sent = gateway.per_minute(metrics.PUBLISHES, event="RX", result="sent")
-    return _report(gateway, _failed_checks(gateway, ("broker", "outbox", "serial")), sent)
+    return _hop_report(gateway, _failed_checks(gateway, ("broker", "outbox", "serial")), sent)
 
 
 def _outbox(gateway: StationReport) -> HopReport:
     waiting, oldest_s = gateway.now.total(metrics.OUTBOX_EVENTS), gateway.now.total(metrics.OUTBOX_OLDEST_S)
-    report = _report(gateway, _outbox_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
+    report = _hop_report(gateway, _outbox_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
     return replace(report, waiting=waiting, oldest_s=oldest_s, track=gateway.outbox_track)
 
 
@@ -272,7 +274,7 @@ def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
 def _broker(station: StationReport) -> HopReport:
     is_gateway = station.station == "gateway"
     sent, received = station.per_minute(metrics.PUBLISHES, result="sent"), station.per_minute(metrics.MESSAGES)
-    return _report(station, _broker_problems(station), sent if is_gateway else received)
+    return _hop_report(station, _broker_problems(station), sent if is_gateway else received)
 
 
 def _broker_problems(station: StationReport) -> Iterator[Problem]:
@@ -286,15 +288,15 @@ def _broker_problems(station: StationReport) -> Iterator[Problem]:
             yield Problem("warn", "publishFailed", {"count": count, "result": result})
 
 
-def _own(code: NoteCode, reason: str | None) -> HopReport:
-    """A hop as this page sees it; `reason` is why it is down, None if it is not."""
+def _seen_from_page(code: NoteCode, reason: str | None) -> HopReport:
+    """A hop as this page sees it; `reason` says why it is down, None if it is not."""
     if reason is None:
         return HopReport("web", None, "ok")
     return HopReport("web", None, "down", notes=[(code, {"reason": reason})])
 
 
 def _server(server: StationReport) -> HopReport:
-    return _report(server, _server_problems(server), server.per_minute(metrics.MESSAGES, event="RX"))
+    return _hop_report(server, _server_problems(server), server.per_minute(metrics.MESSAGES, event="RX"))
 
 
 def _server_problems(server: StationReport) -> Iterator[Problem]:
@@ -307,7 +309,7 @@ def _server_problems(server: StationReport) -> Iterator[Problem]:
 
 def _database(server: StationReport) -> HopReport:
     stored = server.per_minute(metrics.READINGS_PROCESSED, outcome="stored")
-    return _report(server, _database_problems(server), stored)
+    return _hop_report(server, _database_problems(server), stored)
 
 
 def _database_problems(server: StationReport) -> Iterator[Problem]:
@@ -319,7 +321,7 @@ def _database_problems(server: StationReport) -> Iterator[Problem]:
 
 
 def _commit(gateway: StationReport) -> HopReport:
-    return _report(gateway, _commit_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
+    return _hop_report(gateway, _commit_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
 
 
 def _commit_problems(gateway: StationReport) -> Iterator[Problem]:
@@ -334,9 +336,9 @@ def _commit_problems(gateway: StationReport) -> Iterator[Problem]:
         yield Problem("ok", "ackDelay", {"seconds": delay_s})
 
 
-def _other(station: StationReport) -> HopReport:
-    rate = station.per_minute(OTHERS[station.station])
-    return _report(station, _failed_checks(station, (), "warn"), rate)
+def _other_station(station: StationReport) -> HopReport:
+    rate = station.per_minute(OTHER_STATIONS[station.station])
+    return _hop_report(station, _failed_checks(station, (), "warn"), rate)
 
 
 def _dead_letters(servers: list[StationReport]) -> DeadLetterCounts:

@@ -10,19 +10,20 @@ from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
 Key = tuple[int, int]
+"""What tells one packet of a node from another: see `Packet.key`."""
 
 
 class Sample(NamedTuple):
-    """One line of a node's own log.
+    """One row of a node's own log.
 
     Attributes:
         at_ms: Event time.
         temp: Measured temperature.
         hum: Measured humidity.
-        pred_temp: Estimate before the sample, from the last forecast that the gateway acknowledged to the node.
+        pred_temp: Estimate just before the sample, from the last forecast that the gateway acknowledged to the node.
         pred_hum: The same for humidity.
-        sent: Whether the node began to send this reading.
-        heartbeat: Whether it was sent only as a heartbeat.
+        sent: Whether the node began to send this sample.
+        heartbeat: Whether it sent the sample only as a heartbeat.
     """
 
     at_ms: int
@@ -49,11 +50,11 @@ class Packet(NamedTuple):
         at_ms: Event time.
         temp: Measured temperature.
         hum: Measured humidity.
-        pred_temp: Estimate just before.
+        pred_temp: Estimate just before the reading.
         pred_hum: The same for humidity.
         kind: Why it was sent: `event`, `heartbeat`, `backfill`, or `legacy` (old firmware).
         qos: 1 at or over a threshold, 0 below both.
-        key: Epoch and counter; for a row without identity another pair that is unique within its node.
+        key: Epoch and counter; for a row without identity, another pair that is unique within its node.
     """
 
     at_ms: int
@@ -78,7 +79,7 @@ NO_POINTS = Points([], [], [])
 
 
 class Extremes(NamedTuple):
-    """One column of a long range: the lowest and highest values in it, placed at its middle. None: a gap."""
+    """The lowest and highest values in one column of a long range, at the middle of its rows; None: a gap."""
 
     at_ms: int
     min_temp: float | None
@@ -108,8 +109,8 @@ P = TypeVar("P", Sample, EstimatePoint, Packet)
 class Track(Generic[P]):
     """Points of one kind and node, in order of event time; when there are too many, the oldest are dropped.
 
-    Points arrive in any order. The order of arrival is kept as well: by it any number of open pages can ask what is new
-    to them, and none needs a queue of its own.
+    Points arrive in any order. The order of arrival is kept as well, so that any number of open pages can ask for what
+    is new to them without a list for each page.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The fleet of the live view, shared between the threads that fill it and those that answer pages.
 
-A summary is kept for about a second, so that any number of open pages cost one summary of each node.
+A summary is kept for about a second, so that any number of open pages together cost one summary of each node.
 """
 
 import threading
@@ -15,11 +15,13 @@ from aoii.web.summary import NodeHealth, Summary
 
 DAY_S = 86400
 SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
-SUMMARY_IDLE_S = 10.0  # of a node that did not: it may have become silent
-NODES_PER_S = 25  # a hundred nodes are summarized every 4 s, which costs a twentieth of a core
+SUMMARY_IDLE_MAX_AGE_S = 10.0  # of a node that did not change: it may have become silent
+NODES_PER_S = 25  # summaries made in a second: of a hundred nodes every 4 s, which costs a twentieth of a core
 
 
-class _Kept(NamedTuple):
+class _KeptSummary(NamedTuple):
+    """A summary, when it was made (monotonic seconds), and the fleet's version at that time."""
+
     made_s: float
     version: int
     summary: Summary
@@ -29,14 +31,14 @@ class SharedFleet:
     """A fleet, its lock, and the summaries of its nodes.
 
     Args:
-        settings: Those of all nodes.
+        settings: The settings that all nodes share.
         expected: Nodes to list although nothing was received from them.
-        now_ms: The nodes' wall clock, Unix ms.
-        health: What gateways report of nodes, by node.
+        now_ms: Returns the time on the nodes' wall clock, Unix ms.
+        health: Returns what gateways report of nodes, by node.
 
     Attributes:
-        lock: Held by whoever uses `fleet`.
-        fleet: The present fleet; another object after the database was replaced.
+        lock: Must be held while `fleet` is used.
+        fleet: The present fleet; a new object takes its place when the database is replaced.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class SharedFleet:
         self._expected = tuple(expected)
         self._now_ms = now_ms
         self._health = health
-        self._kept: dict[tuple[str, int], _Kept] = {}
+        self._kept: dict[tuple[str, int], _KeptSummary] = {}
         self._days: tuple[float, list[Summary]] | None = None
         self.lock = threading.Lock()
         self._start_fleet()
@@ -61,7 +63,7 @@ class SharedFleet:
             return self.fleet.names()
 
     def add_nodes(self, nodes: Iterable[NodeSummary], *, is_replaced: bool) -> None:
-        """Add the nodes of the database; with `is_replaced`, drop all that is held of the database before."""
+        """Add the nodes of the database; if it is replaced, first drop everything that came from the old one."""
         with self.lock:
             if is_replaced:
                 self._start_fleet()
@@ -69,9 +71,10 @@ class SharedFleet:
                 self.fleet.add_node(node)
 
     def summary(self, name: str, span_s: int, max_age_s: float = SUMMARY_MAX_AGE_S) -> Summary | None:
-        """The node's summary, at most `max_age_s` old if it changed; the same object while it is kept.
+        """The node's summary over its last `span_s` seconds; None if there is no such node.
 
-        None: there is no such node.
+        If the node has changed since, the summary is at most `max_age_s` seconds old. While it is kept, it is the same
+        object.
         """
         health = self._health().get(name)
         with self.lock:
@@ -81,14 +84,14 @@ class SharedFleet:
             kept = self._kept.get((name, span_s))
             if kept is not None:
                 has_changed = self.fleet.has_changed(name, kept.version) or kept.summary.health != health
-                if now_s - kept.made_s <= (max_age_s if has_changed else SUMMARY_IDLE_S):
+                if now_s - kept.made_s <= (max_age_s if has_changed else SUMMARY_IDLE_MAX_AGE_S):
                     return kept.summary
             summary = self.fleet.summary(name, span_s, self._now_ms(), health)
-            self._kept[name, span_s] = _Kept(now_s, self.fleet.version, summary)
+            self._kept[name, span_s] = _KeptSummary(now_s, self.fleet.version, summary)
             return summary
 
-    def all_days(self) -> list[Summary]:
-        """The summary of every node over its last day; the same objects while they are kept."""
+    def day_summaries(self) -> list[Summary]:
+        """The summary of every node over its last day; while they are kept, the same objects."""
         with self.lock:
             names, days = self.fleet.names(), self._days
         if days is not None and time.monotonic() - days[0] < SUMMARY_MAX_AGE_S / 2:
@@ -99,7 +102,7 @@ class SharedFleet:
         return summaries
 
     def _start_fleet(self) -> None:
-        """Start with a fleet of the expected nodes, without any summary."""
+        """Begin again with a fleet that has only the expected nodes, and without summaries."""
         self.fleet = Fleet(self._settings)
         for name in self._expected:
             self.fleet.expect(name)

@@ -1,7 +1,7 @@
-"""The database as the page reads it. While it is away, only the poller waits for it.
+"""The database as the web page reads it: while it is away, only the database poller waits for it.
 
-Everything else fails at once instead of waiting for a time-out: a frozen database must not freeze the page. A query
-runs in a thread of its own that may be left behind, so a frozen database does not keep the station from ending either.
+All other queries then fail at once instead of waiting for a time-out: a frozen database must not freeze the page. Each
+runs in a thread of its own that may be left behind, so that a frozen database does not keep the station from stopping.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-STATS_MAX_AGE_S = 1.0  # totals read every row: ten pages and a scraper together cost one query
-QUERY_TIMEOUT_S = 30.0  # beyond every time-out of the database itself
-QUERIES_LIMIT = 16  # at once
+STATS_MAX_AGE_S = 1.0  # totals read every row, so ten pages and a scraper together must cost one query
+QUERY_TIMEOUT_S = 30.0  # longer than every time-out of the database itself
+QUERIES_LIMIT = 16  # that run at once
 
 
 class Source:
-    """The database, opened when it is there.
+    """The database, opened at the first query that finds it.
 
     Attributes:
-        away: Why the database cannot be read; None when it can.
-        last_stats: The totals as last read; None if never.
-        openings: How often a database was opened; it rises when another file takes the place of the database.
+        away: Why the database could not be read at the last try; None if it could.
+        last_stats: The totals as last read; None if they never were.
+        openings: How often a database was opened. It rises when another file takes the place of the SQLite file.
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
@@ -40,16 +40,18 @@ class Source:
         self._database: Database | None = None
         self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
-        self._counting = threading.Lock()
+        self._reading_stats = threading.Lock()
         self._stats_read_s = 0.0
-        self._places = threading.Semaphore(QUERIES_LIMIT)
-        self._stopped: Future[Any] = Future()  # done when the station ends
+        self._free_queries = threading.Semaphore(QUERIES_LIMIT)
+        self._stopped: Future[Any] = Future()  # done once the station stops
         self.away: str | None = None
         self.last_stats: Stats | None = None
         self.openings = 0
 
-    def poll(self, ask: Callable[[Database], T]) -> T:
-        """Run `ask` in this thread, even while the database is away; for the poller only.
+    def query_in_this_thread(self, ask: Callable[[Database], T]) -> T:
+        """Run `ask` in the calling thread, even while the database is away, and record whether it is away.
+
+        Only the database poller calls this: a frozen database blocks the caller.
 
         Raises:
             UnavailableError: The database is away.
@@ -67,14 +69,14 @@ class Source:
         return answer
 
     def query(self, ask: Callable[[Database], T], timeout_s: float = QUERY_TIMEOUT_S) -> T:
-        """Run `ask` and return its result within `timeout_s` seconds.
+        """Run `ask` in a thread of its own; return its result within `timeout_s` seconds.
 
         Raises:
-            UnavailableError: The database is away or slow, too many queries wait, or the station ends.
+            UnavailableError: The database is away or slow, too many queries wait, or the station stops.
         """
         if self.away is not None:
             raise UnavailableError(self.away)
-        if not self._places.acquire(blocking=False):
+        if not self._free_queries.acquire(blocking=False):
             raise UnavailableError(
                 f"{QUERIES_LIMIT} requests wait for the database already", "try again in a few seconds"
             )
@@ -82,11 +84,11 @@ class Source:
 
         def work() -> None:
             try:
-                answer.set_result(self.poll(ask))
+                answer.set_result(self.query_in_this_thread(ask))
             except BaseException as error:  # raised again in the thread that waits
                 answer.set_exception(error)
             finally:
-                self._places.release()
+                self._free_queries.release()
 
         threading.Thread(target=work, name="query", daemon=True).start()
         wait([answer, self._stopped], timeout_s, FIRST_COMPLETED)
@@ -102,14 +104,14 @@ class Source:
         Raises:
             UnavailableError: As for `query`.
         """
-        with self._counting:
+        with self._reading_stats:
             is_old = time.monotonic() - self._stats_read_s >= STATS_MAX_AGE_S
             if self.last_stats is None or is_old or self.away is not None:
                 self._stats_read_s, self.last_stats = time.monotonic(), self.query(Database.stats)
             return self.last_stats
 
     def stop(self) -> None:
-        """End all waiting for the database, at once; may be called again."""
+        """End all waiting of `query` at once; may be called again."""
         with contextlib.suppress(InvalidStateError):
             self._stopped.set_result(None)
 
@@ -121,10 +123,11 @@ class Source:
                 self._database = None
 
     def _open(self) -> Database:
+        """The open database; opened again if another SQLite file has taken its place."""
         with self._opening:
             file = self._present_file()
             if self._database is not None and file != self._file:
-                self._database.close()  # its pool would go on reading the deleted file
+                self._database.close()  # its connections would go on reading the deleted file
                 self._database = None
             if self._database is None:
                 self._database, self._file = open_database(self._settings), file
@@ -132,7 +135,7 @@ class Source:
             return self._database
 
     def _present_file(self) -> tuple[int, int] | None:
-        """Device and inode of the SQLite file; None if there is none, and for a database server."""
+        """Device and inode of the SQLite file; None if there is no file or the database is a server."""
         if self._settings.host is not None:
             return None
         try:

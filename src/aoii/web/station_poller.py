@@ -1,6 +1,6 @@
-"""Polls the stations: a thread for each, so that one that hangs delays neither the others nor the page.
+"""Polls the stations, each in a thread, so that one that hangs delays neither the others nor the page.
 
-That a station does not answer is reported without a cause: a dead station and a cut cable look the same from here.
+A station that does not answer is reported as unreachable, not as dead: a dead station and a cut cable look the same.
 """
 
 import logging
@@ -23,15 +23,15 @@ from aoii.web.station_report import StationReport
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 3.0
-RATE_WINDOW_S = 60.0
-TRACK_LENGTH = 120  # depths of the outbox that are kept: six minutes
-STOP_S = 1.0
-# Metrics of nodes that the page does not show: with 500 nodes they are most lines of a gateway's answer.
-SKIPPED: Collection[MetricWrapperBase] = set(metrics.OF_A_NODE) - set(NODE_METRICS.values())
+RATE_WINDOW_S = 60.0  # between the two snapshots from which rates are computed
+TRACK_LENGTH = 120  # polls of which the outbox's depth is kept: six minutes
+STOP_S = 1.0  # for the thread of one station to end
+# Metrics of nodes that the page does not show: with 500 nodes most lines of a gateway's answer are theirs.
+SKIPPED: Collection[MetricWrapperBase] = set(metrics.PER_NODE) - set(NODE_METRICS.values())
 
 
 class StationPoller:
-    """Polls all stations, and keeps a report of each."""
+    """Polls all stations and keeps the latest report of each."""
 
     def __init__(self, settings: Settings) -> None:
         self._stopping = threading.Event()
@@ -43,11 +43,11 @@ class StationPoller:
             station.thread.start()
 
     def request_stop(self) -> None:
-        """Stop polling; returns at once."""
+        """Tell the threads to stop polling; return at once."""
         self._stopping.set()
 
     def stop(self) -> None:
-        """Stop polling; an exchange that hangs is left behind."""
+        """Stop polling; a thread whose exchange hangs is left behind."""
         self._stopping.set()
         for station in self._polled:
             station.thread.join(STOP_S)
@@ -58,7 +58,7 @@ class StationPoller:
 
 
 def addresses(settings: Settings) -> tuple[StatusAddress, ...]:
-    """Those of WEB_STATIONS, or else the status ports of this machine."""
+    """The addresses in WEB_STATIONS; if it is empty, those of the status ports of this machine."""
     gateway, server = settings.gateway, settings.server
     return settings.web.stations or (
         StatusAddress("gateway", "127.0.0.1", gateway.status_port),
@@ -69,7 +69,7 @@ def addresses(settings: Settings) -> tuple[StatusAddress, ...]:
 
 
 class _PolledStation:
-    """One station."""
+    """One station: the thread that polls it, and its report."""
 
     def __init__(self, address: StatusAddress, stopping: threading.Event) -> None:
         self._client = StationClient(address.host, address.port)
@@ -83,11 +83,13 @@ class _PolledStation:
         self.thread = threading.Thread(target=self._run, name=f"polls {address.station}", daemon=True)
 
     def report(self) -> StationReport:
+        """What is known of the station now."""
         with self._lock:
             age_s = None if self._answered_s is None else time.monotonic() - self._answered_s
             return replace(self._report, age_s=age_s)
 
     def _run(self) -> None:
+        """Poll until the stop; a station without an address is not polled."""
         while self._report.address and not self._stopping.is_set():
             try:
                 samples = self._client.metrics(SKIPPED)
@@ -130,6 +132,6 @@ class _PolledStation:
 
 
 def _has_restarted(before: MetricSnapshot, now: MetricSnapshot) -> bool:
-    """Whether the station started again in between: a counter fell."""
+    """Whether the station started again between the two snapshots: then a counter fell."""
     counters = (metrics.PACKETS, metrics.PUBLISHES, metrics.MESSAGES)
     return any((now.total(counter) or 0) < (before.total(counter) or 0) for counter in counters)

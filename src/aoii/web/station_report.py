@@ -1,6 +1,6 @@
-"""What the page knows of one station: two metric snapshots a minute apart, its checks, and whether it answers.
+"""What the web page knows of a station: two metric snapshots a minute apart, its checks, whether it answers.
 
-Pure. Rates and increases come from the two snapshots.
+Pure. Rates and increases are differences between the two snapshots.
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ class StationReport:
         station: `gateway`, `server`, `csv` or `edgelog`.
         address: Host and port of its status port; None if it has none.
         contact: Whether it answered the last poll.
-        reason: Why it did not.
+        reason: Why it did not answer; None if it did or was not polled.
         age_s: Seconds since its last answer; None if it never answered.
         checks: The checks in its last answer, and whether each passes.
         now: The metrics in its last answer.
-        before: The same about a minute earlier; later if the station or the page started since.
+        before: The metrics about a minute before `now`, or less if the station or the page has started since.
         outbox_track: Readings in its outbox over the last minutes, oldest first; empty if it has no outbox.
     """
 
@@ -41,11 +41,11 @@ class StationReport:
     outbox_track: tuple[float, ...] = ()
 
     def increase(self, metric: Counter | Gauge, **labels: str) -> float:
-        """How much a counter rose in the last minute; a label that is new rose from 0."""
+        """How much a metric rose in the last minute, at least 0; a sample that is new rose from 0."""
         return max(0.0, (self.now.total(metric, **labels) or 0) - (self.before.total(metric, **labels) or 0))
 
     def per_minute(self, metric: Counter | Gauge, **labels: str) -> float | None:
-        """The rate of a counter; None with one snapshot only, or if the metric is not served."""
+        """How much a counter rises in a minute; None if there is only one snapshot or the metric is not served."""
         span_s = self.now.at_s - self.before.at_s
         if span_s <= 0 or self.now.total(metric) is None:
             return None
@@ -54,7 +54,7 @@ class StationReport:
     def mean(self, metric: Histogram) -> float | None:
         """The mean of a histogram's observations in the last minute; None if there were none."""
         total, count = (
-            (self.now.total_of(metric, part) or 0) - (self.before.total_of(metric, part) or 0)
+            (self.now.histogram_total(metric, part) or 0) - (self.before.histogram_total(metric, part) or 0)
             for part in ("sum", "count")
         )
         return total / count if count > 0 else None

@@ -1,9 +1,9 @@
-"""The stream of events that keeps an open page up to date: of the fleet, of one node, or of the pipeline.
+"""The stream of events that keeps an open page up to date: the fleet, one node, or the pipeline.
 
-A subscriber polls the live view for one page and holds nothing that grows. Its first event is a `snapshot`, with
-everything; then come `update` events with what changed. Once a second an event carries the status of the whole system
-(what is away, how many nodes are in which state, how the pipeline is), so every page shows it. The counterpart is
-static/stream.js.
+A subscriber stands for one open page. It is asked for the page's next event several times a second, and holds nothing
+that grows. The first event is a `snapshot` with everything; then come `update` events with what changed. Once a second
+an event also carries the status of the whole system, because every page shows it: what is away, how many nodes are in
+which state, and how the pipeline is. The counterpart in the page is static/stream.js.
 """
 
 import json
@@ -29,11 +29,11 @@ from aoii.web.points import NO_POINTS, Points
 from aoii.web.shared_fleet import DAY_S
 from aoii.web.summary import Summary
 
-STREAMS_LIMIT = 64  # open pages; each is polled four times a second
-POLL_S = 0.25
+STREAMS_LIMIT = 64  # open pages; each costs four calls of `next_event` a second
+POLL_S = 0.25  # between two calls of `next_event`
 STATUS_PERIOD_S = 1.0
-SEND_TIMEOUT_S = 30.0  # a page that does not read is disconnected; it reconnects by itself
-END_S = 1.0  # time for `_follow` to end by itself; cut off, the page would see a broken answer
+SEND_TIMEOUT_S = 30.0  # a page that does not read for so long is disconnected; it reconnects by itself
+END_GRACE_S = 1.0  # for `_follow` to end by itself; if it were cut off, the page would see a broken answer
 
 
 class Event(NamedTuple):
@@ -44,7 +44,11 @@ class Event(NamedTuple):
 
 
 class Subscriber(ABC):
-    """One open page; `view` names what it shows."""
+    """What one open page knows and needs.
+
+    Attributes:
+        view: What the page shows: `fleet`, `node` or `pipeline`.
+    """
 
     view: ClassVar[str]
 
@@ -53,17 +57,17 @@ class Subscriber(ABC):
         self._status_sent_s = 0.0
 
     @abstractmethod
-    def poll(self) -> Event | None:
-        """The next event for the page; None when nothing is new."""
+    def next_event(self) -> Event | None:
+        """The next event for the page; None if nothing is new."""
 
     def _is_due(self) -> bool:
         """Whether the page needs the status again."""
         return time.monotonic() - self._status_sent_s > STATUS_PERIOD_S
 
     def _status(self) -> Json:
-        """The status of the whole system; it is due again a second later."""
+        """The status of the whole system. Calling this records that the page gets it now."""
         self._status_sent_s = time.monotonic()
-        summaries = self._live.shared.all_days()
+        summaries = self._live.shared.day_summaries()
         return {
             "now_ms": self._live.now_ms(),
             "database_away": self._live.source.away,
@@ -74,6 +78,7 @@ class Subscriber(ABC):
         }
 
     def _event(self, content: Json, *, is_first: bool) -> Event:
+        """An update with this content; or if it is the first, a snapshot that also has the settings."""
         if not is_first:
             return Event("update", content)
         settings = page_json.encode_settings(self._live.settings, is_simulated=self._live.is_simulated)
@@ -85,7 +90,7 @@ class NodeSubscriber(Subscriber):
 
     Args:
         live: The live view.
-        node: The node to show; if None or unknown, the first.
+        node: The node to show; if it is None or unknown, the first node.
         span_s: Seconds of event time to show.
     """
 
@@ -100,7 +105,7 @@ class NodeSubscriber(Subscriber):
         self._version = -1
         self._summary: Summary | None = None
 
-    def poll(self) -> Event | None:
+    def next_event(self) -> Event | None:
         """As for `Subscriber`."""
         with self._live.shared.lock:
             fleet = self._live.shared.fleet
@@ -121,20 +126,20 @@ class NodeSubscriber(Subscriber):
         return self._event(content, is_first=is_first)
 
     def _choose(self, fleet: Fleet) -> str | None:
-        """The wanted node if it is known, else the one shown before, else the first."""
+        """The wanted node if the fleet has it, else the node shown before, else the first; None without nodes."""
         if self._wanted in fleet:
             return self._wanted
         names = fleet.names()
         return self._node if self._node in fleet else names[0] if names else None
 
     def _new_points(self, fleet: Fleet, node: str | None) -> Points | None:
-        """What arrived since the last poll; None if the page has to start again with all points."""
+        """The points that arrived since the last event; None if the page needs all points again."""
         if fleet is not self._fleet or node != self._node:
             return None
         return NO_POINTS if node is None else fleet.points_since(node, self._version)
 
     def _neighbours(self) -> Json:
-        """The nodes before and after the one shown; null at an end of the list."""
+        """The nodes before and after the one shown: null at an end of the list, empty if none is shown."""
         names = self._live.shared.names()
         if self._node not in names:
             return {}
@@ -143,7 +148,7 @@ class NodeSubscriber(Subscriber):
         return {"previous": around[place - 1], "next": around[place + 1]}
 
     def _new_summary(self) -> Json:
-        """The summary if it changed."""
+        """The summary if it changed, else empty."""
         summary = None if self._node is None else self._live.shared.summary(self._node, self._span_s)
         if summary is None or summary is self._summary:
             return {}
@@ -161,7 +166,7 @@ class FleetSubscriber(Subscriber):
         self._fleet: Fleet | None = None
         self._sent: dict[str, Summary] = {}
 
-    def poll(self) -> Event | None:
+    def next_event(self) -> Event | None:
         """As for `Subscriber`."""
         fleet = self._live.shared.fleet
         is_first = fleet is not self._fleet
@@ -170,7 +175,7 @@ class FleetSubscriber(Subscriber):
         if is_first:
             self._fleet = fleet
             self._sent.clear()
-        changed = [each for each in self._live.shared.all_days() if self._sent.get(each.node) != each]
+        changed = [each for each in self._live.shared.day_summaries() if self._sent.get(each.node) != each]
         self._sent |= {summary.node: summary for summary in changed}
         tiles = {"nodes": [page_json.encode_tile(summary) for summary in changed]} if changed or is_first else {}
         return self._event(tiles | self._status(), is_first=is_first)
@@ -185,7 +190,7 @@ class PipelineSubscriber(Subscriber):
         super().__init__(live)
         self._is_new = True
 
-    def poll(self) -> Event | None:
+    def next_event(self) -> Event | None:
         """As for `Subscriber`."""
         is_first, self._is_new = self._is_new, False
         if not is_first and not self._is_due():
@@ -223,14 +228,15 @@ class Streams:
             self._follow(subscriber),
             send_timeout=SEND_TIMEOUT_S,
             shutdown_event=anyio.Event(),
-            shutdown_grace_period=END_S,
+            shutdown_grace_period=END_GRACE_S,
         )
 
     async def _follow(self, subscriber: Subscriber) -> AsyncIterator[ServerSentEvent]:
+        """The events of one page, until it is closed or the station stops."""
         self._count(1)
         try:
             while not self._live.stopping.is_set():
-                event = await run_sync(subscriber.poll)
+                event = await run_sync(subscriber.next_event)
                 if event is not None:
                     yield ServerSentEvent(json.dumps(event.content, separators=(",", ":")), event=event.name)
                 await anyio.sleep(POLL_S)
@@ -238,5 +244,6 @@ class Streams:
             self._count(-1)
 
     def _count(self, change: int) -> None:
+        """Count streams that were opened (1) or closed (-1)."""
         self._open += change
         metrics.WEB_STREAMS.set(self._open)

@@ -1,4 +1,4 @@
-"""One node in short: its states now, and its packets and AoII over a span of event time."""
+"""The summary of one node: its states now, and its packets and AoII over a span of event time."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,23 +10,30 @@ from aoii.web.estimate_accuracy import Instant
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Packet, Sample
 
-State = Literal["silent", "sensor_fault", "wrong", "no_packets", "low_battery", "reporting", "correct"]
+NodeState = Literal["silent", "sensor_fault", "wrong", "no_packets", "low_battery", "reporting", "correct"]
 """One state of a node; several may hold at once.
 
-`silent`: no packet for one heartbeat and ten minutes. `sensor_fault`: the node reports it. `wrong`: by the node's log
-the estimate is wrong now. `no_packets`: no packet of the node is known. `low_battery`: the node reports it.
-`reporting`: packets come in time, but without a recent log the accuracy is unknown. `correct`: by the node's log the
-estimate is right now. The page has the same states in static/api.js.
+- `silent`: no packet for `FleetSettings.silent_after_s`.
+- `sensor_fault`: the node reports a sensor fault.
+- `wrong`: by the node's log, the estimate is wrong now.
+- `no_packets`: no packet of the node is known.
+- `low_battery`: the node reports a low battery.
+- `reporting`: packets come in time, but without a recent log it is unknown whether the estimate is right.
+- `correct`: by the node's log, the estimate is right now.
+
+The page has the same states in static/api.js.
 """
-STATES: tuple[State, ...] = get_args(State)
+NODE_STATES: tuple[NodeState, ...] = get_args(NodeState)  # the worst first
 
-ARRIVAL_S = 2.0  # real; by then a packet is in the database, and its sample no longer looks wrong
-ARRIVAL_PERIODS = 0.25  # of the sample period; the same, whichever is longer
-FRESH_PERIODS = 3  # of the sample period; an older log says nothing about now
-FRESH_S = 5.0  # real; how late a simulated log may be
+# A sample is judged once its packet has had this time to reach the database; before, the sample would look wrong.
+ARRIVAL_S = 2.0  # real seconds, or
+ARRIVAL_PERIODS = 0.25  # sample periods, whichever is longer
+# A log whose latest judged sample is older than this says nothing about now.
+FRESH_S = 5.0  # real seconds, which the log of a fast simulation may be late, or
+FRESH_PERIODS = 3  # sample periods, whichever is longer
 
-SPARK_POINTS = 40  # points of the small line on a node's tile
-WRONG_SPANS_LIMIT = 200  # in one chart
+SPARK_POINTS = 40  # of the small line on a node's tile
+WRONG_SPANS_LIMIT = 200  # that one chart shows
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,11 @@ class Aoii:
     """Age of Incorrect Information over a span.
 
     Attributes:
-        basis: `log`: by every sample in the node's log. `bound`: by packets alone; the true age is this or more.
+        basis: `log`: from every sample in the node's log. `bound`: from packets alone; the true age may be higher.
         mean_s: Mean age, s.
         p99_s: 99th percentile of the age, s.
-        wrong: Sample instants at which the estimate was wrong.
-        instants: All sample instants.
+        wrong: Number of sample instants at which the estimate was wrong.
+        instants: Number of all sample instants.
     """
 
     basis: Literal["log", "bound"]
@@ -75,29 +82,29 @@ class Summary:
 
     Attributes:
         node: Its name.
-        gateway: The gateway that received it last; None if unknown.
-        states: How the node is now, the worst first.
+        gateway: The gateway that last received it; None if unknown.
+        states: Its states now, the worst first.
         start_ms: Start of the span, Unix ms; None when nothing is known.
         end_ms: End of the span, Unix ms; None when nothing is known.
-        last_packet_ms: Event time of the last packet, Unix ms, even outside the span.
-        temp: Latest reading or estimate, °C.
-        hum: The same, %RH.
-        packets: Readings that arrived.
-        periodic: Packets if one were sent every period.
-        heartbeats: Packets that were heartbeats.
-        qos0: Packets with QoS 0.
-        qos1: Packets with QoS 1.
-        estimates: `EST` messages received; all have QoS 0.
+        last_packet_ms: Event time of the last packet, in the span or before it, Unix ms; None if none is known.
+        temp: Latest temperature, of a reading or an estimate, °C.
+        hum: Latest humidity, of a reading or an estimate, %RH.
+        packets: Number of readings that arrived.
+        periodic: Number of packets if one were sent every sample period.
+        heartbeats: Number of packets that were heartbeats.
+        qos0: Number of packets with QoS 0.
+        qos1: Number of packets with QoS 1.
+        estimates: Number of `EST` messages received; all have QoS 0.
         logged: Whether the node's own log is known.
-        aoii: None while no packet is known.
+        aoii: AoII over the span; None while no packet is known.
         wrong_spans: The latest spans in which the estimate was wrong, as start and end in Unix ms.
-        spark: A few temperatures over the span, °C.
+        spark: A few temperatures over the span, °C, for the small line on the node's tile.
         health: What a gateway reports of the node; None: nothing.
     """
 
     node: str
     gateway: str | None
-    states: list[State]
+    states: list[NodeState]
     last_packet_ms: int | None
     health: NodeHealth | None
     start_ms: int | None = None
@@ -122,26 +129,29 @@ def node_states(
     health: NodeHealth | None,
     now_ms: int,
     settings: FleetSettings,
-) -> list[State]:
-    """All states that hold, the worst first.
+) -> list[NodeState]:
+    """The states of a node now, the worst first.
 
     Args:
         last_packet_ms: Event time of the last packet, Unix ms; None: there was none.
         instants: The sample instants of the node's log, in order; empty without a log.
         health: What a gateway reports of the node; None: nothing.
         now_ms: The nodes' wall clock, Unix ms.
-        settings: Those of all nodes.
+        settings: The settings that all nodes share.
     """
     reported = health or NodeHealth()
-    holds: dict[State, bool] = {
+    holds: dict[NodeState, bool] = {
         _reception(last_packet_ms, instants, now_ms, settings): True,
         "sensor_fault": reported.sensor_fault,
         "low_battery": reported.low_battery,
     }
-    return [state for state in STATES if holds.get(state)]
+    return [state for state in NODE_STATES if holds.get(state)]
 
 
-def _reception(last_packet_ms: int | None, instants: Sequence[Instant], now_ms: int, settings: FleetSettings) -> State:
+def _reception(
+    last_packet_ms: int | None, instants: Sequence[Instant], now_ms: int, settings: FleetSettings
+) -> NodeState:
+    """The one state that says how packets come and whether the estimate is right; arguments as for `node_states`."""
     if last_packet_ms is None:
         return "no_packets"
     if now_ms - last_packet_ms > 1000 * settings.silent_after_s:
@@ -163,7 +173,7 @@ def aoii_of(instants: Iterable[Instant], basis: Literal["log", "bound"], period_
 
 
 def wrong_spans(instants: Iterable[Instant], period_s: int) -> list[tuple[int, int]]:
-    """The latest spans of wrong instants as start and end in Unix ms; each instant lasts a period."""
+    """The latest spans of wrong instants, as start and end in Unix ms; an instant counts for `period_s` seconds."""
     period_ms = 1000 * period_s
     spans: list[tuple[int, int]] = []
     for at_ms, wrong in instants:
@@ -175,7 +185,7 @@ def wrong_spans(instants: Iterable[Instant], period_s: int) -> list[tuple[int, i
 
 
 def spark(points: Iterable[Sample | Packet]) -> list[float]:
-    """The temperatures of the points, thinned to a few that include the first and the last."""
+    """The temperatures of the points, °C, thinned to at most SPARK_POINTS with the first and the last among them."""
     temps = [round(point.temp, 2) for point in points]
     step = max(1.0, (len(temps) - 1) / (SPARK_POINTS - 1))
     return [temps[math.floor(place * step)] for place in range(min(len(temps), SPARK_POINTS))]

@@ -1,4 +1,4 @@
-/* The address of a view, pure: the part after the #. Every view can be bookmarked, and the browser's Back works. */
+/* The address of a view, pure: the part after the #. With it a view can be bookmarked, and the browser's Back works. */
 
 import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
 
@@ -6,9 +6,9 @@ import { DEFAULT_SPAN_S, SPANS_S } from "./range.js";
  * @typedef {"fleet" | "node" | "pipeline"} ViewName
  *
  * @typedef {object} Address
- * @property {ViewName | null} view null when the address names none
+ * @property {ViewName | null} view null if the address names none
  * @property {string | null} node
- * @property {number} span seconds up to now; ignored when `from` and `to` are set
+ * @property {number} span seconds up to now; ignored if `from` and `to` are set
  * @property {number | null} from Unix ms
  * @property {number | null} to Unix ms
  */
@@ -56,7 +56,7 @@ export function formatAddress({ view, node, span, from, to }) {
 }
 
 /**
- * The hash of a node over the default span.
+ * The hash of the view of one node over the default span.
  *
  * @param {string} node
  */

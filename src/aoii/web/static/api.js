@@ -1,7 +1,7 @@
-/* What the page asks of the server, and what it sends, decoded: the one place of the page that knows its form (page_json.py
-   on the server).
+/* Asks the server and decodes its answers. In the page, only this file knows their form; on the server, page_json.py
+   encodes them.
 
-   Points arrive as rows without names and get their names here. A part that an event does not have is null. */
+   Points arrive as rows without names and get their names here. What an event does not have is null. */
 
 import { iso } from "./address.js";
 
@@ -12,7 +12,7 @@ import { iso } from "./address.js";
  * @property {number} at_ms event time, Unix ms
  * @property {number} temp
  * @property {number} hum
- * @property {number} pred_temp the estimate before, from the last forecast that was acknowledged to the node
+ * @property {number} pred_temp the estimate just before, from the last forecast that was acknowledged to the node
  * @property {number} pred_hum
  *
  * @typedef {object} Estimate the gateway's estimate; null: unknown
@@ -29,14 +29,14 @@ import { iso } from "./address.js";
  * @property {string} kind
  * @property {number} qos
  *
- * @typedef {object} Extremes one column of a long range; null: a gap
+ * @typedef {object} Extremes the lowest and highest values in a column of a long range; null: a gap
  * @property {number} at_ms
  * @property {number | null} min_temp
  * @property {number | null} max_temp
  * @property {number | null} min_hum
  * @property {number | null} max_hum
  *
- * @typedef {{ samples: Sample[], estimates: Estimate[], packets: Packet[] }} Points each in order of time
+ * @typedef {{ samples: Sample[], estimates: Estimate[], packets: Packet[] }} Points each list in order of time
  *
  * @typedef {(typeof NODE_STATES)[number]} NodeState
  *
@@ -47,23 +47,23 @@ import { iso } from "./address.js";
  * @property {number | null} missing
  *
  * @typedef {object} Aoii
- * @property {"log" | "bound"} basis by every sample in the node's log, or a lower bound by its packets
+ * @property {"log" | "bound"} basis from every sample in the node's log, or a lower bound from its packets
  * @property {number} mean_s
  * @property {number} p99_s
- * @property {number} wrong number of wrong instants
- * @property {number} instants
+ * @property {number} wrong number of sample instants at which the estimate was wrong
+ * @property {number} instants number of all sample instants
  *
- * @typedef {object} Totals of one node over a range
+ * @typedef {object} Totals what is known of one node over any range
  * @property {number | null} start_ms
  * @property {number | null} end_ms
  * @property {number} packets
- * @property {number} periodic packets if one were sent every period
+ * @property {number} periodic number of packets if one were sent every sample period
  * @property {boolean} logged whether the node's log is known
  *
- * @typedef {object} Judged what is known only of a range with every point
+ * @typedef {object} Details what else is known of a range that came with every point
  * @property {string} node
  * @property {string | null} gateway
- * @property {NodeState[]} states how the node is now, the worst first
+ * @property {NodeState[]} states its states now, the worst first
  * @property {number | null} last_packet_ms
  * @property {number | null} temp
  * @property {number | null} hum
@@ -76,7 +76,7 @@ import { iso } from "./address.js";
  * @property {number[]} spark
  * @property {NodeHealth | null} health
  *
- * @typedef {Totals & Judged} Summary
+ * @typedef {Totals & Details} Summary
  *
  * @typedef {{ exact: true, points: Points, summary: Summary | null }} ExactHistory every point of a short range
  * @typedef {object} ColumnHistory the extremes of a long range
@@ -94,20 +94,20 @@ import { iso } from "./address.js";
  * @property {number} silent_after_s
  * @property {boolean} simulated
  * @property {number} speed
- * @property {boolean} coarse
+ * @property {boolean} coarse whether the simulation is too fast to tell early retries from first tries
  *
  * @typedef {"ok" | "warn" | "unreachable" | "down" | "unknown"} HopState
  * @typedef {"radio" | "gateway" | "outbox" | "broker" | "server" | "database" | "commit"} HopName
  * @typedef {"gateway" | "server" | "csv" | "edgelog"} StationName
  *
- * @typedef {object} HopReport how a hop is, as one station sees it
+ * @typedef {object} HopReport how a hop is doing, as one station sees it
  * @property {StationName | "web"} by
  * @property {string | null} address
  * @property {HopState} state
  * @property {number | null} waiting
  * @property {number | null} oldest_s
  * @property {number | null} per_minute
- * @property {number[]} track readings that waited over the last minutes
+ * @property {number[]} track how many readings waited over the last minutes, oldest first
  * @property {[code: NoteCode, values: Record<string, string | number>][]} notes
  * @property {number | null} stale_s age of the last answer; null: the station answers, or never did
  *
@@ -116,25 +116,25 @@ import { iso } from "./address.js";
  *
  * @typedef {object} Pipeline
  * @property {Hop[]} hops
- * @property {HopReport[]} others stations that are no hop of a reading
+ * @property {HopReport[]} others stations that are not hops
  * @property {{ counts: Record<string, number> | null, stale_s: number | null, dropped: number }} dead_letters
  *
  * @typedef {object} Status of the whole system; sent once a second
  * @property {number} now_ms
- * @property {string | null} database_away why it cannot be read; null: it can
+ * @property {string | null} database_away why the database cannot be read; null: it can
  * @property {boolean} broker_up
- * @property {boolean} more_nodes
- * @property {boolean} has_nodes
- * @property {{ state: HopState, hops: HopName[] }} pipeline its worst state, and the hops in that state
+ * @property {boolean} more_nodes whether there are more nodes than the server holds for the page
+ * @property {boolean} has_nodes whether any node is known
+ * @property {{ state: HopState, hops: HopName[] }} pipeline the worst state of any hop, and the hops in that state
  *
  * @typedef {object} StreamEvent
  * @property {import("./address.js").ViewName | null} view of a snapshot only
  * @property {Settings | null} settings of a snapshot only
  * @property {Status | null} status
- * @property {Summary[] | null} nodes those of the fleet that changed
- * @property {string | null} node the one shown; of a snapshot only
- * @property {number | null} span_s shown; of a snapshot only
- * @property {Points} points new ones
+ * @property {Summary[] | null} nodes of the fleet that changed; of a snapshot all
+ * @property {string | null} node the node that is shown; of a snapshot only
+ * @property {number | null} span_s the span that is shown; of a snapshot only
+ * @property {Points} points the new ones; of a snapshot all
  * @property {Summary | null} summary
  * @property {{ previous: string | null, next: string | null } | null} neighbours
  * @property {Pipeline | null} pipeline
@@ -160,7 +160,7 @@ export const NODE_STATES = /** @type {const} */ ([
 ]);
 
 /**
- * An event of the stream.
+ * Decode an event of the stream.
  *
  * @param {any} content JSON of the server
  * @returns {StreamEvent}
@@ -183,7 +183,7 @@ export function decodeEvent(content) {
 }
 
 /**
- * The history of a node over a range.
+ * Decode the history of a node over a range.
  *
  * @param {any} content JSON of the server
  * @returns {History}
@@ -200,9 +200,10 @@ export function decodeHistory(content) {
 }
 
 /**
- * The history of a node over a range.
+ * Fetch the history of a node over a range.
  *
- * Throws an error with the server's reason as message, and `AbortError` when `signal` aborts.
+ * Throws an error with the server's reason as its message if the server refuses, `AbortError` if `signal` aborts, and
+ * the error of `fetch` if there is no answer.
  *
  * @param {string} node
  * @param {import("./range.js").Range} range
@@ -239,7 +240,7 @@ function decodePoints(/** @type {any} */ content) {
 }
 
 /**
- * Rows as objects with the names of the columns.
+ * Rows as objects whose keys are the names of the columns.
  *
  * @template T
  * @param {string[]} columns

@@ -1,4 +1,4 @@
-/* The page: one view at a time follows its stream of events. What all views share is shown here. */
+/* The page: opens one view at a time with its stream of events, and shows what all views share. */
 
 import { formatAddress, parseAddress } from "./address.js";
 import { streamAddress } from "./api.js";
@@ -16,25 +16,25 @@ import { Stream } from "./stream.js";
  * @typedef {"connecting" | "live" | "partly" | "lost"} Connection
  *
  * @typedef {object} View
- * @property {() => { node?: string | null, span?: number }} [streamOptions] what its stream is opened with
- * @property {() => string} title
+ * @property {() => { node?: string | null, span?: number }} [streamOptions] parameters of its stream
+ * @property {() => string} title of the window
  * @property {(event: StreamEvent) => void} showSnapshot
  * @property {(event: StreamEvent) => void} showUpdate
  * @property {() => void} [leave] called when another view is opened
  * @property {() => void} translate show all texts in the present language
- * @property {() => void} [onShown] called when the view becomes visible
+ * @property {() => void} [onShown] called once the view has become visible
  */
 
 const SCREENS = /** @type {const} */ (["fleet", "node", "pipeline", "empty"]);
 
 export class App {
-  /* Views read these, and only the page changes them. */
+  /* Views read these fields; only this class changes them. */
   locale = localeOf(initialLanguage());
   address = parseAddress(location.hash);
   /** @type {import("./api.js").Settings | null} what does not change while the page is open; null before the first snapshot */
   settings = null;
-  nowMs = 0;
-  hasMoreNodes = false; // than the page holds
+  nowMs = 0; // the nodes' clock at the last status, Unix ms
+  hasMoreNodes = false; // whether the database has more nodes than the server holds for the page
   /** @type {import("./api.js").Status | null} */
   #status = null;
 
@@ -46,14 +46,14 @@ export class App {
   #snapshotView = null;
   /** @type {(typeof SCREENS)[number] | null} what is visible; null before the first snapshot */
   #screen = null;
-  #focusNext = false;
+  #focusNext = false; // whether the next screen gets the focus: the user has gone to it
 
   constructor() {
     /** @type {Record<ViewName, View>} */
     this.views = { fleet: new FleetView(this), node: new NodeView(this), pipeline: new PipelineView(this) };
     this.stream = new Stream(
       (name, event) => this.guarded(() => this.#receive(name, event)),
-      () => this.#connect("lost"),
+      () => this.#showConnection("lost"),
     );
   }
 
@@ -74,7 +74,7 @@ export class App {
   }
 
   /**
-   * Go to another address. The browser's Back returns to this one, unless it is replaced.
+   * Go to another address. The browser's Back then returns to the present one, unless `replace` is set.
    *
    * @param {Partial<Address>} change
    */
@@ -89,7 +89,7 @@ export class App {
   }
 
   /**
-   * Run `act`; show an error of it on the page as well as in the console.
+   * Run `act`; an error that it throws is shown on the page and thrown again, for the console.
    *
    * @template T
    * @param {() => T} act
@@ -107,6 +107,7 @@ export class App {
 
   /* --- from the address to the view --- */
 
+  /** Open the view and the stream that the present address names. */
   #follow() {
     const before = this.address;
     this.address = parseAddress(location.hash);
@@ -122,7 +123,7 @@ export class App {
     if (event.settings) this.settings = event.settings;
     const [only, ...others] = event.nodes ?? [];
     if (event.view === "fleet" && this.address.view === null && only && !others.length) {
-      this.go({ view: "node", node: only.node }, { replace: true }); // with one node the fleet has nothing to compare
+      this.go({ view: "node", node: only.node }, { replace: true }); // the only node is shown at once: a fleet of one has nothing to compare
       return;
     }
     if (event.status) this.#setStatus(event.status);
@@ -139,11 +140,12 @@ export class App {
     this.#status = status;
     this.nowMs = status.now_ms;
     this.hasMoreNodes = status.more_nodes;
-    this.#connect(status.database_away !== null || !status.broker_up ? "partly" : "live");
+    this.#showConnection(status.database_away !== null || !status.broker_up ? "partly" : "live");
   }
 
   /* --- what all views share --- */
 
+  /** Show the last status, and the view of the last snapshot or the empty screen. */
   #show() {
     if (!this.#status) return;
     this.#showNotices(this.#status);
@@ -167,7 +169,7 @@ export class App {
   }
 
   /** @param {Connection} connection */
-  #connect(connection) {
+  #showConnection(connection) {
     this.#connection = connection;
     const chip = $("connection");
     chip.dataset.state = connection;
@@ -178,7 +180,7 @@ export class App {
   /** @param {import("./api.js").Status} status */
   #showNotices({ database_away: away, broker_up: isUp, has_nodes: hasNodes }) {
     const { messages } = this.locale;
-    $("database-notice").hidden = away === null || !hasNodes; // the empty page has it in its list
+    $("database-notice").hidden = away === null || !hasNodes; // the empty screen has it in its list
     if (away !== null) setText(part($("database-notice"), "span"), messages.databaseAwayMore(away));
     $("broker-notice").hidden = isUp || !hasNodes;
     setText($("empty-broker"), isUp ? messages.yes : messages.no(""));
@@ -216,7 +218,7 @@ export class App {
     }
     for (const each of LANGUAGES) $(`lang-${each}`).setAttribute("aria-pressed", String(each === language));
     for (const view of Object.values(this.views)) view.translate();
-    this.#connect(this.#connection);
+    this.#showConnection(this.#connection);
     this.#show();
   }
 }

@@ -1,5 +1,5 @@
-/* A chart of one quantity over event time: the measured line, the estimate with its band, and the packets; for a long range
-   the extremes. Dragging across it zooms in. */
+/* A chart of one quantity over event time: the measured line, the estimate with its band, and the packets; or the extremes
+   of a long range. Dragging across the chart zooms in. */
 
 import { nothing, SERIES } from "./series.js";
 
@@ -11,15 +11,16 @@ import { nothing, SERIES } from "./series.js";
 
 const { uPlot } = window;
 const AXIS_FONT_PX = 12;
-const DRAG_PX = 8; // shorter ones are clicks
+const DRAG_PX = 8; // a shorter drag is a click
 const [DOT_LEAST_PX, DOT_MOST_PX] = [3, 8]; // many dots are small, so as not to hide the lines
 const DOTS = /** @type {const} */ (["sent", "heartbeat", "max_arrived", "min_arrived"]);
 
 export class Chart {
   /**
-   * @param {HTMLElement} host where it is drawn
+   * @param {HTMLElement} host the element in which it is drawn
    * @param {import("./app.js").App} app
-   * @param {(index: number | null, data: ChartData) => void} onPoint called with the index of the data under the cursor
+   * @param {(index: number | null, data: ChartData) => void} onPoint called with the index of the data under the
+   *   cursor; null if there is none
    * @param {(range: Range) => void} onZoom called with the range that was dragged across
    */
   constructor(host, app, onPoint, onZoom) {
@@ -62,10 +63,12 @@ export class Chart {
     return new uPlot(this.options(), this.aligned(), this.host);
   }
 
+  /** The series as uPlot takes them: one array each, in the order of `SERIES`. */
   aligned() {
     return /** @type {import("uplot").AlignedData} */ (SERIES.map((name) => this.data[name]));
   }
 
+  /** Make the dots smaller where there are many. */
   sizeDots() {
     const count = (/** @type {(typeof DOTS)[number]} */ name) =>
       this.data[name].filter((value) => value !== undefined).length;
@@ -113,7 +116,11 @@ export class Chart {
     };
   }
 
-  /** @param {import("uplot")} plot */
+  /**
+   * Zoom to the range that was dragged across.
+   *
+   * @param {import("uplot")} plot
+   */
   dragged(plot) {
     const { left, width } = plot.select;
     if (width < DRAG_PX) return;
@@ -139,7 +146,11 @@ export class Chart {
     ctx.restore();
   }
 
-  /** @param {number[]} splits seconds */
+  /**
+   * The labels of the time axis; the day stands only where it changes.
+   *
+   * @param {number[]} splits Unix seconds
+   */
   times(splits) {
     const { clock, day } = this.app.locale;
     let shown = "";
@@ -151,21 +162,33 @@ export class Chart {
     });
   }
 
-  /** @param {number[]} splits */
+  /**
+   * The labels of the value axis, all with the same number of digits.
+   *
+   * @param {number[]} splits
+   */
   numbers(splits) {
     const { tenth, whole } = this.app.locale;
     return splits.map(splits.some((value) => value % 1) ? tenth : whole);
   }
 }
 
-/** @type {(low: number | null, high: number | null) => [number, number]} */
+/**
+ * The range of the value axis: that of the values, and some room.
+ *
+ * @type {(low: number | null, high: number | null) => [number, number]}
+ */
 function padded(low, high) {
   if (low === null || high === null) return [0, 1];
   const room = Math.max((high - low) * 0.06, 0.1);
   return [low - room, high + room];
 }
 
-/** @param {string} name of a variable in the style sheet */
+/**
+ * A colour, as it is in the present colour scheme.
+ *
+ * @param {string} name of its variable in the style sheet
+ */
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }

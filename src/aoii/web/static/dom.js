@@ -1,12 +1,12 @@
-/* Short functions for the document: find, make and fill elements. */
+/* Short functions that find, make and fill elements of the document. */
 
-/** @type {WeakMap<Element, string>} the key of the children that an element has */
+/** @type {WeakMap<Element, string>} the key of the children that an element has now, see `renewChildren` */
 const keys = new WeakMap();
 
 /**
  * The element with this id.
  *
- * Throws an error if there is none of this kind.
+ * Throws an error if there is none, or if it is not of this kind.
  *
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
@@ -20,7 +20,7 @@ export function $(id, kind) {
 /**
  * The first element inside another that matches the selector.
  *
- * Throws an error if there is none of this kind.
+ * Throws an error if there is none, or if it is not of this kind.
  *
  * @template {Element} [T=HTMLElement]
  * @param {ParentNode} parent
@@ -35,7 +35,7 @@ export function part(parent, selector, kind) {
 }
 
 /**
- * Set a text if it differs; setting the same text would make a live region read it again.
+ * Set a text, but only if it differs: a screen reader reads aloud again what is set again.
  *
  * @param {Element} element
  * @param {string} text
@@ -59,7 +59,7 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /**
- * A copy of the element in a template of index.html.
+ * A copy of the element in the template with this id in index.html.
  *
  * @param {string} id
  */
@@ -68,7 +68,7 @@ export function copyOf(id) {
 }
 
 /**
- * Replace the children of an element, unless it has those of the same key already: selected text and the focus stay.
+ * Replace the children of an element, unless it already has those of this key: then selected text and the focus stay.
  *
  * @param {HTMLElement} parent
  * @param {string} key
@@ -81,7 +81,7 @@ export function renewChildren(parent, key, newChildren) {
 }
 
 /**
- * Show a state in words; its sign and colour are in the style sheets.
+ * Show a state in words; the style sheets add its sign and colour.
  *
  * @template {string} S
  * @param {HTMLElement} element
@@ -95,7 +95,7 @@ export function showState(element, kind, state, texts) {
 }
 
 /**
- * Show all states of a node, each with its meaning as title; does nothing while they are the same.
+ * Show all states of a node, each with its meaning as title. Does nothing if they are shown already.
  *
  * @param {HTMLElement} list
  * @param {import("./api.js").NodeState[]} states

@@ -13,7 +13,7 @@ import { countStates, isMatch, worstFirst } from "./states.js";
 
 const MANY = 40; // from this number of nodes on, tiles are small
 const AGES_MS = 10000; // how often ages such as "3 min. ago" are updated
-const SPOKEN_MS = 5000;
+const SPOKEN_MS = 5000; // how often screen readers are told the number of nodes in each state
 
 export class FleetView {
   /** @param {import("./app.js").App} app */
@@ -29,7 +29,7 @@ export class FleetView {
     this.filters = NODE_STATES.map((state) => {
       const [name, count] = [make("span", { className: "state" }), make("span", { className: "count" })];
       const button = make("button", { type: "button", className: "filter" }, name, count);
-      button.addEventListener("click", () => this.choose(state));
+      button.addEventListener("click", () => this.toggle(state));
       const item = make("li", {}, button);
       return { state, item, button, name, count };
     });
@@ -61,29 +61,34 @@ export class FleetView {
     const areAgesDue = performance.now() - this.agesAt > AGES_MS;
     if (areAgesDue) this.agesAt = performance.now();
     $("tiles").classList.toggle("many", this.nodes.size >= MANY);
-    for (const node of areAgesDue ? this.nodes.values() : (nodes ?? [])) this.fill(node);
+    for (const node of areAgesDue ? this.nodes.values() : (nodes ?? [])) this.fillTile(node);
     this.arrange(false);
-    this.count();
+    this.showCounts();
     if (areAgesDue || nodes) this.showTable();
   }
 
   translate() {
-    this.count();
-    for (const node of this.nodes.values()) this.fill(node);
+    this.showCounts();
+    for (const node of this.nodes.values()) this.fillTile(node);
     this.showTable();
   }
 
-  /** @param {import("./api.js").NodeState} state */
-  choose(state) {
+  /**
+   * Choose a state of the filter, or no longer choose it.
+   *
+   * @param {import("./api.js").NodeState} state
+   */
+  toggle(state) {
     if (!this.chosen.delete(state)) this.chosen.add(state);
-    this.count();
+    this.showCounts();
     this.arrange(true);
   }
 
   /**
-   * Move the tiles to their places, unless one is in use: it must not move away from the pointer or the focus.
+   * Hide the tiles that the filter excludes, and put the tiles in order. While one has the pointer or the focus, tiles
+   * keep their places, so that it does not move away.
    *
-   * @param {boolean} isRequested
+   * @param {boolean} isRequested whether the user asked for it; then tiles move in any case
    */
   arrange(isRequested) {
     const list = $("tiles");
@@ -100,7 +105,8 @@ export class FleetView {
     $("none-found").hidden = shown > 0 || !this.nodes.size;
   }
 
-  count() {
+  /** Show the number of nodes, in all and in each state. */
+  showCounts() {
     const { messages, whole } = this.app.locale;
     const counts = countStates(this.nodes.values());
     for (const { state, item, button, name, count } of this.filters) {
@@ -120,7 +126,7 @@ export class FleetView {
   }
 
   /**
-   * The node's tile, made at its first use.
+   * The node's tile; it is made at the first call.
    *
    * @param {string} name
    */
@@ -134,7 +140,7 @@ export class FleetView {
   }
 
   /** @param {Summary} node */
-  fill(node) {
+  fillTile(node) {
     const { locale } = this.app;
     const { messages } = locale;
     const link = part(this.tile(node.node), "a");

@@ -1,4 +1,4 @@
-/* Numbers and times in the format of a language, pure. */
+/* How a language writes numbers and times, pure. */
 
 /**
  * @typedef {object} Format
@@ -8,9 +8,9 @@
  * @property {(ms: number) => string} clock hours and minutes of Unix ms
  * @property {(ms: number) => string} day day and month of Unix ms
  * @property {(ms: number) => string} full date and time of Unix ms
- * @property {(seconds: number) => string} duration in short: 5 min
- * @property {(seconds: number) => string} span in words: 5 minutes
- * @property {(seconds: number) => string} ago 5 min ago
+ * @property {(seconds: number) => string} duration in short, such as "5 min"
+ * @property {(seconds: number) => string} span in words, such as "5 minutes"
+ * @property {(seconds: number) => string} ago how long ago, such as "5 min. ago"
  *
  * @typedef {"second" | "minute" | "hour" | "day"} Unit
  */
@@ -53,7 +53,7 @@ export function formatOf(language) {
 }
 
 /**
- * The natural unit of a duration, and its length in seconds: 60 seconds, 90 minutes, 24 hours.
+ * The natural unit of a duration, and the length of that unit in seconds: 60 seconds, 90 minutes, 24 hours.
  *
  * @param {number} seconds
  * @returns {[unit: Unit, size: number]}

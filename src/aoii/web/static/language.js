@@ -1,4 +1,4 @@
-/* The languages of the page: the choice of one, its messages (messages/), and its format of numbers and times. */
+/* The languages of the page: which one is chosen, its messages (messages/), and how it writes numbers and times. */
 
 import { formatOf } from "./format.js";
 import { en } from "./messages/en.js";
@@ -15,7 +15,7 @@ const MESSAGES = { en, ko };
 export const LANGUAGES = /** @type {Language[]} */ (Object.keys(MESSAGES));
 const STORAGE_KEY = "aoii-language";
 
-/** The language chosen before, else the browser's if the page has it, else English. */
+/** The language that the user chose before; else the first of the browser's that the page has; else English. */
 export function initialLanguage() {
   return pick([savedLanguage() ?? "", ...navigator.languages]);
 }
@@ -39,7 +39,7 @@ export function saveLanguage(language) {
   try {
     localStorage.setItem(STORAGE_KEY, language);
   } catch {
-    /* private mode */
+    /* some browsers allow no storage in private mode */
   }
 }
 

@@ -1,4 +1,4 @@
-/* The two charts of a node: drawn, described in words, and read out under the cursor. */
+/* The two charts of a node: drawn, described for screen readers, and with the values under the cursor as text. */
 
 import { Chart } from "./chart.js";
 import { $, setText } from "./dom.js";
@@ -16,9 +16,9 @@ import { estimateLine, everyPoint, extremes, indexAt, SERIES } from "./series.js
  * @property {import("./api.js").Summary | import("./api.js").Totals | null} summary
  */
 
-const DESCRIBE_MS = 5000; // how often the description of a chart changes
+const DESCRIBE_MS = 5000; // between two descriptions of a chart at least
 const NEVER = Number.NEGATIVE_INFINITY;
-const READINGS = SERIES.filter((name) => !["time", "estimate", "upper", "lower"].includes(name));
+const MEASURED = SERIES.filter((name) => !["time", "estimate", "upper", "lower"].includes(name));
 
 /** @type {Quantity[]} */
 export const QUANTITIES = ["temp", "hum"];
@@ -88,7 +88,7 @@ export class NodeCharts {
     for (const quantity of QUANTITIES) {
       const title = $(`${quantity}-title`).textContent ?? "";
       const { data } = this.charts[quantity];
-      const values = READINGS.flatMap((name) => data[name]).filter((value) => typeof value === "number");
+      const values = MEASURED.flatMap((name) => data[name]).filter((value) => typeof value === "number");
       const text = values.length
         ? messages.chart(title, node, range, tenth(Math.min(...values)), tenth(Math.max(...values)), packets)
         : messages.chartEmpty(title, node);
@@ -96,14 +96,22 @@ export class NodeCharts {
     }
   }
 
-  /** @type {(quantity: Quantity, index: number | null, data: ChartData) => void} */
+  /**
+   * Show the values at an index of the data; if the index is null, show none.
+   *
+   * @type {(quantity: Quantity, index: number | null, data: ChartData) => void}
+   */
   showReadout(quantity, index, data) {
     const seconds = index === null ? undefined : data.time[index];
     const isEmpty = index === null || seconds === undefined;
     setText($(`${quantity}-readout`), isEmpty ? "" : this.readout(quantity, index, seconds * 1000, data));
   }
 
-  /** @type {(quantity: Quantity, index: number, ms: number, data: ChartData) => string} */
+  /**
+   * The values at an index of the data, whose time is `ms`, as text.
+   *
+   * @type {(quantity: Quantity, index: number, ms: number, data: ChartData) => string}
+   */
   readout(quantity, index, ms, data) {
     const { messages, full, hundredth } = this.app.locale;
     const written = (/** @type {Value} */ value) =>

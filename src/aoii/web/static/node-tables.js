@@ -7,7 +7,7 @@ import { $, fillRows } from "./dom.js";
  * @typedef {import("./api.js").Extremes} Extremes
  */
 
-const ROWS = 100;
+const ROWS = 100; // of the table of packets
 
 /**
  * Show the latest packets, the newest first.
@@ -28,7 +28,7 @@ export function showPackets({ messages, full, hundredth }, packets) {
 }
 
 /**
- * Show the columns whose values differ from those of the column before.
+ * Show the columns, without gaps and without those that have the same values as the column before.
  *
  * @param {Locale} locale
  * @param {Extremes[]} columns

@@ -18,10 +18,10 @@ import { showPresent, showSummary } from "./summary-panel.js";
  * @typedef {import("./range.js").Range} Range
  */
 
-const FRAME_MS = 100; // at most ten drawings a second
-const LEAST_PERIODS = 10; // the narrowest time axis
-const RELOAD_MS = 60000; // how often a long span up to now is read again
-const BACKGROUND_S = 3600; // span of the stream while history is shown
+const FRAME_MS = 100; // between two drawings at least
+const LEAST_PERIODS = 10; // sample periods that the time axis shows at least
+const RELOAD_MS = 60000; // how often a long span that ends now is read again
+const BACKGROUND_S = 3600; // span of the stream while history is shown: only its summary is used
 const NEVER = Number.NEGATIVE_INFINITY;
 /** @type {Totals} */
 const NO_TOTALS = { start_ms: null, end_ms: null, packets: 0, periodic: 0, logged: false };
@@ -44,13 +44,13 @@ export class NodeView {
     this.request = null;
     /** @type {string | null} */
     this.node = null;
-    /** @type {Summary | null} of the live span */
+    /** @type {Summary | null} the summary of the span of the stream */
     this.liveSummary = null;
-    /** @type {import("./api.js").History | null} history of the range that is shown */
+    /** @type {import("./api.js").History | null} the history of the range that is shown; null before it has arrived */
     this.history = null;
     /** @type {Points} */
     this.points = noPoints();
-    /** @type {number} of the live points */
+    /** @type {number} the span of the stream, seconds */
     this.spanS = 0;
     /** @type {StreamEvent["neighbours"]} */
     this.neighbours = null;
@@ -79,7 +79,7 @@ export class NodeView {
     return `${this.app.locale.messages.node} ${this.node ?? ""}`;
   }
 
-  /** Whether the range that is shown is updated live. */
+  /** Whether the stream updates the range that is shown; if not, the range is history. */
   isLive() {
     const { from, span } = this.app.address;
     return from === null && LIVE_SPANS_S.includes(span);
@@ -95,7 +95,7 @@ export class NodeView {
     $("nothing-there").hidden = true;
     setText($("range-note"), "");
     if (this.node === null) return;
-    this.setStatus(event);
+    this.takeStatus(event);
     this.translate();
     if (!this.isLive()) this.loadHistory(this.node);
   }
@@ -106,21 +106,25 @@ export class NodeView {
     for (const sample of samples) insert(this.points.samples, sample);
     for (const estimate of estimates) insert(this.points.estimates, estimate);
     for (const packet of packets) insert(this.points.packets, packet);
-    this.setStatus(event);
-    const hasMoved = samples.length + estimates.length + packets.length > 0 || event.summary !== null;
-    if (hasMoved && this.isLive()) this.draw();
+    this.takeStatus(event);
+    const isNew = samples.length + estimates.length + packets.length > 0 || event.summary !== null;
+    if (isNew && this.isLive()) this.draw();
     const isOld = performance.now() - this.loadedAt > RELOAD_MS;
     if (this.node !== null && !this.isLive() && this.app.address.from === null && isOld) this.loadHistory(this.node);
   }
 
-  /** A chart has a size only when the view is visible. */
+  /** Make the charts again: a chart has a size only when the view is visible. */
   onShown() {
     this.charts.renew();
     this.draw();
   }
 
-  /** @param {StreamEvent} event */
-  setStatus({ summary, neighbours, status }) {
+  /**
+   * Keep and show the summary and the neighbours in an event, if it has them.
+   *
+   * @param {StreamEvent} event
+   */
+  takeStatus({ summary, neighbours, status }) {
     if (summary) this.liveSummary = summary;
     if (neighbours) {
       this.neighbours = neighbours;
@@ -129,7 +133,7 @@ export class NodeView {
     if (summary || status) this.showLiveSummary();
   }
 
-  /** Show how the node is now, and if the range is live, its summary. */
+  /** Show the present state of the node; if the range is live, also its summary. */
   showLiveSummary() {
     if (!this.liveSummary) return;
     showPresent(this.app.locale, this.liveSummary, this.app.nowMs);
@@ -167,12 +171,16 @@ export class NodeView {
 
   /** @param {Range} range */
   zoomTo(range) {
-    if (this.isZooming) return; // the other chart reports the same drag
+    if (this.isZooming) return; // both charts report the same drag
     this.isZooming = true;
     this.picker.go(range);
   }
 
-  /** @param {string} node */
+  /**
+   * Read the range that the address names from the database, and show it.
+   *
+   * @param {string} node
+   */
   async loadHistory(node) {
     const { address, locale, nowMs } = this.app;
     const { from, to, span } = address;
@@ -215,7 +223,7 @@ export class NodeView {
     this.showSummary(history.summary ?? NO_TOTALS);
   }
 
-  /** @returns {import("./node-charts.js").Shown} */
+  /** The data of the range that is shown: of the stream, or of the history. @returns {import("./node-charts.js").Shown} */
   get shown() {
     if (this.isLive()) return { points: this.points, columns: null, summary: this.liveSummary };
     const { history } = this;
@@ -227,6 +235,7 @@ export class NodeView {
 
   /* --- drawing --- */
 
+  /** Draw soon, at most once in `FRAME_MS`; not while the page is hidden. */
   draw() {
     if (this.isDrawing || document.hidden) return;
     this.isDrawing = true;
@@ -245,7 +254,7 @@ export class NodeView {
   }
 
   /**
-   * End the range at the latest point, and drop the points before its start.
+   * Move the range so that it ends at the latest point, and drop the points before the span of the stream.
    *
    * @param {import("./api.js").Settings} settings
    */

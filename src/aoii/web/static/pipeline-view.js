@@ -11,7 +11,7 @@ import { drawSpark } from "./spark.js";
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  */
 
-const REPLAYED = "bad_row"; // replayed by hand, after the table is fixed
+const REPLAYED_BY_HAND = "bad_row"; // after a person has fixed the table
 
 export class PipelineView {
   /** @param {import("./app.js").App} app */
@@ -79,7 +79,7 @@ export class PipelineView {
   /**
    * @param {HTMLElement} item
    * @param {HopReport} report
-   * @param {boolean} hasState whether to show its state; a single report has that of its hop
+   * @param {boolean} hasState whether to show its state; the only report of a hop has the state of the hop
    */
   fillReport(item, report, hasState) {
     const { locale } = this.app;
@@ -99,7 +99,7 @@ export class PipelineView {
   }
 
   /**
-   * The numbers of a report, by name.
+   * The numbers in a report, each with its name.
    *
    * @param {HopReport} report
    * @returns {[name: string, value: string][]}
@@ -115,7 +115,7 @@ export class PipelineView {
   }
 
   /**
-   * The values of a note in the format of the language.
+   * The values of a note as texts in the format of the language.
    *
    * @param {Record<string, string | number>} values
    */
@@ -141,7 +141,12 @@ export class PipelineView {
     const meanings = /** @type {Record<string, string>} */ (messages.letterReasons);
     fillRows(
       $("letters-rows"),
-      reasons.map((reason) => [code(reason), whole(counts?.[reason] ?? 0), meanings[reason] ?? "", this.act(reason)]),
+      reasons.map((reason) => [
+        code(reason),
+        whole(counts?.[reason] ?? 0),
+        meanings[reason] ?? "",
+        this.advice(reason),
+      ]),
     );
   }
 
@@ -150,16 +155,17 @@ export class PipelineView {
    *
    * @param {string} reason
    */
-  act(reason) {
+  advice(reason) {
     const { messages } = this.app.locale;
-    const act = make("span", {}, `${messages.lookWith} `, code(`aoii dlq list --reason ${reason}`));
-    if (reason === REPLAYED) act.append(` ${messages.thenWith} `, code(`aoii dlq replay --all --reason ${reason}`));
-    return act;
+    const advice = make("span", {}, `${messages.lookWith} `, code(`aoii dlq list --reason ${reason}`));
+    if (reason === REPLAYED_BY_HAND)
+      advice.append(` ${messages.thenWith} `, code(`aoii dlq replay --all --reason ${reason}`));
+    return advice;
   }
 }
 
 /**
- * Who reports, as a key of what is shown.
+ * Who reports, as a key for `renewChildren`: the elements of the reports stay while it does.
  *
  * @param {HopReport[]} reports
  */

@@ -1,18 +1,19 @@
-/* The health of the pipeline, pure: which hops need a person, and which dead letters need one most. */
+/* The health of the pipeline, pure: which hops need a person, and which dead letters need one first. */
 
 /** @typedef {import("./api.js").HopState} HopState */
 
-/** States that need a person, the worst first. @type {HopState[]} */
+/** The states of a hop that need a person, the worst first. @type {HopState[]} */
 const TROUBLE = ["down", "unreachable", "warn"];
-const REASONS = ["bad_row", "mismatch", "corrupt", "malformed", "database_away"]; // those that need a person most come first
+/** The reasons of dead letters; those that need a person most come first. */
+const REASONS = ["bad_row", "mismatch", "corrupt", "malformed", "database_away"];
 
 /**
- * The hops by what they need.
+ * The worst state of any hop, and the hops that are not healthy.
  *
  * @template {{ state: HopState }} S
  * @param {S[]} hops
- * @returns {{ state: HopState, trouble: S[], unknown: S[] }} the worst state; hops in trouble,
- *   the worst first; unknown hops
+ * @returns {{ state: HopState, trouble: S[], unknown: S[] }} the worst state; the hops in
+ *   trouble, the worst first; the unknown hops
  */
 export function verdict(hops) {
   const trouble = TROUBLE.flatMap((state) => hops.filter((hop) => hop.state === state));
@@ -21,7 +22,7 @@ export function verdict(hops) {
 }
 
 /**
- * The reasons of which there are dead letters, in the order of `REASONS`; unknown reasons come last.
+ * The reasons for which there are dead letters, in the order of `REASONS`; reasons that are not in it come last.
  *
  * @param {Record<string, number>} counts
  */

@@ -1,4 +1,4 @@
-/* The controls of the time range: the usual spans, any other range, and moving and zooming without a mouse. */
+/* The controls for the time range: the usual spans, any other range, and buttons that move and zoom. */
 
 import { $, make } from "./dom.js";
 import { bounded, localInput, SPANS_S, STEPS } from "./range.js";
@@ -8,7 +8,7 @@ const INPUTS = /** @type {const} */ (["range-from", "range-to"]);
 export class RangePicker {
   /**
    * @param {import("./app.js").App} app
-   * @param {() => import("./range.js").Range} shown the range that is shown
+   * @param {() => import("./range.js").Range} shown returns the range that is shown
    */
   constructor(app, shown) {
     this.app = app;
@@ -38,7 +38,11 @@ export class RangePicker {
     this.app.go({ view: "node", from, to });
   }
 
-  /** @param {Event} event */
+  /**
+   * Show the range in the form, or that it is not one.
+   *
+   * @param {Event} event
+   */
   submit(event) {
     event.preventDefault();
     const [from, to] = INPUTS.map((id) => new Date($(id, HTMLInputElement).value).getTime());
@@ -48,7 +52,11 @@ export class RangePicker {
     if (isRange) this.go([from, to]);
   }
 
-  /** @param {boolean} isOpen */
+  /**
+   * Open the form with the range that is shown, or close it.
+   *
+   * @param {boolean} isOpen
+   */
   unfold(isOpen) {
     $("range-form").hidden = !isOpen;
     this.custom.setAttribute("aria-expanded", String(isOpen));
@@ -59,7 +67,7 @@ export class RangePicker {
     $("range-from").focus();
   }
 
-  /** Mark the range that is shown, in the present language. */
+  /** Mark the button of the range that is shown, and write all buttons in the present language. */
   show() {
     const { locale, address } = this.app;
     for (const { seconds, button } of this.spans) {

@@ -1,14 +1,14 @@
-/* Time ranges, pure: the usual spans, and how to move and zoom a range. A range is `[from, to]` in Unix ms. */
+/* Time ranges, pure: the usual spans, and how to move and zoom a range. */
 
-/** @typedef {[from: number, to: number]} Range */
+/** @typedef {[from: number, to: number]} Range in Unix ms */
 
 export const LIVE_SPANS_S = [3600, 21600, 86400]; // updated live
 const LONG_SPANS_S = [604800, 2592000]; // read from the database
 export const SPANS_S = [...LIVE_SPANS_S, ...LONG_SPANS_S];
 export const DEFAULT_SPAN_S = 86400;
 
-const MIN_MS = 600000; // ten samples of the usual period
-const MAX_MS = 10 * 366 * 86400000;
+const MIN_MS = 600000; // the narrowest range: ten samples at one a minute
+const MAX_MS = 10 * 366 * 86400000; // the widest: ten years
 
 /** The buttons that change a range. @type {Record<"earlier" | "later" | "in" | "out", (range: Range) => Range>} */
 export const STEPS = {
@@ -19,7 +19,7 @@ export const STEPS = {
 };
 
 /**
- * A range that can be shown: not too narrow, not too wide, and not beyond now.
+ * The range, made wider, narrower or earlier so that it can be shown: it must not end after now.
  *
  * @param {Range} range
  * @param {number} nowMs
@@ -32,7 +32,7 @@ export function bounded([from, to], nowMs) {
 }
 
 /**
- * An instant in local time, as an input element takes it.
+ * An instant in local time, in the form of an input element of the type `datetime-local`.
  *
  * @param {number} ms
  */

@@ -1,4 +1,4 @@
-/* The series of a chart from points, pure. */
+/* Makes the series of a chart from points, pure. */
 
 /**
  * @typedef {import("./api.js").Points} Points
@@ -10,11 +10,12 @@
  */
 
 const LOG_GAP_PERIODS = 3; // a longer gap in a node's log is a gap in the line
-const NEAR_PERIODS = 1.5; // with an estimate this near, the estimate in the node's log is not used
+const NEAR_PERIODS = 1.5; // where the gateway's own estimate is this near, the one in the node's log is not used
 
 /**
- * The series of a chart, in the order in which they are drawn: seconds; measured; the estimate and the edges of its band;
- * packets and heartbeats; and of a long range only the extremes of what was measured and of what arrived.
+ * The series of a chart, in the order in which they are drawn: the time in seconds; the measured values; the estimate and
+ * the edges of its band; packets and heartbeats. A long range has only the last four: the extremes of what was measured
+ * and of what arrived.
  */
 export const SERIES = /** @type {const} */ ([
   "time",
@@ -32,7 +33,7 @@ export const SERIES = /** @type {const} */ ([
 
 /**
  * @typedef {(typeof SERIES)[number]} SeriesName
- * @typedef {number | null | undefined} Value undefined: an instant of another series; null: a gap
+ * @typedef {number | null | undefined} Value undefined: this series has no value at this instant; null: its line has a gap
  * @typedef {Record<SeriesName, Value[]> & { time: number[] }} ChartData series of equal length
  */
 
@@ -67,8 +68,9 @@ export function indexAt(points, ms) {
 /**
  * The gateway's estimate over time, in order; null where it is unknown.
  *
- * At a packet the estimate jumps to the reading. Between packets the gateway publishes it every period. For times before the
- * page was started, the node's log has the estimate that the node knew of. A silence of more than `silentMs` is a gap.
+ * At a packet the estimate jumps to the reading. Between packets the gateway publishes it every period. For times before
+ * the page was started, the estimate that the node knew of is taken from the node's log. Where nothing is known for more
+ * than `silentMs`, the line has a gap.
  *
  * @param {Points} points
  * @param {number} periodMs
@@ -81,7 +83,7 @@ export function estimateLine({ estimates, packets, samples }, periodMs, silentMs
     line.push({ at_ms: at_ms - 1, temp: pred_temp, hum: pred_hum }, { at_ms, temp, hum });
   }
   for (const { at_ms, pred_temp, pred_hum } of samples) {
-    // the packet of a sample that was sent has the estimate before and after
+    // a sample that was sent needs no point: its packet gives the estimate before and after
     const isKnown = isNear(estimates, at_ms, NEAR_PERIODS * periodMs) || isNear(packets, at_ms, periodMs / 2);
     if (!isKnown) line.push({ at_ms, temp: pred_temp, hum: pred_hum });
   }
@@ -94,10 +96,10 @@ export function estimateLine({ estimates, packets, samples }, periodMs, silentMs
 }
 
 /**
- * One quantity for the chart, with every point.
+ * The series of one quantity over a short range, with every point.
  *
  * @param {Points} points
- * @param {Estimate[]} line as `estimateLine` gives it
+ * @param {Estimate[]} line as `estimateLine` returns it
  * @param {Quantity} quantity
  * @param {number} beta half the width of the band
  * @param {number} periodMs
@@ -123,7 +125,7 @@ export function everyPoint({ samples, packets }, line, quantity, beta, periodMs)
 }
 
 /**
- * One quantity of a long range for the chart.
+ * The series of one quantity over a long range: its extremes.
  *
  * @param {Extremes[]} measured
  * @param {Extremes[]} arrived
@@ -141,13 +143,13 @@ export function extremes(measured, arrived, quantity) {
   return instants.series();
 }
 
-/** A chart without data. */
+/** The series of a chart without data. */
 export function nothing() {
   return new Instants().series();
 }
 
-/* A packet has the time of its sample. An estimate made while the packet was on its way has a later time but still the old value,
-   and would be a spike in the line. */
+/* Whether an estimate is older than the packet before it. A packet has the time of its sample. An estimate that was made
+   while the packet was on its way has a later time but still the old value, and would be a spike in the line. */
 /** @type {(estimate: Estimate, packets: Packet[], periodMs: number) => boolean} */
 function isOutdated(estimate, packets, periodMs) {
   const packet = packets[indexAt(packets, estimate.at_ms)];
@@ -167,13 +169,18 @@ function isNear(points, ms, reachMs) {
   return latest !== undefined && latest.at_ms >= ms - reachMs;
 }
 
+/** The values of all series by instant, from which the series get equal lengths. */
 class Instants {
   constructor() {
     /** @type {Map<number, Partial<Record<SeriesName, Value>>>} */
     this.rows = new Map();
   }
 
-  /** @param {number} ms */
+  /**
+   * The row of an instant, to be filled in.
+   *
+   * @param {number} ms
+   */
   at(ms) {
     const row = this.rows.get(ms) ?? {};
     this.rows.set(ms, row);

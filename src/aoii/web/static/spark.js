@@ -1,9 +1,9 @@
-/* A small line chart without axes. */
+/* The small line without axes on a tile or in a hop report. */
 
 const [WIDTH, HEIGHT, MARGIN] = [100, 26, 3]; // as the viewBox in index.html
 
 /**
- * Draw the values, the first at the left.
+ * Draw the values from left to right.
  *
  * @param {SVGElement} drawing
  * @param {number[]} values
@@ -13,7 +13,7 @@ export function drawSpark(drawing, values) {
 }
 
 /**
- * The corners of the line: over the whole width, with the lowest value at the bottom and the highest at the top.
+ * The corners of the line, as an SVG `points` attribute: the lowest value at the bottom, the highest at the top.
  *
  * @param {number[]} values
  */

@@ -1,4 +1,4 @@
-/* The states of nodes, pure: their order, the number of nodes in each, and which nodes match a filter. */
+/* The states of nodes, pure: which is worse, how many nodes are in each, and which nodes match a filter. */
 
 import { NODE_STATES } from "./api.js";
 
@@ -7,7 +7,7 @@ import { NODE_STATES } from "./api.js";
 const collator = new Intl.Collator("en", { numeric: true });
 
 /**
- * The nodes by their worst state, then in natural order: 2 before 10.
+ * The nodes with the worst state first; nodes in the same state in natural order, 2 before 10.
  *
  * @param {Iterable<Summary>} nodes
  */
@@ -27,7 +27,7 @@ export function countStates(nodes) {
 }
 
 /**
- * Whether a node's name contains the text and one of its states is chosen; none chosen means all.
+ * Whether a node's name contains the text and one of its states is chosen. If no state is chosen, all are.
  *
  * @param {Summary} node
  * @param {string} text

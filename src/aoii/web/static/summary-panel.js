@@ -1,4 +1,4 @@
-/* The summary of one node over the range that is shown, and its present state. */
+/* Shows the summary of one node over the range that is shown, and its present state. */
 
 import { $, setText, showNodeStates } from "./dom.js";
 import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
@@ -13,7 +13,7 @@ import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
  * Show the packets of a range, and how accurate the estimate was.
  *
  * @param {Locale} locale
- * @param {Summary | Totals} summary only totals for a range that is too long to judge every sample
+ * @param {Summary | Totals} summary only totals if the range is too long to judge every sample
  * @param {import("./api.js").Settings} settings
  */
 export function showSummary(locale, summary, settings) {
@@ -56,7 +56,7 @@ export function showPresent(locale, summary, nowMs) {
 }
 
 /**
- * A value and a note for each element.
+ * What is shown of the accuracy, the AoII and the QoS: a value and a note each, by the id of their element.
  *
  * @param {Locale} locale
  * @param {Summary | Totals} summary
@@ -85,6 +85,8 @@ function judged(locale, summary) {
 }
 
 /**
+ * The change against sending every period, with its sign.
+ *
  * @param {Locale} locale
  * @param {Totals} totals
  */

@@ -1,7 +1,7 @@
-/* The numbers of a node's summary, pure. */
+/* Computes the numbers that the summary of a node shows, pure. */
 
 /**
- * The share of samples at which the gateway's estimate was correct, in percent.
+ * The share of samples at which the gateway's estimate was right, in percent.
  *
  * Rounded down: 100.00 % means that no sample was wrong.
  *
@@ -12,7 +12,7 @@ export function accuracyPercent({ wrong, instants }) {
 }
 
 /**
- * The change in percent against sending a packet every period, such as −92; null when nothing is known.
+ * The change against sending a packet every period, in percent, such as −92; null if nothing is known.
  *
  * @param {{ packets: number, periodic: number }} totals
  */
@@ -21,7 +21,7 @@ export function savedPercent({ packets, periodic }) {
 }
 
 /**
- * The covered time in seconds, rounded to whole minutes.
+ * The time that the summary covers, in seconds, rounded to whole minutes; 0 if nothing is known.
  *
  * @param {{ start_ms: number | null, end_ms: number | null }} totals
  */

@@ -1,4 +1,4 @@
-/* English. A message with values is a function; numbers arrive formatted. */
+/* The English messages of the page. A message with values is a function; its numbers are already formatted. */
 
 /**
  * @typedef {object} NoteValues the values of all notes; each note uses some of them
@@ -39,16 +39,18 @@ const notes = {
   connectionLost: ({ count }) => `Connection lost ${many(count, "time")} ${MINUTE}.`,
   publishFailed: ({ count, result }) => `${many(count, "publish attempt")} ${result} ${MINUTE}.`,
   brokerDrops: ({ count }) => `The broker dropped ${many(count, "message")} ${MINUTE}.`,
-  lettersFull: () => "Its dead letters are full or not writable. It accepts nothing more.",
-  inboxOverrun: ({ count }) => `${many(count, "message")} left at the broker: the server could not keep up.`,
+  lettersFull: () => "The dead letters are full or cannot be written. The server accepts nothing more.",
+  inboxOverrun: ({ count }) =>
+    `${many(count, "message")} not taken ${MINUTE}: the server could not keep up. Readings are sent again.`,
   badMessages: ({ count }) => `${many(count, "invalid message")} ${MINUTE}.`,
   rowsRefused: () => "The server cannot write to it.",
   insertRetries: ({ count }) => `${many(count, "insert")} retried ${MINUTE}.`,
   rowsDeadLettered: ({ count, outcome }) =>
     `${many(count, "reading")} moved to the dead letters ${MINUTE}: ${outcome}.`,
-  notReadable: ({ reason }) => `This page cannot read it: ${reason}`,
+  notReadable: ({ reason }) => `This page cannot read the database: ${reason}`,
   acksLost: ({ count, status }) => `${many(count, "acknowledgement")} lost ${MINUTE} (${status}).`,
-  acksMismatched: ({ count }) => `${many(count, "acknowledgement")} for other content. Those readings were kept.`,
+  acksMismatched: ({ count }) =>
+    `${many(count, "acknowledgement")} for other content ${MINUTE}. Those readings were kept.`,
   noAcks: () => `Readings are waiting, but no acknowledgement arrived ${MINUTE}.`,
   ackDelay: ({ seconds }) => `${seconds} from acceptance to acknowledgement, on average ${MINUTE}.`,
 };
@@ -93,7 +95,7 @@ export const en = {
     correct: "estimate correct",
   },
   stateHelp: {
-    silent: "no packet for longer than the heartbeat interval plus ten minutes",
+    silent: "no packet for longer than the heartbeat interval (without heartbeats: a day) plus ten minutes",
     sensor_fault: "the node reports a sensor fault",
     wrong: "according to the node's log, the estimate is off by the threshold or more",
     no_packets: "no packet has been received from this node",
@@ -246,8 +248,8 @@ export const en = {
   others: "Other stations",
   othersMore: "Not on the way to the database. A station that you do not run is shown as not responding.",
   letters: "Dead letters",
-  lettersMore: "Messages that the server accepted but could not store.",
-  lettersUnknown: "No server has reported any yet.",
+  lettersMore: "Messages that the server received but could not store.",
+  lettersUnknown: "No server has reported its dead letters yet.",
   lettersNone: "No dead letters.",
   letterReason: "Reason",
   letterCount: "Count",
@@ -258,7 +260,7 @@ export const en = {
     bad_row: "The table rejects this reading, for example because a text is too long.",
     mismatch:
       "The same node, epoch and counter are already stored with other content: two nodes share an identity, or one is forged.",
-    corrupt: "The checksum on the server's disk is wrong. Check the disk.",
+    corrupt: "Its checksum on the server's disk is wrong. Check the disk.",
     malformed: "Not a valid message: another program publishes to this topic, or the sender is newer than the server.",
   },
   /** @type {(count: string) => string} */
