@@ -8,7 +8,7 @@ from aoii.runtime.clock import utc
 from aoii.server.rows import NodeSummary
 from aoii.web import shared_fleet
 from aoii.web.shared_fleet import DAY_S, SUMMARY_IDLE_MAX_AGE_S, SUMMARY_MAX_AGE_S, SharedFleet
-from aoii.web.summary import NodeHealth
+from aoii.web.summary import NodeHealth, Summary
 from web.recorded import FLEET_SETTINGS, START_MS, minutes
 
 STORY = list(minutes("7", count=10))
@@ -133,4 +133,21 @@ def test_nothing_is_kept_of_a_fleet_that_was_replaced(watched: Watched) -> None:
     watched.shared.add_nodes([], is_replaced=True)
 
     assert watched.shared.summary("7", DAY_S) is None
+    assert [summary.node for summary in watched.shared.day_summaries()] == ["8"]
+
+
+def test_nothing_is_kept_of_a_fleet_that_is_replaced_while_it_is_summarized(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summarize = watched.shared.summary
+
+    def summarize_and_replace(name: str, span_s: int, max_age_s: float) -> Summary | None:
+        made = summarize(name, span_s, max_age_s)
+        watched.shared.add_nodes([], is_replaced=True)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watched.shared, "summary", summarize_and_replace)
+        watched.shared.day_summaries()
+
     assert [summary.node for summary in watched.shared.day_summaries()] == ["8"]

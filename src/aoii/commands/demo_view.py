@@ -40,7 +40,7 @@ def _live_table(bar: Progress, report: Report) -> RenderableType:
     table.add_row("samples", f"{samples:,.0f}")
     table.add_row("packets sent", f"{sent:,.0f} of {samples:,.0f} that periodic sending would have sent")
     if instants:
-        table.add_row("gateway right", f"{_share_right(report):.2%} of samples")
+        table.add_row("estimate correct", f"{_share_correct(report):.2%} of samples")
     return Group(bar, table)
 
 
@@ -54,7 +54,7 @@ def print_summary(console: Console, summary: Summary, report: Report, notes: Seq
         ("samples", f"{summary.samples:,}"),
         ("packets sent", f"{summary.sent:,}: {kinds}"),
         ("periodic sending", f"{summary.periodic:,}{saved}"),
-        ("gateway right", f"{_share_right(report):.2%} of samples; wrong for {summary.minutes_wrong:g} min"),
+        ("estimate correct", f"{_share_correct(report):.2%} of samples; wrong for {summary.minutes_wrong:g} min"),
         ("AoII", f"mean {summary.aoii_mean_s:.2f} s, p99 {summary.aoii_p99_s:g} s"),
         ("accepted", f"{summary.accepted:,} readings acknowledged to the radio"),
         ("stored", f"{summary.stored:,} rows"),
@@ -69,8 +69,8 @@ def print_summary(console: Console, summary: Summary, report: Report, notes: Seq
     console.print(table, highlight=False)
 
 
-def _share_right(report: Report) -> float:
-    """Share of samples at which the gateway's estimate was right, 0..1."""
+def _share_correct(report: Report) -> float:
+    """Share of samples at which the gateway's estimate was correct, 0..1."""
     instants = report.get("instants", 0)
     return 1 - report.get("wrong_instants", 0) / instants if instants else 1.0
 

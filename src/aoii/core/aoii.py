@@ -1,6 +1,6 @@
 """Age of Incorrect Information, defined once: how long the gateway's forecast of a node has been wrong.
 
-AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the forecast was right (Maatouk, Kriouile, Assaad,
+AoII(t) = (t - U(t)) * 1{wrong at t}, U(t) the last time that the forecast was correct (Maatouk, Kriouile, Assaad,
 Ephremides, IEEE/ACM ToN 2020, arXiv 1907.06604), at the node's sampling instants. Lab and demo use this meter; the
 gateway's metrics are a lower bound of the same quantity (`gateway/node_metrics.py`). What is wrong is defined by
 `trigger.is_wrong`.
@@ -14,7 +14,7 @@ class AoiiMeter:
         instants: Number of sampling instants.
         wrong: Number of instants at which the forecast was wrong.
         wrong_s: Seconds for which it was wrong: each wrong instant stands for its sampling interval.
-        aoii_s: The age at the last instant, seconds; 0 when the forecast was right.
+        aoii_s: The age at the last instant, seconds; 0 when the forecast was correct.
     """
 
     def __init__(self) -> None:

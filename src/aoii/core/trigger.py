@@ -109,7 +109,7 @@ class Trigger(Packed):
         return HEARTBEAT if heartbeat_due and not wrong else SKIP
 
     def offer(self) -> None:
-        """Record that a new forecast is on its way; at this sample it is right."""
+        """Record that a new forecast is on its way; at this sample it is correct."""
         self.offered_age = 0
 
     def acknowledge(self) -> None:

@@ -220,7 +220,7 @@ class Node:
         latest = estimate  # by the newest forecast, whose error the predictor gets
         if offered is not None:
             # The gateway may hold either forecast. The offered one is sent until it is acknowledged; a newer packet is
-            # needed only if the offered one is wrong, even if the acknowledged one is right again.
+            # needed only if the offered one is wrong, even if the acknowledged one is correct again.
             latest = self._estimate(offered, now_ms)
             offered_wrong = trigger.is_wrong(temperature_c, humidity_c, latest, settings)
             status = self._trigger.decide(wrong, offered_wrong, False, settings.tau)

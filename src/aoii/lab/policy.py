@@ -73,7 +73,7 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class Policy:
-    """One way to keep the gateway's estimate right.
+    """One way to keep the gateway's estimate correct.
 
     Attributes:
         name: Name on the command line.

@@ -2,7 +2,7 @@
 
 At each sample the node compares the reading with its view of the gateway's estimate, and sends at once if that is
 wrong. A packet without an acknowledgement is sent again at the same instant, up to `RESENDS` times. If all tries fail,
-the next sample is sent in any case. Whether the estimate is right is judged after the packet of the sample.
+the next sample is sent in any case. Whether the estimate is correct is judged after the packet of the sample.
 
 A hole of up to `HOLE` sampling intervals counts as samples that were not taken: the estimate moves on across it. A
 longer gap splits the series: after it neither end has an estimate. Nothing is interpolated.

@@ -208,7 +208,7 @@ THRESHOLD_H = _GATEWAY.gauge(
 CLOCK_SYNCED = _GATEWAY.gauge("aoii_gateway_clock_synced", "1 while the gateway trusts the machine's clock.")
 NODE_AOII_S = _GATEWAY.gauge(
     "aoii_node_aoii_seconds",
-    "How long, at least, the estimate of the node had been wrong when its last report arrived; 0: it was right.",
+    "How long, at least, the estimate of the node had been wrong when its last report arrived; 0: it was correct.",
     "node",
 )
 NODE_AOII_REPORTS_S = _GATEWAY.histogram(

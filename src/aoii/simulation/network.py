@@ -182,7 +182,7 @@ class Network:
             log.error("node and gateway hold different estimates", extra=fields)
 
     def _judge(self, simulated: SimulatedNode, sampled_ms: int, reading_c: tuple[int, int]) -> None:
-        """Count a sample as right or wrong, after its packet; it is wrong while the gateway holds no forecast."""
+        """Count a sample as correct or wrong, after its packet; it is wrong while the gateway holds no forecast."""
         held = self._receiver.forecasts.get(simulated.number)
         wrong = held is None or trigger.is_wrong(*reading_c, held.at(sampled_ms), held.settings)
         simulated.meter.observe(wrong, round(simulated.interval_s))

@@ -1,4 +1,4 @@
-"""When the gateway's estimate was right and when wrong, judged from a node's log and the packets that arrived.
+"""When the gateway's estimate was correct and when wrong, judged from a node's log and the packets that arrived.
 
 By the definition of AoII, an instant is judged after its sample's packet, and a packet that arrives only at a retry
 counts at the next instant. The log says what the node measured, which estimate it knew of, and when it began to send.
@@ -9,7 +9,7 @@ Three things cannot be seen and count as right: a retry so late that the node wr
 the log, everything between packets; and in a fast simulation, early retries (`is_coarse`).
 
 With tau above 1, an instant counts as wrong if the acknowledged forecast is wrong and the node does not send. The node
-may be waiting for tau, or it may already have offered a forecast that is right; the log does not tell which.
+may be waiting for tau, or it may already have offered a forecast that is correct; the log does not tell which.
 """
 
 from bisect import bisect_left, bisect_right
@@ -44,12 +44,12 @@ def from_log(samples: list[Sample], packets: list[Packet], settings: FleetSettin
             if arrived_ms - sample.at_ms < prompt_ms:
                 wrong = False
             elif not wrong and not sample.heartbeat:
-                # The acknowledged forecast is right, and yet the node sends. So the forecast that it offered before is
+                # The acknowledged forecast is correct, and yet the node sends. So the forecast that it offered before is
                 # wrong, and the gateway may have taken that one; or the gateway has no forecast yet.
                 wrong = sent_before_ms is None or sent_before_ms < sample.at_ms
             sent_before_ms = arrived_ms
         elif wrong and sent_before_ms is not None and settings.tau == 1:
-            # The acknowledged forecast is wrong, and yet the node does not send: so the one that it offered is right.
+            # The acknowledged forecast is wrong, and yet the node does not send: so the one that it offered is correct.
             wrong = sent_before_ms > sample.at_ms
         yield Instant(sample.at_ms, wrong)
 

@@ -93,12 +93,15 @@ class SharedFleet:
     def day_summaries(self) -> list[Summary]:
         """The summary of every node over its last day; while they are kept, the same objects."""
         with self.lock:
-            names, days = self.fleet.names(), self._days
+            fleet, days = self.fleet, self._days
+            names = fleet.names()
         if days is not None and time.monotonic() - days[0] < SUMMARY_MAX_AGE_S / 2:
             return days[1]
         max_age_s = max(SUMMARY_MAX_AGE_S, len(names) / NODES_PER_S)
         summaries = [each for name in names if (each := self.summary(name, DAY_S, max_age_s)) is not None]
-        self._days = (time.monotonic(), summaries)
+        with self.lock:
+            if self.fleet is fleet:  # or the database was replaced meanwhile
+                self._days = (time.monotonic(), summaries)
         return summaries
 
     def _start_fleet(self) -> None:

@@ -18,8 +18,8 @@ NodeState = Literal["silent", "sensor_fault", "wrong", "no_packets", "low_batter
 - `wrong`: by the node's log, the estimate is wrong now.
 - `no_packets`: no packet of the node is known.
 - `low_battery`: the node reports a low battery.
-- `reporting`: packets come in time, but without a recent log it is unknown whether the estimate is right.
-- `correct`: by the node's log, the estimate is right now.
+- `reporting`: packets come in time, but without a recent log it is unknown whether the estimate is correct.
+- `correct`: by the node's log, the estimate is correct now.
 
 The page has the same states in static/api.js.
 """
@@ -151,7 +151,7 @@ def node_states(
 def _reception(
     last_packet_ms: int | None, instants: Sequence[Instant], now_ms: int, settings: FleetSettings
 ) -> NodeState:
-    """The one state that says how packets come and whether the estimate is right; arguments as for `node_states`."""
+    """The one state that says how packets come and whether the estimate is correct; arguments as for `node_states`."""
     if last_packet_ms is None:
         return "no_packets"
     if now_ms - last_packet_ms > 1000 * settings.silent_after_s:

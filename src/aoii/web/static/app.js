@@ -193,7 +193,9 @@ export class App {
     for (const name of /** @type {const} */ (["fleet", "pipeline"])) {
       const isHere = this.#followedView === name;
       const isAbove = name === "fleet" && this.#followedView === "node";
-      $(`${name}-tab`).ariaCurrent = isHere ? "page" : isAbove ? "true" : null;
+      const tab = $(`${name}-tab`);
+      if (isHere || isAbove) tab.setAttribute("aria-current", isHere ? "page" : "true");
+      else tab.removeAttribute("aria-current");
     }
     const badge = $("pipeline-badge");
     badge.hidden = state === "ok" || state === "unknown";

@@ -1,7 +1,7 @@
 /* Computes the numbers that the summary of a node shows, pure. */
 
 /**
- * The share of samples at which the gateway's estimate was right, in percent.
+ * The share of samples at which the gateway's estimate was correct, in percent.
  *
  * Rounded down: 100.00 % means that no sample was wrong.
  *
