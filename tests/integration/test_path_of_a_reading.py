@@ -46,7 +46,8 @@ def told() -> Journey:
     _, _, section = PAGE.read_text(encoding="utf-8").partition("\n## One reading, there and back\n")
     section = section.partition("\n## ")[0]
     _, there, back, beside = re.split(r"\n### ", section)
-    return Journey(*(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", part) for part in (there, back, beside)))
+    parts = (re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", part) for part in (there, back, beside))
+    return Journey(*(list(dict.fromkeys(files)) for files in parts))
 
 
 @dataclass

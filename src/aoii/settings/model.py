@@ -411,7 +411,7 @@ class Needs(NamedTuple):
 # In the older installation, whose host had a default, MYSQL_PASSWORD= alone meant "root without a password".
 _SQLITE = "set {other} as well (127.0.0.1 for this machine), or remove this line to use SQLite"
 _OF_MYSQL = [name for name in BY_NAME if name.startswith("MYSQL_") and name != "MYSQL_HOST"]
-RULES = (
+CROSS_CHECKS = (
     *(Needs(name, "MYSQL_HOST", _SQLITE, even_empty=True) for name in _OF_MYSQL),
     Needs("MQTT_PASSWORD", "MQTT_USERNAME"),
     Needs("MQTT_PASSWORD_FILE", "MQTT_USERNAME"),

@@ -16,7 +16,7 @@ from dotenv.parser import parse_stream
 from .catalogue import DataFile, Declared, Group, Secret, Setting
 from .faults import Fault, SettingsError
 from .kinds import KindError
-from .model import BY_NAME, ROOT, RULES, Settings
+from .model import BY_NAME, CROSS_CHECKS, ROOT, Settings
 
 ENV_FILE = ".env"
 
@@ -68,7 +68,7 @@ class _Given:
 
     def check_rules(self) -> None:
         """Add a fault for each setting that is set without the one that it needs."""
-        for rule in RULES:
+        for rule in CROSS_CHECKS:
             is_set = rule.name in self.values if rule.even_empty else self.text(rule.name)
             if is_set and not self.text(rule.other):
                 self.add_fault(rule.name, rule.remedy.format(other=rule.other))
