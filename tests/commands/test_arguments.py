@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii.commands.arguments import configure, instant, keep_old_name, number, whole
+from aoii.commands.arguments import begin_command, instant, keep_old_name, number, whole
 from aoii.settings.faults import SettingsError
 
 
@@ -53,7 +53,7 @@ def test_the_named_file_is_read_and_its_warnings_are_printed(
     file = tmp_path / "other.env"
     file.write_text("MQTT_PORT=1884\nMQTT_BORKER=x\n")
 
-    values = configure(argparse.Namespace(env_file=file, command="export"))
+    values = begin_command(argparse.Namespace(env_file=file, command="export"))
 
     assert values.mqtt.port == 1884
     assert capsys.readouterr().err.startswith(f"aoii export: {file}: MQTT_BORKER is not a setting")
@@ -63,4 +63,4 @@ def test_wrong_settings_are_raised(tmp_path: Path) -> None:
     (tmp_path / "other.env").write_text("MQTT_PORT=fast\n")
 
     with pytest.raises(SettingsError, match="MQTT_PORT"):
-        configure(argparse.Namespace(env_file=tmp_path / "other.env", command="export"))
+        begin_command(argparse.Namespace(env_file=tmp_path / "other.env", command="export"))

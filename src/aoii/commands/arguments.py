@@ -61,7 +61,7 @@ def keep_old_name(commands: Commands, old: str, new: str) -> None:
     kept.set_defaults(run=warn_and_run)
 
 
-def configure(options: argparse.Namespace) -> settings.Settings:
+def begin_command(options: argparse.Namespace) -> settings.Settings:
     """Read the settings, print their warnings to standard error, and set up the log.
 
     Raises:

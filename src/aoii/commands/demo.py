@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from aoii.commands import channel_options
-from aoii.commands.arguments import Commands, configure, number, whole
+from aoii.commands.arguments import Commands, begin_command, number, whole
 
 
 def add_commands(commands: Commands) -> None:
@@ -52,6 +52,6 @@ def _run(options: argparse.Namespace) -> int:
         broker_absent_s=options.broker_absent,
         unplug_s=options.unplug,
     )
-    values = configure(options)
+    values = begin_command(options)
     logging.getLogger().setLevel(logging.WARNING)  # the stations log to files; this terminal shows the run
     return demo_run.run(values, chosen, options.env_file)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from aoii.commands.arguments import Commands, configure
+from aoii.commands.arguments import Commands, begin_command
 from aoii.core.errors import InputError
 
 TEXT = """\
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.verb in ("replay", "drop"):
         _check_choice(options)
-    values = configure(options)
+    values = begin_command(options)
     match options.verb:
         case "list":
             return dlq_actions.print_list(values, options.store, options.reason, options.json)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from aoii.commands.arguments import Commands, configure, instant
+from aoii.commands.arguments import Commands, begin_command, instant
 from aoii.core.errors import InputError
 
 
@@ -31,7 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     form = options.format or ("parquet" if options.out is not None and options.out.suffix == ".parquet" else "csv")
     if form == "parquet" and options.out is None:
         raise InputError("Parquet cannot go to standard output", "give --out FILE")
-    values = configure(options)
+    values = begin_command(options)
     progress = _print_count if sys.stderr.isatty() else lambda rows: None
     rows = export.export(values, options.node, options.start, options.end, options.out, form, progress)
     print(f"{rows:,} rows written to {options.out or 'standard output'}", file=sys.stderr)

@@ -4,7 +4,7 @@ import argparse
 import importlib
 from collections.abc import Callable
 
-from aoii.commands.arguments import Commands, configure
+from aoii.commands.arguments import Commands, begin_command
 from aoii.runtime import shutdown
 from aoii.settings import Settings
 
@@ -28,6 +28,6 @@ def add_commands(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     shutdown.end_with_parent()
-    values = configure(options)
+    values = begin_command(options)
     run: Callable[[Settings], int] = importlib.import_module(f"aoii.{options.module}").run
     return run(values)
