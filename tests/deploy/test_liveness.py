@@ -87,7 +87,7 @@ KINDS = {
     ),
     "web": Kind(
         "aoii.web.app", "PORT", "aoii.runtime.station.SILENCE_LIMIT_S",
-        "aoii.web.source:Source:poll", "poller",
+        "aoii.web.source:Source:query_in_this_thread", "poller",
     ),
     "edge": Kind(
         "aoii.simulation.fleet", "EDGE_STATUS_PORT", "aoii.runtime.station.SILENCE_LIMIT_S",

@@ -187,8 +187,7 @@ def test_two_old_nodes_on_two_ports_are_two_nodes(tmp_path: Path, mosquitto: Mos
 
         found = {message["node"]: message["actual_t"] for message in (listener.next(), listener.next())}
 
-    assert list(found.values()) == [20.0, 30.0]
-    assert [node[-1] for node in found] == ["a", "b"]
+    assert {node[-1]: temp for node, temp in found.items()} == {"a": 20.0, "b": 30.0}
 
 
 @pytest.mark.parametrize(

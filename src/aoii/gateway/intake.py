@@ -1,4 +1,4 @@
-"""Intake: asks whether a frame or line is accepted, commits what it brings, and then hands the reading to the publisher.
+"""Intake: asks whether a frame or line is accepted, commits what it brings, and hands the reading to the publisher.
 
 `node_state` and `legacy/old_node` decide whether a reading is accepted; the outbox file stores it, together with the
 node's new state. In between, this module makes the `RX` message that will be published, and chooses its QoS. It holds

@@ -1,4 +1,4 @@
-"""The outbox and the dead letters as SQLite files: opened by their owner and by others, checked, recovered when damaged.
+"""Outbox and dead letters as SQLite files: opened by their owner and by others, checked, recovered when damaged.
 
 A damaged file is never written to again. Check and recovery read it through connections that cannot write, because
 closing any other connection would copy the write-ahead log into the file. This module knows whether a file is sound,

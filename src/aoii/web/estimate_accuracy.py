@@ -44,8 +44,8 @@ def from_log(samples: list[Sample], packets: list[Packet], settings: FleetSettin
             if arrived_ms - sample.at_ms < prompt_ms:
                 wrong = False
             elif not wrong and not sample.heartbeat:
-                # The acknowledged forecast is correct, and yet the node sends. So the forecast that it offered before is
-                # wrong, and the gateway may have taken that one; or the gateway has no forecast yet.
+                # The acknowledged forecast is correct, and yet the node sends. So the forecast that it offered before
+                # is wrong, and the gateway may have taken that one; or the gateway has no forecast yet.
                 wrong = sent_before_ms is None or sent_before_ms < sample.at_ms
             sent_before_ms = arrived_ms
         elif wrong and sent_before_ms is not None and settings.tau == 1:
