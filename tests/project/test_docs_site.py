@@ -102,6 +102,7 @@ def test_the_site_is_built_without_a_link_that_leads_nowhere(tmp_path: Path) -> 
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout + done.stderr
-    link = (config.parent / "site" / "code" / "aoii" / "core" / "link" / "index.html").read_text(encoding="utf-8")
-    row = r">backoff_limit_ms</span></code></td>.{,300}No pause is longer"  # `Attributes:` of a docstring, as a table
-    assert re.search(row, link, re.DOTALL)
+    timing = config.parent / "site" / "code" / "aoii" / "core" / "link_timing" / "index.html"
+    # `Attributes:` of a docstring, as a table.
+    row = r">backoff_limit_ms</span></code></td>.{,300}Upper limit of all pauses"
+    assert re.search(row, timing.read_text(encoding="utf-8"), re.DOTALL)
