@@ -51,6 +51,14 @@ def test_parts_of_one_name_are_judged_together_and_each_by_its_own_patience() ->
     assert liveness_of(parts) == {"ports": False, "patient": True, "ended": False}
 
 
+def test_a_thread_that_was_never_started_is_not_waited_for() -> None:
+    thread = PartThread("worker", lambda: None)
+
+    thread.join(10)
+
+    assert not thread.part.is_running
+
+
 def test_a_station_runs_until_it_is_asked_to_stop(stop: threading.Event) -> None:
     made = Made()
 

@@ -167,8 +167,7 @@ class Client:
         """Disconnect and wait for the end of the network thread, but no longer than `timeout_s`."""
         self._stopping.set()
         self.reconnect()
-        if self.thread.is_alive():
-            self.thread.join(timeout_s)
+        self.thread.join(timeout_s)
 
     def reconnect(self) -> None:
         """End the present connection; the network thread makes a new one."""

@@ -81,8 +81,7 @@ class Gateway(Station):
             port.stop(0)  # all of them begin to stop before the first is waited for
         for port in self._ports:
             port.stop(left_s(THREADS_LIMIT_S))
-        if self._clock_thread.is_alive():
-            self._clock_thread.join(left_s(THREADS_LIMIT_S))
+        self._clock_thread.join(left_s(THREADS_LIMIT_S))
         self.publisher.stop(left_s(THREADS_LIMIT_S))
         self._outbox_file.close(left_s(STOP_LIMIT_S))
         if hanging := [part.name for part in self.parts() if part.is_running]:

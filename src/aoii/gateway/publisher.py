@@ -76,8 +76,7 @@ class Publisher:
         """
         self._stopping.set()
         self._wake.set()
-        if self.thread.is_alive():
-            self.thread.join(limit_s)
+        self.thread.join(limit_s)
         self.client.stop()
 
     def add(self, item: Item) -> None:

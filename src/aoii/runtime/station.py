@@ -60,6 +60,14 @@ class PartThread(threading.Thread):
         """Record that the thread makes progress now; called in the thread."""
         self._last_progress_s = time.monotonic()
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread ends, at most `timeout` seconds; return at once if it was never started.
+
+        A station whose start failed is stopped as well, and then some of its threads were never started.
+        """
+        if self.ident is not None:
+            super().join(timeout)
+
     def run(self) -> None:
         """Work until told to stop, and log an error that ends the work; `start` calls it in the thread."""
         try:

@@ -67,13 +67,16 @@ class OutboxFile:
         self.oldest_ms: int | None = None
         self.used_bytes, self.limit_bytes = 0, 1
         self.recoveries: list[Recovery] = []
-        self._lock_file = self._lock()
+        self.thread = PartThread("outbox", self._run)
         self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
         self._connection: sqlite3.Connection | None = None
-        self._connected(is_damaged=False)
         self._last_write_succeeded = True
-        self._measure()
-        self.thread = PartThread("outbox", self._run)  # last: it would keep the lock of a file that cannot be opened
+        self._lock_file = self._lock()
+        with contextlib.ExitStack() as unless_opened:
+            unless_opened.callback(self._lock_file.close)
+            self._connected(is_damaged=False)
+            self._measure()
+            unless_opened.pop_all()
         self.thread.start()
 
     @property

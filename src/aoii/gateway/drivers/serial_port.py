@@ -74,8 +74,7 @@ class SerialPort:
         """Close the port and end the thread; leave the thread behind after `limit_s` if `on_items` hangs."""
         self._stopping.set()
         self._wake()
-        if self.thread.is_alive():
-            self.thread.join(limit_s)
+        self.thread.join(limit_s)
 
     def answer(self, data: bytes, before_s: float = math.inf) -> None:
         """Have `data` written soon, but not after the monotonic second `before_s`; never waits.
