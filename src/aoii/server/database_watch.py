@@ -17,6 +17,7 @@ from aoii.server.db import Database
 log = logging.getLogger(__name__)
 
 HEALTHY_PROBE_S = 10.0  # between two probes while the database is up
+PROBE_DELAYS = 5  # while the database is away, it is probed every 5 x INSERT_BASE_DELAY seconds
 
 
 class DatabaseWatch:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server.database_errors import DatabaseAway
-from aoii.server.database_watch import DatabaseWatch
+from aoii.server.database_watch import PROBE_DELAYS, DatabaseWatch
 from aoii.server.db import Database
 from aoii.server.edge_log_reader import LogPortReader
 from aoii.server.insertion import insert_in_parts
@@ -29,7 +29,6 @@ BUFFER_LIMIT = 50_000  # rows: a day of 30 nodes, about 20 MB
 BATCH_LIMIT = 500
 GATHER_S = 0.2  # between two batches, so that rows gather
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
-PROBE_DELAYS = 5  # while the database is away, it is probed every 5 x INSERT_BASE_DELAY seconds
 
 
 class LogBuffer:

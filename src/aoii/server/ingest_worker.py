@@ -19,7 +19,7 @@ from aoii.server import circuit_breaker, ingest, subscription
 from aoii.server.batch import Batch, Received
 from aoii.server.circuit_breaker import CircuitBreaker
 from aoii.server.database_errors import DatabaseAway
-from aoii.server.database_watch import DatabaseWatch
+from aoii.server.database_watch import PROBE_DELAYS, DatabaseWatch
 from aoii.server.db import Database
 from aoii.server.dead_letters.health import DeadLetterHealth
 from aoii.server.dead_letters.replay import replay
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 500
 IDLE_S = 0.2  # for the first message of a batch
-PROBE_DELAYS = 5  # while the database is away, it is probed every 5 x INSERT_BASE_DELAY seconds
 HOLD_S = 0.5  # between two tries while the dead letters are full
 METRICS_S = 1.0
 
