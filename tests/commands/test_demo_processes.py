@@ -1,5 +1,6 @@
 """The stations of a demo: one that ends by itself is an error with the end of its log; all of them are stopped."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from aoii.settings.channel import ChannelModel
 def group(tmp_path: Path) -> ProcessGroup:
     (tmp_path / "logs").mkdir()
     options = Options(None, 120, 1, ChannelModel(), None, 1, True, None, 0, 0)
-    return ProcessGroup(options, {}, None, tmp_path, free_ports(), False, 0.0, 1.0)
+    return ProcessGroup(options, {}, Path(os.devnull), tmp_path, free_ports(), False, 0.0, 1.0)
 
 
 def add(group: ProcessGroup, name: str, code: str) -> subprocess.Popen[bytes]:

@@ -87,3 +87,21 @@ def test_the_nodes_of_a_second_run_have_a_later_epoch(tmp_path: Path) -> None:
         1: 2,
         2: 2,
     }
+
+
+def test_a_demo_reads_no_file_that_only_one_station_of_an_installation_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("WEB_HOST=shared.example\n")
+    (tmp_path / ".env.web").write_text("WEB_HOST=web.example\n")
+
+    file = demo_settings.shared_file(None, tmp_path)
+
+    assert settings.load({}, file, "web").web.host == "shared.example"
+
+
+def test_a_demo_needs_no_file_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert settings.load({}, demo_settings.shared_file(None, tmp_path), "web").given == frozenset()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aoii import __version__
+from aoii import __version__, settings
 from aoii.commands import main
 
 
@@ -98,3 +98,32 @@ def test_the_lab_without_its_libraries_says_how_to_install_them(tmp_path: Path) 
 
     assert result.returncode == 2
     assert result.stderr == "aoii lab: numpy is not installed; `scripts/set-up test` installs what the lab needs\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "uses"),
+    [
+        (["keys", "list"], ["gateway/node_keys"]),
+        (["migrate"], ["server/aoii.db"]),
+        (["export"], ["server/aoii.db"]),
+        (["dlq", "list"], ["server/dead_letters.db", "gateway/outbox.db"]),
+        (["dlq", "list", "--store", "gateway"], ["gateway/outbox.db"]),
+    ],
+)
+def test_a_command_uses_the_settings_of_the_station_whose_files_it_reads(
+    arguments: list[str],
+    uses: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("aoii.runtime.logs.configure", lambda *_, **__: None)
+    for station in settings.STATIONS:
+        (tmp_path / f".env.{station}").write_text(f"AOII_DATA_DIR={station}\n")
+
+    main.main(arguments)
+
+    said = "".join(capsys.readouterr())
+    assert [path for path in uses if path not in said] == []
+    assert "data/" not in said

@@ -31,6 +31,51 @@ def test_the_environment_wins_over_the_file() -> None:
     assert {"MQTT_BROKER", "MQTT_PORT"} <= values.given
 
 
+def test_a_station_file_overrides_the_shared_file_and_the_environment_overrides_both() -> None:
+    Path(".env").write_text("MQTT_USERNAME=shared\nMQTT_PORT=1884\nMQTT_BROKER=shared\n")
+    Path(".env.server").write_text("MQTT_USERNAME=server\nMQTT_PORT=1885\n")
+
+    server = settings.load({"MQTT_PORT": "1886"}, station="server").mqtt
+    gateway = settings.load({}, station="gateway").mqtt
+
+    assert (server.username, server.port, server.host) == ("server", 1886, "shared")
+    assert (gateway.username, gateway.port, gateway.host) == ("shared", 1884, "shared")
+
+
+@pytest.mark.parametrize("station", settings.STATIONS)
+def test_the_file_of_a_station_stands_beside_the_file_that_was_named(station: str, tmp_path: Path) -> None:
+    shared = tmp_path / "aoii.env"
+    shared.write_text("")
+    (tmp_path / f"aoii.env.{station}").write_text("PORT=5002\n")
+
+    assert settings.load({}, shared, station).web.port == 5002
+    assert settings.load({}, shared).web.port == 5001
+
+
+def test_a_station_file_may_stand_alone_and_its_faults_name_it() -> None:
+    Path(".env.server").write_text("MQTT_PORT=fast\nMQTT_BORKER=x\nwords\n")
+
+    with pytest.raises(SettingsError) as caught:
+        settings.load({}, station="server")
+
+    assert [fault.origin for fault in caught.value.faults] == [".env.server"] * 3
+
+
+def test_a_secret_of_a_station_replaces_the_shared_one_in_either_form() -> None:
+    Path(".env").write_text(f"MYSQL_HOST=db\nMYSQL_PASSWORD=shared\nWEB_TOKEN_FILE={private('token', 't' * 16)}\n")
+    Path(".env.web").write_text(f"MYSQL_PASSWORD_FILE={private('password', 'own')}\nWEB_TOKEN={'w' * 16}\n")
+
+    web, server = (settings.load({}, station=station) for station in ("web", "server"))
+
+    assert (web.database.password, web.web.token) == ("own", "w" * 16)
+    assert (server.database.password, server.web.token) == ("shared", "t" * 16)
+
+
+def test_a_path_that_the_system_refuses_is_a_fault_and_no_traceback() -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load({}, Path("x" * 300))  # as a folder does that this user may not enter
+
+
 def test_a_fault_names_its_source_the_value_and_the_remedy() -> None:
     Path(".env").write_text('MQTT_PORT="fast"\n')
 

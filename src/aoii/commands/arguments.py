@@ -61,13 +61,17 @@ def keep_old_name(commands: Commands, old: str, new: str) -> None:
     kept.set_defaults(run=warn_and_run)
 
 
-def begin_command(options: argparse.Namespace) -> settings.Settings:
+def begin_command(options: argparse.Namespace, station: str | None = None) -> settings.Settings:
     """Read the settings, print their warnings to standard error, and set up the log.
+
+    Args:
+        options: What the command line gave.
+        station: The station whose settings the command uses; None: those that all stations share.
 
     Raises:
         SettingsError: One or more settings are wrong.
     """
-    values = settings.load(env_file=options.env_file)
+    values = settings.load(env_file=options.env_file, station=station)
     logs.configure(options.command, values.logs.level, as_json=values.logs.json)
     for warning in values.warnings:
         print(f"aoii {options.command}: {warning}", file=sys.stderr)

@@ -67,9 +67,13 @@ def _run(options: argparse.Namespace) -> int:
         board_files.make_receiver(chosen)
         print(f"The receiver's files are in {options.out}.")
     else:
-        keys_file = options.keys or settings.load(env_file=options.env_file).gateway.node_keys_file
+        keys_file = options.keys or _gateway_keys_file(options)
         key = board_files.make_node(chosen, options.node, keys_file, options.display)
         print(f"The files of node {options.node} (epoch {key.epoch}) are in {options.out}, its key is in {keys_file}.")
     print("Copy them to the board, with its serial port for PORT:")
     print("\n".join(f"  {command}" for command in board_files.copy_commands(options.out)))
     return 0
+
+
+def _gateway_keys_file(options: argparse.Namespace) -> Path:
+    return settings.load(env_file=options.env_file, station="gateway").gateway.node_keys_file

@@ -25,7 +25,7 @@ class ProcessGroup:
     Attributes:
         options: Options of the demo.
         environment: Environment of every station.
-        env_file: The user's file of settings, if one was named.
+        env_file: The file of settings of every station.
         folder: Folder of this run.
         ports: Where the stations listen.
         has_own_broker: Whether an embedded broker belongs to the run.
@@ -36,7 +36,7 @@ class ProcessGroup:
 
     options: Options
     environment: dict[str, str]
-    env_file: Path | None
+    env_file: Path
     folder: Path
     ports: Ports
     has_own_broker: bool
@@ -99,8 +99,7 @@ class ProcessGroup:
             self._broker = embedded.start(self.ports.broker, self.folder / "run", output)
 
     def _start_station(self, name: str) -> None:
-        command = [sys.executable, "-m", "aoii.cli"]
-        command += ["--env-file", str(self.env_file)] if self.env_file else []
+        command = [sys.executable, "-m", "aoii.cli", "--env-file", str(self.env_file)]
         with (self.folder / "logs" / f"{name}.log").open("wb") as output:
             self._stations[name] = subprocess.Popen(
                 [*command, name],

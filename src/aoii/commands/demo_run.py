@@ -77,6 +77,7 @@ def _prepare(
     """Make the folders, settings and node keys of the run; start nothing."""
     for name in ("run", "logs"):
         (folder / name).mkdir()
+    env_file = demo_settings.shared_file(env_file, folder / "run")
     ports = demo_settings.free_ports()
     duration_s = options.duration_s or series.span_s / options.speed
     origin_s = time.monotonic() + START_ALLOWANCE_S

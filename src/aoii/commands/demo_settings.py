@@ -16,7 +16,7 @@ from aoii.runtime.shutdown import PARENT_VARIABLE
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server.db import open_database
-from aoii.settings import Settings
+from aoii.settings import ENV_FILE, Settings
 from aoii.settings.channel import ChannelModel
 from aoii.settings.model import CHANNEL
 from aoii.simulation.recordings import Series
@@ -113,6 +113,17 @@ def station_environment(
         **channel_settings(options.channel),
         **_broker_settings(settings, ports.broker),
     }
+
+
+def shared_file(env_file: Path | None, folder: Path) -> Path:
+    """The user's file of settings as a link in `folder`, beside which no station has a file of its own.
+
+    What a station needs in an installation, such as a user at its database, is not for a demo.
+    """
+    link = folder / "settings.env"
+    shared = Path(ENV_FILE if env_file is None else env_file).resolve()
+    link.symlink_to(shared if shared.exists() else os.devnull)
+    return link
 
 
 def has_own_broker(settings: Settings) -> bool:

@@ -1,9 +1,12 @@
 """`aoii dlq`: the options for listing, showing, replaying and dropping dead letters."""
 
 import argparse
+from dataclasses import replace
 
+from aoii import settings
 from aoii.commands.arguments import Commands, begin_command
 from aoii.core.errors import InputError
+from aoii.settings import Settings
 
 TEXT = """\
 Dead letters are readings and payloads that were accepted but are in no table. They are kept until a person decides.
@@ -63,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.verb in ("replay", "drop"):
         _check_choice(options)
-    values = begin_command(options)
+    values = _settings(options)
     match options.verb:
         case "list":
             return dlq_actions.print_list(values, options.store, options.reason, options.json)
@@ -73,6 +76,14 @@ def _run(options: argparse.Namespace) -> int:
             return dlq_actions.replay_letters(values, options.store, options.ids, options.reason)
         case _:
             return dlq_actions.drop_letters(values, options.store, options.ids, options.reason, options.yes)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The settings of the station that has the store; for both stores the gateway's part is from its own settings."""
+    values = begin_command(options, options.store or "server")
+    if options.store is None:
+        values = replace(values, gateway=settings.load(env_file=options.env_file, station="gateway").gateway)
+    return values
 
 
 def _check_choice(options: argparse.Namespace) -> None:

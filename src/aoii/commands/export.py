@@ -31,7 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     form = options.format or ("parquet" if options.out is not None and options.out.suffix == ".parquet" else "csv")
     if form == "parquet" and options.out is None:
         raise InputError("Parquet cannot go to standard output", "give --out FILE")
-    values = begin_command(options)
+    values = begin_command(options, "server")
     progress = _print_count if sys.stderr.isatty() else lambda rows: None
     rows = export.export(values, options.node, options.start, options.end, options.out, form, progress)
     print(f"{rows:,} rows written to {options.out or 'standard output'}", file=sys.stderr)

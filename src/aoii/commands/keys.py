@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
 
 def _file(options: argparse.Namespace) -> tuple[Path, dict[int, NodeKey]]:
     """The path of the key file, and its keys; none if there is no file yet."""
-    path = settings.load(env_file=options.env_file).gateway.node_keys_file
+    path = settings.load(env_file=options.env_file, station="gateway").gateway.node_keys_file
     return path, node_keys.read_key_file(path) if path.exists() else {}
 
 

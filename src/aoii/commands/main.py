@@ -52,11 +52,14 @@ def build_parser() -> argparse.ArgumentParser:
         prog="aoii",
         description="Sensor nodes that send only when the gateway's estimate is wrong, and nothing lost on the way to "
         "the database.",
-        epilog="Every station reads its settings from .env in the working directory; environment variables override "
-        "it. See .env.example and docs/reference/settings.md.",
+        epilog="Every station reads its settings from .env in the working directory, or from FILE, and then from a "
+        "file of its own beside it, if there is one: `aoii --env-file FILE gateway` also reads FILE.gateway. This file "
+        "overrides the one that all stations share; environment variables override both. See .env.example and "
+        "docs/reference/settings.md.",
     )
     parser.add_argument("--version", action="version", version=f"aoii {__version__}")
-    parser.add_argument("--env-file", type=Path, metavar="FILE", help="read settings from FILE instead of .env")
+    env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help=env_file)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in (demo, stations, export, dlq, board, migrate, certs, keys):
         command.add_commands(commands)

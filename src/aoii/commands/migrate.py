@@ -20,7 +20,7 @@ def add_commands(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     from aoii.server.db import open_database
 
-    with contextlib.closing(open_database(begin_command(options).database, migrate=True)) as database:
+    with contextlib.closing(open_database(begin_command(options, "server").database, migrate=True)) as database:
         database.ping()
         print(f"database {database.place}: the tables are up to date")
     return 0

@@ -28,6 +28,6 @@ def add_commands(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     shutdown.end_with_parent()
-    values = begin_command(options)
+    values = begin_command(options, options.command)
     run: Callable[[Settings], int] = importlib.import_module(f"aoii.{options.module}").run
     return run(values)

@@ -1,4 +1,4 @@
-"""Settings: `.env` and the environment, read once into frozen values; all faults are reported together.
+"""Settings: `.env`, a station's own file and the environment, read once into frozen values, all faults together.
 
 Each setting is declared once, in `model.py`. `.env.example` and the reference page are generated from that, and a test
 fails if they are not up to date. Each station takes only its own part of `Settings`.
@@ -15,4 +15,6 @@ from .model import Mqtt as Mqtt
 from .model import Settings as Settings
 from .model import Web as Web
 from .reader import ENV_FILE as ENV_FILE
+from .reader import STATIONS as STATIONS
 from .reader import load as load
+from .reader import station_file as station_file

@@ -396,6 +396,7 @@ class Settings:
 ROOT = Group(Settings, declarations(Settings), "Files")
 SECTIONS = sections(ROOT)
 BY_NAME = {one.name: one for settings in SECTIONS.values() for one in settings}
+SECRETS = [(name, f"{name}_FILE") for name, one in BY_NAME.items() if one.secret]
 CHANNEL = cast(dict[str, Setting], cast(Group, declarations(Edge)["channel"]).parts)  # by field of ChannelModel
 
 

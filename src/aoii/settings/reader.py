@@ -1,6 +1,7 @@
-"""Reads `.env` and the environment into `Settings`, and collects all faults.
+"""Reads the files of settings and the environment into `Settings`, and collects all faults.
 
-The environment overrides the file, so that a service manager can change single values.
+There are three layers, each over the one before: the file that all stations share, the file of one station beside it,
+and the environment, so that a service manager can change single values.
 """
 
 import difflib
@@ -16,45 +17,70 @@ from dotenv.parser import parse_stream
 from .catalogue import DataFile, Declared, Group, Secret, Setting
 from .faults import Fault, SettingsError
 from .kinds import KindError
-from .model import BY_NAME, CROSS_CHECKS, ROOT, Settings
+from .model import BY_NAME, CROSS_CHECKS, ROOT, SECRETS, Settings
 
 ENV_FILE = ".env"
+OTHER_FORM = {name: other for secret in SECRETS for name, other in (secret, secret[::-1])}
+"""For each secret the setting that names a file for it, and the reverse."""
+STATIONS = ("gateway", "server", "csv", "edgelog", "web", "edge")
+"""The stations that may have a file of their own."""
 
 
-def load(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
-    """Read all settings from `.env` and the environment, which overrides it.
+def load(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = None, station: str | None = None
+) -> Settings:
+    """Read all settings from `.env`, the station's own file and the environment; each overrides the one before.
 
     Args:
         environ: Environment; None: `os.environ`.
-        env_file: File, which must exist; None: `.env` in the working directory, if there is one.
+        env_file: The file that all stations share, which must exist; None: `.env` in the working directory, if there is
+            one.
+        station: The station whose own file is read as well, if there is one; None: only the shared file is read.
 
     Raises:
-        SettingsError: One or more settings are wrong, or the file cannot be read. It lists all faults with their
+        SettingsError: One or more settings are wrong, or a file cannot be read. It lists all faults with their
             remedies.
     """
-    environ = os.environ if environ is None else environ
-    path = Path(ENV_FILE) if env_file is None else env_file
-    if env_file is not None and not path.is_file():
-        raise SettingsError([Fault(str(path), "", "no such file", "give the path of an .env file")])
-    in_file, bad_lines = _read_file(path)
-    given = _Given({name: (in_file[name], str(path)) for name in BY_NAME if name in in_file})
-    given.values |= {name: (environ[name], "environment") for name in BY_NAME if name in environ}
+    files = [Path(ENV_FILE) if env_file is None else env_file]
+    if station is not None:
+        files.append(station_file(env_file, station))
+    given, bad_lines, warnings = _Given(), list[Fault](), list[Fault]()
+    for path in files:
+        in_file, bad = _read_file(path, must_exist=path is env_file)
+        given.add_layer(in_file, str(path))
+        bad_lines += bad
+        warnings += _misspelt(in_file, str(path))
+    given.add_layer(os.environ if environ is None else environ, "environment")
     given.check_rules()
     parts = given.parts(ROOT)
-    warnings = _misspelt(in_file, str(path))
     if bad_lines or given.faults:
         order = {name: place for place, name in enumerate(BY_NAME)}
         raise SettingsError([*bad_lines, *sorted(given.faults, key=lambda fault: order[fault.name]), *warnings])
-    return Settings(**parts, given=frozenset(given.values), warnings=warnings)
+    return Settings(**parts, given=frozenset(given.values), warnings=tuple(warnings))
+
+
+def station_file(env_file: Path | None, station: str) -> Path:
+    """The file with what only one station needs, beside the shared file: `.env.gateway` beside `.env`."""
+    shared = Path(ENV_FILE) if env_file is None else env_file
+    return shared.with_name(f"{shared.name}.{station}")
 
 
 class _Given:
     """Every setting that is set, by name, with its origin; and the faults found so far."""
 
-    def __init__(self, values: dict[str, tuple[str, str]]) -> None:
-        self.values = values
+    def __init__(self) -> None:
+        self.values: dict[str, tuple[str, str]] = {}
         self.faults: list[Fault] = []
         self._read: dict[str, Any] = {}  # values by name, so that a fault of a setting is added once
+
+    def add_layer(self, texts: Mapping[str, str], origin: str) -> None:
+        """Add what is set in one place, over all that was added before.
+
+        A secret that is set here replaces the file for it that was named before, and the reverse.
+        """
+        layer = {name: (texts[name], origin) for name in BY_NAME if name in texts}
+        kept = {name: value for name, value in self.values.items() if OTHER_FORM.get(name) not in layer}
+        self.values = kept | layer
 
     def text(self, name: str) -> str:
         """The text of a setting; empty if it is not set."""
@@ -104,10 +130,14 @@ class _Given:
         return self._read.get(declared.name, declared.unset)
 
 
-def _read_file(path: Path) -> tuple[dict[str, str], list[Fault]]:
+def _read_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[Fault]]:
     """The settings in the file, and a fault for each line that is not one."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if must_exist:
+            raise SettingsError([Fault(str(path), "", "no such file", "give the path of an .env file")]) from None
+        return {}, []
     except (OSError, UnicodeDecodeError) as error:
         remedy = "make it a UTF-8 text file that this user can read"
         raise SettingsError([Fault(str(path), "", f"cannot be read ({error})", remedy)]) from error
