@@ -93,6 +93,17 @@ def settings_page() -> str:
         "`aoii keys` and `aoii board` use the gateway's settings; `aoii migrate` and `aoii export` the server's; "
         "`aoii dlq` those of the station that has the store; and `aoii doctor` checks every station with its own.",
         "`aoii demo` reads the shared file only.",
+        "",
+        "A line is `NAME=value`, a comment that begins with `#`, or empty.",
+        "A value is taken literally: everything after the first `=`, without the blanks at both ends.",
+        "Quotes, `#`, `$` and backslashes are part of it, nothing is expanded, and it ends with its line.",
+        "What begins or ends with a blank goes into the environment.",
+        "A path, number or word in quotes, with a ` #` or `${` in it is refused with its line, because version 0.2 "
+        "removed or replaced these; a secret or a name of yours may have them, and a note says so at the start.",
+        "A line that is no setting, a setting that is set twice, NUL and a carriage return in a line are refused too.",
+        "A byte order mark, CRLF line ends and `export` before a name are accepted.",
+        "A key that is no setting is named with the nearest one, unless it is one of Compose, Grafana or the like.",
+        "",
         "All faults are reported together, each with its remedy.",
         "",
     ]

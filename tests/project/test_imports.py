@@ -120,7 +120,9 @@ PLACES = (
     Place("security/*", "core", "cryptography"),
     Place("runtime/*", "core runtime security.tls", "prometheus_client"),
     Place("settings/channel.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
-    Place("settings/*", "core runtime.clock security.tls settings", "dotenv"),
+    Place("settings/env_file.py", "settings", standard=PURE),
+    Place("settings/unknown_keys.py", "", standard=PURE),
+    Place("settings/*", "core runtime.clock security.tls settings"),
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),

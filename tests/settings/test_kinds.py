@@ -55,6 +55,48 @@ def test_a_secret_that_others_may_read_or_change_is_refused(mode: int) -> None:
     assert "chmod 600" in fault
 
 
+@pytest.mark.parametrize("text", ["\ufeffsecret\n", "secret\r\n", "secret\nnotes\n", "secret"])
+def test_a_secret_is_the_first_line_of_its_file(text: str) -> None:
+    found = settings.load({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", text)})
+
+    assert found.mqtt.password == "secret"  # noqa: S105
+
+
+def test_a_secret_in_a_file_ends_with_its_line_and_no_sooner() -> None:
+    found = settings.load({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", "a\x0bb\x1cc\u2028d # e\nnotes\n")})
+
+    assert found.mqtt.password == "a\x0bb\x1cc\u2028d # e"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    ("name", "port"), [("MQTT_BROKER", "MQTT_PORT"), ("MYSQL_HOST", "MYSQL_PORT"), ("WEB_HOST", "PORT")]
+)
+@pytest.mark.parametrize("host", ["localhost", "10.0.0.5", "broker.example"])
+def test_a_port_beside_a_host_is_refused_with_the_setting_for_it(name: str, port: str, host: str) -> None:
+    assert faults({name: f"{host}:41637"}) == (
+        f'environment: {name} is "{host}:41637", which is not a host alone; '
+        f"write {host} here and the port as {port}=41637",
+    )
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "2001:db8::5", "localhost", "127.0.0.1", "my_host-2.local"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert settings.load({"MQTT_BROKER": host}).mqtt.host == host
+
+
+@pytest.mark.parametrize("host", ["", "[::1]:1883", "mqtt://broker", "a:b:c", "a b", ":1883", "1:2:3"])
+def test_anything_else_is_no_host(host: str) -> None:
+    (fault,) = faults({"MQTT_BROKER": host})
+
+    assert "127.0.0.1" in fault
+
+
+def test_a_status_port_has_one_host_and_one_port() -> None:
+    (fault,) = faults({"WEB_STATIONS": "gateway=localhost:41637:5011"})
+
+    assert "write STATION=HOST:PORT" in fault
+
+
 @pytest.mark.parametrize("text", ["", "\n", "  \nx"])
 def test_a_file_without_a_secret_is_refused(text: str) -> None:
     (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD_FILE": private("p", text)})

@@ -77,7 +77,7 @@ def test_a_path_that_the_system_refuses_is_a_fault_and_no_traceback() -> None:
 
 
 def test_a_fault_names_its_source_the_value_and_the_remedy() -> None:
-    Path(".env").write_text('MQTT_PORT="fast"\n')
+    Path(".env").write_text("MQTT_PORT=fast\n")
 
     assert faults({}) == ('.env: MQTT_PORT is "fast"; use a whole number from 1 to 65535, such as 1883',)
 
@@ -103,12 +103,17 @@ def test_a_secret_appears_in_no_repr_and_in_no_fault() -> None:
     assert not any("hunter2" in fault for fault in faults({"MYSQL_PASSWORD": "hunter2", "MQTT_PASSWORD": "hunter2"}))
 
 
-def test_a_misspelt_name_in_the_file_is_a_warning() -> None:
-    Path(".env").write_text("MQTT_BORKER=x\nHOME_ASSISTANT=y\n")
+def test_a_misspelt_name_in_a_file_is_a_warning_and_another_key_a_note() -> None:
+    Path(".env").write_text("MQTT_BORKER=x\nHOME_ASSISTANT=y\nCOMPOSE_PROFILES=z\n")
+    Path(".env.server").write_text("EDGE_SERIAL_PORT=x\n")
 
-    (warning,) = settings.load({}).warnings
+    values = settings.load({}, station="server")
 
-    assert "did you mean MQTT_BROKER?" in warning.remedy
+    assert [str(warning) for warning in values.warnings] == [
+        ".env: MQTT_BORKER is not a setting and is ignored; did you mean MQTT_BROKER?",
+        ".env.server: EDGE_SERIAL_PORT is not a setting and is ignored; use EDGE_LOG_PORT",
+    ]
+    assert [note.name for note in values.notes] == ["HOME_ASSISTANT"]
 
 
 def test_a_misspelt_name_is_told_together_with_the_faults() -> None:
@@ -120,9 +125,8 @@ def test_a_misspelt_name_is_told_together_with_the_faults() -> None:
     assert "did you mean SERIAL_PORT?" in misspelt
 
 
-@pytest.mark.parametrize("line", ["MQTT_PORT", "'torn", "just some words", "=5"])
-def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
-    Path(".env").write_text(f"# ours\nPORT=5002\n{line}\nBETA_TEMP=hot\n")
+def test_a_line_that_sets_nothing_is_a_fault_beside_the_others() -> None:
+    Path(".env").write_text("# ours\nPORT=5002\njust some words\nBETA_TEMP=hot\n")
 
     bad, hot = faults({})
 
@@ -130,10 +134,49 @@ def test_a_line_that_sets_nothing_is_a_fault_with_its_number(line: str) -> None:
     assert "BETA_TEMP" in hot
 
 
-def test_a_value_may_name_another_one() -> None:
-    Path(".env").write_text("BASE=/srv\nexport AOII_DATA_DIR=${BASE}/aoii\n")
+def test_a_lone_carriage_return_hides_no_setting() -> None:
+    Path(".env").write_bytes(b"PORT=5002\n# comment\rMQTT_PORT=1884\nBETA_TEMP=1\rTAU=2\n")
 
-    assert settings.load({}).data_dir == Path("/srv/aoii")
+    assert [fault.partition(" has")[0] for fault in faults({})] == [".env: line 2", ".env: line 3"]
+
+
+def test_a_secret_is_literal_and_what_may_not_be_meant_is_noted_without_it() -> None:
+    Path(".env").write_text(
+        "MYSQL_HOST=db\nMYSQL_PASSWORD=pa #ss${HOME}\nMQTT_USERNAME=u\nMQTT_PASSWORD='hunter2'\nWEB_NODES=1,roof #2\n"
+    )
+
+    values = settings.load({})
+
+    assert (values.database.password, values.mqtt.password) == ("pa #ss${HOME}", "'hunter2'")
+    assert values.web.nodes == ("1", "roof #2")
+    assert [str(note) for note in values.notes] == [
+        ".env: MYSQL_PASSWORD has a # after a blank, which is taken as part of it; "
+        "put the comment on a line of its own if it is not",
+        ".env: MQTT_PASSWORD is in quotes, which is taken as part of it; remove the quotes if it is not",
+        ".env: WEB_NODES has a # after a blank, which is taken as part of it; "
+        "put the comment on a line of its own if it is not",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('"/var/lib/aoii"', "is in quotes; remove the quotes: values are literal"),
+        ("/var/lib/aoii # ours", "has a # after a blank; put the comment on a line of its own: values are literal"),
+        ("${HOME}/aoii", "has a ${; write out what stands for it: values are literal"),
+    ],
+)
+def test_a_path_that_would_be_another_one_is_refused_with_its_line(value: str, said: str) -> None:
+    Path(".env").write_text(f"# ours\nAOII_DATA_DIR={value}\n")
+
+    assert faults({}) == (f".env: AOII_DATA_DIR in line 2 {said}",)
+    assert settings.load({"AOII_DATA_DIR": value}, Path("/dev/null")).data_dir == Path(value)
+
+
+def test_a_number_in_quotes_is_one_fault() -> None:
+    Path(".env").write_text("MQTT_PORT='1884'\n")
+
+    assert faults({}) == (".env: MQTT_PORT in line 1 is in quotes; remove the quotes: values are literal",)
 
 
 def test_a_file_that_was_asked_for_and_is_not_there_is_a_fault(tmp_path: Path) -> None:
@@ -161,9 +204,3 @@ def test_a_secret_in_two_places_is_refused() -> None:
     (fault,) = faults({"MQTT_USERNAME": "u", "MQTT_PASSWORD": "x", "MQTT_PASSWORD_FILE": private("p")})
 
     assert "keep one of the two" in fault
-
-
-def test_a_bad_line_that_repeats_the_end_of_another_leaves_that_one_alone() -> None:
-    Path(".env").write_text("MQTT_PORT=1884\n1884\n")
-
-    assert faults({}) == (".env: line 2 is not a setting; write NAME=value, or # before a comment",)

@@ -62,7 +62,7 @@ def keep_old_name(commands: Commands, old: str, new: str) -> None:
 
 
 def begin_command(options: argparse.Namespace, station: str | None = None) -> settings.Settings:
-    """Read the settings, print their warnings to standard error, and set up the log.
+    """Read the settings, print their warnings and notes to standard error, and set up the log.
 
     Args:
         options: What the command line gave.
@@ -73,6 +73,6 @@ def begin_command(options: argparse.Namespace, station: str | None = None) -> se
     """
     values = settings.load(env_file=options.env_file, station=station)
     logs.configure(options.command, values.logs.level, as_json=values.logs.json)
-    for warning in values.warnings:
+    for warning in (*values.warnings, *values.notes):
         print(f"aoii {options.command}: {warning}", file=sys.stderr)
     return values

@@ -5,6 +5,7 @@ Only the kinds of files look at the file system.
 """
 
 import contextlib
+import ipaddress
 import math
 import os
 import re
@@ -95,9 +96,33 @@ def word(*words: str) -> Kind[str]:
     return choice({one: one for one in words})
 
 
-def host(given: str) -> str:
-    """A host name or address."""
-    return _matching(r"[\w.:%-]+", given, "use a host name or address such as 127.0.0.1")
+def host(port_name: str) -> Kind[str]:
+    """A host name or address, whose port is the setting `port_name`."""
+
+    def parse(given: str) -> str:
+        found = _matching(
+            r"[\w.:%-]+", given, f"use a host name or address such as 127.0.0.1, with the port in {port_name}"
+        )
+        if not _is_host(found):
+            bare, _, port = found.rpartition(":")
+            remedy = (
+                f"write {bare} here and the port as {port_name}={port}" if _is_host(bare) else "use 127.0.0.1 or ::1"
+            )
+            raise KindError(remedy, "which is not a host alone")
+        return found
+
+    return parse
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text of the right characters is a name or an address; only an IPv6 address has colons."""
+    if ":" not in text:
+        return bool(text)
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def name(given: str) -> str:
@@ -162,7 +187,7 @@ def status_addresses(given: str) -> tuple[StatusAddress, ...]:
 
 def _status_address(part: str) -> StatusAddress:
     match = re.fullmatch(r"(gateway|server|csv|edgelog)=\[?([\w.:%-]+?)\]?:([0-9]{1,5})", part, re.ASCII)
-    if match is None or not 1 <= int(match[3]) <= 65535:
+    if match is None or not _is_host(match[2]) or not 1 <= int(match[3]) <= 65535:
         raise KindError("write STATION=HOST:PORT, such as gateway=127.0.0.1:5011,server=127.0.0.1:5012")
     return StatusAddress(match[1], match[2], int(match[3]))
 
@@ -232,10 +257,12 @@ def first_line(of: Kind[T]) -> Kind[T]:
 
     def parse(given: str) -> T:
         try:
-            lines = private_file(given).read_text(encoding="utf-8").splitlines()
+            text = (
+                private_file(given).read_bytes().decode("utf-8-sig")
+            )  # an editor may have put a byte order mark there
         except (OSError, UnicodeDecodeError):
-            lines = []
-        secret = lines[0].strip() if lines else ""
+            text = ""
+        secret = text.partition("\n")[0].strip()
         if not secret:
             raise KindError("write the secret in its first line, as UTF-8 text", "whose first line holds none")
         return of(secret)

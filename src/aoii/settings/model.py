@@ -56,7 +56,7 @@ class Database:
 
     sqlite_path: Path = in_data_dir("aoii.db")
     host: str | None = setting(
-        "MYSQL_HOST", None, kinds.host, "MySQL or MariaDB host. Unset: SQLite in AOII_DATA_DIR/aoii.db."
+        "MYSQL_HOST", None, kinds.host("MYSQL_PORT"), "MySQL or MariaDB host. Unset: SQLite in AOII_DATA_DIR/aoii.db."
     )
     port: int = setting("MYSQL_PORT", "3306", PORT, "Port of the database server.")
     user: str = setting("MYSQL_USER", "root", str, "Database user.")
@@ -74,7 +74,7 @@ class Database:
 class Mqtt:
     """How to reach the broker. `namespace` is a prefix of every topic and client id; empty: none."""
 
-    host: str = setting("MQTT_BROKER", "localhost", kinds.host, "Host of the MQTT broker.")
+    host: str = setting("MQTT_BROKER", "localhost", kinds.host("MQTT_PORT"), "Host of the MQTT broker.")
     port: int = setting("MQTT_PORT", "1883", PORT, "Port of the MQTT broker.")
     username: str | None = setting("MQTT_USERNAME", None, str, "User name at the broker. Unset: anonymous.")
     password: str | None = secret("MQTT_PASSWORD", None, "Password of MQTT_USERNAME.")
@@ -204,7 +204,7 @@ class Web:
     host: str = setting(
         "WEB_HOST",
         "127.0.0.1",
-        kinds.host,
+        kinds.host("PORT"),
         "Address that the web page listens on. Any address but loopback also needs WEB_TOKEN.",
     )
     token: str | None = secret(
@@ -354,7 +354,8 @@ class Settings:
 
     Attributes:
         given: Names of the settings that are set, in `.env` or the environment.
-        warnings: A fault for each key of `.env` that looks like a misspelt setting.
+        warnings: A fault for each key in a file that is no setting and was meant as one.
+        notes: A fault for each other key that is no setting, and each secret or name that looks quoted or commented.
     """
 
     data_dir: Path = setting("AOII_DATA_DIR", DATA_DIR, _folder, "Folder for all files that a station writes.")
@@ -391,6 +392,7 @@ class Settings:
     )
     given: frozenset[str] = frozenset()
     warnings: tuple[Fault, ...] = ()
+    notes: tuple[Fault, ...] = ()
 
 
 ROOT = Group(Settings, declarations(Settings), "Files")

@@ -4,16 +4,13 @@ There are three layers, each over the one before: the file that all stations sha
 and the environment, so that a service manager can change single values.
 """
 
-import difflib
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-
+from . import env_file as form
+from . import kinds, unknown_keys
 from .catalogue import DataFile, Declared, Group, Secret, Setting
 from .faults import Fault, SettingsError
 from .kinds import KindError
@@ -24,6 +21,8 @@ OTHER_FORM = {name: other for secret in SECRETS for name, other in (secret, secr
 """For each secret the setting that names a file for it, and the reverse."""
 STATIONS = ("gateway", "server", "csv", "edgelog", "web", "edge")
 """The stations that may have a file of their own."""
+FREE_TEXT = (str, kinds.nodes, kinds.log_sources)
+"""Kinds of names that people choose, which may contain any sign."""
 
 
 def load(
@@ -44,19 +43,17 @@ def load(
     files = [Path(ENV_FILE) if env_file is None else env_file]
     if station is not None:
         files.append(station_file(env_file, station))
-    given, bad_lines, warnings = _Given(), list[Fault](), list[Fault]()
+    given = _Given()
     for path in files:
-        in_file, bad = _read_file(path, must_exist=path is env_file)
-        given.add_layer(in_file, str(path))
-        bad_lines += bad
-        warnings += _misspelt(in_file, str(path))
+        given.add_file(_read(path, must_exist=path is env_file), str(path))
     given.add_layer(os.environ if environ is None else environ, "environment")
     given.check_rules()
     parts = given.parts(ROOT)
-    if bad_lines or given.faults:
+    if given.bad_lines or given.faults:
         order = {name: place for place, name in enumerate(BY_NAME)}
-        raise SettingsError([*bad_lines, *sorted(given.faults, key=lambda fault: order[fault.name]), *warnings])
-    return Settings(**parts, given=frozenset(given.values), warnings=tuple(warnings))
+        faults = sorted(given.faults, key=lambda fault: order[fault.name])
+        raise SettingsError([*given.bad_lines, *faults, *given.warnings])
+    return Settings(**parts, given=frozenset(given.values), warnings=tuple(given.warnings), notes=tuple(given.notes))
 
 
 def station_file(env_file: Path | None, station: str) -> Path:
@@ -71,7 +68,40 @@ class _Given:
     def __init__(self) -> None:
         self.values: dict[str, tuple[str, str]] = {}
         self.faults: list[Fault] = []
+        self.bad_lines: list[Fault] = []
+        self.warnings: list[Fault] = []
+        self.notes: list[Fault] = []
         self._read: dict[str, Any] = {}  # values by name, so that a fault of a setting is added once
+
+    def add_file(self, text: str, origin: str) -> None:
+        """Add what a file says, and what is wrong with its lines, values and keys."""
+        lines, bad_lines = form.decode(text, origin, BY_NAME)
+        self.bad_lines += bad_lines
+        self.add_layer({name: line.text for name, line in lines.items()}, origin)
+        for name, line in lines.items():
+            if name in BY_NAME:
+                self._look_at(BY_NAME[name], line, origin)
+            elif (advice := unknown_keys.remedy(name, BY_NAME)) is not None:
+                remedy, is_meant = advice
+                fault = Fault(origin, name, "is not a setting and is ignored", remedy)
+                (self.warnings if is_meant else self.notes).append(fault)
+
+    def _look_at(self, declared: Setting, line: form.Line, origin: str) -> None:
+        """Note or refuse a value that looks as if it were not meant literally.
+
+        Up to version 0.2 quotes and comments were removed from values and ${NAME} was replaced. Taken literally, a path
+        would then be another file.
+        """
+        if (looks := form.look(line.text)) is None:
+            return
+        state, remedy = looks
+        if declared.secret or declared.kind in FREE_TEXT:
+            as_is = f"{state}, which is taken as part of it"
+            self.notes.append(Fault(origin, declared.name, as_is, f"{remedy} if it is not"))
+        else:
+            self._read[declared.name] = declared.unset
+            fault = Fault(origin, declared.name, f"in line {line.number} {state}", f"{remedy}: values are literal")
+            self.faults.append(fault)
 
     def add_layer(self, texts: Mapping[str, str], origin: str) -> None:
         """Add what is set in one place, over all that was added before.
@@ -130,35 +160,14 @@ class _Given:
         return self._read.get(declared.name, declared.unset)
 
 
-def _read_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[Fault]]:
-    """The settings in the file, and a fault for each line that is not one."""
+def _read(path: Path, *, must_exist: bool) -> str:
+    """The text of the file; empty if there is none and there need not be one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # `read_text` would make a line of what follows a carriage return
     except FileNotFoundError:
         if must_exist:
             raise SettingsError([Fault(str(path), "", "no such file", "give the path of an .env file")]) from None
-        return {}, []
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         remedy = "make it a UTF-8 text file that this user can read"
         raise SettingsError([Fault(str(path), "", f"cannot be read ({error})", remedy)]) from error
-    faults, good = [], io.StringIO()  # `good` lacks the bad lines: the library would log its own warnings of them
-    for binding in parse_stream(io.StringIO(text)):
-        original = binding.original.string
-        if binding.error or (binding.key is not None and binding.value is None):
-            line = binding.original.line + len(original) - len(original.lstrip("\n"))
-            remedy = "write NAME=value, or # before a comment"
-            faults.append(Fault(str(path), f"line {line}", "is not a setting", remedy))
-        else:
-            good.write(original)
-    good.seek(0)
-    return {name: value for name, value in dotenv_values(stream=good).items() if value is not None}, faults
-
-
-def _misspelt(in_file: Mapping[str, str], origin: str) -> tuple[Fault, ...]:
-    """A warning for each key that is not a setting but looks like one."""
-    return tuple(
-        Fault(origin, name, "is not a setting and is ignored", f"did you mean {near}?")
-        for name in in_file
-        if name not in BY_NAME
-        for near in difflib.get_close_matches(name, list(BY_NAME), n=1, cutoff=0.85)
-    )
