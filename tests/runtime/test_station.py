@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from aoii.runtime import shutdown
+from aoii.runtime import shutdown, station
 from aoii.runtime.station import Part, PartThread, Station, liveness_of, run_station
+from aoii.runtime.systemd import Notifier
 
 
 class Made(Station):
@@ -101,6 +102,24 @@ def test_a_station_that_is_stopped_while_it_is_built_is_left_behind(
     assert any("check the disk" in record.message for record in caplog.records)
 
 
+def test_a_station_that_opens_its_files_for_long_says_so_once(
+    stop: threading.Event, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "SLOW_OPENING_S", 0.0)
+    looks = iter(range(3))
+    gate = threading.Event()
+    monkeypatch.setattr(Notifier, "notify", lambda _: gate.set() if next(looks, None) is None else None)
+
+    def build() -> Made:
+        gate.wait(60)  # until systemd was informed several times
+        stop.set()
+        return Made()
+
+    run_station("edge", 0, build)
+
+    assert [record.levelname for record in caplog.records if "still not open" in record.message] == ["WARNING"]
+
+
 @pytest.mark.usefixtures("stop")
 def test_a_station_that_cannot_start_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Made()
@@ -143,6 +162,35 @@ def test_another_signal_reaches_the_station() -> None:
     )
 
     assert ran.stdout.split() == ["0", "start", "unplug", "stop"]
+
+
+HANGING_PROGRAM = """
+import sys, threading
+from aoii.runtime import station, systemd
+from runtime.test_station import Made
+
+def hang():
+    threading.Event().wait()
+
+made = Made()
+setattr(*{"opens": (systemd, "OPENING_LIMIT_S"), "starts": (station, "SILENCE_LIMIT_S")}[sys.argv[1]], 0.5)
+if sys.argv[1] == "starts":
+    made.start = hang
+station.run_station("edge", 0, hang if sys.argv[1] == "opens" else lambda: made)
+"""
+
+
+@pytest.mark.parametrize("phase", ["opens", "starts"])
+def test_a_start_that_hangs_ends_by_itself_and_shows_where(phase: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", HANGING_PROGRAM, phase],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert ran.returncode == 1
+    assert "in hang" in ran.stderr
 
 
 def test_a_thread_shows_its_progress_and_an_error_that_ends_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:

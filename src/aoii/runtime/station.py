@@ -5,12 +5,14 @@ each thread records when it last made progress. `/healthz`, `/readyz` and system
 knows what a station does.
 """
 
+import contextlib
+import faulthandler
 import functools
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 
 WATCH_S = 0.2  # between two looks at the parts, and two calls of the systemd notifier
 SILENCE_LIMIT_S = 60.0  # longer than any one call to a frozen database, or than connecting to an absent broker
+SLOW_OPENING_S = 60.0  # files that are not open by then are worth a line in the log
+STDERR = 2  # the file itself, which is there whatever a test makes of sys.stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +142,50 @@ def run_station(
     stop = shutdown.on_signals(
         {number: functools.partial(_apply, act, built) for number, act in (signal_actions or {}).items()}
     )
-    station = shutdown.run_unless_stopped(stop, build, systemd.startup_notifier().notify)
+    with _hang_guard(systemd.OPENING_LIMIT_S):
+        station = shutdown.run_unless_stopped(stop, build, _OpeningWatch())
     if station is None:
         log.error("stopped while its files were being opened; check the disk", extra={"event": "start_hangs"})
         return 0
     built.append(station)
     with status_port.served(name, port, station.liveness, station.readiness):
         try:
-            station.start()
+            with _hang_guard(SILENCE_LIMIT_S):
+                station.start()
             return _watch(name, station, stop)
         finally:
             station.stop()
+
+
+@contextlib.contextmanager
+def _hang_guard(limit_s: float) -> Iterator[None]:
+    """End the process if the block takes longer than `limit_s`, with the traceback of every thread on standard error.
+
+    Nothing else watches a start: systemd's watchdog begins when the station runs. The guard is a thread of the
+    interpreter that needs none of Python's locks, so it also ends a process in which no Python code runs any more.
+    """
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class _OpeningWatch:
+    """Called while a station opens its files: informs systemd, and says once in the log that it takes long."""
+
+    def __init__(self) -> None:
+        self._notifier = systemd.startup_notifier()
+        self._slow_from_s = time.monotonic() + SLOW_OPENING_S
+
+    def __call__(self) -> None:
+        self._notifier.notify()
+        if time.monotonic() >= self._slow_from_s:
+            self._slow_from_s = float("inf")
+            log.warning(
+                "files are still not open; a large file is being checked, or the disk does not answer",
+                extra={"event": "start_slow"},
+            )
 
 
 def _apply(act: Callable[[S], None], built: list[S]) -> None:

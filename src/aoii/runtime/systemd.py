@@ -1,14 +1,16 @@
-"""The systemd notifier: tells systemd that a station is ready, alive or stopping (`sd_notify`).
+"""The systemd notifier: tells systemd that a station runs, is alive or is stopping (`sd_notify`).
 
 It has no thread of its own: the loop that watches the station calls it. So if that loop hangs, WATCHDOG=1 stops as
 well. The notifier sends
 
-- READY=1 once, when the station is ready for the first time;
+- READY=1 once, when the station runs. What it still waits for is no part of its start: a gateway accepts readings
+  without a broker, and systemd must not end a start that lasts until somebody mends a cable;
 - STATUS=, one line for people, whenever that line changes;
 - WATCHDOG=1 twice in the watchdog time that systemd allows, as long as the station is alive.
 
-Before READY=1 systemd has no watchdog but a limit for the start. Until then every WATCHDOG=1 also extends that limit,
-so a station may wait for its broker as long as it is alive. Without NOTIFY_SOCKET nothing is sent.
+Before READY=1, while a station opens its files, systemd has no watchdog but a limit for the start. The units set none,
+because systemd 252 forgets at a `daemon-reload` that a start was prolonged, and ends it. For a unit that has a limit,
+every WATCHDOG=1 prolongs such a start. Without NOTIFY_SOCKET nothing is sent.
 
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """
@@ -30,16 +32,20 @@ class Notifier:
         alive: Each part of the station, and whether it makes progress.
         ready: Each thing that the station needs for its work, and whether it is there.
         environ: Has NOTIFY_SOCKET, WATCHDOG_PID and WATCHDOG_USEC if systemd started us.
+        is_opening: Whether the station only opens its files, and does not run yet.
     """
 
-    def __init__(self, alive: Check, ready: Check, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, alive: Check, ready: Check, environ: Mapping[str, str] = os.environ, *, is_opening: bool = False
+    ) -> None:
         self._alive = alive
         self._ready = ready
+        self._is_opening = is_opening
         self._address = environ.get("NOTIFY_SOCKET", "")
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._watchdog_us = int(environ.get("WATCHDOG_USEC", "0")) if is_ours else 0
         self._due_s = 0.0
-        self._is_started = False
+        self._has_told_ready = False
         self._last_status = ""
 
     def notify(self) -> None:
@@ -48,10 +54,9 @@ class Notifier:
             return
         dead = failure_reason(NOT_ALIVE, self._alive())
         missing = failure_reason(NOT_READY, self._ready())
-        is_started = self._is_started or not (dead or missing)
         status = dead or missing or "ready"
         lines = []
-        if is_started != self._is_started:
+        if not (self._is_opening or self._has_told_ready):
             lines.append("READY=1")
         if status != self._last_status:
             lines.append(f"STATUS={status}")
@@ -59,10 +64,10 @@ class Notifier:
         is_due = self._watchdog_us > 0 and not dead and now_s >= self._due_s
         if is_due:
             lines.append("WATCHDOG=1")
-            if not is_started:
+            if self._is_opening:
                 lines.append(f"EXTEND_TIMEOUT_USEC={self._watchdog_us}")
         if lines and self._send(lines):
-            self._is_started, self._last_status = is_started, status
+            self._has_told_ready, self._last_status = not self._is_opening, status
             if is_due:
                 self._due_s = now_s + self._watchdog_us / 2e6
 
@@ -91,7 +96,9 @@ def startup_notifier(environ: Mapping[str, str] = os.environ, limit_s: float = O
 
     Args:
         environ: As for `Notifier`.
-        limit_s: Seconds after which the start counts as hanging.
+        limit_s: Seconds after which the start counts as hanging, and is prolonged no more.
     """
     until_s = time.monotonic() + limit_s
-    return Notifier(lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ)
+    return Notifier(
+        lambda: {"files": time.monotonic() < until_s}, lambda: {"its files": False}, environ, is_opening=True
+    )

@@ -1,0 +1,62 @@
+"""The commands of a guide are found, and those of both languages are the same."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.guide import Step, steps
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+PAGE = """# A guide
+
+```sh
+not of the walk
+```
+
+## 1. First
+
+Text, then:
+
+```sh
+one
+two
+```
+
+```ini
+A=1
+## 9. not a heading
+```
+
+- in a list:
+
+  ```sh
+  three <<'END'
+    indented
+  END
+  ```
+
+## Afterwards
+
+```sh
+not of the walk either
+```
+"""
+
+
+def test_the_commands_of_numbered_sections_are_found_in_order(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+
+    assert steps(page) == [
+        Step("1. First", 12, "one\ntwo\n"),
+        Step("1. First", 24, "three <<'END'\n  indented\nEND\n"),
+    ]
+
+
+@pytest.mark.parametrize(("english", "korean"), [("howto/deploy-with-systemd.md", "ko/systemd로_배포하기.md")])
+def test_both_languages_of_a_guide_have_the_same_commands(english: str, korean: str) -> None:
+    ours, theirs = ([step.commands for step in steps(DOCS / page)] for page in (english, korean))
+
+    assert len(ours) > 5
+    assert ours == theirs
