@@ -141,8 +141,10 @@ def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 def metric_rows() -> list[MetricRow]:
     """Every metric in the order of declaration, and then those that are served under an old name as well."""
     rows = [
-        MetricRow(name, type(metric).__name__.lower(), ", ".join(labels), next(iter(metric.describe())).documentation)
-        for metric, (name, labels, _) in metrics.DECLARED.items()
+        MetricRow(
+            one.name, type(metric).__name__.lower(), ", ".join(one.labels), next(iter(metric.describe())).documentation
+        )
+        for metric, one in metrics.DECLARED.items()
     ]
     by_name = {row.name: row for row in rows}
     for old, metric in metrics.RENAMED.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from aoii.runtime import shutdown
+from aoii.runtime import metrics, shutdown
 from aoii.settings import BY_NAME
 from servers import MariaDB, Mosquitto
 
@@ -40,6 +40,13 @@ def _no_signal_is_left_blocked() -> Iterator[None]:
     yield
     blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
     assert not blocked, f"this test left signals blocked: {blocked}"
+
+
+@pytest.fixture(autouse=True)
+def _every_value_of_a_bounded_label_is_declared() -> Iterator[None]:
+    """A value that `runtime/metrics.py` does not know would be served from its first event on only, and miss it."""
+    yield
+    assert metrics.undeclared() == []
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from aoii import __version__
-from aoii.commands import board, certs, demo, dlq, export, keys, lab, migrate, stations
+from aoii.commands import board, certs, demo, dlq, export, health, keys, lab, migrate, stations
 from aoii.core.errors import AoiiError
 
-PRINTING = {"board", "certs", "dlq", "doctor", "keys"}  # their output may be piped into `head`
+PRINTING = {"board", "certs", "dlq", "doctor", "health", "keys"}  # their output may be piped into `head`
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"
     parser.add_argument("--env-file", type=Path, metavar="FILE", help=env_file)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, stations, export, dlq, board, migrate, certs, keys):
+    for command in (demo, stations, health, export, dlq, board, migrate, certs, keys):
         command.add_commands(commands)
     doctor = commands.add_parser(  # here, so that other commands do not import what doctor.py imports
         "doctor",

@@ -115,6 +115,7 @@ class Gateway(Station):
 
     def _update_metrics(self) -> None:
         self._outbox_metrics.update()
+        self.intake.count_periods(map(str, self._keys.nodes()))
         metrics.CLOCK_SYNCED.set(self.intake.now().is_synced)
 
 

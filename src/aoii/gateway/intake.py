@@ -9,7 +9,7 @@ request ended.
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_wrong
@@ -154,6 +154,13 @@ class Intake:
                 self._hand_on(node, OldNodeForecast(accepted.state), accepted.reading, item)
 
         self._outbox_file.submit(work, committed, done)
+
+    def count_periods(self, provisioned: Iterable[str]) -> None:
+        """Count the sample periods of the nodes that have been heard; the counters of `provisioned` ones begin at 0."""
+        for name in provisioned:
+            self.node_metrics.expect(name)
+        heard = [name for name in list(self._forecasts) if self._belongs_here(name)]
+        self.node_metrics.count_periods(heard, self._clock.elapsed_ms() / 1000)
 
     def estimates(self) -> Iterator[Estimate]:
         """The current estimate of each node that has one.

@@ -6,6 +6,7 @@ of authenticated nodes and of old nodes, one for each port, so their number is b
 """
 
 import time
+from collections.abc import Iterable
 
 from aoii.broker.messages import Identity, is_wrong
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
@@ -29,7 +30,11 @@ class NodeMetrics:
         self._beta_temp = settings.beta_temp
         self._beta_hum = settings.beta_hum
         self._heartbeat_s = settings.heartbeat_s
+        self._sample_period_s = settings.sample_period_s
         self._counters: dict[str, _MissingCounters] = {}
+        self._expected: set[str] = set()  # nodes whose counters are served
+        self._restored: set[str] = set()  # nodes of an earlier run
+        self._counted_s: dict[str, float] = {}  # by node: up to when its sample periods are counted
         metrics.THRESHOLD_T.set(settings.beta_temp)
         metrics.THRESHOLD_H.set(settings.beta_hum)
 
@@ -41,7 +46,31 @@ class NodeMetrics:
             is_old: Whether it has the old firmware.
             last_unix_ms: When the sample of its last reading was taken; None if unknown: then its silence begins now.
         """
+        self._restored.add(node)
+        self.expect(node)
         self._set_last_heard(node, is_old, time.time() if last_unix_ms is None else last_unix_ms / 1000)
+
+    def expect(self, node: str) -> None:
+        """Serve the counters of a node that may come, at 0 before its first reading."""
+        if node not in self._expected:
+            self._expected.add(node)
+            for metric in (metrics.NODE_READINGS, metrics.NODE_AOII_REPORTS_S, metrics.NODE_PERIODS):
+                metrics.begin(metric, node)
+
+    def count_periods(self, nodes: Iterable[str], elapsed_s: float) -> None:
+        """Count the sample periods that have passed for each node; called from one thread.
+
+        A periodic node would have sent at once, so a node that is new begins with a whole period.
+
+        Args:
+            nodes: Every node that has been heard, whether it is silent now or not.
+            elapsed_s: The elapsed clock of the gateway, s; in a demo it runs as fast as the nodes do.
+        """
+        for node in nodes:
+            first_s = elapsed_s if node in self._restored else elapsed_s - self._sample_period_s
+            counted_s = self._counted_s.get(node, first_s)
+            metrics.NODE_PERIODS.labels(node=node).inc((elapsed_s - counted_s) / self._sample_period_s)
+            self._counted_s[node] = elapsed_s
 
     def record_frame(self, uplink: Uplink, rssi_dbm: int, snr_db: int) -> None:
         """Record an accepted frame of one of our own nodes, also a repeated one."""
@@ -74,6 +103,8 @@ class NodeMetrics:
     def remove(self, node: str) -> None:
         """Remove a node that does not belong here any more."""
         self._counters.pop(node, None)
+        self._counted_s.pop(node, None)
+        self._expected.discard(node)
         for metric in metrics.PER_NODE:
             metric.remove_by_labels({"node": node})
 

@@ -3,6 +3,9 @@
 No other file writes a metric's name: code that reads what a station serves (`metric_snapshot.py`) uses the objects that
 are declared here. `make docs` makes docs/reference/metrics.md from them. The gauges of the older installation keep
 their names; the web page fills them from the database.
+
+The values of a bounded label are declared too, and each is served at 0 from the start: Prometheus sees no increase when
+a series begins at 1, so the first event of its kind would be missing on every panel and in every alert.
 """
 
 import contextlib
@@ -19,6 +22,8 @@ from prometheus_client.registry import Collector
 from aoii import __version__
 
 M = TypeVar("M", bound=MetricWrapperBase)
+Values = Iterable[str | tuple[str, ...]]
+"""The values of one label, or the combinations of values of several."""
 
 
 class Declared(NamedTuple):
@@ -26,13 +31,15 @@ class Declared(NamedTuple):
 
     Attributes:
         name: The name under which it is served. The names of a histogram's samples add `_bucket`, `_sum` and `_count`.
-        labels: The names of its labels.
+        labels: The names of its labels. Those whose values are not known beforehand, such as `node`, come first.
         registries: The registries of the stations that serve it.
+        values: The combinations of values that the bounded labels have; empty for a metric without such labels.
     """
 
     name: str
     labels: tuple[str, ...]
     registries: list[CollectorRegistry]
+    values: tuple[tuple[str, ...], ...] = ()
 
 
 BY_STATION = {name: CollectorRegistry() for name in ("gateway", "server", "csv", "edgelog", "edge")}
@@ -45,16 +52,19 @@ class ServedBy:
     def __init__(self, *stations: str) -> None:
         self._registries = [BY_STATION[name] for name in stations]
 
-    def declare(self, metric: M, name: str, *labels: str) -> M:
+    def declare(self, metric: M, name: str, *labels: str, values: Values = ()) -> M:
         """Register `metric` with its stations and return it."""
-        DECLARED[metric] = Declared(name, labels, self._registries)
+        combinations = tuple((one,) if isinstance(one, str) else one for one in values)
+        DECLARED[metric] = Declared(name, labels, self._registries, combinations)
+        if combinations and len(combinations[0]) == len(labels):
+            begin(metric)
         for registry in self._registries:
             registry.register(metric)
         return metric
 
-    def counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        """Declare a counter; `name` ends in `_total`."""
-        return self.declare(Counter(name, meaning, labels, registry=None), name, *labels)
+    def counter(self, name: str, meaning: str, *labels: str, values: Values = ()) -> Counter:
+        """Declare a counter; `name` ends in `_total`, and `values` are those of its bounded labels."""
+        return self.declare(Counter(name, meaning, labels, registry=None), name, *labels, values=values)
 
     def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         """Declare a gauge."""
@@ -80,6 +90,28 @@ class _Alias(Collector):
                 sample._replace(name=self._old + sample.name.removeprefix(family.name)) for sample in family.samples
             ]
             yield alias
+
+
+def begin(metric: MetricWrapperBase, *unbounded: str) -> None:
+    """Serve the series of a counter or histogram that can be named now, at 0 until something happens.
+
+    Args:
+        metric: A declared metric.
+        unbounded: The values of its labels that are not known beforehand, such as the name of a node.
+    """
+    for bounded in DECLARED[metric].values or ((),):
+        metric.labels(*unbounded, *bounded)
+
+
+def undeclared() -> list[tuple[str, tuple[str, ...]]]:
+    """The series that this process serves with values that are not declared: each is a metric and its label values."""
+    return [
+        (declared.name, tuple(values))
+        for metric, declared in DECLARED.items()
+        if declared.values
+        for values in metric._metrics
+        if tuple(values)[-len(declared.values[0]) :] not in declared.values
+    ]
 
 
 def name_of(metric: MetricWrapperBase) -> str:
@@ -120,6 +152,7 @@ BROKER_REFUSALS = _ON_DISK.counter(
     "aoii_broker_refusals_total",
     "Failed attempts to use the broker, by reason: tls (one side does not trust the other), login, subscription.",
     "reason",
+    values=("tls", "login", "subscription"),
 )
 _WITH_PEERS = ServedBy("gateway", "server", "csv", "edgelog")
 CERTIFICATE_EXPIRY = _WITH_PEERS.gauge(
@@ -153,14 +186,32 @@ PACKETS = _GATEWAY.counter(
     "aoii_gateway_packets_total",
     "Packets accepted from the radio, by kind: event, heartbeat, backfill, legacy, repeated, time.",
     "kind",
+    values=("event", "heartbeat", "backfill", "legacy", "repeated", "time"),
 )
-REJECTED = _GATEWAY.counter("aoii_gateway_rejected_total", "Frames and lines rejected, by reason.", "reason")
+_OF_BYTES = ("long", "encoding", "cut", "cobs", "crc")  # core/stream.py
+_OF_FRAMES = ("type", "length", "version", "unknown_node", "mac", "trend", "flags", "epoch", "replay")
+_OF_LINES = ("noise", "payload", "range", "conflict")  # of old nodes
+REJECTED = _GATEWAY.counter(
+    "aoii_gateway_rejected_total",
+    "Frames and lines rejected, by reason.",
+    "reason",
+    values=(*_OF_BYTES, *_OF_FRAMES, *_OF_LINES),
+)
 REPLIES_LATE = _GATEWAY.counter(
     "aoii_gateway_replies_late_total", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )
 SERIAL_OPENS = _GATEWAY.counter("aoii_gateway_serial_opens_total", "Times a serial port was opened.")
 NODE_READINGS = _GATEWAY.counter(
-    "aoii_node_readings_total", "Readings accepted for the first time, by node and kind.", "node", "kind"
+    "aoii_node_readings_total",
+    "Readings accepted for the first time, by node and kind.",
+    "node",
+    "kind",
+    values=("event", "heartbeat", "backfill", "legacy"),
+)
+NODE_PERIODS = _GATEWAY.counter(
+    "aoii_node_sample_periods_total",
+    "Sample periods (SAMPLE_PERIOD_S) since the gateway has known the node: what a periodic node would have sent.",
+    "node",
 )
 NODE_LAST_HEARD_S = _GATEWAY.gauge(
     "aoii_node_last_heard_timestamp_seconds",
@@ -225,6 +276,13 @@ PUBLISHES = _GATEWAY.counter(
     "qos",
     "result",
     "reason",
+    values=(
+        *(("RX", "0", result, "") for result in ("sent", "failed")),
+        *(("EST", "0", result, "") for result in ("sent", "failed")),
+        ("RX", "1", "failed", ""),
+        *(("RX", "1", "sent", reason) for reason in ("0", "16")),  # the codes of PUBACK: MQTT 5, 3.4.2.1
+        *(("RX", "1", "refused", reason) for reason in ("128", "131", "135", "144", "145", "151", "153")),
+    ),
 )
 PUBLISH_REFUSED = _GATEWAY.gauge(
     "aoii_gateway_publish_refused", "1 when the broker refused the last reading that it answered for."
@@ -243,6 +301,7 @@ OUTBOX_DAMAGED = _GATEWAY.counter(
     "aoii_outbox_damaged_total",
     "Readings of a damaged outbox file, by outcome: salvaged, corrupt (listed in the file's table `corrupt`), lost.",
     "outcome",
+    values=("salvaged", "corrupt", "lost"),
 )
 OUTBOX_FETCHES_FAILED = _GATEWAY.counter(
     "aoii_outbox_fetches_failed_total", "Failed reads of the backlog in the outbox file; each is tried again."
@@ -255,6 +314,7 @@ COMMIT_ACKS = _GATEWAY.counter(
     "aoii_commit_acks_total",
     "Items in commit acknowledgements received, by status; dropped and bad count whole messages.",
     "status",
+    values=("stored", "duplicate", "parked", "dropped", "bad"),
 )
 COMMIT_ACKS_MISMATCHED = _GATEWAY.counter(
     "aoii_commit_acks_mismatched_total",
@@ -268,21 +328,29 @@ COMMIT_ACK_SECONDS = _GATEWAY.histogram(
 # --- server -----------------------------------------------------------------------------------------------------------
 _SERVER = ServedBy("server")
 MESSAGES = _SERVER.counter(
-    "aoii_messages_received_total", "Messages from the broker, by event (RX, EST, bad).", "event"
+    "aoii_messages_received_total",
+    "Messages from the broker, by event (RX, EST, bad).",
+    "event",
+    values=("RX", "EST", "bad"),
 )
 MESSAGES_REJECTED = _SERVER.counter(
-    "aoii_messages_rejected_total", "Payloads that are not valid messages, by reason.", "reason"
+    "aoii_messages_rejected_total",
+    "Payloads that are not valid messages, by reason.",
+    "reason",
+    values=("size", "encoding", "json", "shape", "event", "range"),
 )
 INBOX_OVERRUNS = _SERVER.counter(
     "aoii_inbox_overruns_total",
     "Messages dropped because the inbox was full, by QoS; those at QoS 1 are delivered again after a reconnect.",
     "qos",
+    values=("0", "1"),
 )
 READINGS_PROCESSED = _SERVER.counter(
     "aoii_readings_processed_total",
     "Readings by outcome, each time they are processed: stored, duplicate, parked (dead-lettered: the database was "
     "away), mismatch, bad_row; during a replay also malformed, corrupt.",
     "outcome",
+    values=("stored", "duplicate", "parked", "mismatch", "bad_row", "malformed", "corrupt"),
 )
 
 
@@ -320,20 +388,26 @@ DEAD_LETTERS_DAMAGED = _SERVER.counter(
     "aoii_dead_letters_damaged_total",
     "Dead letters of a damaged file, by outcome: salvaged, corrupt (kept with that reason), lost.",
     "outcome",
+    values=("salvaged", "corrupt", "lost"),
 )
 DEAD_LETTERS_DROPPED = _SERVER.counter(
     "aoii_dead_letters_dropped_total", "Malformed payloads dropped from the full ring, oldest first."
 )
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
 _CSV = ServedBy("csv")
-CSV_ROWS = _CSV.counter("aoii_csv_rows_total", "Rows appended to the CSV file, by event.", "event")
+CSV_ROWS = _CSV.counter(
+    "aoii_csv_rows_total", "Rows appended to the CSV file, by event.", "event", values=("RX", "EST")
+)
 CSV_DUPLICATES = _CSV.counter(
     "aoii_csv_duplicates_total", "Messages delivered again and not written to the CSV file again."
 )
 CSV_TORN = _CSV.counter("aoii_csv_torn_lines_total", "Incomplete last lines removed from the CSV file.")
 _EDGE_LOG = ServedBy("edgelog")
 LOG_LINES = _EDGE_LOG.counter(
-    "aoii_edge_log_lines_total", "Lines of the nodes' USB log, by outcome: stored, noise, lost.", "outcome"
+    "aoii_edge_log_lines_total",
+    "Lines of the nodes' USB log, by outcome: stored, noise, lost.",
+    "outcome",
+    values=("stored", "noise", "lost"),
 )
 # --- web page: on its own /metrics, not on a status port --------------------------------------------------------------
 _PAGE = ServedBy()

@@ -166,6 +166,15 @@ class KeyRing:
 
     def get(self, node: int) -> NodeKey | None:
         """The key of a node; None for an unknown node."""
+        self._read_if_changed()
+        return self._keys.get(node)
+
+    def nodes(self) -> list[int]:
+        """The nodes that have a key."""
+        self._read_if_changed()
+        return list(self._keys)
+
+    def _read_if_changed(self) -> None:
         version = self._file_version()
         if version != self._version:
             try:
@@ -175,7 +184,6 @@ class KeyRing:
                 log.error("new node keys not usable, old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
             # Set last: a thread that comes meanwhile reads the file too, and does not use the old keys.
             self._version = version
-        return self._keys.get(node)
 
     def _file_version(self) -> tuple[int, int, int, int] | None:
         """Values that change when the file does; None when it does not exist."""
