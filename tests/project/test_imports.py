@@ -47,6 +47,7 @@ PLACES = (
     Place("edge/receiver_bridge.py", "core", standard=BOARD),
     Place("broker/messages.py", "core", standard=PURE),
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
+    Place("gateway/suspicion.py", "core", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
     Place("gateway/legacy/old_node.py", "core broker.messages gateway.readings gateway.legacy.mirror", standard=PURE),
     Place("gateway/legacy/mirror.py", "core", standard=PURE),

@@ -5,14 +5,18 @@ that a gateway can know (docs/explanation/aoii.md), because readings that never 
 of authenticated nodes and of old nodes, one for each port, so their number is bounded.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 
 from aoii.broker.messages import Identity, is_wrong
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
 from aoii.gateway.readings import AcceptedReading
+from aoii.gateway.suspicion import RepeatedNumbers, sensor_fault
 from aoii.runtime import metrics
 from aoii.settings import Gateway as Settings
+
+log = logging.getLogger(__name__)
 
 OLD_HEARTBEAT_S = 600  # fixed in the old firmware
 MISSING_KEPT = 1000  # missing counters remembered for each node; more are not counted
@@ -35,6 +39,9 @@ class NodeMetrics:
         self._expected: set[str] = set()  # nodes whose counters are served
         self._restored: set[str] = set()  # nodes of an earlier run
         self._counted_s: dict[str, float] = {}  # by node: up to when its sample periods are counted
+        self._repeated = RepeatedNumbers()
+        self._erased: set[str] = set()  # nodes of which it was said that their flash was erased
+        self._faulty: set[str] = set()  # nodes of which it was said that their readings look like a sensor's fault
         metrics.THRESHOLD_T.set(settings.beta_temp)
         metrics.THRESHOLD_H.set(settings.beta_hum)
 
@@ -75,6 +82,9 @@ class NodeMetrics:
     def record_frame(self, uplink: Uplink, rssi_dbm: int, snr_db: int) -> None:
         """Record an accepted frame of one of our own nodes, also a repeated one."""
         node = str(uplink.node)
+        self._repeated.forget(node)
+        self._erased.discard(node)
+        metrics.NODE_FLASH_ERASED.labels(node=node).set(0)
         self._set_last_heard(node, False, time.time())
         metrics.NODE_RSSI.labels(node=node).set(rssi_dbm)
         metrics.NODE_SNR.labels(node=node).set(snr_db)
@@ -84,7 +94,27 @@ class NodeMetrics:
             volts = 1 + uplink.battery / 50  # steps of 20 mV: docs/reference/wire-format.md
             metrics.NODE_BATTERY_V.labels(node=node).set(round(volts, 2))
         metrics.NODE_BATTERY_LOW.labels(node=node).set(bool(uplink.flags & LOW_BATTERY))
-        metrics.NODE_SENSOR_FAULT.labels(node=node).set(bool(uplink.flags & SENSOR_FAULT))
+        is_reported = bool(uplink.flags & SENSOR_FAULT)
+        self._set_sensor_fault(node, uplink.temperature_c / 100, uplink.humidity_c / 100, is_reported)
+
+    def record_repeated_number(self, node: str, frame: int | None) -> None:
+        """Record a frame that was rejected because its number, or that of its reading, was used before in its epoch.
+
+        Args:
+            node: The node's name.
+            frame: The frame's number; None if that was new and the reading's was not, which only happens to a node that
+                has begun again.
+        """
+        if frame is not None and not self._repeated.record(node, frame):
+            return
+        metrics.NODE_FLASH_ERASED.labels(node=node).set(1)
+        if node not in self._erased:
+            self._erased.add(node)
+            log.error(
+                "node repeats the numbers of its epoch: its flash was erased, or two boards have its key; provision it "
+                "again: aoii board node, docs/howto/flash-a-node.md",
+                extra={"event": "flash_erased", "node": node},
+            )
 
     def record_reading(self, reading: AcceptedReading) -> None:
         """Record a reading that was accepted for the first time."""
@@ -92,6 +122,7 @@ class NodeMetrics:
         metrics.NODE_READINGS.labels(node=node, kind=reading.kind).inc()
         if reading.kind == "legacy":
             self._set_last_heard(node, True, time.time())
+            self._set_sensor_fault(node, reading.actual_t, reading.actual_h, False)
             if reading.delay_ms is not None:
                 metrics.NODE_CLOCK_OFFSET_S.labels(node=node).set(-reading.delay_ms / 1000)
         else:
@@ -105,6 +136,9 @@ class NodeMetrics:
         self._counters.pop(node, None)
         self._counted_s.pop(node, None)
         self._expected.discard(node)
+        self._repeated.forget(node)
+        self._erased.discard(node)
+        self._faulty.discard(node)
         for metric in metrics.PER_NODE:
             metric.remove_by_labels({"node": node})
 
@@ -113,6 +147,17 @@ class NodeMetrics:
         heartbeat_s = OLD_HEARTBEAT_S if is_old else self._heartbeat_s
         if heartbeat_s:  # without a heartbeat, silence says nothing
             metrics.NODE_HEARTBEAT_S.labels(node=node).set(heartbeat_s)
+
+    def _set_sensor_fault(self, node: str, temperature: float, humidity: float, is_reported: bool) -> None:
+        """Set the gauge by what the node reports of its sensor and what its reading, °C and %RH, looks like."""
+        reason = sensor_fault(temperature, humidity)
+        metrics.NODE_SENSOR_FAULT.labels(node=node).set(is_reported or reason is not None)
+        if reason is None:
+            self._faulty.discard(node)
+        elif node not in self._faulty:
+            self._faulty.add(node)
+            fields = {"event": "sensor_suspected", "node": node, "actual_t": temperature, "actual_h": humidity}
+            log.warning("a reading looks like a fault of the sensor; it is stored", extra=fields | {"reason": reason})
 
     def _record_error(self, reading: AcceptedReading, estimate_t: float, estimate_h: float) -> None:
         node = reading.identity.node

@@ -109,13 +109,16 @@ class Receiver:
     ) -> None:
         try:
             decision, _ = future.result()
-        except ProtocolError as error:
+        except ProtocolError as error:  # its counter has been used for another reading
             self._reject(error.reason, str(error))
+            self._intake.node_metrics.record_repeated_number(str(uplink.node), None)
             return
         except UnavailableError:  # counted by the intake; the node tries again
             return
         if isinstance(decision, Rejected):
             self._reject(*decision)
+            if decision.reason == "replay":
+                self._intake.node_metrics.record_repeated_number(str(uplink.node), uplink.frame)
             return
         is_new = isinstance(decision, node_state.Accepted) and decision.reading is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()

@@ -227,7 +227,17 @@ NODE_RSSI = _GATEWAY.gauge("aoii_node_rssi_dbm", "Signal strength of the node's 
 NODE_SNR = _GATEWAY.gauge("aoii_node_snr_db", "Signal-to-noise ratio of the node's last frame.", "node")
 NODE_BATTERY_V = _GATEWAY.gauge("aoii_node_battery_volts", "The node's battery, if the node measures it.", "node")
 NODE_BATTERY_LOW = _GATEWAY.gauge("aoii_node_battery_low", "1 while the node reports a low battery.", "node")
-NODE_SENSOR_FAULT = _GATEWAY.gauge("aoii_node_sensor_fault", "1 while the node reports a sensor fault.", "node")
+NODE_SENSOR_FAULT = _GATEWAY.gauge(
+    "aoii_node_sensor_fault",
+    "1 while the node reports a sensor fault, or its last reading is a value that faulty sensors give.",
+    "node",
+)
+NODE_FLASH_ERASED = _GATEWAY.gauge(
+    "aoii_node_flash_erased",
+    "1 while the node repeats numbers of its epoch, as after its flash was erased; until it has a new key, readings "
+    "are rejected.",
+    "node",
+)
 NODE_MISSING = _GATEWAY.gauge(
     "aoii_node_readings_missing",
     "Counters that the node skipped within a day and whose readings have not arrived; a restart skips up to 63.",
