@@ -7,6 +7,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -18,6 +19,7 @@ FLEET = 500
 SLOW = 0.01  # a log stays fresh for three minutes of the clock: longer than a busy machine needs
 
 
+TOTALS = ("total", "avg-temp", "avg-humidity", "mae-temp", "mae-humidity", "first-at", "last-at")
 NODES = 20
 MINUTES = 300
 
@@ -73,6 +75,24 @@ def test_the_fleet_is_a_table_too_and_its_states_are_read_aloud(url: str, visit:
     expect(rows.first).to_contain_text("Node 20silent")
     page.get_by_role("table").get_by_role("link", name="Node 4", exact=True).click()
     expect(page.locator("h1:visible")).to_have_text("Node 4")
+
+
+def test_the_totals_over_all_readings_are_those_of_the_older_page(url: str, visit: Visitor) -> None:
+    stats = httpx2.get(f"{url}api/stats").json()
+    visited = visit(url)
+
+    shown = {name: visited.page.locator(f"#{name}") for name in TOTALS}
+
+    expect(shown["total"]).to_have_text(f"{stats['total']:,}")
+    expect(shown["avg-temp"]).to_have_text(f"{stats['avg_temp']:.2f} °C".replace("-", "−"))
+    expect(shown["avg-humidity"]).to_have_text(f"{stats['avg_humidity']:.2f} %")
+    expect(shown["mae-temp"]).to_have_text(f"{stats['mae_temp']:.4f} °C")
+    expect(shown["mae-humidity"]).to_have_text(f"{stats['mae_humidity']:.4f} %")
+    expect(shown["first-at"]).to_have_text(stats["first_at"].replace("T", " ")[:19])
+    expect(shown["last-at"]).to_have_text(stats["last_at"].replace("T", " ")[:19])
+    visited.page.get_by_role("button", name="한국어").click()
+    expect(visited.page.get_by_role("heading", name="전체 측정값")).to_be_visible()
+    visited.shot("totals", whole=True)
 
 
 def test_one_node_is_shown_at_once(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:

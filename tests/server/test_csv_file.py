@@ -14,9 +14,11 @@ from aoii.broker.messages import Estimate
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import metrics
 from aoii.server import csv_journal
-from aoii.server.csv_file import COLUMNS, CsvFile
+from aoii.server.csv_file import CsvFile
+from aoii.server.csv_format import COLUMNS
 from aoii.server.csv_journal import CsvRow
 from aoii.server.mqtt_to_csv import to_row
+from aoii.settings import CsvFormatName
 from server.samples import a_reading
 
 HEADER = ",".join(COLUMNS)
@@ -39,8 +41,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[CsvFile]:
-    file = CsvFile(path, path.with_name("journal.db"))
+def opened(path: Path, wanted: CsvFormatName = "full") -> Iterator[CsvFile]:
+    file = CsvFile(path, path.with_name("journal.db"), wanted)
     yield file
     file.close()
 
@@ -109,8 +111,8 @@ def test_a_file_with_other_columns_is_left_alone(path: Path, content: str) -> No
     assert path.read_text() == content
 
 
-@pytest.mark.parametrize("torn", ["2025-05-01 12", "2025-05-01 12:00:00,0.5,RX,21.5,40.0,21.0,42.0,0.5,2.0,8,"])
-def test_a_torn_last_line_of_another_program_is_cut_off_and_counted(path: Path, torn: str) -> None:
+@pytest.mark.parametrize("torn", ["2025-05-01 12", "2025-05-01 12:00:00,0.5,RX,21.5,40.0,21.0,42.0,0.5,2.0,8"])
+def test_a_torn_last_line_of_another_program_is_set_aside_and_counted(path: Path, torn: str) -> None:
     with opened(path) as file:
         file.append([row(1)])
     with path.open("a") as foreign:
@@ -176,3 +178,153 @@ def test_a_full_disk_is_waited_for_and_nothing_is_torn_or_doubled(path: Path) ->
         assert file.append([row(10), *rows[:-1]]) == [row(10)]
 
     assert numbers(path) == [1] * 10 + [2, 3, 4, 5, 6, 7, 8, 9, 9, 10]
+
+
+OLDER_ROW = "2025-05-01 12:00:00,0.5,RX,21.50,40.00,21.00,42.00,0.50,2.00,7,"
+
+
+def aside(path: Path) -> bytes:
+    """What was removed from the file and kept."""
+    return path.with_name(f"{path.name}.set-aside").read_bytes()
+
+
+@pytest.mark.parametrize("nuls", [1, 34_000, 65_536, 65_537, 300_000])
+def test_nul_bytes_at_the_end_however_many_are_set_aside(path: Path, nuls: int) -> None:
+    with opened(path) as file:
+        file.append([row(1)])
+    with path.open("ab") as damaged:
+        damaged.write(bytes(nuls))
+
+    with opened(path) as file:
+        file.append([row(2)])
+
+    assert b"\0" not in path.read_bytes()
+    assert numbers(path) == [1, 2]
+    assert aside(path) == bytes(nuls) + b"\n"
+
+
+@pytest.mark.parametrize("nuls", [0, 50, 100_000])
+def test_a_torn_line_is_kept_in_the_file_beside_it(path: Path, nuls: int) -> None:
+    with opened(path) as file:
+        file.append([row(1)])
+    torn = b"2025-05-01 12:00:00,0.5,RX,21.5,4" + "온".encode()[:2]
+    with path.open("ab") as damaged:
+        damaged.write(torn + bytes(nuls))
+
+    with opened(path) as file:
+        file.append([row(2)])
+
+    assert numbers(path) == [1, 2]
+    assert aside(path) == (bytes(nuls) + b"\n" if nuls else b"") + torn + b"\n"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("header", [HEADER, OLD_HEADER])
+@pytest.mark.parametrize("torn_ending", ["", "\r"])
+def test_a_complete_last_line_without_its_ending_stays(
+    path: Path, header: str, ending: str, torn_ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = OLDER_ROW if header == HEADER else OLDER_ROW[:-1]
+    torn_ending = torn_ending if ending == "\r\n" else ""
+    path.write_bytes(f"{header}{ending}{line}{torn_ending}".encode())
+
+    with opened(path) as file:
+        file.append([row(8)])
+
+    assert path.read_bytes().startswith(f"{header}{ending}{line}{ending}".encode())
+    assert numbers(path) == [7, 8]
+    assert "check its last value" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        OLDER_ROW[:-3],  # the last column is missing
+        OLDER_ROW.replace("RX", "R"),
+        OLDER_ROW.replace("2025", "٢٠٢٥"),
+        OLDER_ROW.replace("21.50", "2_1"),
+        OLDER_ROW.replace("40.00", "4\0.00"),
+        OLDER_ROW + '"',
+        OLDER_ROW + "1.5",
+        "x" * 200_000,
+    ],
+)
+def test_a_last_line_that_no_column_could_have_is_set_aside(path: Path, line: str) -> None:
+    path.write_bytes(f"{HEADER}\n{line}".encode())
+
+    with opened(path) as file:
+        file.append([row(8)])
+
+    assert numbers(path) == [8]
+    assert aside(path) == f"{line}\n".encode()
+
+
+@pytest.mark.parametrize("wanted", ["full", "older"])
+@pytest.mark.parametrize("torn", ["", HEADER[:20], OLD_HEADER, HEADER, f"{HEADER}\r"])
+@pytest.mark.parametrize("nuls", [0, 70_000])
+def test_a_file_that_was_torn_in_its_header_begins_anew(
+    path: Path, torn: str, nuls: int, wanted: CsvFormatName
+) -> None:
+    path.write_bytes(torn.encode() + bytes(nuls))
+
+    with opened(path, wanted) as file:
+        file.append([row(1)])
+
+    ending = "\r\n" if wanted == "older" or torn.endswith("\r") else "\n"
+    assert path.read_bytes().startswith(f"{HEADER}{ending}2".encode())
+    assert numbers(path) == [1]
+
+
+@pytest.mark.parametrize("nuls", [1, 200, 40_000])
+def test_a_batch_that_a_power_cut_turned_into_nul_bytes_comes_back_from_the_journal(path: Path, nuls: int) -> None:
+    with opened(path) as file:
+        file.append([row(1)])
+        before = path.stat().st_size
+        file.append([row(2), row(3)])
+    whole = path.read_bytes()
+
+    for length in (before, before + 10, len(whole) - 1):
+        path.write_bytes(whole[:length] + bytes(nuls))
+        with opened(path) as file:
+            assert file.append([row(2), row(3)]) == []
+
+        assert path.read_bytes() == whole
+
+
+def test_the_older_format_is_exactly_the_older_installations(path: Path) -> None:
+    delayed = to_row(a_reading(2, total_tx=2, time_n=0.5, transmission_delay_ms=640, pred_t=22.0049), b"")
+    with opened(path, "older") as file:
+        written = file.append([row(1), to_row(ESTIMATE, b""), delayed])
+
+    assert len(written) == 2
+    assert path.read_bytes() == (
+        b"Timestamp,Time_n,Event,Actual_T,Actual_H,Pred_T,Pred_H,Error_T,Error_H,Total_TX,Transmission_Delay_Ms\r\n"
+        b"2016-01-01 10:00:00,0.4167,RX,21.50,40.25,20.75,43.50,0.75,3.25,1,\r\n"
+        b"2016-01-01 10:00:00,0.5,RX,21.50,40.25,22.00,43.50,0.50,3.25,2,640\r\n"
+    )
+
+
+@pytest.mark.parametrize("header", [HEADER, OLD_HEADER])
+@pytest.mark.parametrize("wanted", ["full", "older"])
+def test_a_file_of_the_older_installation_is_continued_in_its_format(
+    path: Path, header: str, wanted: CsvFormatName, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(f"{header}\r\n".encode())
+
+    with opened(path, wanted) as file:
+        file.append([to_row(ESTIMATE, b""), row(1)])
+
+    line = "2016-01-01 10:00:00,0.4167,RX,21.50,40.25,20.75,43.50,0.75,3.25,1" + ("," if header == HEADER else "")
+    assert path.read_bytes() == f"{header}\r\n{line}\r\n".encode()
+    assert ("set CSV_FILE" in str([record.__dict__ for record in caplog.records])) == (wanted == "full")
+
+
+def test_a_full_file_is_not_continued_as_an_older_one(path: Path) -> None:
+    with opened(path) as file:
+        file.append([row(1)])
+    before = path.read_bytes()
+
+    with pytest.raises(InputError, match="CSV_FORMAT=full"):
+        CsvFile(path, path.with_name("journal.db"), "older")
+
+    assert path.read_bytes() == before

@@ -16,7 +16,7 @@ from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
 from aoii.runtime import station
 from aoii.server import mqtt_to_csv, subscription
-from aoii.server.csv_file import COLUMNS
+from aoii.server.csv_format import COLUMNS
 from aoii.server.inbox import Inbox
 from aoii.server.mqtt_to_csv import CsvSubscriber, to_row
 from aoii.settings import Mqtt, Settings

@@ -34,12 +34,12 @@ def test_an_error_repeats_only_the_beginning_of_a_long_value() -> None:
     assert len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "5001", "many", "1.5", "", "1e3", "９", "9" * 5000, "1;DROP"])
+@pytest.mark.parametrize("limit", ["0", "-1", "1000000000", "many", "1.5", "", "1e3", "９", "9" * 5000, "1;DROP"])
 def test_a_wrong_limit_is_refused_with_what_to_write(client: TestClient, limit: str) -> None:
     answer = client.get("/api/recent", params={"limit": limit})
 
     assert answer.status_code == 400
-    assert "use a whole number from 1 to 5000, such as 100" in answer.json()["error"]
+    assert "use a whole number from 1 to 999999999, such as 500" in answer.json()["error"]
     assert len(answer.json()["error"]) < 200
 
 

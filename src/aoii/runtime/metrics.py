@@ -411,7 +411,7 @@ CSV_ROWS = _CSV.counter(
 CSV_DUPLICATES = _CSV.counter(
     "aoii_csv_duplicates_total", "Messages delivered again and not written to the CSV file again."
 )
-CSV_TORN = _CSV.counter("aoii_csv_torn_lines_total", "Incomplete last lines removed from the CSV file.")
+CSV_TORN = _CSV.counter("aoii_csv_torn_lines_total", "Unreadable ends of the CSV file that were set aside.")
 _EDGE_LOG = ServedBy("edgelog")
 LOG_LINES = _EDGE_LOG.counter(
     "aoii_edge_log_lines_total",

@@ -1,4 +1,4 @@
-"""The CSV subscriber, wired: every message becomes a line with the columns of the older installation.
+"""The CSV subscriber, wired: messages become lines with the columns of the older installation.
 
     network thread -> inbox -> writer thread -> file, fsync -> PUBACK in order
 
@@ -66,7 +66,7 @@ class CsvSubscriber(Station):
     """The station: the subscriber and its file."""
 
     def __init__(self, settings: Settings) -> None:
-        self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME)
+        self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME, settings.server.csv_format)
         self._inbox = Inbox()
         self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
         self._stopping = threading.Event()
@@ -136,7 +136,7 @@ def run(settings: Settings) -> int:
     """Run the CSV subscriber until SIGTERM or SIGINT; return its exit code.
 
     Raises:
-        InputError: CSV_FILE has other columns.
+        InputError: CSV_FILE has other columns, or the full format although CSV_FORMAT is older.
         UnavailableError: CSV_FILE cannot be opened, or the status port is taken.
     """
     return run_station("csv", settings.server.csv_status_port, lambda: CsvSubscriber(settings))

@@ -71,6 +71,12 @@ class Queries:
         """The newest `limit` readings, of one node or of all, in the order of their insert."""
         return self._rows(ReadingRow, _newest(READINGS, sa.select(*READING_COLUMNS), limit, node))[::-1]
 
+    def first_of_recent(self, limit: int) -> int:
+        """The id of the first of the newest `limit` readings; 0 if there are fewer."""
+        query = sa.select(READINGS.c.id).order_by(READINGS.c.id.desc()).limit(1).offset(limit - 1)
+        with self._pool.transaction() as connection:
+            return connection.execute(query).scalar() or 0
+
     def readings_after(self, row_id: int, limit: int) -> list[ReadingRow]:
         """At most `limit` readings with an id above `row_id`, ascending."""
         return self._rows(ReadingRow, _after(READINGS, sa.select(*READING_COLUMNS), row_id, limit))

@@ -71,7 +71,7 @@ class EdgeLogRow(_Row):
 
 @dataclass(frozen=True)
 class Stats:
-    """The content of `/api/stats`; without rows everything but `total` is None.
+    """Totals over all readings; without rows everything but `total` is None.
 
     Attributes:
         mae_temp: Mean absolute error, °C.

@@ -8,6 +8,7 @@ from .catalogue import Setting as Setting
 from .kinds import LogSource as LogSource
 from .kinds import StatusAddress as StatusAddress
 from .model import BY_NAME as BY_NAME
+from .model import CsvFormatName as CsvFormatName
 from .model import Database as Database
 from .model import Edge as Edge
 from .model import Gateway as Gateway

@@ -20,6 +20,7 @@ from .kinds import LogSource, StatusAddress
 
 PORT = kinds.whole(1, 65535)
 MEGABYTES = kinds.whole(1, 65536)
+CsvFormatName = Literal["full", "older"]
 PROBABILITY = kinds.number(0, 1, "a probability")
 
 
@@ -184,6 +185,13 @@ class Server:
     )
     status_port: int = _status_port("SERVER_STATUS_PORT", "5012", "the server's")
     csv_file: Path = in_data_dir("experiment_log_online.csv", "CSV_FILE", "File that `aoii csv` writes.")
+    csv_format: CsvFormatName = setting(
+        "CSV_FORMAT",
+        "full",
+        cast(Any, kinds.word("full", "older")),
+        "Format of a new CSV file. full: readings and estimates with all their digits. older: exactly the older "
+        "installation's, readings only. A file of the older installation is continued in its format either way.",
+    )
     csv_status_port: int = _status_port("CSV_STATUS_PORT", "5013", "the CSV subscriber's")
     edge_log_ports: tuple[LogSource, ...] = setting(
         "EDGE_LOG_PORT",

@@ -4,7 +4,9 @@
 happened and what to do.
 """
 
+import functools
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -13,7 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from aoii.core.errors import InputError, UnavailableError
@@ -32,7 +34,8 @@ from aoii.web.source import Source
 from aoii.web.stream import Streams
 from aoii.web.summary import Summary
 
-RECENT_DEFAULT, RECENT_LIMIT = 100, 5000
+RECENT_DEFAULT, RECENT_LIMIT = 500, 999_999_999  # as in the older installation, which has no limit
+PAGE_ROWS = 2000  # of /api/recent, read and sent at once
 HISTORY_DEFAULT, HISTORY_LIMIT = 2000, 10_000
 RETRY_AFTER_S = 5
 ERRORS = (InputError, UnavailableError, HTTPException)  # those that `error_response` answers
@@ -67,14 +70,15 @@ class Api:
 
     def stats(self, request: Request) -> Response:
         """Totals over all readings."""
-        stats = self._source.stats()
-        return JSONResponse(asdict(stats) | {"first_at": _local(stats.first_at), "last_at": _local(stats.last_at)})
+        return JSONResponse(_encode_stats(self._source.stats()))
 
     def recent(self, request: Request) -> Response:
         """The newest readings, oldest first."""
         limit = whole_number(request, "limit", RECENT_DEFAULT, RECENT_LIMIT)
-        rows = self._source.query(lambda database: database.recent(limit))
-        return JSONResponse([_encode_reading(row) for row in rows])
+        first = self._source.query(lambda database: database.first_of_recent(limit))
+        pages = self._pages(first, limit)
+        start = next(pages)  # an error here is still an answer of its own
+        return StreamingResponse(itertools.chain([start], pages), media_type="application/json")
 
     def nodes(self, request: Request) -> Response:
         """Every node in the database, with the summary of its last day; null if the live view lacks the node."""
@@ -115,6 +119,19 @@ class Api:
             registry.register(metric)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    def _pages(self, first: int, limit: int) -> Iterator[str]:
+        """The JSON of at most `limit` readings from the id `first` on, as a list in pieces."""
+        last_id, left, opening = first - 1, limit, "["
+        while True:
+            read = functools.partial(Database.readings_after, row_id=last_id, limit=PAGE_ROWS)
+            page = self._source.query(read)[:left]
+            if not page:
+                yield opening if opening == "[" else ""
+                break
+            yield opening + ",".join(json.dumps(_encode_reading(row), separators=(",", ":")) for row in page)
+            last_id, left, opening = page[-1].id, left - len(page), ","
+        yield "]"
+
     async def healthz(self, request: Request) -> Response:
         """200 while every part makes progress, else 503 with the reason. Asks no database."""
         code, content = status_port.health_response(status_port.NOT_ALIVE, liveness_of(self._live.parts()))
@@ -137,7 +154,7 @@ def error_response(request: Request, error: Exception) -> Response:
 
 
 def _totals(source: Source) -> Iterator[Gauge]:
-    """The gauges over all readings, which only the page serves. A gauge without a value is left out.
+    """The gauges over all readings, which only the page serves; 0 without readings, as in the older installation.
 
     While the database is away they keep their last values: an alert on the age of the last reading must still fire.
     """
@@ -153,12 +170,26 @@ def _totals(source: Source) -> Iterator[Gauge]:
         metrics.MAE_HUMIDITY: stats.mae_humidity,
         metrics.AVG_TEMP: stats.avg_temp,
         metrics.AVG_HUMIDITY: stats.avg_humidity,
-        metrics.LAST_RECEIVED_S: stats.last_at.timestamp() if stats.last_at else None,
+        metrics.LAST_RECEIVED_S: stats.last_at and stats.last_at.timestamp(),
     }
     for gauge, value in values.items():
-        if value is not None:
-            gauge.set(value)
-            yield gauge
+        gauge.set(value or 0)
+        yield gauge
+
+
+def _encode_stats(stats: Stats) -> Json:
+    """The totals with the digits of the older installation; without readings, their number alone."""
+    if stats.avg_temp is None or stats.avg_humidity is None or stats.mae_temp is None or stats.mae_humidity is None:
+        return {"total": stats.total}
+    return {
+        "total": stats.total,
+        "avg_temp": round(stats.avg_temp, 2),
+        "avg_humidity": round(stats.avg_humidity, 2),
+        "mae_temp": round(stats.mae_temp, 4),
+        "mae_humidity": round(stats.mae_humidity, 4),
+        "first_at": _local(stats.first_at),
+        "last_at": _local(stats.last_at),
+    }
 
 
 def _encode_reading(row: ReadingRow) -> Json:

@@ -87,6 +87,15 @@ import { iso } from "./address.js";
  * @property {Totals & { samples: number }} summary
  * @typedef {ExactHistory | ColumnHistory} History
  *
+ * @typedef {object} AllReadings totals over all readings in the database; without readings their number alone
+ * @property {number} total
+ * @property {number} [avg_temp]
+ * @property {number} [avg_humidity]
+ * @property {number} [mae_temp]
+ * @property {number} [mae_humidity]
+ * @property {string} [first_at] when the first one was stored, in the server's local time
+ * @property {string} [last_at] when the last one was stored
+ *
  * @typedef {object} Settings what does not change while the page is open
  * @property {number} beta_temp
  * @property {number} beta_hum
@@ -215,6 +224,21 @@ export async function fetchHistory(node, [from, to], signal) {
   const content = await answer.json();
   if (!answer.ok) throw new Error(content.error);
   return decodeHistory(content);
+}
+
+/**
+ * Fetch the totals over all readings; null while the server cannot tell them.
+ *
+ * @param {AbortSignal} signal
+ * @returns {Promise<AllReadings | null>}
+ */
+export async function fetchTotals(signal) {
+  try {
+    const answer = await fetch("api/stats", { signal });
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
 }
 
 /**

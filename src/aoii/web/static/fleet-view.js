@@ -5,6 +5,7 @@ import { NODE_STATES } from "./api.js";
 import { $, copyOf, fillRows, make, part, setText, showNodeStates, showState } from "./dom.js";
 import { drawSpark } from "./spark.js";
 import { countStates, isMatch, worstFirst } from "./states.js";
+import { TotalsPanel } from "./totals-panel.js";
 
 /**
  * @typedef {import("./api.js").Summary} Summary
@@ -33,12 +34,18 @@ export class FleetView {
       const item = make("li", {}, button);
       return { state, item, button, name, count };
     });
+    this.totals = new TotalsPanel(app);
     $("filters").append(...this.filters.map(({ item }) => item));
     $("search").addEventListener("input", () => this.arrange(true));
     $("fleet-table").addEventListener("toggle", () => this.showTable());
   }
 
   leave() {
+    this.totals.stop();
+    this.clear();
+  }
+
+  clear() {
     this.nodes.clear();
     this.tiles.clear();
     $("tiles").replaceChildren();
@@ -51,7 +58,8 @@ export class FleetView {
 
   /** @param {StreamEvent} event */
   showSnapshot(event) {
-    this.leave();
+    this.clear();
+    this.totals.start();
     this.showUpdate(event);
   }
 
@@ -68,6 +76,7 @@ export class FleetView {
   }
 
   translate() {
+    this.totals.show();
     this.showCounts();
     for (const node of this.nodes.values()) this.fillTile(node);
     this.showTable();

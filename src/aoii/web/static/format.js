@@ -2,6 +2,7 @@
 
 /**
  * @typedef {object} Format
+ * @property {(digits: number) => (value: number) => string} number with so many decimals
  * @property {(value: number) => string} whole
  * @property {(value: number) => string} tenth
  * @property {(value: number) => string} hundredth
@@ -37,6 +38,7 @@ export function formatOf(language) {
   /** @param {Intl.DateTimeFormatOptions} options */
   const time = (options) => new Intl.DateTimeFormat(language, { hourCycle: "h23", ...options }).format;
   return {
+    number,
     whole: number(0),
     tenth: number(1),
     hundredth: number(2),

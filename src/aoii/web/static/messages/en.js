@@ -108,6 +108,15 @@ export const en = {
   reading: "Reading",
   battery: "Battery",
   signal: "Signal",
+  allReadings: "All readings",
+  allReadingsMore: "Of all nodes, from the whole database. Errors are reading minus estimate. Times are the server's.",
+  total: "Total",
+  avgTemp: "Mean temperature",
+  avgHumidity: "Mean humidity",
+  maeTemp: "Mean absolute error, temperature",
+  maeHumidity: "Mean absolute error, humidity",
+  firstAt: "First stored",
+  lastAt: "Last stored",
   moreNodes: "The database has more nodes than this page can show.",
 
   // empty

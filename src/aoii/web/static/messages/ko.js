@@ -53,6 +53,16 @@ export const ko = {
   reading: "측정값",
   battery: "배터리",
   signal: "신호 세기",
+  allReadings: "전체 측정값",
+  allReadingsMore:
+    "데이터베이스 전체, 모든 노드의 값입니다. 오차는 측정값에서 추정값을 뺀 것입니다. 시각은 서버의 현지 시각입니다.",
+  total: "총 수신 횟수",
+  avgTemp: "평균 온도",
+  avgHumidity: "평균 습도",
+  maeTemp: "온도 평균 절대 오차",
+  maeHumidity: "습도 평균 절대 오차",
+  firstAt: "첫 저장",
+  lastAt: "마지막 저장",
   moreNodes: "데이터베이스의 노드가 이 페이지에 표시할 수 있는 수보다 많습니다.",
 
   // empty
