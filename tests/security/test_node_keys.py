@@ -199,3 +199,14 @@ def test_what_people_wrote_into_the_file_stays(tmp_path: Path) -> None:
     assert lines[1:3] == ["# the house in Seoul", "# two rooms"]
     assert lines[3].endswith("  # in the cellar")
     assert len(lines) == 5
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line_and_its_comment_stays(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(b"\xef\xbb\xbf# the attic\r\n7 1 " + b"0" * 32 + b"\r\n")
+    path.chmod(0o600)
+
+    node_keys.write_key_file(path, node_keys.add(node_keys.read_key_file(path), 8))
+
+    assert node_keys.read_key_file(path).keys() == {7, 8}
+    assert "# the attic" in path.read_text().splitlines()

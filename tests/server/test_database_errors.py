@@ -1,11 +1,16 @@
 """What errors of the engines mean: away for now, or a row that never fits."""
 
+import contextlib
 import sqlite3
+from pathlib import Path
 
 import pymysql
 import pytest
 
 from aoii.server.database_errors import BadRow, DatabaseAway, translated
+from aoii.server.db import Database, open_database
+from aoii.settings import Database as DatabaseSettings
+from server.samples import a_reading, sqlite_at
 
 
 def sqlite_error(sql: str) -> sqlite3.Error:
@@ -64,3 +69,53 @@ def test_an_error_without_a_number_is_away() -> None:
 
     assert isinstance(error, DatabaseAway)
     assert error.reason == "other"
+
+
+def damaged_file(path: Path, kind: str) -> DatabaseSettings:
+    """A SQLite file that is not one any more, or whose pages are overwritten in the middle."""
+    place = sqlite_at(path)
+    with contextlib.closing(open_database(place, migrate=True)) as database:
+        for counter in range(200):
+            database.insert_reading(a_reading(counter=counter))
+    content = path.read_bytes()
+    path.write_bytes(b"not a database\n" * 100 if kind == "text" else content[:4096] + bytes(len(content) - 4096))
+    return place
+
+
+@pytest.mark.parametrize("kind", ["text", "zeros"])
+def test_a_damaged_file_of_sqlite_says_how_to_go_on_and_names_no_log_that_it_lacks(kind: str, tmp_path: Path) -> None:
+    place = damaged_file(tmp_path / "aoii.db", kind)
+
+    with contextlib.closing(open_database(place)) as database, pytest.raises(DatabaseAway) as caught:
+        database.stats()
+
+    assert caught.value.reason == "damaged"
+    assert "move it away" in caught.value.remedy
+    assert ".recover" in caught.value.remedy
+
+
+def migrate_and_probe(database: Database) -> None:
+    database.migrate()
+    database.check_writable()
+
+
+@pytest.mark.parametrize("kind", ["text", "zeros"])
+def test_a_server_says_the_same_and_works_again_once_the_file_is_away(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "aoii.db"
+    with contextlib.closing(Database(damaged_file(path, kind), create=True)) as database:
+        with pytest.raises(DatabaseAway) as caught:
+            migrate_and_probe(database)
+
+        path.rename(tmp_path / "old.db")
+        database.migrate()
+
+        assert caught.value.reason == "damaged"
+        assert database.insert_reading(a_reading()) == "stored"
+
+
+def test_no_error_of_sqlite_sends_anybody_to_a_log() -> None:
+    error = translated(sqlite3.OperationalError("something new"), "sqlite", "aoii.db")
+
+    assert isinstance(error, DatabaseAway)
+    assert error.reason == "other"
+    assert "own log" not in error.remedy

@@ -483,3 +483,14 @@ def test_a_database_that_comes_back_without_its_tables_gets_them_again(
 
         until(gateway.all_acknowledged)
         until(lambda: counters_stored() == [(2,)], what="the dead letter is replayed")
+
+
+@BOTH
+def test_a_server_says_where_its_rows_go_and_why(values: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), running(values):
+        pass
+
+    (said,) = [record.__dict__["database"] for record in caplog.records if record.msg == "rows go to a database"]
+    sqlite = f"SQLite, {values.data_dir}/aoii.db, because MYSQL_HOST is not set"
+    mysql = f"MySQL at 127.0.0.1:{values.database.port}, schema {values.database.name}"
+    assert said == (mysql if values.database.host else sqlite)

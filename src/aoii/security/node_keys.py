@@ -60,7 +60,7 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
     if len(text) > SIZE_LIMIT_BYTES:
         raise InputError(f"{path}: larger than {SIZE_LIMIT_BYTES} bytes", "give a file with a short line for each node")
     try:
-        return _parse(path, text.decode("utf-8"))
+        return _parse(path, text.decode("utf-8-sig"))  # Windows editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text", "write it again, a line `node epoch key` for each node") from error
 
@@ -232,7 +232,7 @@ def _comments(path: Path) -> tuple[list[str], dict[int, str]]:
     """The comments in the file: those for the lines above the nodes, and by node those on the line of a node."""
     heading, comments = [HEADING], {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return heading, {}
     for line in lines:

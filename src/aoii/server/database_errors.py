@@ -10,7 +10,7 @@ from typing import Literal
 
 from aoii.core.errors import ProtocolError, UnavailableError
 
-AwayReason = Literal["conflict", "unreachable", "refused", "full", "read_only", "schema", "other"]
+AwayReason = Literal["conflict", "unreachable", "refused", "full", "read_only", "schema", "damaged", "other"]
 
 
 class DatabaseAway(UnavailableError):  # noqa: N818 - a state, named like one
@@ -18,7 +18,8 @@ class DatabaseAway(UnavailableError):  # noqa: N818 - a state, named like one
 
     Attributes:
         reason: `conflict` (a lock or a deadlock: retry at once), `unreachable`, `refused` (login, too many connections,
-            shutting down), `full`, `read_only`, `schema` (a table or column is missing) or `other`.
+            shutting down), `full`, `read_only`, `schema` (a table or column is missing), `damaged` (the file is not a
+            sound database) or `other`.
     """
 
     def __init__(self, reason: AwayReason, problem: str, remedy: str = "") -> None:
@@ -54,8 +55,9 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
 
 
 _SQLITE_REMEDY: dict[AwayReason, str] = {
-    "unreachable": "start `aoii server`, which makes the file, or correct AOII_DATA_DIR",
+    "unreachable": "start `aoii server`, which makes the file, correct AOII_DATA_DIR, or set MYSQL_HOST",
     "refused": "give this user access to the file and its folder",
+    "other": "see the message, and the disk and the rights of the file",  # SQLite has no log
 }
 _REMEDY: dict[AwayReason, str] = {
     "conflict": "try again; another writer held a lock",
@@ -64,6 +66,8 @@ _REMEDY: dict[AwayReason, str] = {
     "full": "make room on its disk",
     "read_only": "make it writable",
     "schema": "start `aoii server`, which makes the tables",
+    "damaged": "stop the stations that use the file and move it away: `aoii server` makes a new one, and stores the "
+    "readings that wait; `sqlite3 OLD .recover | sqlite3 NEW` saves what can still be read of the old one",
     "other": "see the database's own log",
 }
 
@@ -84,6 +88,7 @@ _AWAY_CODES: dict[str, dict[int, AwayReason]] = {
         **dict.fromkeys((sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH), "refused"),
         sqlite3.SQLITE_FULL: "full",
         sqlite3.SQLITE_READONLY: "read_only",
+        **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), "damaged"),
     },
 }
 # Only errors about the values of one row: with any other error the same row may fit tomorrow.

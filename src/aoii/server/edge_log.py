@@ -65,6 +65,7 @@ class LogReader(Station):
         self._stop = threading.Event()  # stops the ports first
         self._closing = threading.Event()  # then stops the writer, which stores what they have read
         self._database = Database(settings.database, create=True)
+        log.info("rows go to a database", extra={"event": "rows_go_to", "database": settings.database.description})
         self._watch = DatabaseWatch(self._database, PROBE_DELAYS * settings.server.insert_base_delay_s)
         self._buffer = LogBuffer()
         self._batch: list[EdgeLogRow] = []  # taken from the buffer and not stored yet

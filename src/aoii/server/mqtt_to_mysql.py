@@ -39,6 +39,7 @@ class Server(Station):
         self._max_wait_s = server.insert_base_delay_s * (2**server.insert_max_retries - 1)
         self._dead_letters = DeadLetters(server.dead_letter_path, server.dead_letter_max_mb)
         self._database = Database(settings.database, create=True)
+        log.info("rows go to a database", extra={"event": "rows_go_to", "database": settings.database.description})
         self._inbox = Inbox()
         self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
         certificate_expiry.register("database", settings.database.tls, lambda: self._database.certificate_expires)

@@ -70,6 +70,13 @@ class Database:
         "Unset: the server is not verified, and the connection is encrypted only if the server supports encryption.",
     )
 
+    @property
+    def description(self) -> str:
+        """Where rows go, and why there, for people."""
+        if self.host is None:
+            return f"SQLite, {self.sqlite_path.absolute()}, because MYSQL_HOST is not set"
+        return f"MySQL at {self.host}:{self.port}, schema {self.name}"
+
 
 @dataclass(frozen=True)
 class Mqtt:
