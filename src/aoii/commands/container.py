@@ -9,6 +9,14 @@ from aoii.settings import Settings
 FIRST_PROCESS = Path("/proc/1/cmdline")
 NAMES = ("gateway", "server", "csv", "edgelog", "web", "edge")
 
+SEEN_BY = {
+    "serial port": ("gateway", "edgelog"),
+    "weights": ("gateway",),
+    "broker": ("gateway", "server", "csv", "web"),
+    "database": ("server", "edgelog", "web"),
+}
+"""Checks of `aoii doctor` that only the containers of these stations can do: only they get the devices and secrets."""
+
 
 class Started(NamedTuple):
     """How a station was started.
