@@ -30,13 +30,13 @@ class Started(NamedTuple):
     env_file: Path | None
 
 
-def started(command_line: Path = FIRST_PROCESS) -> Started | None:
+def started(command_line: Path | None = None) -> Started | None:
     """The station that process 1 is; None outside a container, and in one that runs something else.
 
     An init process such as tini may stand before the program: `docker-init -- aoii gateway`.
     """
     try:
-        words = command_line.read_text(errors="replace").split("\0")
+        words = (command_line or FIRST_PROCESS).read_text(errors="replace").split("\0")
     except OSError:
         return None
     names = [Path(word).name for word in words]

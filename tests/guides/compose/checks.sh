@@ -41,12 +41,16 @@ alerts() { curl_in_prometheus 'http://127.0.0.1:9090/api/v1/alerts'; }
 
 curl_in_prometheus() { docker-compose exec -T prometheus wget -q -O - "$1"; }
 
-check_stack() {
-    within 180 all_healthy 10 || fail "not healthy after three minutes: $(cat unhealthy)"
+await_health() { # ten containers: nine of compose.yaml with the profile csv, and the simulated nodes
+    within 240 all_healthy 10 || fail "not healthy after four minutes: $(cat unhealthy)"
     within 120 stored || fail "the readings of three simulated nodes are not in the database"
-    docker-compose exec server aoii doctor || fail "doctor finds faults in a healthy stack"
-    for station in gateway web csv; do docker-compose exec $station aoii doctor || fail "doctor in $station"; done
-    [ "$(alerts | grep -o '"alertname":"[A-Za-z]*"' | sort -u)" = "" ] || fail "alerts in a healthy stack: $(alerts)"
+}
+
+check_stack() {
+    for station in web csv; do docker-compose exec $station aoii doctor || fail "doctor in $station"; done
+    # By now CsvDown and LogReaderDown would have fired, had they not to wait for five minutes: a pending one counts too.
+    alerts >alerts.json
+    ! grep -E '"alertname":"(Csv|LogReader|Web|Gateway|Server)Down"|"state":"firing"' alerts.json || fail "alerts in a healthy stack"
     echo "compose-guide: $(docker ps -q | wc -l) containers healthy, $(rows 'SELECT COUNT(*) FROM readings') readings stored"
 }
 
