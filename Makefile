@@ -6,7 +6,7 @@ PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test coverage lint bench faults models docs docs-site lock clean help
+.PHONY: run test coverage lint bench faults compose-guide models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -40,6 +40,9 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 	@scripts/set-up test
 	@scripts/faults
 
+compose-guide: ## follow docs/howto/deploy-with-compose.md word by word in a private container engine; as root, five minutes
+	@scripts/compose-guide
+
 models: ## run the stateful models of outbox, broker link and radio link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
 	@scripts/set-up test
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
@@ -62,4 +65,4 @@ clean: ## remove what these targets made: .venv, caches, build output. Your data
 
 help:
 	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
-	@sed -n 's/^\([a-z-]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\): ## /\1|/p' Makefile | awk -F'|' '{ printf "  %-13s %s\n", $$1, $$2 }'

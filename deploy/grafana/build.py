@@ -108,6 +108,11 @@ def aoii(series: str, legend: str) -> Chart:
     return lines("Age of incorrect information, at least", "s", meaning, (series, legend))
 
 
+def battery(meaning: str, series: str, legend: str) -> Chart:
+    """The batteries of the nodes that measure theirs."""
+    return lines("Battery", "volt", meaning, (series, legend)).no_value("No node here measures its battery")
+
+
 def errors(title: str, unit: str, limit: str, series: str, legend: str) -> Chart:
     """How far the gateway's estimates are from live readings."""
     meaning = "Error of the gateway's estimate at the last live reading."
@@ -127,14 +132,31 @@ def error_quantiles(title: str, unit: str, limit: str) -> Chart:
     )
 
 
+def shown(table: str, columns: str) -> str:
+    """A table of the rows in the range that Grafana shows: `time` in UTC, and `columns`.
+
+    The time is that of the sample, if the row has one that can be true. Rows of the older installation have none, and
+    those of a demo have the dates of its recording: they stand where they were stored, in the zone of the database's
+    machine, as `created_at` is.
+    """
+    has_own = "event_time BETWEEN created_at - INTERVAL 1 YEAR AND created_at + INTERVAL 2 DAY"
+    begin, end = (f"CONVERT_TZ($__time{edge}(), '+00:00', 'SYSTEM')" for edge in ("From", "To"))
+    return (
+        f"(SELECT event_time AS time, {columns} FROM {table} WHERE $__timeFilter(event_time) AND {has_own} "  # noqa: S608
+        f"UNION ALL SELECT CONVERT_TZ(created_at, 'SYSTEM', '+00:00'), {columns} FROM {table} "
+        f"WHERE created_at BETWEEN {begin} AND {end} AND ({has_own}) IS NOT TRUE) AS shown"
+    )
+
+
 def measured(title: str, unit: str, column: str) -> Chart:
     """What one node measured, and what the gateway estimated."""
     return history(
         title,
         unit,
         "Readings, and the gateway's estimate just before each.",
-        f"SELECT event_time AS time, actual_{column} AS measured, pred_{column} AS estimated FROM readings "  # noqa: S608
-        "WHERE $__timeFilter(event_time) AND node = ${node:sqlstring} ORDER BY event_time",
+        f"SELECT time, actual_{column} AS measured, pred_{column} AS estimated "  # noqa: S608
+        f"FROM {shown('readings', f'node, actual_{column}, pred_{column}')} "
+        "WHERE node = ${node:sqlstring} ORDER BY time",
     )
 
 
@@ -165,9 +187,15 @@ FLEET = (
         "aoii_node_error_humidity_percent",
         "{{node}}",
     ),
-    lines("Readings per day", "short", "A periodic node would send 1,440.", ("aoii:node_readings:per_day", "{{node}}")),
+    lines(
+        "Readings per day",
+        "short",
+        "Of the last day, and what a node that sends every sample would have sent since the gateway has known it.",
+        ("aoii:node_readings:per_day", "{{node}}"),
+        ("max(aoii:node_sample_periods:per_day)", "a periodic node"),
+    ),
     lines("Signal", "dBm", "Signal strength of the last frame.", ("aoii_node_rssi_dbm", "{{node}}")),
-    lines("Battery", "volt", "Below 3.4 V a node reports a low battery.", ("aoii_node_battery_volts", "{{node}}")),
+    battery("Below 3.4 V a node reports a low battery.", "aoii_node_battery_volts", "{{node}}"),
     lines(
         "Missing readings",
         "short",
@@ -178,8 +206,8 @@ FLEET = (
         "Nodes in the database",
         "none",
         "Rows, last reading and mean errors of each node.",
-        "SELECT node, COUNT(*) AS readings, MAX(event_time) AS last, AVG(ABS(error_temp)) AS mae_temp, "
-        "AVG(ABS(error_humidity)) AS mae_humidity FROM readings WHERE $__timeFilter(event_time) "
+        "SELECT node, COUNT(*) AS readings, MAX(time) AS last, AVG(ABS(error_temp)) AS mae_temp, "  # noqa: S608
+        f"AVG(ABS(error_humidity)) AS mae_humidity FROM {shown('readings', 'node, error_temp, error_humidity')} "
         "GROUP BY node ORDER BY node",
     ),
 )
@@ -203,7 +231,7 @@ NODE = (
         ('aoii_node_rssi_dbm{node="$node"}', "strength"),
         ('aoii_node_snr_db{node="$node"}', "signal to noise"),
     ),
-    lines("Battery", "volt", "As measured by the node.", ('aoii_node_battery_volts{node="$node"}', "battery")),
+    battery("As measured by the node.", 'aoii_node_battery_volts{node="$node"}', "battery"),
     lines(
         "Time since its last frame",
         "s",
@@ -216,7 +244,7 @@ NODE = (
         "s",
         "Its clock minus the gateway's.",
         ('aoii_node_clock_offset_seconds{node="$node"}', "offset"),
-    ),
+    ).no_value("Not an old node"),
     lines(
         "Faults",
         "short",
@@ -329,8 +357,8 @@ LEARNING = (
     number(
         "Share of a periodic fleet",
         "percentunit",
-        "Compared with nodes that send every minute.",
-        "sum(aoii:node_readings:per_day) / (1440 * count(aoii:node_readings:per_day))",
+        "Of the last day, compared with nodes that send every sample (SAMPLE_PERIOD_S).",
+        "sum(aoii:node_readings:per_day) / (sum(aoii:node_sample_periods:per_day) > 0)",
     ),
     number(
         "Mean error, temperature",
@@ -363,21 +391,21 @@ LEARNING = (
         "Packets by day and kind",
         "short",
         "From the database.",
-        "SELECT CAST(DATE(event_time) AS DATETIME) AS time, kind AS metric, COUNT(*) AS value FROM readings "
-        "WHERE $__timeFilter(event_time) GROUP BY 1, 2 ORDER BY 1",
+        "SELECT CAST(DATE(time) AS DATETIME) AS time, COALESCE(kind, 'unknown') AS metric, COUNT(*) AS value "  # noqa: S608
+        f"FROM {shown('readings', 'kind')} GROUP BY 1, 2 ORDER BY 1",
     ),
     history(
         "Inference on the node",
         "µs",
         "From the nodes' USB log.",
-        "SELECT event_time AS time, node AS metric, inference_time_us AS value FROM edge_log "
-        "WHERE $__timeFilter(event_time) ORDER BY event_time",
+        f"SELECT time, node AS metric, inference_time_us AS value FROM {shown('edge_log', 'node, inference_time_us')} "  # noqa: S608
+        "ORDER BY time",
     ),
     rows(
         "Samples skipped and sent",
         "none",
         "From the nodes' USB log: the outcome of each sample.",
-        "SELECT node, status, COUNT(*) AS samples FROM edge_log WHERE $__timeFilter(event_time) "
+        f"SELECT node, status, COUNT(*) AS samples FROM {shown('edge_log', 'node, status')} "  # noqa: S608
         "GROUP BY node, status ORDER BY node, status",
     ),
 )

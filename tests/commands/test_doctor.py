@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
-from aoii.commands import doctor
+from aoii.commands import container, doctor
 from aoii.commands.doctor_stations import Finding
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
@@ -49,6 +49,29 @@ def test_a_healthy_installation_has_no_remedies(
     assert "FAIL" not in capsys.readouterr().out
     os.close(ours)
     os.close(theirs)
+
+
+def test_in_a_container_what_belongs_to_another_one_is_not_checked_and_no_fault(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the Compose file: all share their settings; receiver and passwords are in one container each."""
+    (tmp_path / "cmdline").write_text("/sbin/docker-init\0--\0aoii\0csv\0")
+    monkeypatch.setattr(container, "FIRST_PROCESS", tmp_path / "cmdline")
+    values = {
+        "SERIAL_PORT": "/dev/ttyUSB7", "GATEWAY_ID": "roof", "MQTT_BROKER": "127.0.0.1",
+        "MQTT_PORT": str(mosquitto.port), "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(free_port()),
+    }  # fmt: skip
+
+    found = examine(**values)
+
+    assert [subject for subject, finding in found.items() if not finding.is_checked] == [
+        "serial port", "weights", "database",
+    ]  # fmt: skip
+    assert found["serial port"].state == "not checked: this is the container of csv; ask in that of gateway or edgelog"
+    assert doctor.run(None) == 0
+    said = capsys.readouterr().out
+    assert "FAIL" not in said
+    assert "\n--    serial port  not checked" in said
 
 
 def test_every_wrong_setting_is_a_finding() -> None:

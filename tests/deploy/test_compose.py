@@ -4,6 +4,7 @@ The file fits the Compose specification, what it mounts is there, and what it sa
 agrees with the settings, the broker's configuration and the probes. What the image copies makes the whole program.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -25,10 +26,6 @@ SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 STATIONS = [name for name, *_ in stations.STATIONS if name != "edge"]  # simulated nodes are in no installation
 OTHERS = ["alertmanager", "grafana", "mariadb", "mosquitto", "prometheus"]
 OWN = ("./data/", "./secrets/", "/dev")  # what an installation brings along
-PORTS = {
-    "gateway": "GATEWAY_STATUS_PORT", "server": "SERVER_STATUS_PORT", "csv": "CSV_STATUS_PORT",
-    "edgelog": "EDGE_LOG_STATUS_PORT", "web": "PORT",
-}  # fmt: skip
 
 
 def mounts(service: dict[str, Any]) -> list[tuple[str, str]]:
@@ -51,6 +48,31 @@ def test_the_file_fits_the_compose_specification() -> None:
     )  # fmt: skip
 
     assert checked.returncode == 0, checked.stdout
+
+
+def test_the_compose_of_debian_takes_the_file(tmp_path: Path) -> None:
+    """1.29 in Debian 12; it refuses what the specification has got since, such as a name at the top."""
+    for name in ("compose.yaml", "make-readers.sh"):
+        shutil.copy(FOLDER / name, tmp_path)
+    shutil.copy(FOLDER / "settings.example", tmp_path / "settings.env")
+    (tmp_path / ".env").write_text((FOLDER / "env.example").read_text().replace("PASSWORD=", "PASSWORD=secret"))
+
+    taken = subprocess.run(
+        ["/usr/bin/docker-compose", "--profile", "csv", "config", "--services"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert taken.returncode == 0, taken.stderr
+    assert set(taken.stdout.split()) == set(SERVICES)
+
+
+def test_the_guide_writes_what_the_example_has() -> None:
+    guide = (ROOT / "docs" / "howto" / "deploy-with-compose.md").read_text()
+    written = guide.partition("cat > .env <<END\n")[2].partition("END\n")[0]
+
+    assert re.findall(r"^(\w+)=", written, re.MULTILINE) == re.findall(
+        r"^(\w+)=", (FOLDER / "env.example").read_text(), re.MULTILINE
+    )
 
 
 def test_every_station_and_everything_around_it_is_a_service() -> None:
@@ -91,23 +113,24 @@ def test_a_container_has_few_rights_and_its_log_an_end(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     assert service["restart"] == "unless-stopped"
-    assert service["healthcheck"]["test"][0] == "CMD"
+    if name in STATIONS:
+        assert "healthcheck" not in service  # the image has one for all of them
+    else:
+        assert service["healthcheck"]["test"][0] == "CMD"
 
 
 @pytest.mark.parametrize("station", STATIONS)
-def test_a_station_is_started_with_settings_that_exist_and_asked_on_its_own_port(station: str) -> None:
+def test_a_station_is_started_with_settings_that_exist(station: str) -> None:
     service = SERVICES[station]
 
     assert main.build_parser().parse_args(service["command"]).command == station
     assert set(service["environment"]) <= set(settings.BY_NAME)
-    port = settings.BY_NAME[PORTS[station]].default
-    assert f"http://127.0.0.1:{port}/readyz" in service["healthcheck"]["test"][-1]
     assert int(service["stop_grace_period"].removesuffix("s")) > 10
 
 
 def test_the_examples_hold_settings_and_what_the_file_asks_for() -> None:
     assert settings.load({}, FOLDER / "settings.example").warnings == ()
-    asked = set(re.findall(r"\$\{(\w+)", (FOLDER / "compose.yaml").read_text()))
+    asked = set(re.findall(r"\$\{(\w+)", (FOLDER / "compose.yaml").read_text())) | {"COMPOSE_PROJECT_NAME"}
     given = set(re.findall(r"^(\w+)=", (FOLDER / "env.example").read_text(), re.MULTILINE))
     assert asked == given
 
@@ -152,8 +175,18 @@ def test_the_image_runs_as_nobody_in_particular_and_is_built_from_what_is_there(
     assert dockerfile("USER")[-1] == ["1000:1000"]
     assert dockerfile("ENTRYPOINT") == [['["aoii"]']]
     assert all((ROOT / source).exists() for source in sources)
-    sent = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+    sent = (ROOT / ".dockerignore").read_text().splitlines()  # of the folder's name: old builders know no other
     assert all(f"!{source}" in sent for source in sources)
+
+
+def test_the_image_asks_the_station_that_it_runs_whether_it_is_well() -> None:
+    """tests/commands/test_health.py tries the command itself."""
+    options, _, command_text = " ".join(dockerfile("HEALTHCHECK")[-1]).partition("CMD ")
+    command = json.loads(command_text)
+
+    assert command == ["aoii", "health"]
+    assert main.build_parser().parse_args(command[1:]).station is None
+    assert "--start-period=60s" in options
 
 
 def test_what_the_image_copies_makes_the_whole_program(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """The status port of a station."""
 
 import json
+import logging
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -9,7 +12,7 @@ import pytest
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics, status_port
-from servers import free_port
+from servers import free_port, until
 
 
 def fetch(port: int, path: str) -> tuple[int, bytes]:
@@ -70,3 +73,45 @@ def test_a_metric_can_be_read_back() -> None:
     metrics.REJECTED.labels(reason="mac").inc()
 
     assert metrics.value(metrics.REJECTED, reason="mac") == before + 1
+
+
+def hang_up(port: int, request: bytes) -> None:
+    """Send a request, and reset the connection instead of reading the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.sendall(request)
+
+
+@pytest.mark.parametrize("request_line", [b"GET /readyz HTTP/1.1\r\n\r\n", b"GET /rea", b""])
+def test_a_scraper_that_hangs_up_is_no_event(
+    request_line: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    is_gone = threading.Event()
+    before = set(threading.enumerate())
+
+    def ready() -> dict[str, bool]:
+        assert is_gone.wait(30)
+        return {}
+
+    with status_port.served("gateway", port, dict, ready):
+        hang_up(port, request_line)
+        is_gone.set()
+        assert fetch(port, "/healthz")[0] == 200
+        until(lambda: not [one for one in set(threading.enumerate()) - before if one.name.startswith("Thread-")])
+
+    assert "Traceback" not in capfd.readouterr().err
+    assert caplog.records == []
+
+
+def test_an_answer_that_fails_for_another_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+
+    def broken() -> dict[str, bool]:
+        raise ZeroDivisionError
+
+    with status_port.served("gateway", port, dict, broken), pytest.raises(OSError, match="closed connection"):
+        fetch(port, "/readyz")
+
+    until(lambda: caplog.records)
+    assert (caplog.records[0].levelno, caplog.records[0].message) == (logging.ERROR, "status port failed to answer")

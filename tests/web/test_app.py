@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -303,3 +305,17 @@ def test_a_page_that_is_slow_to_start_has_not_lost_its_threads(tmp_path: Path, m
     page.stop()
 
     assert (ended_before, ended_after) == ([], [])
+
+
+def test_a_reader_that_hangs_up_leaves_no_traceback(station: WebStation) -> None:
+    for path in ("/metrics", "/events", "/"):
+        for request in (f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", f"GET {path}"):
+            with socket.create_connection(("127.0.0.1", station.port), timeout=20) as peer:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.sendall(request.encode())
+
+    assert httpx2.get(f"{station.url}/metrics", timeout=20).status_code == 200
+    station.signal(signal.SIGTERM)
+    assert station.process is not None
+    station.process.wait(20)
+    assert "Traceback" not in (station.folder / "server.log").read_text()

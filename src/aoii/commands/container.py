@@ -9,6 +9,14 @@ from aoii.settings import Settings
 FIRST_PROCESS = Path("/proc/1/cmdline")
 NAMES = ("gateway", "server", "csv", "edgelog", "web", "edge")
 
+SEEN_BY = {
+    "serial port": ("gateway", "edgelog"),
+    "weights": ("gateway",),
+    "broker": ("gateway", "server", "csv", "web"),
+    "database": ("server", "edgelog", "web"),
+}
+"""Checks of `aoii doctor` that only the containers of these stations can do: only they get the devices and secrets."""
+
 
 class Started(NamedTuple):
     """How a station was started.
@@ -22,13 +30,13 @@ class Started(NamedTuple):
     env_file: Path | None
 
 
-def started(command_line: Path = FIRST_PROCESS) -> Started | None:
+def started(command_line: Path | None = None) -> Started | None:
     """The station that process 1 is; None outside a container, and in one that runs something else.
 
     An init process such as tini may stand before the program: `docker-init -- aoii gateway`.
     """
     try:
-        words = command_line.read_text(errors="replace").split("\0")
+        words = (command_line or FIRST_PROCESS).read_text(errors="replace").split("\0")
     except OSError:
         return None
     names = [Path(word).name for word in words]

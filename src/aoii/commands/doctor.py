@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aoii import settings
 from aoii.broker.client import Client
-from aoii.commands import doctor_stations
+from aoii.commands import container, doctor_stations
 from aoii.commands.doctor_stations import Finding
 from aoii.core.errors import AoiiError
 from aoii.gateway.legacy import weights
@@ -33,7 +33,7 @@ def run(env_file: Path | None) -> int:
     """Print the findings; 0 if all is well, 1 if something has to be done."""
     has_failed = False
     for finding in examine(env_file):
-        mark = "ok  " if finding.remedy is None else "FAIL"
+        mark = "FAIL" if finding.remedy is not None else "ok  " if finding.is_checked else "--  "
         print(f"{mark}  {finding.subject:12} {finding.state}")
         if finding.remedy is not None:
             has_failed = True
@@ -42,7 +42,9 @@ def run(env_file: Path | None) -> int:
 
 
 def examine(env_file: Path | None) -> Iterator[Finding]:
-    """Check the settings, then everything that they name."""
+    """Check the settings, then everything that they name; in a station's container, what that station can see."""
+    own = container.started()
+    env_file = env_file or (own.env_file if own else None)
     try:
         values = settings.load(env_file=env_file)
     except SettingsError as error:
@@ -55,6 +57,11 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
         yield Finding("settings", warning.problem, warning.remedy)
     yield from _env_file(values, Path(settings.ENV_FILE) if env_file is None else env_file)
     for subject, check in CHECKS:
+        if own and own.station not in container.SEEN_BY.get(subject, (own.station,)):
+            whose = " or ".join(container.SEEN_BY[subject])
+            state = f"not checked: this is the container of {own.station}; ask in that of {whose}"
+            yield Finding(subject, state, is_checked=False)
+            continue
         try:
             yield from check(values)
         except AoiiError as error:
@@ -156,7 +163,9 @@ def _login(values: Settings) -> str:
     user = mqtt.username
     if mqtt.tls is not None and mqtt.tls.cert is not None:
         user = tls.common_name(mqtt.tls.cert)
-    if user is not None and "GATEWAY_ID" in values.given and user != gateway:
+    own = container.started()
+    is_gateway = "GATEWAY_ID" in values.given and (own is None or own.station == "gateway")
+    if user is not None and is_gateway and user != gateway:
         details += (
             f"; our user is {user}: with the shipped ACL, gateway {gateway} does not receive commit acknowledgements"
         )

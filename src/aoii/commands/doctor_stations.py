@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aoii.commands import container
 from aoii.core.errors import UnavailableError
 from aoii.runtime import health_limits, metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot
@@ -27,11 +28,13 @@ class Finding:
         subject: The hop or the part of the machine, in the words of the alerts' label `hop`.
         state: How it is.
         remedy: What to do; None if it is well.
+        is_checked: False for what cannot be seen from here, which is neither well nor a fault.
     """
 
     subject: str
     state: str
     remedy: str | None = None
+    is_checked: bool = True
 
 
 FailedChecks = list[str]  # names of the checks that fail
@@ -86,14 +89,19 @@ def _is_enabled(name: str) -> bool:
 
 def _answering(name: str, port: int, failed: FailedChecks) -> Finding:
     if failed:
-        remedy = f"see its log, and restart it (systemctl restart aoii-{name})"
+        remedy = f"see its log, and restart it{_how('restart', name)}"
         return Finding(name, f"makes no progress: {', '.join(failed)}", remedy)
     return Finding(name, f"answers on port {port}")
 
 
 def _silent(name: str, port: int) -> Finding:
-    remedy = f"start it (systemctl start aoii-{name}), or restart it if it hangs"
+    remedy = f"start it{_how('start', name)}, or restart it if it hangs"
     return Finding(name, f"does not answer on port {port}, although it is set up on this machine", remedy)
+
+
+def _how(word: str, name: str) -> str:
+    """The command for it; a container has none, because it cannot reach the others."""
+    return "" if container.started() else f" (systemctl {word} aoii-{name})"
 
 
 # --- the gateway ------------------------------------------------------------------------------------------------------

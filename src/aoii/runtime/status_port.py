@@ -5,6 +5,8 @@ Prometheus, `aoii doctor` and the web page ask there. The systemd notifier (`sys
 
 import contextlib
 import json
+import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +21,9 @@ from aoii.runtime.metrics import BY_STATION
 Check = Callable[[], Mapping[str, bool]]
 """Returns the names of checks, and whether each passes."""
 
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 10.0  # for a peer that sends half a request, or takes no answer; each holds a thread meanwhile
 NOT_ALIVE = "makes no progress"
 NOT_READY = "waits for"
 
@@ -57,7 +62,7 @@ def served(station: str, port: int, alive: Check, ready: Check) -> Iterator[None
         checks: ClassVar = {"/healthz": (NOT_ALIVE, alive), "/readyz": (NOT_READY, ready)}
 
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = _Server(("127.0.0.1", port), Handler)
     except OSError as error:
         raise UnavailableError(
             f"status port {port} cannot be used ({error}); set another one, or 0 for none"
@@ -70,9 +75,21 @@ def served(station: str, port: int, alive: Check, ready: Check) -> Iterator[None
         server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    """A server for which a peer that hangs up is no event: its library would print a traceback."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what failed while a request was answered, unless the peer went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            log.exception("status port failed to answer", extra={"event": "status_failed"})
+
+
 class _StatusHandler(BaseHTTPRequestHandler):
     """Answers requests for the three paths of one station."""
 
+    timeout = REQUEST_TIMEOUT_S
     registry: CollectorRegistry
     checks: ClassVar[Mapping[str, tuple[str, Check]]]
 
