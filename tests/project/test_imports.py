@@ -88,7 +88,7 @@ PLACES = (
     Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
     Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
     Place("edge/drivers/*", "core edge"),
-    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.station", "serial"),
+    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.serial_line runtime.station"),
     Place(
         "gateway/drivers/*",
         "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery runtime.station",
@@ -101,7 +101,6 @@ PLACES = (
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/letters.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "broker.messages server.dead_letters runtime.sqlite_recovery"),
-    Place("server/edge_log_reader.py", "core runtime server settings", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
     Place("edge/*", "core edge"),
@@ -222,7 +221,7 @@ def test_an_import_for_type_checkers_only_is_no_import() -> None:
 
 
 def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for() -> None:
-    heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
+    heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn"
 
     loaded = subprocess.run(
         [
