@@ -27,6 +27,11 @@ def source(model: dict[str, Array], form: str = "array") -> str:
     return "\n".join([*lines, "port = serial.Serial('/dev/ttyUSB0')", ""])
 
 
+def old_time_n(unix_ms: int) -> float:
+    """The time of day as the old firmware computes it: of whole seconds, 28,800 s behind UTC."""
+    return (unix_ms // 1000 - 28_800) % 86_400 / 86_400
+
+
 class ReferenceNode:
     """A node with the old firmware, in double precision: one `sample` a minute."""
 

@@ -20,10 +20,9 @@ from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.gateway.intake import Intake, LineResult
 from aoii.gateway.receiver import Receiver
-from aoii.runtime.clock import day_fraction
 from aoii.security.node_keys import KeyRing
 from aoii.settings import Settings
-from gateway.reference_mlp import ReferenceNode, random_model, source
+from gateway.reference_mlp import ReferenceNode, old_time_n, random_model, source
 from gateway.station import (
     EPOCH,
     KEY,
@@ -71,7 +70,7 @@ def test_an_old_node_gets_its_replies_and_its_readings_carry_the_predictions_of_
         wait_connected(gateway)
         for minute in range(10, 29):
             sample_ms = clock.unix_ms()
-            predicted = node.sample(day_fraction(sample_ms), sent.get(minute))
+            predicted = node.sample(old_time_n(sample_ms), sent.get(minute))
             clock.go_on(60)
             if minute not in sent:
                 continue

@@ -49,9 +49,14 @@ PLACES = (
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
     Place("gateway/suspicion.py", "core", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
-    Place("gateway/legacy/old_node.py", "core broker.messages gateway.readings gateway.legacy.mirror", standard=PURE),
+    Place(
+        "gateway/legacy/old_node.py",
+        "core broker.messages gateway.readings gateway.legacy.mirror runtime.numerals",
+        standard=PURE,
+    ),
     Place("gateway/legacy/mirror.py", "core", standard=PURE),
     Place("gateway/outbox.py", "core broker.messages", standard=PURE),
+    Place("runtime/numerals.py", standard=PURE),
     Place("server/ingest.py", "core broker.messages", standard=PURE),
     Place("server/circuit_breaker.py", "core", standard=PURE),
     Place("server/rows.py", standard=PURE),
@@ -88,7 +93,7 @@ PLACES = (
     Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
     Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
     Place("edge/drivers/*", "core edge"),
-    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.station", "serial"),
+    Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.serial_line runtime.station"),
     Place(
         "gateway/drivers/*",
         "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery runtime.station",
@@ -101,7 +106,6 @@ PLACES = (
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
     Place("server/dead_letters/letters.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "broker.messages server.dead_letters runtime.sqlite_recovery"),
-    Place("server/edge_log_reader.py", "core runtime server settings", "serial"),
     Place("server/export.py", "core settings server", "pyarrow"),
     # stations
     Place("edge/*", "core edge"),
@@ -222,7 +226,7 @@ def test_an_import_for_type_checkers_only_is_no_import() -> None:
 
 
 def test_the_command_line_loads_a_station_and_its_libraries_only_when_asked_for() -> None:
-    heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn serial"
+    heavy = "cryptography paho sqlalchemy alembic starlette uvicorn rich pyarrow numpy matplotlib sklearn"
 
     loaded = subprocess.run(
         [

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
 import pytest
@@ -247,6 +247,18 @@ def test_an_estimate_without_a_clock_is_placed_by_its_local_time() -> None:
 
     estimates = nodes.points(UNNAMED, DAY_S).estimates
     assert [b.at_ms for b in estimates] == [round(datetime(2026, 5, 4, 3, 2, 1).timestamp() * 1000)]  # noqa: DTZ001
+
+
+def test_the_text_of_an_old_nodes_time_has_the_zone_of_old_nodes() -> None:
+    nodes = Fleet(replace(FLEET_SETTINGS, old_zone=timezone(timedelta(hours=-8))))
+
+    for name in (None, "roof/ttyUSB0", "7"):
+        nodes.add_message(Estimate(None, name, "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None))
+
+    old_ms = round(datetime(2026, 5, 4, 11, 2, 1, tzinfo=UTC).timestamp() * 1000)
+    local_ms = round(datetime(2026, 5, 4, 3, 2, 1).timestamp() * 1000)  # noqa: DTZ001 - in the machine's zone
+    held = [nodes.points(name, DAY_S).estimates[0].at_ms for name in (UNNAMED, "roof/ttyUSB0", "7")]
+    assert held == [old_ms, old_ms, local_ms]
 
 
 def test_nodes_are_ordered_as_a_person_would() -> None:

@@ -17,6 +17,14 @@ def test_an_error_is_wrong_from_a_threshold_on(error_temp: float, error_hum: flo
     assert FLEET_SETTINGS.is_wrong(error_temp, error_hum) == is_wrong
 
 
+def test_a_node_may_have_thresholds_of_its_own() -> None:
+    settings = replace(FLEET_SETTINGS, own_thresholds={"gateway/ttyUSB0": (0.3, 2.0)})
+
+    assert settings.of("gateway/ttyUSB0").is_wrong(0.3, 0)
+    assert not settings.of("7").is_wrong(0.3, 0)
+    assert not settings.of(None).is_wrong(0.3, 0)
+
+
 def test_a_node_is_silent_after_a_heartbeat_and_ten_minutes() -> None:
     assert FLEET_SETTINGS.silent_after_s == 3600 + 600
 

@@ -9,7 +9,7 @@ connection's, and the clock's, which publishes estimates and updates gauges.
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from aoii.gateway.drivers.outbox_file import OutboxFile
@@ -23,7 +23,9 @@ from aoii.gateway.receiver import Receiver
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.security.node_keys import KeyRing
+from aoii.settings import Gateway as GatewaySettings
 from aoii.settings import Settings
+from aoii.settings.faults import Fault, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,9 @@ class Gateway(Station):
     def __init__(self, settings: Settings) -> None:
         own = settings.gateway
         weights = extract_weights(own.mirror_weights) if own.mirror_weights is not None else None
-        keys = self._keys = KeyRing(own.node_keys_file)
         self._old_nodes = {old_node.node_name(own.gateway_id, path): path for path in own.serial_ports}
+        _check_thresholds(own, self._old_nodes)
+        keys = self._keys = KeyRing(own.node_keys_file)
         self._stopping = threading.Event()
         self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
@@ -117,6 +120,19 @@ class Gateway(Station):
         self._outbox_metrics.update()
         self.intake.count_periods(map(str, self._keys.nodes()))
         metrics.CLOCK_SYNCED.set(self.intake.now().is_synced)
+
+
+def _check_thresholds(own: GatewaySettings, old_nodes: Iterable[str]) -> None:
+    """Compare the names in OLD_NODE_THRESHOLDS with the ports; those of other gateways may stand there too.
+
+    Raises:
+        SettingsError: One of them has this gateway's name, and no port.
+    """
+    prefix = f"{own.gateway_id}/"
+    for one in own.old_thresholds:
+        if one.node.startswith(prefix) and one.node not in old_nodes:
+            remedy = f"use one of {', '.join(old_nodes)}, or correct SERIAL_PORT"
+            raise SettingsError([Fault("", "OLD_NODE_THRESHOLDS", f"names {one.node}, which has no port", remedy)])
 
 
 def run(settings: Settings) -> int:

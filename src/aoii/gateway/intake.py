@@ -71,6 +71,7 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._old_zone = settings.old_zone
         self._weights = weights
         self._outbox_file = outbox_file
         self._on_accepted = on_accepted
@@ -144,7 +145,7 @@ class Intake:
         def work(tx: Transaction) -> LineResult:  # may run twice
             stored = tx.state(node)
             state = None if stored is None else old_node.decode_state(stored, self._weights)
-            accepted = old_node.accept(state, payload, node, tx.old_epoch(), self._weights, clock.day_fraction, at)
+            accepted = old_node.accept(state, payload, node, tx.old_epoch(), self._weights, self._old_day_fraction, at)
             tx.set_state(node, old_node.encode_state(accepted.state))
             return accepted, self._insert(tx, accepted.reading, at)
 
@@ -172,16 +173,17 @@ class Intake:
             if not self._belongs_here(name):
                 self.node_metrics.remove(name)
                 continue
+            is_old = isinstance(forecast, OldNodeForecast)
             if isinstance(forecast, OldNodeForecast):
-                values: tuple[float, float] | None = forecast.at(at, clock.day_fraction)
+                values: tuple[float, float] | None = forecast.at(at, self._old_day_fraction)
             else:
                 values = node_state.estimate(forecast, at)
             if values is not None:
                 yield Estimate(
                     gateway=self._settings.gateway_id,
                     node=name,
-                    timestamp=clock.local_text(at.unix_ms),
-                    time_n=clock.day_fraction(at.unix_ms),
+                    timestamp=self._timestamp(at, is_old),
+                    time_n=self._time_n(at, is_old),
                     pred_t=_within(values[0], TEMPERATURE_RANGE),
                     pred_h=_within(values[1], HUMIDITY_RANGE),
                     total_tx=self._total_tx,
@@ -194,12 +196,13 @@ class Intake:
         An `RX` needs an estimate: without one the reading itself stands there, and the QoS is 1.
         """
         pred_t, pred_h = accepted.estimate or (accepted.actual_t, accepted.actual_h)
+        is_old = accepted.kind == "legacy"
         reading = Reading(
             identity=accepted.identity,
             gateway=self._settings.gateway_id,
             kind=accepted.kind,
-            timestamp=clock.local_text(at.unix_ms),
-            time_n=clock.day_fraction(at.unix_ms),
+            timestamp=self._timestamp(at, is_old),
+            time_n=self._time_n(at, is_old),
             actual_t=accepted.actual_t,
             actual_h=accepted.actual_h,
             pred_t=_within(pred_t, TEMPERATURE_RANGE),
@@ -210,10 +213,22 @@ class Intake:
             clock_synced=accepted.clock_synced,
         )
         error_t, error_h = reading.actual_t - reading.pred_t, reading.actual_h - reading.pred_h
-        wrong = is_wrong(error_t, error_h, self._settings.beta_temp, self._settings.beta_hum)
+        wrong = is_wrong(error_t, error_h, *self._settings.thresholds(accepted.identity.node))
         qos = int(accepted.estimate is None or wrong)
         payload = encode_reading(reading, qos)
         return tx.insert(accepted.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)
+
+    def _timestamp(self, at: Instant, is_old: bool) -> str:
+        """The instant as the text of a message, in the zone of the node."""
+        return clock.local_text(at.unix_ms, self._old_zone if is_old else None)
+
+    def _time_n(self, at: Instant, is_old: bool) -> float:
+        """The time of day at the instant, in the zone of the node."""
+        return self._old_day_fraction(at.unix_ms) if is_old else clock.day_fraction(at.unix_ms)
+
+    def _old_day_fraction(self, unix_ms: int) -> float:
+        """The time of day as old nodes compute it: in their zone, of whole seconds."""
+        return clock.day_fraction(unix_ms // 1000 * 1000, self._old_zone)
 
     # After the commit, in the outbox file's thread.
 

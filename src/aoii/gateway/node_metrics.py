@@ -31,8 +31,7 @@ class NodeMetrics:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._beta_temp = settings.beta_temp
-        self._beta_hum = settings.beta_hum
+        self._thresholds = settings.thresholds
         self._heartbeat_s = settings.heartbeat_s
         self._sample_period_s = settings.sample_period_s
         self._counters: dict[str, _MissingCounters] = {}
@@ -144,6 +143,9 @@ class NodeMetrics:
 
     def _set_last_heard(self, node: str, is_old: bool, unix_s: float) -> None:
         metrics.NODE_LAST_HEARD_S.labels(node=node).set(unix_s)
+        beta_temp, beta_hum = self._thresholds(node)
+        metrics.NODE_THRESHOLD_T.labels(node=node).set(beta_temp)
+        metrics.NODE_THRESHOLD_H.labels(node=node).set(beta_hum)
         heartbeat_s = OLD_HEARTBEAT_S if is_old else self._heartbeat_s
         if heartbeat_s:  # without a heartbeat, silence says nothing
             metrics.NODE_HEARTBEAT_S.labels(node=node).set(heartbeat_s)
@@ -170,7 +172,7 @@ class NodeMetrics:
             metrics.NODE_ERROR_H.labels(node=node).set(round(error_h, 4))
         if reading.held_ms is None:
             return
-        aoii_s = reading.held_ms / 1000 if is_wrong(error_t, error_h, self._beta_temp, self._beta_hum) else 0.0
+        aoii_s = reading.held_ms / 1000 if is_wrong(error_t, error_h, *self._thresholds(node)) else 0.0
         metrics.NODE_AOII_REPORTS_S.labels(node=node).observe(aoii_s)
         gauge = metrics.NODE_AOII_S.labels(node=node)
         # A backfill is older than the report that set the gauge, and may show that the estimate was wrong for longer.

@@ -11,7 +11,7 @@ so their simulated clocks agree without any message.
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Clock:
         return simulated_s / self.speed
 
 
-def local_text(unix_ms: int) -> str:
-    """`unix_ms` as local time `YYYY-MM-DD HH:MM:SS`, the form of the MQTT payload and the CSV file."""
-    return datetime.fromtimestamp(unix_ms / 1000).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - local on purpose
+def local_text(unix_ms: int, zone: tzinfo | None = None) -> str:
+    """`unix_ms` as `YYYY-MM-DD HH:MM:SS`, the form of the MQTT payload and the CSV file; the machine's zone if None."""
+    return datetime.fromtimestamp(unix_ms / 1000, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def day_fraction(unix_ms: int) -> float:
-    """Local time of day as a fraction of the day, 0..1: the `time_n` of the older installation."""
-    at = datetime.fromtimestamp(unix_ms / 1000)  # noqa: DTZ006 - local on purpose
+def day_fraction(unix_ms: int, zone: tzinfo | None = None) -> float:
+    """Time of day, in the machine's zone if None, as a fraction 0..1: the `time_n` of the older installation."""
+    at = datetime.fromtimestamp(unix_ms / 1000, zone)
     return (at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6) / 86400
 
 

@@ -266,6 +266,14 @@ THRESHOLD_T = _GATEWAY.gauge("aoii_gateway_threshold_celsius", "BETA_TEMP: an es
 THRESHOLD_H = _GATEWAY.gauge(
     "aoii_gateway_threshold_humidity_percent", "BETA_HUM: an estimate with this error is wrong."
 )
+NODE_THRESHOLD_T = _GATEWAY.gauge(
+    "aoii_node_threshold_celsius", "Threshold of the node: BETA_TEMP, or its own in OLD_NODE_THRESHOLDS.", "node"
+)
+NODE_THRESHOLD_H = _GATEWAY.gauge(
+    "aoii_node_threshold_humidity_percent",
+    "Threshold of the node: BETA_HUM, or its own in OLD_NODE_THRESHOLDS.",
+    "node",
+)
 CLOCK_SYNCED = _GATEWAY.gauge("aoii_gateway_clock_synced", "1 while the gateway trusts the machine's clock.")
 NODE_AOII_S = _GATEWAY.gauge(
     "aoii_node_aoii_seconds",

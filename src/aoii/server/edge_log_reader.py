@@ -1,22 +1,21 @@
 """Reads the USB log of one node's port in a thread: bytes become lines, and lines become rows.
 
-Writes nothing to the port. Only this file of the server imports pyserial.
+Writes nothing to the port.
 """
 
 import logging
 import os
-import termios
+import select
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-import serial
-
 from aoii.core.errors import UnavailableError
 from aoii.core.stream import Line, Reader
 from aoii.runtime import metrics
+from aoii.runtime.serial_line import open_serial
 from aoii.runtime.station import PartThread
 from aoii.server.edge_log_line import decode_line
 from aoii.server.rows import EdgeLogRow
@@ -24,14 +23,11 @@ from aoii.settings import LogSource
 
 log = logging.getLogger(__name__)
 
-BAUD = 115_200
 READ_S = 0.2  # a read returns after this long even without a byte, so that a stop is noticed
 CHUNK_BYTES = 4096
 CHECK_S = 1.0  # how often an idle port is checked: some adapters vanish without a hang-up
 REOPEN_FIRST_S = 0.2  # before a port that is gone is opened again; doubled after each failure
 REOPEN_LAST_S = 5.0
-
-_PORT_ERRORS = (OSError, ValueError, TypeError, termios.error)  # pyserial lets all of them through
 
 
 class LogPort:
@@ -47,9 +43,8 @@ class LogPort:
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            # exclusive: a second reader would take every other byte
-            self._serial = serial.Serial(path, BAUD, timeout=READ_S, exclusive=True)
-        except _PORT_ERRORS as error:
+            self._port = open_serial(path)
+        except (OSError, ValueError) as error:
             raise UnavailableError(
                 f"{path}: {error}; check the cable, EDGE_LOG_PORT and the rights of the device"
             ) from error
@@ -59,7 +54,7 @@ class LogPort:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._serial.close()
+        os.close(self._port)
 
     def read(self) -> bytes:
         """The bytes that have arrived, maybe none.
@@ -68,14 +63,15 @@ class LogPort:
             UnavailableError: The port is gone, or its name belongs to another device now.
         """
         try:
-            chunk = bytes(self._serial.read(1))
-            if chunk:
-                return chunk + bytes(self._serial.read(min(CHUNK_BYTES, self._serial.in_waiting)))
+            if select.select([self._port], [], [], READ_S)[0]:
+                if chunk := os.read(self._port, CHUNK_BYTES):
+                    return chunk
+                raise UnavailableError(f"{self._path}: it is gone; plug it in again")
             if time.monotonic() - self._checked_s >= CHECK_S:
                 self._checked_s = time.monotonic()
-                if not os.path.samestat(os.fstat(self._serial.fileno()), os.stat(self._path)):  # noqa: PTH116 - beside fstat
+                if not os.path.samestat(os.fstat(self._port), os.stat(self._path)):  # noqa: PTH116 - beside fstat
                     raise UnavailableError(f"{self._path}: now another device has this name; it is opened again")
-        except _PORT_ERRORS as error:
+        except OSError as error:
             raise UnavailableError(f"{self._path}: {error}; plug it in again") from error
         return b""
 

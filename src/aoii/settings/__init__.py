@@ -6,6 +6,7 @@ fails if they are not up to date. Each station takes only its own part of `Setti
 
 from .catalogue import Setting as Setting
 from .kinds import LogSource as LogSource
+from .kinds import NodeThresholds as NodeThresholds
 from .kinds import StatusAddress as StatusAddress
 from .model import BY_NAME as BY_NAME
 from .model import CsvFormatName as CsvFormatName

@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,6 +49,15 @@ class LogSource:
 
 
 @dataclass(frozen=True)
+class NodeThresholds:
+    """The thresholds of one node, °C and %RH."""
+
+    node: str
+    beta_temp: float
+    beta_hum: float
+
+
+@dataclass(frozen=True)
 class StatusAddress:
     """Address at which a station (`gateway`, `server`, `csv`, `edgelog`) serves its status."""
 
@@ -78,6 +88,11 @@ def _within(of: type[N], low: float, high: float, remedy: str) -> Kind[N]:
         raise KindError(remedy)
 
     return parse
+
+
+def utc_offset(given: str) -> timezone:
+    """A zone that is a fixed number of hours from UTC, such as -8 or 5.5."""
+    return timezone(timedelta(hours=number(-14, 14, "hours")(given)))
 
 
 def choice(values: Mapping[str, T]) -> Kind[T]:
@@ -178,6 +193,21 @@ def _log_source(part: str) -> LogSource:
     if not port or (equals and not (node.isprintable() and 1 <= len(node) <= 128)):
         raise KindError("write PORT or PORT=NODE, such as /dev/ttyUSB1=gateway/ttyUSB0")
     return LogSource(port, node or None)
+
+
+def node_thresholds(given: str) -> tuple[NodeThresholds, ...]:
+    """Thresholds of nodes, each as NODE=CELSIUS/PERCENT."""
+    found = tuple(_node_thresholds(part) for part in _listed(given))
+    if len({one.node for one in found}) != len(found):
+        raise KindError("give each node its thresholds once", "which names a node twice")
+    return found
+
+
+def _node_thresholds(part: str) -> NodeThresholds:
+    match = re.fullmatch(r"(.{1,128})=([0-9]{1,3}(?:\.[0-9]{1,2})?)/([0-9]{1,3}(?:\.[0-9]{1,2})?)", part, re.ASCII)
+    if match is None or not (match[1].isprintable() and 0 < float(match[2]) <= 50 and 0 < float(match[3]) <= 100):
+        raise KindError("write NODE=CELSIUS/PERCENT, such as gateway/ttyUSB0=0.3/2,gateway/ttyUSB1=0.7/4")
+    return NodeThresholds(match[1].strip(), float(match[2]), float(match[3]))
 
 
 def status_addresses(given: str) -> tuple[StatusAddress, ...]:

@@ -5,6 +5,7 @@ except that an unset MYSQL_HOST means SQLite.
 """
 
 from dataclasses import dataclass, replace
+from datetime import timezone
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -16,7 +17,7 @@ from . import kinds
 from .catalogue import DATA_DIR, Group, Setting, declarations, group, in_data_dir, secret, sections, setting
 from .channel import COLLISIONS, DELAY_LIMIT_S, NEIGHBOURS_LIMIT, ChannelModel
 from .faults import Fault
-from .kinds import LogSource, StatusAddress
+from .kinds import LogSource, NodeThresholds, StatusAddress
 
 PORT = kinds.whole(1, 65535)
 MEGABYTES = kinds.whole(1, 65536)
@@ -157,6 +158,21 @@ class Gateway:
         "gateway.py of the older installation: the weights of its MLP are read from it; it is never executed. "
         "Unset: the estimate for an old node is its last reading.",
     )
+    old_zone: timezone = setting(
+        "OLD_NODE_UTC_OFFSET_H",
+        "-8",
+        kinds.utc_offset,
+        "Zone in which nodes with the old firmware compute the time of day, hours from UTC, the same all year. Their "
+        "mirrored model, `timestamp` and `time_n` use it; everything else uses the machine's zone.",
+    )
+    old_thresholds: tuple[NodeThresholds, ...] = setting(
+        "OLD_NODE_THRESHOLDS",
+        None,
+        kinds.node_thresholds,
+        "Thresholds of nodes with the old firmware that are not BETA_TEMP and BETA_HUM, NODE=CELSIUS/PERCENT separated "
+        "by commas, such as gateway/ttyUSB0=0.3/2,gateway/ttyUSB1=0.7/4. Unset: all have BETA_TEMP and BETA_HUM.",
+        unset=(),
+    )
     outbox_path: Path = in_data_dir("outbox.db")
     outbox_max_mb: int = setting(
         "OUTBOX_MAX_MB",
@@ -165,6 +181,11 @@ class Gateway:
         "Size limit of the outbox, MB. When it is full, the gateway stops acknowledging packets.",
     )
     status_port: int = _status_port("GATEWAY_STATUS_PORT", "5011", "the gateway's")
+
+    def thresholds(self, node: str | None) -> tuple[float, float]:
+        """The thresholds of a node, °C and %RH."""
+        own = next((one for one in self.old_thresholds if one.node == node), None)
+        return (self.beta_temp, self.beta_hum) if own is None else (own.beta_temp, own.beta_hum)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ and AoII is a lower bound.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from aoii.broker.messages import Estimate, Reading
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
@@ -21,6 +21,7 @@ TRACK_LIMIT = 3000  # points of one kind and node: two days at one a minute; 1.2
 POINTS_LIMIT = 900_000  # of all nodes: more than 100 nodes share this, so 500 have ten hours each; 120 MB
 NODE_LIMIT = 500
 UNNAMED = "(unnamed)"  # stands for the node in rows and messages of the older installation, which name none
+OLD_NODE_MARK = "/"  # in the name of every old node, and of none of ours
 NO_EPOCH = -1  # the epoch in the key of a row without identity
 
 
@@ -79,7 +80,7 @@ class Fleet:
         """Add a message from the broker; `qos` is the one in its payload, None if it has none."""
         if isinstance(message, Estimate):
             node = self._touch(message.node, message.gateway)
-            at_ms = message.unix_ms if message.unix_ms is not None else _local_text_ms(message.timestamp)
+            at_ms = message.unix_ms if message.unix_ms is not None else self._text_ms(message)
             if node is not None and at_ms is not None:
                 node.estimates.add(EstimatePoint(at_ms, message.pred_t, message.pred_h), self.version, self._limit())
             return
@@ -87,7 +88,8 @@ class Fleet:
         if who is None or at_ms is None:
             return  # its row comes from the database; without an identity the two could not be matched
         if qos is None:
-            qos = int(self.settings.is_wrong(message.actual_t - message.pred_t, message.actual_h - message.pred_h))
+            errors = message.actual_t - message.pred_t, message.actual_h - message.pred_h
+            qos = int(self.settings.of(who.node).is_wrong(*errors))
         self._add_packet(who.node, message.gateway, Packet(
             at_ms, message.actual_t, message.actual_h, message.pred_t, message.pred_h, message.kind, qos,
             (who.epoch, who.counter),
@@ -101,7 +103,7 @@ class Fleet:
             return
         self._add_packet(row.node, row.gateway, Packet(
             at_ms, row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.kind or "legacy",
-            int(self.settings.is_wrong(row.error_temp, row.error_humidity)), key,
+            int(self.settings.of(row.node).is_wrong(row.error_temp, row.error_humidity)), key,
         ))  # fmt: skip
 
     def add_log_row(self, row: EdgeLogRow) -> None:
@@ -167,7 +169,7 @@ class Fleet:
         samples, packets = points.samples, points.packets
         latest = max((last for last in (node.estimates.last, node.packets.last) if last), key=event_ms, default=None)
         # Without any packet nothing is judged: a log alone does not say what arrived.
-        instants = [] if node.last_packet_ms is None else self._instants(points, start_ms, end_ms)
+        instants = [] if node.last_packet_ms is None else self._instants(name, points, start_ms, end_ms)
         return Summary(
             node=name,
             gateway=node.gateway,
@@ -190,10 +192,15 @@ class Fleet:
             spark=spark(samples or packets),
         )
 
-    def _instants(self, points: Points, start_ms: int, end_ms: int) -> list[estimate_accuracy.Instant]:
+    def _text_ms(self, estimate: Estimate) -> int | None:
+        """The instant of an estimate that has only a text; those of the older gateway and of old nodes have a zone."""
+        is_old = estimate.node is None or OLD_NODE_MARK in estimate.node
+        return _text_ms(estimate.timestamp, self.settings.old_zone if is_old else None)
+
+    def _instants(self, name: str, points: Points, start_ms: int, end_ms: int) -> list[estimate_accuracy.Instant]:
         """The sample instants, judged by the node's log if there is one, else by packets alone."""
         if points.samples:
-            return list(estimate_accuracy.from_log(points.samples, points.packets, self.settings))
+            return list(estimate_accuracy.from_log(points.samples, points.packets, self.settings.of(name)))
         count = self.settings.instants(start_ms, end_ms)
         return list(estimate_accuracy.from_packets(points.packets, start_ms, count, self.settings))
 
@@ -233,9 +240,9 @@ def _row_ms(event_time: datetime | None, created_at: datetime | None) -> int | N
     return None if created_at is None else round(created_at.timestamp() * 1000)
 
 
-def _local_text_ms(text: str) -> int | None:
-    """Unix ms of the local time in a message of the older installation's gateway; None if it is not a time."""
+def _text_ms(text: str, zone: tzinfo | None) -> int | None:
+    """Unix ms of a text of local time, in the machine's zone if None; None if it is not a time."""
     try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
+        return round(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         return None

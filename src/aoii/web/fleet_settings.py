@@ -1,6 +1,8 @@
 """The settings that all nodes share: thresholds, periods and clock speed; when a node is wrong or silent."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 
 from aoii.broker.messages import is_wrong
 from aoii.runtime.health_limits import PAGE_SILENCE_GRACE_S, PAGE_SILENCE_WITHOUT_HEARTBEAT_S
@@ -17,6 +19,8 @@ class FleetSettings:
         heartbeat_s: Longest time that a healthy node is silent, s; 0: nodes send no heartbeats.
         speed: Seconds of event time in one real second.
         tau: Wrong samples in a row before a node sends.
+        old_zone: Zone of the texts of time of old nodes and of the older gateway; None: the machine's.
+        own_thresholds: By node, of nodes with thresholds of their own, °C and %RH.
     """
 
     beta_temp: float
@@ -25,6 +29,13 @@ class FleetSettings:
     heartbeat_s: int
     speed: float = 1.0
     tau: int = 1
+    old_zone: tzinfo | None = None
+    own_thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def of(self, node: str | None) -> "FleetSettings":
+        """The settings of one node."""
+        own = self.own_thresholds.get(node or "")
+        return self if own is None else replace(self, beta_temp=own[0], beta_hum=own[1])
 
     @property
     def silent_after_s(self) -> float:

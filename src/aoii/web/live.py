@@ -46,8 +46,9 @@ class Live:
     def __init__(self, settings: Settings) -> None:
         own, clock = settings.gateway, settings.clock
         self.settings = FleetSettings(
-            own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, clock.speed, own.tau
-        )
+            own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, clock.speed, own.tau,
+            own.old_zone, {one.node: (one.beta_temp, one.beta_hum) for one in own.old_thresholds},
+        )  # fmt: skip
         self.source = Source(settings.database)
         self.is_simulated = clock.start_unix_s is not None
         self.now_ms = clock.unix_ms

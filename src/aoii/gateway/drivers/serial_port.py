@@ -9,20 +9,17 @@ import math
 import os
 import random
 import select
-import termios
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import serial
-
 from aoii.core.stream import Damaged, Frame, Line, Reader
 from aoii.runtime import failpoints
+from aoii.runtime.serial_line import open_serial
 from aoii.runtime.station import PartThread
 
-BAUD = 115_200  # of the old receiver and of ours: docs/reference/wire-format.md
 CHUNK_BYTES = 4096
 ANSWER_LIMIT = 64  # answers that wait for a blocked port; one more replaces the oldest
 BACKOFF_FIRST_S = 0.1
@@ -95,18 +92,21 @@ class SerialPort:
             self.thread.record_progress()
             self._answers.clear()  # they belong to the previous connection
             try:
-                # exclusive: a second reader would take every other byte
-                with serial.Serial(self.path, BAUD, timeout=0, write_timeout=0, exclusive=True) as port:
-                    self.is_open = True
-                    self._on_state(True, "")
-                    backoff_s, is_reported = BACKOFF_FIRST_S, True
-                    reason = self._serve(port.fileno())
-                    self.is_open = False
-                    self._on_state(False, reason)
-            except (OSError, ValueError, termios.error) as error:
+                port = open_serial(self.path)
+            except (OSError, ValueError) as error:
                 if not is_reported:
                     self._on_state(False, str(error))
                     is_reported = True
+            else:
+                backoff_s, is_reported = BACKOFF_FIRST_S, True
+                try:
+                    self.is_open = True
+                    self._on_state(True, "")
+                    reason = self._serve(port)
+                finally:
+                    self.is_open = False
+                    os.close(port)
+                self._on_state(False, reason)
             self._stopping.wait(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
 

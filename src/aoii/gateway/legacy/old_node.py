@@ -1,9 +1,10 @@
 """Old nodes (with the firmware of the older installation): decodes their lines, and keeps their forecasts.
 
-The receiver prints `Received: <payload>`; a payload is `<edge_ms>,<t>,<h>` or `<t>,<h>`, and `0.0,0.0` asks for the
-time. A line does not name its sender, so each port counts as one node, and the node's readings are numbered here. With
-the operators' weights the forecast is the mirrored model, with one step for each minute of the node's own clock;
-without them it is the last reading. Readings that no sensor measures are rejected. Pure.
+The receiver prints `Received: <payload>`; a payload is `<edge_ms>,<t>,<h>` or `<t>,<h>`, and 0 °C with 0 %RH asks for
+the time. What the older gateway accepted is accepted: text before `Received:`, more fields, signs and exponents. A line
+does not name its sender, so each port counts as one node, and the node's readings are numbered here. With the
+operators' weights the forecast is the mirrored model, with one step for each minute of the node's own clock; without
+them it is the last reading. Readings that a message cannot carry are rejected. Pure.
 """
 
 import hashlib
@@ -12,15 +13,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from aoii.broker.messages import Identity
+from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Identity
 from aoii.gateway.legacy.mirror import Mirror, ModelError, Weights
 from aoii.gateway.readings import AcceptedReading, Instant, since_ms
+from aoii.runtime.numerals import decimal, whole
 
 PREFIX = "Received:"
 CHATTER = re.compile(r"Sync sent:.*|-+\s*")  # other lines that the old receiver prints
-TIME_REQUEST = "0.0,0.0"
-NUMBER = re.compile(r"-?\d{1,4}(\.\d{1,6})?", re.ASCII)
-EDGE_MS = re.compile(r"\d{1,10}", re.ASCII)
 NO_NUMBER = re.compile(r"[-+]?(nan|inf|infinity|ovf)", re.IGNORECASE)  # how the firmware prints a failed measurement
 
 MINUTE_MS = 60_000  # the old firmware's fixed sampling period
@@ -28,8 +27,6 @@ TICKS = 1 << 32  # edge_ms wraps here
 DELAY_LIMIT_MS = 600_000  # a larger delay means a clock that was never set
 DISAGREEMENT_LIMIT_MS = 3_600_000  # between node's and gateway's clock since the last reading; more: one was set
 STEPS_LIMIT = 1440  # a day; the window holds four, and a step costs 0.1 ms of the 0.9 s in which the reply is due
-TEMPERATURE_RANGE = (-100.0, 200.0)  # wider than any sensor's range, and within what a message can carry
-HUMIDITY_RANGE = (-10.0, 110.0)
 NAME_LIMIT = 128  # characters of a node's name in messages and tables
 
 
@@ -55,7 +52,7 @@ class TimeRequest:
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A line without a usable reading. `reason`: `noise`, `payload` (not two or three numbers), or `range`."""
+    """A line without a usable reading. `reason`: `noise`, `payload` (not two numbers or more), or `range`."""
 
     reason: str
 
@@ -112,19 +109,19 @@ def node_name(gateway_id: str, path: str) -> str:
 
 def decode_line(line: str) -> Payload | TimeRequest | RejectedLine | None:
     """The content of a line from the receiver; None for the other lines that it prints, which hold nothing."""
-    if not line.startswith(PREFIX):
+    _, prefix, text = line.rpartition(PREFIX)  # before it: a line without its end, or what a receiver prints at a boot
+    if not prefix:
         return None if CHATTER.fullmatch(line) else RejectedLine("noise")
-    text = line.removeprefix(PREFIX).strip()
-    if text == TIME_REQUEST or text.endswith("," + TIME_REQUEST):  # readings have two decimals
-        return TimeRequest()
     fields = [field.strip() for field in text.split(",")]
-    edge = fields.pop(0) if len(fields) == 3 else None
-    if len(fields) != 2 or (edge is not None and not EDGE_MS.fullmatch(edge)):
-        return RejectedLine("payload")
-    if not all(NUMBER.fullmatch(field) for field in fields):
-        return RejectedLine("range" if any(NO_NUMBER.fullmatch(field) for field in fields) else "payload")
-    temperature, humidity = float(fields[0]), float(fields[1])
-    edge_ms = None if edge is None else int(edge)
+    has_clock = len(fields) >= 3
+    values = fields[1:3] if has_clock else fields  # further fields are ignored, as the older gateway did
+    try:
+        temperature, humidity = map(decimal, values)
+        edge_ms = whole(fields[0]) if has_clock else None
+    except ValueError:
+        return RejectedLine("range" if any(NO_NUMBER.fullmatch(value) for value in values) else "payload")
+    if temperature == humidity == 0.0:
+        return TimeRequest()
     if not (
         TEMPERATURE_RANGE[0] <= temperature <= TEMPERATURE_RANGE[1]
         and HUMIDITY_RANGE[0] <= humidity <= HUMIDITY_RANGE[1]
