@@ -72,7 +72,12 @@ def test_parquet_holds_the_same_rows_in_row_groups(
     file = pq.ParquetFile(out)
     found = [ReadingRow(**row) for row in file.read().to_pylist()]
     expected = [
-        replace(row, event_time=row.event_time and row.event_time.replace(tzinfo=UTC)) for row in stored.recent(13)
+        replace(
+            row,
+            event_time=row.event_time and row.event_time.replace(tzinfo=UTC),
+            created_utc=row.created_utc and row.created_utc.replace(tzinfo=UTC),
+        )
+        for row in stored.recent(13)
     ]
     assert count == 13
     assert found == expected

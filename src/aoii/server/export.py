@@ -119,6 +119,8 @@ def _csv_fields(row: ReadingRow) -> list[object]:
     values["created_at"] = row.created_at.isoformat(" ", "microseconds")
     if row.event_time is not None:
         values["event_time"] = row.event_time.isoformat("T", "milliseconds") + "Z"
+    if row.created_utc is not None:
+        values["created_utc"] = row.created_utc.isoformat("T", "microseconds") + "Z"
     if row.clock_synced is not None:
         values["clock_synced"] = int(row.clock_synced)
     return list(values.values())
@@ -139,6 +141,7 @@ def _write_parquet(rows: Iterator[ReadingRow], path: Path) -> None:
         "kind": pa.string(),
         "event_time": pa.timestamp("ms", tz="UTC"),
         "clock_synced": pa.bool_(),
+        "created_utc": pa.timestamp("us", tz="UTC"),
     }
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in COLUMNS])
     with pq.ParquetWriter(path, schema) as writer:
