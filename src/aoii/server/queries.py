@@ -116,6 +116,12 @@ class Queries:
         )
         return self._rows(NodeSummary, query)
 
+    def has_node(self, node: str) -> bool:
+        """Whether there is a reading of this node."""
+        query = sa.select(READINGS.c.id).where(READINGS.c.node == node).limit(1)
+        with self._pool.transaction() as connection:
+            return connection.execute(query).first() is not None
+
     def export(
         self, *, node: str | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> Iterator[ReadingRow]:
