@@ -221,3 +221,30 @@ def test_a_full_commit_acknowledgement_fits_the_embedded_broker() -> None:
 )
 def test_importance_is_decided_in_hundredths(error_t: float, error_h: float, important: bool) -> None:
     assert messages.is_wrong(error_t, error_h, 0.5, 3.0) is important
+
+
+FORMULAS = ['=HYPERLINK("http://x")', "+1", "-2+3", "@SUM(1)", "＝1", "a;=1", "a, =1", "a|@b", "7;-1"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_name_that_a_spreadsheet_takes_for_a_formula_is_rejected(name: str) -> None:
+    with pytest.raises(ProtocolError, match="spreadsheet") as caught:
+        messages.decode_message(json.dumps(OLD_RX | {"node": name, "epoch": 1, "counter": 1}).encode())
+
+    assert caught.value.reason == "shape"
+
+
+@pytest.mark.parametrize("name", ["7", "gateway/ttyUSB0", "거실-2", "attic; left", "a=b", "x@y", "#1", "room, 2"])
+def test_other_names_are_accepted_as_they_are(name: str) -> None:
+    reading = messages.decode_message(json.dumps(OLD_RX | {"node": name, "epoch": 1, "counter": 1}).encode())
+
+    assert isinstance(reading, Reading)
+    assert reading.identity == Identity(name, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["=HYPERLINK(1)", "2026-02-25T12:52:34", "2026-02-25 12:52:34 ", "２０２６-02-25 12:52:34", "", "now"]
+)
+def test_a_timestamp_has_the_older_installations_form(text: str) -> None:
+    with pytest.raises(ProtocolError, match="timestamp is not a time"):
+        messages.decode_message(json.dumps(OLD_RX | {"timestamp": text}).encode())

@@ -29,14 +29,43 @@ def test_readings_go_to_standard_output_and_their_number_to_standard_error(
     assert printed.err == "2 rows written to standard output\n"
 
 
-@pytest.mark.parametrize(("name", "begins"), [("all.csv", b"id,"), ("all.parquet", b"PAR1")])
+@pytest.mark.parametrize(
+    ("name", "begins"), [("all.csv", b"id,"), ("all.csv.gz", b"\x1f\x8b"), ("all.parquet", b"PAR1")]
+)
 def test_the_extension_of_the_file_says_its_form(with_readings: None, tmp_path: Path, name: str, begins: bytes) -> None:
     assert main.main(["export", "--out", str(tmp_path / name)]) == 0
     assert (tmp_path / name).read_bytes().startswith(begins)
 
 
-def test_only_the_chosen_node_and_time_are_written(with_readings: None, capsys: pytest.CaptureFixture[str]) -> None:
-    main.main(["export", "--node", "8"])
-    main.main(["export", "--start", "2100-01-01"])
+def test_a_spreadsheet_is_refused_with_what_to_do(
+    with_readings: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["export", "--out", str(tmp_path / "all.xlsx")]) == 2
 
-    assert capsys.readouterr().err == "0 rows written to standard output\n" * 2
+    assert "spreadsheets open .csv" in capsys.readouterr().err
+    assert list(tmp_path.glob("all*")) == []
+
+
+@pytest.mark.parametrize("out", ["", ".", "/", ".."])
+def test_no_file_is_said_in_one_line(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(["export", "--out", out])
+
+    assert caught.value.code == 2
+    assert f"{out!r} is not a file" in capsys.readouterr().err
+
+
+def test_an_unknown_node_is_an_error(with_readings: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["export", "--node", "8"]) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "the database has no reading of node 8; it has 7" in printed.err
+
+
+def test_an_empty_range_is_a_header_and_a_notice(with_readings: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["export", "--start", "2100-01-01"]) == 0
+
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1
+    assert printed.err.startswith("0 rows written to standard output\naoii export: no reading is in this range of time")

@@ -3,7 +3,7 @@
 
 import threading
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -150,7 +150,8 @@ def test_the_nodes_log_goes_in_and_out(database: Database) -> None:
 
     first, second, third = database.recent_edge_log(10)
 
-    assert first == replace(an_edge_log_row(created_at=arrived), id=first.id)
+    utc = arrived.astimezone(UTC).replace(tzinfo=None)
+    assert first == replace(an_edge_log_row(created_at=arrived, created_utc=utc), id=first.id)
     assert (second.node, second.event_time, second.triggered) == ("7", datetime(2016, 1, 1, 0, 0, 0, 1000), False)
     assert second.created_at is not None
     assert third.total_heap is None

@@ -2,6 +2,7 @@
 # ruff: noqa: DTZ001 - the times of the tables have no zone
 
 import csv
+import gzip
 import io
 import subprocess
 import sys
@@ -72,7 +73,12 @@ def test_parquet_holds_the_same_rows_in_row_groups(
     file = pq.ParquetFile(out)
     found = [ReadingRow(**row) for row in file.read().to_pylist()]
     expected = [
-        replace(row, event_time=row.event_time and row.event_time.replace(tzinfo=UTC)) for row in stored.recent(13)
+        replace(
+            row,
+            event_time=row.event_time and row.event_time.replace(tzinfo=UTC),
+            created_utc=row.created_utc and row.created_utc.replace(tzinfo=UTC),
+        )
+        for row in stored.recent(13)
     ]
     assert count == 13
     assert found == expected
@@ -90,8 +96,9 @@ def test_node_and_time_choose_rows(values: Settings, stored: Database, tmp_path:
 
 
 def test_no_rows_are_a_file_with_a_header_only(values: Settings, stored: Database, tmp_path: Path) -> None:
-    assert export.export(values, "nobody", None, None, tmp_path / "csv", "csv") == 0
-    assert export.export(values, "nobody", None, None, tmp_path / "parquet", "parquet") == 0
+    late = datetime(2100, 1, 1)
+    assert export.export(values, "7", late, None, tmp_path / "csv", "csv") == 0
+    assert export.export(values, None, late, None, tmp_path / "parquet", "parquet") == 0
 
     assert (tmp_path / "csv").read_text() == ",".join(export.COLUMNS) + "\n"
     assert pq.ParquetFile(tmp_path / "parquet").read().column_names == list(export.COLUMNS)
@@ -123,15 +130,37 @@ def test_a_file_that_is_not_finished_leaves_the_old_one_alone(
 
 
 def test_faults_say_what_to_do(values: Settings, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="name a file"):
-        export.export(values, None, None, None, None, "parquet")
-    with pytest.raises(InputError, match="use csv or parquet"):
-        export.export(values, None, None, None, None, "xlsx")
     with pytest.raises(DatabaseAway):
         export.export(values, None, None, None, tmp_path / "x.csv", "csv")
     open_database(values.database, migrate=True).close()
     with pytest.raises(InputError, match="No such file"):
         export.export(values, None, None, None, tmp_path / "none" / "x.csv", "csv")
+    with pytest.raises(InputError, match="no reading of node 7; it has no node at all"):
+        export.export(values, "7", None, None, None, "csv")
+
+
+def test_an_unknown_node_is_an_error_that_names_the_known_ones(
+    values: Settings, stored: Database, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.csv"
+    out.write_text("old")
+
+    with pytest.raises(InputError, match="no reading of node 8; it has 7, gw/ttyUSB0"):
+        export.export(values, "8", None, None, out, "csv")
+    with pytest.raises(InputError, match="start is not before the end"):
+        export.export(values, "7", datetime(2016, 1, 2), datetime(2016, 1, 1), out, "csv")
+
+    assert out.read_text() == "old"
+
+
+def test_a_packed_file_holds_the_same_csv(values: Settings, stored: Database, tmp_path: Path) -> None:
+    plain, packed = tmp_path / "all.csv", tmp_path / "all.csv.gz"
+
+    export.export(values, None, None, None, plain, "csv")
+    export.export(values, None, None, None, packed, "csv.gz")
+
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    assert subprocess.run(["gzip", "--test", packed], check=False).returncode == 0
 
 
 def test_standard_output_may_be_closed_early(values: Settings, stored: Database) -> None:

@@ -1,14 +1,18 @@
 """Reading, on SQLite and on a real MariaDB."""
 # ruff: noqa: DTZ001 - the times of the tables have no zone
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aoii.server import queries
+from aoii.server import db, queries
 from aoii.server.db import Database
-from server.samples import a_reading
+from aoii.server.rows import EdgeLogRow, ReadingRow
+from aoii.settings import Database as DatabaseSettings
+from server.samples import a_reading, an_edge_log_row, run_sql
 
 
 def test_pages_and_ends_of_the_table(database: Database) -> None:
@@ -62,3 +66,112 @@ def test_the_export_streams_by_node_and_time(database: Database, monkeypatch: py
     assert [row.counter for row in odd] == list(range(3, 48, 2))
     assert [row.counter for row in by_insert] == [None]
     assert len(list(database.identities())) == 48
+
+
+class Zone:
+    """The zone of this machine, and a clock for the inserts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+
+    def move(self, name: str) -> None:
+        """Be in another zone."""
+        self._patch.setenv("TZ", name)
+        time.tzset()
+
+    def stop_clock(self, at: datetime) -> None:
+        """Let rows be inserted at this instant, UTC."""
+        self._patch.setattr(db, "_utc_now", lambda: at)
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zone]:
+    yield Zone(monkeypatch)
+    monkeypatch.undo()
+    time.tzset()
+
+
+NEW_YORK = "America/New_York"
+CHANGES = [datetime(2026, 11, 1, 6), datetime(2026, 3, 8, 7)]  # back by an hour, and forward, in UTC
+QUARTER = timedelta(minutes=15)
+
+
+def insert_every_quarter(database: Database, zone: Zone, change: datetime) -> list[datetime]:
+    """Rows without event time in both tables from 2 h before the change to 2 h after it; their instants."""
+    instants = [change + number * QUARTER for number in range(-8, 8)]
+    for at in instants:
+        zone.stop_clock(at)
+        database.insert_reading(replace(a_reading(), identity=None, event_unix_ms=None, actual_t=at.minute / 60))
+        database.insert_edge_log([an_edge_log_row(event_time=None)])
+    return instants
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_over_a_clock_change_every_row_is_in_the_window_of_its_instant(
+    database: Database, zone: Zone, change: datetime
+) -> None:
+    zone.move(NEW_YORK)
+    instants = insert_every_quarter(database, zone, change)
+
+    for start in instants:
+        end = start + QUARTER
+        (row,) = database.export(start=start, end=end)
+        (reading,) = database.between(ReadingRow, None, start, end, 9)
+        (logged,) = database.between(EdgeLogRow, None, start, end, 9)
+        (column,) = database.chart_columns(ReadingRow, None, start, end, 60)
+        assert (row.instant, reading, logged.instant, column.first) == (start, row, start, start)
+    assert database.stats().last_utc == instants[-1]
+    assert database.nodes()[0].last_instant == instants[-1]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_of_another_program_are_each_in_one_window_in_the_order_of_their_local_times(
+    database: Database, place: DatabaseSettings, zone: Zone, change: datetime
+) -> None:
+    zone.move(NEW_YORK)
+    instants = insert_every_quarter(database, zone, change)
+    run_sql(place, "UPDATE readings SET created_utc = NULL", "UPDATE edge_log SET created_utc = NULL")
+
+    windows = [(start, start + QUARTER) for start in instants]
+
+    exported = [row for start, end in windows for row in database.export(start=start, end=end)]
+    shown = [row for start, end in windows for row in database.between(ReadingRow, None, start, end, 99)]
+    logged = [row.id for start, end in windows for row in database.between(EdgeLogRow, None, start, end, 99)]
+    drawn = [column for start, end in windows for column in database.chart_columns(ReadingRow, None, start, end, 900)]
+    assert sorted(row.id for row in exported) == [row.id for row in database.recent(99)]
+    assert sorted(row.id for row in shown) == sorted(row.id for row in exported)
+    assert set(logged) == {row.id for row in database.recent_edge_log(99)}
+    assert len(logged) == len(instants)
+    assert sum(column.rows for column in drawn) == len(instants)
+    assert [row.created_at for row in exported] == sorted(row.created_at for row in exported)
+
+
+def test_a_machine_that_moves_to_another_zone_keeps_the_instants_of_its_rows(database: Database, zone: Zone) -> None:
+    zone.move(NEW_YORK)
+    instants = insert_every_quarter(database, zone, CHANGES[0])
+
+    zone.move("Asia/Seoul")
+
+    assert [row.instant for row in database.export(start=instants[3], end=instants[6])] == instants[3:6]
+    assert database.stats().last_utc == instants[-1]
+
+
+def test_a_range_shows_rows_with_and_without_event_time(database: Database, zone: Zone) -> None:
+    at = datetime(2026, 6, 1, 12)
+    zone.stop_clock(at)
+    database.insert_readings([a_reading(1, event_unix_ms=None), a_reading(2, event_unix_ms=1_780_315_140_000)])
+
+    found = database.between(ReadingRow, "7", at - timedelta(hours=1), at + timedelta(hours=1), 9)
+
+    assert [(row.counter, row.instant) for row in found] == [(2, at - timedelta(minutes=1)), (1, at)]
+    assert [row.counter for row in database.between(ReadingRow, "7", at - QUARTER, at + QUARTER, 1)] == [2]
+
+
+def test_a_line_that_arrived_in_the_second_of_two_equal_hours_keeps_its_instant(database: Database, zone: Zone) -> None:
+    zone.move(NEW_YORK)
+    arrived = datetime.fromtimestamp(datetime(2026, 11, 1, 6, 30, tzinfo=UTC).timestamp())  # noqa: DTZ006 - local
+    database.insert_edge_log([an_edge_log_row(created_at=arrived)])
+
+    (row,) = database.recent_edge_log(1)
+
+    assert (row.created_at, row.instant) == (datetime(2026, 11, 1, 1, 30), datetime(2026, 11, 1, 6, 30))

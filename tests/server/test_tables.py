@@ -44,7 +44,87 @@ def test_a_database_of_the_older_installation_is_taken_over_with_its_rows(place:
     database.close()
 
 
-@pytest.mark.parametrize("done", [1, 2, 6, 9, 10, 12])
+OLDEST_EDGE_LOG = {
+    "sqlite": "CREATE TABLE edge_log (id INTEGER PRIMARY KEY AUTOINCREMENT, created_at DATETIME NOT NULL, {}, "
+    "triggered INTEGER NOT NULL)",
+    "mysql": "CREATE TABLE edge_log (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME(6) NOT NULL, {}, "
+    "triggered TINYINT NOT NULL, INDEX idx_created_at (created_at), INDEX idx_triggered (triggered)) "
+    "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+}
+OLDEST_ROW = (
+    f"INSERT INTO edge_log (created_at, {', '.join(MEASURED[:-1])}, triggered) "  # noqa: S608 - constants
+    "VALUES ('2025-02-01 12:00:00', 21.5, 40.25, 21.0, 41.25, 0.5, 1)"
+)
+
+
+def test_what_the_oldest_log_never_held_stays_unknown(place: DatabaseSettings) -> None:
+    measured = ", ".join(f"{name} DOUBLE NOT NULL" for name in MEASURED[:-1])
+    run_sql(place, OLDEST_EDGE_LOG["mysql" if place.host else "sqlite"].format(measured), OLDEST_ROW)
+
+    database = open_database(place, migrate=True)
+
+    database.insert_edge_log([an_edge_log_row()])
+    oldest, new = database.recent_edge_log(10)
+    assert (oldest.actual_temp, oldest.error_temp, oldest.triggered) == (21.5, 0.5, True)
+    unknown = ("error_humidity", "status", "inference_time_us", "free_heap", "total_heap", "node", "event_time")
+    assert [getattr(oldest, name) for name in unknown] == [None] * 7
+    assert (new.status, new.error_humidity) == ("SEND & TRAIN", -1.0)
+    start = datetime(2025, 1, 1)
+    assert database.between(EdgeLogRow, None, start, datetime(2026, 1, 1), 9) == [oldest]
+    database.close()
+
+
+def test_what_version_2_made_of_the_oldest_log_is_unknown_again(place: DatabaseSettings) -> None:
+    if place.host is None:
+        pytest.skip("SQLite rejected such a table in version 2")
+    measured = ", ".join(f"{name} DOUBLE NOT NULL" for name in MEASURED[:-1])
+    run_sql(place, OLDEST_EDGE_LOG["mysql"].format(measured), OLDEST_ROW)
+    run_sql(place, "ALTER TABLE edge_log ADD error_humidity DOUBLE NOT NULL, ADD status VARCHAR(20) NOT NULL")
+
+    database = open_database(place, migrate=True)
+
+    (oldest,) = database.recent_edge_log(10)
+    assert (oldest.error_humidity, oldest.status) == (None, None)
+    database.close()
+
+
+INDEXES = {
+    "sqlite": "SELECT m.tbl_name, i.name FROM sqlite_master m, pragma_index_info(m.name) i WHERE m.type = 'index'",
+    "mysql": "SELECT table_name, column_name FROM information_schema.statistics WHERE table_schema = database()",
+}
+
+
+def test_tables_that_we_make_have_the_older_installations_indexes(place: DatabaseSettings) -> None:
+    open_database(place, migrate=True).close()
+
+    found = run_sql(place, INDEXES["mysql" if place.host else "sqlite"])
+
+    assert {
+        ("readings", "created_at"),
+        ("edge_log", "created_at"),
+        ("edge_log", "triggered"),
+        ("edge_log", "status"),
+    } <= {(str(table), str(column)) for table, column in found}
+    if place.host:
+        names = run_sql(place, "SELECT DISTINCT index_name FROM information_schema.statistics "
+                               "WHERE table_schema = database()")  # fmt: skip
+        assert {"idx_created_at", "idx_triggered", "idx_status"} <= {name for (name,) in names}
+
+
+def test_an_index_that_is_there_is_not_made_again(place: DatabaseSettings) -> None:
+    if place.host is None:
+        pytest.skip("the older installation has no SQLite")
+    measured = ", ".join(f"{name} DOUBLE NOT NULL" for name in MEASURED[:-1])
+    run_sql(place, OLDEST_EDGE_LOG["mysql"].format(measured))
+
+    open_database(place, migrate=True).close()
+
+    on_created_at = run_sql(place, "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() "
+                                   "AND table_name = 'edge_log' AND column_name = 'created_at'")  # fmt: skip
+    assert on_created_at == [(1,)]
+
+
+@pytest.mark.parametrize("done", [1, 2, 6, 9, 10, 12, 15, 17, 19])
 def test_an_interrupted_migration_is_finished_by_the_next(
     place: DatabaseSettings, monkeypatch: pytest.MonkeyPatch, done: int
 ) -> None:
@@ -64,7 +144,7 @@ def test_an_interrupted_migration_is_finished_by_the_next(
         return call
 
     with monkeypatch.context() as patch:
-        for name in ("create_table", "add_column", "create_index"):
+        for name in ("create_table", "add_column", "create_index", "alter_column"):
             patch.setattr(op, name, interrupted(getattr(op, name)))
         with pytest.raises(KeyboardInterrupt):
             open_database(place, migrate=True)
@@ -104,7 +184,7 @@ def test_stations_that_start_together_migrate_once(place: DatabaseSettings) -> N
     ]
 
     assert [(start.communicate()[1], start.returncode) for start in starts] == [("", 0)] * 4
-    assert run_sql(place, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert run_sql(place, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 def test_tables_of_a_newer_version_are_left_alone(place: DatabaseSettings) -> None:

@@ -110,7 +110,7 @@ def test_aoii_from_the_log_is_that_of_a_count_by_hand() -> None:
     ages, age = [], 0
     for minute in story:
         log = minute.log
-        wrong = round(abs(log.error_temp) * 100) >= 50 or round(abs(log.error_humidity) * 100) >= 300
+        wrong = round(abs(log.error_temp) * 100) >= 50 or round(abs(log.error_humidity or 0) * 100) >= 300
         age = age + 60 if wrong and minute.reading is None else 0
         ages.append(age)
 

@@ -18,6 +18,9 @@ PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 500 bytes; anything near this limi
 ACK_ITEMS_LIMIT = 300  # items in one commit acknowledgement: about 17 kB, under the embedded broker's limit of 20 kB
 ACK_LIMIT_BYTES = 128_000  # a longer commit acknowledgement is rejected, whatever the number of its items
 DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+# With these signs, also in their wide form, a spreadsheet begins a formula; some split a line of CSV at ; or | too.
+FORMULA = re.compile(r"(?:^|[,;|])\s*[=+\-@＝＋－＠]")
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
 DeliveryStatus = Literal["stored", "duplicate", "database_away", "bad_row", "mismatch", "malformed", "corrupt"]
@@ -109,6 +112,14 @@ class Estimate:
     unix_ms: int | None
 
 
+def is_node_name(text: str) -> bool:
+    """Whether a node may have this name: 1 to 128 printable characters, no blanks around them, and no formula.
+
+    Names reach CSV files, which people open with spreadsheets, and are written there as they are.
+    """
+    return 1 <= len(text) <= 128 and text.isprintable() and text == text.strip() and not FORMULA.search(text)
+
+
 def is_wrong(error_t: float, error_h: float, beta_t: float, beta_h: float) -> bool:
     """Whether an error is at or over a threshold, compared in whole hundredths because a float may miss 0.5."""
     return round(abs(error_t) * 100) >= round(beta_t * 100) or round(abs(error_h) * 100) >= round(beta_h * 100)
@@ -175,7 +186,7 @@ def decode_message(payload: bytes) -> Reading | Estimate:
         return Estimate(
             gateway=_gateway_id(fields),
             node=_name(fields, "node"),
-            timestamp=_text(fields, "timestamp"),
+            timestamp=_timestamp(fields, "timestamp"),
             time_n=_number(fields, "time_n", 0, 1),
             pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
             pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
@@ -215,7 +226,7 @@ def _reading(fields: dict[str, object]) -> Reading:
         identity=None if node is None else _identity(fields, node),
         gateway=_gateway_id(fields),
         kind=kind,
-        timestamp=_text(fields, "timestamp"),
+        timestamp=_timestamp(fields, "timestamp"),
         time_n=_number(fields, "time_n", 0, 1),
         actual_t=_number(fields, "actual_t", *TEMPERATURE_RANGE),
         actual_h=_number(fields, "actual_h", *HUMIDITY_RANGE),
@@ -314,10 +325,10 @@ def _object(payload: bytes, limit_bytes: int) -> dict[str, object]:
     return fields
 
 
-def _text(fields: dict[str, object], name: str) -> str:
+def _timestamp(fields: dict[str, object], name: str) -> str:
     value = fields.get(name)
-    if not isinstance(value, str) or len(value) > 64 or not value.isprintable():
-        raise ProtocolError("shape", f"{name} is not a short printable text")
+    if not isinstance(value, str) or not TIMESTAMP.fullmatch(value):
+        raise ProtocolError("shape", f"{name} is not a time such as 2026-01-31 12:00:00")
     return value
 
 
@@ -325,8 +336,9 @@ def _name(fields: dict[str, object], name: str) -> str | None:
     value = fields.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable() or value != value.strip():
-        raise ProtocolError("shape", f"{name} is not a name of 1 to 128 printable characters without blanks around it")
+    if not isinstance(value, str) or not is_node_name(value):
+        raise ProtocolError("shape", f"{name} is not a name of 1 to 128 printable characters without blanks around it, "
+                                     "or a spreadsheet would take it for a formula")  # fmt: skip
     return value
 
 
@@ -338,7 +350,7 @@ def _gateway_id(fields: dict[str, object]) -> str | None:
     value = fields.get("gateway")
     if value is None:
         return None
-    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII):  # it becomes part of a topic
+    if not isinstance(value, str) or not re.fullmatch(r"\w[\w.-]{0,63}", value, re.ASCII):  # it becomes part of a topic
         raise ProtocolError("shape", "gateway is not a GATEWAY_ID")
     return value
 

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from aoii import settings
@@ -43,6 +44,14 @@ def instant(text: str) -> datetime:
             f"{text} is not a time such as 2026-01-31 or 2026-01-31T12:00:00+09:00"
         ) from error
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+
+
+def output_file(text: str) -> Path:
+    """An argument type: the path of a file to write."""
+    path = Path(text)
+    if not path.name or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file; name one, such as readings.csv")
+    return path
 
 
 def keep_old_name(commands: Commands, old: str, new: str) -> None:

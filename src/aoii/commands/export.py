@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from aoii.commands.arguments import Commands, begin_command, instant
-from aoii.core.errors import InputError
+from aoii.commands.arguments import Commands, begin_command, instant, output_file
+
+_NOTHING = "no reading is in this range of time; --start and --end are UTC unless they have an offset"
 
 
 def add_commands(commands: Commands) -> None:
@@ -13,11 +13,13 @@ def add_commands(commands: Commands) -> None:
     export = commands.add_parser(
         "export",
         help="export readings from the database to CSV or Parquet, by time and node",
-        description="Write readings to CSV or Parquet. The export is complete: it reads the database, not the broker.",
+        description="Write readings to CSV or Parquet. The export is complete: it reads the database, not the broker. "
+        "An unknown node is an error (exit code 2); a range without readings gives a header only, and a notice.",
         epilog="Example: aoii export --node 7 --start 2026-01-01 --end 2026-02-01 --out january.parquet",
     )
     add = export.add_argument
-    add("--out", type=Path, metavar="FILE", help="file to write (default: standard output, CSV only)")
+    out = "file to write: .csv, .csv.gz (packed) or .parquet (default: standard output, CSV only)"
+    add("--out", type=output_file, metavar="FILE", help=out)
     add("--format", choices=("csv", "parquet"), help="default: from the extension of FILE, else csv")
     add("--node", metavar="NAME", help="only this node")
     add("--start", type=instant, metavar="TIME", help="from this time on; ISO 8601, UTC unless it has an offset")
@@ -26,15 +28,16 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aoii.server import export
+    from aoii.server import export, export_file
 
-    form = options.format or ("parquet" if options.out is not None and options.out.suffix == ".parquet" else "csv")
-    if form == "parquet" and options.out is None:
-        raise InputError("Parquet cannot go to standard output", "give --out FILE")
+    form = export_file.form_of(options.out, options.format)
     values = begin_command(options, "server")
     progress = _print_count if sys.stderr.isatty() else lambda rows: None
     rows = export.export(values, options.node, options.start, options.end, options.out, form, progress)
     print(f"{rows:,} rows written to {options.out or 'standard output'}", file=sys.stderr)
+    if rows == 0:
+        print(f"aoii export: {_NOTHING if options.start or options.end else 'the database has no reading'}",
+              file=sys.stderr)  # fmt: skip
     return 0
 
 

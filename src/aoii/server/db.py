@@ -8,14 +8,15 @@ the database fails: the caller decides that.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from aoii.broker.messages import DeliveryStatus, Identity, Reading
 from aoii.runtime import failpoints
 from aoii.runtime.clock import utc
-from aoii.server import tables
+from aoii.server import local_time, tables
 from aoii.server.connection import open_pool
 from aoii.server.database_errors import BadRow, DatabaseAway
 from aoii.server.queries import Queries
@@ -126,7 +127,7 @@ class Database(Queries):
                 twice.
             BadRow: A row does not fit; nothing was stored.
         """
-        now = datetime.now()  # noqa: DTZ005 - local on purpose
+        now = _utc_now()
         values = [_edge_log_values(row, now) for row in rows]
         if values:
             with self._pool.transaction(write=True) as connection:
@@ -143,8 +144,8 @@ class Database(Queries):
         Raises:
             DatabaseAway: Other writers came between look-up and insert every time.
         """
-        created_at = _text(datetime.now())  # noqa: DTZ005 - local on purpose
-        values = {index: _reading_values(rows[index], digests[index], created_at) for index in fresh}
+        now = _utc_now()
+        values = {index: _reading_values(rows[index], digests[index], now) for index in fresh}
         known: Mapping[Identity, str | None] = {}
         for _ in range(ROUNDS_LIMIT):
             unknown = [index for index in fresh if rows[index].identity not in known]
@@ -194,16 +195,21 @@ def open_database(settings: DatabaseSettings, migrate: bool = False) -> Database
     return database
 
 
+def _utc_now() -> datetime:
+    """Now, UTC without zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 def _text(at: datetime) -> str:
     """A time as text that both engines accept."""
     return at.isoformat(" ", "microseconds")
 
 
-def _reading_values(row: Reading, digest: str, created_at: str) -> tuple[object, ...]:
+def _reading_values(row: Reading, digest: str, now: datetime) -> tuple[object, ...]:
     """One reading in the order of the columns of `readings`; an error is reading minus estimate."""
     who = row.identity
     return (
-        created_at,
+        _text(local_time.to_local(now)),
         row.actual_t,
         row.actual_h,
         row.pred_t,
@@ -218,12 +224,17 @@ def _reading_values(row: Reading, digest: str, created_at: str) -> tuple[object,
         row.kind,
         None if row.event_unix_ms is None else _text(utc(row.event_unix_ms)),
         int(row.clock_synced) if who else None,
+        _text(now),
         digest if who else None,
     )
 
 
 def _edge_log_values(row: EdgeLogRow, now: datetime) -> tuple[object, ...]:
     """One row in the order of the columns of `edge_log`."""
-    values = (getattr(row, name) for name in _inserted_columns(EDGE_LOG))
-    created_at, *others = (_text(value) if isinstance(value, datetime) else value for value in values)
-    return created_at or _text(now), *others
+    if row.created_at is None:
+        created_at, created_utc = local_time.to_local(now), now
+    else:  # of two equal hours, `datetime.now` says which one it is
+        created_at, created_utc = row.created_at, row.created_at.astimezone(UTC).replace(tzinfo=None)
+    stamped = replace(row, created_at=created_at, created_utc=created_utc)
+    values = (getattr(stamped, name) for name in _inserted_columns(EDGE_LOG))
+    return tuple(_text(value) if isinstance(value, datetime) else value for value in values)

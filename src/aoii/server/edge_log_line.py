@@ -68,7 +68,7 @@ def _is_torn(row: EdgeLogRow) -> bool:
     """Whether an error is not its reading minus its estimate, as when a digit is missing."""
     return (
         abs(row.actual_temp - row.pred_temp - row.error_temp) > TEAR_TOLERANCE
-        or abs(row.actual_humidity - row.pred_humidity - row.error_humidity) > TEAR_TOLERANCE
+        or abs(row.actual_humidity - row.pred_humidity - (row.error_humidity or 0.0)) > TEAR_TOLERANCE
     )
 
 

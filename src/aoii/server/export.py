@@ -1,7 +1,7 @@
-"""Exports readings from the database as CSV or Parquet.
+"""Exports readings from the database as CSV, packed or not, or Parquet.
 
-Rows are read page by page and written as they come, so memory use does not grow. A file gets its name only when it is
-complete.
+Rows are read page by page and written as they come, so memory use does not grow. Names are written as they are;
+`broker/messages.py` accepts none that a spreadsheet would take for a formula.
 """
 
 import contextlib
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from aoii.core.errors import InputError
-from aoii.server.db import open_database
+from aoii.server.db import Database, open_database
+from aoii.server.export_file import Form, complete_file, write_text
 from aoii.server.rows import ReadingRow
 from aoii.settings import Settings
 
@@ -24,6 +25,7 @@ Progress = Callable[[int], None]
 
 COLUMNS = tuple(field.name for field in fields(ReadingRow))
 PROGRESS_ROWS = 1000
+NAMES_SHOWN = 10
 ROW_GROUP_ROWS = 50_000  # of Parquet, about 2 MB; in memory at once
 
 
@@ -33,7 +35,7 @@ def export(
     start: datetime | None,
     end: datetime | None,
     out: Path | None,
-    format: str,  # noqa: A002 - the word of the command line
+    form: Form,
     progress: Progress = lambda rows: None,
 ) -> int:
     """Write readings; return the number of rows written.
@@ -41,26 +43,33 @@ def export(
     Args:
         settings: Where the database is.
         node: Only this node; None: all rows, including those without a node.
-        start: First instant; without zone it is UTC. Compared with a row's event time, or with its insert time if it
-            has none.
+        start: First instant; without zone it is UTC. Compared with a row's event time, or with the instant of its
+            insert if it has none.
         end: First instant that is not exported.
         out: The file, replaced when the export is complete; None: standard output.
-        format: `csv`, with a header and `event_time` in UTC; or `parquet`, in row groups.
+        form: `csv`, with a header and `event_time` in UTC; `csv.gz`; or `parquet`, in row groups.
         progress: Called with the number of rows so far, every thousand rows and at the end.
 
     Raises:
-        InputError: The format is unknown, the file cannot be written, or `parquet` comes without `out`.
+        InputError: The file cannot be written, the database has no such node, or `start` is not before `end`.
         DatabaseAway: The database cannot be read.
     """
-    if format not in ("csv", "parquet"):
-        raise InputError(f"no export to {format}; use csv or parquet")
-    if format == "parquet" and out is None:
-        raise InputError("Parquet cannot go to standard output; name a file")
+    if start is not None and end is not None and start >= end:
+        raise InputError("the start is not before the end", "give an earlier --start")
     with contextlib.closing(open_database(settings.database)) as database:
-        return _write(database.export(node=node, start=start, end=end), out, format, progress)
+        if node is not None and not database.has_node(node):
+            raise _unknown(node, database)
+        return _write(database.export(node=node, start=start, end=end), out, form, progress)
 
 
-def _write(rows: Iterator[ReadingRow], out: Path | None, form: str, progress: Progress) -> int:
+def _unknown(node: str, database: Database) -> InputError:
+    """The error for a node that has no rows."""
+    names = [found.node for found in database.nodes() if found.node is not None]
+    known = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+    return InputError(f"the database has no reading of node {node}", f"it has {known or 'no node at all'}")
+
+
+def _write(rows: Iterator[ReadingRow], out: Path | None, form: Form, progress: Progress) -> int:
     """Write rows to a file or to standard output; return their number."""
     count = 0
 
@@ -74,8 +83,12 @@ def _write(rows: Iterator[ReadingRow], out: Path | None, form: str, progress: Pr
 
     if out is None:
         _to_standard_output(counted())
-    else:
-        _to_file(counted(), out, _write_csv if form == "csv" else _write_parquet)
+        return count
+    with complete_file(out) as path:
+        if form == "parquet":
+            _write_parquet(counted(), path)
+        else:
+            write_text(path, lambda file: _csv(counted(), file), is_packed=form == "csv.gz")
     return count
 
 
@@ -85,26 +98,6 @@ def _to_standard_output(rows: Iterator[ReadingRow]) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # `aoii export | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python reports the pipe when it exits
-
-
-def _to_file(rows: Iterator[ReadingRow], out: Path, write: Callable[[Iterator[ReadingRow], Path], None]) -> None:
-    """Write a file beside `out`, and rename it to `out` when it is complete."""
-    part = out.with_name(out.name + ".part")
-    try:
-        write(rows, part)
-        part.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _write_csv(rows: Iterator[ReadingRow], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        _csv(rows, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _csv(rows: Iterator[ReadingRow], file: IO[str]) -> None:
@@ -119,6 +112,8 @@ def _csv_fields(row: ReadingRow) -> list[object]:
     values["created_at"] = row.created_at.isoformat(" ", "microseconds")
     if row.event_time is not None:
         values["event_time"] = row.event_time.isoformat("T", "milliseconds") + "Z"
+    if row.created_utc is not None:
+        values["created_utc"] = row.created_utc.isoformat("T", "microseconds") + "Z"
     if row.clock_synced is not None:
         values["clock_synced"] = int(row.clock_synced)
     return list(values.values())
@@ -139,6 +134,7 @@ def _write_parquet(rows: Iterator[ReadingRow], path: Path) -> None:
         "kind": pa.string(),
         "event_time": pa.timestamp("ms", tz="UTC"),
         "clock_synced": pa.bool_(),
+        "created_utc": pa.timestamp("us", tz="UTC"),
     }
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in COLUMNS])
     with pq.ParquetWriter(path, schema) as writer:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from aoii.broker.messages import Identity
+from aoii.server import local_time
 from aoii.server.connection import ConnectionPool
 from aoii.server.rows import ChartColumn, EdgeLogRow, NodeSummary, ReadingRow, Stats
 from aoii.server.tables import EDGE_LOG, READING_COLUMNS, READINGS
@@ -64,8 +65,10 @@ class Queries:
             sa.func.avg(sa.func.abs(c.error_humidity)).label("mae_humidity"),
             sa.func.min(c.created_at).label("first_at"),
             sa.func.max(c.created_at).label("last_at"),
+            sa.func.max(c.created_utc).label("last_utc"),
+            sa.func.max(sa.case((c.created_utc.is_(None), c.created_at))).label("last_without_utc"),
         )
-        return self._rows(Stats, query)[0]
+        return self._rows(_stats, query)[0]
 
     def recent(self, limit: int, node: str | None = None) -> list[ReadingRow]:
         """The newest `limit` readings, of one node or of all, in the order of their insert."""
@@ -98,17 +101,26 @@ class Queries:
                 sa.func.count().label("readings"),
                 sa.func.max(c.event_time).label("last_event_time"),
                 sa.func.max(c.created_at).label("last_created_at"),
+                sa.func.max(c.created_utc).label("last_created_utc"),
             )
             .group_by(c.node)
             .subquery()
         )
         last = per_node.c
         query = (
-            sa.select(c.node, c.gateway, last.readings, last.last_event_time, last.last_created_at)
+            sa.select(
+                c.node, c.gateway, last.readings, last.last_event_time, last.last_created_at, last.last_created_utc
+            )
             .join_from(per_node, READINGS, c.id == last.last_id)
             .order_by(c.node)
         )
         return self._rows(NodeSummary, query)
+
+    def has_node(self, node: str) -> bool:
+        """Whether there is a reading of this node."""
+        query = sa.select(READINGS.c.id).where(READINGS.c.node == node).limit(1)
+        with self._pool.transaction() as connection:
+            return connection.execute(query).first() is not None
 
     def export(
         self, *, node: str | None = None, start: datetime | None = None, end: datetime | None = None
@@ -117,8 +129,8 @@ class Queries:
 
         Args:
             node: The node's name.
-            start: First instant; a time without zone is UTC. Compared with a row's event time, or with its `created_at`
-                if it has none.
+            start: First instant; a time without zone is UTC. Compared with a row's event time, or with the instant of
+                its insert if it has none.
             end: First instant that is left out.
         """
         query = sa.select(*READING_COLUMNS)
@@ -142,11 +154,12 @@ class Queries:
         Args:
             row: The type of the rows; it says which table has them.
             node: The node's name; None: rows without one.
-            start: First instant, UTC without zone. Compared with the event time; if no row in the span has one, with
-                `created_at`.
+            start: First instant, UTC without zone. Compared with a row's event time, or with the instant of its insert
+                if it has none.
             end: First instant after the span.
             width_s: Seconds, 1 or more.
         """
+        columns: list[ChartColumn] = []
         for axis in _time_axes(row, node, start, end):
             second = (
                 sa.cast(sa.func.strftime("%s", axis.column), sa.BigInteger) - _unix_s(axis.start)
@@ -169,16 +182,17 @@ class Queries:
                 .group_by(second // width_s)
                 .order_by(first)
             )
-            if columns := self._rows(ChartColumn, query):
-                return [replace(one, first=axis.to_utc(one.first), last=axis.to_utc(one.last)) for one in columns]
-        return []
+            columns += [
+                replace(one, first=axis.to_utc(one.first), last=axis.to_utc(one.last))
+                for one in self._rows(ChartColumn, query)
+            ]
+        return sorted(columns, key=lambda one: one.first)
 
     def between(self, row: type[Row], node: str | None, start: datetime, end: datetime, limit: int) -> list[Row]:
         """The first `limit` rows of one node in a span, by time; the other arguments as for `chart_columns`."""
-        for axis in _time_axes(row, node, start, end):
-            if rows := self._rows(row, axis.ordered(_SELECT[row], limit)):
-                return rows
-        return []
+        axes = _time_axes(row, node, start, end)
+        rows = [found for axis in axes for found in self._rows(row, axis.ordered(_SELECT[row], limit))]
+        return sorted(rows, key=lambda found: found.instant or start)[:limit]
 
     def identities(self) -> Iterator[Identity]:
         """The identity of every reading that has one, read page by page."""
@@ -237,31 +251,39 @@ class _TimeAxis:
 
     def to_utc(self, at: datetime) -> datetime:
         """A time of the column as UTC without zone."""
-        return at.astimezone(UTC).replace(tzinfo=None) if self.is_local else at
+        return local_time.to_utc(at) if self.is_local else at
 
 
 def _time_axes(row: type[Row], node: str | None, start: datetime, end: datetime) -> Iterator[_TimeAxis]:
-    """The axes to try, in order: the event time; then, for rows without one, the local time of insert."""
+    """The columns that date rows, each with the rows that it dates: event time, insert in UTC, insert in local time."""
     table = _TABLES[row]
     c = table.c
-    in_span = [c.node == node, c.event_time >= start, c.event_time < end]  # == None becomes IS NULL
-    yield _TimeAxis(table, c.event_time, in_span, start, is_local=False)
-    low, high = _local(start), _local(end)
-    in_span = [c.node == node, c.created_at >= low, c.created_at < high, c.event_time.is_(None)]
+    has_node = c.node == node  # == None becomes IS NULL
+    yield _TimeAxis(table, c.event_time, [has_node, c.event_time >= start, c.event_time < end], start, is_local=False)
+    undated: list[sa.ColumnElement[bool]] = [has_node, c.event_time.is_(None)]
+    in_span = [*undated, c.created_utc >= start, c.created_utc < end]
+    yield _TimeAxis(table, c.created_utc, in_span, start, is_local=False)
+    low, high = local_time.first_local(start), local_time.first_local(end)
+    in_span = [*undated, c.created_utc.is_(None), c.created_at >= low, c.created_at < high]
     yield _TimeAxis(table, c.created_at, in_span, low, is_local=True)
-
-
-def _local(at: datetime) -> datetime:
-    """A UTC time without zone as local time without zone."""
-    return at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
 def _unix_s(at: datetime) -> int:
     return int(at.replace(tzinfo=UTC).timestamp())
 
 
+def _stats(*, last_utc: datetime | None, last_without_utc: datetime | None, **others: Any) -> Stats:
+    """The totals; `last_without_utc` is the local time of the last insert among rows without the instant."""
+    instants = [last_utc, last_without_utc and local_time.to_utc(last_without_utc)]
+    return Stats(**others, last_utc=max((at for at in instants if at), default=None))
+
+
 def _is_before(instant: datetime) -> sa.ColumnElement[bool]:
-    """Whether a reading is older than `instant`: by its event time, or by its local time of insert if it has none."""
-    at_utc = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
+    """Whether a reading is older than `instant`: by its event time, or by the instant of its insert if it has none."""
+    at = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
     c = READINGS.c
-    return sa.case((c.event_time.is_(None), c.created_at < _local(at_utc)), else_=c.event_time < at_utc)
+    return sa.case(
+        (c.event_time.is_not(None), c.event_time < at),
+        (c.created_utc.is_not(None), c.created_utc < at),
+        else_=c.created_at < local_time.first_local(at),
+    )

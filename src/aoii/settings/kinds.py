@@ -142,7 +142,8 @@ def _is_host(text: str) -> bool:
 
 def name(given: str) -> str:
     """A name that is valid in a topic, as a client id and as the name of a schema."""
-    return _matching(r"[\w.-]{1,64}", given, "use 1 to 64 letters, digits, dots, dashes or underscores")
+    remedy = "use 1 to 64 letters, digits, dots, dashes or underscores, a letter, digit or underscore first"
+    return _matching(r"\w[\w.-]{0,63}", given, remedy)
 
 
 def _matching(pattern: str, given: str, remedy: str) -> str:

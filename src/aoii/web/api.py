@@ -170,7 +170,7 @@ def _totals(source: Source) -> Iterator[Gauge]:
         metrics.MAE_HUMIDITY: stats.mae_humidity,
         metrics.AVG_TEMP: stats.avg_temp,
         metrics.AVG_HUMIDITY: stats.avg_humidity,
-        metrics.LAST_RECEIVED_S: stats.last_at and stats.last_at.timestamp(),
+        metrics.LAST_RECEIVED_S: stats.last_utc and unix_ms(stats.last_utc) / 1000,
     }
     for gauge, value in values.items():
         gauge.set(value or 0)
@@ -193,11 +193,13 @@ def _encode_stats(stats: Stats) -> Json:
 
 
 def _encode_reading(row: ReadingRow) -> Json:
-    return asdict(row) | {"created_at": _local(row.created_at), "event_time": _utc(row.event_time)}
+    times = {"created_at": _local(row.created_at), "event_time": _utc(row.event_time)}
+    return asdict(row) | times | {"created_utc": _utc(row.created_utc)}
 
 
 def _encode_node(node: NodeSummary, day: Summary | None) -> Json:
     times = {"last_event_time": _utc(node.last_event_time), "last_created_at": _local(node.last_created_at)}
+    times["last_created_utc"] = _utc(node.last_created_utc)
     return asdict(node) | times | {"last_day": encode_summary(day)}
 
 

@@ -98,9 +98,7 @@ class Fleet:
     def add_reading(self, row: ReadingRow) -> None:
         """Add a row of `readings`."""
         key = (row.epoch, row.counter) if row.epoch is not None and row.counter is not None else (NO_EPOCH, row.id)
-        at_ms = _row_ms(row.event_time, row.created_at)
-        if at_ms is None:
-            return
+        at_ms = unix_ms(row.instant)
         self._add_packet(row.node, row.gateway, Packet(
             at_ms, row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.kind or "legacy",
             int(self.settings.of(row.node).is_wrong(row.error_temp, row.error_humidity)), key,
@@ -108,12 +106,11 @@ class Fleet:
 
     def add_log_row(self, row: EdgeLogRow) -> None:
         """Add a row of `edge_log`."""
-        at_ms = _row_ms(row.event_time, row.created_at)
         node = self._touch(row.node, None)
-        if node is None or at_ms is None:
+        if node is None or row.instant is None:
             return
         sample = Sample(
-            at_ms, row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.triggered,
+            unix_ms(row.instant), row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.triggered,
             row.status == "HEARTBEAT",
         )  # fmt: skip
         node.samples.add(sample, self.version, self._limit())
@@ -122,7 +119,7 @@ class Fleet:
         """Add a node with the time of its last packet; its rows may be too old to be held."""
         node = self._touch(summary.node, summary.gateway)
         if node is not None and node.last_packet_ms is None:
-            node.last_packet_ms = _row_ms(summary.last_event_time, summary.last_created_at)
+            node.last_packet_ms = unix_ms(summary.last_instant)
 
     def expect(self, name: str) -> None:
         """Add a node although nothing was received from it."""
@@ -231,13 +228,6 @@ class Fleet:
         node.version = self.version
         node.gateway = gateway or node.gateway
         return node
-
-
-def _row_ms(event_time: datetime | None, created_at: datetime | None) -> int | None:
-    """Unix ms of a row, from its `event_time` (UTC) or else its `created_at` (local time); None without both."""
-    if event_time is not None:
-        return unix_ms(event_time)
-    return None if created_at is None else round(created_at.timestamp() * 1000)
 
 
 def _text_ms(text: str, zone: tzinfo | None) -> int | None:

@@ -31,11 +31,33 @@ def create_table(table: str, *columns: sa.Column[Any]) -> None:
 
 
 def add_columns(table: str, *columns: sa.Column[Any]) -> None:
-    """Add the columns that `table` lacks."""
+    """Add the columns that `table` lacks, as NULL in its rows: what was not written is not known."""
     present = {column["name"] for column in _inspector().get_columns(table)}
     for column in columns:
         if column.name not in present:
+            column.nullable = True
             op.add_column(table, column)
+
+
+def make_optional(table: str, column: str, kind: sa.types.TypeEngine[Any]) -> None:
+    """Let a column be NULL."""
+    found = next(each for each in _inspector().get_columns(table) if each["name"] == column)
+    if not found["nullable"]:
+        op.alter_column(table, column, existing_type=kind, nullable=True)
+
+
+def create_older_index(index: str, table: str, column: str) -> None:
+    """Create an index of the older installation, unless one on this column exists.
+
+    In SQLite, where two tables cannot have indexes of one name, it is called after its table.
+    """
+    if not any(present["column_names"] == [column] for present in _inspector().get_indexes(table)):
+        op.create_index(index if is_mysql() else f"{table}_{column}", table, [column])
+
+
+def is_mysql() -> bool:
+    """Whether the tables are in MySQL or MariaDB."""
+    return op.get_bind().dialect.name in ("mysql", "mariadb")
 
 
 def create_index(index: str, table: str, *columns: str, unique: bool = False) -> None:
