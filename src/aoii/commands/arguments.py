@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from aoii import settings
@@ -32,6 +33,13 @@ def _within(convert: Callable[[str], T], low: T, high: T, wanted: str) -> Callab
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
 
     return parse
+
+
+def file_path(text: str) -> Path:
+    """An argument type: the name of a file or folder; not empty, which would mean the working directory."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; name a file or folder")
+    return Path(text)
 
 
 def instant(text: str) -> datetime:

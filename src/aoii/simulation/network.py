@@ -89,7 +89,7 @@ class Network:
         self._edge, self._keys, self._receiver, self._on_sample = edge, keys, receiver, on_sample
         flash.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash = Files(str(flash))
-        self._series = recordings.parse(edge.recording)
+        self._series = recordings.parse(edge.recording, _log_note)
         trace = None if edge.channel.trace is None else packet_traces.parse(edge.channel.trace)
         self.agenda = Agenda()
         self.radio = Radio(
@@ -228,3 +228,7 @@ class Network:
 
     def _arrive_at_node(self, simulated: SimulatedNode, data: bytes, now_ms: int) -> None:
         self._transmit(simulated, simulated.node.receive(data, now_ms), now_ms)
+
+
+def _log_note(note: str) -> None:
+    log.warning("recording not read as it stands", extra={"event": "recording_note", "note": note})

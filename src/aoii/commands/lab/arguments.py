@@ -58,7 +58,12 @@ def parse_recordings(paths: Sequence[Path] | None) -> "list[tuple[str, list[Seri
     """Name and series of each recording; of the shipped day by default."""
     from aoii.simulation import recordings
 
-    return [(str(path), recordings.parse(path)) for path in paths or (recordings.SHIPPED,)]
+    return [(str(path), recordings.parse(path, say)) for path in paths or (recordings.SHIPPED,)]
+
+
+def say(note: str) -> None:
+    """Print what the user should know, apart from the results, on standard error."""
+    print(f"aoii lab: {note}", file=sys.stderr)
 
 
 def print_table(table: "Table") -> None:
