@@ -9,11 +9,13 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aoii.commands.arguments import Commands, file_path
 from aoii.commands.lab import arguments
-from aoii.simulation.recording_kinds import SHAPE
-from aoii.simulation.recording_rows import Choices, Row
+
+if TYPE_CHECKING:
+    from aoii.simulation.recording_rows import Row
 
 OFFSET = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::(\d\d))?", re.ASCII)
 HEADER = ("timestamp", "node", "temperature", "humidity")
@@ -29,7 +31,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "convert",
         help="write a recording in the plain form: zone, repeated instants, gaps, files of the older installation",
-        description=f"Read a recording as people have it, say what is in it, and write it as {SHAPE} in UTC. "
+        description="Read a recording as people have it, say what is in it, and write it as "
+        "timestamp[,node],temperature,humidity in UTC. "
         "It also reads the older installation's logs of gateway and node, and what aoii export writes.",
         epilog="Example: aoii lab convert experiment_log_online.csv --zone UTC-8 --out recording.csv.gz",
     )
@@ -45,6 +48,7 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     from aoii.simulation import recordings
+    from aoii.simulation.recording_rows import Choices
 
     choices = Choices(options.zone, options.repeats, options.gaps)
     by_node = recordings.rows_by_node(options.file, choices, arguments.say)
@@ -70,7 +74,7 @@ def zone(text: str) -> tzinfo:
         raise argparse.ArgumentTypeError(f"{text!r} is not a zone such as Europe/Berlin or UTC-8") from None
 
 
-def _write(path: Path, by_node: Mapping[str, Sequence[Row]]) -> None:
+def _write(path: Path, by_node: "Mapping[str, Sequence[Row]]") -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     has_nodes = any(by_node)
