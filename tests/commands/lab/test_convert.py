@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from aoii.commands.lab.convert import zone
+from aoii.commands.lab.arguments import zone
 from aoii.commands.main import main
 from aoii.simulation import recordings
 

@@ -4,10 +4,8 @@ import argparse
 import csv
 import gzip
 import io
-import re
-import zoneinfo
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ from aoii.commands.lab import arguments
 if TYPE_CHECKING:
     from aoii.simulation.recording_rows import Row
 
-OFFSET = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::(\d\d))?", re.ASCII)
 HEADER = ("timestamp", "node", "temperature", "humidity")
 
 # the help of the options with these names
@@ -38,7 +35,7 @@ def add_parser(commands: Commands) -> None:
     )
     add = parser.add_argument
     add("file", type=file_path, metavar="FILE", help="CSV, packed or not")
-    add("--zone", type=zone, default=UTC, metavar="ZONE", help=ZONE)
+    add("--zone", type=arguments.zone, default=UTC, metavar="ZONE", help=ZONE)
     add("--repeats", choices=("first", "last"), default="", help=REPEATS)
     add("--gaps", action="store_true", help=GAPS)
     add("--out", type=file_path, metavar="FILE", help="write it here; packed if the name ends in .gz")
@@ -59,19 +56,6 @@ def run(options: argparse.Namespace) -> int:
         _write(options.out, by_node)
         print(f"wrote {options.out}")
     return 0
-
-
-def zone(text: str) -> tzinfo:
-    """An argument type: a time zone by its name, or its distance from UTC."""
-    if found := OFFSET.fullmatch(text):
-        hours, minutes = int(found[2]), int(found[3] or 0)
-        if hours <= 14 and minutes < 60:  # Kiribati is at +14
-            distance = timedelta(hours=hours, minutes=minutes)
-            return timezone(distance if found[1] == "+" else -distance)
-    try:
-        return zoneinfo.ZoneInfo(text)
-    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a zone such as Europe/Berlin or UTC-8") from None
 
 
 def _write(path: Path, by_node: "Mapping[str, Sequence[Row]]") -> None:
