@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from aoii import __version__
-from aoii.commands import board, certs, demo, dlq, export, keys, lab, migrate, stations
+from aoii.commands import advice, board, certs, demo, dlq, export, keys, lab, migrate, stations
 from aoii.core.errors import AoiiError
 
 PRINTING = {"board", "certs", "dlq", "doctor", "keys"}  # their output may be piped into `head`
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if options.command != "lab":
             raise
-        remedy = "`scripts/set-up test` installs what the lab needs"
+        remedy = f"{advice.install_lab()} installs what the lab needs"
         print(f"aoii lab: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Sensor nodes that send only when the gateway's estimate is wrong, and nothing lost on the way to "
         "the database.",
         epilog="Every station reads its settings from .env in the working directory; environment variables override "
-        "it. See .env.example and docs/reference/settings.md.",
+        f"it. See {advice.document('docs/reference/settings.md')}.",
     )
     parser.add_argument("--version", action="version", version=f"aoii {__version__}")
     parser.add_argument("--env-file", type=Path, metavar="FILE", help="read settings from FILE instead of .env")

@@ -66,7 +66,10 @@ The gateway is wrong at a sample when |reading − estimate| reaches a threshold
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    root = Path(__file__).parents[4]
+    if not (root / ".git").exists():  # an installed wheel may lie in another repository
+        return "unknown"
+    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
