@@ -70,6 +70,7 @@ class Network:
         agenda: What happens next.
         radio: The simulated radio.
         span_s: Length of the first series of the recording, s.
+        interval_s: Its sampling interval, s.
         samples: Samples of all nodes that have been judged.
         checks: Comparisons of the estimates at both ends.
         mismatches: Comparisons that found different estimates.
@@ -97,7 +98,7 @@ class Network:
             random.Random(edge.seed).random,  # noqa: S311 - a simulation, repeatable
             None if trace is None else lambda node: packet_traces.of_node(trace, str(node)),
         )
-        self.span_s = self._series[0].span_s
+        self.span_s, self.interval_s = self._series[0].span_s, self._series[0].interval_s
         listens = edge.region == "KR920"
         duty_permille = 1000 if listens else TIMING.duty_permille  # listening before talking replaces the duty cycle
         self._timing = TIMING._replace(noise_ms=NOISE_MS, listens=listens, duty_permille=duty_permille)
