@@ -34,6 +34,14 @@ def test_the_summary_has_all_numbers_and_what_the_run_survived() -> None:
     assert "unplugged for 5 s" in text
 
 
+def test_what_could_not_be_timed_is_said_and_only_then() -> None:
+    slow = printed(SUMMARY, {**REPORT, "late_s": 840.0, "held_up_s": 1500.0})
+
+    assert "times of readings, up to 14 min late" in slow
+    assert "the nodes were held up for 25 min" in slow
+    assert "not exact" not in printed(SUMMARY, {**REPORT, "late_s": 59.0, "held_up_s": 0.0})
+
+
 def test_losses_are_split_by_their_cause() -> None:
     text = printed(SUMMARY, REPORT)
 

@@ -1,10 +1,13 @@
 """The whole system: real processes from node to database, counted by what the radio was told."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,38 @@ def test_the_demo_ends_by_itself_with_nothing_missing_and_nothing_twice(tmp_path
     assert "packets sent" in output
     csv = (tmp_path / "data/demo/experiment_log_online.csv").read_text().splitlines()
     assert sum(",RX," in line for line in csv) >= numbers["stored"]
+
+
+def test_readings_have_the_times_of_their_samples_when_the_gateway_is_late(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--duration", "6", "--speed", "600", "--nodes", "2")
+    run = tmp_path / "data" / "demo" / "run"
+    until((run / "receiver").exists, 60, "the receiver's port appears")
+    gateway = next(pid for pid in demo.station_pids() if b"gateway" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+    os.kill(gateway, signal.SIGSTOP)
+    time.sleep(4)  # this is the fault: at this speed 40 simulated minutes
+    os.kill(gateway, signal.SIGCONT)
+    output, numbers = demo.finish()
+
+    assert_complete(numbers)
+    report = json.loads((run / "edge_report.json").read_text())
+    for late_s in lateness(run.parent / "aoii.db"):
+        assert late_s <= report.get("late_s", 0) + 1, output
+
+
+def lateness(database: Path) -> list[float]:
+    """How much later than its sample each reading is timed, s; the node's own log has the time of the sample."""
+    joined = """
+        SELECT (julianday(r.event_time) - julianday(l.event_time)) * 86400 FROM readings r JOIN edge_log l
+        ON l.node = r.node AND l.triggered AND ABS(l.actual_temp - r.actual_temp) < 0.001
+        AND ABS(l.actual_humidity - r.actual_humidity) < 0.001
+        WHERE l.id = (SELECT MIN(first.id) FROM edge_log first WHERE first.node = r.node)
+        AND r.id = (SELECT MIN(first.id) FROM readings first WHERE first.node = r.node)
+    """
+    with contextlib.closing(sqlite3.connect(database)) as rows:
+        found = [float(seconds) for (seconds,) in rows.execute(joined)]
+    assert found
+    return found
 
 
 def test_a_lossy_radio_loses_packets_and_no_accepted_reading(tmp_path: Path) -> None:

@@ -197,6 +197,32 @@ def test_the_lab_explains_itself_without_its_extra_packages(installed: Installed
         assert f"usage: aoii {' '.join(words)}" in done.stdout
 
 
+def test_the_lab_says_how_to_install_what_a_wheel_lacks(installed: Installed) -> None:
+    done = installed.run("lab", "replay")
+
+    assert done.returncode == 2
+    assert f"`{installed.python} -m pip install 'matplotlib>=" in done.stderr
+    assert all(f"'{name}>=" in done.stderr for name in ("numpy", "scikit-learn"))
+    assert "scripts/" not in done.stderr
+
+
+def test_recordings_are_converted_without_the_extra_packages_of_the_lab(installed: Installed) -> None:
+    (installed.home / "r.csv").write_text("timestamp,temperature,humidity\n1767225600,20,50\n1767225660,20,50\n")
+
+    done = installed.run("lab", "convert", "r.csv", "--out", "plain.csv")
+
+    assert done.returncode == 0, done.stderr
+    assert "2026-01-01T00:01:00Z" in (installed.home / "plain.csv").read_text()
+
+
+def test_help_names_no_file_that_only_a_clone_has(installed: Installed) -> None:
+    for words in ([], ["demo"], ["lab", "replay"]):
+        printed = " ".join(installed.run(*words, "--help").stdout.split())
+
+        assert "docs/" in printed
+        assert len(re.findall(r"docs/", printed)) == len(re.findall(r"https://\S+, docs/", printed)), printed
+
+
 def test_a_board_gets_its_files(installed: Installed) -> None:
     done = installed.run("board", "node", "--node", "7", "--keys", "keys", "--out", "board")
 

@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+from aoii.runtime.status_port import served
+from aoii.simulation.fleet import ASK_EVERY_S, GATEWAY_START_S
 from servers import free_port, until
 
 SPEED = 120
 NODES = 3
+REPORT_LAG = 3  # samples since the last report
 
 
 def test_nodes_sample_at_the_pace_of_the_clock_however_long_the_machine_is_up(tmp_path: Path) -> None:
@@ -32,6 +36,57 @@ def test_nodes_sample_at_the_pace_of_the_clock_however_long_the_machine_is_up(tm
 
     assert counted <= NODES * (elapsed_min + 1)
     assert station.wait(10) == 0
+
+
+def test_nodes_begin_when_the_gateway_has_a_port_open(tmp_path: Path) -> None:
+    report, gateway_port = tmp_path / "data" / "run" / "edge_report.json", free_port()
+    has_opened, asked = threading.Event(), list[bool]()
+
+    def ready() -> dict[str, bool]:
+        asked.append(has_opened.is_set())
+        return {"serial": has_opened.is_set()}
+
+    environment = dict(os.environ) | {
+        "CLOCK_SPEED": "3600", "EDGE_NODES": str(NODES), "EDGE_STATUS_PORT": str(free_port()),
+        "GATEWAY_STATUS_PORT": str(gateway_port),
+    }  # fmt: skip
+    with served("gateway", gateway_port, dict, ready):
+        station = subprocess.Popen([sys.executable, "-m", "aoii.cli", "edge"], cwd=tmp_path, env=environment)
+        until(lambda: len(asked) > 3 * GATEWAY_START_S / ASK_EVERY_S, 60, "the nodes ask for three times a start")
+        before = json.loads(report.read_text())
+        has_opened.set()
+        until(lambda: json.loads(report.read_text())["samples"] >= NODES, 30, "the first samples")
+        station.send_signal(signal.SIGTERM)
+        code = station.wait(10)
+
+    assert (before["samples"], before["events"]) == (0, 0)
+    assert code == 0
+
+
+def test_nodes_that_were_held_up_do_not_catch_up(tmp_path: Path) -> None:
+    report = tmp_path / "data" / "run" / "edge_report.json"
+    environment = dict(os.environ) | {
+        "CLOCK_SPEED": str(SPEED), "EDGE_NODES": "1", "EDGE_STATUS_PORT": str(free_port()),
+        "GATEWAY_STATUS_PORT": str(free_port()),
+    }  # fmt: skip
+
+    def figures() -> dict[str, float]:
+        return dict(json.loads(report.read_text())) if report.exists() else {"samples": 0}
+
+    station = subprocess.Popen([sys.executable, "-m", "aoii.cli", "edge"], cwd=tmp_path, env=environment)
+    until(lambda: figures()["samples"] >= 1, 30, "the first sample")
+    station.send_signal(signal.SIGSTOP)
+    before, stopped_s = figures(), time.monotonic()
+    time.sleep(5)  # this is the fault: ten simulated minutes
+    station.send_signal(signal.SIGCONT)
+    until(lambda: figures()["held_up_s"] > 0, 30, "it notices")
+    after = figures()
+    passed_s = (time.monotonic() - stopped_s) * SPEED
+    station.send_signal(signal.SIGTERM)
+
+    assert station.wait(10) == 0
+    assert after["late_s"] >= 540
+    assert after["samples"] - before["samples"] <= (passed_s - after["held_up_s"]) / 60 + REPORT_LAG
 
 
 def test_a_report_that_cannot_be_written_for_a_while_is_written_again(tmp_path: Path) -> None:

@@ -67,10 +67,10 @@ def test_nodes_are_kept_apart_and_sorted_by_time(tmp_path: Path) -> None:
         ("time,temperature,humidity\n", "lacks timestamp"),
         (HEADER, "has no rows"),
         (HEADER + "2026-01-01,1,2\n", "one row only"),
-        (HEADER + "2026-01-01,1,2\n2026-01-01,1,2\n", "repeats its timestamps"),
+        (HEADER + "2026-01-01,1,2\n2026-01-01,1,2\n", "1 of 2 rows repeat an instant"),
         (HEADER + "yesterday,1,2\n", ":2: "),
         (HEADER + "2026-01-01,warm,2\n", ":2: "),
-        (HEADER + "2026-01-01,nan,2\n", "is not finite"),
+        (HEADER + "2026-01-01,nan,2\n", "temperature is nan"),
         (HEADER + "2026-01-01,1\n", ":2: "),
         (HEADER + "2026-01-01,1000,2\n", "out of range"),
     ],
@@ -104,6 +104,17 @@ def test_any_file_is_a_recording_or_an_input_error(tmp_path_factory: pytest.Temp
         assert all(len(series) >= 2 for series in recordings.parse(path))
     except InputError as error:
         assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_what_a_user_should_know_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path, said = write(tmp_path, HEADER + "1767225600,1,2\n1767225660,1,2\n,,\n"), list[str]()
+
+    recordings.parse(path, said.append)
+
+    assert said == [
+        f"{path.name}: 1 row(s) without a value are left out",
+        f"{path.name}: 2 time(s) are in Unix seconds",
+    ]
 
 
 def test_the_recording_begins_again_after_its_end_and_a_gap_stays_a_gap() -> None:

@@ -35,6 +35,13 @@ def _within(convert: Callable[[str], T], low: T, high: T, wanted: str) -> Callab
     return parse
 
 
+def file_path(text: str) -> Path:
+    """An argument type: the name of a file or folder; not empty, which would mean the working directory."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; name a file or folder")
+    return Path(text)
+
+
 def instant(text: str) -> datetime:
     """An argument type: an ISO 8601 time, UTC unless it has an offset; as naive UTC, the form of `event_time`."""
     try:

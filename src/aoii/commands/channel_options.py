@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aoii.commands import advice
 from aoii.core.errors import InputError
 from aoii.settings import Setting
 from aoii.settings.channel import COLLISIONS, ChannelModel
@@ -27,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
     group = parser.add_argument_group(
         "radio",
         "What happens on the air. Everything can be combined; all randomness comes from --seed. "
-        "What each option does, and what was measured with it: docs/explanation/radio.md.",
+        f"What each option does, and what was measured with it: {advice.document('docs/explanation/radio.md')}.",
     )
     for field, setting in CHANNEL.items():
         text, default = setting.help.removesuffix("."), setting.default

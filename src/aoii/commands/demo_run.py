@@ -43,11 +43,11 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
             is in use, or the demo's folder is in use or holds files that no demo made.
         UnavailableError: A station did not start, or ended; the message has the end of its log.
     """
-    series = recordings.parse(options.recording)[0]
+    console = Console()
+    series = recordings.parse(options.recording, lambda note: console.print(note, highlight=False, markup=False))[0]
     if options.channel.trace is not None:
         packet_traces.parse(options.channel.trace)  # report a bad file here, not in the log of a station that ends
     folder = settings.data_dir / "demo"
-    console = Console()
     with _exclusive(folder), _interrupts() as interrupts:
         _check_port(settings.web.host, settings.web.port)
         _check_writable(options.json_file)

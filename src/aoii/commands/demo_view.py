@@ -14,6 +14,7 @@ Show = Callable[[float, Report], None]
 
 LOSSES_SHOWN = {"trace": "as in the trace", "burst": "in outages", "chance": "by chance", "collision": "in collisions"}
 EXTRAS_SHOWN = {"duplicated": "received twice", "reordered": "overtaken by the next"}
+SHOWN_LATE_S = 60  # of simulated time; no chart shows less
 
 
 @contextlib.contextmanager
@@ -64,6 +65,7 @@ def print_summary(console: Console, summary: Summary, report: Report, notes: Seq
         ("same forecast", f"node and gateway compared {checks:,.0f} times, {mismatches:,.0f} differed"),
         ("radio", _radio_text(report)),
         *(("survived", note) for note in notes),
+        *(("not exact", text) for text in _timing_texts(report)),
     ):
         table.add_row(name, text)
     console.print(table, highlight=False)
@@ -73,6 +75,15 @@ def _share_correct(report: Report) -> float:
     """Share of samples at which the gateway's estimate was correct, 0..1."""
     instants = report.get("instants", 0)
     return 1 - report.get("wrong_instants", 0) / instants if instants else 1.0
+
+
+def _timing_texts(report: Report) -> Iterator[str]:
+    """What this machine was too slow for, in simulated time."""
+    late_s, held_up_s = report.get("late_s", 0), report.get("held_up_s", 0)
+    if late_s >= SHOWN_LATE_S:
+        yield f"times of readings, up to {late_s / 60:.0f} min late: this machine is too slow for this --speed"
+    if held_up_s >= SHOWN_LATE_S:
+        yield f"the nodes were held up for {held_up_s / 60:.0f} min, in which they took no samples"
 
 
 def _radio_text(report: Report) -> str:

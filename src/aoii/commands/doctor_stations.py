@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.commands import container
+from aoii.commands.advice import document
 from aoii.core.errors import UnavailableError
 from aoii.runtime import health_limits, metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot
@@ -115,7 +116,7 @@ def _gateway(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Finding
     damaged = snapshot.by_label(metrics.OUTBOX_DAMAGED, "outcome")
     if lost := sum(count for outcome, count in damaged.items() if outcome != "salvaged"):
         state = f"the outbox file was damaged since the gateway started: {lost:g} readings are corrupt or lost"
-        yield Finding("disk", state, "see docs/runbooks/OutboxDamaged.md; replace a failing SD card")
+        yield Finding("disk", state, f"see {document('docs/runbooks/OutboxDamaged.md')}; replace a failing SD card")
     if snapshot.total(metrics.CLOCK_SYNCED) == 0:
         yield Finding("clock", "the gateway does not trust it", "set the clock or start a time service")
     for port in _closed_ports(snapshot):
@@ -166,7 +167,8 @@ def _nodes(snapshot: MetricSnapshot, silences_s: Mapping[str, tuple[float, float
     """What is wrong with single nodes; `silences_s` has the silence and heartbeat interval of each."""
     limit_s = health_limits.silence_limit_s
     if silent := [node for node, (silent_s, beat_s) in silences_s.items() if silent_s > limit_s(beat_s)]:
-        yield Finding("node", f"{len(silent)} silent for too long: {_named(silent)}", "see docs/runbooks/NodeSilent.md")
+        remedy = f"see {document('docs/runbooks/NodeSilent.md')}"
+        yield Finding("node", f"{len(silent)} silent for too long: {_named(silent)}", remedy)
     for metric, state in ((metrics.NODE_BATTERY_LOW, "low battery"), (metrics.NODE_SENSOR_FAULT, "sensor fault")):
         if nodes := [node for node, is_set in snapshot.by_label(metric, "node").items() if is_set]:
             yield Finding("node", f"{state}: {_named(nodes)}", "visit it")
@@ -223,7 +225,7 @@ def _broker(station: str, snapshot: MetricSnapshot) -> Iterator[Finding]:
     if snapshot.total(metrics.BROKER_UP):
         return
     if snapshot.total(metrics.BROKER_REFUSALS, reason="subscription"):
-        remedy = "allow QoS 1 (max_qos) and what the ACL in deploy/mosquitto grants this station"
+        remedy = f"allow QoS 1 (max_qos) and what {document('deploy/mosquitto/acl')} grants this station"
         yield Finding("broker", f"it does not grant the {station} its subscription at QoS 1", remedy)
     else:
         yield Finding("broker", f"the {station} is not connected to it", "see the station's log for the reason")

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from aoii import __version__
-from aoii.commands import board, certs, demo, dlq, export, health, keys, lab, migrate, stations
+from aoii.commands import advice, board, certs, demo, dlq, export, health, keys, lab, migrate, stations
 from aoii.core.errors import AoiiError
 
 PRINTING = {"board", "certs", "dlq", "doctor", "health", "keys"}  # their output may be piped into `head`
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if options.command != "lab":
             raise
-        remedy = "`scripts/set-up test` installs what the lab needs"
+        remedy = f"{advice.install_lab()} installs what the lab needs"
         print(f"aoii lab: {error.name} is not installed; {remedy}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -54,8 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         "the database.",
         epilog="Every station reads its settings from .env in the working directory, or from FILE, and then from a "
         "file of its own beside it, if there is one: `aoii --env-file FILE gateway` also reads FILE.gateway. This file "
-        "overrides the one that all stations share; environment variables override both. See .env.example and "
-        "docs/reference/settings.md.",
+        "overrides the one that all stations share; environment variables override both. "
+        f"See {advice.document('docs/reference/settings.md')}.",
     )
     parser.add_argument("--version", action="version", version=f"aoii {__version__}")
     env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,34 @@ class MlpWeights:
     layers: tuple[tuple[Doubles, Doubles], ...] = field(repr=False)
 
 
-def fit_mlp(all_series: Sequence[Series]) -> MlpWeights:
+@dataclass(frozen=True)
+class Accuracy:
+    """How well a perceptron predicts the next reading of recordings.
+
+    Attributes:
+        samples: How many it predicted.
+        r2: Coefficient of determination, the mean of both quantities; 1 is perfect, and 0 no better than the mean.
+        mae_t: Mean absolute error, °C.
+        mae_h: Mean absolute error, %RH.
+    """
+
+    samples: int
+    r2: float
+    mae_t: float
+    mae_h: float
+
+    def sentence(self) -> str:
+        """All of it, for a person."""
+        errors = f"mean absolute error {self.mae_t:.4f} °C and {self.mae_h:.4f} %RH"
+        return f"R² {self.r2:.5f}, {errors} on the {self.samples} samples that it was trained on"
+
+
+def fit_mlp(all_series: Sequence[Series], zone: tzinfo = UTC) -> MlpWeights:
     """Train a perceptron offline to predict the next reading from the last four readings and times of day.
+
+    Args:
+        all_series: What to learn from.
+        zone: Zone of the times of day.
 
     Raises:
         InputError: No series has five samples without a gap.
@@ -49,7 +76,7 @@ def fit_mlp(all_series: Sequence[Series]) -> MlpWeights:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
-    x, y = _examples(all_series)
+    x, y = _examples(all_series, zone)
     x_mean, x_std, y_mean, y_std = x.mean(axis=0), x.std(axis=0) + 1e-6, y.mean(axis=0), y.std(axis=0) + 1e-6
     model = MLPRegressor(hidden_layer_sizes=(64, 32), max_iter=EPOCHS, random_state=0)
     with warnings.catch_warnings():
@@ -62,13 +89,28 @@ def fit_mlp(all_series: Sequence[Series]) -> MlpWeights:
     return MlpWeights(x_mean, x_std, y_mean, y_std, layers)
 
 
-def _examples(all_series: Sequence[Series]) -> tuple[Doubles, Doubles]:
+def measure(weights: MlpWeights, all_series: Sequence[Series], zone: tzinfo = UTC) -> Accuracy:
+    """How well a perceptron predicts the next reading of series; arguments and errors are those of `fit_mlp`."""
+    x, y = _examples(all_series, zone)
+    activation = (x - weights.x_mean) / weights.x_std
+    for layer, (matrix, biases) in enumerate(weights.layers, 1):
+        activation = activation @ matrix + biases
+        if layer < len(weights.layers):
+            activation = np.maximum(activation, 0.0)
+    error = y - (activation * weights.y_std + weights.y_mean)
+    unexplained, spread = (error**2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    r2 = 1.0 - unexplained / np.where(spread > 0.0, spread, np.inf)  # a quantity that never changes explains nothing
+    mae_t, mae_h = np.abs(error).mean(axis=0)
+    return Accuracy(len(y), float(r2.mean()), float(mae_t), float(mae_h))
+
+
+def _examples(all_series: Sequence[Series], zone: tzinfo) -> tuple[Doubles, Doubles]:
     """Inputs and targets: a row of each for every five samples in a row without a gap."""
     inputs: list[list[float]] = []
     targets: list[list[float]] = []
     for series in all_series:
         rows = [
-            (t / 100, h / 100, (series.start_unix_s + slot * series.interval_s) % 86_400 / 86_400)
+            (t / 100, h / 100, _day_fraction(series.start_unix_s + slot * series.interval_s, zone))
             for t, h, slot in zip(series.temperature_c, series.humidity_c, series.slots, strict=True)
         ]
         for i in range(4, len(rows)):
@@ -78,6 +120,11 @@ def _examples(all_series: Sequence[Series]) -> tuple[Doubles, Doubles]:
     if not inputs:
         raise InputError("no recording has five samples without a gap", "give longer ones")
     return np.array(inputs), np.array(targets)
+
+
+def _day_fraction(unix_s: float, zone: tzinfo) -> float:
+    distance = datetime.fromtimestamp(unix_s, zone).utcoffset() or timedelta()
+    return (unix_s + distance.total_seconds()) % 86_400 / 86_400
 
 
 def encode_mlp(weights: MlpWeights, made_from: list[dict[str, str]]) -> str:

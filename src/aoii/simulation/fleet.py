@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from aoii.core.errors import UnavailableError
 from aoii.edge.drivers.host import SimulatedPort
 from aoii.edge.node import Node
 from aoii.runtime.station import Part, Station, run_station
+from aoii.runtime.station_client import StationClient
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.settings import Settings
@@ -29,7 +31,9 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.5
 STOP_S = 8.0  # of the 10 s that a graceful stop may take
-GATEWAY_START_S = 1.0  # of real time; for the gateway to find the port, which it looks for twice a second
+GATEWAY_START_S = 1.0  # of real time; for a gateway on whose status port nobody listens: there may be none here
+GATEWAY_LIMIT_S = 30.0  # of real time; for one that is there, to open the receiver's port
+ASK_EVERY_S = 0.05
 NOT_MEASURED = "0,0,0"  # inference time, free and total heap: a host is not a board
 
 
@@ -59,8 +63,10 @@ class Fleet(Station):
         self._receiver = Receiver(edge.receiver_link, edge.record_file, keys)
         self._network = Network(edge, keys, settings.data_dir / "flash", self._receiver, self._log_sample)
         self._log_port = SimulatedPort(edge.log_link)
+        self._gateway_port = settings.gateway.status_port
         self._report_file = edge.report_file
-        self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins
+        self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins; it moves when they are held up
+        self._latest_ms = self._held_up_ms = 0
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._network.span_s)
         self._is_over = False
         self._last_progress_s = time.monotonic()
@@ -104,8 +110,6 @@ class Fleet(Station):
     async def _run_until_stopped(self) -> None:
         self._receiver.plug()
         self._log_port.plug()
-        # The nodes do not begin before the origin of a simulated clock, which may lie ahead.
-        self._zero_ms = max(0, self._clock.elapsed_ms() + round(1000 * GATEWAY_START_S * self._clock.speed))
         nodes = asyncio.create_task(self._run_nodes())
         reports = asyncio.create_task(self._keep_reporting())
         stop = asyncio.create_task(self._stopped.wait())
@@ -126,12 +130,41 @@ class Fleet(Station):
         self._log_port.unplug()
 
     async def _run_nodes(self) -> None:
+        await self._await_gateway()
+        # The nodes do not begin before the origin of a simulated clock, which may lie ahead.
+        self._zero_ms = max(0, self._clock.elapsed_ms())
         self._network.boot()
         await self._network.agenda.run(self._end_ms, self._wait_until)
 
+    async def _await_gateway(self) -> None:
+        """Wait until the gateway has a serial port open; what is sent earlier gets the time at which it is read."""
+        client = StationClient("127.0.0.1", self._gateway_port)
+        began_s, limit_s = self._loop.time(), GATEWAY_START_S
+        while self._loop.time() < began_s + limit_s:
+            try:
+                checks = await asyncio.to_thread(client.checks, "/readyz")
+            except UnavailableError as error:
+                if not isinstance(error.__cause__, ConnectionRefusedError):  # it is there, and slow
+                    limit_s = GATEWAY_LIMIT_S
+            else:
+                limit_s = GATEWAY_LIMIT_S
+                if checks.get("serial", False):
+                    return
+            await asyncio.sleep(ASK_EVERY_S)
+        if limit_s == GATEWAY_LIMIT_S:
+            log.warning("nodes begin without the gateway", extra={"event": "gateway_not_listening"})
+
     async def _wait_until(self, at_ms: int) -> None:
-        """Sleep until an instant of the nodes' world; not at all when it has passed."""
+        """Sleep until an instant of the nodes' world; not at all when it has passed.
+
+        The gateway takes the time of a reading from its arrival. So nodes that are late by more than a sample do not
+        catch up, which would put readings next to each other that were taken far apart: their world is held up.
+        """
         ahead_ms = self._zero_ms + at_ms - self._clock.elapsed_ms()
+        self._latest_ms = max(self._latest_ms, -ahead_ms)
+        if -ahead_ms > 1000 * self._network.interval_s:
+            self._zero_ms -= ahead_ms
+            self._held_up_ms -= ahead_ms
         await asyncio.sleep(max(0.0, self._clock.real_s(ahead_ms / 1000)))
 
     def _log_sample(self, number: int, node: Node, at_ms: int) -> None:
@@ -161,7 +194,8 @@ class Fleet(Station):
 
     def _write_report(self) -> None:
         """Replace the report in one step, so that no reader sees half of it."""
-        report = {"is_over": self._is_over, **self._network.report()}
+        timing = {"late_s": self._latest_ms / 1000, "held_up_s": self._held_up_ms / 1000}
+        report = {"is_over": self._is_over, **timing, **self._network.report()}
         self._report_file.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._report_file.with_suffix(".new")
         fresh.write_text(json.dumps(report), encoding="utf-8")

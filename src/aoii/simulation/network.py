@@ -70,6 +70,7 @@ class Network:
         agenda: What happens next.
         radio: The simulated radio.
         span_s: Length of the first series of the recording, s.
+        interval_s: Its sampling interval, s.
         samples: Samples of all nodes that have been judged.
         checks: Comparisons of the estimates at both ends.
         mismatches: Comparisons that found different estimates.
@@ -89,7 +90,7 @@ class Network:
         self._edge, self._keys, self._receiver, self._on_sample = edge, keys, receiver, on_sample
         flash.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash = Files(str(flash))
-        self._series = recordings.parse(edge.recording)
+        self._series = recordings.parse(edge.recording, _log_note)
         trace = None if edge.channel.trace is None else packet_traces.parse(edge.channel.trace)
         self.agenda = Agenda()
         self.radio = Radio(
@@ -97,7 +98,7 @@ class Network:
             random.Random(edge.seed).random,  # noqa: S311 - a simulation, repeatable
             None if trace is None else lambda node: packet_traces.of_node(trace, str(node)),
         )
-        self.span_s = self._series[0].span_s
+        self.span_s, self.interval_s = self._series[0].span_s, self._series[0].interval_s
         listens = edge.region == "KR920"
         duty_permille = 1000 if listens else TIMING.duty_permille  # listening before talking replaces the duty cycle
         self._timing = TIMING._replace(noise_ms=NOISE_MS, listens=listens, duty_permille=duty_permille)
@@ -228,3 +229,7 @@ class Network:
 
     def _arrive_at_node(self, simulated: SimulatedNode, data: bytes, now_ms: int) -> None:
         self._transmit(simulated, simulated.node.receive(data, now_ms), now_ms)
+
+
+def _log_note(note: str) -> None:
+    log.warning("recording not read as it stands", extra={"event": "recording_note", "note": note})

@@ -3,13 +3,14 @@
 import itertools
 import statistics
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
 from aoii.core.errors import InputError
 from aoii.simulation import csv_table
+from aoii.simulation.field_formats import FieldError, parse_instant, shown
 from aoii.simulation.radio import PacketTrace
 
+NEEDED = ("timestamp", "seq")
 RESTART = 1000  # a sequence number that jumps back, or forward by more than this, means that the node restarted
 
 
@@ -24,10 +25,13 @@ def parse(path: Path) -> dict[str, PacketTrace]:
     Raises:
         InputError: The file cannot be read, a row is malformed, or no node has two rows.
     """
-    rows: dict[str, list[tuple[datetime, int]]] = {}
-    for line, row in csv_table.rows(path, ("timestamp", "seq"), "timestamp,node,temperature,humidity,seq"):
+    rows: dict[str, list[tuple[float, int]]] = {}
+    table = csv_table.read(path)
+    if lacking := [name for name in NEEDED if name not in table.columns]:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}", "a packet trace has the columns timestamp,seq[,node]")
+    for line, row in table.rows({name: name for name in (*NEEDED, "node")}):
         try:
-            entry = csv_table.parse_time(row["timestamp"]), int(row["seq"])
+            entry = parse_instant(row["timestamp"]), _whole(row["seq"])
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}", csv_table.CORRECT_LINE) from error
         rows.setdefault(row.get("node") or "", []).append(entry)
@@ -37,7 +41,13 @@ def parse(path: Path) -> dict[str, PacketTrace]:
     return traces
 
 
-def _trace(entries: list[tuple[datetime, int]]) -> PacketTrace:
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise FieldError(f"{shown(text)} is not a sequence number")
+    return int(text)
+
+
+def _trace(entries: list[tuple[float, int]]) -> PacketTrace:
     received = [True]
     intervals = []
     for (before, last), (at, seq) in itertools.pairwise(entries):
@@ -45,5 +55,5 @@ def _trace(entries: list[tuple[datetime, int]]) -> PacketTrace:
         lost = passed - 1 if 0 < passed <= RESTART else 0
         received += [False] * lost + [True]
         if not lost:
-            intervals.append((at - before).total_seconds())
+            intervals.append(at - before)
     return PacketTrace(max(statistics.median(intervals or [60.0]), 1.0), tuple(received))

@@ -5,17 +5,17 @@ San Luis Valley (public domain), one reading a minute.
 """
 
 import itertools
-import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import InputError
-from aoii.simulation import csv_table
+from aoii.simulation import recording_rows
+from aoii.simulation.recording_rows import AS_THEY_ARE, Choices, Row
+from aoii.simulation.repeated_instants import resolve_repeats
 
 SHIPPED = Path(__file__).parent / "surfrad_slv_20160101_1min.csv.gz"
-COLUMNS = ("timestamp", "temperature", "humidity")
 
 Sample = tuple[int, tuple[int, int]]  # instant in ms; temperature and humidity in hundredths
 
@@ -51,20 +51,44 @@ class Series:
         return (self.slots[-1] + 1) * self.interval_s
 
 
-def parse(path: Path | None = None) -> list[Series]:
+def parse(path: Path | None = None, say: Callable[[str], None] = lambda note: None) -> list[Series]:
     """All series of a recording, in the order in which their nodes appear; of the shipped recording by default.
+
+    Args:
+        path: The file, as `recording_rows.read` takes it.
+        say: Called with each thing that whoever uses the recording should know, with the name of the file.
 
     Raises:
         InputError: The file cannot be read, a row is malformed, or a node has no two rows at different times.
     """
     path = SHIPPED if path is None else path
-    rows: dict[str, list[tuple[float, int, int, str]]] = {}
-    for line, row in csv_table.rows(path, COLUMNS, "timestamp[,node],temperature,humidity"):
-        node, at, temperature_c, humidity_c = _parse(path, line, row)
-        rows.setdefault(node, []).append((at, temperature_c, humidity_c, row["timestamp"]))
-    if not rows:
+    by_node = rows_by_node(path, AS_THEY_ARE, say)
+    return [_series(node, readings) for node, readings in by_node.items()]
+
+
+def rows_by_node(path: Path, choices: Choices, say: Callable[[str], None]) -> dict[str, list[Row]]:
+    """The rows of each node in order of time; arguments and errors are those of `parse`, and how to read.
+
+    Args:
+        path: The file.
+        choices: What to do where a file can be read in several ways.
+        say: As in `parse`.
+    """
+    by_node: dict[str, list[Row]] = {}
+    rows, notes = recording_rows.read(path, choices)
+    for row in rows:
+        by_node.setdefault(row.node, []).append(row)
+    if not by_node:
         raise InputError(f"{path}: has no rows", "give a recording with at least two")
-    return [_series(path, node, sorted(readings)) for node, readings in rows.items()]
+    for node, readings in by_node.items():
+        kept, note = resolve_repeats(path, readings, choices.repeats)
+        by_node[node] = sorted(kept)
+        notes += [note] if note else []
+        if len(kept) < 2:
+            raise InputError(f"{path}: node {node or '(unnamed)'} has one row only", "a series needs at least two")
+    for note in notes:
+        say(f"{path.name}: {note}")
+    return by_node
 
 
 def replay_samples(series: Series, first: int, boot_ms: int, period_ms: int) -> Iterator[Sample]:
@@ -89,27 +113,10 @@ def replay_samples(series: Series, first: int, boot_ms: int, period_ms: int) -> 
             base_ms += lap_ms
 
 
-def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, int, int]:
-    try:
-        at = csv_table.parse_time(row["timestamp"])
-        temperature, humidity = float(row["temperature"]), float(row["humidity"])
-    except ValueError as error:
-        raise InputError(f"{path}:{line}: {error}", csv_table.CORRECT_LINE) from error
-    if not (math.isfinite(temperature) and math.isfinite(humidity)):
-        raise InputError(f"{path}:{line}: temperature or humidity is not finite", csv_table.CORRECT_LINE)
-    if not (-327 < temperature < 327 and -1 < humidity < 327):
-        raise InputError(f"{path}:{line}: {temperature:g} °C, {humidity:g} %RH is out of range", csv_table.CORRECT_LINE)
-    return row.get("node") or "", at.timestamp(), round(temperature * 100), round(humidity * 100)
-
-
-def _series(path: Path, node: str, readings: list[tuple[float, int, int, str]]) -> Series:
-    if len(readings) < 2:
-        raise InputError(f"{path}: node {node or '(unnamed)'} has one row only", "a series needs at least two")
-    instants = [at for at, *_ in readings]
+def _series(node: str, readings: list[Row]) -> Series:
+    instants = [row.unix_s for row in readings]
     intervals = [b - a for a, b in itertools.pairwise(instants)]
     interval_s = statistics.median(intervals)
-    if interval_s <= 0:
-        raise InputError(f"{path}: node {node or '(unnamed)'} repeats its timestamps", "give one row for each sample")
     slots = [0]
     for passed_s in intervals:  # from row to row, because a logger's clock may drift
         slots.append(slots[-1] + max(1, round(passed_s / interval_s)))
@@ -118,7 +125,7 @@ def _series(path: Path, node: str, readings: list[tuple[float, int, int, str]]) 
         start_unix_s=instants[0],
         interval_s=interval_s,
         slots=tuple(slots),
-        timestamps=tuple(text for *_, text in readings),
-        temperature_c=tuple(t for _, t, _, _ in readings),
-        humidity_c=tuple(h for _, _, h, _ in readings),
+        timestamps=tuple(row.timestamp for row in readings),
+        temperature_c=tuple(row.temperature_c for row in readings),
+        humidity_c=tuple(row.humidity_c for row in readings),
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from aoii.commands.main import main
+from aoii.gateway.legacy.weights import extract_weights
+from aoii.lab.mlp_weights import parse_mlp
 
 
 def test_a_prior_is_made_and_used(tmp_path: Path) -> None:
@@ -19,12 +21,21 @@ def test_a_prior_is_made_and_used(tmp_path: Path) -> None:
     ]
 
 
-def test_a_perceptron_is_made_and_used(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_perceptron_is_made_as_json_c_and_python_and_used(
+    tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("aoii.lab.mlp_weights.EPOCHS", 2)
     out = tmp_path / "mlp.json"
 
-    assert main(["lab", "pretrain", "--model", "mlp", "--data", str(recording), "--out", str(out)]) == 0
+    code = [str(tmp_path / "weights.h"), str(tmp_path / "weights.py")]
+    train = ["lab", "pretrain", "--model", "mlp", "--data", str(recording), "--zone", "UTC-8"]
+
+    assert main([*train, "--out", str(out), *code]) == 0
+    said = capsys.readouterr().err
     assert main(["lab", "replay", "--data", str(recording), "--policy", "mlp", "--mlp", str(out)]) == 0
+    assert "float W1[12][64]" in Path(code[0]).read_text()
+    assert extract_weights(Path(code[1])).scale.x_mean == pytest.approx(parse_mlp(out).x_mean, rel=1e-4)
+    assert "aoii lab: R² " in said
 
 
 @pytest.mark.parametrize(
@@ -33,6 +44,7 @@ def test_a_perceptron_is_made_and_used(tmp_path: Path, recording: Path, monkeypa
         (["--data", "a.csv", "--exclude", "a"], "no recording is left to learn from"),
         (["--recordings", "nowhere"], "--exclude arm"),
         (["--model", "mlp", "--exclude", "arm", "occupancy", "--core", "x.py"], "--core writes a prior"),
+        (["--exclude", "arm", "occupancy", "--out", "x.h"], "x.h: only the weights of mlp can be written as code"),
     ],
 )
 def test_faults_are_reported_with_a_remedy(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from aoii.commands import advice
 from aoii.commands.arguments import Commands, whole
 from aoii.commands.lab import arguments
 
@@ -70,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
             radio = Radio(sf, options.power, options.sleep == "light")
             table.add_row(*_row(traffic, radio, options.battery))
     arguments.print_table(table)
-    print("A model with cited currents (docs/reference/lab.md), not a measurement; self-discharge is not counted.")
+    source = advice.document("docs/reference/lab.md")
+    print(f"A model with cited currents ({source}), not a measurement; self-discharge is not counted.")
     return 0
 
 

@@ -2,8 +2,11 @@
 
 import argparse
 import contextlib
+import re
 import sys
+import zoneinfo
 from collections.abc import Iterator, Sequence
+from datetime import timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +22,25 @@ if TYPE_CHECKING:
 OLD_NAMES = {"plan": "trend"}  # accepted until 0.3
 POSITIVE = number(1e-9, 1e9)  # an argument type: a number above 0, up to 1e9
 
+OFFSET = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::(\d\d))?", re.ASCII)  # of a time zone
+
 
 def threshold(text: str) -> int:
     """An argument type: a threshold from 0.01 to 655.35, as whole hundredths."""
     return round(100 * number(0.01, 655.35)(text))
+
+
+def zone(text: str) -> tzinfo:
+    """An argument type: a time zone by its name, or its distance from UTC."""
+    if found := OFFSET.fullmatch(text):
+        hours, minutes = int(found[2]), int(found[3] or 0)
+        if hours <= 14 and minutes < 60:  # Kiribati is at +14
+            distance = timedelta(hours=hours, minutes=minutes)
+            return timezone(distance if found[1] == "+" else -distance)
+    try:
+        return zoneinfo.ZoneInfo(text)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a zone such as Europe/Berlin or UTC-8") from None
 
 
 def add_thresholds(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +76,12 @@ def parse_recordings(paths: Sequence[Path] | None) -> "list[tuple[str, list[Seri
     """Name and series of each recording; of the shipped day by default."""
     from aoii.simulation import recordings
 
-    return [(str(path), recordings.parse(path)) for path in paths or (recordings.SHIPPED,)]
+    return [(str(path), recordings.parse(path, say)) for path in paths or (recordings.SHIPPED,)]
+
+
+def say(note: str) -> None:
+    """Print what the user should know, apart from the results, on standard error."""
+    print(f"aoii lab: {note}", file=sys.stderr)
 
 
 def print_table(table: "Table") -> None:

@@ -43,6 +43,7 @@ class Material:
         plots: Folder of the plots.
         command: The command that makes the page.
         seed: Seed of the losses.
+        notes: What was read otherwise than it stands in a file.
     """
 
     subjects: Sequence[Subject]
@@ -51,6 +52,7 @@ class Material:
     plots: Path
     command: str
     seed: int
+    notes: Sequence[str] = ()
 
 
 def load_material(folder: Path | None, plots: Path, seed: int) -> Material:
@@ -60,13 +62,14 @@ def load_material(folder: Path | None, plots: Path, seed: int) -> Material:
         InputError: A recording cannot be used.
     """
     files = [recordings.SHIPPED] if folder is None else sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")])
-    traces = [path for path in files if "seq" in csv_table.columns(path)]
-    subjects = _subjects([path for path in files if path not in traces], [] if folder is None else [folder])
+    traces = [path for path in files if "seq" in csv_table.read(path).columns]
+    notes: list[str] = []
+    subjects = _subjects([path for path in files if path not in traces], [] if folder is None else [folder], notes)
     command = "aoii lab report" + (f" --recordings {folder}" if folder is not None else "")
-    return Material(subjects, traces, parse_mlp(), plots, command, seed)
+    return Material(subjects, traces, parse_mlp(), plots, command, seed, notes)
 
 
-def _subjects(files: Sequence[Path], folders: Sequence[Path]) -> list[Subject]:
+def _subjects(files: Sequence[Path], folders: Sequence[Path], notes: list[str]) -> list[Subject]:
     """Each recording with a prior from all sources but itself; without a prior if a source is not in the folders."""
     try:
         sources = {path.name: gather_evidence(recordings.parse(path)) for path in find(folders, [])}
@@ -76,7 +79,7 @@ def _subjects(files: Sequence[Path], folders: Sequence[Path]) -> list[Subject]:
     for path in files:
         others = [evidence for name, evidence in sources.items() if name != path.name]
         prior = fit_prior(others) if sources else NO_PRIOR
-        subjects.append(Subject(stem(path.name), recordings.parse(path), prior, bool(sources)))
+        subjects.append(Subject(stem(path.name), recordings.parse(path, notes.append), prior, bool(sources)))
     return subjects
 
 
