@@ -123,6 +123,21 @@ def test_a_letter_is_shown_whole_and_no_terminal_obeys_it(run: Dlq, letters: Dea
     assert json.loads(out)["reason"] == "corrupt"
 
 
+def test_a_node_that_repeats_its_numbers_is_named_with_the_cure(run: Dlq, letters: DeadLetters) -> None:
+    letters.add([a_reading(counter, node="7") for counter in (1, 2, 3)], "mismatch", "")
+    letters.add([a_reading(1, node="8"), a_reading(2, node="8")], "mismatch", "")
+    letters.add([a_reading(counter, node="gateway/ttyUSB0") for counter in (1, 2, 3)], "mismatch", "")
+    letters.add([a_reading(counter, node="9") for counter in (1, 2, 3)], "bad_row", "")
+
+    _, _, err = run("list")
+    _, shown, _ = run("show", "1")
+
+    named = [line for line in err.splitlines() if "flash was erased" in line]
+    assert [line.partition(":")[0] for line in named] == ["node 7 has repeated 3 numbers of its epoch 1"]
+    assert "aoii board node --node 7 --out DIR --force" in named[0]
+    assert "if node 7 does this again and again: its flash was erased" in shown
+
+
 def test_without_any_store_it_says_where_it_looked(run: Dlq, data_dir: Path) -> None:
     code, _, err = run("list")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
-from aoii.commands import container, doctor
-from aoii.commands.doctor_stations import Finding
+from aoii.commands import container, doctor, doctor_checks
+from aoii.commands.findings import Finding
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
 from faults.proxy import Loop, Proxy
@@ -19,7 +19,7 @@ from servers import MariaDB, Mosquitto, free_port
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "BROKER_WAIT_S", 2.0)
+    monkeypatch.setattr(doctor_checks, "BROKER_WAIT_S", 2.0)
 
 
 def examine(**settings: str) -> dict[str, Finding]:
@@ -74,6 +74,20 @@ def test_in_a_container_what_belongs_to_another_one_is_not_checked_and_no_fault(
     assert "\n--    serial port  not checked" in said
 
 
+def test_in_a_container_nothing_is_said_of_the_users_of_other_stations(
+    tmp_path: Path, secure: SecureBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cmdline").write_text("aoii\0gateway\0")
+    monkeypatch.setattr(container, "FIRST_PROCESS", tmp_path / "cmdline")
+    Path("data").mkdir()
+    for name in ("outbox.db", "dead_letters.db"):  # both containers have the folder
+        Path("data", name).touch()
+
+    found = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
+
+    assert found.state == f"127.0.0.1:{secure.port} answers, encrypted"
+
+
 def test_every_wrong_setting_is_a_finding() -> None:
     Path(".env").write_text("MQTT_PORT=fast\nBETA_TEMP=hot\n")
 
@@ -81,6 +95,117 @@ def test_every_wrong_setting_is_a_finding() -> None:
 
     assert [finding.remedy is not None for finding in found] == [True, True]
     assert doctor.run(None) == 1
+
+
+# --- settings of one station ------------------------------------------------------------------------------------------
+
+
+def findings(subject: str) -> list[Finding]:
+    return [finding for finding in doctor.examine(None) if finding.subject == subject]
+
+
+def test_each_station_is_checked_with_its_own_settings(tmp_path: Path) -> None:
+    with (
+        Mosquitto(tmp_path / "broker", extra="allow_anonymous false") as refusing,
+        Mosquitto(tmp_path / "open") as willing,
+    ):
+        Path(".env").write_text(f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={willing.port}\n")
+        Path(".env.gateway").touch()
+        Path(".env.server").write_text(f"MQTT_PORT={refusing.port}\n")
+
+        gateway, server = findings("broker")
+
+    assert gateway == Finding("broker", f"gateway: 127.0.0.1:{willing.port} answers")
+    assert server.state == "server: the broker refused the connection: Not authorized"
+    assert server.remedy
+
+
+def test_a_station_that_is_not_of_this_machine_is_not_checked_with_settings_that_are_not_for_it() -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\n")
+    Path(".env.gateway").write_text(f"MQTT_PORT={free_port()}\n")
+
+    assert len(findings("broker")) == 1
+
+
+def test_a_fault_in_the_file_of_one_station_is_named_and_the_others_are_checked() -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nMYSQL_USER=aoii\n")
+    for station in ("server", "edgelog", "web"):
+        Path(f".env.{station}").write_text(
+            "MYSQL_HOST=127.0.0.1\nBETA_TEMP=hot\n" if station == "web" else "MYSQL_HOST=db\n"
+        )
+
+    first, second, *_ = findings("settings")
+
+    assert first.state == '.env: MYSQL_USER is "aoii" (read by gateway, csv, edge)'
+    assert second.state == '.env.web: BETA_TEMP is "hot" (read by web)'
+    assert findings("disk")
+
+
+def test_a_file_whose_name_is_nearly_that_of_a_station_is_found() -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\n")
+    for name in ("sever", "example", "local"):
+        Path(f".env.{name}").touch()
+
+    (found,) = [finding for finding in findings("settings") if finding.remedy]
+
+    assert (found.state, found.remedy) == ("no station reads .env.sever", "did you mean .env.server?")
+
+
+def test_a_secret_in_the_file_of_a_station_that_others_may_read_is_found() -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\n# MQTT_PASSWORD=x\n")
+    Path(".env.server").write_text("MQTT_USERNAME=u\nMQTT_PASSWORD=hunter2\n")
+    for name in (".env", ".env.server"):
+        Path(name).chmod(0o644)
+
+    assert [finding.remedy for finding in findings("settings") if finding.remedy] == ["run chmod 600 .env.server"]
+
+
+def test_a_literal_secret_and_a_key_of_another_program_are_said_and_are_no_fault() -> None:
+    Path(".env").write_text(
+        f"MQTT_PORT={free_port()}\nMQTT_USERNAME=u\nMQTT_PASSWORD=pa #ss\nHOME_ASSISTANT=1\nGF_X=1\n"
+    )
+    Path(".env").chmod(0o600)
+
+    found = findings("settings")
+
+    assert [finding.remedy for finding in found] == [None] * 3
+    assert "MQTT_PASSWORD has a # after a blank" in found[1].state
+    assert "HOME_ASSISTANT is not a setting" in found[2].state
+
+
+def test_gateway_and_server_with_one_user_are_reported_where_both_are(secure: SecureBroker) -> None:
+    here = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
+    Path("data").mkdir()
+    for name in ("outbox.db", "dead_letters.db"):
+        Path("data", name).touch()
+    both = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
+
+    assert "both log in" not in here.state
+    assert "gateway and server both log in as gateway" in both.state
+    assert both.remedy is None
+
+
+# --- where rows go ----------------------------------------------------------------------------------------------------
+
+
+def test_it_says_that_rows_go_to_sqlite_and_why(tmp_path: Path) -> None:
+    missing = examine(MQTT_PORT=str(free_port()))["database"]
+    open_database(settings.load({}).database, migrate=True).close()
+    there = examine(MQTT_PORT=str(free_port()))["database"]
+
+    where = f"SQLite, {tmp_path}/data/aoii.db, because MYSQL_HOST is not set"
+    assert missing.state == f"{where}; the server will create it"
+    assert there.state == f"{where}: 0 readings"
+
+
+def test_a_damaged_sqlite_file_is_found_with_its_cure() -> None:
+    Path("data").mkdir()
+    Path("data/aoii.db").write_bytes(b"not a database\n" * 100)
+
+    assert "move it away" in str(examine(MQTT_PORT=str(free_port()))["database"].remedy)
+
+
+# --- one fault after the other ----------------------------------------------------------------------------------------
 
 
 def test_a_missing_serial_port_is_found() -> None:
@@ -108,7 +233,7 @@ def test_an_absent_database_is_found() -> None:
 @pytest.fixture
 def reachable(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Settings of a database with our tables, for a user who passes no limit; nothing else is checked."""
-    monkeypatch.setattr(doctor, "CHECKS", [check for check in doctor.CHECKS if check[0] == "database"])
+    monkeypatch.setattr(doctor_checks, "CHECKS", [one for one in doctor_checks.CHECKS if one.subject == "database"])
     schema = mariadb.new_schema()
     user = f"u_{schema}"[:32]
     values = {"MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema}
@@ -137,7 +262,7 @@ def test_a_user_who_may_only_read_is_reported_and_is_no_fault(mariadb: MariaDB, 
 
 
 def test_a_slow_database_is_found(mariadb: MariaDB, reachable: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "SLOW_S", 0.1)
+    monkeypatch.setattr(doctor_checks, "SLOW_S", 0.1)
     with Loop() as loop:
         link = Proxy(loop, mariadb.port)
         link.delay(0.06)
@@ -154,7 +279,7 @@ def test_readable_node_keys_are_found(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aoii.commands.doctor.time.time", lambda: 1000.0)
+    monkeypatch.setattr("aoii.commands.doctor_checks.time.time", lambda: 1000.0)
 
     assert "set the clock" in str(examine(MQTT_PORT=str(free_port()))["clock"].remedy)
 

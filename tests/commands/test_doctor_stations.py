@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from aoii import settings
-from aoii.commands import doctor_stations
-from aoii.commands.doctor_stations import Finding
+from aoii.commands import doctor_installation, doctor_stations
+from aoii.commands.doctor_installation import Installation
+from aoii.commands.findings import Finding
 from servers import free_port
 
 WELL = {
@@ -50,7 +51,14 @@ def serving(text: str, failing: tuple[str, ...] = ()) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _no_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_stations, "UNITS", tmp_path / "units")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor_installation, "UNITS", tmp_path / "units")
+
+
+def examine(environ: dict[str, str]) -> list[Finding]:
+    """What is found when all stations have these settings."""
+    values = settings.load(environ)
+    return list(doctor_stations.examine(Installation(None, dict.fromkeys(settings.STATIONS, values))))
 
 
 def faults(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> dict[str, Finding]:
@@ -61,7 +69,7 @@ def faults(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **
             text = says.get(name)
             port = free_port() if text is None else stack.enter_context(serving(text, failing))
             environ[f"{name.upper()}_STATUS_PORT"] = str(port)
-        return {one.subject: one for one in doctor_stations.examine(settings.load(environ)) if one.remedy is not None}
+        return {one.subject: one for one in examine(environ) if one.remedy is not None}
 
 
 def test_stations_that_never_ran_here_are_no_fault(tmp_path: Path) -> None:
@@ -94,6 +102,9 @@ def test_stations_that_are_well_have_no_remedies(tmp_path: Path) -> None:
         ('aoii_node_last_heard_timestamp_seconds{node="7"} 1000', "radio"),
         ('aoii_node_heartbeat_seconds{node="7"} 60\naoii_node_battery_low{node="7"} 1', "node"),
         ('aoii_node_sensor_fault{node="7"} 1', "node"),
+        ('aoii_node_flash_erased{node="7"} 1', "node"),
+        ("aoii_broker_short_connections 3", "broker"),
+        ("aoii_outbox_events 105\naoii_outbox_oldest_age_seconds 61", "outbox"),
         ("aoii_gateway_clock_synced 0", "clock"),
         ('aoii_gateway_serial_up{port="/dev/ttyUSB0"} 0', "serial port"),
         ("aoii_outbox_bytes 90\naoii_outbox_limit_bytes 100", "outbox"),
@@ -105,6 +116,35 @@ def test_a_fault_that_a_gateway_reports_names_the_hop(tmp_path: Path, more: str,
     lines = [line for line in (WELL["gateway"] % time.time()).splitlines() if not line.startswith(name.split("{")[0])]
 
     assert faults(tmp_path, gateway="\n".join([*lines, more, ""])).keys() == {subject}
+
+
+def test_a_node_whose_flash_was_erased_is_named_with_the_cure(tmp_path: Path) -> None:
+    found = faults(tmp_path, gateway=WELL["gateway"] % time.time() + 'aoii_node_flash_erased{node="7"} 1\n')["node"]
+
+    assert found.state == "repeats the numbers of its epoch, as after its flash was erased: 7"
+    assert "aoii board node --force" in (found.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("station", "text", "cause"),
+    [
+        ("gateway", WELL["gateway"] % 4e9, "the same GATEWAY_ID"),
+        ("server", WELL["server"], "another aoii server"),
+        ("csv", "aoii_broker_up 1\n", "another aoii csv"),
+    ],
+)
+def test_connections_that_end_soon_again_and_again_are_found_with_the_likely_causes(
+    station: str, text: str, cause: str, tmp_path: Path
+) -> None:
+    few: dict[str, Any] = {station: text + "aoii_broker_short_connections 2\naoii_broker_reconnects_total 40\n"}
+    many: dict[str, Any] = {station: text + "aoii_broker_short_connections 17\n"}
+
+    found = faults(tmp_path, **many)["broker"]
+
+    assert faults(tmp_path, **few) == {}
+    assert f"ended 17 connections of the {station} in a row" in found.state
+    assert cause in (found.remedy or "")
+    assert "larger than the broker allows" in (found.remedy or "")
 
 
 def test_a_node_that_is_silent_while_others_speak_is_named(tmp_path: Path) -> None:
@@ -176,8 +216,8 @@ def test_dead_letters_that_wait_for_a_database_that_answers_name_the_database(tm
 def test_rejected_frames_are_reported_and_are_no_fault(tmp_path: Path) -> None:
     text = WELL["gateway"] % time.time() + 'aoii_gateway_rejected_total{reason="mac"} 12\n'
     with serving(text) as port:
-        values = settings.load({"AOII_DATA_DIR": str(tmp_path), "GATEWAY_STATUS_PORT": str(port)})
-        found = [one for one in doctor_stations.examine(values) if "12 mac" in one.state]
+        environ = {"AOII_DATA_DIR": str(tmp_path), "GATEWAY_STATUS_PORT": str(port)}
+        found = [one for one in examine(environ) if "12 mac" in one.state]
 
     assert [(one.subject, one.remedy) for one in found] == [("radio", None)]
 

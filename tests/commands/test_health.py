@@ -72,6 +72,19 @@ def test_a_container_asks_the_station_that_it_runs_with_the_same_settings(
     assert capsys.readouterr().out == "csv: ready\n"
 
 
+def test_a_station_is_asked_at_the_port_in_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    (tmp_path / ".env.csv").write_text(f"CSV_STATUS_PORT={port}\n")
+
+    with status_port.served("csv", port, lambda: WELL, lambda: WELL):
+        assert main(["health", "csv"]) == 0
+
+    assert capsys.readouterr().out == "csv: ready\n"
+
+
 def test_elsewhere_the_station_has_to_be_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

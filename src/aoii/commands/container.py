@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from aoii.settings import Settings
+from aoii.settings import STATIONS, Settings
 
 FIRST_PROCESS = Path("/proc/1/cmdline")
-NAMES = ("gateway", "server", "csv", "edgelog", "web", "edge")
+NAMES = STATIONS
 
 SEEN_BY = {
     "serial port": ("gateway", "edgelog"),

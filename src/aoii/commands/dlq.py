@@ -14,7 +14,8 @@ Dead letters are readings and payloads that were accepted but are in no table. T
   store    reason         why it is there                            what to do
   server   database_away  the database was away                      nothing: the server replays it by itself
   server   bad_row        the table does not take it                 fix the table, then replay
-  server   mismatch       its identity is stored with other content  find out who sends twice, then drop
+  server   mismatch       its identity is stored with other content  erased flash, or two boards with one key:
+                                                                     provision the node again, then drop
   server   malformed      it is not a message                        find the sender; replay after an upgrade, or drop
   both     corrupt        its checksum on the disk is wrong          check the disk, show, then drop
 """

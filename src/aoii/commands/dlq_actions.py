@@ -19,6 +19,7 @@ from aoii.settings import Settings
 log = logging.getLogger(__name__)
 
 REPLAYED_BY_SERVER = "database_away"
+ERASED_READINGS = 3  # with repeated numbers, from which on their node is named, as at the gateway
 COLUMNS = ("STORE", "ID", "IDENTITY", "REASON", "FIRST", "LAST", "ATTEMPTS")
 WIDTHS = (8, 6, 26, 14, 21, 21, 8)
 
@@ -26,10 +27,13 @@ WIDTHS = (8, 6, 26, 14, 21, 21, 8)
 def print_list(settings: Settings, store: StoreName | None, reason: str | None, as_json: bool) -> int:
     """Print one line for each letter; return the exit code."""
     count = 0
+    repeats: Counter[tuple[str, int]] = Counter()  # by node and epoch
     with Stores(settings, store, False) as stores:
         for trouble in stores.troubles:
             print(trouble, file=sys.stderr)
         for count, entry in enumerate(stores.all(reason), 1):
+            if (who := _repeats_number(entry)) is not None:
+                repeats[who] += 1
             if as_json:
                 print(json.dumps(entry.fields(), ensure_ascii=False))
                 continue
@@ -38,7 +42,25 @@ def print_list(settings: Settings, store: StoreName | None, reason: str | None, 
             fields = entry.fields() | {"identity": entry.identity}
             print(_row([str(fields[column.lower()]) for column in COLUMNS]))
     print(f"{count:,} dead letter{'' if count == 1 else 's'}" if count else "no dead letters", file=sys.stderr)
+    for (node, epoch), times in repeats.items():
+        if times >= ERASED_READINGS:
+            print(f"node {node} has repeated {times:,} numbers of its epoch {epoch}: {_erased(node)}", file=sys.stderr)
     return 0
+
+
+def _repeats_number(entry: Entry) -> tuple[str, int] | None:
+    """Node and epoch of a letter whose counter one of our own nodes had used before; None for any other letter."""
+    node, epoch = entry.letter.node, entry.letter.epoch
+    is_repeated = entry.letter.reason == "mismatch" and node is not None and node.isdecimal()
+    return (node, epoch) if is_repeated and node is not None and epoch is not None else None
+
+
+def _erased(node: str) -> str:
+    """The likely cause of repeated numbers, and the cure."""
+    return (
+        "its flash was erased, or two boards have its key; give it a new key and epoch (aoii board node "
+        f"--node {node} --out DIR --force), then drop these letters"
+    )
 
 
 def print_letter(settings: Settings, store: StoreName | None, name: str, as_json: bool) -> int:
@@ -56,6 +78,8 @@ def print_letter(settings: Settings, store: StoreName | None, name: str, as_json
     fields |= {"letter": entry.name, "identity": entry.identity}
     for label in ("letter", "identity", "reason", "detail", "first", "last", "attempts"):
         print(f"{label:<9} {_printable(str(fields[label]))}")
+    if (who := _repeats_number(entry)) is not None:
+        print(f"hint      if node {who[0]} does this again and again: {_erased(who[0])}")
     payload = entry.letter.payload
     print(f"payload, {len(payload)} bytes:")
     print(_printable(payload.decode(errors="backslashreplace")))

@@ -6,86 +6,74 @@ here. Each station is asked once. What `doctor.py` checks itself is not checked 
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-from aoii.commands import container
+from aoii.commands import container, doctor_delivery
 from aoii.commands.advice import document
+from aoii.commands.doctor_installation import Installation
+from aoii.commands.findings import Finding
 from aoii.core.errors import UnavailableError
 from aoii.runtime import health_limits, metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
-from aoii.settings import Settings
 
 NAMED_NODES = 5  # a finding names no more nodes than this
-UNITS = Path("/etc/systemd/system")  # holds a link to each unit that starts with the machine
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked.
-
-    Attributes:
-        subject: The hop or the part of the machine, in the words of the alerts' label `hop`.
-        state: How it is.
-        remedy: What to do; None if it is well.
-        is_checked: False for what cannot be seen from here, which is neither well nor a fault.
-    """
-
-    subject: str
-    state: str
-    remedy: str | None = None
-    is_checked: bool = True
-
+SHORT_CONNECTIONS = 3  # in a row, from which on something is wrong; one or two may be restarts of the broker
+STATIONS = ("gateway", "server", "csv", "edgelog")  # those with a status port and something to judge
 
 FailedChecks = list[str]  # names of the checks that fail
-Judge = Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]  # from a station's metrics and failed checks
 
 
-def examine(values: Settings) -> Iterator[Finding]:
+class Answer(NamedTuple):
+    """What a station says of itself: its metrics, and the checks of /healthz and /readyz that fail."""
+
+    snapshot: MetricSnapshot
+    dead: FailedChecks
+    unready: FailedChecks
+
+
+def examine(installation: Installation) -> Iterator[Finding]:
     """Ask the stations of this machine, and judge their answers."""
-    gateway, server = values.gateway, values.server
-    yield from _station("gateway", gateway.status_port, gateway.outbox_path.exists(), _gateway)
-    yield from _station("server", server.status_port, server.dead_letter_path.exists(), _server)
-    yield from _station("csv", server.csv_status_port, server.csv_file.exists(), _csv)
-    yield from _station("edgelog", server.edge_log_status_port, bool(server.edge_log_ports), _edge_log)
-    yield from _page(values)
+    found = installation.settings
+    ports = {name: container.status_address(found[name], name)[1] for name in STATIONS if name in found}
+    answers = {name: _ask(port) for name, port in ports.items() if port}
+    for name, answer in answers.items():
+        port = ports[name]
+        if answer is not None:
+            yield _answering(name, port, answer.dead)
+            yield from JUDGES[name](answer.snapshot, answer.unready)
+        elif installation.is_expected(name):
+            yield _silent(name, port)
+    if gateway := answers.get("gateway"):
+        server = answers.get("server")
+        yield from doctor_delivery.examine(installation, gateway.snapshot, server.snapshot if server else None)
+    if "web" in installation.settings:
+        yield from _page(installation)
 
 
-def _station(name: str, port: int, is_expected: bool, judge: Judge) -> Iterator[Finding]:
-    if not port:
-        return
+def _ask(port: int) -> Answer | None:
+    """The answer of the station at a status port of this machine; None without one."""
     client = StationClient("127.0.0.1", port)
     try:
-        snapshot = MetricSnapshot(samples=client.metrics())
-        alive, ready = _failed(client, "/healthz"), _failed(client, "/readyz")
+        return Answer(MetricSnapshot(samples=client.metrics()), _failed(client, "/healthz"), _failed(client, "/readyz"))
     except UnavailableError:
-        if is_expected or _is_enabled(name):
-            yield _silent(name, port)
-        return
-    yield _answering(name, port, alive)
-    yield from judge(snapshot, ready)
+        return None
 
 
-def _page(values: Settings) -> Iterator[Finding]:
-    """The web page leaves no file; its settings say whether it belongs here."""
-    web = values.web
-    host = web.host if web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - nothing is bound
+def _page(installation: Installation) -> Iterator[Finding]:
+    """The web page, which has no status port of its own."""
+    host, port, is_encrypted = container.status_address(installation.settings["web"], "web")
     try:
-        failed = _failed(StationClient(host, web.port, web.cert is not None), "/healthz")
+        failed = _failed(StationClient(host, port, is_encrypted), "/healthz")
     except UnavailableError:
-        if _is_enabled("web") or any(name == "PORT" or name.startswith("WEB_") for name in values.given):
-            yield _silent("web", web.port)
+        if installation.is_expected("web"):
+            yield _silent("web", port)
     else:
-        yield _answering("web", web.port, failed)
+        yield _answering("web", port, failed)
 
 
 def _failed(client: StationClient, path: str) -> FailedChecks:
     return [name for name, passes in client.checks(path).items() if not passes]
-
-
-def _is_enabled(name: str) -> bool:
-    return any(UNITS.glob(f"*.wants/aoii-{name}.service"))
 
 
 def _answering(name: str, port: int, failed: FailedChecks) -> Finding:
@@ -133,13 +121,6 @@ def _outbox(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Finding]
     elif "outbox" in failed:
         remedy = "make room on its disk, or repair it; until then nodes get no answer and keep their readings"
         yield Finding("outbox", "it cannot be written", remedy)
-    waiting, oldest_s = snapshot.total(metrics.OUTBOX_EVENTS) or 0, snapshot.total(metrics.OUTBOX_OLDEST_S) or 0
-    remedy = (
-        "repair what is behind the gateway: broker, server or database; if they are well, "
-        "check that the broker's ACL lets the gateway read its commit acknowledgements"
-    )
-    state = f"{waiting:g} readings wait, the oldest for {oldest_s:.0f} s"
-    yield Finding("outbox", state, remedy if oldest_s > health_limits.OUTBOX_OLD_S else None)
 
 
 def _radio(snapshot: MetricSnapshot) -> Iterator[Finding]:
@@ -148,6 +129,7 @@ def _radio(snapshot: MetricSnapshot) -> Iterator[Finding]:
         yield Finding("radio", f"rejected since the gateway started: {rejected}")
     heard_unix_s = snapshot.by_label(metrics.NODE_LAST_HEARD_S, "node")
     if not heard_unix_s:
+        yield Finding("radio", "no frame from any node yet; if nodes are on, is SERIAL_PORT the receiver's port?")
         return
     now_unix_s = time.time()
     heartbeats_s = snapshot.by_label(metrics.NODE_HEARTBEAT_S, "node")
@@ -169,6 +151,10 @@ def _nodes(snapshot: MetricSnapshot, silences_s: Mapping[str, tuple[float, float
     if silent := [node for node, (silent_s, beat_s) in silences_s.items() if silent_s > limit_s(beat_s)]:
         remedy = f"see {document('docs/runbooks/NodeSilent.md')}"
         yield Finding("node", f"{len(silent)} silent for too long: {_named(silent)}", remedy)
+    if erased := [node for node, is_set in snapshot.by_label(metrics.NODE_FLASH_ERASED, "node").items() if is_set]:
+        state = f"repeats the numbers of its epoch, as after its flash was erased: {_named(erased)}"
+        remedy = f"give it a new key: aoii board node --force; see {document('docs/runbooks/NodeFlashErased.md')}"
+        yield Finding("node", state, remedy)
     for metric, state in ((metrics.NODE_BATTERY_LOW, "low battery"), (metrics.NODE_SENSOR_FAULT, "sensor fault")):
         if nodes := [node for node, is_set in snapshot.by_label(metric, "node").items() if is_set]:
             yield Finding("node", f"{state}: {_named(nodes)}", "visit it")
@@ -188,6 +174,10 @@ def _server(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Finding]
     kept = _counted(letters)
     if kept:
         remedy = "list them with aoii dlq list; those of database_away are replayed automatically"
+        if letters.get("mismatch"):
+            remedy += (
+                "; mismatch: a node whose flash was erased, or two boards with one key, and the list names the node"
+            )
         yield Finding("dead letters", kept, remedy)
     if "dead_letters" in failed:
         remedy = "repair the database, or make room: aoii dlq, DEAD_LETTER_MAX_MB, the disk"
@@ -222,13 +212,17 @@ def _writing(station: str, snapshot: MetricSnapshot, waiting: float = 0) -> Iter
 
 
 def _broker(station: str, snapshot: MetricSnapshot) -> Iterator[Finding]:
-    if snapshot.total(metrics.BROKER_UP):
-        return
-    if snapshot.total(metrics.BROKER_REFUSALS, reason="subscription"):
-        remedy = f"allow QoS 1 (max_qos) and what {document('deploy/mosquitto/acl')} grants this station"
-        yield Finding("broker", f"it does not grant the {station} its subscription at QoS 1", remedy)
-    else:
-        yield Finding("broker", f"the {station} is not connected to it", "see the station's log for the reason")
+    if (short := snapshot.total(metrics.BROKER_SHORT_CONNECTIONS) or 0) >= SHORT_CONNECTIONS:
+        state = f"it has ended {short:g} connections of the {station} in a row, each soon after it began"
+        yield Finding("broker", state, f"{RIVALS[station]}; or a packet is larger than the broker allows: see its log")
+    elif not snapshot.total(metrics.BROKER_UP):
+        if snapshot.total(metrics.BROKER_REFUSALS, reason="subscription"):
+            remedy = f"allow QoS 1 (max_qos) and what {document('deploy/mosquitto/acl')} grants this station"
+            yield Finding("broker", f"it does not grant the {station} its subscription at QoS 1", remedy)
+        else:
+            yield Finding("broker", f"the {station} is not connected to it", "see the station's log for the reason")
+    if lost := snapshot.total(metrics.RECONNECTS):
+        yield Finding("broker", f"the {station} has lost its connection {lost:g} times since it started")
 
 
 def _closed_ports(snapshot: MetricSnapshot) -> list[str]:
@@ -242,3 +236,17 @@ def _counted(counts: Mapping[str, float]) -> str:
 
 def _named(nodes: Iterable[str]) -> str:
     return ", ".join(sorted(nodes)[:NAMED_NODES])
+
+
+JUDGES: Mapping[str, Callable[[MetricSnapshot, FailedChecks], Iterator[Finding]]] = {
+    "gateway": _gateway,
+    "server": _server,
+    "csv": _csv,
+    "edgelog": _edge_log,
+}
+RIVALS = {
+    "gateway": "most likely another gateway has the same GATEWAY_ID: give each its own, or stop the other",
+    "server": "most likely another aoii server uses this broker: stop it, or give one an MQTT_NAMESPACE of its own",
+    "csv": "most likely another aoii csv uses this broker: stop it, or give one an MQTT_NAMESPACE of its own",
+}
+"""What to do about a broker that ends one connection after another: each has one client id, and the newest wins."""

@@ -47,7 +47,7 @@ def ask(station: str, env_file: Path | None) -> str | None:
     from aoii.runtime.station_client import StationClient
     from aoii.runtime.status_port import NOT_ALIVE, NOT_READY, failure_reason
 
-    host, port, is_encrypted = container.status_address(settings.load(env_file=env_file), station)
+    host, port, is_encrypted = container.status_address(settings.load(env_file=env_file, station=station), station)
     if not port:
         return "its status port is turned off, so its health is unknown"
     client = StationClient(host, port, is_encrypted)

@@ -15,6 +15,7 @@ AOII_HIGH_S = 600  # as SILENCE_S: an estimate may stay wrong no longer than a n
 PAGE_OUTBOX_GROWING_AGE_S = 5.0  # of the oldest reading; younger ones are simply on their way
 PAGE_COMMIT_SLOW_S = 10.0  # of the oldest reading while no acknowledgement comes; one usually takes milliseconds
 PAGE_OUTBOX_OLD_S = 30.0  # of the oldest reading; the outbox usually empties within a second, so the page warns early
+COMMIT_ACK_DEADLINE_S = 60  # of the oldest reading, at the gateway; a server gives up on a database after half of it
 OUTBOX_OLD_S = 300  # of the oldest reading; a restart of broker, server or database is over sooner and wakes nobody
 OUTBOX_GROWING_READINGS = 100  # fewer may be the burst after a short interruption
 OUTBOX_FULL_SHARE = 0.8  # of its limit

@@ -145,6 +145,10 @@ BUILD.info({"version": __version__})
 _ON_BROKER = ServedBy("gateway", "server", "csv")
 RECONNECTS = _ON_BROKER.counter("aoii_broker_reconnects_total", "Lost connections to the broker.")
 BROKER_UP = _ON_BROKER.gauge("aoii_broker_up", "1 while connected to the broker with every subscription granted.")
+BROKER_SHORT_CONNECTIONS = _ON_BROKER.gauge(
+    "aoii_broker_short_connections",
+    "Connections in a row that the broker ended within 90 s; from 3 on something is wrong, and the log says what.",
+)
 _ON_DISK = ServedBy("gateway", "server")
 DISK_FREE_BYTES = _ON_DISK.gauge("aoii_disk_free_bytes", "Free space on the disk that holds the station's own file.")
 DISK_BYTES = _ON_DISK.gauge("aoii_disk_size_bytes", "Size of the disk that holds the station's own file.")
@@ -311,6 +315,9 @@ OUTBOX_BYTES = _GATEWAY.gauge("aoii_outbox_bytes", "Space that the readings in t
 OUTBOX_LIMIT_BYTES = _GATEWAY.gauge(
     "aoii_outbox_limit_bytes",
     "Space that the readings in the outbox file may occupy; when it is used up, nodes get no answer.",
+)
+OUTBOX_TOO_LARGE = _GATEWAY.gauge(
+    "aoii_outbox_too_large_events", "Readings in the outbox that exceed the broker's limit on the size of a packet."
 )
 OUTBOX_REJECTED_READINGS = _GATEWAY.counter(
     "aoii_outbox_rejected_readings_total", "Readings not accepted because the outbox was full or could not be written."

@@ -201,6 +201,13 @@ class Queries:
         for row in self._pages(query):
             yield Identity(row.node, row.epoch, row.counter)
 
+    def has(self, identity: Identity) -> bool:
+        """Whether the reading with this identity is stored."""
+        c = READINGS.c
+        query = sa.select(c.id).where(c.node == identity.node, c.epoch == identity.epoch, c.counter == identity.counter)
+        with self._pool.transaction() as connection:
+            return connection.execute(query).first() is not None
+
     def _pages(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         """All rows of a query over `readings`, by id; each page is a transaction of its own."""
         last_id = -1

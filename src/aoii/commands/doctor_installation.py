@@ -1,0 +1,157 @@
+"""The installation that `aoii doctor` examines: the settings of each station, and which stations are of this machine.
+
+Stations whose settings are equal where it matters are examined once, so that an installation with one file reads as it
+always did. A station that is not of this machine is left out where its settings differ from those of one that is.
+"""
+
+import contextlib
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from aoii import settings
+from aoii.commands.container import Started
+from aoii.commands.findings import Finding
+from aoii.settings import STATIONS, Settings
+from aoii.settings.env_file import decode
+from aoii.settings.faults import Fault, SettingsError
+
+UNITS = Path("/etc/systemd/system")  # holds a link to each unit that starts with the machine
+
+
+class Group(NamedTuple):
+    """Stations with the same settings, as far as a check is concerned.
+
+    Attributes:
+        stations: Their names.
+        values: The settings of one of them.
+        here: Those of them that belong to this machine.
+        is_only: Whether no other station has other settings.
+    """
+
+    stations: tuple[str, ...]
+    values: Settings
+    here: frozenset[str]
+    is_only: bool
+
+    def label(self, finding: Finding) -> Finding:
+        """The finding with the names of the stations, if others have other settings."""
+        if self.is_only:
+            return finding
+        names = [name for name in self.stations if name in self.here] or self.stations
+        return replace(finding, state=f"{', '.join(names)}: {finding.state}")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The settings of every station whose settings are right.
+
+    Attributes:
+        env_file: The file that all stations share; None: `.env`.
+        settings: By station.
+        own: The station in whose container this runs, whose environment has no other station's secrets; None: all are
+            on this machine.
+    """
+
+    env_file: Path | None
+    settings: Mapping[str, Settings]
+    own: Started | None = None
+
+    def groups(self, stations: Sequence[str], part: Callable[[Settings], object]) -> list[Group]:
+        """The stations in groups whose settings have an equal `part`, without those that are not of this machine."""
+        by_part: dict[object, list[str]] = {}
+        for name in stations:
+            if name in self.settings:
+                by_part.setdefault(part(self.settings[name]), []).append(name)
+        here = frozenset(filter(self.belongs_here, self.settings))
+        ours = [names for names in by_part.values() if here.intersection(names)]
+        found = ours or list(by_part.values())
+        return [
+            Group(tuple(names), self.settings[names[0]], here.intersection(names), len(found) == 1) for names in found
+        ]
+
+    def belongs_here(self, name: str) -> bool:
+        """Whether the station is set up on this machine: it is expected to run here, or has a file of settings.
+
+        In a container only its own station is.
+        """
+        if self.own is not None:
+            return name == self.own.station
+        return name in self.settings and (self.is_expected(name) or settings.station_file(self.env_file, name).exists())
+
+    def is_expected(self, name: str) -> bool:
+        """Whether the station should be running: it has left a file, its ports are set, or its unit is enabled."""
+        values = self.settings[name]
+        match name:
+            case "gateway":
+                has_traces = values.gateway.outbox_path.exists()
+            case "server":
+                has_traces = values.server.dead_letter_path.exists()
+            case "csv":
+                has_traces = values.server.csv_file.exists()
+            case "edgelog":
+                has_traces = bool(values.server.edge_log_ports)
+            case "web":  # leaves no file
+                has_traces = any(one == "PORT" or one.startswith("WEB_") for one in values.given)
+            case _:
+                has_traces = False
+        return has_traces or any(UNITS.glob(f"*.wants/aoii-{name}.service"))
+
+
+def load(env_file: Path | None, own: Started | None = None) -> tuple[Installation, list[Finding]]:
+    """The installation, and what is to be said of its settings."""
+    found: dict[str, Settings] = {}
+    faults: dict[Fault, list[str]] = {}
+    for name in STATIONS:
+        try:
+            found[name] = settings.load(env_file=env_file, station=name)
+        except SettingsError as error:
+            for fault in error.faults:
+                faults.setdefault(fault, []).append(name)
+    findings = [Finding("settings", fault.problem + _readers(names), fault.remedy) for fault, names in faults.items()]
+    if found:
+        findings += _remarks(found, env_file)
+    return Installation(env_file, found, own), findings
+
+
+def _readers(names: Sequence[str]) -> str:
+    """Which stations have a fault, if others have not."""
+    return "" if len(names) == len(STATIONS) else f" (read by {', '.join(names)})"
+
+
+def _remarks(found: Mapping[str, Settings], env_file: Path | None) -> Iterator[Finding]:
+    """How many settings there are and where, and what the files have beside settings."""
+    warnings = dict.fromkeys(warning for values in found.values() for warning in values.warnings)
+    notes = dict.fromkeys(note for values in found.values() for note in values.notes)
+    shared = Path(settings.ENV_FILE) if env_file is None else env_file
+    files = [path for path in (shared, *(settings.station_file(env_file, name) for name in STATIONS)) if path.exists()]
+    if not warnings:
+        given = frozenset[str]().union(*(values.given for values in found.values()))
+        where = f" in {', '.join(map(str, files))}" if len(files) > 1 else ""
+        yield Finding("settings", f"{len(given)} set{where}, the rest at their defaults")
+    for warning in warnings:
+        yield Finding("settings", warning.problem, warning.remedy)
+    for note in notes:
+        yield Finding("settings", f"{note.problem} ({note.remedy})")
+    for path in files:
+        yield from _readable_secrets(path)
+    yield from _misnamed(shared, files)
+
+
+def _readable_secrets(path: Path) -> Iterator[Finding]:
+    """A finding if the file holds a secret and others may read it."""
+    with contextlib.suppress(OSError):
+        lines, _ = decode(path.read_text(encoding="utf-8", errors="replace"), str(path), ())
+        has_secret = any(name in settings.BY_NAME and settings.BY_NAME[name].secret for name in lines)
+        if has_secret and path.stat().st_mode & 0o007:
+            yield Finding("settings", f"{path} holds a secret, and others may read it", f"run chmod 600 {path}")
+
+
+def _misnamed(shared: Path, files: Sequence[Path]) -> Iterator[Finding]:
+    """A finding for each file beside the shared one whose name is nearly that of a station's file."""
+    for path in sorted(shared.parent.glob(f"{shared.name}.*")):
+        near = difflib.get_close_matches(path.name.removeprefix(f"{shared.name}."), STATIONS, n=1, cutoff=0.75)
+        if path not in files and near:
+            yield Finding("settings", f"no station reads {path}", f"did you mean {shared.name}.{near[0]}?")

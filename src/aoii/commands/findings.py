@@ -1,0 +1,20 @@
+"""What `aoii doctor` finds: one thing that was checked, how it is, and what to do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked.
+
+    Attributes:
+        subject: The hop or the part of the machine, in the words of the alerts' label `hop`.
+        state: How it is.
+        remedy: What to do; None if it is well.
+        is_checked: False for what cannot be seen from here, which is neither well nor a fault.
+    """
+
+    subject: str
+    state: str
+    remedy: str | None = None
+    is_checked: bool = True
