@@ -1,11 +1,14 @@
 """A demo empties only its own folder, runs alone in it, and says at once what would fail at its end."""
 
+import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aoii.commands import demo_run
+from aoii import settings
+from aoii.commands import demo_run, demo_settings
 from aoii.core.errors import InputError
 
 
@@ -39,12 +42,39 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_port_that_is_in_use_is_named_before_anything_starts() -> None:
+def test_a_port_that_the_user_has_set_and_that_is_in_use_is_named_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
         with pytest.raises(InputError, match=f"port {port} of the web page is in use"):
-            demo_run._check_port("127.0.0.1", port)
+            demo_run._with_page_port(settings.load({"PORT": str(port)}, Path(os.devnull)))
+
+
+def test_a_port_that_nobody_has_set_is_replaced_when_it_is_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        usual = settings.load({}, Path(os.devnull))
+        usual = replace(usual, web=replace(usual.web, port=port))
+
+        found, page = demo_run._with_page_port(usual)
+
+    assert found.web.port != port
+    assert page == f"http://127.0.0.1:{found.web.port} (port {port} is in use)"
+
+
+def test_the_usual_port_is_kept_while_it_is_free_and_an_address_of_ipv6_has_brackets() -> None:
+    free = demo_settings.free_port("::1")
+
+    found, page = demo_run._with_page_port(settings.load({"PORT": str(free), "WEB_HOST": "::1"}, Path(os.devnull)))
+
+    assert (found.web.port, page) == (free, f"http://[::1]:{free}")
+
+
+def test_an_address_that_is_none_of_ours_is_not_called_in_use() -> None:
+    with pytest.raises(InputError, match="cannot be used") as caught:
+        demo_run._with_page_port(settings.load({"WEB_HOST": "192.0.2.1"}, Path(os.devnull)))
+
+    assert "WEB_HOST" in caught.value.remedy
 
 
 def test_a_file_that_cannot_be_written_is_named_before_anything_starts(tmp_path: Path) -> None:

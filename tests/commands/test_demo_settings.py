@@ -105,3 +105,8 @@ def test_a_demo_needs_no_file_of_settings(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
 
     assert settings.load({}, demo_settings.shared_file(None, tmp_path), "web").given == frozenset()
+
+
+def test_the_page_listens_where_the_demo_says(tmp_path: Path) -> None:
+    assert settings.load(environment(tmp_path, {"PORT": "5099"})).web.port == 5099
+    assert environment(tmp_path, {})["PORT"] == "5001"  # said even if nobody has set it: it may be another one

@@ -5,14 +5,14 @@ its own, watches them, and stops them in the order of the data path. It counts t
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -49,12 +49,12 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         packet_traces.parse(options.channel.trace)  # report a bad file here, not in the log of a station that ends
     folder = settings.data_dir / "demo"
     with _exclusive(folder), _interrupts() as interrupts:
-        _check_port(settings.web.host, settings.web.port)
+        settings, page = _with_page_port(settings)
         _check_writable(options.json_file)
         group, account = _prepare(settings, options, folder, series, env_file)
         try:
             group.start()
-            console.print(f"web page   http://{settings.web.host}:{settings.web.port}", highlight=False)
+            console.print(f"web page   {page}", highlight=False)
             console.print(f"files      {folder}", highlight=False)
             _watch(group, account, interrupts, console)
             group.end_nodes()
@@ -148,13 +148,32 @@ def _exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise InputError(f"port {port} of the web page is in use on {host}", "set PORT to a free one") from error
+def _with_page_port(settings: Settings) -> tuple[Settings, str]:
+    """The settings with a port that the page can use, and its address; another port only if the user has set none.
+
+    Raises:
+        InputError: The port that the user has set cannot be used.
+    """
+    host, port = settings.web.host, settings.web.port
+    if (error := _bind_error(host, port)) is not None:
+        is_in_use = error.errno == errno.EADDRINUSE
+        if "PORT" in settings.given or not is_in_use:
+            why = "is in use" if is_in_use else f"cannot be used ({error.strerror})"
+            remedy = "set PORT to a free one" if is_in_use else "set PORT or WEB_HOST to another"
+            raise InputError(f"port {port} of the web page {why} on {host}", remedy) from error
+        port = demo_settings.free_port(host)
+    shown = f"[{host}]" if ":" in host else host
+    note = f" (port {settings.web.port} is in use)" if port != settings.web.port else ""
+    return replace(settings, web=replace(settings.web, port=port)), f"http://{shown}:{port}{note}"
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
+    """Why no server can listen there; None if one can."""
+    try:
+        demo_settings.listener(host, port).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def _check_writable(path: Path | None) -> None:

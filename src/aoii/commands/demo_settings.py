@@ -67,6 +67,22 @@ class Ports(NamedTuple):
     edge: int
 
 
+def listener(host: str, port: int) -> socket.socket:
+    """A socket that listens there, as a station would; 0 is any free port.
+
+    Raises:
+        OSError: The port is in use, or none of ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
+def free_port(host: str) -> int:
+    """A port that is free now."""
+    with listener(host, 0) as probe:
+        return int(probe.getsockname()[1])
+
+
 def free_ports() -> Ports:
     """Ports that are free now, all different."""
     with contextlib.ExitStack() as stack:
@@ -100,6 +116,7 @@ def station_environment(
         "NODE_KEYS_FILE": str(folder / "node_keys"),
         "CSV_FILE": str(folder / "experiment_log_online.csv"),
         "GATEWAY_ID": "demo",
+        "PORT": str(settings.web.port),
         "SAMPLE_PERIOD_S": str(round(series.interval_s)),
         **{f"{name.upper()}_STATUS_PORT": str(port) for name, port in ports._asdict().items() if name != "broker"},
         "EDGE_NODES": str(options.nodes),
