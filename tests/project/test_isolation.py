@@ -25,3 +25,9 @@ def test_neither_the_env_file_nor_the_environment_of_whoever_runs_the_tests_reac
     )
 
     assert ended.returncode == 0, ended.stdout
+
+
+def test_no_file_of_settings_gets_into_a_commit() -> None:
+    ignored = (ROOT / ".gitignore").read_text().split()
+
+    assert ignored[(at := ignored.index(".env")) : at + 3] == [".env", ".env.*", "!.env.example"]
