@@ -381,8 +381,8 @@ def test_without_root_it_says_exactly_what_to_install_and_fails(debian: Debian) 
 
     assert refused.returncode == 1
     assert (
-        "apt-get install --no-install-recommends chromium docker-compose libatomic1 mariadb-server mosquitto prometheus "
-        "prometheus-alertmanager" in refused.stderr
+        "apt-get install --no-install-recommends chromium docker-compose libatomic1 mariadb-server mosquitto "
+        "prometheus prometheus-alertmanager" in refused.stderr
     )
     assert debian.log() == []
 
