@@ -1,7 +1,10 @@
 """The shipped configuration of Prometheus and Alertmanager, checked by their own tools; each alert is complete."""
 
+import contextlib
+import json
 import re
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import yaml
 from aoii import settings
 from aoii.runtime import health_limits, metrics
 from reference_pages import metric_rows
+from servers import Server, free_port, until
+from web.station import WebStation
 
 ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -139,6 +144,54 @@ def test_every_station_is_scraped_at_its_default_port() -> None:
 
     assert job["job_name"] == "aoii-gateway"  # of the older installation, whose panels ask for it
     assert asked == {name: [f"127.0.0.1:{port}"] for name, port in ports.items()}
+
+
+class Prometheus(Server):
+    """A private Prometheus with this configuration."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        super().__init__(folder)
+        self._config = config
+
+    def command(self) -> list[str]:
+        """Write the configuration; the command that reads it."""
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(self._config))
+        return [
+            "prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data",
+            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn",
+        ]  # fmt: skip
+
+    def targets(self) -> list[dict[str, Any]]:
+        """The targets, with their labels, `health`, and what went wrong."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/targets"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=20) as answer:
+            return list(json.load(answer)["data"]["activeTargets"])
+        return []
+
+
+def guide_job(folder: Path, page: WebStation, token: str) -> dict[str, Any]:
+    """The configuration of the guide, with the address and the token file of a test."""
+    guide = (ROOT / "docs/howto/MONITORING.md").read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(guide.partition("```yaml\n")[2].partition("```")[0])
+    (job,) = config["scrape_configs"]
+    (folder / "token").write_text(token + "\n")
+    assert job["authorization"].keys() == {"credentials_file"}
+    job["authorization"]["credentials_file"] = str(folder / "token")
+    job["static_configs"][0]["targets"] = [f"127.0.0.1:{page.port}"]
+    return config | {"global": {"scrape_interval": "5s", "scrape_timeout": "5s"}}
+
+
+@pytest.mark.parametrize(("token", "health"), [("of the page, long", "up"), ("of another page", "down")])
+def test_the_guide_lets_prometheus_scrape_a_page_with_a_token(token: str, health: str, tmp_path: Path) -> None:
+    page = WebStation(tmp_path / "web", WEB_TOKEN="of the page, long", MQTT_PORT=free_port())  # noqa: S106
+    with page, Prometheus(tmp_path / "prometheus", guide_job(tmp_path, page, token)) as prometheus:
+        until(lambda: [one for one in prometheus.targets() if one["health"] != "unknown"], 60)
+        (target,) = prometheus.targets()
+
+    assert (target["health"], target["lastError"]) == (
+        health, "" if health == "up" else "server returned HTTP status 401 Unauthorized",
+    )  # fmt: skip
+    assert target["labels"] == {"instance": f"127.0.0.1:{page.port}", "job": "aoii-gateway", "station": "web"}
 
 
 @pytest.mark.parametrize("inside", ["data", "", "deploy/../.prometheus", "link"])

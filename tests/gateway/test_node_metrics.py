@@ -121,3 +121,24 @@ def test_the_age_of_incorrect_information_is_bounded_from_below_by_the_readings(
         node.send(4, 4, 2310, flags=HEARTBEAT)
 
     assert (reports() - before[0], reports("0.0") - before[1]) == (3, 1)
+
+
+def test_a_periodic_node_would_have_sent_once_for_each_sample_period(node: NodeMetrics) -> None:
+    def periods() -> float:
+        return metrics.value(metrics.NODE_PERIODS, node=NODE)
+
+    node.expect(NODE)
+    expected = periods()
+    node.count_periods([NODE], 1000)  # its first reading has come: a periodic node would have sent it too
+    first = periods()
+    node.count_periods([NODE], 1090)
+
+    assert (expected, first, periods()) == (0, 1, 2.5)  # SAMPLE_PERIOD_S is 60
+
+
+def test_the_periods_of_a_node_of_an_earlier_run_go_on(node: NodeMetrics) -> None:
+    node.add_known(NODE, False, None)
+    node.count_periods([NODE], 5)
+    node.count_periods([NODE], 65)
+
+    assert metrics.value(metrics.NODE_PERIODS, node=NODE) == 1

@@ -246,6 +246,7 @@ for package; do
     mariadb-server) programs="mariadbd mariadb-install-db" ;;
     prometheus) programs=promtool ;;
     prometheus-alertmanager) programs=amtool ;;
+    docker-compose) programs=docker-compose ;;
     chromium) programs=chromium ;;
     libatomic1) : >"$DPKG_ROOT/libatomic"; continue ;;
     *) continue ;;
@@ -380,8 +381,8 @@ def test_without_root_it_says_exactly_what_to_install_and_fails(debian: Debian) 
 
     assert refused.returncode == 1
     assert (
-        "apt-get install --no-install-recommends chromium libatomic1 mariadb-server mosquitto prometheus "
-        "prometheus-alertmanager" in refused.stderr
+        "apt-get install --no-install-recommends chromium docker-compose libatomic1 mariadb-server mosquitto "
+        "prometheus prometheus-alertmanager" in refused.stderr
     )
     assert debian.log() == []
 

@@ -2,13 +2,16 @@
 
 import contextlib
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import Counter, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from aoii.core.frames import BACKFILL, EVENT, LOW_BATTERY
 from aoii.runtime import metrics
@@ -179,3 +182,33 @@ def test_a_renamed_metric_has_the_same_values_under_its_old_name(system: System,
 
     assert any(found)
     assert [samples(text, old) for text in texts] == found
+
+
+AT_THE_START = """
+from prometheus_client import generate_latest
+from aoii.runtime import metrics
+print("\\n".join(generate_latest(registry).decode() for registry in metrics.BY_STATION.values()))
+"""
+
+
+def test_every_value_of_a_bounded_label_is_served_at_0_from_the_start() -> None:
+    """Prometheus sees no increase when a series begins at 1."""
+    done = subprocess.run([sys.executable, "-c", AT_THE_START], capture_output=True, text=True, check=True)
+    served = {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(done.stdout + "\n")
+        for sample in family.samples
+    }
+    counters = [one for metric, one in metrics.DECLARED.items() if isinstance(metric, Counter) and one.registries]
+    born_later = [one.name for one in counters if one.labels and len((one.values or ((),))[0]) < len(one.labels)]
+    at_start = [(one, values) for one in counters if one.name not in born_later for values in one.values or ((),)]
+
+    found = [served.get((one.name, frozenset(zip(one.labels, values, strict=True)))) for one, values in at_start]
+    assert set(found) == {0}
+    assert born_later == ["aoii_node_readings_total", "aoii_node_sample_periods_total"]  # with the node
+
+
+def test_a_node_with_a_key_is_counted_from_0(system: System) -> None:
+    """The first reading of a node is an increase too: its series are there before it."""
+    for node in KEYS:
+        assert system.value("gateway", f'aoii_node_readings_total{{kind="heartbeat",node="{node}"}}') == 0
