@@ -229,6 +229,13 @@ class Server:
         "the node of a port, which an old node needs, such as /dev/ttyUSB1=gateway/ttyUSB0.",
         unset=(),
     )
+    edge_log_csv: Path | None = setting(
+        "EDGE_LOG_CSV_FILE",
+        None,
+        kinds.path,
+        "File that `aoii edgelog` writes too: the nodes' log with the columns of the older installation's loggers. "
+        "Unset: none.",
+    )
     edge_log_status_port: int = _status_port("EDGE_LOG_STATUS_PORT", "5014", "the log reader's")
 
 
