@@ -81,12 +81,11 @@ class EdgeLogCsv:
         """Have a row written; `is_old`: its line has the form of an old node."""
         at = row.created_at or datetime.now()  # noqa: DTZ005 - local, as `created_at` is
         zone = self._old_zone if is_old else None
-        fields = (
-            at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+        values = (
             row.actual_temp, row.actual_humidity, row.pred_temp, row.pred_humidity, row.error_temp, row.error_humidity,
-            row.status,
-            *("" if count is None else count for count in (row.inference_time_us, row.free_heap, row.total_heap)),
+            row.status, row.inference_time_us, row.free_heap, row.total_heap,
         )  # fmt: skip
+        fields = at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"), *("" if one is None else one for one in values)
         with self._lock:
             if len(self._waiting) == WAITING_LIMIT:
                 metrics.LOG_CSV_ROWS.labels(outcome="lost").inc()
