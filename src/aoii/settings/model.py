@@ -155,7 +155,7 @@ class Gateway:
         "MIRROR_WEIGHTS",
         None,
         kinds.existing_file,
-        "gateway/gateway.py of the older installation: the weights of its model are read from it; it is never executed. "
+        "gateway/gateway.py of the older installation: the weights of its model are read; it is never executed. "
         "Unset: the estimate for an old node is its last reading.",
     )
     old_zone: timezone = setting(

@@ -2,7 +2,8 @@
 
 The file may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
 (`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of variables assigned before.
-Everything else is skipped, but for the learning rate of the model with three inputs. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
+Everything else is skipped, but for the learning rate of the model with three inputs. A matrix may be transposed: all
+layer sizes differ, so its shape shows the direction.
 """
 
 import ast
