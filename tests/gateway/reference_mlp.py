@@ -62,3 +62,42 @@ class ReferenceNode:
             m["B1"] = m["B1"] - 0.01 * e1
         self.window = np.vstack([self.window[1:], [[*predicted, time_n]]])
         return float(predicted[0]), float(predicted[1])
+
+
+SIGMOID_SHAPES = {"W1": (3, 16), "B1": (16,), "W2": (16, 2), "B2": (2,)}
+
+
+def random_sigmoid_model(seed: int) -> dict[str, Array]:
+    """Weights of the model before March 2026."""
+    random = np.random.default_rng(seed)
+    model = {name: random.normal(0, 0.5, shape) for name, shape in SIGMOID_SHAPES.items()}
+    model["X_MEAN"], model["X_STD"] = np.array([12.0, 35.0, 0.52]), np.array([5.2, 19.3, 0.29])
+    model["Y_MEAN"], model["Y_STD"] = np.array([12.0, 34.8]), np.array([5.2, 19.3])
+    return model
+
+
+class OlderGateway:
+    """The gateway before March 2026, in double precision: one `second` each second."""
+
+    def __init__(self, model: dict[str, Array], rate: float = 0.05) -> None:
+        self.m = {name: values.copy() for name, values in model.items()}
+        self.rate = rate
+        self.last = self.m["Y_MEAN"].copy()
+
+    def second(self, time_n: float, received: tuple[float, float] | None = None) -> tuple[float, float]:
+        """Predict from the last value; if something was received, train towards it and go on from it."""
+        m = self.m
+        x = (np.array([*self.last, time_n]) - m["X_MEAN"]) / m["X_STD"]
+        a = 1 / (1 + np.exp(-np.clip(x @ m["W1"] + m["B1"], -20, 20)))
+        y = a @ m["W2"] + m["B2"]
+        predicted = y * m["Y_STD"] + m["Y_MEAN"]
+        self.last = predicted
+        if received is not None:
+            error = (np.array(received) - m["Y_MEAN"]) / m["Y_STD"] - y
+            m["W2"] = m["W2"] + self.rate * np.outer(a, error)
+            m["B2"] = m["B2"] + self.rate * error
+            hidden = (m["W2"] @ error) * a * (1 - a)
+            m["W1"] = m["W1"] + self.rate * np.outer(x, hidden)
+            m["B1"] = m["B1"] + self.rate * hidden
+            self.last = np.array(received)
+        return float(predicted[0]), float(predicted[1])

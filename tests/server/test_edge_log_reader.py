@@ -1,7 +1,10 @@
 """The USB port of a node's log, on a pseudo-terminal: its bytes, and the thread that makes rows of its lines."""
 
 import os
+import re
+import select
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,7 @@ from aoii.server import edge_log_reader
 from aoii.server.edge_log_reader import LogPort, LogPortReader
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import LogSource
+from gateway.station import read_until
 from servers import pty_port, until
 
 OLD = "21.50,40.00,21.00,41.25,0.50,1.25,SEND & TRAIN,512,100000,200000"
@@ -23,7 +27,7 @@ NEW = "21.50,40.00,21.70,41.25,-0.20,-1.25,SKIP,0,0,0,7,1451606400123"
 @contextmanager
 def reading(source: LogSource, rows: list[EdgeLogRow]) -> Iterator[LogPortReader]:
     stop = threading.Event()
-    reader = LogPortReader(source, rows.append, stop)
+    reader = LogPortReader(source, lambda row, _: rows.append(row), stop)
     reader.start()
     try:
         yield reader
@@ -43,6 +47,28 @@ def test_a_line_without_a_node_gets_that_of_the_port(tmp_path: Path) -> None:
         until(lambda: metrics.value(metrics.LOG_LINES, outcome="noise") == noise + 1)
 
     assert [row.node for row in rows] == ["attic", "7"]
+
+
+def test_a_node_that_asks_for_the_time_gets_it_and_no_other_line_gets_an_answer(tmp_path: Path) -> None:
+    rows: list[EdgeLogRow] = []
+    noise = metrics.value(metrics.LOG_LINES, outcome="noise")
+    told = metrics.value(metrics.LOG_LINES, outcome="time")
+    with pty_port(tmp_path / "port") as node, reading(LogSource(str(tmp_path / "port"), None), rows) as reader:
+        until(lambda: reader.is_open)
+        before_s = int(time.time())
+
+        os.write(node, b"TIME?\r\n")  # as `Serial.println` sends it
+
+        answer = read_until(node, b"\n", 30)
+        os.write(node, f"{OLD}\nTIME? \nTIME:5\ntime?\nWHAT TIME?\n{NEW}\n".encode())
+        until(lambda: len(rows) == 2)
+        until(lambda: metrics.value(metrics.LOG_LINES, outcome="noise") == noise + 3)
+        second = read_until(node, b"\n", 30)
+        assert not select.select([node], [], [], 0.3)[0]
+
+    assert re.fullmatch(rb"TIME:[0-9]{10}\n", answer)
+    assert before_s <= int(answer[5:]) <= int(second[5:]) <= time.time()
+    assert metrics.value(metrics.LOG_LINES, outcome="time") == told + 2
 
 
 def test_what_has_arrived_before_the_stop_is_read(tmp_path: Path) -> None:

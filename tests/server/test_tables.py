@@ -88,6 +88,23 @@ def test_what_version_2_made_of_the_oldest_log_is_unknown_again(place: DatabaseS
     database.close()
 
 
+def test_errors_in_the_log_lose_the_sign_that_versions_0_1_and_0_2_gave_them(place: DatabaseSettings) -> None:
+    database = open_database(place, migrate=True)
+    signed = an_edge_log_row(error_temp=-0.5, error_humidity=-1.25)
+    database.insert_edge_log([signed, replace(signed, error_temp=0.25, error_humidity=2.0)])
+    database.insert_readings([a_reading(1)])
+    before = database.recent(1)
+    database.close()
+    run_sql(place, "UPDATE alembic_version SET version_num = '0002'")
+
+    database = open_database(place, migrate=True)
+
+    errors = [(row.error_temp, row.error_humidity) for row in database.recent_edge_log(10)]
+    assert errors == [(0.5, 1.25), (0.25, 2.0)]
+    assert database.recent(1) == before
+    database.close()
+
+
 INDEXES = {
     "sqlite": "SELECT m.tbl_name, i.name FROM sqlite_master m, pragma_index_info(m.name) i WHERE m.type = 'index'",
     "mysql": "SELECT table_name, column_name FROM information_schema.statistics WHERE table_schema = database()",

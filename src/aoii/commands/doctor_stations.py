@@ -196,6 +196,9 @@ def _edge_log(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Findin
     yield from _writing("edgelog", snapshot)
     for port in _closed_ports(snapshot):
         yield Finding("log port", f"edgelog cannot open {port}", "connect the node's USB port; see edgelog's log")
+    if "csv" in failed:
+        remedy = "make room on the disk, or check the rights; up to 50,000 rows wait in memory"
+        yield Finding("disk", "edgelog cannot write EDGE_LOG_CSV_FILE", remedy)
 
 
 def _writing(station: str, snapshot: MetricSnapshot, waiting: float = 0) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from aoii.gateway import node_state
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.legacy import old_node
-from aoii.gateway.legacy.mirror import Weights
+from aoii.gateway.legacy.model import Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, Payload
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.node_state import NodeState

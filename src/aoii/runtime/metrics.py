@@ -426,13 +426,21 @@ CSV_ROWS = _CSV.counter(
 CSV_DUPLICATES = _CSV.counter(
     "aoii_csv_duplicates_total", "Messages delivered again and not written to the CSV file again."
 )
-CSV_TORN = _CSV.counter("aoii_csv_torn_lines_total", "Unreadable ends of the CSV file that were set aside.")
+CSV_TORN = ServedBy("csv", "edgelog").counter(
+    "aoii_csv_torn_lines_total", "Unreadable ends of the CSV file that were set aside."
+)
 _EDGE_LOG = ServedBy("edgelog")
 LOG_LINES = _EDGE_LOG.counter(
     "aoii_edge_log_lines_total",
-    "Lines of the nodes' USB log, by outcome: stored, noise, lost.",
+    "Lines of the nodes' USB log, by outcome: stored, noise, lost, time (a request for the time, answered).",
     "outcome",
-    values=("stored", "noise", "lost"),
+    values=("stored", "noise", "lost", "time"),
+)
+LOG_CSV_ROWS = _EDGE_LOG.counter(
+    "aoii_edge_log_csv_rows_total",
+    "Rows of the nodes' USB log for EDGE_LOG_CSV_FILE, by outcome: written, lost.",
+    "outcome",
+    values=("written", "lost"),
 )
 # --- web page: on its own /metrics, not on a status port --------------------------------------------------------------
 _PAGE = ServedBy()

@@ -7,15 +7,25 @@ beside it, whose name ends in `.set-aside`. A last line that only lacks its endi
 import logging
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from aoii.runtime import metrics
-from aoii.server.csv_format import CsvFormat
 
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 65536  # read at once, from the end of the file backwards
 SHOWN_BYTES = 200  # of a line, in the log
+
+
+class LineForm(Protocol):
+    """How the lines of a file look."""
+
+    @property
+    def ending(self) -> str:
+        """What ends a line."""
+
+    def is_row(self, line: bytes) -> bool:
+        """Whether a line without its ending is complete."""
 
 
 def remove_nul_tail(file: BinaryIO, path: Path) -> None:
@@ -26,7 +36,7 @@ def remove_nul_tail(file: BinaryIO, path: Path) -> None:
         _remove(file, path, end, "NUL bytes at the end")
 
 
-def finish_last_line(file: BinaryIO, path: Path, form: CsvFormat) -> None:
+def finish_last_line(file: BinaryIO, path: Path, form: LineForm) -> None:
     """Give a complete last line its ending, or remove one that is torn."""
     size = file.seek(0, os.SEEK_END)
     start = _start_of_last_line(file, size)
@@ -38,7 +48,7 @@ def finish_last_line(file: BinaryIO, path: Path, form: CsvFormat) -> None:
         _remove(file, path, start, "torn last line")
         return
     ending = form.ending.encode()
-    append(file, ending[1:] if line.endswith(b"\r") and form.name == "older" else ending)
+    append(file, ending[1:] if line.endswith(b"\r") and form.ending == "\r\n" else ending)
     shown = line[-SHOWN_BYTES:].decode(errors="replace")
     log.warning(
         "the last line of the CSV file had no ending; check its last value",

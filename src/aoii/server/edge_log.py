@@ -1,6 +1,6 @@
 """The log reader, wired: stores in `edge_log` what nodes print on their USB ports.
 
-    one thread for each port -> bounded buffer -> writer thread -> database
+    one thread for each port -> bounded buffers -> writer thread -> database, and the CSV file if there is one
 
 Unlike readings, log lines are not delivered reliably: they have no identity, and nothing keeps a copy. While the
 database is away they wait in memory; when the buffer is full, the oldest are dropped and counted. If the answer to a
@@ -17,6 +17,7 @@ from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import PROBE_DELAYS, DatabaseWatch
 from aoii.server.db import Database
+from aoii.server.edge_log_csv import EdgeLogCsv
 from aoii.server.edge_log_reader import LogPortReader
 from aoii.server.insertion import insert_in_parts
 from aoii.server.rows import EdgeLogRow
@@ -69,7 +70,9 @@ class LogReader(Station):
         self._watch = DatabaseWatch(self._database, PROBE_DELAYS * settings.server.insert_base_delay_s)
         self._buffer = LogBuffer()
         self._batch: list[EdgeLogRow] = []  # taken from the buffer and not stored yet
-        self._ports = [LogPortReader(source, self._buffer.put, self._stop) for source in settings.server.edge_log_ports]
+        csv_file = settings.server.edge_log_csv
+        self._csv = None if csv_file is None else EdgeLogCsv(csv_file, settings.gateway.old_zone)
+        self._ports = [LogPortReader(source, self._put, self._stop) for source in settings.server.edge_log_ports]
         self._writer = PartThread("writer", self._write)
 
     def start(self) -> None:
@@ -79,6 +82,12 @@ class LogReader(Station):
         for port in self._ports:
             port.start()
 
+    def _put(self, row: EdgeLogRow, is_old: bool) -> None:
+        """Take a row from a port."""
+        if self._csv is not None:
+            self._csv.put(row, is_old=is_old)
+        self._buffer.put(row)
+
     def stop(self) -> None:
         """Close the ports and store what was read, with one try."""
         self._stop.set()
@@ -87,6 +96,8 @@ class LogReader(Station):
         self._closing.set()
         self._writer.join(STOP_S)
         self._watch.stop()
+        if self._csv is not None and not self._writer.is_alive():
+            self._csv.close()
         if lost := self.waiting():
             metrics.LOG_LINES.labels(outcome="lost").inc(lost)
             log.error("log lines lost at the end", extra={"event": "lines_lost", "lines": lost})
@@ -100,7 +111,8 @@ class LogReader(Station):
 
     def readiness(self) -> dict[str, bool]:
         """Whether every port is open, and the database up."""
-        return {"ports": all(port.is_open for port in self._ports), "database": self._watch.is_up}
+        found = {"ports": all(port.is_open for port in self._ports), "database": self._watch.is_up}
+        return found if self._csv is None else found | {"csv": self._csv.is_writable}
 
     def waiting(self) -> int:
         """Number of rows that are not in the database yet."""
@@ -111,6 +123,8 @@ class LogReader(Station):
         while not is_last:
             is_last = self._closing.is_set()
             self._writer.record_progress()
+            if self._csv is not None:
+                self._csv.flush()
             while self._watch.is_up and self.waiting() and self._store():
                 self._writer.record_progress()
             self._closing.wait(GATHER_S)

@@ -1,14 +1,20 @@
-"""Decodes a line of a node's USB log: ten fields from the old firmware, or twelve with node and time. Pure."""
+"""Decodes a line of a node's USB log: ten fields from the old firmware, or twelve with node and time. Pure.
 
-import math
+The oldest firmware prints the first seven of the ten. Errors have no sign in the table, whatever a node prints.
+"""
+
 from datetime import datetime
 
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, YEAR_9999_MS
 from aoii.runtime.clock import utc
+from aoii.runtime.numerals import decimal, whole
 from aoii.server.rows import EdgeLogRow
 
-STATUSES = frozenset({"SKIP", "SEND & TRAIN", "HEARTBEAT"})
-FIELDS = (10, 12)  # of the old firmware, and of ours
+TIME_REQUEST = "TIME?"  # the firmware 0.3 and 0.7 waits for `TIME:<Unix seconds>` before it begins
+UNSENT = frozenset({"SKIP", "RAW"})  # RAW: firmware that predicts nothing and has no radio
+UNCHECKED = frozenset({"RAW", "SEND (DELTA)"})  # whose errors are not the reading minus the estimate of the same line
+STATUSES = UNSENT | UNCHECKED | {"SEND & TRAIN", "HEARTBEAT"}
+OLDEST_FIELDS, OLD_FIELDS, FIELDS = 7, 10, 12
 RANGES = (TEMPERATURE_RANGE, HUMIDITY_RANGE) * 3  # of reading, estimate and error, as in a message
 TEAR_TOLERANCE = 0.02  # °C and %RH; reading, estimate and error are each rounded to two decimals
 INT_MAX = 2**31 - 1  # of the table's INTEGER columns
@@ -22,10 +28,10 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
         text: The line without its end.
         arrived: When it arrived, in local time; becomes `created_at`.
         is_first: Whether it is the first line after the port was opened. It may lack its beginning (`1.50` for
-            `21.50`), so it is noise unless each error is its reading minus its estimate.
+            `21.50`), so it is noise unless each error is the distance of its reading from its estimate.
     """
     fields = [field.strip() for field in text.split(",")]
-    if len(fields) not in FIELDS:
+    if len(fields) not in (OLDEST_FIELDS, OLD_FIELDS, FIELDS):
         return None
     try:
         row = _row(fields, arrived)
@@ -35,13 +41,14 @@ def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> Edge
 
 
 def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
-    """The row of ten or twelve fields; an error is reading minus estimate, whatever sign the firmware prints.
+    """The row of seven, ten or twelve fields.
 
     Raises:
         ValueError: A field has a value that it cannot have.
     """
-    *measured, status, time_us, free_heap, total_heap = fields[: FIELDS[0]]
-    node, unix_ms = fields[FIELDS[0] :] or (None, "")
+    *measured, status = fields[:OLDEST_FIELDS]
+    time_us, free_heap, total_heap = fields[OLDEST_FIELDS:OLD_FIELDS] or ("", "", "")
+    node, unix_ms = fields[OLD_FIELDS:] or (None, "")
     if status not in STATUSES or not (node is None or (1 <= len(node) <= NAME_LIMIT and node.isprintable())):
         raise ValueError
     actual_t, actual_h, pred_t, pred_h, error_t, error_h = map(_number, measured, RANGES)
@@ -52,9 +59,9 @@ def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
         actual_humidity=actual_h,
         pred_temp=pred_t,
         pred_humidity=pred_h,
-        error_temp=math.copysign(error_t, actual_t - pred_t),
-        error_humidity=math.copysign(error_h, actual_h - pred_h),
-        triggered=status != "SKIP",
+        error_temp=abs(error_t),
+        error_humidity=abs(error_h),
+        triggered=status not in UNSENT,
         status=status,
         inference_time_us=_whole(time_us, INT_MAX),
         free_heap=_whole(free_heap, INT_MAX),
@@ -65,16 +72,17 @@ def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
 
 
 def _is_torn(row: EdgeLogRow) -> bool:
-    """Whether an error is not its reading minus its estimate, as when a digit is missing."""
+    """Whether an error is not the distance of its reading from its estimate, as when a digit is missing."""
     return (
-        abs(row.actual_temp - row.pred_temp - row.error_temp) > TEAR_TOLERANCE
-        or abs(row.actual_humidity - row.pred_humidity - (row.error_humidity or 0.0)) > TEAR_TOLERANCE
+        row.status in UNCHECKED
+        or abs(abs(row.actual_temp - row.pred_temp) - row.error_temp) > TEAR_TOLERANCE
+        or abs(abs(row.actual_humidity - row.pred_humidity) - (row.error_humidity or 0.0)) > TEAR_TOLERANCE
     )
 
 
 def _number(text: str, limits: tuple[float, float]) -> float:
-    value = float(text)
-    if not limits[0] <= value <= limits[1]:  # false for NaN too
+    value = decimal(text)
+    if not limits[0] <= value <= limits[1]:
         raise ValueError
     return value
 
@@ -83,7 +91,7 @@ def _whole(text: str, high: int) -> int | None:
     """A whole number from 0 to `high`; None for an empty field."""
     if not text:
         return None
-    value = int(text)
-    if not 0 <= value <= high:
+    value = whole(text)
+    if value > high:
         raise ValueError
     return value

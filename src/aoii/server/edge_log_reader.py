@@ -1,6 +1,6 @@
 """Reads the USB log of one node's port in a thread: bytes become lines, and lines become rows.
 
-Writes nothing to the port.
+It writes to a port only what a node with the firmware 0.3 or 0.7 waits for: the time, when it asks.
 """
 
 import logging
@@ -13,11 +13,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from aoii.core.errors import UnavailableError
-from aoii.core.stream import Line, Reader
+from aoii.core.stream import Damaged, Frame, Line, Reader
 from aoii.runtime import metrics
 from aoii.runtime.serial_line import open_serial
 from aoii.runtime.station import PartThread
-from aoii.server.edge_log_line import decode_line
+from aoii.server.edge_log_line import TIME_REQUEST, decode_line
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import LogSource
 
@@ -75,20 +75,35 @@ class LogPort:
             raise UnavailableError(f"{self._path}: {error}; plug it in again") from error
         return b""
 
+    def write(self, data: bytes) -> None:
+        """Send to the node; dropped if the port takes nothing now.
+
+        Raises:
+            UnavailableError: The port is gone.
+        """
+        try:
+            os.write(self._port, data)
+        except BlockingIOError:
+            log.warning("log port takes nothing", extra={"event": "log_port_blocked", "port": self._path})
+        except OSError as error:
+            raise UnavailableError(f"{self._path}: {error}; plug it in again") from error
+
 
 class LogPortReader(PartThread):
-    """The thread of one port. It opens the port again whenever that is gone. Lines without a row are counted as noise.
+    """The thread of one port. It opens the port again whenever that is gone.
+
+    A node that asks for the time gets it. Other lines without a row are counted as noise.
 
     Args:
         source: The port, and the name of its node for lines without one.
-        put: Called with each row, in this thread.
+        put: Called with each row, in this thread, and with whether its line has the form of an old node.
         stop: Ends the thread.
 
     Attributes:
         is_open: Whether the port is open.
     """
 
-    def __init__(self, source: LogSource, put: Callable[[EdgeLogRow], None], stop: threading.Event) -> None:
+    def __init__(self, source: LogSource, put: Callable[[EdgeLogRow, bool], None], stop: threading.Event) -> None:
         super().__init__("ports", self._work)
         self._path = source.port
         self._node = source.node
@@ -128,11 +143,26 @@ class LogPortReader(PartThread):
             self.record_progress()
             is_last = self._stopping.is_set()  # read once more after the stop, for what has arrived already
             for found in reader.feed(port.read()):
-                now = datetime.now()  # noqa: DTZ005 - `created_at` is local
-                row = decode_line(found.text, now, is_first=is_first) if isinstance(found, Line) else None
-                is_first = False
-                if row is not None:
-                    self._put(row if row.node else replace(row, node=self._node))
+                if isinstance(found, Line) and found.text.strip() == TIME_REQUEST:
+                    self._tell_time(port)
                 else:
-                    metrics.LOG_LINES.labels(outcome="noise").inc()
-                    log.debug("noise on the log port", extra={"event": "noise", "port": self._path, "what": found})
+                    self._take(found, is_first)
+                is_first = False
+
+    def _tell_time(self, port: LogPort) -> None:
+        """Answer the firmware that waits for the time; a wrong clock is better than a node that never begins.
+
+        The node corrects its clock at the next reply of the gateway.
+        """
+        port.write(b"TIME:%d\n" % time.time())
+        metrics.LOG_LINES.labels(outcome="time").inc()
+        log.info("a node asked for the time and has it", extra={"event": "time_told", "port": self._path})
+
+    def _take(self, found: "Line | Frame | Damaged", is_first: bool) -> None:
+        now = datetime.fromtimestamp(time.time())  # noqa: DTZ006 - `created_at` is local, and knows which repeated hour
+        row = decode_line(found.text, now, is_first=is_first) if isinstance(found, Line) else None
+        if row is not None:
+            self._put(row if row.node else replace(row, node=self._node), row.node is None)
+        else:
+            metrics.LOG_LINES.labels(outcome="noise").inc()
+            log.debug("noise on the log port", extra={"event": "noise", "port": self._path, "what": found})

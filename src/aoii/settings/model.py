@@ -155,7 +155,7 @@ class Gateway:
         "MIRROR_WEIGHTS",
         None,
         kinds.existing_file,
-        "gateway.py of the older installation: the weights of its MLP are read from it; it is never executed. "
+        "gateway/gateway.py of the older installation: the weights of its model are read; it is never executed. "
         "Unset: the estimate for an old node is its last reading.",
     )
     old_zone: timezone = setting(
@@ -228,6 +228,13 @@ class Server:
         "Serial port with a node's USB log, for `aoii edgelog`; separate multiple ports with commas. `PORT=NODE` names "
         "the node of a port, which an old node needs, such as /dev/ttyUSB1=gateway/ttyUSB0.",
         unset=(),
+    )
+    edge_log_csv: Path | None = setting(
+        "EDGE_LOG_CSV_FILE",
+        None,
+        kinds.path,
+        "File that `aoii edgelog` writes too: the nodes' log with the columns of the older installation's loggers. "
+        "Unset: none.",
     )
     edge_log_status_port: int = _status_port("EDGE_LOG_STATUS_PORT", "5014", "the log reader's")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from aoii.gateway.legacy import weights
-from aoii.gateway.legacy.mirror import Mirror, ModelError
+from aoii.gateway.legacy.layers import ModelError
+from aoii.gateway.legacy.mirror import Mirror
 from gateway.reference_mlp import ReferenceNode, random_model, source
 
 TIGHT = 1e-9
@@ -18,7 +19,9 @@ def a_mirror(folder: Path, seed: int) -> tuple[Mirror, ReferenceNode]:
     model = random_model(seed)
     file = folder / "gateway.py"
     file.write_text(source(model, "list"))
-    return Mirror.initial(weights.extract_weights(file)), ReferenceNode(model)
+    mirror = weights.extract_weights(file).initial()
+    assert isinstance(mirror, Mirror)
+    return mirror, ReferenceNode(model)
 
 
 def test_five_hundred_samples_are_predicted_and_learned_like_the_reference(tmp_path: Path) -> None:

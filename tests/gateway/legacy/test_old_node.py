@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.gateway.legacy import old_node, weights
-from aoii.gateway.legacy.mirror import Mirror, Weights
+from aoii.gateway.legacy.model import Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, OldState, Payload, RejectedLine, TimeRequest
 from aoii.gateway.readings import Instant
 from gateway.reference_mlp import ReferenceNode, random_model, source
@@ -278,4 +278,4 @@ def test_a_model_that_diverges_starts_again_and_the_estimate_is_the_last_reading
 
     assert accepted.diverged
     assert accepted.reading.estimate == (24.0, 55.0)
-    assert accepted.state.mirror == Mirror.initial(model)
+    assert accepted.state.mirror == model.initial()

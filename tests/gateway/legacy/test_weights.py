@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from aoii.core.errors import InputError
 from aoii.gateway.legacy import weights
-from aoii.gateway.legacy.mirror import Weights
-from gateway.reference_mlp import random_model, source
+from aoii.gateway.legacy.model import Weights
+from gateway.reference_mlp import random_model, random_sigmoid_model, source
 
 MODEL = random_model(1)
 
@@ -106,6 +106,22 @@ def test_other_weights_have_another_fingerprint(tmp_path: Path, expected: Weight
     other = weights.extract_weights(written(tmp_path, replaced("B3", "B3 = [0.0, 0.5]")))
 
     assert other.fingerprint != expected.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("W2", "W2 = [[1.0, 2.0]]", "W2 has the shape 1 × 2; the model has 2 × 16 or 16 × 2"),
+        ("B1", "B1 = [1.0]", "B1 has 1 numbers; the model has 16"),
+        ("Y_STD", "", "Y_STD is missing"),
+    ],
+)
+def test_faults_of_the_model_with_three_inputs_are_named_too(tmp_path: Path, name: str, line: str, said: str) -> None:
+    lines = source(random_sigmoid_model(1)).splitlines()
+    text = "\n".join(line if text.startswith(f"{name} = ") else text for text in lines)
+
+    with pytest.raises(InputError, match=said):
+        weights.extract_weights(written(tmp_path, text))
 
 
 @given(

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Identity
-from aoii.gateway.legacy.mirror import Mirror, ModelError, Weights
+from aoii.gateway.legacy.layers import ModelError
+from aoii.gateway.legacy.model import Model, Weights
 from aoii.gateway.readings import AcceptedReading, Instant, since_ms
 from aoii.runtime.numerals import decimal, whole
 
@@ -22,11 +23,9 @@ PREFIX = "Received:"
 CHATTER = re.compile(r"Sync sent:.*|-+\s*")  # other lines that the old receiver prints
 NO_NUMBER = re.compile(r"[-+]?(nan|inf|infinity|ovf)", re.IGNORECASE)  # how the firmware prints a failed measurement
 
-MINUTE_MS = 60_000  # the old firmware's fixed sampling period
 TICKS = 1 << 32  # edge_ms wraps here
 DELAY_LIMIT_MS = 600_000  # a larger delay means a clock that was never set
 DISAGREEMENT_LIMIT_MS = 3_600_000  # between node's and gateway's clock since the last reading; more: one was set
-STEPS_LIMIT = 1440  # a day; the window holds four, and a step costs 0.1 ms of the 0.9 s in which the reply is due
 NAME_LIMIT = 128  # characters of a node's name in messages and tables
 
 
@@ -85,7 +84,7 @@ class OldState:
     unix_ms: int
     is_synced: bool
     fingerprint: str
-    mirror: Mirror | None
+    mirror: Model | None
 
 
 @dataclass(frozen=True)
@@ -188,12 +187,13 @@ class OldNodeForecast:
         if self._mirror is None:
             return state.temperature, state.humidity
         passed_ms = since_ms(at, state.unix_ms, state.is_synced, state.elapsed_ms, state.session) or 0
-        wanted = max(1, min((passed_ms + MINUTE_MS // 2) // MINUTE_MS, self._steps + STEPS_LIMIT))
+        period_ms = self._mirror.PERIOD_MS
+        wanted = max(1, min((passed_ms + period_ms // 2) // period_ms, self._steps + self._mirror.STEPS_LIMIT))
         try:
             while self._steps < wanted:
-                self._mirror = self._mirror.step(day_fraction(state.unix_ms + self._steps * MINUTE_MS))
+                self._mirror = self._mirror.step(day_fraction(state.unix_ms + self._steps * period_ms))
                 self._steps += 1
-            return self._mirror.predict()
+            return self._mirror.predict(day_fraction(state.unix_ms + self._steps * period_ms))
         except ModelError:
             self._mirror = None
             return state.temperature, state.humidity
@@ -211,7 +211,7 @@ def decode_state(encoded: bytes, weights: Weights | None) -> OldState:
     state = OldState(**json.loads(head), mirror=None)
     if weights is None or weights.fingerprint != state.fingerprint or not model:
         return replace(state, fingerprint="")
-    return replace(state, mirror=Mirror.load(weights.scale, model))
+    return replace(state, mirror=weights.load(model))
 
 
 def _learn(
@@ -221,19 +221,20 @@ def _learn(
     day_fraction: Callable[[int], float],
     unix_ms: int,
     at: Instant,
-) -> tuple[tuple[float, float] | None, Mirror | None, bool]:
+) -> tuple[tuple[float, float] | None, Model | None, bool]:
     """The estimate for a reading, the mirror after it, and whether the mirror has diverged and starts again."""
     last = None if state is None else (state.temperature, state.humidity)
     if weights is None:
         return last, None, False
-    mirror = Mirror.initial(weights) if state is None or state.mirror is None else state.mirror
-    steps = 1 if state is None else _steps(state, payload, at)
+    mirror = weights.initial() if state is None or state.mirror is None else state.mirror
+    period_ms = mirror.PERIOD_MS
+    steps = 1 if state is None else min(_passed_ms(state, payload, at, period_ms) // period_ms, mirror.STEPS_LIMIT)
     try:
         for ago in range(steps - 1, 0, -1):
-            mirror = mirror.step(day_fraction(unix_ms - ago * MINUTE_MS))
+            mirror = mirror.step(day_fraction(unix_ms - ago * period_ms))
         return *mirror.learn(payload.temperature, payload.humidity, day_fraction(unix_ms)), False
     except ModelError:
-        return last, Mirror.initial(weights), True
+        return last, weights.initial(), True
 
 
 def _state_after(
@@ -241,7 +242,7 @@ def _state_after(
     payload: Payload,
     unix_ms: int,
     weights: Weights | None,
-    mirror: Mirror | None,
+    mirror: Model | None,
     at: Instant,
 ) -> OldState:
     return OldState(
@@ -259,14 +260,14 @@ def _state_after(
     )
 
 
-def _steps(state: OldState, payload: Payload, at: Instant) -> int:
-    """Samples that the node has taken since its last reading, at least 1: by its clock if plausible, else by ours."""
+def _passed_ms(state: OldState, payload: Payload, at: Instant, period_ms: int) -> int:
+    """Time since the node's last reading, to the next half period: by its clock if plausible, else by ours."""
     passed_ms = since_ms(at, state.unix_ms, state.is_synced, state.elapsed_ms, state.session) or 0
     if payload.edge_ms is not None and state.edge_ms is not None:
         ticks_ms = _signed_ms(payload.edge_ms - state.edge_ms)
         if ticks_ms > 0 and abs(ticks_ms - passed_ms) <= DISAGREEMENT_LIMIT_MS:
             passed_ms = ticks_ms
-    return max(1, min((passed_ms + MINUTE_MS // 2) // MINUTE_MS, STEPS_LIMIT))
+    return passed_ms + period_ms // 2
 
 
 def _signed_ms(difference_ms: int) -> int:

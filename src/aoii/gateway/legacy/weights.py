@@ -2,7 +2,8 @@
 
 The file may hold literals at its top level: numbers, lists and tuples, the usual wrappers around them
 (`np.array([...], dtype=...)`, `.reshape(64, 12)`, `.T`, `array("f", [...])`), and names of variables assigned before.
-Everything else is skipped. A matrix may be transposed: all layer sizes differ, so its shape shows the direction.
+Everything else is skipped, but for the learning rate of the model with three inputs. A matrix may be transposed: all
+layer sizes differ, so its shape shows the direction.
 """
 
 import ast
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aoii.core.errors import InputError
-from aoii.gateway.legacy.mirror import HIDDEN_1, HIDDEN_2, INPUTS, OUTPUTS, Layer, Matrix, Scale, Vector, Weights
+from aoii.gateway.legacy import mirror, sigmoid_mirror
+from aoii.gateway.legacy.layers import Layer, Matrix, Scale, Vector
+from aoii.gateway.legacy.model import Weights
 
-SCALES = {"X_MEAN": INPUTS, "X_STD": INPUTS, "Y_MEAN": OUTPUTS, "Y_STD": OUTPUTS}
-BIASES = {"B1": HIDDEN_1, "B2": HIDDEN_2, "B3": OUTPUTS}
-MATRICES = {"W1": (HIDDEN_1, INPUTS), "W2": (HIDDEN_2, HIDDEN_1), "W3": (OUTPUTS, HIDDEN_2)}  # outputs, inputs
+UPDATE = "online_update"  # the method of the older gateway's model; its argument `lr` is the learning rate
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024  # 3,000 weights with 20 digits each are 70 kB
 
 # Functions and methods that return the numbers that they are given.
@@ -41,7 +42,7 @@ class _NotLiteral(ValueError):  # noqa: N818 - a signal inside this file
 
 
 def extract_weights(path: Path) -> Weights:
-    """Extract the ten variables of the model from a Python file.
+    """Extract the variables of the model from a Python file: ten, or the eight of the model with three inputs.
 
     Raises:
         InputError: The file cannot be read or parsed, or a variable is missing, is not a literal, has another shape or
@@ -60,17 +61,43 @@ def extract_weights(path: Path) -> Weights:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path}: not Python ({error})", "name the gateway.py that holds the weights") from error
     found = _assigned(module)
-    vectors = {name: _vector(path, name, found, size) for name, size in (SCALES | BIASES).items()}
-    matrices = {name: _matrix(path, name, found, *shape) for name, shape in MATRICES.items()}
+    is_sigmoid = _has_three_inputs(found)
+    shapes = sigmoid_mirror.SHAPES if is_sigmoid else mirror.SHAPES
+    sizes = {"X_MEAN": shapes[0][0], "X_STD": shapes[0][0], "Y_MEAN": shapes[-1][1], "Y_STD": shapes[-1][1]}
+    sizes |= {f"B{layer}": outputs for layer, (_, outputs) in enumerate(shapes, 1)}
+    vectors = {name: _vector(path, name, found, size) for name, size in sizes.items()}
+    matrices = {
+        f"W{layer}": _matrix(path, f"W{layer}", found, outputs, inputs)
+        for layer, (inputs, outputs) in enumerate(shapes, 1)
+    }
     for name in ("X_STD", "Y_STD"):
         if min(vectors[name]) <= 0.0:
             raise InputError(f"{path}: {name} has an entry that is not above 0", "export the standard deviations again")
     scale = Scale(vectors["X_MEAN"], vectors["X_STD"], vectors["Y_MEAN"], vectors["Y_STD"])
-    first, second, third = (Layer(matrices[f"W{layer}"], vectors[f"B{layer}"]) for layer in (1, 2, 3))
+    layers = tuple(Layer(matrices[f"W{layer}"], vectors[f"B{layer}"]) for layer in range(1, len(shapes) + 1))
+    rate = _learning_rate(module) if is_sigmoid else mirror.LEARNING_RATE
     numbers = [number for name in sorted(vectors) for number in vectors[name]]
     numbers += [number for name in sorted(matrices) for row in matrices[name] for number in row]
+    numbers += [rate] if is_sigmoid else []
     fingerprint = hashlib.sha256(struct.pack(f"<{len(numbers)}d", *numbers)).hexdigest()[:16]
-    return Weights(scale, (first, second, third), fingerprint)
+    return Weights(scale, layers, fingerprint, rate)
+
+
+def _has_three_inputs(found: dict[str, Variable]) -> bool:
+    """Whether the model is the one of the time before March 2026."""
+    x_mean = found.get("X_MEAN", Variable(0, None)).tree
+    return x_mean is not None and len(list(_flat(x_mean))) == sigmoid_mirror.INPUTS
+
+
+def _learning_rate(module: ast.Module) -> float:
+    """The learning rate with which the file calls the older gateway's model; that of its class if there is none."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == UPDATE:
+            for keyword in node.keywords:
+                match keyword:
+                    case ast.keyword(arg="lr", value=ast.Constant(value=float(rate))) if 0.0 < rate <= 1.0:
+                        return rate
+    return sigmoid_mirror.LEARNING_RATE
 
 
 def _assigned(module: ast.Module) -> dict[str, Variable]:
@@ -192,7 +219,7 @@ def _tree(path: Path, name: str, found: dict[str, Variable]) -> Tree:
         InputError: It is missing or computed, or one of its numbers is not finite.
     """
     if name not in found:
-        raise InputError(f"{path}: {name} is missing", "name the gateway.py that holds the weights of the MLP")
+        raise InputError(f"{path}: {name} is missing", "name the gateway.py that holds the weights of the model")
     line, tree = found[name]
     if tree is None:
         raise InputError(f"{path}:{line}: {name} is computed", "write its numbers into the file")

@@ -1,4 +1,7 @@
-"""Version 3 of the tables: the instant of insert in UTC, and what tables of the older installation have."""
+"""Version 3 of the tables: the instant of insert in UTC, and what tables of the older installation have.
+
+The errors in `edge_log` lose the sign that versions 0.1 and 0.2 gave them: the older installation's rows have none.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +20,10 @@ def upgrade() -> None:
         steps.create_older_index("idx_created_at", table, "created_at")
     steps.create_older_index("idx_triggered", "edge_log", "triggered")
     steps.create_older_index("idx_status", "edge_log", "status")
+    op.execute(
+        "UPDATE edge_log SET error_temp = ABS(error_temp), error_humidity = ABS(error_humidity) "
+        "WHERE error_temp < 0 OR error_humidity < 0"
+    )
     if steps.is_mysql():  # the older installation never wrote to SQLite
         steps.make_optional("edge_log", "error_humidity", mysql.DOUBLE())
         steps.make_optional("edge_log", "status", sa.String(32))
