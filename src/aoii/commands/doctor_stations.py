@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.commands import container
-from aoii.commands.advice import document
 from aoii.core.errors import UnavailableError
 from aoii.runtime import health_limits, metrics
+from aoii.runtime.advice import document
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
 from aoii.settings import Settings
