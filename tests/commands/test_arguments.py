@@ -10,14 +10,14 @@ from aoii.commands.arguments import begin_command, instant, keep_old_name, numbe
 from aoii.settings.faults import SettingsError
 
 
-@pytest.mark.parametrize("text", ["0", "11", "1.5", "ten", ""])
+@pytest.mark.parametrize("text", ["0", "11", "1.5", "ten", "", "1_0", "٣"])
 def test_a_whole_number_is_within_its_bounds(text: str) -> None:
     assert whole(1, 10)("10") == 10
     with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number from 1 to 10"):
         whole(1, 10)(text)
 
 
-@pytest.mark.parametrize("text", ["-0.1", "1.1", "nan", "inf", "half"])
+@pytest.mark.parametrize("text", ["-0.1", "1.1", "nan", "inf", "half", "0_0.5", "٠"])
 def test_a_number_is_finite_and_within_its_bounds(text: str) -> None:
     assert number(0, 1)("0.5") == 0.5
     with pytest.raises(argparse.ArgumentTypeError, match="is not a number from 0 to 1"):

@@ -33,6 +33,25 @@ def test_files_that_no_demo_made_stay(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize("place", ["a file", "/proc/nowhere", "/dev/null"])
+def test_a_place_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").touch()
+
+    with pytest.raises(InputError, match="cannot be written") as caught, demo_run._exclusive(tmp_path / place / "demo"):
+        pass
+
+    assert "AOII_DATA_DIR" in caught.value.remedy
+
+
+def test_a_file_in_place_of_the_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("mine")
+
+    with pytest.raises(InputError, match="is a file that no demo made"), demo_run._exclusive(tmp_path / "demo"):
+        pass
+
+    assert (tmp_path / "demo").read_text() == "mine"
+
+
 def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         demo_run._exclusive(tmp_path / "demo"),

@@ -77,11 +77,23 @@ def test_the_shipped_prior_is_what_its_recordings_make(evidence: dict[str, Evide
     )
 
 
-def test_two_packets_where_send_on_delta_needs_three(found: dict[tuple[str, str], dict[str, Run]]) -> None:
+def test_two_packets_where_send_on_delta_needs_three_where_the_learner_was_chosen(
+    found: dict[tuple[str, str], dict[str, Run]],
+) -> None:
     counted = ratios(found)
 
     assert len(counted) == 8
     assert math.exp(sum(math.log(ratio) for ratio in counted.values()) / len(counted)) <= 0.68
+
+
+def test_on_a_tree_that_nobody_tuned_to_it_saves_a_few_percent_at_most() -> None:
+    tree = [series for series in recordings.parse(SHARED / "redwood_5min.csv.gz") if series.node in ("rw42", "rw59")]
+
+    pairs: dict[str, dict[str, int]] = {}
+    for run in replay_all([("redwood", tree)], ("send_on_delta", "trend"), Options(), lossless):
+        pairs.setdefault(run.node, {})[run.policy.name] = run.outcome.packets
+
+    assert all(0.95 < packets["trend"] / packets["send_on_delta"] <= 1.02 for packets in pairs.values())
 
 
 def test_never_worse_than_send_on_delta(found: dict[tuple[str, str], dict[str, Run]]) -> None:

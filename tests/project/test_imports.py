@@ -123,7 +123,7 @@ PLACES = (
     Place("simulation/fleet.py", "core edge runtime security.node_keys settings simulation"),
     Place("simulation/network.py", "core edge security.node_keys settings simulation"),
     Place("simulation/receiver.py", "core edge security.node_keys"),
-    Place("simulation/*", "core simulation settings.channel"),
+    Place("simulation/*", "core runtime.numerals simulation settings.channel"),
     Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
     # what stations share
     Place("security/*", "core", "cryptography"),
@@ -135,7 +135,7 @@ PLACES = (
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
-    Place("commands/lab/*", "core lab settings simulation commands", "rich"),
+    Place("commands/lab/*", "core lab runtime.advice settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
     Place("__init__.py"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from aoii import settings
-from aoii.runtime import logs
+from aoii.runtime import logs, numerals
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 T = TypeVar("T", int, float)
@@ -17,12 +17,12 @@ T = TypeVar("T", int, float)
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """An argument type: a number from `low` to `high`."""
-    return _within(float, low, high, f"a number from {low:g} to {high:g}")
+    return _within(numerals.decimal, low, high, f"a number from {low:g} to {high:g}")
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """An argument type: a whole number from `low` to `high`."""
-    return _within(int, low, high, f"a whole number from {low} to {high}")
+    return _within(numerals.whole, low, high, f"a whole number from {low} to {high}")
 
 
 def _within(convert: Callable[[str], T], low: T, high: T, wanted: str) -> Callable[[str], T]:

@@ -5,11 +5,11 @@ They are the settings of the simulated radio, `EDGE_…`, under shorter names.
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from aoii.commands import advice
+from aoii.commands.arguments import file_path
 from aoii.core.errors import InputError
+from aoii.runtime import advice
 from aoii.settings import Setting
 from aoii.settings.channel import COLLISIONS, ChannelModel
 from aoii.settings.kinds import KindError
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser, ack_loss: str) -> None:
             text, default = "Probability that an acknowledgement is lost", ack_loss
         form: dict[str, Any] = {"type": _argument_type(setting), "metavar": METAVARS.get(field, "P")}
         if field == "trace":
-            form["type"] = Path  # the file is checked when it is read
+            form["type"] = file_path  # the file is checked when it is read
         elif field == "collisions":
             form = {"nargs": "?", "choices": COLLISIONS, "const": "all"}
             default = "none; without a value: all"

@@ -2,10 +2,9 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 from aoii.commands import channel_options
-from aoii.commands.arguments import Commands, begin_command, number, whole
+from aoii.commands.arguments import Commands, begin_command, file_path, number, output_file, whole
 
 
 def add_commands(commands: Commands) -> None:
@@ -24,10 +23,10 @@ def add_commands(commands: Commands) -> None:
     nodes = "number of nodes; each starts at another hour of the recording (default: %(default)s)"
     add("--nodes", type=whole(1, 1000), default=3, metavar="N", help=nodes)
     recording = "CSV or CSV.gz: timestamp[,node],temperature,humidity (default: a NOAA SURFRAD day)"
-    add("--recording", type=Path, metavar="FILE", help=recording)
+    add("--recording", type=file_path, metavar="FILE", help=recording)
     add("--seed", type=whole(0, 2**31 - 1), default=1, metavar="N", help="seed of the radio (default: %(default)s)")
     add("--headless", action="store_true", help="no live display in this terminal; the web page is served anyway")
-    add("--json", type=Path, metavar="FILE", help="write the figures of the summary to FILE")
+    add("--json", type=output_file, metavar="FILE", help="write the figures of the summary to FILE")
     absent = "start the broker this many seconds late"
     add("--broker-absent", type=number(0, 3600), default=0.0, metavar="S", help=absent)
     unplug = "unplug the receiver for this many seconds in the middle of the run"

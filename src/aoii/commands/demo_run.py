@@ -40,7 +40,7 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
 
     Raises:
         InputError: The recording or the packet trace cannot be used, the JSON file cannot be written, the page's port
-            is in use, or the demo's folder is in use or holds files that no demo made.
+            is in use, or the demo's folder is in use, cannot be written or holds files that no demo made.
         UnavailableError: A station did not start, or ended; the message has the end of its log.
     """
     console = Console()
@@ -131,8 +131,13 @@ def _exclusive(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Another demo runs there, or the folder holds other files.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / ".demo.lock").open("w") as lock:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock_file = (folder.parent / ".demo.lock").open("w")
+    except OSError as error:
+        problem = f"{folder.parent}: cannot be written ({error.strerror})"
+        raise InputError(problem, "set AOII_DATA_DIR to a folder that this user can write") from error
+    with lock_file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -140,6 +145,8 @@ def _exclusive(folder: Path) -> Iterator[None]:
                 f"another demo runs in {folder}", "stop it, or set AOII_DATA_DIR to another folder"
             ) from error
         if folder.exists():
+            if not folder.is_dir():
+                raise InputError(f"{folder} is a file that no demo made", "move it, or set AOII_DATA_DIR")
             if any(folder.iterdir()) and not (folder / MARKER).exists():
                 raise InputError(f"{folder} holds files that no demo made", "move them, or set AOII_DATA_DIR")
             shutil.rmtree(folder)

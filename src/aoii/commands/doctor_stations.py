@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from aoii.commands import container, doctor_delivery
-from aoii.commands.advice import document
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import UnavailableError
 from aoii.runtime import health_limits, metrics
+from aoii.runtime.advice import document
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
 

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from aoii import __version__
-from aoii.commands import advice, board, certs, demo, dlq, export, health, keys, lab, migrate, stations
+from aoii.commands import board, certs, demo, dlq, export, health, keys, lab, migrate, stations
 from aoii.core.errors import AoiiError
+from aoii.runtime import advice
 
 PRINTING = {"board", "certs", "dlq", "doctor", "health", "keys"}  # their output may be piped into `head`
 

@@ -111,7 +111,7 @@ class NodeMetrics:
             self._erased.add(node)
             log.error(
                 "node repeats the numbers of its epoch: its flash was erased, or two boards have its key; provision it "
-                "again: aoii board node, docs/howto/flash-a-node.md",
+                "again with aoii board node",
                 extra={"event": "flash_erased", "node": node},
             )
 

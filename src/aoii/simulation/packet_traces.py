@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aoii.core.errors import InputError
+from aoii.runtime.numerals import whole
 from aoii.simulation import csv_table
-from aoii.simulation.field_formats import FieldError, parse_instant, shown
+from aoii.simulation.field_formats import parse_instant
 from aoii.simulation.radio import PacketTrace
 
 NEEDED = ("timestamp", "seq")
@@ -31,7 +32,7 @@ def parse(path: Path) -> dict[str, PacketTrace]:
         raise InputError(f"{path}: lacks {', '.join(lacking)}", "a packet trace has the columns timestamp,seq[,node]")
     for line, row in table.rows({name: name for name in (*NEEDED, "node")}):
         try:
-            entry = parse_instant(row["timestamp"]), _whole(row["seq"])
+            entry = parse_instant(row["timestamp"]), whole(row["seq"])
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}", csv_table.CORRECT_LINE) from error
         rows.setdefault(row.get("node") or "", []).append(entry)
@@ -39,12 +40,6 @@ def parse(path: Path) -> dict[str, PacketTrace]:
     if not traces:
         raise InputError(f"{path}: no node has two rows", "give a longer trace")
     return traces
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise FieldError(f"{shown(text)} is not a sequence number")
-    return int(text)
 
 
 def _trace(entries: list[tuple[float, int]]) -> PacketTrace:

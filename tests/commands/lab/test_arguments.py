@@ -56,3 +56,48 @@ def test_all_is_every_policy_and_an_unknown_one_is_named() -> None:
     assert arguments.choose_policies(["trend", "all"]) == POLICY_NAMES
     with pytest.raises(InputError, match="there is no policy best"):
         arguments.choose_policies(["trend", "best"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay", "--data", ""], ["replay", "--json", ""], ["replay", "--json", "."], ["replay", "--trace", "/"],
+        ["replay", "--plot", ""], ["replay", "--prior", ""], ["replay", "--mlp", ""], ["replay", "--trace-loss", ""],
+        ["replay", "--seed", "1_0"], ["replay", "--seed", "٣"], ["replay", "--beta-temp", "0_1"],
+        ["report", "--out", ""], ["report", "--out", "."], ["report", "--recordings", ""],
+        ["pretrain", "--out", ""], ["pretrain", "--core", "."], ["pretrain", "--data", " "],
+        ["airtime", "--data", ""], ["airtime", "--packets", "1_0"], ["convert", "x.csv", "--out", "."],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_odd_option_is_refused_before_anything_is_done(
+    words: list[str], in_empty_folder: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["lab", *words])
+
+    assert stop.value.code == 2
+    assert f"aoii lab {words[0]}: error: argument " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay", "--json", "/dev/null/x"], ["replay", "--trace", "/proc/x.csv"], ["replay", "--plot", "/dev/null"],
+        ["report", "--out", "/proc/x.md"], ["pretrain", "--data", "r.csv", "--out", "/dev/null/x"],
+        ["pretrain", "--data", "r.csv", "--core", "/dev/null/x"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    words: list[str], in_empty_folder: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for work in ("lab.runs.replay_all", "lab.report.write_report", "lab.prior_fit.gather_evidence"):
+        monkeypatch.setattr(f"aoii.{work}", lambda *_: pytest.fail("the work has begun"))
+
+    assert main(["lab", *words]) == 2
+
+    error = capsys.readouterr().err
+    assert "cannot be written (" in error
+    assert "[Errno" not in error

@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aoii.commands import advice
-from aoii.commands.arguments import Commands, whole
+from aoii.commands.arguments import Commands, file_path, whole
 from aoii.commands.lab import arguments
+from aoii.runtime import advice
 
 if TYPE_CHECKING:
     from aoii.lab.airtime import Radio
@@ -45,7 +44,7 @@ def add_parser(commands: Commands) -> None:
         epilog="Example: aoii lab airtime --packets 135 --battery 3000",
     )
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", metavar="FILE", help="recordings (default: the shipped day)")
+    add("--data", type=file_path, nargs="+", metavar="FILE", help="recordings (default: the shipped day)")
     default = ["periodic", "send_on_delta", "trend"]
     add("--policy", nargs="+", default=default, metavar="NAME", help=f"default: {' '.join(default)}")
     arguments.add_thresholds(parser)

@@ -105,7 +105,15 @@ def writing(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error})", "give another place") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})", "give another place") from error
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Make each file that is named, empty if it is new; raises InputError now, not after minutes of work."""
+    for path in paths:
+        if path is not None:
+            with writing(path):
+                path.open("a").close()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aoii.commands.arguments import Commands, file_path
+from aoii.commands.arguments import Commands, file_path, output_file
 from aoii.commands.lab import arguments
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
     add("--zone", type=arguments.zone, default=UTC, metavar="ZONE", help=ZONE)
     add("--repeats", choices=("first", "last"), default="", help=REPEATS)
     add("--gaps", action="store_true", help=GAPS)
-    add("--out", type=file_path, metavar="FILE", help="write it here; packed if the name ends in .gz")
+    add("--out", type=output_file, metavar="FILE", help="write it here; packed if the name ends in .gz")
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 
-from aoii.commands.arguments import Commands, file_path
+from aoii.commands.arguments import Commands, file_path, output_file
 from aoii.commands.lab import arguments
 from aoii.core.errors import InputError
 
@@ -34,10 +34,10 @@ def add_parser(commands: Commands) -> None:
     add("--recordings", type=file_path, nargs="+", default=[Path("recordings")], metavar="DIR", help=folders)
     exclude = "leave out recordings with this text in the file name, such as surfrad"
     add("--exclude", nargs="+", default=[], metavar="GROUP", help=exclude)
-    add("--out", type=file_path, nargs="+", default=[], metavar="FILE", help=OUT)
+    add("--out", type=output_file, nargs="+", default=[], metavar="FILE", help=OUT)
     add("--zone", type=arguments.zone, default=UTC, metavar="ZONE", help=ZONE)
     core = "write the prior as the module that nodes import: src/aoii/core/prior.py"
-    add("--core", type=file_path, metavar="FILE", help=core)
+    add("--core", type=output_file, metavar="FILE", help=core)
     parser.set_defaults(run=run)
 
 
@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(
                 f"{path}: only the weights of mlp can be written as code", "give a name that ends in .json"
             )
+    arguments.check_writable(*options.out, options.core)
     encoded = _fit(paths, options)
     for path in options.out:
         arguments.write_text(path, encoded.get(path.suffix, encoded[".json"]))

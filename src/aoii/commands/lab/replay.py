@@ -4,11 +4,10 @@ import argparse
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aoii.commands import channel_options
-from aoii.commands.arguments import Commands, whole
+from aoii.commands.arguments import Commands, file_path, output_file, whole
 from aoii.commands.lab import arguments
 from aoii.lab import POLICY_NAMES
 
@@ -39,18 +38,18 @@ def add_parser(commands: Commands) -> None:
         epilog="Example: aoii lab replay --policy trend send_on_delta --loss 0.1 --ack-loss 0.1 --json out.json",
     )
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", metavar="FILE", help=DATA)
+    add("--data", type=file_path, nargs="+", metavar="FILE", help=DATA)
     add("--policy", nargs="+", default=["all"], metavar="NAME", help=f"all (default), or {', '.join(POLICY_NAMES)}")
     arguments.add_thresholds(parser)
     add("--heartbeat", type=whole(0, 10**7), default=0, metavar="S", help=HEARTBEAT)
     add("--tau", type=whole(1, 255), default=1, metavar="N", help=TAU)
     arguments.add_seed(parser)
-    add("--prior", metavar="FILE", help=PRIOR)
-    add("--mlp", type=Path, metavar="FILE", help=MLP)
+    add("--prior", type=file_path, metavar="FILE", help=PRIOR)
+    add("--mlp", type=file_path, metavar="FILE", help=MLP)
     add("--sf", type=whole(7, 12), default=7, metavar="N", help=SF)
-    add("--json", type=Path, metavar="OUT", help="write the results to this file")
-    add("--trace", type=Path, metavar="OUT.csv", help="write one row for each sample and policy to this file")
-    add("--plot", type=Path, metavar="DIR", help="write a plot of each series to this folder")
+    add("--json", type=output_file, metavar="OUT", help="write the results to this file")
+    add("--trace", type=output_file, metavar="OUT.csv", help="write one row for each sample and policy to this file")
+    add("--plot", type=file_path, metavar="DIR", help="write a plot of each series to this folder")
     channel_options.add_options(parser, ack_loss="0")
     parser.set_defaults(run=run)
 
@@ -64,7 +63,12 @@ def run(options: argparse.Namespace) -> int:
 
     names = arguments.choose_policies(options.policy)
     wanted = _replay_options(options, names)
-    done = list(_replay_with_progress(arguments.parse_recordings(options.data), names, wanted, _channels(options)))
+    recordings, channels = arguments.parse_recordings(options.data), _channels(options)
+    arguments.check_writable(options.json, options.trace)
+    if options.plot is not None:
+        with arguments.writing(options.plot):
+            options.plot.mkdir(parents=True, exist_ok=True)
+    done = list(_replay_with_progress(recordings, names, wanted, channels))
     summaries = [run.summary(Radio(options.sf)) for run in done]
     if options.json is not None:
         arguments.write_text(options.json, json.dumps(summaries, indent=1) + "\n")
@@ -115,7 +119,7 @@ def _replay_options(options: argparse.Namespace, names: Sequence[str]) -> "Optio
 
     weights: Prior = prior.WEIGHTS
     if options.prior is not None:
-        weights = prior_fit.NO_PRIOR if options.prior == "none" else prior_fit.parse_prior(Path(options.prior))
+        weights = prior_fit.NO_PRIOR if str(options.prior) == "none" else prior_fit.parse_prior(options.prior)
     mlp = mlp_weights.parse_mlp(options.mlp or mlp_weights.SHIPPED) if "mlp" in names else None
     epsilon = (options.beta_temp, options.beta_hum)
     return Options(epsilon, options.heartbeat, options.tau, weights, mlp)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aoii.commands.arguments import Commands
+from aoii.commands.arguments import Commands, file_path, output_file
 from aoii.commands.lab import arguments
 
 
@@ -17,9 +17,10 @@ def add_parser(commands: Commands) -> None:
         epilog="Example: aoii lab report --recordings recordings --out docs/explanation/results.md",
     )
     recordings = "replay every recording in this folder (default: the shipped day only)"
-    parser.add_argument("--recordings", type=Path, metavar="DIR", help=recordings)
+    parser.add_argument("--recordings", type=file_path, metavar="DIR", help=recordings)
     out = "page to write; its plots are written to results/ beside it (default: %(default)s)"
-    parser.add_argument("--out", type=Path, default=Path("docs/explanation/results.md"), metavar="FILE", help=out)
+    page = Path("docs/explanation/results.md")
+    parser.add_argument("--out", type=output_file, default=page, metavar="FILE", help=out)
     arguments.add_seed(parser)
     parser.set_defaults(run=run)
 
@@ -28,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     from aoii.lab.report import write_report
 
+    arguments.check_writable(options.out)
     with arguments.writing(options.out):
         write_report(options.recordings, options.out, options.seed)
     print(f"wrote {options.out}")

@@ -17,6 +17,7 @@ UNMEASURED = """
 
 - No board: time and heap of the learner on an ESP32 are estimated from operation counts (learning.md), currents are taken from data sheets.
 - No collisions: each node has the radio to itself. The simulated radio of `aoii demo` has them.
+- Recordings that nobody tuned to: the learner was chosen on most of these, and saves less on others ([how much it saves](learning.md#how-much-it-saves)).
 - The recordings are few and most are short; a ratio from a day with 50 packets moves by several hundredths when thresholds move by one.
 """  # noqa: E501 - one sentence a line
 
