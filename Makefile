@@ -6,7 +6,7 @@ PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test coverage lint bench faults compose-guide models docs docs-site lock clean help
+.PHONY: run test coverage lint bench faults compose-guide systemd-guide models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -42,6 +42,10 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 
 compose-guide: ## follow docs/howto/deploy-with-compose.md word by word in a private container engine; as root, five minutes
 	@scripts/compose-guide
+
+systemd-guide: ## follow docs/howto/deploy-with-systemd.md, command by command, on an empty Debian 12 that boots in a container (as root; 10 minutes)
+	@scripts/set-up test
+	@scripts/systemd-guide
 
 models: ## run the stateful models of outbox, broker link and radio link for 10,000 examples each (MODEL_EXAMPLES=100000 for more)
 	@scripts/set-up test

@@ -27,15 +27,15 @@ class Step:
     commands: str
 
 
-def steps(page: Path) -> list[Step]:
-    """Every block of commands in the numbered sections of a page, in order."""
+def steps(page: Path, sections: str = r"\d+\. ") -> list[Step]:
+    """Every block of commands, in order, in the sections of a page whose headings begin with the pattern."""
     found: list[Step] = []
     section, language, indent = "", None, ""
     block: list[str] = []
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if language is not None:
             if line == f"{indent}```":
-                if language == "sh" and re.match(r"\d+\. ", section):
+                if language == "sh" and re.match(sections, section):
                     found.append(Step(section, number - len(block), "".join(block)))
                 language = None
             else:

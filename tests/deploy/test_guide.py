@@ -54,9 +54,16 @@ def test_the_commands_of_numbered_sections_are_found_in_order(tmp_path: Path) ->
     ]
 
 
+def test_the_commands_of_one_section_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+
+    assert [step.commands for step in steps(page, "Afterwards")] == ["not of the walk either\n"]
+
+
 @pytest.mark.parametrize(("english", "korean"), [("howto/deploy-with-systemd.md", "ko/systemd로_배포하기.md")])
 def test_both_languages_of_a_guide_have_the_same_commands(english: str, korean: str) -> None:
-    ours, theirs = ([step.commands for step in steps(DOCS / page)] for page in (english, korean))
+    ours, theirs = ([step.commands for step in steps(DOCS / page, "")] for page in (english, korean))
 
     assert len(ours) > 5
     assert ours == theirs

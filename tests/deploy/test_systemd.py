@@ -1,6 +1,6 @@
 """The systemd units, read by systemd's own checker: every key is known, nothing they need is missing, they are closed.
 
-Not tried here is what only a booted systemd does; `docs/howto/deploy-with-systemd.md` says what was tried with one.
+What only a booted systemd does is tried by `make systemd-guide`.
 """
 
 import re
@@ -101,12 +101,42 @@ def test_a_unit_starts_its_station_and_lets_it_stop_in_its_own_time(unit: str) -
 
     assert options.command == station
     assert values(unit, "Type") == ["notify"]
+    assert values(unit, "TimeoutStartSec") == [
+        "infinity"
+    ]  # systemd 252 forgets at a daemon-reload that it was prolonged
     assert int(values(unit, "TimeoutStopSec")[0]) > STOP_S
     assert values(unit, "WantedBy") == ["aoii.target"]
 
 
-def test_the_shipped_settings_are_settings() -> None:
-    found = settings.load({}, SHIPPED / "aoii.env")
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_unit_waits_for_nothing_that_its_station_waits_for_by_itself(unit: str) -> None:
+    for key in ("After", "Wants", "Requires", "BindsTo", "Requisite"):
+        assert values(unit, key) == []
 
-    assert found.warnings == ()
-    assert str(found.data_dir) == "/var/lib/aoii"
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_unit_sees_the_secrets_of_its_own_station_only(unit: str) -> None:
+    assert values(unit, "TemporaryFileSystem") == ["/etc/aoii/secrets:ro"]
+    assert values(unit, "BindReadOnlyPaths") == ["-/etc/aoii/secrets/%j"]
+
+
+def test_the_shared_settings_are_settings_and_name_no_user_and_no_key() -> None:
+    text = (SHIPPED / "aoii.env").read_text()
+    names = set(re.findall(r"^(\w+)=", text, re.MULTILINE))
+
+    assert names <= settings.BY_NAME.keys()
+    assert "AOII_DATA_DIR=/var/lib/aoii\n" in text
+    assert not [name for name in names if name.endswith(("_CERT", "_KEY", "_USER", "_USERNAME")) or "PASSWORD" in name]
+
+
+@pytest.mark.parametrize("station", [name.removeprefix("aoii-").removesuffix(".service") for name in SERVICES])
+def test_the_settings_of_a_station_keep_its_secrets_where_only_its_unit_sees_them(station: str) -> None:
+    lines = (SHIPPED / f"aoii.env.{station}").read_text().splitlines()
+    own = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    shared = (SHIPPED / "aoii.env").read_text()
+
+    assert own
+    assert own.keys() <= settings.BY_NAME.keys()
+    assert not [name for name in own if f"{name}=" in shared]  # nothing is written twice
+    secrets = [path for path in own.values() if path.startswith("/etc/")]
+    assert all(path.startswith(f"/etc/aoii/secrets/{station}/") for path in secrets)
