@@ -213,7 +213,7 @@ class Intake:
             clock_synced=accepted.clock_synced,
         )
         error_t, error_h = reading.actual_t - reading.pred_t, reading.actual_h - reading.pred_h
-        wrong = is_wrong(error_t, error_h, *self._settings.thresholds(accepted.identity.node))
+        wrong = is_wrong(error_t, error_h, *self.node_metrics.thresholds(accepted.identity.node))
         qos = int(accepted.estimate is None or wrong)
         payload = encode_reading(reading, qos)
         return tx.insert(accepted.identity, reading.digest(), qos, payload, time.time_ns() // 1_000_000)

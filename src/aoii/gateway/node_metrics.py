@@ -31,7 +31,8 @@ class NodeMetrics:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._thresholds = settings.thresholds
+        self._thresholds = settings.beta_temp, settings.beta_hum
+        self._own_thresholds = {one.node: (one.beta_temp, one.beta_hum) for one in settings.old_thresholds}
         self._heartbeat_s = settings.heartbeat_s
         self._sample_period_s = settings.sample_period_s
         self._counters: dict[str, _MissingCounters] = {}
@@ -43,6 +44,10 @@ class NodeMetrics:
         self._faulty: set[str] = set()  # nodes of which it was said that their readings look like a sensor's fault
         metrics.THRESHOLD_T.set(settings.beta_temp)
         metrics.THRESHOLD_H.set(settings.beta_hum)
+
+    def thresholds(self, node: str) -> tuple[float, float]:
+        """The thresholds of a node, °C and %RH."""
+        return self._own_thresholds.get(node, self._thresholds)
 
     def add_known(self, node: str, is_old: bool, last_unix_ms: int | None) -> None:
         """Add a node that the gateway knows from an earlier run.
@@ -143,7 +148,7 @@ class NodeMetrics:
 
     def _set_last_heard(self, node: str, is_old: bool, unix_s: float) -> None:
         metrics.NODE_LAST_HEARD_S.labels(node=node).set(unix_s)
-        beta_temp, beta_hum = self._thresholds(node)
+        beta_temp, beta_hum = self.thresholds(node)
         metrics.NODE_THRESHOLD_T.labels(node=node).set(beta_temp)
         metrics.NODE_THRESHOLD_H.labels(node=node).set(beta_hum)
         heartbeat_s = OLD_HEARTBEAT_S if is_old else self._heartbeat_s
@@ -172,7 +177,7 @@ class NodeMetrics:
             metrics.NODE_ERROR_H.labels(node=node).set(round(error_h, 4))
         if reading.held_ms is None:
             return
-        aoii_s = reading.held_ms / 1000 if is_wrong(error_t, error_h, *self._thresholds(node)) else 0.0
+        aoii_s = reading.held_ms / 1000 if is_wrong(error_t, error_h, *self.thresholds(node)) else 0.0
         metrics.NODE_AOII_REPORTS_S.labels(node=node).observe(aoii_s)
         gauge = metrics.NODE_AOII_S.labels(node=node)
         # A backfill is older than the report that set the gauge, and may show that the estimate was wrong for longer.

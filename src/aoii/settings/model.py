@@ -182,11 +182,6 @@ class Gateway:
     )
     status_port: int = _status_port("GATEWAY_STATUS_PORT", "5011", "the gateway's")
 
-    def thresholds(self, node: str | None) -> tuple[float, float]:
-        """The thresholds of a node, °C and %RH."""
-        own = next((one for one in self.old_thresholds if one.node == node), None)
-        return (self.beta_temp, self.beta_hum) if own is None else (own.beta_temp, own.beta_hum)
-
 
 @dataclass(frozen=True)
 class Server:

@@ -11,6 +11,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.gateway import Gateway
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy.old_node import Payload
+from aoii.gateway.node_metrics import NodeMetrics
 from aoii.runtime import metrics
 from aoii.settings.faults import SettingsError
 from gateway.station import configured
@@ -42,7 +43,7 @@ def test_the_quality_of_service_follows_the_thresholds_of_the_node(
         found = qos(intake, node, 20.0 + change)
 
     assert found == expected
-    assert metrics.value(metrics.NODE_THRESHOLD_T, node=node) == values.gateway.thresholds(node)[0]
+    assert metrics.value(metrics.NODE_THRESHOLD_T, node=node) == {FINE: 0.3, COARSE: 0.7, PLAIN: 0.5}[node]
     assert metrics.value(metrics.NODE_THRESHOLD_H, node=node) == {FINE: 2, COARSE: 4, PLAIN: 3}[node]
 
 
@@ -56,8 +57,10 @@ def test_a_name_without_a_port_is_an_error_that_names_the_ports(tmp_path: Path) 
 def test_a_node_of_another_gateway_may_stand_there(tmp_path: Path) -> None:
     values = configured(tmp_path, 1883, "gateway", Path("/dev/ttyUSB0"), OLD_NODE_THRESHOLDS="roof/ttyUSB9=0.3/2")
 
-    assert values.gateway.thresholds("roof/ttyUSB9") == (0.3, 2.0)
-    assert values.gateway.thresholds("gateway/ttyUSB0") == (0.5, 3.0)
+    Gateway(values).stop()
+    known = NodeMetrics(values.gateway)
+    assert known.thresholds("roof/ttyUSB9") == (0.3, 2.0)
+    assert known.thresholds("gateway/ttyUSB0") == (0.5, 3.0)
 
 
 @pytest.mark.parametrize("given", ["ttyUSB0", "a=0.3", "a=0.3/x", "a=0/2", "a=0.3/101", "a=0_1/2", "a=0.3/2,a=0.7/4"])
