@@ -40,7 +40,7 @@ faults: ## kill, freeze, cut off and fill up parts of a running system, and coun
 	@scripts/set-up test
 	@scripts/faults
 
-compose-guide: ## follow docs/howto/deploy-with-compose.md word by word in a private container engine; as root, five minutes
+compose-guide: ## follow docs/howto/deploy-with-compose.md word by word in a private container engine; as root
 	@scripts/compose-guide
 
 systemd-guide: ## follow docs/howto/deploy-with-systemd.md, command by command, on an empty Debian 12 that boots in a container (as root; 10 minutes)

@@ -136,15 +136,16 @@ def shown(table: str, columns: str) -> str:
     """A table of the rows in the range that Grafana shows: `time` in UTC, and `columns`.
 
     The time is that of the sample, if the row has one that can be true. Rows of the older installation have none, and
-    those of a demo have the dates of its recording: they stand where they were stored, in the zone of the database's
-    machine, as `created_at` is.
+    those of a demo have the dates of its recording: they stand where they were stored. `created_at` is local time and
+    has the index; where `created_utc` is missing, it is taken to be in the zone of the database's machine.
     """
     has_own = "event_time BETWEEN created_at - INTERVAL 1 YEAR AND created_at + INTERVAL 2 DAY"
-    begin, end = (f"CONVERT_TZ($__time{edge}(), '+00:00', 'SYSTEM')" for edge in ("From", "To"))
+    stored = "COALESCE(created_utc, CONVERT_TZ(created_at, 'SYSTEM', '+00:00'))"
     return (
         f"(SELECT event_time AS time, {columns} FROM {table} WHERE $__timeFilter(event_time) AND {has_own} "  # noqa: S608
-        f"UNION ALL SELECT CONVERT_TZ(created_at, 'SYSTEM', '+00:00'), {columns} FROM {table} "
-        f"WHERE created_at BETWEEN {begin} AND {end} AND ({has_own}) IS NOT TRUE) AS shown"
+        f"UNION ALL SELECT {stored}, {columns} FROM {table} "
+        "WHERE created_at BETWEEN $__timeFrom() - INTERVAL 1 DAY AND $__timeTo() + INTERVAL 1 DAY "
+        f"AND {stored} BETWEEN $__timeFrom() AND $__timeTo() AND ({has_own}) IS NOT TRUE) AS shown"
     )
 
 

@@ -47,11 +47,12 @@ def source() -> ModuleType:
 
 
 LIVE, DEMO, OLDER, PAST = "7", "8", "9", "6"
-TIMES = {  # of a row of each node: when it was stored, on the clock of the database's machine, and its event_time
-    LIVE: ("NOW()", "UTC_TIMESTAMP()"),
-    DEMO: ("NOW()", "'2016-01-01 12:00:00'"),
-    OLDER: ("NOW()", "NULL"),
-    PAST: ("NOW() - INTERVAL 3 DAY", "UTC_TIMESTAMP() - INTERVAL 3 DAY"),
+WHEN = "created_at, created_utc, event_time"
+TIMES = {  # created_at, created_utc and event_time of a row of each node
+    LIVE: ("NOW()", "UTC_TIMESTAMP()", "UTC_TIMESTAMP()"),
+    DEMO: ("UTC_TIMESTAMP()", "UTC_TIMESTAMP()", "'2016-01-01 12:00:00'"),  # of a server in another zone
+    OLDER: ("NOW()", "NULL", "NULL"),
+    PAST: ("NOW() - INTERVAL 3 DAY", "NULL", "UTC_TIMESTAMP() - INTERVAL 3 DAY"),
 }
 
 
@@ -73,14 +74,13 @@ def schema(seoul: MariaDB) -> str:
     database = Database(Address(Path("unused"), "127.0.0.1", seoul.port, "root", "", name), create=True)
     database.migrate()
     database.close()
-    for node, (stored, measured) in TIMES.items():
+    for node, times in TIMES.items():
         seoul.execute(  # all of it is ours
-            "INSERT INTO readings (created_at, actual_temp, actual_humidity, pred_temp, pred_humidity, error_temp, "  # noqa: S608
-            "error_humidity, node, kind, event_time) "
-            f"VALUES ({stored}, 21, 40, 20, 41, 1, -1, '{node}', 'event', {measured})",
-            "INSERT INTO edge_log (created_at, actual_temp, actual_humidity, pred_temp, pred_humidity, error_temp, "  # noqa: S608
-            "error_humidity, triggered, status, inference_time_us, node, event_time) "
-            f"VALUES ({stored}, 21, 40, 20, 41, 1, -1, 0, 'SKIP', 900, '{node}', {measured})",
+            f"INSERT INTO readings ({WHEN}, actual_temp, actual_humidity, pred_temp, pred_humidity, error_temp, "  # noqa: S608
+            f"error_humidity, node, kind) VALUES ({', '.join(times)}, 21, 40, 20, 41, 1, -1, '{node}', 'event')",
+            f"INSERT INTO edge_log ({WHEN}, actual_temp, actual_humidity, pred_temp, pred_humidity, error_temp, "  # noqa: S608
+            "error_humidity, triggered, status, inference_time_us, node) "
+            f"VALUES ({', '.join(times)}, 21, 40, 20, 41, 1, -1, 0, 'SKIP', 900, '{node}')",
             database=name,
         )
     return name
