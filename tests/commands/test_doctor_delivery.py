@@ -47,6 +47,8 @@ DEAF = said("aoii_broker_up 1", "aoii_database_up 1", 'aoii_messages_received_to
             "nobody subscribes",
         ),
         (Evidence(PUBLISHING), "behind the broker", "not on this machine"),
+        (Evidence(PUBLISHING, is_published_enough=True), "behind the broker", "nobody subscribes"),
+        (Evidence(said("aoii_broker_up 0"), is_published_enough=True), "between gateway and broker", "not connected"),
         (
             Evidence(PUBLISHING, said("aoii_broker_up 0", "aoii_database_up 1")),
             "between broker and server",

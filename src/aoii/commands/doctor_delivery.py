@@ -43,6 +43,7 @@ class Evidence:
         server_user: The same of the server.
         is_one_broker: Whether both use the same broker and namespace.
         is_stored: Whether the reading is in the server's database; None: unknown.
+        is_published_enough: Whether readings leave the outbox when the broker has them, without the server.
     """
 
     gateway: MetricSnapshot
@@ -52,6 +53,7 @@ class Evidence:
     server_user: str | None = None
     is_one_broker: bool = True
     is_stored: bool | None = None
+    is_published_enough: bool = False
 
 
 def examine(installation: Installation, gateway: MetricSnapshot, server: MetricSnapshot | None) -> Iterator[Finding]:
@@ -67,6 +69,8 @@ def examine(installation: Installation, gateway: MetricSnapshot, server: MetricS
 
 def judge(known: Evidence) -> Held:
     """The first hop, from the gateway on, that does not pass readings on."""
+    if known.is_published_enough:
+        return _to_broker(known) or _to_subscriber(known)
     return _to_broker(known) or _back(known) or _to_server(known) or _to_database(known) or _unseen(known)
 
 
@@ -94,6 +98,11 @@ def _back(known: Evidence) -> Held | None:
         "the database has the reading, and no acknowledgement comes back",
         remedy,
     )
+
+
+def _to_subscriber(known: Evidence) -> Held:
+    remedy = "start the subscriber, and let it use the same broker; a reading leaves the outbox when somebody gets it"
+    return Held("behind the broker", "nobody subscribes to the readings", remedy)
 
 
 def _to_server(known: Evidence) -> Held | None:
@@ -153,6 +162,8 @@ def _acl(known: Evidence) -> str:
 def _evidence(installation: Installation, gateway: MetricSnapshot, server: MetricSnapshot | None) -> Evidence:
     ours = installation.settings["gateway"]
     known = Evidence(gateway, server, ours.gateway.gateway_id, _user(installation, "gateway"))
+    if getattr(ours.gateway, "outbox_keep_until", "committed") == "published":
+        return replace(known, is_published_enough=True)
     if server is None or "server" not in installation.settings or installation.own is not None:
         return known  # a container does not know the settings of the others
     theirs = installation.settings["server"]
