@@ -173,16 +173,16 @@ def test_a_literal_secret_and_a_key_of_another_program_are_said_and_are_no_fault
     assert "HOME_ASSISTANT is not a setting" in found[2].state
 
 
-def test_gateway_and_server_with_one_user_are_reported_where_both_are(secure: SecureBroker) -> None:
-    here = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
-    Path("data").mkdir()
-    for name in ("outbox.db", "dead_letters.db"):
-        Path("data", name).touch()
-    both = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
+def test_stations_that_log_in_as_the_gateway_are_reported_although_their_files_differ() -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nMQTT_USERNAME=attic\n")
+    Path(".env.gateway").touch()
+    alone = [finding.state for finding in findings("broker") if "log in" in finding.state]
+    Path(".env.server").write_text("MQTT_PASSWORD=another\n")
+    Path(".env.csv").write_text("MQTT_USERNAME=csv\n")
+    both = [finding for finding in findings("broker") if "log in" in finding.state]
 
-    assert "both log in" not in here.state
-    assert "gateway and server both log in as gateway" in both.state
-    assert both.remedy is None
+    assert alone == []
+    assert [(one.state.partition(":")[0], one.remedy) for one in both] == [("gateway and server log in as attic", None)]
 
 
 # --- where rows go ----------------------------------------------------------------------------------------------------

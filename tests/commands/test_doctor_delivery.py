@@ -160,7 +160,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
             until(lambda: has(file, "gateway", metrics.PUBLISHES, event="RX", result="sent"), 60)
 
             held = outbox(file)
-            (login,) = [one for one in doctor.examine(file) if "answers, encrypted" in one.state]
+            (login,) = [one for one in doctor.examine(file) if " log in as " in one.state]
 
         file.with_name("aoii.env.server").write_text(
             f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
@@ -172,7 +172,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
 
     assert "held up between broker and server" in held.state
     assert "both log in as gateway" in (held.remedy or "")
-    assert "gateway and server both log in as gateway" in login.state
+    assert "gateway, server and web log in as gateway" in login.state
     assert [one.state for one in after if one.subject == "broker" and one.remedy] == []
     assert [one.state.partition(":")[0] for one in after if "answers, encrypted" in one.state] == [
         "gateway, web",

@@ -41,6 +41,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
                     yield group.label(finding)
             except AoiiError as error:
                 yield group.label(doctor_checks.fault(check.subject, error))
+    yield from doctor_checks.shared_user(installation)
     yield from doctor_ports.shared(_ports(installation))
     yield from doctor_stations.examine(installation)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from aoii.broker.client import Client
 from aoii.commands import doctor_ports
-from aoii.commands.doctor_installation import Group
+from aoii.commands.doctor_installation import Group, Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
 from aoii.gateway.legacy import weights
@@ -163,12 +163,22 @@ def _login(group: Group) -> str:
         details += (
             f"; our user is {user}: with the shipped ACL, gateway {gateway} does not receive commit acknowledgements"
         )
-    if {"gateway", "server"} <= group.here:
-        details += (
-            f"; gateway and server both log in as {user}: with the shipped ACL each needs a user of its own, in a file "
-            "of its own (.env.STATION)"
-        )
     return details
+
+
+def shared_user(installation: Installation) -> Iterator[Finding]:
+    """What other stations on this machine log in at the broker as the gateway does; it is no fault without an ACL."""
+    users: dict[str | None, list[str]] = {}
+    for name in filter(installation.belongs_here, ON_BROKER):
+        with contextlib.suppress(AoiiError):  # of a certificate, which has a finding of its own
+            users.setdefault(broker_user(installation.settings[name]), []).append(name)
+    for user, names in users.items():
+        if user is not None and "gateway" in names and len(names) > 1:
+            state = (
+                f"{', '.join(names[:-1])} and {names[-1]} log in as {user}: with the shipped ACL each needs a user "
+                "of its own, in a file of its own (.env.STATION)"
+            )
+            yield Finding("broker", state)
 
 
 def _database(group: Group) -> Iterator[Finding]:
