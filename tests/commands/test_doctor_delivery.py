@@ -172,6 +172,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
 
     assert "held up between broker and server" in held.state
     assert "both log in as gateway" in (held.remedy or "")
+    assert f"{file}.server" in (held.remedy or "")
     assert "gateway, server and web log in as gateway" in login.state
     assert [one.state for one in after if one.subject == "broker" and one.remedy] == []
     assert [one.state.partition(":")[0] for one in after if "answers, encrypted" in one.state] == [

@@ -22,7 +22,7 @@ from aoii.gateway.legacy import weights
 from aoii.runtime import health_limits
 from aoii.security import node_keys, tls
 from aoii.server.db import Database, DatabaseAway, open_database
-from aoii.settings import Settings
+from aoii.settings import Settings, station_file
 
 BROKER_WAIT_S = 5.0
 SLOW_S = 2.0  # for a question about one row, which usually takes milliseconds
@@ -176,7 +176,7 @@ def shared_user(installation: Installation) -> Iterator[Finding]:
         if user is not None and "gateway" in names and len(names) > 1:
             state = (
                 f"{', '.join(names[:-1])} and {names[-1]} log in as {user}: with the shipped ACL each needs a user "
-                "of its own, in a file of its own (.env.STATION)"
+                f"of its own, in a file of its own such as {station_file(installation.env_file, names[-1])}"
             )
             yield Finding("broker", state)
 
