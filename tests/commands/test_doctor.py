@@ -332,6 +332,17 @@ def test_an_encrypted_broker_is_well_and_its_certificates_are_reported(secure: S
     assert "the broker's" in found["certificate"].state
 
 
+def test_a_certificate_that_several_stations_use_is_reported_once(secure: SecureBroker) -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nMQTT_TLS_CA={secure.certs}/ca.crt\n")
+    for name in ("gateway", "server"):
+        lines = f"MQTT_TLS_CERT={secure.certs}/{name}.crt\nMQTT_TLS_KEY={secure.certs}/{name}.key\n"
+        Path(f".env.{name}").write_text(lines)
+
+    states = [finding.state for finding in findings("certificate")]
+
+    assert [Path(state.partition(" ")[0]).name for state in states] == ["ca.crt", "gateway.crt", "server.crt"]
+
+
 def test_a_gateway_under_another_name_than_its_user_is_reported(secure: SecureBroker) -> None:
     assert "gateway attic does not receive commit" in reached(secure, "gateway", GATEWAY_ID="attic")["broker"].state
 

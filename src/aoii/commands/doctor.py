@@ -29,6 +29,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
     own = container.started()
     installation, findings = doctor_installation.load(env_file or (own.env_file if own else None), own)
     yield from findings
+    yield from doctor_checks.certificates(installation)
     for check in doctor_checks.CHECKS:
         if own and own.station not in container.SEEN_BY.get(check.subject, (own.station,)):
             whose = " or ".join(container.SEEN_BY[check.subject])

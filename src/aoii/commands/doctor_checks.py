@@ -98,12 +98,21 @@ def _keys(group: Group) -> Iterator[Finding]:
         yield Finding("node keys", f"{len(node_keys.read_key_file(path))} nodes in {path}")
 
 
-def _certificates(group: Group) -> Iterator[Finding]:
-    values = group.values
-    pairs = [(one.name, path) for one in (values.mqtt.tls, values.database.tls) if one for path in (one.ca, one.cert)]
-    for setting, path in [*pairs, ("WEB_TLS", values.web.cert)]:
-        if path is not None:
+def certificates(installation: Installation) -> Iterator[Finding]:
+    """When each certificate in a file expires, once however many stations use it."""
+    groups = installation.groups((*ON_BROKER, "edgelog"), _certificate_files)
+    for setting, path in dict.fromkeys(file for group in groups for file in _certificate_files(group.values)):
+        try:
             yield _certificate(f"{path} ({setting})", tls.expires(path))
+        except AoiiError as error:
+            yield fault("certificate", error)
+
+
+def _certificate_files(values: Settings) -> tuple[tuple[str, Path], ...]:
+    """The files with certificates, each with the setting that it belongs to."""
+    encrypted = [one for one in (values.mqtt.tls, values.database.tls) if one]
+    files = [(one.name, path) for one in encrypted for path in (one.ca, one.cert)]
+    return tuple((setting, path) for setting, path in [*files, ("WEB_TLS", values.web.cert)] if path is not None)
 
 
 def _certificate(name: str, expires: datetime) -> Finding:
@@ -222,7 +231,6 @@ CHECKS = (
     ),
     Check("weights", ("gateway",), lambda one: one.gateway.mirror_weights, _weights),
     Check("node keys", ("gateway",), lambda one: one.gateway.node_keys_file, _keys),
-    Check("certificate", ON_BROKER, lambda one: (one.mqtt.tls, one.database.tls, one.web.cert), _certificates),
     Check("web page", ("web",), lambda one: one.web, _page),
     Check("broker", ON_BROKER, lambda one: one.mqtt, _broker),
     Check("database", ON_DATABASE, lambda one: one.database, _database),
