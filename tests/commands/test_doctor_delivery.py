@@ -166,7 +166,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
             f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
         )
         with running("server", file):
-            until(lambda: has(file, "gateway", metrics.COMMIT_ACKS, status="stored"), 120)
+            until(lambda: has(file, "gateway", metrics.COMMIT_ACKS, status="stored"), 400)
             until(lambda: outbox(file).remedy is None, 60)
             after = list(doctor.examine(file))
 
