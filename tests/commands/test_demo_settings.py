@@ -70,8 +70,20 @@ def test_the_whole_channel_model_is_passed_whatever_the_users_file_asks_for(tmp_
     assert settings.load(users | environment(tmp_path, users)).edge.channel == ChannelModel()
 
 
-def test_free_ports_are_all_different() -> None:
-    assert len(set(demo_settings.free_ports())) == len(Ports._fields)
+def test_free_ports_are_all_different_and_none_that_an_outgoing_connection_could_take() -> None:
+    ports = [port for _ in range(20) for port in demo_settings.free_ports()]
+
+    assert all(
+        len(set(ports[at : at + len(Ports._fields)])) == len(Ports._fields)
+        for at in range(0, len(ports), len(Ports._fields))
+    )
+    assert max(ports) < 32_768  # where Linux begins
+    assert max(demo_settings.free_port("127.0.0.1") for _ in range(20)) < 32_768
+
+
+def test_an_address_that_is_none_of_ours_has_no_free_port() -> None:
+    with pytest.raises(OSError, match="address"):
+        demo_settings.free_port("192.0.2.1")
 
 
 def test_the_nodes_of_a_second_run_have_a_later_epoch(tmp_path: Path) -> None:

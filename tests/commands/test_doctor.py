@@ -173,16 +173,16 @@ def test_a_literal_secret_and_a_key_of_another_program_are_said_and_are_no_fault
     assert "HOME_ASSISTANT is not a setting" in found[2].state
 
 
-def test_gateway_and_server_with_one_user_are_reported_where_both_are(secure: SecureBroker) -> None:
-    here = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
-    Path("data").mkdir()
-    for name in ("outbox.db", "dead_letters.db"):
-        Path("data", name).touch()
-    both = reached(secure, "gateway", GATEWAY_ID="gateway")["broker"]
+def test_stations_that_log_in_as_the_gateway_are_reported_although_their_files_differ() -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nMQTT_USERNAME=attic\n")
+    Path(".env.gateway").touch()
+    alone = [finding.state for finding in findings("broker") if "log in" in finding.state]
+    Path(".env.server").write_text("MQTT_PASSWORD=another\n")
+    Path(".env.csv").write_text("MQTT_USERNAME=csv\n")
+    both = [finding for finding in findings("broker") if "log in" in finding.state]
 
-    assert "both log in" not in here.state
-    assert "gateway and server both log in as gateway" in both.state
-    assert both.remedy is None
+    assert alone == []
+    assert [(one.state.partition(":")[0], one.remedy) for one in both] == [("gateway and server log in as attic", None)]
 
 
 # --- where rows go ----------------------------------------------------------------------------------------------------
@@ -330,6 +330,17 @@ def test_an_encrypted_broker_is_well_and_its_certificates_are_reported(secure: S
     assert found["broker"].state.endswith("answers, encrypted")
     assert found["certificate"].remedy is None
     assert "the broker's" in found["certificate"].state
+
+
+def test_a_certificate_that_several_stations_use_is_reported_once(secure: SecureBroker) -> None:
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nMQTT_TLS_CA={secure.certs}/ca.crt\n")
+    for name in ("gateway", "server"):
+        lines = f"MQTT_TLS_CERT={secure.certs}/{name}.crt\nMQTT_TLS_KEY={secure.certs}/{name}.key\n"
+        Path(f".env.{name}").write_text(lines)
+
+    states = [finding.state for finding in findings("certificate")]
+
+    assert [Path(state.partition(" ")[0]).name for state in states] == ["ca.crt", "gateway.crt", "server.crt"]
 
 
 def test_a_gateway_under_another_name_than_its_user_is_reported(secure: SecureBroker) -> None:

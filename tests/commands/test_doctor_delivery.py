@@ -47,6 +47,8 @@ DEAF = said("aoii_broker_up 1", "aoii_database_up 1", 'aoii_messages_received_to
             "nobody subscribes",
         ),
         (Evidence(PUBLISHING), "behind the broker", "not on this machine"),
+        (Evidence(PUBLISHING, is_published_enough=True), "behind the broker", "nobody subscribes"),
+        (Evidence(said("aoii_broker_up 0"), is_published_enough=True), "between gateway and broker", "not connected"),
         (
             Evidence(PUBLISHING, said("aoii_broker_up 0", "aoii_database_up 1")),
             "between broker and server",
@@ -158,19 +160,20 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
             until(lambda: has(file, "gateway", metrics.PUBLISHES, event="RX", result="sent"), 60)
 
             held = outbox(file)
-            (login,) = [one for one in doctor.examine(file) if "answers, encrypted" in one.state]
+            (login,) = [one for one in doctor.examine(file) if " log in as " in one.state]
 
         file.with_name("aoii.env.server").write_text(
             f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
         )
         with running("server", file):
-            until(lambda: has(file, "gateway", metrics.COMMIT_ACKS, status="stored"), 120)
+            until(lambda: has(file, "gateway", metrics.COMMIT_ACKS, status="stored"), 400)
             until(lambda: outbox(file).remedy is None, 60)
             after = list(doctor.examine(file))
 
     assert "held up between broker and server" in held.state
     assert "both log in as gateway" in (held.remedy or "")
-    assert "gateway and server both log in as gateway" in login.state
+    assert f"{file}.server" in (held.remedy or "")
+    assert "gateway, server and web log in as gateway" in login.state
     assert [one.state for one in after if one.subject == "broker" and one.remedy] == []
     assert [one.state.partition(":")[0] for one in after if "answers, encrypted" in one.state] == [
         "gateway, web",

@@ -54,4 +54,4 @@ def test_no_setting_counts_as_a_key_of_another_program_or_of_an_older_one() -> N
 def test_each_setting_that_is_advised_exists() -> None:
     advised = {name for text in INSTEAD.values() for name in re.findall(r"[A-Z]+_[A-Z_]+", text)}
 
-    assert advised <= set(BY_NAME) | {"EDGE_LOG_CSV_FILE"}
+    assert advised <= set(BY_NAME)

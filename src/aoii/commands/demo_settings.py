@@ -4,7 +4,9 @@ The stations write to the demo's own folder, listen on free loopback ports, and 
 """
 
 import contextlib
+import errno
 import os
+import random
 import secrets
 import socket
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ from aoii.simulation.recordings import Series
 EPOCH_LIMIT = 1 << 16  # our own nodes have epochs below this; a node with the old firmware has one above
 # the user's settings that a demo must not use; set to empty, because one that is merely absent is read from .env
 IGNORED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")
+PORT_RANGE = 20_000, 32_000  # below the ports of outgoing connections: from 32768 on Linux, from 49152 on macOS
 IGNORED_WITH_OWN_BROKER = ("MQTT_NAMESPACE", "MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY")  # of the user's broker
 
 
@@ -68,10 +71,10 @@ class Ports(NamedTuple):
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """A socket that listens there, as a station would; 0 is any free port.
+    """A socket that listens there, as a station would.
 
     Raises:
-        OSError: The port is in use, or none of ours.
+        OSError: The port is in use, or the address is none of ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
@@ -79,17 +82,25 @@ def listener(host: str, port: int) -> socket.socket:
 
 def free_port(host: str) -> int:
     """A port that is free now."""
-    with listener(host, 0) as probe:
+    with _on_a_free_port(host) as probe:
         return int(probe.getsockname()[1])
 
 
 def free_ports() -> Ports:
     """Ports that are free now, all different."""
     with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in Ports._fields]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
+        probes = [stack.enter_context(_on_a_free_port("127.0.0.1")) for _ in Ports._fields]
         return Ports(*(int(probe.getsockname()[1]) for probe in probes))
+
+
+def _on_a_free_port(host: str) -> socket.socket:
+    """A socket that listens on a port which no outgoing connection takes once we have closed it."""
+    while True:
+        try:
+            return listener(host, random.randrange(*PORT_RANGE))  # noqa: S311 - not a secret
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
 
 
 def station_environment(

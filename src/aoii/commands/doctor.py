@@ -29,6 +29,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
     own = container.started()
     installation, findings = doctor_installation.load(env_file or (own.env_file if own else None), own)
     yield from findings
+    yield from doctor_checks.certificates(installation)
     for check in doctor_checks.CHECKS:
         if own and own.station not in container.SEEN_BY.get(check.subject, (own.station,)):
             whose = " or ".join(container.SEEN_BY[check.subject])
@@ -41,6 +42,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
                     yield group.label(finding)
             except AoiiError as error:
                 yield group.label(doctor_checks.fault(check.subject, error))
+    yield from doctor_checks.shared_user(installation)
     yield from doctor_ports.shared(_ports(installation))
     yield from doctor_stations.examine(installation)
 

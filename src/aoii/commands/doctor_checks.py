@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from aoii.broker.client import Client
 from aoii.commands import doctor_ports
-from aoii.commands.doctor_installation import Group
+from aoii.commands.doctor_installation import Group, Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
 from aoii.gateway.legacy import weights
 from aoii.runtime import health_limits
 from aoii.security import node_keys, tls
 from aoii.server.db import Database, DatabaseAway, open_database
-from aoii.settings import Settings
+from aoii.settings import Settings, station_file
 
 BROKER_WAIT_S = 5.0
 SLOW_S = 2.0  # for a question about one row, which usually takes milliseconds
@@ -98,12 +98,21 @@ def _keys(group: Group) -> Iterator[Finding]:
         yield Finding("node keys", f"{len(node_keys.read_key_file(path))} nodes in {path}")
 
 
-def _certificates(group: Group) -> Iterator[Finding]:
-    values = group.values
-    pairs = [(one.name, path) for one in (values.mqtt.tls, values.database.tls) if one for path in (one.ca, one.cert)]
-    for setting, path in [*pairs, ("WEB_TLS", values.web.cert)]:
-        if path is not None:
+def certificates(installation: Installation) -> Iterator[Finding]:
+    """When each certificate in a file expires, once however many stations use it."""
+    groups = installation.groups((*ON_BROKER, "edgelog"), _certificate_files)
+    for setting, path in dict.fromkeys(file for group in groups for file in _certificate_files(group.values)):
+        try:
             yield _certificate(f"{path} ({setting})", tls.expires(path))
+        except AoiiError as error:
+            yield fault("certificate", error)
+
+
+def _certificate_files(values: Settings) -> tuple[tuple[str, Path], ...]:
+    """The files with certificates, each with the setting that it belongs to."""
+    encrypted = [one for one in (values.mqtt.tls, values.database.tls) if one]
+    files = [(one.name, path) for one in encrypted for path in (one.ca, one.cert)]
+    return tuple((setting, path) for setting, path in [*files, ("WEB_TLS", values.web.cert)] if path is not None)
 
 
 def _certificate(name: str, expires: datetime) -> Finding:
@@ -163,12 +172,22 @@ def _login(group: Group) -> str:
         details += (
             f"; our user is {user}: with the shipped ACL, gateway {gateway} does not receive commit acknowledgements"
         )
-    if {"gateway", "server"} <= group.here:
-        details += (
-            f"; gateway and server both log in as {user}: with the shipped ACL each needs a user of its own, in a file "
-            "of its own (.env.STATION)"
-        )
     return details
+
+
+def shared_user(installation: Installation) -> Iterator[Finding]:
+    """What other stations on this machine log in at the broker as the gateway does; it is no fault without an ACL."""
+    users: dict[str | None, list[str]] = {}
+    for name in filter(installation.belongs_here, ON_BROKER):
+        with contextlib.suppress(AoiiError):  # of a certificate, which has a finding of its own
+            users.setdefault(broker_user(installation.settings[name]), []).append(name)
+    for user, names in users.items():
+        if user is not None and "gateway" in names and len(names) > 1:
+            state = (
+                f"{', '.join(names[:-1])} and {names[-1]} log in as {user}: with the shipped ACL each needs a user "
+                f"of its own, in a file of its own such as {station_file(installation.env_file, names[-1])}"
+            )
+            yield Finding("broker", state)
 
 
 def _database(group: Group) -> Iterator[Finding]:
@@ -212,7 +231,6 @@ CHECKS = (
     ),
     Check("weights", ("gateway",), lambda one: one.gateway.mirror_weights, _weights),
     Check("node keys", ("gateway",), lambda one: one.gateway.node_keys_file, _keys),
-    Check("certificate", ON_BROKER, lambda one: (one.mqtt.tls, one.database.tls, one.web.cert), _certificates),
     Check("web page", ("web",), lambda one: one.web, _page),
     Check("broker", ON_BROKER, lambda one: one.mqtt, _broker),
     Check("database", ON_DATABASE, lambda one: one.database, _database),

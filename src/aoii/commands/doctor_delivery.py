@@ -19,6 +19,7 @@ from aoii.gateway.drivers.outbox_view import oldest_identity
 from aoii.runtime import health_limits, metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.server.db import open_database
+from aoii.settings import station_file
 
 SUCCESS, NO_SUBSCRIBER = "0", "16"  # reason codes of MQTT 5; 16: the broker has the message, and nobody gets it
 
@@ -41,8 +42,10 @@ class Evidence:
         gateway_id: The gateway's name.
         gateway_user: As whom the gateway logs in at the broker; None: as nobody, or unknown.
         server_user: The same of the server.
+        server_file: The server's own file of settings, which need not exist.
         is_one_broker: Whether both use the same broker and namespace.
         is_stored: Whether the reading is in the server's database; None: unknown.
+        is_published_enough: Whether readings leave the outbox when the broker has them, without the server.
     """
 
     gateway: MetricSnapshot
@@ -50,8 +53,10 @@ class Evidence:
     gateway_id: str = "gateway"
     gateway_user: str | None = None
     server_user: str | None = None
+    server_file: str = ".env.server"
     is_one_broker: bool = True
     is_stored: bool | None = None
+    is_published_enough: bool = False
 
 
 def examine(installation: Installation, gateway: MetricSnapshot, server: MetricSnapshot | None) -> Iterator[Finding]:
@@ -67,6 +72,8 @@ def examine(installation: Installation, gateway: MetricSnapshot, server: MetricS
 
 def judge(known: Evidence) -> Held:
     """The first hop, from the gateway on, that does not pass readings on."""
+    if known.is_published_enough:
+        return _to_broker(known) or _to_subscriber(known)
     return _to_broker(known) or _back(known) or _to_server(known) or _to_database(known) or _unseen(known)
 
 
@@ -96,6 +103,11 @@ def _back(known: Evidence) -> Held | None:
     )
 
 
+def _to_subscriber(known: Evidence) -> Held:
+    remedy = "start the subscriber, and let it use the same broker; a reading leaves the outbox when somebody gets it"
+    return Held("behind the broker", "nobody subscribes to the readings", remedy)
+
+
 def _to_server(known: Evidence) -> Held | None:
     hop, server = "between broker and server", known.server
     if server is None:
@@ -121,7 +133,7 @@ def _why_not_received(known: Evidence) -> str:
     if known.server_user is not None and known.server_user == known.gateway_user:
         return (
             f"gateway and server both log in as {known.server_user}, who may write readings and, with the shipped ACL, "
-            "not read them: give the server a user of its own, in its own file of settings (.env.server)"
+            f"not read them: give the server a user of its own, in {known.server_file}"
         )
     who = "the server's user" if known.server_user is None else f"the server's user, {known.server_user},"
     return f"let {who} read aoii/readings in the broker's ACL, and reload the broker; then see the server's log"
@@ -153,15 +165,26 @@ def _acl(known: Evidence) -> str:
 def _evidence(installation: Installation, gateway: MetricSnapshot, server: MetricSnapshot | None) -> Evidence:
     ours = installation.settings["gateway"]
     known = Evidence(gateway, server, ours.gateway.gateway_id, _user(installation, "gateway"))
+    if getattr(ours.gateway, "outbox_keep_until", "committed") == "published":
+        return replace(known, is_published_enough=True)
     if server is None or "server" not in installation.settings or installation.own is not None:
         return known  # a container does not know the settings of the others
     theirs = installation.settings["server"]
-    mqtt = [(one.mqtt.host, one.mqtt.port, one.mqtt.namespace) for one in (ours, theirs)]
-    known = replace(known, server_user=_user(installation, "server"), is_one_broker=mqtt[0] == mqtt[1])
+    mqtt = [(_host(one.mqtt.host), one.mqtt.port, one.mqtt.namespace) for one in (ours, theirs)]
+    known = replace(
+        known,
+        server_user=_user(installation, "server"),
+        server_file=str(station_file(installation.env_file, "server")),
+        is_one_broker=mqtt[0] == mqtt[1],
+    )
     with contextlib.suppress(sqlite3.Error, AoiiError):
         oldest = oldest_identity(ours.gateway.outbox_path)
         known = replace(known, is_stored=None if oldest is None else _is_stored(installation, oldest))
     return known
+
+
+def _host(name: str) -> str:
+    return "this machine" if name in ("localhost", "127.0.0.1", "::1") else name
 
 
 def _user(installation: Installation, station: str) -> str | None:
