@@ -23,8 +23,8 @@ NSPAWN = [
     "--link-journal=no", "--console=pipe", *([] if HAS_SYSTEMD else ["--keep-unit"]),
 ]  # fmt: skip
 PIP_SETTING = re.compile(r"^(?:global|:env:)\.(index-url|proxy|trusted-host|cert)='(.*)'$", re.MULTILINE)
-BOOT_S = 120.0
-STOP_S = 60.0
+BOOT_S = 600.0
+STOP_S = 180.0
 RESOLVER = "10.0.2.3"  # of slirp4netns, which asks the one of this machine
 # nspawn and slirp4netns are told to stop when this process ends, however that happens.
 WITH_US = ("setpriv", "--pdeathsig", "TERM")
