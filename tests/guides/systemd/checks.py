@@ -64,11 +64,16 @@ def check_doctor_finds_no_fault(machine: Installation) -> None:
 
 
 def check_secrets_are_apart(machine: Installation) -> None:
-    """A unit sees the secrets of its own station only, and can use the file of no other."""
+    """A unit sees the secrets of its own station only, and what is added to them later."""
     for station in STATIONS:
         inside = f"nsenter --target {machine.unit(station, 'MainPID')} --mount"
         assert machine.ask(f"{inside} ls {SECRETS}") == station
         assert machine.ask(f"{inside} ls {SECRETS}/{station}").split()[:2] == ["mqtt.crt", "mqtt.key"]
+
+    machine.ask("sudo -u aoii /opt/aoii/.venv/bin/aoii --env-file /etc/aoii/aoii.env keys add 7 2>&1")
+    assert (
+        "node_keys" in machine.ask(f"nsenter -t {machine.unit('gateway', 'MainPID')} -m ls {SECRETS}/gateway").split()
+    )
 
 
 def check_daemon_reload(machine: Installation) -> None:
