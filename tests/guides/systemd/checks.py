@@ -29,6 +29,15 @@ class Installation:
     def wait_status(self, station: str, text: str) -> None:
         until(lambda: self.unit(station, "StatusText") == text, LIMIT_S, f"{station}: {text}")
 
+    def processes(self) -> list[str]:
+        """The stations' processes, 0 for one that is between two."""
+        return [self.unit(station, "MainPID") for station in STATIONS]
+
+    def wait_restart(self, before: list[str]) -> None:
+        """Wait until every station is a new process and ready: restarting a target does not wait for its stations."""
+        until(lambda: not {*before, "0"} & {*self.processes()}, LIMIT_S, "the stations are started again")
+        check_stations_are_ready(self)
+
     def send(self, count: int) -> None:
         """Have the receiver print readings, and wait until the gateway has answered each."""
         for _ in range(count):
