@@ -1,5 +1,5 @@
 -- The schema and its users. First this file, then `aoii migrate` as aoii_admin, then grants.sql: a right to a table can
--- be given only when the table is there. How: docs/howto/secure.md. Put passwords of your own into it, then:
+-- be given only when the table is there. How: docs/howto/deploy-with-systemd.md. Put passwords of your own into it, then:
 --   sudo mariadb < users.sql
 -- For a MySQL or MariaDB without TLS, remove REQUIRE SSL and put localhost in the place of %.
 

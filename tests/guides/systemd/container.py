@@ -23,11 +23,13 @@ NSPAWN = [
     "--link-journal=no", "--console=pipe", *([] if HAS_SYSTEMD else ["--keep-unit"]),
 ]  # fmt: skip
 PIP_SETTING = re.compile(r"^(?:global|:env:)\.(index-url|proxy|trusted-host|cert)='(.*)'$", re.MULTILINE)
-BOOT_S = 120.0
-STOP_S = 60.0
+BOOT_S = 600.0
+STOP_S = 180.0
 RESOLVER = "10.0.2.3"  # of slirp4netns, which asks the one of this machine
 # nspawn and slirp4netns are told to stop when this process ends, however that happens.
 WITH_US = ("setpriv", "--pdeathsig", "TERM")
+# debootstrap mounts /proc and /sys in the folder: they and its children end with it, whatever it is interrupted by.
+ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 class Container:
@@ -49,7 +51,7 @@ class Container:
         """Put a Debian into the folder with nothing but the essential, and this machine's way to packages."""
         mirror = os.environ.get("GUIDE_MIRROR") or _host_mirror() or MIRROR
         with self._log.open("ab") as log:
-            subprocess.run(["debootstrap", RELEASE, str(self.root), mirror], stdout=log, stderr=log, check=True)
+            subprocess.run([*ALONE, "debootstrap", RELEASE, str(self.root), mirror], stdout=log, stderr=log, check=True)
         _copy_package_settings(self.root)
         (self.root / "etc" / "hostname").write_text("empty\n")
         (self.root / "etc" / "hosts").write_text("127.0.0.1 localhost\n127.0.1.1 empty\n")
@@ -99,8 +101,8 @@ class Container:
     def remove(self) -> None:
         """Stop it and delete its folder."""
         self.stop()
-        if self.root.exists():
-            shutil.rmtree(self.root)
+        if self.root.exists():  # never into something that is mounted there
+            subprocess.run(["rm", "-rf", "--one-file-system", "--preserve-root=all", str(self.root)], check=True)
 
     def run(self, script: str, user: str = "root", timeout_s: float = 1800) -> subprocess.CompletedProcess[str]:
         """Run a script in it, as a login of the user would; standard error comes with the output."""

@@ -94,7 +94,9 @@ def main() -> int:
                 say(str(check.__doc__).splitlines()[0])
                 check(installation)
             container.connect()  # the last checks were without a network
+            before = installation.processes()
             follow(container, steps(GUIDE, "Update"))
+            installation.wait_restart(before)
             check_readings_arrive(installation)
         finally:
             container.remove()
