@@ -6,7 +6,7 @@ PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test coverage lint bench faults compose-guide systemd-guide models docs docs-site lock clean help
+.PHONY: run test coverage lint bench faults compose-guide systemd-guide moving models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -52,6 +52,11 @@ models: ## run the stateful models of outbox, broker link and radio link for 10,
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
 		tests/gateway/test_outbox.py::TestWorld tests/server/test_link_model.py::TestLink \
 		tests/edge/test_node_model.py::TestModel $(ARGS)
+
+moving: ## move from the older installation in every order, with emulators of its programs, and count the rows (HALF_MOVED_READINGS=200)
+	@scripts/install-test-servers
+	@scripts/set-up test
+	@HALF_MOVED_READINGS=$${HALF_MOVED_READINGS:-50} .venv/bin/python -m pytest --timeout=0 -v tests/half_moved $(ARGS)
 
 docs: ## write the pages that are made from the code: .env.example and docs/reference
 	@scripts/set-up test

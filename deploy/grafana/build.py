@@ -176,7 +176,7 @@ FLEET = (
         "Last row",
         "dateTimeFromNow",
         "When a reading last reached the database.",
-        "max(aoii_last_received_timestamp_seconds) * 1000",
+        "max(aoii_last_received_timestamp_seconds > 0) * 1000",
     ),
     lines("Time since the last frame", "s", "A line above its heartbeat is a node to check.", (SILENT, "{{node}}")),
     aoii("aoii_node_aoii_seconds", "{{node}}"),

@@ -89,6 +89,17 @@ def test_messages_of_both_kinds_become_lines_and_bad_ones_do_not(values: Setting
     assert [line["Event"] for line in lines[99:]] == ["RX", "RX", "EST"]
 
 
+def test_the_setting_asks_for_the_older_installations_format(values: Settings) -> None:
+    older = replace(values, server=replace(values.server, csv_format="older"))
+    path = values.server.csv_file
+    with subscribing(older), Gateway(values.mqtt) as gateway:
+        gateway.publish_once(encode_estimate(replace(ESTIMATE, total_tx=1)), qos=1)
+        gateway.publish_once(encode_reading(a_reading(2, total_tx=2), 1))
+        until(lambda: path.exists() and path.read_bytes().count(b"\r\n") == 2)
+
+    assert path.read_bytes().endswith(b"RX,21.50,40.25,20.75,43.50,0.75,3.25,2,\r\n")
+
+
 def test_what_was_published_while_it_was_away_comes_after_the_restart(values: Settings) -> None:
     path = values.server.csv_file
     with Gateway(values.mqtt) as gateway:
