@@ -70,17 +70,17 @@ def test_nodes_that_were_held_up_do_not_catch_up(tmp_path: Path) -> None:
         "GATEWAY_STATUS_PORT": str(free_port()),
     }  # fmt: skip
 
-    def figures() -> dict[str, float]:
+    def snapshot() -> dict[str, float]:
         return dict(json.loads(report.read_text())) if report.exists() else {"samples": 0}
 
     station = subprocess.Popen([sys.executable, "-m", "aoii.cli", "edge"], cwd=tmp_path, env=environment)
-    until(lambda: figures()["samples"] >= 1, 30, "the first sample")
+    until(lambda: snapshot()["samples"] >= 1, 30, "the first sample")
     station.send_signal(signal.SIGSTOP)
-    before, stopped_s = figures(), time.monotonic()
+    before, stopped_s = snapshot(), time.monotonic()
     time.sleep(5)  # this is the fault: ten simulated minutes
     station.send_signal(signal.SIGCONT)
-    until(lambda: figures()["held_up_s"] > 0, 30, "it notices")
-    after = figures()
+    until(lambda: snapshot()["held_up_s"] > 0, 30, "it notices")
+    after = snapshot()
     passed_s = (time.monotonic() - stopped_s) * SPEED
     station.send_signal(signal.SIGTERM)
 
