@@ -2,13 +2,16 @@
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from aoii import settings
 from aoii.commands import demo_run, demo_settings
+from aoii.commands.demo_account import Account, Summary
 from aoii.core.errors import InputError
 
 
@@ -99,3 +102,41 @@ def test_an_address_that_is_none_of_ours_is_not_called_in_use() -> None:
 def test_a_file_that_cannot_be_written_is_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --json another file"):
         demo_run._check_writable(tmp_path / "missing" / "out.json")
+
+
+class SlowDatabase:
+    """An account, and the clock on which its rows come."""
+
+    def __init__(self, stored_at: Callable[[float], int]) -> None:
+        self.now_s = 0.0
+        self._stored_at = stored_at
+
+    def summary(self) -> Summary:
+        stored = self._stored_at(self.now_s)
+        nothing = Summary(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0)
+        return replace(nothing, accepted=10, stored=stored, missing=10 - stored)
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.mark.parametrize(
+    ("stored_at", "ended_s"),
+    [
+        (lambda now_s: 10, 0),
+        (lambda now_s: 10 if now_s >= 100 else 0, 100),  # the server was slow to start
+        (lambda now_s: min(10, int(now_s / 20)), 200),  # each row took 20 s
+        (lambda now_s: 5 if now_s >= 50 else 0, 50 + demo_run.DRAIN_S),  # then no more came
+        (lambda now_s: 0, demo_run.FIRST_ROW_S),
+    ],
+)
+def test_the_last_readings_are_awaited_as_long_as_rows_come(
+    stored_at: Callable[[float], int], ended_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowDatabase(stored_at)
+    monkeypatch.setattr("aoii.commands.demo_run.time.monotonic", lambda: slow.now_s)
+    monkeypatch.setattr("aoii.commands.demo_run.time.sleep", slow.sleep)
+
+    demo_run._drain(cast("Account", slow), [])
+
+    assert slow.now_s == pytest.approx(ended_s, abs=2 * demo_run.POLL_S)

@@ -146,7 +146,7 @@ class Installed:
     def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [self.aoii, *words], cwd=self.home, env=self.environ | settings,
-            capture_output=True, text=True, check=False, timeout=90,
+            capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
 
     def _install_locked(self) -> None:

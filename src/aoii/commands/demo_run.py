@@ -26,7 +26,8 @@ from aoii.settings import Settings, load
 from aoii.simulation import packet_traces, recordings
 
 START_ALLOWANCE_S = 3.0  # real seconds for the stations to start before the first sample
-DRAIN_S = 30.0  # real seconds for the last readings to reach the database
+DRAIN_S = 30.0  # real seconds without a new row after which readings count as missing
+FIRST_ROW_S = 120.0  # the same until the first row: a server on a busy machine may take a minute to start
 POLL_S = 0.25
 MARKER = ".aoii-demo"  # only a folder with this file in it is ever emptied
 
@@ -102,11 +103,16 @@ def _watch(group: ProcessGroup, account: Account, interrupts: list[int], console
 
 
 def _drain(account: Account, interrupts: list[int]) -> None:
-    """Wait until no accepted reading is missing, at most DRAIN_S and not beyond one more interrupt."""
+    """Wait until no accepted reading is missing or no row has come for long, and not beyond one more interrupt."""
     had = len(interrupts)  # one may have ended the run
-    deadline_s = time.monotonic() + DRAIN_S
-    while account.summary().missing and time.monotonic() < deadline_s and len(interrupts) == had:
+    summary, since_s = account.summary(), time.monotonic()
+    while summary.missing and len(interrupts) == had:
+        if time.monotonic() - since_s > (DRAIN_S if summary.stored else FIRST_ROW_S):
+            return
         time.sleep(POLL_S)
+        before, summary = summary, account.summary()
+        if summary.stored > before.stored:
+            since_s = time.monotonic()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """`aoii lab report`: the page and its plots."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_the_report_is_made_from_the_shipped_day_alone(tmp_path: Path, monkeypat
 
 
 def plots_of_report(text: str) -> list[str]:
-    return [part.partition(")")[0] for part in text.split("](")[1:]]
+    return [path for path in re.findall(r"\]\(([^)]+)\)", text) if path.endswith(".png")]
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,14 @@ TRACE = "timestamp,seq\n2026-01-01T00:00,1\n2026-01-01T00:01,2\n"
 
 def test_recordings_and_packet_traces_are_told_apart_by_their_columns(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(RECORDING)
+    (tmp_path / "C.CSV").write_text("timestamp,temperature,humidity\n1767225600,20,40\n1767225660,21,41\n")
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(TRACE.encode()))
     (tmp_path / "notes.txt").write_text("not a recording")
 
     found = load_material(tmp_path, tmp_path / "results", 3)
 
-    assert [subject.name for subject in found.subjects] == ["a"]
+    assert [subject.name for subject in found.subjects] == ["C", "a"]
+    assert found.notes == ["C.CSV: 2 time(s) are in Unix seconds"]
     assert found.traces == [tmp_path / "b.csv.gz"]
     assert (found.command, found.seed) == (f"aoii lab report --recordings {tmp_path}", 3)
 

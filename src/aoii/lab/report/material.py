@@ -61,12 +61,18 @@ def load_material(folder: Path | None, plots: Path, seed: int) -> Material:
     Raises:
         InputError: A recording cannot be used.
     """
-    files = [recordings.SHIPPED] if folder is None else sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")])
+    files = [recordings.SHIPPED] if folder is None else _csv_files(folder)
     traces = [path for path in files if "seq" in csv_table.read(path).columns]
     notes: list[str] = []
     subjects = _subjects([path for path in files if path not in traces], [] if folder is None else [folder], notes)
     command = "aoii lab report" + (f" --recordings {folder}" if folder is not None else "")
     return Material(subjects, traces, parse_mlp(), plots, command, seed, notes)
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    """The files in a folder whose names end in .csv or .csv.gz, in any case; none where there is no such folder."""
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in there if path.name.casefold().endswith((".csv", ".csv.gz"))]
 
 
 def _subjects(files: Sequence[Path], folders: Sequence[Path], notes: list[str]) -> list[Subject]:
