@@ -51,14 +51,18 @@ def test_the_file_fits_the_compose_specification() -> None:
 
 
 def test_the_compose_of_debian_takes_the_file(tmp_path: Path) -> None:
-    """1.29 in Debian 12; it refuses what the specification has got since, such as a name at the top."""
+    """1.29 in Debian 12; it refuses what the specification has got since, such as a name at the top.
+
+    A machine with Docker's own packages has a newer one, as a command of `docker`.
+    """
+    compose = shutil.which("docker-compose")
     for name in ("compose.yaml", "make-readers.sh"):
         shutil.copy(FOLDER / name, tmp_path)
     shutil.copy(FOLDER / "settings.example", tmp_path / "settings.env")
     (tmp_path / ".env").write_text((FOLDER / "env.example").read_text().replace("PASSWORD=", "PASSWORD=secret"))
 
     taken = subprocess.run(
-        ["/usr/bin/docker-compose", "--profile", "csv", "config", "--services"],
+        [*([compose] if compose else ["docker", "compose"]), "--profile", "csv", "config", "--services"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -120,3 +120,10 @@ def test_no_text_means_no_outages_and_a_packet_is_lost_in_one_unless_said_otherw
 def test_outages_that_cannot_be_are_an_error(text: str) -> None:
     with pytest.raises(KindError, match="write SHARE:SECONDS"):
         kinds.burst(text)
+
+
+@pytest.mark.parametrize("text", ["1_0", "٥", "1 0", "0x5", "nan", "infinity", ""])
+def test_a_number_is_written_in_ascii_digits(text: str) -> None:
+    for kind in (kinds.whole(0, 100), kinds.number(0, 100)):
+        with pytest.raises(kinds.KindError):
+            kind(text)

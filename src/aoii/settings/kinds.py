@@ -16,6 +16,8 @@ from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TypeVar
 
+from aoii.runtime import numerals
+
 from .channel import Burst
 
 T = TypeVar("T")
@@ -71,18 +73,18 @@ class StatusAddress:
 
 def whole(low: int, high: int) -> Kind[int]:
     """A whole number from `low` to `high`."""
-    return _within(int, low, high, f"use a whole number from {low} to {high}, such as {{example}}")
+    return _within(numerals.whole, low, high, f"use a whole number from {low} to {high}, such as {{example}}")
 
 
 def number(low: float, high: float, noun: str = "a number") -> Kind[float]:
     """A finite number from `low` to `high`, which the remedy calls `noun`."""
-    return _within(float, low, high, f"use {noun} from {low:g} to {high:g}, such as {{example}}")
+    return _within(numerals.decimal, low, high, f"use {noun} from {low:g} to {high:g}, such as {{example}}")
 
 
-def _within(of: type[N], low: float, high: float, remedy: str) -> Kind[N]:
+def _within(of: Callable[[str], N], low: float, high: float, remedy: str) -> Kind[N]:
     def parse(given: str) -> N:
         with contextlib.suppress(ValueError):
-            value = of(given)
+            value = of(given.strip())
             if low <= value <= high:  # false for NaN too
                 return value
         raise KindError(remedy)
@@ -288,9 +290,7 @@ def first_line(of: Kind[T]) -> Kind[T]:
 
     def parse(given: str) -> T:
         try:
-            text = (
-                private_file(given).read_bytes().decode("utf-8-sig")
-            )  # an editor may have put a byte order mark there
+            text = private_file(given).read_bytes().decode("utf-8-sig")  # editors may begin with a byte order mark
         except (OSError, UnicodeDecodeError):
             text = ""
         secret = text.partition("\n")[0].strip()
