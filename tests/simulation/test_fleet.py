@@ -47,7 +47,7 @@ def test_nodes_begin_when_the_gateway_has_a_port_open(tmp_path: Path) -> None:
         return {"serial": has_opened.is_set()}
 
     environment = dict(os.environ) | {
-        "CLOCK_SPEED": "3600", "EDGE_NODES": str(NODES), "EDGE_STATUS_PORT": str(free_port()),
+        "CLOCK_SPEED": "3600", "EDGE_NODES": str(NODES), "EDGE_STATUS_PORT": "0",
         "GATEWAY_STATUS_PORT": str(gateway_port),
     }  # fmt: skip
     with served("gateway", gateway_port, dict, ready):
@@ -66,8 +66,7 @@ def test_nodes_begin_when_the_gateway_has_a_port_open(tmp_path: Path) -> None:
 def test_nodes_that_were_held_up_do_not_catch_up(tmp_path: Path) -> None:
     report = tmp_path / "data" / "run" / "edge_report.json"
     environment = dict(os.environ) | {
-        "CLOCK_SPEED": str(SPEED), "EDGE_NODES": "1", "EDGE_STATUS_PORT": str(free_port()),
-        "GATEWAY_STATUS_PORT": str(free_port()),
+        "CLOCK_SPEED": str(SPEED), "EDGE_NODES": "1", "EDGE_STATUS_PORT": "0", "GATEWAY_STATUS_PORT": "0",
     }  # fmt: skip
 
     def snapshot() -> dict[str, float]:
