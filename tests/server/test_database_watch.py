@@ -115,3 +115,12 @@ def test_an_error_of_ours_ends_the_watch(caplog: pytest.LogCaptureFixture) -> No
         until(lambda: not watch.part.is_running)
 
     assert any(record.message == "a thread was ended by an error" for record in caplog.records)
+
+
+def test_causes_that_take_turns_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    watch = DatabaseWatch(ToldDatabase(), 10)
+
+    for number in range(10):
+        watch.record_failure("refused" if number % 2 else "timed out")
+
+    assert [vars(one)["reason"] for one in caplog.records] == ["timed out", "refused"]

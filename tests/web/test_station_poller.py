@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -58,6 +59,24 @@ def peer(answer: bytes, hold: bool = False) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
     for link in held:
         link.close()
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_station_that_never_answered_is_said_once_at_warning_if_it_is_named(
+    load: Load, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    caplog.set_level("INFO")
+    port = free_port()
+    named = {"WEB_STATIONS": f"gateway=127.0.0.1:{port}"} if is_named else {"GATEWAY_STATUS_PORT": port}
+
+    def said() -> list[str]:
+        return [one.levelname for one in caplog.records if vars(one).get("station") == "gateway"]
+
+    with asking(load(**named)):
+        until(said)
+        time.sleep(0.5)  # ten more polls
+
+    assert said() == ["WARNING" if is_named else "INFO"]
 
 
 def test_the_report_has_metrics_and_checks_also_while_it_is_not_ready(load: Load) -> None:

@@ -21,6 +21,7 @@ from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.old_node import Payload, RejectedLine, TimeRequest
 from aoii.gateway.readings import Instant
 from aoii.runtime import metrics
+from aoii.runtime.failure_log import FailureLog
 from aoii.security.node_keys import KeyRing, NodeKey
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Receiver:
         self._intake = intake
         self._keys = keys
         self._is_conflict_reported = False
+        self._away = FailureLog(log, "serial port away", "serial_away", lasts_s=0, fields={"port": path})
         self.port = SerialPort(path, self._on_items, self._on_state, metrics.REPLIES_LATE.inc)
         metrics.SERIAL_UP.labels(port=path).set(0)
 
@@ -52,9 +54,10 @@ class Receiver:
         metrics.SERIAL_UP.labels(port=self.port.path).set(is_open)
         if is_open:
             metrics.SERIAL_OPENS.inc()
+            self._away.record_success()
             log.info("serial port opened", extra={"event": "serial_open", "port": self.port.path})
         elif reason != STOPPED:
-            log.warning("serial port away", extra={"event": "serial_away", "port": self.port.path, "reason": reason})
+            self._away.record_failure(reason)
 
     def _on_items(self, items: Sequence[Line | Frame | Damaged], read_s: float) -> None:
         at = self._intake.now()

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
+from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.station import Part, PartThread
 from aoii.server.db import Database
 
@@ -38,7 +39,14 @@ class DatabaseWatch:
         self._on_answer = on_answer
         self._migrated = False
         self._stopping = False
-        self._away_reason = ""  # as logged last; only an insert clears it: a full table answers a probe
+        self._away = FailureLog(  # only an insert ends it: a full table answers a probe
+            log,
+            "database away",
+            "database_away",
+            ("database takes rows again", "database_back"),
+            0,
+            level=logging.ERROR,
+        )
         self._wake = threading.Event()
         self._answered = threading.Event()
         self._thread = PartThread("database_watch", self._work)
@@ -71,9 +79,7 @@ class DatabaseWatch:
 
     def record_success(self) -> None:
         """Note that an insert succeeded; the first one after the database was away is logged."""
-        if self._away_reason:
-            log.info("database takes rows again", extra={"event": "database_back"})
-        self._away_reason = ""
+        self._away.record_success()
 
     def _work(self) -> None:
         while not self._stopping:
@@ -101,9 +107,7 @@ class DatabaseWatch:
         self._on_answer()
 
     def _set_down(self, reason: str) -> None:
-        if self._away_reason != reason:
-            log.error("database away", extra={"event": "database_away", "reason": reason})
-        self._away_reason = reason
+        self._away.record_failure(reason)
         self._migrated = False
         self.is_up = False
         metrics.DATABASE_UP.set(0)

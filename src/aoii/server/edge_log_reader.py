@@ -15,6 +15,7 @@ from datetime import datetime
 from aoii.core.errors import UnavailableError
 from aoii.core.stream import Damaged, Frame, Line, Reader
 from aoii.runtime import metrics
+from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.serial_line import open_serial
 from aoii.runtime.station import PartThread
 from aoii.server.edge_log_line import TIME_REQUEST, decode_line
@@ -109,7 +110,7 @@ class LogPortReader(PartThread):
         self._node = source.node
         self._put = put
         self._stopping = stop
-        self._is_away_logged = False
+        self._away = FailureLog(log, "log port away", "log_port_away", lasts_s=0, fields={"port": self._path})
         self.is_open = False
 
     def _work(self) -> None:
@@ -130,10 +131,10 @@ class LogPortReader(PartThread):
         metrics.SERIAL_UP.labels(port=self._path).set(is_open)
         self.is_open = is_open
         if is_open:
+            self._away.record_success()
             log.info("log port open", extra={"event": "log_port_open", "port": self._path})
-        elif not self._is_away_logged:
-            log.error("log port away", extra={"event": "log_port_away", "reason": reason})
-        self._is_away_logged = not is_open
+        else:
+            self._away.record_failure(reason)
 
     def _read(self, port: LogPort) -> None:
         reader = Reader()

@@ -14,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime import metrics
+from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
 from aoii.settings import Settings, StatusAddress
@@ -35,7 +36,8 @@ class StationPoller:
 
     def __init__(self, settings: Settings) -> None:
         self._stopping = threading.Event()
-        self._polled = [_PolledStation(address, self._stopping) for address in addresses(settings)]
+        level = logging.WARNING if settings.web.stations else logging.INFO  # not named: it may not be meant to run
+        self._polled = [_PolledStation(address, self._stopping, level) for address in addresses(settings)]
 
     def start(self) -> None:
         """Start polling."""
@@ -71,7 +73,7 @@ def addresses(settings: Settings) -> tuple[StatusAddress, ...]:
 class _PolledStation:
     """One station: the thread that polls it, and its report."""
 
-    def __init__(self, address: StatusAddress, stopping: threading.Event) -> None:
+    def __init__(self, address: StatusAddress, stopping: threading.Event, never_level: int) -> None:
         self._client = StationClient(address.host, address.port)
         self._stopping = stopping
         self._lock = threading.Lock()
@@ -80,6 +82,10 @@ class _PolledStation:
         self._past: deque[MetricSnapshot] = deque()
         self._outbox_track: deque[float] = deque(maxlen=TRACK_LENGTH)
         self._answered_s: float | None = None
+        over = "station answers again", "station_answers"
+        words, event, fields = "station does not answer", "station_unreachable", {"station": address.station}
+        self._never = FailureLog(log, words, event, over, fields=fields, level=never_level)
+        self._away = FailureLog(log, words, event, over, 0, fields)
         self.thread = threading.Thread(target=self._run, name=f"polls {address.station}", daemon=True)
 
     def report(self) -> StationReport:
@@ -110,8 +116,8 @@ class _PolledStation:
                 self._past.popleft()
             if depth is not None:
                 self._outbox_track.append(depth)
-            if self._report.contact == "unreachable":
-                log.info("station answers again", extra={"event": "station_answers", "station": self._report.station})
+            self._never.record_success()
+            self._away.record_success()
             self._answered_s = now.at_s
             self._report = replace(
                 self._report,
@@ -125,9 +131,7 @@ class _PolledStation:
 
     def _record_miss(self, reason: str) -> None:
         with self._lock:
-            if self._report.contact == "answers":
-                fields = {"event": "station_unreachable", "station": self._report.station, "reason": reason}
-                log.warning("station does not answer", extra=fields)
+            (self._never if self._answered_s is None else self._away).record_failure(reason)
             self._report = replace(self._report, contact="unreachable", reason=reason)
 
 

@@ -84,9 +84,7 @@ def test_an_answer_that_would_come_too_late_is_not_written(link: Path) -> None:
 def test_a_port_that_does_not_exist_yet_is_opened_when_it_comes(link: Path) -> None:
     reports = Reports()
     with listening(link, reports) as port:
-        until(lambda: reports.states == [False])
-        time.sleep(0.3)  # several tries: it is said once
-        assert reports.states == [False]
+        until(lambda: reports.states == [False] * 3)  # each try reports; its owner logs it once
 
         with pty_port(link):
             until(lambda: port.is_open)

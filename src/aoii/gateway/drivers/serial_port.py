@@ -39,7 +39,7 @@ class SerialPort:
         on_items: Called in the port's thread with the lines and frames that are complete, and the monotonic second at
             which their last byte was read.
         on_state: Called in the port's thread: with True and no text when the port was opened; with False and the reason
-            when it was closed (STOPPED: by `stop`) and, once, when it cannot be opened.
+            when it was closed (STOPPED: by `stop`), and each time that it cannot be opened.
         on_late: Called in the port's thread for each answer that was too late to be written.
 
     Attributes:
@@ -87,18 +87,15 @@ class SerialPort:
 
     def _run(self) -> None:
         backoff_s = BACKOFF_FIRST_S
-        is_reported = False
         while not self._stopping.is_set():
             self.thread.record_progress()
             self._answers.clear()  # they belong to the previous connection
             try:
                 port = open_serial(self.path)
             except (OSError, ValueError) as error:
-                if not is_reported:
-                    self._on_state(False, str(error))
-                    is_reported = True
+                self._on_state(False, str(error))
             else:
-                backoff_s, is_reported = BACKOFF_FIRST_S, True
+                backoff_s = BACKOFF_FIRST_S
                 try:
                     self.is_open = True
                     self._on_state(True, "")
