@@ -28,6 +28,8 @@ OLD_RX: dict[str, Any] = {
     "transmission_delay_ms": 832,
 }
 
+OLD_EST = OLD_RX | {"event": "EST", "actual_t": None, "actual_h": None, "error_t": None, "error_h": None}
+
 REASONS = {"size", "encoding", "json", "shape", "event", "range"}
 
 json_values = st.recursive(
@@ -49,7 +51,7 @@ readings = st.builds(
     pred_h=finite,
     total_tx=st.integers(0, 2**31),
     transmission_delay_ms=st.none() | st.integers(-600_000, 600_000),
-    event_unix_ms=st.integers(0, 2**45),
+    event_unix_ms=st.integers(2**32, 2**45),
     clock_synced=st.booleans(),
 )
 
@@ -90,6 +92,36 @@ def test_a_message_of_the_older_gateway_is_read() -> None:
     assert (reading.identity, reading.kind, reading.transmission_delay_ms) == (None, "legacy", 832)
 
 
+@pytest.mark.parametrize("delay_ms", [1_772_000_000_000, 2**31, -(2**31) - 1, 832.5, float("nan"), "832", True])
+def test_an_impossible_delay_of_the_older_gateway_is_unknown_and_the_reading_stays(delay_ms: object) -> None:
+    payload = json.dumps(OLD_RX | {"transmission_delay_ms": delay_ms}).encode()
+
+    reading = messages.decode_message(payload)
+
+    assert isinstance(reading, Reading)
+    assert (reading.actual_t, reading.transmission_delay_ms, reading.is_delay_impossible) == (24.23, None, True)
+
+
+def test_a_message_that_names_no_delay_has_no_impossible_one() -> None:
+    for change in ({}, {"transmission_delay_ms": None}):
+        fields = {key: value for key, value in OLD_RX.items() if key != "transmission_delay_ms"} | change
+        reading = messages.decode_message(json.dumps(fields).encode())
+        assert isinstance(reading, Reading)
+        assert not reading.is_delay_impossible
+
+
+def test_a_gateway_whose_clock_nobody_has_set_is_in_1970() -> None:
+    reading = messages.decode_message(json.dumps(OLD_RX | {"event_unix_ms": 60_000, "clock_synced": False}).encode())
+
+    assert isinstance(reading, Reading)
+    assert (reading.event_unix_ms, reading.clock_synced) == (60_000, False)
+
+
+@pytest.mark.parametrize(("qos", "expected"), [(0, 0), (1, 1), (True, None), (1.0, None), ("1", None), (2, None)])
+def test_the_qos_that_a_message_names_is_0_or_1(qos: object, expected: int | None) -> None:
+    assert messages.decode_qos(json.dumps(OLD_RX | {"qos": qos}).encode()) == expected
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
@@ -109,7 +141,10 @@ def test_a_message_of_the_older_gateway_is_read() -> None:
         (json.dumps(OLD_RX | {"actual_t": 10**400}).encode(), "range"),
         (json.dumps(OLD_RX | {"total_tx": -1}).encode(), "range"),
         (json.dumps(OLD_RX | {"event_unix_ms": 253_402_300_800_000}).encode(), "range"),
-        (json.dumps(OLD_RX | {"transmission_delay_ms": 2**31}).encode(), "range"),
+        (
+            json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 1, "transmission_delay_ms": 2**31}).encode(),
+            "range",
+        ),
         (json.dumps(OLD_RX | {"timestamp": "2026\ud800"}).encode(), "shape"),
         (json.dumps(OLD_RX | {"timestamp": "2026,\n"}).encode(), "shape"),
         (json.dumps(OLD_RX | {"gateway": "a/+/b"}).encode(), "shape"),
@@ -118,7 +153,27 @@ def test_a_message_of_the_older_gateway_is_read() -> None:
         (json.dumps(OLD_RX | {"node": "7"}).encode(), "shape"),
         (json.dumps(OLD_RX | {"node": "", "epoch": 1, "counter": 1}).encode(), "shape"),
         (json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 2**64}).encode(), "range"),
+        (json.dumps(OLD_RX | {"node": "7", "epoch": True, "counter": 1}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": 1.0}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"node": "7", "epoch": 1, "counter": "1"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"node": 7, "epoch": 1, "counter": 1}).encode(), "shape"),
         (json.dumps(OLD_RX | {"kind": "party"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"kind": ["event"]}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"clock_synced": "false"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"clock_synced": 1}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"clock_synced": None}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"clock_synced": True, "event_unix_ms": 1_772_000_000}).encode(), "range"),
+        (json.dumps(OLD_RX | {"event_unix_ms": "1772000000000"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"event_unix_ms": 1.772e12}).encode(), "shape"),
+        (json.dumps(OLD_EST | {"unix_ms": 1_772_000_000}).encode(), "range"),
+        (json.dumps(OLD_RX | {"time_n": 1.01}).encode(), "range"),
+        (json.dumps(OLD_RX | {"total_tx": 3.0}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"timestamp": "25.02.2026 12:52"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"timestamp": "2026-02-30 12:52:34"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"timestamp": "=HYPERLINK(1)"}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"v": 2}).encode(), "shape"),
+        (json.dumps(OLD_RX | {"v": True}).encode(), "shape"),
+        (b'{"event":"RX",' + json.dumps(OLD_RX).encode()[1:], "shape"),  # the key `event` twice
     ],
 )
 def test_a_bad_payload_has_one_reason(payload: bytes, expected: str) -> None:
@@ -192,6 +247,11 @@ def test_a_server_may_send_no_digests_or_not_all() -> None:
         b'{"v":1,"items":[["7",1]]}',
         b'{"v":1,"items":[["7",1,9223372036854775808,"stored"]]}',
         b'{"v":1,"items":[["7",-1,2,"stored"]]}',
+        b'{"v":1,"items":[["7",true,2,"stored"]]}',
+        b'{"v":1,"items":[["7",1,2.0,"stored"]]}',
+        b'{"v":true,"items":[]}',
+        b'{"v":1.0,"items":[]}',
+        b'{"v":1,"items":[["7",1,2,"stored"]],"items":[]}',
         b'{"v":1,"items":[["\\ud800",1,2,"stored"]]}',
     ],
 )

@@ -98,3 +98,12 @@ def test_a_request_that_fails_forgets_no_state(values: Settings) -> None:
 
         assert store.submit(Transaction.old_epoch).result() == epoch
         assert store.states_lost == 0
+
+
+def test_a_simulated_clock_in_the_first_weeks_of_1970_is_not_trusted_because_nobody_could_tell_it_from_seconds(
+    tmp_path: Path,
+) -> None:
+    for start_s, is_synced in ((0, False), (1_451_606_400, True)):
+        simulated = configured(tmp_path, 1883, "gateway", tmp_path / "absent", CLOCK_START_UNIX_S=str(start_s))
+        with opened(simulated) as (_, intake):
+            assert intake.now().is_synced is is_synced

@@ -60,7 +60,11 @@ def test_a_page_that_tells_strangers_no_details_has_one_check(ok: bool) -> None:
         assert client.checks("/healthz") == {UNNAMED_CHECK: ok}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"1", b'"checks"', b"{}", b'{"checks": 1}', b"null"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b"1", b'"checks"', b"{}", b'{"checks": 1}', b"null", b'{"checks": {"broker": "false"}}',
+     b'{"checks": {"broker": 0}}', b'{"ok": 1}'],
+)  # fmt: skip
 def test_an_answer_without_checks_is_not_that_of_a_station(body: bytes) -> None:
     with answering(200, body) as client, pytest.raises(UnavailableError, match="/readyz is not that of a station"):
         client.checks("/readyz")

@@ -5,12 +5,15 @@ readers ignore. Commit acknowledgements come back on a topic of each gateway. Pu
 value or a `ProtocolError` out.
 """
 
+import contextlib
 import hashlib
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, get_args
 
+from aoii.broker import json_fields
 from aoii.core.errors import ProtocolError
 
 READINGS_TOPIC = "aoii/readings"
@@ -60,6 +63,7 @@ class Reading:
         transmission_delay_ms: Gateway clock minus node clock, for nodes that send their clock.
         event_unix_ms: When the node took the sample, Unix milliseconds; None if unknown.
         clock_synced: Whether `event_unix_ms` comes from a synced clock.
+        is_delay_impossible: Whether the older installation's gateway gave a delay that cannot be one; it is None then.
     """
 
     identity: Identity | None
@@ -75,6 +79,7 @@ class Reading:
     transmission_delay_ms: int | None
     event_unix_ms: int | None
     clock_synced: bool
+    is_delay_impossible: bool = False
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits over the content that the node sent, the same at every gateway.
@@ -178,7 +183,8 @@ def decode_message(payload: bytes) -> Reading | Estimate:
         ProtocolError: With reason `size`, `encoding`, `json`, `shape` (a key is missing or of the wrong type), `event`
             (neither RX nor EST) or `range` (a number that is not finite, or that no such reading can have).
     """
-    fields = _object(payload, PAYLOAD_LIMIT_BYTES)
+    fields = json_fields.decode_object(payload, PAYLOAD_LIMIT_BYTES)
+    _check_version(fields)
     event = fields.get("event")
     if event == "RX":
         return _reading(fields)
@@ -186,12 +192,12 @@ def decode_message(payload: bytes) -> Reading | Estimate:
         return Estimate(
             gateway=_gateway_id(fields),
             node=_name(fields, "node"),
-            timestamp=_timestamp(fields, "timestamp"),
-            time_n=_number(fields, "time_n", 0, 1),
-            pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
-            pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
-            total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
-            unix_ms=_whole_or_none(fields, "unix_ms", 0, YEAR_9999_MS),
+            timestamp=_timestamp(fields),
+            time_n=json_fields.number(fields, "time_n", 0, 1),
+            pred_t=json_fields.number(fields, "pred_t", *TEMPERATURE_RANGE),
+            pred_h=json_fields.number(fields, "pred_h", *HUMIDITY_RANGE),
+            total_tx=json_fields.whole(fields, "total_tx", 0, 2**63 - 1),
+            unix_ms=json_fields.instant(fields, "unix_ms", is_synced=True),
         )
     raise ProtocolError("event", "event is neither RX nor EST")
 
@@ -202,7 +208,7 @@ def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
     None when these fields are missing or cannot be read.
     """
     try:
-        fields = _object(payload, PAYLOAD_LIMIT_BYTES)
+        fields = json_fields.decode_object(payload, PAYLOAD_LIMIT_BYTES)
         gateway, node = _gateway_id(fields), _name(fields, "node")
         if gateway is None or node is None:
             return None
@@ -214,7 +220,7 @@ def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
 # Wider than any sensor's range: an estimate may overshoot, and a reading with the flag SENSOR_FAULT is a reading too.
 TEMPERATURE_RANGE = (-400.0, 1000.0)
 HUMIDITY_RANGE = (-400.0, 1000.0)
-YEAR_9999_MS = 253_402_300_799_999  # the last millisecond that a DATETIME can hold
+DELAY_RANGE = (-(2**31), 2**31 - 1)
 
 
 def _reading(fields: dict[str, object]) -> Reading:
@@ -222,21 +228,32 @@ def _reading(fields: dict[str, object]) -> Reading:
     if kind not in KINDS:
         raise ProtocolError("shape", f"kind is not one of {', '.join(KINDS)}")
     node = _name(fields, "node")
+    # The older installation's gateway subtracts the node's clock modulo 2**32 from Unix milliseconds: about 1.8e12.
+    is_delay_impossible = node is None and not _is_delay(fields.get("transmission_delay_ms"))
+    delay_ms = None if is_delay_impossible else json_fields.whole_or_none(fields, "transmission_delay_ms", *DELAY_RANGE)
+    clock_synced = json_fields.truth(fields, "clock_synced")
     return Reading(
         identity=None if node is None else _identity(fields, node),
         gateway=_gateway_id(fields),
         kind=kind,
-        timestamp=_timestamp(fields, "timestamp"),
-        time_n=_number(fields, "time_n", 0, 1),
-        actual_t=_number(fields, "actual_t", *TEMPERATURE_RANGE),
-        actual_h=_number(fields, "actual_h", *HUMIDITY_RANGE),
-        pred_t=_number(fields, "pred_t", *TEMPERATURE_RANGE),
-        pred_h=_number(fields, "pred_h", *HUMIDITY_RANGE),
-        total_tx=_whole(fields, "total_tx", 0, 2**63 - 1),
-        transmission_delay_ms=_whole_or_none(fields, "transmission_delay_ms", -(2**31), 2**31 - 1),
-        event_unix_ms=_whole_or_none(fields, "event_unix_ms", 0, YEAR_9999_MS),
-        clock_synced=bool(fields.get("clock_synced", False)),
+        timestamp=_timestamp(fields),
+        time_n=json_fields.number(fields, "time_n", 0, 1),
+        actual_t=json_fields.number(fields, "actual_t", *TEMPERATURE_RANGE),
+        actual_h=json_fields.number(fields, "actual_h", *HUMIDITY_RANGE),
+        pred_t=json_fields.number(fields, "pred_t", *TEMPERATURE_RANGE),
+        pred_h=json_fields.number(fields, "pred_h", *HUMIDITY_RANGE),
+        total_tx=json_fields.whole(fields, "total_tx", 0, 2**63 - 1),
+        transmission_delay_ms=delay_ms,
+        event_unix_ms=json_fields.instant(fields, "event_unix_ms", clock_synced),
+        clock_synced=clock_synced,
+        is_delay_impossible=is_delay_impossible,
     )
+
+
+def decode_qos(payload: bytes) -> int | None:
+    """The QoS that a message names, for people who watch; None if it names none."""
+    qos = json_fields.decode_object(payload, PAYLOAD_LIMIT_BYTES).get("qos")
+    return qos if type(qos) is int and qos in (0, 1) else None
 
 
 def payload_digest(payload: bytes) -> str:
@@ -282,15 +299,19 @@ def decode_commit_ack(payload: bytes) -> list[Committed]:
     Raises:
         ProtocolError: With reason `size`, `encoding`, `json` or `shape`; then none of its items is used.
     """
-    fields = _object(payload, ACK_LIMIT_BYTES)
+    fields = json_fields.decode_object(payload, ACK_LIMIT_BYTES)
     items = fields.get("items")
-    if fields.get("v") != 1 or not isinstance(items, list):
+    if not json_fields.is_one(fields.get("v")) or not isinstance(items, list):
         raise ProtocolError("shape", "not a commit acknowledgement of version 1")
     committed = []
     for item, digest in zip(items, _digests(fields, len(items)), strict=True):
         match item:
             case [str(node), int(epoch), int(counter), ("stored" | "duplicate" | "parked") as status] if (
-                node.isprintable() and 0 <= epoch < 2**63 and 0 <= counter < 2**63  # what the outbox file can hold
+                node.isprintable()
+                and not isinstance(epoch, bool)
+                and not isinstance(counter, bool)
+                and 0 <= epoch < 2**63  # what the outbox file can hold
+                and 0 <= counter < 2**63
             ):
                 committed.append(Committed(Identity(node, epoch, counter), status, digest))
             case _:
@@ -311,25 +332,19 @@ def _digests(fields: dict[str, object], count: int) -> list[str | None]:
     return digests
 
 
-def _object(payload: bytes, limit_bytes: int) -> dict[str, object]:
-    if len(payload) > limit_bytes:
-        raise ProtocolError("size", f"payload of {len(payload)} bytes; the limit is {limit_bytes}")
-    try:
-        fields = json.loads(payload.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ProtocolError("encoding", "payload is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError("json", "payload is not JSON") from error
-    if not isinstance(fields, dict):
-        raise ProtocolError("shape", "payload is not a JSON object")
-    return fields
+def _check_version(fields: dict[str, object]) -> None:
+    """The older installation's gateway names no version."""
+    if "v" in fields and not json_fields.is_one(fields["v"]):
+        raise ProtocolError("shape", "v is not 1; this version of aoii does not know the message")
 
 
-def _timestamp(fields: dict[str, object], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not TIMESTAMP.fullmatch(value):
-        raise ProtocolError("shape", f"{name} is not a time such as 2026-01-31 12:00:00")
-    return value
+def _timestamp(fields: dict[str, object]) -> str:
+    value = fields.get("timestamp")
+    if isinstance(value, str) and TIMESTAMP.fullmatch(value):
+        with contextlib.suppress(ValueError):
+            datetime.fromisoformat(value)
+            return value
+    raise ProtocolError("shape", "timestamp is not a time as YYYY-MM-DD HH:MM:SS")
 
 
 def _name(fields: dict[str, object], name: str) -> str | None:
@@ -342,8 +357,15 @@ def _name(fields: dict[str, object], name: str) -> str | None:
     return value
 
 
+def _is_delay(value: object) -> bool:
+    low, high = DELAY_RANGE
+    return value is None or (type(value) is int and low <= value <= high)
+
+
 def _identity(fields: dict[str, object], node: str) -> Identity:
-    return Identity(node, _whole(fields, "epoch", 0, 2**63 - 1), _whole(fields, "counter", 0, 2**63 - 1))
+    return Identity(
+        node, json_fields.whole(fields, "epoch", 0, 2**63 - 1), json_fields.whole(fields, "counter", 0, 2**63 - 1)
+    )
 
 
 def _gateway_id(fields: dict[str, object]) -> str | None:
@@ -353,25 +375,3 @@ def _gateway_id(fields: dict[str, object]) -> str | None:
     if not isinstance(value, str) or not re.fullmatch(r"\w[\w.-]{0,63}", value, re.ASCII):  # it becomes part of a topic
         raise ProtocolError("shape", "gateway is not a GATEWAY_ID")
     return value
-
-
-def _number(fields: dict[str, object], name: str, low: float, high: float) -> float:
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ProtocolError("shape", f"{name} is not a number")
-    if not low <= value <= high:  # false for NaN too
-        raise ProtocolError("range", f"{name} is outside {low:g}..{high:g}")
-    return float(value)
-
-
-def _whole(fields: dict[str, object], name: str, low: int, high: int) -> int:
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ProtocolError("shape", f"{name} is not a whole number")
-    if not low <= value <= high:
-        raise ProtocolError("range", f"{name} is outside {low}..{high}")
-    return value
-
-
-def _whole_or_none(fields: dict[str, object], name: str, low: int, high: int) -> int | None:
-    return None if fields.get(name) is None else _whole(fields, name, low, high)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
+from aoii.broker.json_fields import EARLIEST_SYNCED_MS
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_wrong
 from aoii.core.errors import UnavailableError
 from aoii.core.forecast import NodeSettings
@@ -103,7 +104,7 @@ class Intake:
     def now(self) -> Instant:
         """This moment, on all clocks."""
         unix_ms = self._clock.unix_ms()
-        is_synced = self._clock.start_unix_s is not None or unix_ms >= CLOCK_FLOOR_MS
+        is_synced = unix_ms >= (CLOCK_FLOOR_MS if self._clock.start_unix_s is None else EARLIEST_SYNCED_MS)
         return Instant(unix_ms, is_synced, self._clock.elapsed_ms(), self._session)
 
     def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:

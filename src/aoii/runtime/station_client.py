@@ -68,9 +68,12 @@ class StationClient:
         try:
             content = json.loads(text)
             checks = content["checks"] if "checks" in content else {UNNAMED_CHECK: content["ok"]}
-            return {str(name): bool(passes) for name, passes in checks.items()}
+            are_checks = all(isinstance(passes, bool) for passes in checks.values())
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UnavailableError(f"{path} is not that of a station") from error
+        if not are_checks:
+            raise UnavailableError(f"{path} is not that of a station")
+        return dict(checks)
 
     def _fetch(self, path: str) -> str:
         """The body of the answer. Status 503 is an answer too: a station says with it that a check fails."""

@@ -5,7 +5,8 @@ The oldest firmware prints the first seven of the ten. Errors have no sign in th
 
 from datetime import datetime
 
-from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, YEAR_9999_MS
+from aoii.broker.json_fields import YEAR_9999_MS
+from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE
 from aoii.runtime.clock import utc
 from aoii.runtime.numerals import decimal, whole
 from aoii.server.rows import EdgeLogRow
