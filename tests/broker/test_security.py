@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aoii.broker.client import Client, Message, Published, Refusal, Subscription
+from aoii.broker.client import Client, Message, Published, Subscription
+from aoii.broker.connection_report import Refusal
 from aoii.broker.messages import READINGS_TOPIC, ack_topic
 from aoii.core.errors import InputError
 from aoii.security import authority
@@ -58,7 +59,7 @@ def connect() -> Iterator[Connect]:
         client = Client(
             mqtt,
             f"test-{len(started)}",
-            subscriptions=[Subscription(topic, 1) for topic in topics],
+            subscriptions=[Subscription(topic, 1, wants_kept=topic.startswith("$SYS/")) for topic in topics],
             on_message=received.put,
             on_published=ended.put,
             on_refusal=refusals.append,

@@ -14,10 +14,12 @@ from aoii.broker.messages import (
     Estimate,
     Identity,
     Reading,
+    ack_topic,
     encode_commit_ack,
     encode_reading,
     payload_digest,
 )
+from aoii.broker.packet_size import publish_bytes
 from aoii.server import ingest
 from aoii.server.ingest import Answer, Malformed
 from server.samples import a_reading
@@ -84,6 +86,18 @@ def test_a_malformed_payload_is_told_to_its_gateway_as_parked() -> None:
             ],
         )
     ]
+
+
+@given(st.integers(1, 40), st.integers(400, 5000))
+def test_no_acknowledgement_exceeds_what_the_broker_takes(readings: int, packet_limit: int) -> None:
+    answers = [Answer(b"", a_reading(counter, node="7"), "duplicate") for counter in range(readings)]
+
+    acks = ingest.commit_acks(answers, packet_limit)
+
+    assert sum(len(items) for _, items in acks) == readings
+    for gateway, items in acks:
+        payload = encode_commit_ack(items)
+        assert publish_bytes("n" * 64 + "/" + ack_topic(gateway), len(payload), 1) <= packet_limit
 
 
 def test_each_gateway_is_told_about_its_own_readings() -> None:

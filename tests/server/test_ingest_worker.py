@@ -21,6 +21,8 @@ from servers import until
 class RememberingClient(Client):
     """Says yes to everything and remembers it."""
 
+    packet_limit_bytes = None
+
     def __init__(self) -> None:
         self.acknowledged: list[int] = []
         self.told: list[tuple[int, str]] = []

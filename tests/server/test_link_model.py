@@ -23,6 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import DeliveryStatus, Identity, Reading, decode_commit_ack, encode_reading, payload_digest
+from aoii.broker.packet_size import PacketLimit
+from aoii.broker.publishes import Publishes
 from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints
 from aoii.runtime.clock import Clock
@@ -137,8 +139,8 @@ class OneClient(Client):
         self._ready = threading.Event()
         self._prefix = ""
         self.connection_number = 0
-        self._tokens: dict[int, object] = {}
-        self._early: dict[int, int] = {}
+        self._publishes = Publishes(lambda token, reason: None)
+        self._packet_limit = PacketLimit()
         self._library: Any = None
 
     def connected(self, connection: Connection | None) -> None:

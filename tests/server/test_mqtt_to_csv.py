@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
@@ -98,6 +100,23 @@ def test_the_setting_asks_for_the_older_installations_format(values: Settings) -
         until(lambda: path.exists() and path.read_bytes().count(b"\r\n") == 2)
 
     assert path.read_bytes().endswith(b"RX,21.50,40.25,20.75,43.50,0.75,3.25,2,\r\n")
+
+
+def test_what_the_broker_retains_becomes_no_line(values: Settings) -> None:
+    keeper = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    keeper.connect(values.mqtt.host, values.mqtt.port)
+    keeper.loop_start()
+    topic = subscription.READINGS_TOPIC  # type: ignore[attr-defined]  # set by the fixture `values`
+    keeper.publish(topic, encode_estimate(ESTIMATE), 1, retain=True).wait_for_publish(30)
+
+    for number in range(2):  # it connects twice
+        with subscribing(values), Gateway(values.mqtt) as gateway:
+            gateway.publish_once(encode_reading(a_reading(number, total_tx=number), 1))
+            until(lambda number=number: len(numbers(values.server.csv_file)) > number)  # type: ignore[misc]  # default
+
+    keeper.publish(topic, b"", 1, retain=True).wait_for_publish(30)
+    keeper.loop_stop()
+    assert numbers(values.server.csv_file) == [0, 1]
 
 
 def test_what_was_published_while_it_was_away_comes_after_the_restart(values: Settings) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pymysql
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from aoii.broker.messages import Estimate, Identity, Reading, encode_estimate, encode_reading
 from aoii.runtime import metrics
@@ -146,7 +148,58 @@ def test_another_content_under_a_known_identity_goes_to_the_dead_letters(values:
     assert gateway.statuses[Identity("7", 1, 1)] == ["stored", "parked"]
     (letter,) = letters_of(values).letters(10)
     assert (letter.reason, letter.counter) == ("mismatch", 1)
+    assert "flash was erased" in letter.detail  # the likely cause,
+    assert "aoii board node" in letter.detail  # and what to do
     assert json.loads(letter.payload)["actual_t"] == 30.0
+
+
+OLDER = {"event": "RX", "timestamp": "2025-05-01 12:00:00", "time_n": 0.5, "actual_t": 21.5, "actual_h": 40.0,
+         "pred_t": 21.0, "pred_h": 42.0, "error_t": 0.5, "error_h": 2.0, "total_tx": 12}  # fmt: skip
+YESTERDAY = Estimate("kept", "7", "2025-05-01 12:01:00", 0.5, 21.0, 42.0, 12, 1_746_000_000_000)
+
+
+@SQLITE
+@pytest.mark.parametrize("payload", [json.dumps(OLDER).encode(), encode_estimate(YESTERDAY), b"no message"])
+def test_what_the_broker_retains_becomes_no_row_no_clock_offset_and_no_letter(values: Settings, payload: bytes) -> None:
+    topic = subscription.READINGS_TOPIC  # type: ignore[attr-defined]  # set by the fixture `mqtt`
+    keeper = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    keeper.connect(values.mqtt.host, values.mqtt.port)
+    keeper.loop_start()
+
+    keeper.publish(topic, payload, 1, retain=True).wait_for_publish(30)
+    for counter in range(2):  # the server connects twice
+        with running(values), Gateway(values.mqtt) as gateway:
+            gateway.publish([a_reading(counter)])
+            until(gateway.all_acknowledged)
+
+    keeper.publish(topic, b"", 1, retain=True).wait_for_publish(30)
+    keeper.loop_stop()
+    database = open_database(values.database)
+    assert database.stats().total == 2
+    database.close()
+    assert letters_of(values).letters(10) == []
+    offsets = [sample.labels for family in metrics.CLOCK_OFFSET_S.collect() for sample in family.samples]
+    assert {"gateway": "kept"} not in offsets
+
+
+@BOTH
+def test_a_reading_of_the_older_gateway_with_an_impossible_delay_is_a_row_without_a_delay(values: Settings) -> None:
+    payload = json.dumps(
+        {"event": "RX", "timestamp": "2025-05-01 12:00:00", "time_n": 0.5, "actual_t": 21.5, "actual_h": 40.0,
+         "pred_t": 21.0, "pred_h": 42.0, "error_t": 0.5, "error_h": 2.0, "total_tx": 12,
+         "transmission_delay_ms": 1_772_000_123_456}
+    ).encode()  # fmt: skip
+
+    with running(values), Gateway(values.mqtt) as gateway:
+        gateway.publish_once(payload)
+        gateway.publish([a_reading(1)])
+        until(gateway.all_acknowledged)
+
+    database = open_database(values.database)
+    first, second = database.recent(2)
+    database.close()
+    assert [(row.actual_temp, row.transmission_delay_ms) for row in (first, second)] == [(21.5, None)] * 2
+    assert letters_of(values).letters(10) == []
 
 
 @BOTH

@@ -1,5 +1,7 @@
 """What every subscriber does first with a message, and after an overrun; how many messages a real broker drops."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,7 +13,7 @@ from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, encode_estim
 from aoii.runtime import metrics
 from aoii.server import subscription
 from aoii.server.inbox import Inbox
-from aoii.server.ingest import Malformed
+from aoii.server.ingest import Kept, Malformed
 from aoii.settings import Mqtt
 from server.samples import a_reading
 from servers import Mosquitto, until
@@ -45,6 +47,38 @@ def test_a_rejected_payload_is_counted_by_its_reason_and_logged(caplog: pytest.L
     assert metrics.value(metrics.MESSAGES_REJECTED, reason="json") == before + 1
     (record,) = caplog.records
     assert (record.message, vars(record)["reason"]) == ("payload rejected", "json")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [encode_reading(replace(a_reading(), identity=None, gateway=None), 1), encode_estimate(ESTIMATE), b"\xff"],
+)
+def test_what_the_broker_has_retained_is_ignored(payload: bytes) -> None:
+    before = metrics.value(metrics.MESSAGES_KEPT)
+
+    content = subscription.decode_and_count(replace(message(payload), is_kept=True))
+
+    assert content == Kept()
+    assert metrics.value(metrics.MESSAGES_KEPT) == before + 1
+
+
+def test_a_retained_reading_with_an_identity_is_taken_because_it_is_one_row_however_often_it_comes() -> None:
+    assert subscription.decode_and_count(replace(message(encode_reading(a_reading(), 1)), is_kept=True)) == a_reading()
+
+
+def test_an_impossible_delay_of_the_older_gateway_is_counted() -> None:
+    before = metrics.value(metrics.DELAYS_UNKNOWN)
+    fields = json.loads(encode_reading(replace(a_reading(), identity=None, gateway=None), 1))
+    for key in ("v", "gateway", "kind", "qos", "event_unix_ms", "clock_synced"):
+        fields.pop(key)
+
+    content = subscription.decode_and_count(
+        message(json.dumps(fields | {"transmission_delay_ms": 1_772_000_000_000}).encode())
+    )
+
+    assert isinstance(content, Reading)
+    assert content.transmission_delay_ms is None
+    assert metrics.value(metrics.DELAYS_UNKNOWN) == before + 1
 
 
 def test_after_an_overrun_the_client_reconnects_once_and_only_when_the_inbox_is_empty() -> None:

@@ -31,6 +31,13 @@ def test_readings_and_estimates_of_the_broker_are_added(live: Live) -> None:
     assert (len(points.estimates), [packet.qos for packet in points.packets]) == (1, [0])
 
 
+def test_what_the_broker_has_retained_is_ignored(live: Live) -> None:
+    for payload in (encode_estimate(STORY[0].estimate), encode_reading(READING, 0)):
+        live._add_message(Message(READINGS_TOPIC, payload, 0, 0, 0, is_kept=True))
+
+    assert live.shared.names() == ["3"]
+
+
 @pytest.mark.parametrize("payload", [b"", b"no JSON", b"{}", b"[]", bytes(range(256))])
 def test_a_malformed_message_changes_nothing(live: Live, payload: bytes) -> None:
     receive(live, payload)

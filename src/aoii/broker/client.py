@@ -11,10 +11,10 @@ import logging
 import random
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel
@@ -23,7 +23,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from aoii.broker.connection_report import ConnectionReport, Refusal
+from aoii.broker.packet_size import PacketLimit, PacketTooLargeError, publish_bytes
+from aoii.broker.publishes import Publishes
+from aoii.broker.reconnection import LASTED_S, TOO_LARGE, UNREADABLE, Reconnection
 from aoii.core.errors import AoiiError, InputError, UnavailableError
+from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.station import PartThread
 from aoii.security import tls
 from aoii.settings import Mqtt
@@ -34,10 +39,8 @@ KEEPALIVE_S = 10  # a frozen broker is detected after two of these
 CONNECT_TIMEOUT_S = 5.0
 STOP_S = CONNECT_TIMEOUT_S + 1  # connecting cannot be interrupted
 LOOP_S = 1.0  # how long the idle network thread sleeps; a publish wakes it
-BACKOFF_FIRST_S = 0.25
-BACKOFF_LAST_S = 5.0
-Refusal = Literal["tls", "login", "subscription"]
-
+PROTOCOL_ERROR = 130  # the library's reason when it cannot decode a packet
+NO_KEPT_MESSAGES = 2  # retain handling, MQTT 5, 3.8.3.1
 UNREPORTED = object()  # the token of every QoS 0 publish: the library reports its end, and no owner asks for it
 
 
@@ -50,6 +53,7 @@ class Message:
     qos: int
     mid: int
     connection_number: int
+    is_kept: bool = False  # retained: published some time ago, and sent because we have subscribed
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A topic filter, and the QoS that the broker must grant."""
+    """A topic filter, and the QoS that the broker must grant.
+
+    With `wants_kept`, the broker also sends the messages that it has retained. Brokers may send them nevertheless.
+    """
 
     topic: str
     qos: int
+    wants_kept: bool = False
 
 
 def _ignore(_: object) -> None:
@@ -97,12 +105,11 @@ class Client:
         session_expiry_s: Seconds for which the broker keeps the session; 0: it ends with the connection.
         receive_maximum: Limit on unacknowledged QoS 1 messages to us.
         manual_ack: The owner acknowledges each message itself.
+        unique_id: What to do when another client has the same id.
 
     Attributes:
         thread: The network thread; it makes progress every few seconds, even offline.
         connection_number: Number of the present connection; it rises at each connect.
-        trouble: Why the latest failed attempt to connect has failed, for doctor; a success does not clear it.
-        refusal: Why the broker answers but we are not ready, for doctor and health; None after a success.
         certificate_expires: End of the broker's certificate, as of the last connect; None without TLS.
 
     Raises:
@@ -122,6 +129,7 @@ class Client:
         session_expiry_s: int = 0,
         receive_maximum: int = 500,
         manual_ack: bool = False,
+        unique_id: str = "stop the other one",
     ) -> None:
         if mqtt.tls is not None:
             tls.context(mqtt.tls)  # raises now, and not in the network thread
@@ -132,7 +140,6 @@ class Client:
         self._on_message = on_message
         self._on_published = on_published
         self._on_state = on_state
-        self._on_refusal = on_refusal
         self._session_expiry_s = session_expiry_s
         self._receive_maximum = receive_maximum
         self._manual_ack = manual_ack
@@ -141,19 +148,43 @@ class Client:
         self._ready = threading.Event()
         self._library: paho.Client | None = None  # of the present connection; None between connections
         self._is_answered = False  # whether the broker has answered our CONNECT, or refused the TLS connection
-        self._end_reason = ""  # why the present connection has ended
-        self._tokens: dict[int, object] = {}  # of unfinished publishes, by message id
-        self._early: dict[int, int] = {}  # reasons of publishes that ended before `publish` knew the message id
+        self._is_ended_by_us = False
+        self._end: tuple[int | None, str] = None, "unknown"  # of the connection: the broker's reason, also in words
+        self._ready_s = 0.0  # when the present connection became ready, monotonic
+        self._publishes = Publishes(self._report_published)
+        self._packet_limit = PacketLimit()
+        self._reconnection = Reconnection(self._client_id, unique_id)
+        self._report = ConnectionReport(mqtt, self._client_id, on_refusal)
+        self._too_large = FailureLog(log, "message too large for the broker, not sent", "too_large", lasts_s=0)
         self.thread = PartThread("network", self._keep_connected)
         self.connection_number = 0
-        self.trouble: AoiiError | None = None
-        self.refusal: AoiiError | None = None
         self.certificate_expires: datetime | None = None
 
     @property
     def is_ready(self) -> bool:
         """Connected, and every subscription granted at its QoS."""
         return self._ready.is_set()
+
+    @property
+    def trouble(self) -> AoiiError | None:
+        """Why the latest failed attempt has failed, or the latest connection ended, for doctor; never cleared."""
+        return self._report.trouble
+
+    @property
+    def refusal(self) -> AoiiError | None:
+        """Why the broker answers but we are not ready, for doctor and health; None after a success."""
+        return self._report.refusal
+
+    @property
+    def short_connections(self) -> int:
+        """Connections in a row that the broker ended soon; 0 once one has lasted."""
+        has_lasted = self.is_ready and time.monotonic() - self._ready_s >= LASTED_S
+        return 0 if has_lasted else self._reconnection.short
+
+    @property
+    def packet_limit_bytes(self) -> int | None:
+        """The largest packet that the broker takes, as far as it is known."""
+        return self._packet_limit.bytes(time.monotonic())
 
     def start(self) -> None:
         """Begin connecting in the background; the broker need not be up."""
@@ -173,6 +204,7 @@ class Client:
         """End the present connection; the network thread makes a new one."""
         library = self._library
         if library is not None:
+            self._is_ended_by_us = True
             library.disconnect()
 
     def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
@@ -180,23 +212,21 @@ class Client:
 
         After True, a QoS 1 publish always ends with `token` in `on_published`: with the broker's reason code, or with
         None when the connection ended first. A QoS 0 publish has ended when this returns.
+
+        Raises:
+            PacketTooLargeError: The packet exceeds the broker's limit; nothing was sent, and the connection goes on.
         """
-        library = self._library
+        with self._lock:
+            library, publishes = self._library, self._publishes
         if library is None or not self._ready.is_set():
             return False
-        info = library.publish(self._prefix + topic, payload, qos)
+        topic = self._prefix + topic
+        size = publish_bytes(topic, len(payload), qos)
+        self._refuse_too_large(topic, size)
+        info = library.publish(topic, payload, qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return False
-        token = token if qos else UNREPORTED
-        with self._lock:
-            if library is not self._library:
-                return False  # the connection ended meanwhile, and its queue with it
-            if info.mid not in self._early:
-                self._tokens[info.mid] = token
-                return True
-            reason = self._early.pop(info.mid)  # it ended before we got here
-        self._report(token, reason)
-        return True
+        return publishes.add(info.mid, token if qos else UNREPORTED, size if qos else 0)
 
     def acknowledge(self, message: Message) -> bool:
         """Acknowledge a message; return False when its connection has ended (the broker delivers it again)."""
@@ -207,26 +237,34 @@ class Client:
         # If the connection ends at this moment, this goes to its own library client, which is dead, and to no other.
         return library.ack(message.mid, message.qos) == paho.MQTT_ERR_SUCCESS
 
+    def _refuse_too_large(self, topic: str, size: int) -> None:
+        """Raise `PacketTooLargeError` if a PUBLISH of this size exceeds the broker's limit."""
+        limit = self.packet_limit_bytes
+        if limit is None or size <= limit:
+            return
+        remedy = "raise the broker's limit (max_packet_size, message_size_limit of Mosquitto)"
+        error = PacketTooLargeError(f"the broker takes packets of {limit} bytes on {topic}", remedy)
+        self._too_large.record_failure(str(error), bytes=size)
+        raise error
+
     def _in_namespace(self, item: Subscription) -> Subscription:
         is_about_broker = item.topic.startswith("$SYS/")  # these topics have no namespace
-        return item if is_about_broker else Subscription(self._prefix + item.topic, item.qos)
+        return item if is_about_broker else replace(item, topic=self._prefix + item.topic)
 
     # From here on all is done in the network thread.
 
     def _keep_connected(self) -> None:
-        delay_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
             self.thread.record_progress()
-            was_ready = self._run_connection()
-            delay_s = BACKOFF_FIRST_S if was_ready else min(2 * delay_s, BACKOFF_LAST_S)
-            self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            wait_s = self._run_connection()
+            self._stopping.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
-    def _run_connection(self) -> bool:
-        """Keep one connection from CONNECT to its end; return whether it was ever ready."""
+    def _run_connection(self) -> float:
+        """Keep one connection from CONNECT to its end; return how long to wait before the next, seconds."""
         library = self._new_library()
         self.connection_number += 1
-        self._is_answered = False
-        self._end_reason = "unknown"
+        self._is_answered = self._is_ended_by_us = False
+        self._end = None, "unknown"
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library lacks the annotation
         properties.ReceiveMaximum = self._receive_maximum
         properties.SessionExpiryInterval = self._session_expiry_s
@@ -242,17 +280,18 @@ class Client:
             )
             while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
                 self.thread.record_progress()
+                if self.is_ready and not self.short_connections:
+                    self._report.stable()
         except InputError as error:
-            self._refused("tls", error)
+            self._report.refused("tls", error)
         except (ConnectionResetError, ssl.SSLEOFError):
-            self._hung_up()
+            if not self._stopping.is_set():
+                self._report.hung_up()
         except (OSError, ValueError) as error:
-            self.trouble = UnavailableError(str(error))
-            if not self._report_tls_failure(str(error)):
-                log.debug("broker not reached", extra={"event": "broker_not_reached", "reason": str(error)})
+            self._report.away(error)
         finally:
-            was_ready = self._close()
-        return was_ready
+            wait_s = self._close()
+        return wait_s
 
     def _new_library(self) -> paho.Client:
         library = paho.Client(
@@ -276,65 +315,46 @@ class Client:
         library.on_socket_register_write = lambda _library, _userdata, _socket: None
         return library
 
-    def _close(self) -> bool:
-        """Forget the connection that has ended; return whether it was ever ready."""
+    def _close(self) -> float:
+        """Forget the connection that has ended; return how long to wait before the next one, seconds."""
         was_ready = self._ready.is_set()
         self._ready.clear()
         with self._lock:
             self._library = None
-            tokens, self._tokens = list(self._tokens.values()), {}
-            self._early.clear()
-        for token in tokens:
-            self._report(token, None)
-        if was_ready:
-            level = logging.INFO if self._stopping.is_set() else logging.WARNING
-            log.log(level, "broker connection ended", extra={"event": "broker_ended", "reason": self._end_reason})
-            self._on_state(False)
-        return was_ready
+        oldest_bytes = self._publishes.close()
+        if not was_ready:
+            return self._reconnection.wait_after_failure(self._is_answered)
+        code, words = self._end
+        if code in (TOO_LARGE, UNREADABLE) and oldest_bytes is not None:
+            code = TOO_LARGE  # Mosquitto refuses a message over its `message_size_limit` with an unreadable PUBACK
+            self._packet_limit.learn(oldest_bytes, time.monotonic())
+        wait_s = self._reconnection.wait_after_end(time.monotonic() - self._ready_s, self._is_ended_by_us)
+        cause = None if self._is_ended_by_us else self._reconnection.cause(code, words)
+        level = logging.INFO if self._stopping.is_set() else logging.WARNING
+        self._report.ended(words, cause, self._reconnection.short <= 1, level)
+        self._on_state(False)
+        return wait_s
 
-    def _report(self, token: object, reason: int | None) -> None:
+    def _report_published(self, token: object, reason: int | None) -> None:
         if token is not UNREPORTED:
             self._on_published(Published(token, reason))
 
-    # What goes wrong before a connection is ready.
-
-    def _refused(self, kind: Refusal, refusal: AoiiError) -> None:
-        if str(self.refusal) != str(refusal):
-            log.error("broker refuses us", extra={"event": "broker_refuses", "kind": kind, "reason": str(refusal)})
-        self.refusal = refusal
-        self._on_refusal(kind)
-
-    def _report_tls_failure(self, words: str) -> bool:
-        """Report a refusal if the text of the library's error is about TLS; return whether it is."""
-        peer = f"{self._mqtt.host}:{self._mqtt.port}"
-        meaning = None if self._mqtt.tls is None else tls.explain(words, peer, self._mqtt.tls)
-        if meaning is not None:
-            self._refused("tls", meaning)
-        return meaning is not None
-
-    def _hung_up(self) -> None:
-        """The peer closed the connection before its first packet."""
-        remedy = (
-            "make sure that this port speaks TLS" if self._mqtt.tls else "if this is its port for TLS, set MQTT_TLS_CA"
-        )
-        trouble = UnavailableError("the broker closes the connection without an answer", remedy)
-        if str(self.trouble) != str(trouble) and not self._stopping.is_set():
-            log.warning("broker hangs up", extra={"event": "broker_hangs_up", "reason": str(trouble)})
-        self.trouble = trouble
-
     # The library's callbacks.
 
-    def _connected(self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, *_: object) -> None:
+    def _connected(
+        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
         self._is_answered = True
         if reason.is_failure:
-            self._refused("login", UnavailableError(f"the broker refused the connection: {reason}"))
+            self._report.refused("login", UnavailableError(f"the broker refused the connection: {reason}"))
             library.disconnect()
             return
+        self._packet_limit.announce(getattr(properties, "MaximumPacketSize", None))
         # Before SUBACK: a persistent session delivers at once, and its messages can be acknowledged.
         with self._lock:
-            self._library = library
+            self._library, self._publishes = library, Publishes(self._report_published)
         if self._subscriptions:
-            library.subscribe([(item.topic, SubscribeOptions(qos=item.qos)) for item in self._subscriptions])
+            library.subscribe([(item.topic, _options(item)) for item in self._subscriptions])
         else:
             self._granted(library)
 
@@ -348,13 +368,14 @@ class Client:
         ]
         if short:
             refusal = UnavailableError(f"the broker did not grant {', '.join(short)}", "check ACL and max_qos")
-            self._refused("subscription", refusal)
+            self._report.refused("subscription", refusal)
             library.disconnect()
         else:
             self._granted(library)
 
     def _granted(self, library: paho.Client) -> None:
-        self.refusal = None
+        self._report.ready()
+        self._ready_s = time.monotonic()
         self.certificate_expires = tls.expires_of_peer(library.socket())
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self.connection_number})
@@ -362,24 +383,31 @@ class Client:
 
     def _received(self, library: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         topic = message.topic.removeprefix(self._prefix)
-        self._on_message(Message(topic, bytes(message.payload), message.qos, message.mid, self.connection_number))
+        self._on_message(
+            Message(
+                topic, bytes(message.payload), message.qos, message.mid, self.connection_number, bool(message.retain)
+            )
+        )
 
     def _finished(self, library: paho.Client, userdata: object, mid: int, reason: ReasonCode, *_: object) -> None:
-        with self._lock:
-            if mid not in self._tokens:
-                self._early[mid] = reason.value
-                return
-            token = self._tokens.pop(mid)
-        self._report(token, reason.value)
+        self._publishes.finish(mid, reason.value)
 
     def _disconnected(
-        self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, *_: object
+        self, library: paho.Client, userdata: object, flags: paho.DisconnectFlags, reason: ReasonCode, *_: object
     ) -> None:
-        self._end_reason = str(reason)
-        if not self._is_answered:
-            self._hung_up()
+        is_unreadable = reason.value == PROTOCOL_ERROR and not flags.is_disconnect_packet_from_server
+        code = UNREADABLE if is_unreadable else reason.value if flags.is_disconnect_packet_from_server else None
+        self._end = code, str(reason)
+        if not self._is_answered and not self._stopping.is_set():
+            self._report.hung_up()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
         # In TLS 1.3 the broker checks our certificate after the handshake; the library reports a failure only here.
         if level == LogLevel.MQTT_LOG_ERR and not self._is_answered:
-            self._is_answered = self._report_tls_failure(words)
+            self._is_answered = self._report.tls_failed(words)
+
+
+def _options(item: Subscription) -> SubscribeOptions:
+    if item.wants_kept:
+        return SubscribeOptions(qos=item.qos)
+    return SubscribeOptions(qos=item.qos, retainHandling=NO_KEPT_MESSAGES)

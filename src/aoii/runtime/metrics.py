@@ -303,6 +303,7 @@ PUBLISHES = _GATEWAY.counter(
         *(("EST", "0", result, "") for result in ("sent", "failed")),
         ("RX", "1", "failed", ""),
         *(("RX", "1", "sent", reason) for reason in ("0", "16")),  # the codes of PUBACK: MQTT 5, 3.4.2.1
+        *((event, qos, "refused", "149") for event, qos in (("RX", "0"), ("RX", "1"), ("EST", "0"))),  # not even sent
         *(("RX", "1", "refused", reason) for reason in ("128", "131", "135", "144", "145", "151", "153")),
         *(
             (event, qos, "refused", "149") for event, qos in (("RX", "0"), ("RX", "1"), ("EST", "0"))
@@ -355,6 +356,7 @@ COMMIT_ACK_SECONDS = _GATEWAY.histogram(
 )
 # --- server -----------------------------------------------------------------------------------------------------------
 _SERVER = ServedBy("server")
+_SUBSCRIBERS = ServedBy("server", "csv")
 MESSAGES = _SERVER.counter(
     "aoii_messages_received_total",
     "Messages from the broker, by event (RX, EST, bad).",
@@ -366,6 +368,17 @@ MESSAGES_REJECTED = _SERVER.counter(
     "Payloads that are not valid messages, by reason.",
     "reason",
     values=("size", "encoding", "json", "shape", "event", "range"),
+)
+MESSAGES_KEPT = _SUBSCRIBERS.counter(
+    "aoii_messages_kept_total",
+    "Messages ignored because the broker had retained them: no news. A reading with an identity is not ignored.",
+)
+DELAYS_UNKNOWN = _SUBSCRIBERS.counter(
+    "aoii_delays_unknown_total",
+    "Readings of the older installation's gateway whose transmission_delay_ms is impossible; stored without it.",
+)
+COMMIT_ACKS_TOO_LARGE = _SERVER.counter(
+    "aoii_commit_acks_too_large_total", "Commit acknowledgements not sent because they exceed the broker's limit."
 )
 INBOX_OVERRUNS = _SERVER.counter(
     "aoii_inbox_overruns_total",

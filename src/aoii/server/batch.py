@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, Reading
-from aoii.server.ingest import Malformed
+from aoii.server.ingest import Kept, Malformed
 
 C = TypeVar("C", Reading, Malformed)
 
@@ -21,18 +21,18 @@ class Received:
     """A message, and what its payload contains."""
 
     message: Message
-    content: Reading | Estimate | Malformed
+    content: Reading | Estimate | Malformed | Kept
 
 
 class Batch:
     """Received messages, in the order of their arrival.
 
-    Estimates are never pending: they are in no table.
+    Estimates are never pending: they are in no table. What the broker has kept is not, either: it is no news.
     """
 
     def __init__(self, received: Iterable[Received]) -> None:
         self._unacknowledged = deque(received)
-        self._pending = {one for one in self._unacknowledged if not isinstance(one.content, Estimate)}
+        self._pending = {one for one in self._unacknowledged if isinstance(one.content, Reading | Malformed)}
 
     @property
     def is_finished(self) -> bool:

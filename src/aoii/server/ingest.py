@@ -24,6 +24,7 @@ from aoii.core.errors import ProtocolError
 IN_TABLE: dict[DeliveryStatus, AckStatus] = {"stored": "stored", "duplicate": "duplicate"}
 DEAD_LETTERED: AckStatus = "parked"  # for every other status: the dead letters have the reading
 ACK_BYTES_LIMIT = 18_000  # the embedded broker rejects payloads over 20 kB, and node names have up to 128 characters
+ENVELOPE_BYTES = 250  # of a commit acknowledgement without its items: packet header, topic, namespace, JSON
 ITEM_BYTES = 83  # an item without its node's name: two numbers of 19 digits, status, digest, punctuation
 
 
@@ -58,6 +59,21 @@ class Answer:
     status: DeliveryStatus
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A message that the broker had retained, and that is no news: the broker goes on keeping it."""
+
+
+def is_kept(is_retained: bool, content: Reading | Estimate | Malformed) -> bool:
+    """Whether a message is no news.
+
+    What a broker has retained arrived once already, and comes again at each connect: a reading without an identity
+    would become a row each time, and an estimate would set the clock's offset. A reading with an identity is one row
+    however often it comes, and this may be the chance to store it.
+    """
+    return is_retained and (not isinstance(content, Reading) or content.identity is None)
+
+
 def decode_payload(payload: bytes) -> Reading | Estimate | Malformed:
     """The content of a payload, whatever its bytes are."""
     try:
@@ -67,8 +83,12 @@ def decode_payload(payload: bytes) -> Reading | Estimate | Malformed:
         return Malformed(payload, error.reason, str(error), gateway, identity)
 
 
-def commit_acks(answers: Sequence[Answer]) -> list[tuple[str, list[Committed]]]:
+def commit_acks(answers: Sequence[Answer], packet_limit: int | None = None) -> list[tuple[str, list[Committed]]]:
     """The commit acknowledgements to publish, as (gateway, items); none exceeds the limits of items and bytes.
+
+    Args:
+        answers: What became of the readings.
+        packet_limit: The largest packet that the broker takes; None if it has no limit. A single item may exceed it.
 
     Readings of the older installation's gateway have no identity, and nothing waits for their acknowledgement.
 
@@ -76,6 +96,7 @@ def commit_acks(answers: Sequence[Answer]) -> list[tuple[str, list[Committed]]]:
     reading.
     """
     acks: list[tuple[str, list[Committed]]] = []
+    limit = ACK_BYTES_LIMIT if packet_limit is None else min(ACK_BYTES_LIMIT, packet_limit - ENVELOPE_BYTES)
     open_acks: dict[str, tuple[list[Committed], int]] = {}
     for answer in answers:
         gateway, identity = answer.content.gateway, answer.content.identity
@@ -84,7 +105,7 @@ def commit_acks(answers: Sequence[Answer]) -> list[tuple[str, list[Committed]]]:
         item = Committed(identity, IN_TABLE.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
         size = len(json.dumps(identity.node)) + ITEM_BYTES
         items, used = open_acks.get(gateway, ([], 0))
-        if not items or len(items) == ACK_ITEMS_LIMIT or used + size > ACK_BYTES_LIMIT:
+        if not items or len(items) == ACK_ITEMS_LIMIT or used + size > limit:
             items, used = [], 0
             acks.append((gateway, items))
         items.append(item)

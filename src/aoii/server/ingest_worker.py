@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import Estimate, Reading, ack_topic, encode_commit_ack
+from aoii.broker.packet_size import PacketTooLargeError
 from aoii.core.errors import UnavailableError
 from aoii.runtime import failpoints, metrics
 from aoii.runtime.clock import Clock
@@ -123,9 +124,12 @@ class IngestWorker:
 
     def _answer(self, answers: Sequence[Answer]) -> None:
         """Publish commit acknowledgements; a lost one is sent again when the gateway republishes the reading."""
-        for gateway, items in ingest.commit_acks(answers):
+        for gateway, items in ingest.commit_acks(answers, self._client.packet_limit_bytes):
             failpoints.reach("before_commit_ack")
-            self._client.publish(ack_topic(gateway), encode_commit_ack(items), 1)
+            try:
+                self._client.publish(ack_topic(gateway), encode_commit_ack(items), 1)
+            except PacketTooLargeError:  # logged once by the client
+                metrics.COMMIT_ACKS_TOO_LARGE.inc()
             failpoints.reach("after_commit_ack")
 
     def _keep_malformed(self, batch: Batch) -> list[Answer]:

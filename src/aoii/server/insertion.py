@@ -23,7 +23,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CONFLICT_RETRIES = 3  # after a deadlock or a lock; inserting the whole batch again at once usually succeeds
-MISMATCH = "the same identity is stored with another content"
+MISMATCH = (
+    "the same identity is stored with another content; if the node's flash was erased, give it a new key and epoch "
+    "(aoii board node)"
+)
 KNOWN_AWAY = "known to be away"
 
 Pause = Callable[[float], bool]

@@ -21,7 +21,6 @@ from aoii.server import subscription
 from aoii.server.csv_file import CsvFile
 from aoii.server.csv_journal import CsvRow
 from aoii.server.inbox import Inbox
-from aoii.server.ingest import Malformed
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -68,7 +67,7 @@ class CsvSubscriber(Station):
     def __init__(self, settings: Settings) -> None:
         self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME, settings.server.csv_format)
         self._inbox = Inbox()
-        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
+        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox, "aoii csv")
         self._stopping = threading.Event()
         self._is_writable = True
         self._thread = PartThread("writer", self._work)
@@ -109,7 +108,7 @@ class CsvSubscriber(Station):
     def _write(self, batch: Sequence[Message]) -> bool:
         """Append a batch, with as many tries as it takes; False if the station stops before that."""
         contents = [(subscription.decode_and_count(message), message.payload) for message in batch]
-        rows = [to_row(content, payload) for content, payload in contents if not isinstance(content, Malformed)]
+        rows = [to_row(content, payload) for content, payload in contents if isinstance(content, Reading | Estimate)]
         while True:
             try:
                 written = self._file.append(rows)

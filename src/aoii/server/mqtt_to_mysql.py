@@ -41,7 +41,7 @@ class Server(Station):
         self._database = Database(settings.database, create=True)
         log.info("rows go to a database", extra={"event": "rows_go_to", "database": settings.database.description})
         self._inbox = Inbox()
-        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox)
+        self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox, "aoii server")
         certificate_expiry.register("database", settings.database.tls, lambda: self._database.certificate_expires)
         self._ingest = IngestWorker(
             self._database,

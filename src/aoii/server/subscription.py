@@ -7,7 +7,7 @@ from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.runtime import certificate_expiry, metrics
 from aoii.server import ingest
 from aoii.server.inbox import Inbox
-from aoii.server.ingest import Malformed
+from aoii.server.ingest import Kept, Malformed
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
@@ -22,13 +22,14 @@ DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 UPTIME_TOPIC = "$SYS/broker/uptime"
 
 
-def connect(mqtt: Mqtt, client_id: str, inbox: Inbox) -> Client:
+def connect(mqtt: Mqtt, client_id: str, inbox: Inbox, command: str) -> Client:
     """A client that puts every message of the readings' topic into the inbox; it connects when it is started.
 
     Args:
         mqtt: The broker.
         client_id: Names the session at the broker: one subscriber at a time.
         inbox: Where the network thread puts messages.
+        command: The station's command, for people.
     """
     client = Client(
         mqtt,
@@ -40,15 +41,28 @@ def connect(mqtt: Mqtt, client_id: str, inbox: Inbox) -> Client:
         session_expiry_s=SESSION_EXPIRY_S,
         receive_maximum=RECEIVE_MAXIMUM,
         manual_ack=True,
+        unique_id=_unique_id(command),
     )
+    metrics.BROKER_SHORT_CONNECTIONS.set_function(lambda: client.short_connections)
     certificate_expiry.register("broker", mqtt.tls, lambda: client.certificate_expires)
     return client
 
 
-def decode_and_count(message: Message) -> Reading | Estimate | Malformed:
+def _unique_id(command: str) -> str:
+    return f"run one {command} for each broker, or give one of the two an MQTT_NAMESPACE of its own"
+
+
+def decode_and_count(message: Message) -> Reading | Estimate | Malformed | Kept:
     """The content of a message, which is counted; a malformed one is also logged."""
     content = ingest.decode_payload(message.payload)
+    if ingest.is_kept(message.is_kept, content):
+        metrics.MESSAGES_KEPT.inc()
+        fields = {"event": "message_kept", "topic": message.topic}
+        log.info("message ignored that the broker has retained; mosquitto_pub -r -n removes it", extra=fields)
+        return Kept()
     metrics.MESSAGES.labels(event=EVENTS[type(content)]).inc()
+    if isinstance(content, Reading) and content.is_delay_impossible:
+        metrics.DELAYS_UNKNOWN.inc()
     if isinstance(content, Malformed):
         metrics.MESSAGES_REJECTED.labels(reason=content.reason).inc()
         fields = {"event": "payload_rejected", "reason": content.reason, "detail": content.detail}
@@ -72,9 +86,10 @@ def watch_broker(mqtt: Mqtt, client_id: str) -> Client:
     return Client(
         mqtt,
         client_id,
-        subscriptions=[Subscription(DROPPED_TOPIC, 0), Subscription(UPTIME_TOPIC, 0)],
+        subscriptions=[Subscription(topic, 0, wants_kept=True) for topic in (DROPPED_TOPIC, UPTIME_TOPIC)],
         on_message=_record_statistics,
         on_state=lambda is_ready: None if is_ready else metrics.BROKER_SYS_UP.set(0),
+        unique_id=_unique_id("aoii server"),
     )
 
 

@@ -5,14 +5,13 @@ is new to it (stream.py). The gateway's estimates are in no table and come from 
 While the broker or the database is away, the other goes on, and the page says what is missing.
 """
 
-import json
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 
 from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import READINGS_TOPIC, decode_message
+from aoii.broker.messages import READINGS_TOPIC, decode_message, decode_qos
 from aoii.core.errors import ProtocolError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part
@@ -115,10 +114,12 @@ class Live:
 
     def _add_message(self, message: Message) -> None:
         """Add a message from the broker to the fleet; runs in the network thread and must not raise."""
+        if message.is_kept:
+            return  # retained by the broker: no news
         try:
             decoded = decode_message(message.payload)
         except ProtocolError:
             return  # the server counts such a message and dead-letters it
-        qos = json.loads(message.payload).get("qos")
+        qos = decode_qos(message.payload)
         with self.shared.lock:
-            self.shared.fleet.add_message(decoded, qos if qos in (0, 1) else None)
+            self.shared.fleet.add_message(decoded, qos)
