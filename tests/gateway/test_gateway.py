@@ -183,6 +183,20 @@ def test_after_a_restart_the_forecast_goes_on(
     assert 21.5 < rising[0] < rising[1] < rising[2] < 21.5 + 50 * 0.5
 
 
+def test_a_port_that_cannot_be_opened_is_said_once_and_so_is_another_reason(
+    caplog: pytest.LogCaptureFixture, values: Settings, link: Path
+) -> None:
+    def said() -> list[str]:
+        return [vars(one)["reason"] for one in caplog.records if vars(one)["event"] == "serial_away"]
+
+    with running(values):
+        until(lambda: len(said()) == 1)
+        link.write_text("not a device")
+        until(lambda: len(said()) == 2)
+
+    assert "No such file" in said()[0]
+
+
 def test_the_status_port_shows_what_is_missing(tmp_path: Path, mosquitto: Mosquitto, link: Path, name: str) -> None:
     port = free_port()
     values = configured(tmp_path / "data", mosquitto.port, name, link, GATEWAY_STATUS_PORT=str(port))
@@ -197,12 +211,31 @@ def test_the_status_port_shows_what_is_missing(tmp_path: Path, mosquitto: Mosqui
 
     with running(values) as gateway, served("gateway", port, gateway.liveness, gateway.readiness):
         until(lambda: gateway.readiness()["broker"])
-        checks = {"broker": True, "outbox": True, "serial": False}
+        checks = {"broker": True, "outbox": True, "serial": False, "server": True}
         assert asked("/readyz") == (503, {"ok": False, "checks": checks, "reason": "waits for: serial"})
         assert asked("/healthz")[0] == 200
         with pty_port(link):
             wait_connected(gateway)
             assert asked("/readyz")[0] == 200
+
+
+def test_a_reading_that_nobody_acknowledges_in_time_shows_that_the_server_is_missing(
+    monkeypatch: pytest.MonkeyPatch, gateway: Gateway, far: int, listener: Listener
+) -> None:
+    monkeypatch.setattr("aoii.gateway.gateway.COMMIT_ACK_DEADLINE_S", 1)
+    assert gateway.readiness()["server"]
+    OwnNode(far).send(1, 1)
+    message = listener.next()
+
+    until(lambda: not gateway.readiness()["server"])
+    listener.commit(message)
+    until(lambda: gateway.readiness()["server"])
+
+
+def test_where_nobody_acknowledges_there_is_no_check_of_the_server(tmp_path: Path, link: Path) -> None:
+    values = configured(tmp_path, free_port(), "older", link, OUTBOX_KEEP_UNTIL="published")
+    with running(values) as gateway:
+        assert "server" not in gateway.readiness()
 
 
 def test_a_thread_that_hangs_is_not_alive(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:

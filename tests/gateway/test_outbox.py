@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aoii.broker.messages import Identity
-from aoii.gateway.outbox import FIRST_DEADLINE_MS, LAST_DEADLINE_MS, STALL_MS, Fetch, Fetched, Item, Outbox
+from aoii.gateway.outbox import FIRST_DEADLINE_MS, HOLD_MS, LAST_DEADLINE_MS, SILENCE_MS, Fetch, Fetched, Item, Outbox
 from stateful import model_settings
 
 WINDOW = 4
@@ -18,8 +18,8 @@ def who(counter: int) -> Identity:
     return Identity("7", 1, counter)
 
 
-def item(seq: int) -> Item:
-    return Item(seq, who(seq), 1, b"payload", 0)
+def item(seq: int, qos: int = 1) -> Item:
+    return Item(seq, who(seq), qos, b"payload", 0)
 
 
 def items(*seqs: int) -> list[Item]:
@@ -70,22 +70,110 @@ def test_no_more_than_the_window_is_in_flight_until_something_is_acknowledged() 
     assert seqs(outbox.take_due(2)) == [2]
 
 
-def test_without_a_commit_acknowledgement_a_reading_is_published_again_ever_more_seldom() -> None:
+def test_a_reading_without_its_commit_acknowledgement_is_published_again_ever_more_seldom() -> None:
     outbox = online()
     outbox.add(item(1))
     published: list[int] = []
-    now_ms = 0
 
-    while len(published) < 12:
+    for now_ms in range(0, 3_000_000, 1000):
         if outbox.take_due(now_ms):
             published.append(now_ms)
-        deadline_ms = outbox.deadline_ms()
-        assert deadline_ms is not None
-        now_ms = deadline_ms
+        outbox.acknowledge([who(99)], now_ms)  # other readings are acknowledged all the time
 
     gaps = [after - before for before, after in pairwise(published)]
     assert gaps[:7] == [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000]
     assert set(gaps[7:]) == {LAST_DEADLINE_MS}
+
+
+def published_until(outbox: Outbox, end_ms: int, every_ms: int, start_ms: int = 0) -> list[tuple[int, int, int]]:
+    """A new reading each `every_ms`; time, number and QoS of all that is published, with no acknowledgement."""
+    published = []
+    for now_ms in range(start_ms, end_ms, 1000):
+        if now_ms % every_ms == 0:
+            outbox.add(item(1 + now_ms // every_ms, qos=0))
+        published += [(now_ms, one.seq, one.qos) for one in outbox.take_due(now_ms)]
+    return published
+
+
+def test_a_consumer_that_never_acknowledges_is_not_flooded() -> None:
+    outbox = online(window=500)
+
+    published = published_until(outbox, 3_600_000, every_ms=30_000)
+
+    again = len(published) - 120  # a reading each 30 s for an hour
+    assert again <= 25
+    assert max(sum(seq == one for _, seq, _ in published) for one in range(1, 121)) <= 4
+
+
+def test_in_silence_one_reading_asks_ever_more_seldom_at_qos_1() -> None:
+    outbox = online(window=500)
+
+    published = published_until(outbox, 1_500_000, every_ms=2_000_000)
+
+    assert published == [(0, 1, 0), (5_000, 1, 1), (26_000, 1, 1), (106_000, 1, 1), (406_000, 1, 1), (706_000, 1, 1),
+                         (1_006_000, 1, 1), (1_306_000, 1, 1)]  # fmt: skip
+
+
+def test_in_silence_a_full_window_still_asks_and_each_reading_in_its_turn() -> None:
+    outbox = online(window=2)
+
+    published = published_until(outbox, 1_500_000, every_ms=1_000)
+
+    assert {seq for now_ms, seq, _ in published if now_ms > SILENCE_MS} == {1, 2}
+
+
+def test_any_commit_acknowledgement_ends_the_silence_and_brings_all_readings_forward() -> None:
+    outbox = online(window=500)
+    published_until(outbox, 1_000_000, every_ms=100_000)
+    assert outbox.silent_ms(1_000_000) == 1_000_000
+
+    outbox.acknowledge([who(99)], 1_000_000)
+
+    assert outbox.silent_ms(1_000_000) == 0
+    assert sorted(seqs(outbox.take_due(1_000_000 + FIRST_DEADLINE_MS))) == list(range(1, 11))
+
+
+def test_a_reconnect_in_silence_makes_one_reading_ask_soon_and_not_all() -> None:
+    outbox = online(window=500)
+    published_until(outbox, 1_000_000, every_ms=100_000)
+    outbox.disconnected()
+
+    outbox.connected(1_000_000)
+
+    assert len(outbox.take_due(1_000_000 + FIRST_DEADLINE_MS)) == 1
+    assert outbox.take_due(1_000_000 + 2 * FIRST_DEADLINE_MS - 1) == []
+
+
+def test_a_reading_that_the_broker_does_not_take_makes_room_and_is_tried_again_later() -> None:
+    outbox = online(window=2)
+    for seq in (1, 2):
+        outbox.add(item(seq))
+    assert sorted(seqs(outbox.take_due(0))) == [1, 2]
+    outbox.hold(who(1), 0)
+    outbox.hold(who(2), 0)
+    outbox.add(item(3))
+
+    assert seqs(outbox.take_due(0)) == [3]
+    assert outbox.held == 2
+    outbox.acknowledge([who(3)], 0)
+    assert outbox.next_fetch() == Fetch(0, 2)  # never read so far
+    outbox.add_fetched(Fetched([], 3, is_all=True))
+    assert outbox.take_due(HOLD_MS - 1) == []
+    outbox.take_due(HOLD_MS)
+    assert outbox.held == 0
+    assert outbox.next_fetch() == Fetch(0, 2)
+
+
+def test_a_reconnect_tries_what_the_last_connection_did_not_take() -> None:
+    outbox = online(window=2)
+    outbox.add(item(1))
+    outbox.take_due(0)
+    outbox.hold(who(1), 0)
+
+    outbox.connected(1)
+
+    assert outbox.held == 0
+    assert outbox.next_fetch() == Fetch(0, 2)
 
 
 def test_deadlines_are_spread() -> None:
@@ -114,18 +202,6 @@ def test_after_a_reconnect_what_was_in_flight_does_not_sit_out_its_old_deadline(
     outbox.connected(40_000)
     assert outbox.take_due(40_000) == []
     assert seqs(outbox.take_due(40_000 + FIRST_DEADLINE_MS)) == [1]
-
-
-def test_the_first_commit_acknowledgement_after_a_stall_brings_the_others_forward() -> None:
-    outbox = online()
-    for seq in (1, 2):
-        outbox.add(item(seq))
-    for now_ms in (0, 5_000, 15_000, 35_000, 75_000):
-        assert len(outbox.take_due(now_ms)) == 2
-
-    outbox.acknowledge([who(1)], 75_000 + STALL_MS)
-
-    assert seqs(outbox.take_due(75_000 + STALL_MS + FIRST_DEADLINE_MS)) == [2]
 
 
 def test_a_backlog_is_fetched_piece_by_piece_and_in_order() -> None:
@@ -249,6 +325,13 @@ class World(RuleBasedStateMachine):
         for one in done:
             self.file.pop(one.seq, None)
         self.outbox.acknowledge([one.identity for one in done], self.now_ms)
+
+    @rule(chance=st.randoms(use_true_random=False))
+    def the_broker_takes_some_no_longer(self, chance: random.Random) -> None:
+        for one in list(self.air):
+            if chance.random() < 0.5:
+                self.air.remove(one)
+                self.outbox.hold(one.identity, self.now_ms)
 
     @rule()
     def the_network_loses_everything(self) -> None:

@@ -3,15 +3,20 @@
 import contextlib
 import json
 import signal
+import threading
+from functools import partial
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.gateway import outbox
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
+from aoii.runtime import metrics
 from aoii.settings import Settings
 from gateway.station import (
     EPOCH,
@@ -90,13 +95,14 @@ def test_without_a_commit_acknowledgement_a_reading_is_published_again_unchanged
         node.send(1, 1)
         node.send(2, 2, 2160)  # below the thresholds, so at QoS 0, and kept all the same
 
-        messages = [listener.next() for _ in range(6)]
+        messages: list[dict[str, object]] = []
+        until(lambda: messages.append(listener.next()) or sum(one["counter"] == 2 for one in messages) == 3)  # type: ignore[func-returns-value]
         listener.commit(*messages)
 
         until(lambda: gateway._outbox_file.events == 0)
-        distinct = {json.dumps(message, sort_keys=True) for message in messages}
+        distinct = {json.dumps(message | {"at_qos": None}, sort_keys=True) for message in messages}
         assert len(distinct) == 2
-        assert {(message["counter"], message["at_qos"]) for message in messages} == {(1, 1), (2, 0)}
+        assert {(message["counter"], message["at_qos"]) for message in messages} == {(1, 1), (2, 0), (2, 1)}
 
 
 def test_a_refused_publish_is_counted_and_tried_again(
@@ -142,3 +148,142 @@ def test_a_backlog_that_cannot_be_read_is_counted_and_logged_once_and_tried_agai
 
     assert counts.since("outbox_fetches_failed") == {"": 2}
     assert [record.levelname for record in caplog.records if "backlog cannot be read" in record.message] == ["ERROR"]
+
+
+class OlderSubscriber:
+    """As the older installation's: QoS 0, a clean session, MQTT 3.1.1, a row for each message, no acknowledgement."""
+
+    def __init__(self, port: int) -> None:
+        self.rows: list[dict[str, object]] = []
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_message = self._insert
+        self._subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_connect = lambda client, *_: client.subscribe("aoii/readings", 0)
+        self._client.connect("127.0.0.1", port)
+
+    def _insert(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        fields = json.loads(message.payload)
+        if fields["event"] == "RX":
+            self.rows.append(fields)
+
+    def counters(self) -> list[object]:
+        """The readings, in the order of their rows."""
+        return [row["counter"] for row in list(self.rows)]
+
+    def __enter__(self) -> "OlderSubscriber":
+        self._client.loop_start()
+        assert self._subscribed.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_for_the_older_subscriber_a_reading_is_done_when_the_broker_has_it_and_is_one_row(
+    tmp_path: Path, link: Path, far: int
+) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        values = configured(tmp_path / "data", broker.port, "moved", link, OUTBOX_KEEP_UNTIL="published")
+        with OlderSubscriber(broker.port) as older, running(values) as gateway:
+            wait_connected(gateway)
+            node = OwnNode(far)
+            for number in range(1, 6):
+                node.send(number, number, 2150 + number)  # all but the first below the thresholds
+
+            until(lambda: gateway._outbox_file.events == 0 and len(older.rows) == 5)
+
+            assert sorted(map(str, older.counters())) == ["1", "2", "3", "4", "5"]
+            with gateway.publisher._lock:
+                assert gateway.publisher._outbox.deadline_ms() is None  # nothing is published again
+
+
+def test_for_the_older_subscriber_a_reading_waits_until_somebody_subscribes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, link: Path, far: int
+) -> None:
+    monkeypatch.setattr(outbox, "FIRST_DEADLINE_MS", 200)
+    counts = Counts()
+    with Mosquitto(tmp_path / "broker") as broker:
+        values = configured(tmp_path / "data", broker.port, "waits", link, OUTBOX_KEEP_UNTIL="published")
+        with running(values) as gateway:
+            wait_connected(gateway)
+            OwnNode(far).send(1, 1)
+            until(lambda: counts.since("gateway_publishes").get("RX,1,sent,16", 0) >= 2)
+            assert gateway._outbox_file.events == 1
+
+            with OlderSubscriber(broker.port) as older:
+                until(lambda: gateway._outbox_file.events == 0)
+                until(lambda: older.counters() == [1])
+
+
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_missing_acknowledgements_are_said_once_with_the_likely_causes_and_so_are_the_first_ones(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, link: Path, far: int,
+    is_heard: bool,
+) -> None:  # fmt: skip
+    caplog.set_level("INFO")
+    monkeypatch.setattr("aoii.gateway.publisher.COMMIT_ACK_DEADLINE_S", 7)
+
+    def said(event: str) -> list[str]:
+        return [vars(one).get("reason", "") for one in caplog.records if vars(one)["event"] == event]
+
+    with Mosquitto(tmp_path / "broker") as broker, contextlib.ExitStack() as stack:
+        values = configured(tmp_path / "data", broker.port, "unheard", link)
+        if is_heard:
+            stack.enter_context(OlderSubscriber(broker.port))
+        with running(values) as gateway:
+            wait_connected(gateway)
+            node = OwnNode(far)
+            node.send(1, 1)
+
+            until(lambda: said("ack_missing"))
+
+            node.send(2, 2)
+            (reason,) = said("ack_missing")
+            assert ("OUTBOX_KEEP_UNTIL=published" in reason) is is_heard
+            assert ("nobody subscribes to aoii/readings" in reason) is not is_heard
+            assert said("ack_back") == []
+            with listening(values) as listener:
+                listener.commit(*({"node": str(NODE), "epoch": EPOCH, "counter": counter} for counter in (1, 2)))
+                until(lambda: said("ack_back"))
+            assert gateway._outbox_file.events == 0
+
+
+def test_a_reading_over_the_brokers_limit_stays_is_counted_and_keeps_no_other_from_the_server(
+    tmp_path: Path, link: Path, far: int
+) -> None:
+    counts = Counts()
+    with Mosquitto(tmp_path / "broker", extra="max_packet_size 600") as broker:
+        values = configured(tmp_path / "data", broker.port, "limited", link)
+        long, short = (b'{"event":"RX","gateway":"limited","counter":%d,"fill":"%s"}' % (counter, b"x" * fill)
+                       for counter, fill in ((1, 700), (2, 1)))  # fmt: skip
+        with contextlib.closing(OutboxFile(values.gateway.outbox_path, 1 << 24)) as store:
+            for counter, payload in ((1, long), (2, short)):
+                who = Identity("7", 1, counter)
+                store.submit(
+                    partial(Transaction.insert, who=who, digest="d", qos=1, payload=payload, now_ms=0)
+                ).result()
+        with listening(values) as listener, running(values) as gateway:
+            assert listener.next()["counter"] == 2
+            until(lambda: metrics.value(metrics.OUTBOX_TOO_LARGE) == 1)
+            listener.acknowledge(Committed(Identity("7", 1, 2), "stored"))
+            until(lambda: gateway._outbox_file.events == 1)
+
+            assert counts.since("gateway_publishes")["RX,1,refused,149"] == 1
+            assert gateway.publisher.client.connection_number == 1
+            assert gateway.estimates.publish(b'{"event":"EST","gateway":"limited","fill":"%s"}' % (b"x" * 700))
+            assert counts.since("gateway_publishes")["EST,0,refused,149"] == 1
+            assert gateway.publisher.client.connection_number == 1
+
+
+def test_two_gateways_with_one_id_are_counted_until_one_of_them_stops(
+    tmp_path: Path, mosquitto: Mosquitto, name: str, link: Path
+) -> None:
+    both = [configured(tmp_path / who, mosquitto.port, name, link) for who in ("one", "other")]
+    with running(both[1]) as other:
+        assert other.publisher.client.wait_ready(30)
+        with running(both[0]) as one:
+            until(lambda: min(each.publisher.client.short_connections for each in (one, other)) >= 3, 120)
+            assert metrics.value(metrics.BROKER_SHORT_CONNECTIONS) >= 3
+            assert "GATEWAY_ID" in str(one.publisher.client.trouble)

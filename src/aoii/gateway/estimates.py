@@ -9,6 +9,8 @@ import time
 
 from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate
+from aoii.broker.packet_size import PacketTooLargeError
+from aoii.broker.reconnection import TOO_LARGE
 from aoii.gateway.intake import Intake
 from aoii.runtime import metrics
 from aoii.runtime.clock import Clock
@@ -53,10 +55,14 @@ class EstimatePublisher:
                 return
 
     def publish(self, payload: bytes) -> bool:
-        """Publish one estimate, and try once more after a reconnect; return whether a connection took it."""
-        is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
-        if not is_taken and self._reconnect():
+        """Publish one estimate, and try once more after a reconnect; return whether others may be published."""
+        try:
             is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
+            if not is_taken and self._reconnect():
+                is_taken = self._client.publish(READINGS_TOPIC, payload, 0)
+        except PacketTooLargeError:  # logged once by the client
+            _count("refused", 1, str(TOO_LARGE))
+            return True
         if not is_taken:
             log.warning("estimate not published", extra={"event": "publish_failed"})
         _count("sent" if is_taken else "failed", 1)
@@ -73,5 +79,5 @@ class EstimatePublisher:
         return True
 
 
-def _count(result: str, estimates: int) -> None:
-    metrics.PUBLISHES.labels(event="EST", qos="0", result=result, reason="").inc(estimates)
+def _count(result: str, estimates: int, reason: str = "") -> None:
+    metrics.PUBLISHES.labels(event="EST", qos="0", result=result, reason=reason).inc(estimates)

@@ -21,6 +21,7 @@ from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
 from aoii.runtime import metrics
+from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 from aoii.runtime.station import Part, PartThread, Station, run_station
 from aoii.security.node_keys import KeyRing
 from aoii.settings import Gateway as GatewaySettings
@@ -55,7 +56,8 @@ class Gateway(Station):
         self._stopping = threading.Event()
         self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
-        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file)
+        self._is_published_enough = own.outbox_keep_until == "published"
+        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file, self._is_published_enough)
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
         self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
@@ -99,13 +101,15 @@ class Gateway(Station):
         return [replace(part, silence_limit_s=PROGRESS_S) for part in parts]
 
     def readiness(self) -> Mapping[str, bool]:
-        """Whether broker, outbox and at least one port can be used."""
+        """Whether broker, outbox and at least one port can be used, and the server acknowledges in time."""
         outbox = self._outbox_file
-        return {
+        is_late = outbox.oldest_s() > COMMIT_ACK_DEADLINE_S
+        checks = {
             "broker": self.publisher.client.is_ready,
             "outbox": outbox.is_writable and outbox.used_bytes < FULL_SHARE * outbox.limit_bytes,
             "serial": any(port.is_open for port in self._ports),
         }
+        return checks if self._is_published_enough else checks | {"server": not is_late}
 
     def _belongs_here(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)

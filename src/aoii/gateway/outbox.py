@@ -3,15 +3,17 @@
 The file (`drivers/outbox_file`) holds every accepted reading until its commit acknowledgement. This policy holds only a
 window of them in memory, so a backlog of a million costs no more than one of a thousand. The newest reading, for people
 who watch, and the oldest of the backlog take turns, so that neither starves the other. A reading in flight that gets no
-commit acknowledgement by its deadline is published again, as often as it takes. Nothing is dropped. Pure.
+commit acknowledgement by its deadline is published again, as often as it takes. While no acknowledgement at all comes
+(*silence*), that would flood a subscriber that never acknowledges; then one reading at a time asks, ever more seldom,
+and the first acknowledgement brings all others forward. Nothing is dropped. Pure.
 
-A reading is in one of four places: *file only* (above the cursor, up to which the file was read), *fresh* (just
-accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged). `acknowledge` removes
-it from any of them.
+A reading is in one of five places: *file only* (above the cursor, up to which the file was read), *fresh* (just
+accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *held* (the broker
+does not take it: below the cursor, and in no other place until it is tried again). `acknowledge` removes it from any.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aoii.broker.messages import Identity
@@ -19,7 +21,10 @@ from aoii.broker.messages import Identity
 WINDOW = 500  # in-flight readings; a broker's default queue for an offline subscriber holds 1,000
 FIRST_DEADLINE_MS = 5_000  # for the commit acknowledgement; doubled each time that the reading is published again
 LAST_DEADLINE_MS = 300_000  # where the doubling ends
-STALL_MS = 10_000  # two first deadlines without any commit acknowledgement: server or broker was away
+SILENCE_MS = 6_000  # without any commit acknowledgement; a first deadline is over, so every reading was sent twice
+ASK_FACTOR = 4  # a reading that asks does so at QoS 1 and waits at the broker for the server, so few are enough
+HELD_LIMIT = 10_000  # held readings that are remembered, for the count
+HOLD_MS = 300_000  # then a held reading is tried again: the broker's limit may have been raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +94,34 @@ class Outbox:
         self._fetching: Fetch | None = None
         self._is_online = False
         self._is_turn_of_fresh = True
-        self._progress_ms = 0
+        self._unanswered_since_ms: int | None = None  # since when readings in flight have got no acknowledgement at all
+        self._is_silent = False
+        self._ask_wait_ms = FIRST_DEADLINE_MS
+        self._ask_ms = 0  # when the next reading asks, in silence
+        self._held: set[Identity] = set()
+        self._held_since_ms = 0
+
+    @property
+    def held(self) -> int:
+        """How many readings the broker does not take, as far as they were tried; at most `HELD_LIMIT`."""
+        return len(self._held)
+
+    def silent_ms(self, now_ms: int) -> int:
+        """For how long readings have been in flight without any commit acknowledgement; 0 when none is missing."""
+        return 0 if self._unanswered_since_ms is None or not self._is_silent else now_ms - self._unanswered_since_ms
 
     def connected(self, now_ms: int) -> None:
-        """The broker can be reached; in-flight readings are published again soon, unless acknowledged first."""
+        """The broker can be reached; in-flight readings are published again soon, unless acknowledged first.
+
+        In silence, only one of them is: it finds out whether somebody acknowledges now.
+        """
         self._is_online = True
-        self._progress_ms = now_ms
+        self._release()
+        if self._is_silent:
+            self._ask_wait_ms = FIRST_DEADLINE_MS
+            self._ask_ms = min(self._ask_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
+            return
+        self._unanswered_since_ms = now_ms if self._in_flight else None
         self._hurry(now_ms)
 
     def disconnected(self) -> None:
@@ -117,9 +144,22 @@ class Outbox:
             self._in_flight.pop(identity, None)
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
-        if now_ms - self._progress_ms >= STALL_MS:  # the way is open again: do not wait out deadlines of minutes
+            self._held.discard(identity)
+        if self._is_silent:  # the way is open again: do not wait out deadlines of minutes
             self._hurry(now_ms)
-        self._progress_ms = now_ms
+        self._is_silent = False
+        self._unanswered_since_ms = now_ms if self._in_flight else None
+
+    def hold(self, identity: Identity, now_ms: int) -> None:
+        """Make room for others: the broker does not take this reading. It stays in the file."""
+        if self._in_flight.pop(identity, None) is None:
+            return
+        if not self._held:
+            self._held_since_ms = now_ms
+        if len(self._held) < HELD_LIMIT:
+            self._held.add(identity)
+        if not self._in_flight:
+            self._unanswered_since_ms, self._is_silent = None, False
 
     def next_fetch(self) -> Fetch | None:
         """A request to the file, to be answered by `add_fetched` or `fail_fetch`; None when none is needed."""
@@ -148,21 +188,45 @@ class Outbox:
         """The readings to publish now; each is in flight from here on, whether or not publishing succeeds."""
         if not self._is_online:
             return []
-        late = [flight for flight in self._in_flight.values() if flight.due_ms <= now_ms]
-        late.sort(key=lambda flight: flight.due_ms)
-        for flight in late:
-            self._launch(flight.item, now_ms, min(2 * flight.wait_ms, LAST_DEADLINE_MS))
-        items = [flight.item for flight in late]
+        if self._held and now_ms - self._held_since_ms >= HOLD_MS:
+            self._release()
+        if self._unanswered_since_ms is not None and now_ms - self._unanswered_since_ms >= SILENCE_MS:
+            items = self._ask(now_ms)
+        else:
+            items = self._launch_late(now_ms)
         while len(self._in_flight) < self._window and (self._fresh or self._backlog):
             item = self._next()
             self._launch(item, now_ms, FIRST_DEADLINE_MS)
             items.append(item)
         return items
 
+    def _launch_late(self, now_ms: int) -> list[Item]:
+        late = [flight for flight in self._in_flight.values() if flight.due_ms <= now_ms]
+        late.sort(key=lambda flight: flight.due_ms)
+        for flight in late:
+            self._launch(flight.item, now_ms, min(2 * flight.wait_ms, LAST_DEADLINE_MS))
+        return [_again(flight.item) for flight in late]
+
+    def _ask(self, now_ms: int) -> list[Item]:
+        """In silence: the reading that asks now, if it is time. A new reading asks too, so its publish counts."""
+        longest = min(self._in_flight.values(), key=lambda flight: flight.due_ms)
+        if not self._is_silent:
+            self._is_silent = True
+            self._ask_wait_ms = FIRST_DEADLINE_MS if longest.due_ms <= now_ms else ASK_FACTOR * FIRST_DEADLINE_MS
+            self._ask_ms = now_ms if longest.due_ms <= now_ms else now_ms + self._spread(self._ask_wait_ms)
+        is_new_due = len(self._in_flight) < self._window and bool(self._fresh or self._backlog)
+        if is_new_due or now_ms < self._ask_ms:
+            return []
+        self._ask_wait_ms = min(ASK_FACTOR * self._ask_wait_ms, LAST_DEADLINE_MS)
+        self._launch(longest.item, now_ms, self._ask_wait_ms)
+        return [_again(longest.item)]
+
     def deadline_ms(self) -> int | None:
         """When `take_due` will have a reading if nothing else happens before; None: never."""
         if not self._is_online:
             return None
+        if self._is_silent:
+            return self._ask_ms if self._in_flight else None
         return min((flight.due_ms for flight in self._in_flight.values()), default=None)
 
     def _next(self) -> Item:
@@ -174,6 +238,17 @@ class Outbox:
 
     def _launch(self, item: Item, now_ms: int, wait_ms: int) -> None:
         self._in_flight[item.identity] = _InFlight(item, now_ms + self._spread(wait_ms), wait_ms)
+        if self._unanswered_since_ms is None:
+            self._unanswered_since_ms = now_ms
+        if self._is_silent:
+            self._ask_ms = now_ms + self._spread(self._ask_wait_ms)
+
+    def _release(self) -> None:
+        """Have held readings fetched from the file again."""
+        if self._held:
+            self._held.clear()
+            self._cursor = 0
+            self._complete = False
 
     def _hurry(self, now_ms: int) -> None:
         """Bring every deadline forward to at most FIRST_DEADLINE_MS from now, and let the doubling begin again."""
@@ -184,3 +259,8 @@ class Outbox:
     def _spread(self, wait_ms: int) -> int:
         """A wait that is up to a quarter shorter, so that deadlines do not all come at once."""
         return int(wait_ms * (0.75 + 0.25 * self._jitter()))
+
+
+def _again(item: Item) -> Item:
+    """The reading as it is published again: at QoS 1, because at QoS 0 no broker keeps it for a server that is away."""
+    return replace(item, qos=1)

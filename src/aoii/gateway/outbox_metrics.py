@@ -1,7 +1,6 @@
 """Metrics of the outbox file, and a log line when some of it was damaged."""
 
 import logging
-import time
 from pathlib import Path
 
 from aoii.gateway.drivers.outbox_file import OutboxFile
@@ -21,11 +20,10 @@ class OutboxMetrics:
 
     def update(self) -> None:
         """Set the gauges, and report damage that was found since the last call."""
-        oldest_ms = self._outbox_file.oldest_ms
         metrics.OUTBOX_EVENTS.set(self._outbox_file.events)
         metrics.OUTBOX_BYTES.set(self._outbox_file.used_bytes)
         metrics.OUTBOX_LIMIT_BYTES.set(self._outbox_file.limit_bytes)
-        metrics.OUTBOX_OLDEST_S.set(0 if oldest_ms is None else max(0, time.time() - oldest_ms / 1000))
+        metrics.OUTBOX_OLDEST_S.set(self._outbox_file.oldest_s())
         metrics.record_disk(self._folder)
         if corrupt := self._outbox_file.corrupt_found - self._corrupt:
             self._corrupt += corrupt

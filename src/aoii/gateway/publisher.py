@@ -2,7 +2,8 @@
 
 One thread publishes. The callbacks of the broker's connection and of the outbox file only hand over and wake that
 thread. The lock around the policy (`outbox`) is held for one step of the policy. The broker's own acknowledgement
-removes nothing: only the server's commit acknowledgement does, and not if it names another payload than ours.
+removes nothing: only the server's commit acknowledgement does, and not if it names another payload than ours. With
+OUTBOX_KEEP_UNTIL=published, for consumers that acknowledge nothing, the broker's is enough if somebody subscribes.
 """
 
 import logging
@@ -15,11 +16,15 @@ from functools import partial
 
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
+from aoii.broker.packet_size import PacketTooLargeError
+from aoii.broker.reconnection import TOO_LARGE
 from aoii.core.errors import AoiiError, ProtocolError
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
 from aoii.gateway.outbox import Fetched, Item, Outbox
 from aoii.runtime import certificate_expiry, failpoints, metrics
+from aoii.runtime.failure_log import FailureLog
+from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
 
@@ -28,7 +33,17 @@ log = logging.getLogger(__name__)
 SESSION_EXPIRY_S = 7 * 86400  # commit acknowledgements wait at the broker for a gateway that is away
 ACKS_LIMIT = 200  # messages that wait; one more is dropped, and its readings are published again
 DELETE_LIMIT = 1000  # about so many readings in one request: 10 ms, for which the reply to an old node can wait
+NO_SUBSCRIBER = 16  # the broker has the message and nobody gets it
 IDLE_S = 1.0  # longest wait of the thread, also before a fetch that failed is tried again
+NOBODY_SUBSCRIBES = (
+    f"nobody subscribes to {READINGS_TOPIC} at this broker; start aoii server, or compare MQTT_BROKER, MQTT_PORT and "
+    "MQTT_NAMESPACE of gateway and server"
+)
+NOBODY_ACKNOWLEDGES = (
+    f"somebody subscribes to {READINGS_TOPIC}, but nobody acknowledges; see the log of aoii server, whether its "
+    "database is away, and whether the broker's ACL lets the server write aoii/ack/# and this gateway read it; for a "
+    "consumer that never acknowledges, such as the older subscriber, set OUTBOX_KEEP_UNTIL=published"
+)
 
 
 class Publisher:
@@ -38,9 +53,10 @@ class Publisher:
         mqtt: The broker.
         gateway_id: Names the session and the topic of the commit acknowledgements.
         outbox_file: Where the readings are.
+        is_published_enough: Whether a reading may leave the outbox when the broker has it and somebody subscribes.
     """
 
-    def __init__(self, mqtt: Mqtt, gateway_id: str, outbox_file: OutboxFile) -> None:
+    def __init__(self, mqtt: Mqtt, gateway_id: str, outbox_file: OutboxFile, is_published_enough: bool = False) -> None:
         self._outbox_file = outbox_file
         self._outbox = Outbox(random.random)
         self._lock = threading.Lock()
@@ -48,6 +64,16 @@ class Publisher:
         self._stopping = threading.Event()
         self._is_fetch_failing = False
         self._is_mismatch_reported = False
+        self._is_published_enough = is_published_enough
+        self._silence = FailureLog(
+            log,
+            "no commit acknowledgement, readings stay in the outbox",
+            "ack_missing",
+            ("commit acknowledgements come again", "ack_back"),
+            lasts_s=0,
+        )
+        self._is_unheard = False  # whether the broker said of the last reading that nobody subscribes
+        self._ended: queue.SimpleQueue[Published] = queue.SimpleQueue()
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
         self.thread = PartThread("publisher", self._run)
         self.client = Client(
@@ -59,7 +85,9 @@ class Publisher:
             on_state=self._on_state,
             on_refusal=metrics.count_broker_refusal,
             session_expiry_s=SESSION_EXPIRY_S,
+            unique_id="give each gateway a GATEWAY_ID of its own, or stop the other process with this one",
         )
+        metrics.BROKER_SHORT_CONNECTIONS.set_function(lambda: self.client.short_connections)
         certificate_expiry.register("broker", mqtt.tls, lambda: self.client.certificate_expires)
 
     def start(self) -> None:
@@ -104,6 +132,8 @@ class Publisher:
             metrics.PUBLISH_REFUSED.set(not published.accepted)
         if result == "refused":
             log.warning("broker refused a reading", extra={"event": "publish_refused", "reason": published.reason})
+        self._ended.put(published)
+        self._wake.set()
         failpoints.reach("after_puback")
 
     def _on_state(self, is_connected: bool) -> None:
@@ -123,6 +153,8 @@ class Publisher:
         while not self._stopping.is_set():
             self.thread.record_progress()
             self._take_acks()
+            self._take_ended()
+            self._report_silence()
             with self._lock:
                 items = self._outbox.take_due(_now_ms())
                 fetch = self._outbox.next_fetch()
@@ -136,13 +168,53 @@ class Publisher:
             self._wake.clear()
 
     def _publish(self, item: Item) -> None:
+        qos = 1 if self._is_published_enough else item.qos
         failpoints.reach("before_publish")
-        is_taken = self.client.publish(READINGS_TOPIC, item.payload, item.qos, item.identity)
+        try:
+            is_taken = self.client.publish(READINGS_TOPIC, item.payload, qos, item.identity)
+        except PacketTooLargeError:  # logged once by the client
+            metrics.PUBLISHES.labels(event="RX", qos=str(qos), result="refused", reason=str(TOO_LARGE)).inc()
+            self._hold(item.identity)
+            return
         failpoints.reach("after_publish")
         if not is_taken:  # the connection ended; the deadline brings the reading back
-            metrics.PUBLISHES.labels(event="RX", qos=str(item.qos), result="failed", reason="").inc()
-        elif item.qos == 0:
+            metrics.PUBLISHES.labels(event="RX", qos=str(qos), result="failed", reason="").inc()
+        elif qos == 0:
             metrics.PUBLISHES.labels(event="RX", qos="0", result="sent", reason="").inc()
+
+    def _hold(self, identity: Identity) -> None:
+        with self._lock:
+            self._outbox.hold(identity, _now_ms())
+
+    def _take_ended(self) -> None:
+        """Act on what the broker answered: hold what is too large, and remove what it has if that is enough."""
+        published: list[Identity] = []
+        while len(published) < DELETE_LIMIT and not self._ended.empty():
+            end = self._ended.get()
+            if end.reason is not None:
+                self._is_unheard = end.reason == NO_SUBSCRIBER
+            if end.reason == TOO_LARGE and isinstance(end.token, Identity):
+                self._hold(end.token)
+            elif (
+                self._is_published_enough and end.accepted and not self._is_unheard and isinstance(end.token, Identity)
+            ):
+                published.append(end.token)
+        if published:
+            self._wake.set()  # there may be more
+            committed = [Committed(identity, "stored") for identity in published]
+            self._outbox_file.submit(partial(Transaction.acknowledge, committed=committed), self._on_acknowledged)
+
+    def _report_silence(self) -> None:
+        """Log once that no acknowledgement comes, with the likely causes, and once that they come again."""
+        with self._lock:
+            silent_s = self._outbox.silent_ms(_now_ms()) / 1000
+            metrics.OUTBOX_TOO_LARGE.set(self._outbox.held)
+        if (
+            self._outbox_file.oldest_s() < COMMIT_ACK_DEADLINE_S
+        ):  # so one reading that is stuck does not repeat the line
+            self._silence.record_success()
+        elif silent_s >= COMMIT_ACK_DEADLINE_S and self.client.is_ready:
+            self._silence.record_failure(NOBODY_SUBSCRIBES if self._is_unheard else NOBODY_ACKNOWLEDGES)
 
     def _take_acks(self) -> None:
         committed: list[Committed] = []

@@ -180,6 +180,14 @@ class Gateway:
         MEGABYTES,
         "Size limit of the outbox, MB. When it is full, the gateway stops acknowledging packets.",
     )
+    outbox_keep_until: Literal["committed", "published"] = setting(
+        "OUTBOX_KEEP_UNTIL",
+        "committed",
+        kinds.choice({"committed": "committed", "published": "published"}),
+        "`committed`: a reading stays in the outbox until the server has acknowledged it. `published`: until the "
+        "broker has it at QoS 1, and somebody subscribes; only for consumers that acknowledge nothing, such as the "
+        "subscriber of the older installation.",
+    )
     status_port: int = _status_port("GATEWAY_STATUS_PORT", "5011", "the gateway's")
 
 

@@ -84,6 +84,10 @@ class OutboxFile:
         """Whether the latest write succeeded, and the disk has room."""
         return self._last_write_succeeded and self._reserve.is_held
 
+    def oldest_s(self) -> float:
+        """Age of the oldest reading by the machine's clock, seconds; 0 if there is none."""
+        return 0.0 if self.oldest_ms is None else max(0.0, time.time() - self.oldest_ms / 1000)
+
     def submit(self, work: Callable[[Transaction], T], *done: "Callable[[Future[T]], None]") -> "Future[T]":
         """Run `work` in the next commit.
 
