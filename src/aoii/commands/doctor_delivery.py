@@ -165,7 +165,7 @@ def _acl(known: Evidence) -> str:
 def _evidence(installation: Installation, gateway: MetricSnapshot, server: MetricSnapshot | None) -> Evidence:
     ours = installation.settings["gateway"]
     known = Evidence(gateway, server, ours.gateway.gateway_id, _user(installation, "gateway"))
-    if getattr(ours.gateway, "outbox_keep_until", "committed") == "published":
+    if ours.gateway.outbox_keep_until == "published":
         return replace(known, is_published_enough=True)
     if server is None or "server" not in installation.settings or installation.own is not None:
         return known  # a container does not know the settings of the others
