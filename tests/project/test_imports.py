@@ -139,7 +139,7 @@ PLACES = (
     Place("settings/channel.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
     Place("settings/env_file.py", "settings", standard=PURE),
     Place("settings/unknown_keys.py", "", standard=PURE),
-    Place("settings/*", "core runtime.clock security.tls settings"),
+    Place("settings/*", "core runtime.clock runtime.numerals security.tls settings"),
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
