@@ -1,5 +1,6 @@
 """Fixtures that all areas share: nothing of whoever runs the tests, and the real servers, once for each process."""
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,16 @@ def _no_signal_is_left_blocked() -> Iterator[None]:
     yield
     blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
     assert not blocked, f"this test left signals blocked: {blocked}"
+
+
+@pytest.fixture(autouse=True)
+def _the_log_goes_where_it_went() -> Iterator[None]:
+    """A command that runs in a test logs to the standard error of that test, which is closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
