@@ -47,7 +47,7 @@ def test_no_forged_or_malformed_message_makes_a_gateway_forget_its_reading(
             forged = [
                 json.dumps(fields[1] | {"actual_t": 99.0}).encode(),  # another content
                 json.dumps(fields[2] | {"actual_t": "warm"}).encode(),  # no reading
-                json.dumps(fields[3] | {"event_unix_ms": 1_700_000_000_000}).encode(),  # the same content, at another time
+                json.dumps(fields[3] | {"event_unix_ms": 1_700_000_000_000}).encode(),  # the same at another time
             ]
             counts = Counts()
             intruder = Client(values.mqtt, "intruder")
