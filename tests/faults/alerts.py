@@ -124,6 +124,7 @@ def watched(folder: Path) -> Iterator[Watched]:
         watch = Watched(folder, system, page)
         stack.enter_context(watch.alertmanager)
         stack.enter_context(watch.prometheus)
+        until(watch.prometheus.has_seen_every_station, FIRES_S, "every station has been seen")
         watch.talk()
         yield watch
 

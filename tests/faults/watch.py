@@ -88,6 +88,11 @@ class Prometheus(Server):
             return bool(_asked(f"http://127.0.0.1:{self.port}/api/v1/alerts")["status"] == "success")
         return False
 
+    def has_seen_every_station(self) -> bool:
+        """Whether each has been up at an evaluation of the rules; an alert is about no other."""
+        seen = _asked(f"http://127.0.0.1:{self.port}/api/v1/query?query=aoii:station:seen")["data"]["result"]
+        return {one["metric"]["station"] for one in seen} == set(self._stations)
+
     def firing(self) -> dict[str, dict[str, str]]:
         """Labels of what fires now, by the alert's name."""
         alerts = _asked(f"http://127.0.0.1:{self.port}/api/v1/alerts")["data"]["alerts"]
