@@ -40,6 +40,7 @@ CONNECT_TIMEOUT_S = 5.0
 STOP_S = CONNECT_TIMEOUT_S + 1  # connecting cannot be interrupted
 LOOP_S = 1.0  # how long the idle network thread sleeps; a publish wakes it
 PROTOCOL_ERROR = 130  # the library's reason when it cannot decode a packet
+REFUSED = 128  # reason codes from here on are refusals
 NO_KEPT_MESSAGES = 2  # retain handling, MQTT 5, 3.8.3.1
 UNREPORTED = object()  # the token of every QoS 0 publish: the library reports its end, and no owner asks for it
 
@@ -72,7 +73,7 @@ class Published:
     @property
     def accepted(self) -> bool:
         """Whether the broker accepted the message."""
-        return self.reason is not None and self.reason < 128
+        return self.reason is not None and self.reason < REFUSED
 
 
 @dataclass(frozen=True)
