@@ -114,6 +114,19 @@ def test_in_silence_one_reading_asks_ever_more_seldom_at_qos_1() -> None:
                          (1_006_000, 1, 1), (1_306_000, 1, 1)]  # fmt: skip
 
 
+def test_in_silence_a_reading_asks_every_few_seconds_while_nobody_subscribes() -> None:
+    outbox = online(window=2)
+    asked: list[int] = []
+    for now_ms in range(0, 600_000, 1000):
+        outbox.add(item(1 + now_ms, qos=0))  # the window is full, so no new reading can ask
+        if outbox.take_due(now_ms):
+            asked.append(now_ms)
+            outbox.unheard(now_ms)
+
+    in_silence = [now_ms for now_ms in asked if now_ms > 2 * SILENCE_MS]
+    assert {later - now for now, later in pairwise(in_silence)} == {FIRST_DEADLINE_MS}
+
+
 def test_in_silence_a_full_window_still_asks_and_each_reading_in_its_turn() -> None:
     outbox = online(window=2)
 

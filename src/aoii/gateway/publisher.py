@@ -209,7 +209,10 @@ class Publisher:
             self._answer = end.reason
             if end.reason == TOO_LARGE:
                 self._hold(end.token)
-            elif self._is_published_enough and end.accepted and end.reason != NO_SUBSCRIBER:
+            elif end.reason == NO_SUBSCRIBER:
+                with self._lock:
+                    self._outbox.unheard(_now_ms())
+            elif self._is_published_enough and end.accepted:
                 published.append(end.token)
         if published:
             self._wake.set()  # there may be more
