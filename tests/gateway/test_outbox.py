@@ -135,6 +135,18 @@ def test_in_silence_a_full_window_still_asks_and_each_reading_in_its_turn() -> N
     assert {seq for now_ms, seq, _ in published if now_ms > SILENCE_MS} == {1, 2}
 
 
+def test_in_silence_a_reading_that_the_broker_does_not_take_has_another_one_ask() -> None:
+    outbox = online(window=500)
+    published_until(outbox, 1_000_000, every_ms=2_000_000)
+    outbox.add(item(2))
+
+    assert seqs(outbox.take_due(1_000_000)) == [2]
+    outbox.hold(who(2), 1_000_000)
+
+    assert seqs(outbox.take_due(1_000_000)) == [1]
+    assert outbox.take_due(1_001_000) == []
+
+
 def test_any_commit_acknowledgement_ends_the_silence_and_brings_all_readings_forward() -> None:
     outbox = online(window=500)
     published_until(outbox, 1_000_000, every_ms=100_000)

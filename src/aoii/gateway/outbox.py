@@ -160,6 +160,7 @@ class Outbox:
             self._held.add(identity)
         if not self._in_flight:
             self._unanswered_since_ms, self._is_silent = None, False
+        self._ask_ms = min(self._ask_ms, now_ms)  # nobody was asked, so in silence another one asks
 
     def unheard(self, now_ms: int) -> None:
         """The broker says that nobody subscribes: in silence, ask again soon, which floods nobody."""
