@@ -50,6 +50,21 @@ def test_a_broker_that_was_never_there_is_said_once_and_its_arrival_too(
     client.stop()
 
 
+def test_a_broker_that_does_not_answer_is_not_said_to_hang_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aoii.broker.client.KEEPALIVE_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # Linux accepts for it
+        client = Client(Mqtt("127.0.0.1", frozen.getsockname()[1], None, None), "patient")
+        client.start()
+
+        until(lambda: said(caplog, "broker_not_reached"))
+
+        client.stop()
+    assert "does not answer" in str(client.trouble)
+    assert not said(caplog, "broker_hangs_up")
+
+
 def test_two_clients_with_one_id_get_slower_and_say_once_which_setting_to_change(
     mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,7 @@
 """The unfinished publishes of a connection: each ends once."""
 
+import pytest
+
 from aoii.broker.publishes import Publishes
 
 
@@ -27,3 +29,16 @@ def test_the_end_of_the_connection_ends_all_and_names_the_size_of_the_oldest() -
     assert ended == [(1, None), (2, None), (3, None)]
     assert publishes.close() is None
     assert not publishes.add(4, 4, 1)
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_size_that_the_broker_has_answered_before_is_not_what_it_stumbled_over(is_early: bool) -> None:
+    publishes = Publishes(lambda token, reason: None)
+    if is_early:
+        publishes.finish(1, 0)
+    publishes.add(1, "one", 500)
+    if not is_early:
+        publishes.finish(1, 0)
+    publishes.add(2, "two", 500)
+
+    assert publishes.close() is None

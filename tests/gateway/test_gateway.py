@@ -232,9 +232,18 @@ def test_a_reading_that_nobody_acknowledges_in_time_shows_that_the_server_is_mis
     until(lambda: gateway.readiness()["server"])
 
 
-def test_where_nobody_acknowledges_there_is_no_check_of_the_server(tmp_path: Path, link: Path) -> None:
-    values = configured(tmp_path, free_port(), "older", link, OUTBOX_KEEP_UNTIL="published")
+def test_where_nobody_acknowledges_a_reading_that_nobody_takes_shows_that_the_subscriber_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mosquitto: Mosquitto, link: Path, far: int
+) -> None:
+    monkeypatch.setattr("aoii.gateway.gateway.COMMIT_ACK_DEADLINE_S", 1)
+    values = configured(tmp_path, mosquitto.port, "older", link, OUTBOX_KEEP_UNTIL="published", MQTT_NAMESPACE="alone")
     with running(values) as gateway:
+        wait_connected(gateway)
+        assert gateway.readiness()["subscriber"]
+        OwnNode(far).send(1, 1)
+
+        until(lambda: not gateway.readiness()["subscriber"])
+
         assert "server" not in gateway.readiness()
 
 

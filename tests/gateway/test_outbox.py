@@ -114,12 +114,37 @@ def test_in_silence_one_reading_asks_ever_more_seldom_at_qos_1() -> None:
                          (1_006_000, 1, 1), (1_306_000, 1, 1)]  # fmt: skip
 
 
+def test_in_silence_a_reading_asks_every_few_seconds_while_nobody_subscribes() -> None:
+    outbox = online(window=2)
+    asked: list[int] = []
+    for now_ms in range(0, 600_000, 1000):
+        outbox.add(item(1 + now_ms, qos=0))  # the window is full, so no new reading can ask
+        if outbox.take_due(now_ms):
+            asked.append(now_ms)
+            outbox.unheard(now_ms)
+
+    in_silence = [now_ms for now_ms in asked if now_ms > 2 * SILENCE_MS]
+    assert {later - now for now, later in pairwise(in_silence)} == {FIRST_DEADLINE_MS}
+
+
 def test_in_silence_a_full_window_still_asks_and_each_reading_in_its_turn() -> None:
     outbox = online(window=2)
 
     published = published_until(outbox, 1_500_000, every_ms=1_000)
 
     assert {seq for now_ms, seq, _ in published if now_ms > SILENCE_MS} == {1, 2}
+
+
+def test_in_silence_a_reading_that_the_broker_does_not_take_has_another_one_ask() -> None:
+    outbox = online(window=500)
+    published_until(outbox, 1_000_000, every_ms=2_000_000)
+    outbox.add(item(2))
+
+    assert seqs(outbox.take_due(1_000_000)) == [2]
+    outbox.hold(who(2), 1_000_000)
+
+    assert seqs(outbox.take_due(1_000_000)) == [1]
+    assert outbox.take_due(1_001_000) == []
 
 
 def test_any_commit_acknowledgement_ends_the_silence_and_brings_all_readings_forward() -> None:

@@ -131,6 +131,29 @@ def test_a_server_whose_dead_letters_refuse_below_their_cap_is_not_ready(
     bench.stop()
 
 
+def test_an_outage_that_only_a_probe_noticed_is_over_with_the_next_row_so_the_same_one_is_logged_again(
+    database: Database, letters: RefusingLetters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def said() -> list[str]:
+        events = [vars(one)["event"] for one in caplog.records]
+        return [event for event in events if event in ("database_away", "database_back")]
+
+    bench = Bench(database, letters)
+    bench.start()
+    bench.put(encode_reading(a_reading(1), 1))
+    until(lambda: len(bench.client.told) == 1)
+
+    bench.ingest.watch._set_down("no answer")
+    bench.put(encode_reading(a_reading(2), 1))
+    until(lambda: len(bench.client.told) == 2)
+    bench.ingest.watch._set_down("no answer")
+    bench.stop()
+
+    assert said() == ["database_away", "database_back", "database_away"]
+
+
 def test_a_stop_while_a_batch_is_held_acknowledges_nothing_more(database: Database, letters: RefusingLetters) -> None:
     database.insert_reading(a_reading(1))
     bench = Bench(database, letters)

@@ -40,6 +40,8 @@ CONNECT_TIMEOUT_S = 5.0
 STOP_S = CONNECT_TIMEOUT_S + 1  # connecting cannot be interrupted
 LOOP_S = 1.0  # how long the idle network thread sleeps; a publish wakes it
 PROTOCOL_ERROR = 130  # the library's reason when it cannot decode a packet
+KEEPALIVE_TIMEOUT = 141  # the library's reason when nothing has come for KEEPALIVE_S
+REFUSED = 128  # reason codes from here on are refusals
 NO_KEPT_MESSAGES = 2  # retain handling, MQTT 5, 3.8.3.1
 UNREPORTED = object()  # the token of every QoS 0 publish: the library reports its end, and no owner asks for it
 
@@ -72,7 +74,7 @@ class Published:
     @property
     def accepted(self) -> bool:
         """Whether the broker accepted the message."""
-        return self.reason is not None and self.reason < 128
+        return self.reason is not None and self.reason < REFUSED
 
 
 @dataclass(frozen=True)
@@ -398,7 +400,13 @@ class Client:
         is_unreadable = reason.value == PROTOCOL_ERROR and not flags.is_disconnect_packet_from_server
         code = UNREADABLE if is_unreadable else reason.value if flags.is_disconnect_packet_from_server else None
         self._end = code, str(reason)
-        if not self._is_answered and not self._stopping.is_set():
+        if self._is_answered or self._stopping.is_set():
+            return
+        if reason.value == KEEPALIVE_TIMEOUT:
+            self._report.away(
+                TimeoutError("something listens there and does not answer; is it the broker, and frozen?")
+            )
+        else:
             self._report.hung_up()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:

@@ -23,6 +23,7 @@ class Publishes:
         self._lock = threading.Lock()
         self._unfinished: dict[int, _Publish] = {}  # by message id
         self._early: dict[int, int] = {}  # reasons of publishes that ended before `add` knew the message id
+        self._largest_answered = 0  # bytes
         self._is_closed = False
 
     def add(self, mid: int, token: object, size: int) -> bool:
@@ -34,6 +35,7 @@ class Publishes:
                 self._unfinished[mid] = _Publish(token, size)
                 return True
             reason = self._early.pop(mid)
+            self._largest_answered = max(self._largest_answered, size)
         self._report(token, reason)
         return True
 
@@ -44,13 +46,19 @@ class Publishes:
             if publish is None:
                 self._early[mid] = reason
                 return
+            self._largest_answered = max(self._largest_answered, publish.size)
         self._report(publish.token, reason)
 
     def close(self) -> int | None:
-        """End what is unfinished; return the size of the oldest one, which is the next that the broker would answer."""
+        """End what is unfinished; return the size that the broker may have stumbled over, None if it was none.
+
+        That is the size of the oldest one, which is the next that the broker would answer. If one as large was answered
+        on this connection, size is no reason: a limit of it would keep every reading back.
+        """
         with self._lock:
             self._is_closed = True
             unfinished, self._unfinished = list(self._unfinished.values()), {}
         for publish in unfinished:
             self._report(publish.token, None)
-        return next((publish.size for publish in unfinished if publish.size), None)
+        oldest = next((publish.size for publish in unfinished if publish.size), 0)
+        return oldest if oldest > self._largest_answered else None

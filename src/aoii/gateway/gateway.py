@@ -56,8 +56,9 @@ class Gateway(Station):
         self._stopping = threading.Event()
         self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
-        self._is_published_enough = own.outbox_keep_until == "published"
-        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file, self._is_published_enough)
+        is_published_enough = own.outbox_keep_until == "published"
+        self._taker = "subscriber" if is_published_enough else "server"  # for whom readings in the outbox wait
+        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file, is_published_enough)
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
         self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
@@ -101,15 +102,14 @@ class Gateway(Station):
         return [replace(part, silence_limit_s=PROGRESS_S) for part in parts]
 
     def readiness(self) -> Mapping[str, bool]:
-        """Whether broker, outbox and at least one port can be used, and the server acknowledges in time."""
+        """Whether broker, outbox and at least one port can be used, and readings leave the outbox in time."""
         outbox = self._outbox_file
-        is_late = outbox.oldest_s() > COMMIT_ACK_DEADLINE_S
-        checks = {
+        return {
             "broker": self.publisher.client.is_ready,
             "outbox": outbox.is_writable and outbox.used_bytes < FULL_SHARE * outbox.limit_bytes,
             "serial": any(port.is_open for port in self._ports),
+            self._taker: outbox.oldest_s() <= COMMIT_ACK_DEADLINE_S,
         }
-        return checks if self._is_published_enough else checks | {"server": not is_late}
 
     def _belongs_here(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)

@@ -4,8 +4,8 @@ The file (`drivers/outbox_file`) holds every accepted reading until its commit a
 window of them in memory, so a backlog of a million costs no more than one of a thousand. The newest reading, for people
 who watch, and the oldest of the backlog take turns, so that neither starves the other. A reading in flight that gets no
 commit acknowledgement by its deadline is published again, as often as it takes. While no acknowledgement at all comes
-(*silence*), that would flood a subscriber that never acknowledges; then one reading at a time asks, ever more seldom,
-and the first acknowledgement brings all others forward. Nothing is dropped. Pure.
+(*silence*), that would flood a subscriber that never acknowledges; then one reading at a time asks, ever more seldom
+(unless nobody subscribes), and the first acknowledgement brings all others forward. Nothing is dropped. Pure.
 
 A reading is in one of five places: *file only* (above the cursor, up to which the file was read), *fresh* (just
 accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *held* (the broker
@@ -160,6 +160,13 @@ class Outbox:
             self._held.add(identity)
         if not self._in_flight:
             self._unanswered_since_ms, self._is_silent = None, False
+        self._ask_ms = min(self._ask_ms, now_ms)  # nobody was asked, so in silence another one asks
+
+    def unheard(self, now_ms: int) -> None:
+        """The broker says that nobody subscribes: in silence, ask again soon, which floods nobody."""
+        if self._is_silent:
+            self._ask_wait_ms = FIRST_DEADLINE_MS
+            self._ask_ms = min(self._ask_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
 
     def next_fetch(self) -> Fetch | None:
         """A request to the file, to be answered by `add_fetched` or `fail_fetch`; None when none is needed."""

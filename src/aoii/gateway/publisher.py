@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future
 from functools import partial
 
-from aoii.broker.client import Client, Message, Published, Subscription
+from aoii.broker.client import REFUSED, Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.broker.packet_size import PacketTooLargeError
 from aoii.broker.reconnection import TOO_LARGE
@@ -35,6 +35,10 @@ ACKS_LIMIT = 200  # messages that wait; one more is dropped, and its readings ar
 DELETE_LIMIT = 1000  # about so many readings in one request: 10 ms, for which the reply to an old node can wait
 NO_SUBSCRIBER = 16  # the broker has the message and nobody gets it
 IDLE_S = 1.0  # longest wait of the thread, also before a fetch that failed is tried again
+REFUSES = (
+    f"the broker refuses the readings (reason code {{}}); let the gateway's user write {READINGS_TOPIC} in its ACL, or "
+    "see its log"
+)
 NOBODY_SUBSCRIBES = (
     f"nobody subscribes to {READINGS_TOPIC} at this broker; start aoii server, or compare MQTT_BROKER, MQTT_PORT and "
     "MQTT_NAMESPACE of gateway and server"
@@ -72,7 +76,14 @@ class Publisher:
             ("commit acknowledgements come again", "ack_back"),
             lasts_s=0,
         )
-        self._is_unheard = False  # whether the broker said of the last reading that nobody subscribes
+        self._refusals = FailureLog(
+            log,
+            "broker refuses readings",
+            "publish_refused",
+            ("broker takes readings again", "publish_taken"),
+            lasts_s=0,
+        )
+        self._answer = 0  # the broker's reason code for the last reading that it answered for
         self._ended: queue.SimpleQueue[Published] = queue.SimpleQueue()
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
         self.thread = PartThread("publisher", self._run)
@@ -131,7 +142,9 @@ class Publisher:
         if published.reason is not None:
             metrics.PUBLISH_REFUSED.set(not published.accepted)
         if result == "refused":
-            log.warning("broker refused a reading", extra={"event": "publish_refused", "reason": published.reason})
+            self._refusals.record_failure(REFUSES.format(published.reason))
+        elif result == "sent":
+            self._refusals.record_success()
         self._ended.put(published)
         self._wake.set()
         failpoints.reach("after_puback")
@@ -191,13 +204,15 @@ class Publisher:
         published: list[Identity] = []
         while len(published) < DELETE_LIMIT and not self._ended.empty():
             end = self._ended.get()
-            if end.reason is not None:
-                self._is_unheard = end.reason == NO_SUBSCRIBER
-            if end.reason == TOO_LARGE and isinstance(end.token, Identity):
+            if end.reason is None or not isinstance(end.token, Identity):
+                continue
+            self._answer = end.reason
+            if end.reason == TOO_LARGE:
                 self._hold(end.token)
-            elif (
-                self._is_published_enough and end.accepted and not self._is_unheard and isinstance(end.token, Identity)
-            ):
+            elif end.reason == NO_SUBSCRIBER:
+                with self._lock:
+                    self._outbox.unheard(_now_ms())
+            elif self._is_published_enough and end.accepted:
                 published.append(end.token)
         if published:
             self._wake.set()  # there may be more
@@ -209,12 +224,17 @@ class Publisher:
         with self._lock:
             silent_s = self._outbox.silent_ms(_now_ms()) / 1000
             metrics.OUTBOX_TOO_LARGE.set(self._outbox.held)
-        if (
-            self._outbox_file.oldest_s() < COMMIT_ACK_DEADLINE_S
-        ):  # so one reading that is stuck does not repeat the line
+        # The age, and not the last acknowledgement: so one reading that is stuck does not repeat the line.
+        if self._outbox_file.oldest_s() < COMMIT_ACK_DEADLINE_S:
             self._silence.record_success()
         elif silent_s >= COMMIT_ACK_DEADLINE_S and self.client.is_ready:
-            self._silence.record_failure(NOBODY_SUBSCRIBES if self._is_unheard else NOBODY_ACKNOWLEDGES)
+            self._silence.record_failure(self._why_silent())
+
+    def _why_silent(self) -> str:
+        """What the broker's last answer lets us guess."""
+        if self._answer >= REFUSED:
+            return REFUSES.format(self._answer)
+        return NOBODY_SUBSCRIBES if self._answer == NO_SUBSCRIBER else NOBODY_ACKNOWLEDGES
 
     def _take_acks(self) -> None:
         committed: list[Committed] = []

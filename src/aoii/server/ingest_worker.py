@@ -211,10 +211,10 @@ class IngestWorker:
 
     def _record_insert(self, away: DatabaseAway | None) -> None:
         """Tell the circuit breaker and the database watch how an insert ended."""
-        has_changed = self._breaker.handle(circuit_breaker.FAILED if away else circuit_breaker.STORED)
+        self._breaker.handle(circuit_breaker.FAILED if away else circuit_breaker.STORED)
         if away:
             self.watch.record_failure(str(away))
-        elif has_changed:
+        else:  # whether or not the breaker noticed that the database was away: a probe may have
             self.watch.record_success()
 
     def _pause(self, seconds: float) -> bool:
