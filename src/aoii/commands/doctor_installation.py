@@ -60,14 +60,17 @@ class Installation:
     own: Started | None = None
 
     def groups(self, stations: Sequence[str], part: Callable[[Settings], object]) -> list[Group]:
-        """The stations in groups whose settings have an equal `part`, without those that are not of this machine."""
+        """The stations in groups whose settings have an equal `part`, without those that are not of this machine.
+
+        Where nothing says which stations are of this machine, all are; one file may be for any of them.
+        """
         by_part: dict[object, list[str]] = {}
         for name in stations:
             if name in self.settings:
                 by_part.setdefault(part(self.settings[name]), []).append(name)
         here = frozenset(filter(self.belongs_here, self.settings))
         ours = [names for names in by_part.values() if here.intersection(names)]
-        found = ours or list(by_part.values())
+        found = ours or ([] if any(map(self._is_set_up, self.settings)) else list(by_part.values()))
         return [
             Group(tuple(names), self.settings[names[0]], here.intersection(names), len(found) == 1) for names in found
         ]
@@ -79,25 +82,40 @@ class Installation:
         """
         if self.own is not None:
             return name == self.own.station
-        return name in self.settings and (self.is_expected(name) or settings.station_file(self.env_file, name).exists())
+        return name in self.settings and (self.is_expected(name) or self._is_set_up(name))
+
+    def _is_set_up(self, name: str) -> bool:
+        """Whether the station was chosen for this machine: it has a file of settings, or its unit is enabled."""
+        return _is_there(settings.station_file(self.env_file, name)) or _is_enabled(name)
 
     def is_expected(self, name: str) -> bool:
         """Whether the station should be running: it has left a file, its ports are set, or its unit is enabled."""
         values = self.settings[name]
         match name:
             case "gateway":
-                has_traces = values.gateway.outbox_path.exists()
+                has_traces = _is_there(values.gateway.outbox_path)
             case "server":
-                has_traces = values.server.dead_letter_path.exists()
+                has_traces = _is_there(values.server.dead_letter_path)
             case "csv":
-                has_traces = values.server.csv_file.exists()
+                has_traces = _is_there(values.server.csv_file)
             case "edgelog":
                 has_traces = bool(values.server.edge_log_ports)
             case "web":  # leaves no file
                 has_traces = any(one == "PORT" or one.startswith("WEB_") for one in values.given)
             case _:
                 has_traces = False
-        return has_traces or any(UNITS.glob(f"*.wants/aoii-{name}.service"))
+        return has_traces or _is_enabled(name)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the file exists; False where this user may not look, of which a check has a finding."""
+    with contextlib.suppress(PermissionError):
+        return path.exists()
+    return False
+
+
+def _is_enabled(name: str) -> bool:
+    return any(UNITS.glob(f"*.wants/aoii-{name}.service"))
 
 
 def load(env_file: Path | None, own: Started | None = None) -> tuple[Installation, list[Finding]]:
