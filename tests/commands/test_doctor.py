@@ -323,6 +323,15 @@ def test_readable_node_keys_are_found(tmp_path: Path) -> None:
     assert "chmod 600" in str(examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"])
 
 
+def test_node_keys_that_an_update_left_at_their_old_place_are_found(tmp_path: Path) -> None:
+    """Until version 0.2 they were in AOII_DATA_DIR; the shipped units have them among the gateway's secrets."""
+    node_keys.write_key_file(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
+
+    keys = examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"]
+
+    assert keys.remedy == f"move it: mv data/node_keys {tmp_path}/keys"
+
+
 def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aoii.commands.doctor_checks.time.time", lambda: 1000.0)
 
