@@ -205,6 +205,28 @@ def test_a_secret_in_the_file_of_a_station_that_others_may_read_is_found() -> No
     assert [finding.remedy for finding in findings("settings") if finding.remedy] == ["run chmod 600 .env.server"]
 
 
+def test_a_file_that_a_stations_unit_does_not_see_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor sees the files of all stations, a unit only those of its own."""
+    monkeypatch.setattr(doctor_installation, "SECRETS", tmp_path)
+    for station in ("server", "web"):
+        (tmp_path / station).mkdir()
+        (tmp_path / station / "password").write_text("secret\n")
+        (tmp_path / station / "password").chmod(0o600)
+    Path(".env").write_text(
+        f"MYSQL_HOST=db\nMYSQL_USER=a\nMYSQL_PASSWORD_FILE={tmp_path}/server/password\nMQTT_PORT={free_port()}\n"
+    )
+    Path(".env.server").touch()
+    Path(".env.edgelog").touch()
+    Path(".env.web").write_text(f"MYSQL_PASSWORD_FILE={tmp_path}/web/password\n")
+
+    (found,) = [finding for finding in findings("settings") if finding.remedy]
+
+    assert found.state == (
+        f".env: MYSQL_PASSWORD_FILE names {tmp_path}/server/password, which the unit aoii-edgelog does not see"
+    )
+    assert found.remedy == f"put a copy into {tmp_path}/edgelog, and name that"
+
+
 def test_a_literal_secret_and_a_key_of_another_program_are_said_and_are_no_fault() -> None:
     Path(".env").write_text(
         f"MQTT_PORT={free_port()}\nMQTT_USERNAME=u\nMQTT_PASSWORD=pa #ss\nHOME_ASSISTANT=1\nGF_X=1\n"

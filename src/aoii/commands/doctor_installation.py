@@ -18,6 +18,7 @@ from aoii.settings import STATIONS, Settings
 from aoii.settings.env_file import decode
 from aoii.settings.faults import Fault, SettingsError
 
+SECRETS = Path("/etc/aoii/secrets")  # of which the unit of a station sees only the folder with its name
 UNITS = Path("/etc/systemd/system")  # holds a link to each unit that starts with the machine
 
 
@@ -129,9 +130,10 @@ def load(env_file: Path | None, own: Started | None = None) -> tuple[Installatio
             for fault in error.faults:
                 faults.setdefault(fault, []).append(name)
     findings = [Finding("settings", fault.problem + _readers(names), fault.remedy) for fault, names in faults.items()]
+    installation = Installation(env_file, found, own)
     if found:
-        findings += _remarks(found, env_file)
-    return Installation(env_file, found, own), findings
+        findings += [*_remarks(found, env_file), *_hidden_files(installation)]
+    return installation, findings
 
 
 def _readers(names: Sequence[str]) -> str:
@@ -156,6 +158,22 @@ def _remarks(found: Mapping[str, Settings], env_file: Path | None) -> Iterator[F
     for path in files:
         yield from _readable_secrets(path)
     yield from _misnamed(shared, files)
+
+
+def _hidden_files(installation: Installation) -> Iterator[Finding]:
+    """A finding for each file that a station's settings name and its unit does not see, as the doctor does."""
+    shared = Path(settings.ENV_FILE) if installation.env_file is None else installation.env_file
+    for name in filter(installation.belongs_here, installation.settings):
+        given: dict[str, tuple[Path, str]] = {}
+        for path in (shared, settings.station_file(installation.env_file, name)):
+            with contextlib.suppress(OSError):
+                lines, _ = decode(path.read_text(encoding="utf-8", errors="replace"), str(path), ())
+                given |= {key: (path, line.text) for key, line in lines.items()}
+        for key, (path, text) in given.items():
+            is_needed = key in settings.BY_NAME and key != "NODE_KEYS_FILE"  # which only the gateway looks for
+            if is_needed and text.startswith(f"{SECRETS}/") and not text.startswith(f"{SECRETS}/{name}/"):
+                state = f"{path}: {key} names {text}, which the unit aoii-{name} does not see"
+                yield Finding("settings", state, f"put a copy into {SECRETS}/{name}, and name that")
 
 
 def _readable_secrets(path: Path) -> Iterator[Finding]:
