@@ -57,6 +57,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
 _SQLITE_REMEDY: dict[AwayReason, str] = {
     "unreachable": "start `aoii server`, which makes the file, correct AOII_DATA_DIR, or set MYSQL_HOST",
     "refused": "give this user access to the file and its folder",
+    "schema": "start `aoii server`, which brings the tables up to date",
     "other": "see the message, and the disk and the rights of the file",  # SQLite has no log
 }
 _REMEDY: dict[AwayReason, str] = {
