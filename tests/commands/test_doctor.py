@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aoii import settings
-from aoii.commands import container, doctor, doctor_checks
+from aoii.commands import container, doctor, doctor_checks, doctor_installation
 from aoii.commands.findings import Finding
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
@@ -20,6 +20,7 @@ from servers import MariaDB, Mosquitto, free_port
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor_checks, "BROKER_WAIT_S", 2.0)
+    monkeypatch.setattr(doctor_installation, "UNITS", tmp_path / "units")
 
 
 def examine(**settings: str) -> dict[str, Finding]:
@@ -127,6 +128,50 @@ def test_a_station_that_is_not_of_this_machine_is_not_checked_with_settings_that
     assert len(findings("broker")) == 1
 
 
+@pytest.mark.parametrize(
+    ("ours", "unchecked"),
+    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys"})],
+)
+def test_what_no_station_of_this_machine_needs_is_no_fault(
+    mosquitto: Mosquitto, tmp_path: Path, ours: tuple[str, ...], unchecked: set[str]
+) -> None:
+    """The shared file is the same on every machine: a gateway's names a database that it need not reach."""
+    receiver, theirs = os.openpty()
+    Path(".env").write_text(
+        f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={mosquitto.port}\n"
+        + (f"MYSQL_HOST=127.0.0.1\nMYSQL_PORT={free_port()}\n" if "gateway" in ours else "")
+    )
+    for station in ours:
+        Path(f".env.{station}").touch()
+    if "gateway" in ours:
+        (tmp_path / "port").symlink_to(os.ttyname(theirs))
+        Path(".env.gateway").write_text(f"SERIAL_PORT={tmp_path / 'port'}\n")
+
+    found = list(doctor.examine(None))
+
+    assert [finding for finding in found if finding.remedy] == []
+    assert {finding.subject for finding in found if not finding.is_checked} == unchecked
+    os.close(receiver)
+    os.close(theirs)
+
+
+def test_files_that_this_user_may_not_see_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stations' folder has mode 0700, and the doctor may be run by somebody else; root may look everywhere."""
+    stat = os.stat
+
+    def refused(path: str, *args: object, **more: object) -> os.stat_result:
+        if str(path).startswith("data/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *args, **more)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(os, "stat", refused)
+
+    keys = examine(MQTT_PORT=str(free_port()))["node keys"]
+
+    assert keys.state == "data/node_keys: Permission denied"
+    assert "as the user that runs the stations" in str(keys.remedy)
+
+
 def test_a_fault_in_the_file_of_one_station_is_named_and_the_others_are_checked() -> None:
     Path(".env").write_text(f"MQTT_PORT={free_port()}\nMYSQL_USER=aoii\n")
     for station in ("server", "edgelog", "web"):
@@ -158,6 +203,28 @@ def test_a_secret_in_the_file_of_a_station_that_others_may_read_is_found() -> No
         Path(name).chmod(0o644)
 
     assert [finding.remedy for finding in findings("settings") if finding.remedy] == ["run chmod 600 .env.server"]
+
+
+def test_a_file_that_a_stations_unit_does_not_see_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor sees the files of all stations, a unit only those of its own."""
+    monkeypatch.setattr(doctor_installation, "SECRETS", tmp_path)
+    for station in ("server", "web"):
+        (tmp_path / station).mkdir()
+        (tmp_path / station / "password").write_text("secret\n")
+        (tmp_path / station / "password").chmod(0o600)
+    Path(".env").write_text(
+        f"MYSQL_HOST=db\nMYSQL_USER=a\nMYSQL_PASSWORD_FILE={tmp_path}/server/password\nMQTT_PORT={free_port()}\n"
+    )
+    Path(".env.server").touch()
+    Path(".env.edgelog").touch()
+    Path(".env.web").write_text(f"MYSQL_PASSWORD_FILE={tmp_path}/web/password\n")
+
+    (found,) = [finding for finding in findings("settings") if finding.remedy]
+
+    assert found.state == (
+        f".env: MYSQL_PASSWORD_FILE names {tmp_path}/server/password, which the unit aoii-edgelog does not see"
+    )
+    assert found.remedy == f"put a copy into {tmp_path}/edgelog, and name that"
 
 
 def test_a_literal_secret_and_a_key_of_another_program_are_said_and_are_no_fault() -> None:
@@ -276,6 +343,15 @@ def test_readable_node_keys_are_found(tmp_path: Path) -> None:
     (tmp_path / "keys").chmod(0o644)
 
     assert "chmod 600" in str(examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"])
+
+
+def test_node_keys_that_an_update_left_at_their_old_place_are_found(tmp_path: Path) -> None:
+    """Until version 0.2 they were in AOII_DATA_DIR; the shipped units have them among the gateway's secrets."""
+    node_keys.write_key_file(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
+
+    keys = examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"]
+
+    assert keys.remedy == f"move it: mv data/node_keys {tmp_path}/keys"
 
 
 def test_a_machine_without_a_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ DEAF = said("aoii_broker_up 1", "aoii_database_up 1", 'aoii_messages_received_to
             "nobody subscribes",
         ),
         (Evidence(PUBLISHING), "behind the broker", "not on this machine"),
+        (Evidence(PUBLISHING, is_server_silent=True), "between broker and server", "does not answer"),
         (Evidence(PUBLISHING, is_published_enough=True), "behind the broker", "nobody subscribes"),
         (Evidence(said("aoii_broker_up 0"), is_published_enough=True), "between gateway and broker", "not connected"),
         (
@@ -161,7 +162,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
 
             held = outbox(file)
             (login,) = [one for one in doctor.examine(file) if " log in as " in one.state]
-
+        stopped = outbox(file)
         file.with_name("aoii.env.server").write_text(
             f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
         )
@@ -174,6 +175,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
     assert "both log in as gateway" in (held.remedy or "")
     assert f"{file}.server" in (held.remedy or "")
     assert "gateway, server and web log in as gateway" in login.state
+    assert "held up between broker and server: the server does not answer" in stopped.state
     assert [one.state for one in after if one.subject == "broker" and one.remedy] == []
     assert [one.state.partition(":")[0] for one in after if "answers, encrypted" in one.state] == [
         "gateway, web",

@@ -1,5 +1,6 @@
 """The database over TLS, and the shipped users: what each may do, and what a real MariaDB refuses it."""
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -112,6 +113,23 @@ def test_the_connection_is_encrypted_with_tls_1_2_or_newer(server: SecureDatabas
     assert version in ("TLSv1.2", "TLSv1.3")
     assert database.certificate_expires == authority.describe(server.certs / "db.crt")[0].expires
     database.close()
+
+
+def test_after_an_update_a_server_that_may_not_change_tables_says_who_has_to(server: SecureDatabase) -> None:
+    """Until then its rows wait, and the page's user is told the same."""
+    server.execute("UPDATE aoii.alembic_version SET version_num = '0002'")
+    server.execute("ALTER TABLE aoii.readings DROP COLUMN created_utc")
+
+    with pytest.raises(DatabaseAway) as caught:
+        open_database(server.settings(SERVER), migrate=True)
+    with pytest.raises(DatabaseAway) as unread, contextlib.closing(open_database(server.settings(WEB))) as database:
+        database.recent(1)
+
+    assert "ALTER command denied" in caught.value.problem
+    assert caught.value.remedy == "run `aoii migrate` once as a user who may change tables, such as aoii_admin"
+    assert "`aoii migrate`" in unread.value.remedy
+    open_database(server.settings(ADMIN), migrate=True).close()
+    open_database(server.settings(SERVER), migrate=True).close()
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

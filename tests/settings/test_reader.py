@@ -71,6 +71,15 @@ def test_a_secret_of_a_station_replaces_the_shared_one_in_either_form() -> None:
     assert (server.database.password, server.web.token) == ("shared", "t" * 16)
 
 
+def test_an_empty_secret_does_not_replace_the_other_form_of_it() -> None:
+    """As from `MYSQL_PASSWORD=${MYSQL_PASSWORD:-}` in a Compose file."""
+    Path(".env").write_text(f"MYSQL_HOST=db\nMYSQL_PASSWORD=shared\nWEB_TOKEN_FILE={private('token', 't' * 16)}\n")
+
+    values = settings.load({"MYSQL_PASSWORD_FILE": "", "WEB_TOKEN": ""})
+
+    assert (values.database.password, values.web.token) == ("shared", "t" * 16)
+
+
 def test_a_path_that_the_system_refuses_is_a_fault_and_no_traceback() -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load({}, Path("x" * 300))  # as a folder does that this user may not enter

@@ -36,12 +36,19 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
             state = f"not checked: this is the container of {own.station}; ask in that of {whose}"
             yield Finding(check.subject, state, is_checked=False)
             continue
-        for group in installation.groups(check.stations, check.part):
+        groups = installation.groups(check.stations, check.part)
+        if not groups and installation.settings:
+            state = f"not checked: nothing says that {' or '.join(check.stations)} runs on this machine"
+            yield Finding(check.subject, state, is_checked=False)
+        for group in groups:
             try:
                 for finding in check.run(group):
                     yield group.label(finding)
             except AoiiError as error:
                 yield group.label(doctor_checks.fault(check.subject, error))
+            except OSError as error:
+                state = f"{error.filename or check.subject}: {error.strerror or error}"
+                yield group.label(Finding(check.subject, state, "run this as the user that runs the stations"))
     yield from doctor_checks.shared_user(installation)
     yield from doctor_ports.shared(_ports(installation))
     yield from doctor_stations.examine(installation)

@@ -91,9 +91,13 @@ def _weights(group: Group) -> Iterator[Finding]:
 
 
 def _keys(group: Group) -> Iterator[Finding]:
-    path = group.values.gateway.node_keys_file
+    path, usual = group.values.gateway.node_keys_file, group.values.data_dir / "node_keys"
     if not path.exists():
-        yield Finding("node keys", f"{path} does not exist: old nodes only")
+        state = f"{path} does not exist"
+        if path != usual and usual.exists():
+            yield Finding("node keys", f"{state}, but {usual} does", f"move it: mv {usual} {path}")
+        else:
+            yield Finding("node keys", f"{state}: old nodes only")
     else:
         yield Finding("node keys", f"{len(node_keys.read_key_file(path))} nodes in {path}")
 

@@ -45,6 +45,7 @@ class Evidence:
         server_file: The server's own file of settings, which need not exist.
         is_one_broker: Whether both use the same broker and namespace.
         is_stored: Whether the reading is in the server's database; None: unknown.
+        is_server_silent: Whether the server belongs to this machine and does not answer.
         is_published_enough: Whether readings leave the outbox when the broker has them, without the server.
     """
 
@@ -56,6 +57,7 @@ class Evidence:
     server_file: str = ".env.server"
     is_one_broker: bool = True
     is_stored: bool | None = None
+    is_server_silent: bool = False
     is_published_enough: bool = False
 
 
@@ -111,11 +113,7 @@ def _to_subscriber(known: Evidence) -> Held:
 def _to_server(known: Evidence) -> Held | None:
     hop, server = "between broker and server", known.server
     if server is None:
-        unheard = known.gateway.total(metrics.PUBLISHES, event="RX", reason=NO_SUBSCRIBER)
-        heard = known.gateway.total(metrics.PUBLISHES, event="RX", reason=SUCCESS)
-        if unheard and not heard:
-            return Held(hop, "nobody subscribes to the readings", "start aoii server, and let it use the same broker")
-        return None
+        return _to_absent_server(known, hop)
     if server.total(metrics.BROKER_UP) == 0:
         return Held(hop, "the server is not connected", "see what is said of the broker, and the server's log")
     if known.is_stored is None and server.total(metrics.DATABASE_UP) == 0:
@@ -125,6 +123,16 @@ def _to_server(known: Evidence) -> Held | None:
         return None
     cause = "the server has received no reading since it started" if not received else "the server does not have it"
     return Held(hop, f"the gateway publishes, and {cause}", _why_not_received(known))
+
+
+def _to_absent_server(known: Evidence, hop: str) -> Held | None:
+    if known.is_server_silent:
+        return Held(hop, "the server does not answer", "see what is said of the server")
+    unheard = known.gateway.total(metrics.PUBLISHES, event="RX", reason=NO_SUBSCRIBER)
+    heard = known.gateway.total(metrics.PUBLISHES, event="RX", reason=SUCCESS)
+    if unheard and not heard:
+        return Held(hop, "nobody subscribes to the readings", "start aoii server, and let it use the same broker")
+    return None
 
 
 def _why_not_received(known: Evidence) -> str:
@@ -167,9 +175,12 @@ def _evidence(installation: Installation, gateway: MetricSnapshot, server: Metri
     known = Evidence(gateway, server, ours.gateway.gateway_id, _user(installation, "gateway"))
     if ours.gateway.outbox_keep_until == "published":
         return replace(known, is_published_enough=True)
-    if server is None or "server" not in installation.settings or installation.own is not None:
+    if "server" not in installation.settings or installation.own is not None:
         return known  # a container does not know the settings of the others
     theirs = installation.settings["server"]
+    if server is None:
+        is_silent = theirs.server.status_port != 0 and installation.is_expected("server")
+        return replace(known, is_server_silent=is_silent)
     mqtt = [(_host(one.mqtt.host), one.mqtt.port, one.mqtt.namespace) for one in (ours, theirs)]
     known = replace(
         known,

@@ -18,6 +18,7 @@ from aoii.settings import STATIONS, Settings
 from aoii.settings.env_file import decode
 from aoii.settings.faults import Fault, SettingsError
 
+SECRETS = Path("/etc/aoii/secrets")  # of which the unit of a station sees only the folder with its name
 UNITS = Path("/etc/systemd/system")  # holds a link to each unit that starts with the machine
 
 
@@ -60,14 +61,17 @@ class Installation:
     own: Started | None = None
 
     def groups(self, stations: Sequence[str], part: Callable[[Settings], object]) -> list[Group]:
-        """The stations in groups whose settings have an equal `part`, without those that are not of this machine."""
+        """The stations in groups whose settings have an equal `part`, without those that are not of this machine.
+
+        Where nothing says which stations are of this machine, all are; one file may be for any of them.
+        """
         by_part: dict[object, list[str]] = {}
         for name in stations:
             if name in self.settings:
                 by_part.setdefault(part(self.settings[name]), []).append(name)
         here = frozenset(filter(self.belongs_here, self.settings))
         ours = [names for names in by_part.values() if here.intersection(names)]
-        found = ours or list(by_part.values())
+        found = ours or ([] if any(map(self._is_set_up, self.settings)) else list(by_part.values()))
         return [
             Group(tuple(names), self.settings[names[0]], here.intersection(names), len(found) == 1) for names in found
         ]
@@ -79,25 +83,40 @@ class Installation:
         """
         if self.own is not None:
             return name == self.own.station
-        return name in self.settings and (self.is_expected(name) or settings.station_file(self.env_file, name).exists())
+        return name in self.settings and (self.is_expected(name) or self._is_set_up(name))
+
+    def _is_set_up(self, name: str) -> bool:
+        """Whether the station was chosen for this machine: it has a file of settings, or its unit is enabled."""
+        return _is_there(settings.station_file(self.env_file, name)) or _is_enabled(name)
 
     def is_expected(self, name: str) -> bool:
         """Whether the station should be running: it has left a file, its ports are set, or its unit is enabled."""
         values = self.settings[name]
         match name:
             case "gateway":
-                has_traces = values.gateway.outbox_path.exists()
+                has_traces = _is_there(values.gateway.outbox_path)
             case "server":
-                has_traces = values.server.dead_letter_path.exists()
+                has_traces = _is_there(values.server.dead_letter_path)
             case "csv":
-                has_traces = values.server.csv_file.exists()
+                has_traces = _is_there(values.server.csv_file)
             case "edgelog":
                 has_traces = bool(values.server.edge_log_ports)
             case "web":  # leaves no file
                 has_traces = any(one == "PORT" or one.startswith("WEB_") for one in values.given)
             case _:
                 has_traces = False
-        return has_traces or any(UNITS.glob(f"*.wants/aoii-{name}.service"))
+        return has_traces or _is_enabled(name)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the file exists; False where this user may not look, of which a check has a finding."""
+    with contextlib.suppress(PermissionError):
+        return path.exists()
+    return False
+
+
+def _is_enabled(name: str) -> bool:
+    return any(UNITS.glob(f"*.wants/aoii-{name}.service"))
 
 
 def load(env_file: Path | None, own: Started | None = None) -> tuple[Installation, list[Finding]]:
@@ -111,9 +130,10 @@ def load(env_file: Path | None, own: Started | None = None) -> tuple[Installatio
             for fault in error.faults:
                 faults.setdefault(fault, []).append(name)
     findings = [Finding("settings", fault.problem + _readers(names), fault.remedy) for fault, names in faults.items()]
+    installation = Installation(env_file, found, own)
     if found:
-        findings += _remarks(found, env_file)
-    return Installation(env_file, found, own), findings
+        findings += [*_remarks(found, env_file), *_hidden_files(installation)]
+    return installation, findings
 
 
 def _readers(names: Sequence[str]) -> str:
@@ -138,6 +158,22 @@ def _remarks(found: Mapping[str, Settings], env_file: Path | None) -> Iterator[F
     for path in files:
         yield from _readable_secrets(path)
     yield from _misnamed(shared, files)
+
+
+def _hidden_files(installation: Installation) -> Iterator[Finding]:
+    """A finding for each file that a station's settings name and its unit does not see, as the doctor does."""
+    shared = Path(settings.ENV_FILE) if installation.env_file is None else installation.env_file
+    for name in filter(installation.belongs_here, installation.settings):
+        given: dict[str, tuple[Path, str]] = {}
+        for path in (shared, settings.station_file(installation.env_file, name)):
+            with contextlib.suppress(OSError):
+                lines, _ = decode(path.read_text(encoding="utf-8", errors="replace"), str(path), ())
+                given |= {key: (path, line.text) for key, line in lines.items()}
+        for key, (path, text) in given.items():
+            is_needed = key in settings.BY_NAME and key != "NODE_KEYS_FILE"  # which only the gateway looks for
+            if is_needed and text.startswith(f"{SECRETS}/") and not text.startswith(f"{SECRETS}/{name}/"):
+                state = f"{path}: {key} names {text}, which the unit aoii-{name} does not see"
+                yield Finding("settings", state, f"put a copy into {SECRETS}/{name}, and name that")
 
 
 def _readable_secrets(path: Path) -> Iterator[Finding]:

@@ -57,6 +57,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
 _SQLITE_REMEDY: dict[AwayReason, str] = {
     "unreachable": "start `aoii server`, which makes the file, correct AOII_DATA_DIR, or set MYSQL_HOST",
     "refused": "give this user access to the file and its folder",
+    "schema": "start `aoii server`, which brings the tables up to date",
     "other": "see the message, and the disk and the rights of the file",  # SQLite has no log
 }
 _REMEDY: dict[AwayReason, str] = {
@@ -65,7 +66,8 @@ _REMEDY: dict[AwayReason, str] = {
     "refused": "check MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE and the user's rights",
     "full": "make room on its disk",
     "read_only": "make it writable",
-    "schema": "start `aoii server`, which makes the tables",
+    "schema": "start `aoii server`, which brings the tables up to date; if its user may not, run `aoii migrate` as one "
+    "who may",
     "damaged": "stop the stations that use the file and move it away: `aoii server` makes a new one, and stores the "
     "readings that wait; `sqlite3 OLD .recover | sqlite3 NEW` saves what can still be read of the old one",
     "other": "see the database's own log",

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 MIGRATION_TIMEOUT_S = 3600  # an index over millions of rows takes minutes
 MIGRATION_LOCK_S = 60  # how long to wait for another station's migration
 WAL_RETRY_S = 0.05
+TO_MIGRATE = "run `aoii migrate` once as a user who may change tables, such as aoii_admin"
 
 _TYPES = {int: sa.BigInteger, float: sa.Double, str: sa.String, bool: sa.Boolean, datetime: sa.DateTime}
 
@@ -54,13 +55,20 @@ def migrate(settings: DatabaseSettings) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # importing it logs its plugins
     from aoii.server.migrations import upgrade  # the import takes 0.2 s
 
-    with _exclusive_migration(settings) as (pool, connection):
-        try:
-            before, after = upgrade(connection)
-        except LookupError as error:
-            raise DatabaseAway(
-                "schema", f"database {pool.place}: a newer aoii made its tables ({error})", "install that version"
-            ) from error
+    is_admitted = False
+    try:
+        with _exclusive_migration(settings) as (pool, connection):
+            is_admitted = True  # a refusal from here on is about the tables, not about the login
+            try:
+                before, after = upgrade(connection)
+            except LookupError as error:
+                raise DatabaseAway(
+                    "schema", f"database {pool.place}: a newer aoii made its tables ({error})", "install that version"
+                ) from error
+    except DatabaseAway as error:
+        if is_admitted and error.reason == "refused":
+            raise DatabaseAway("refused", error.problem, TO_MIGRATE) from error
+        raise
     if before != after:
         log.info("database migrated", extra={"event": "database_migrated", "from": before, "to": after})
 

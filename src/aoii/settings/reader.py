@@ -106,10 +106,12 @@ class _Given:
     def add_layer(self, texts: Mapping[str, str], origin: str) -> None:
         """Add what is set in one place, over all that was added before.
 
-        A secret that is set here replaces the file for it that was named before, and the reverse.
+        A secret that is set here replaces the file for it that was named before, and the reverse. An empty one does
+        not.
         """
         layer = {name: (texts[name], origin) for name in BY_NAME if name in texts}
-        kept = {name: value for name, value in self.values.items() if OTHER_FORM.get(name) not in layer}
+        replaced = {OTHER_FORM.get(name) for name, (text, _) in layer.items() if text}
+        kept = {name: value for name, value in self.values.items() if name not in replaced}
         self.values = kept | layer
 
     def text(self, name: str) -> str:
