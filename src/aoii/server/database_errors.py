@@ -50,7 +50,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
         reason = "unreachable"  # the host, such as `db..example`, is not a valid name; all text of rows is printable
     if dialect == "sqlite" and "no such" in str(cause):
         reason = "schema"  # SQLite has no code of its own for "no such table" or "no such column"
-    remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None
+    remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else _MYSQL_REMEDY.get(code)
     return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason])
 
 
@@ -59,13 +59,17 @@ _SQLITE_REMEDY: dict[AwayReason, str] = {
     "refused": "give this user access to the file and its folder",
     "other": "see the message, and the disk and the rights of the file",  # SQLite has no log
 }
+_MYSQL_REMEDY = dict.fromkeys(  # the login was right, and a station need not have the right to change tables
+    (1142, 1143),
+    "to create tables or bring them up to date, run `aoii migrate` as a user who may; else check the user's rights",
+)
 _REMEDY: dict[AwayReason, str] = {
     "conflict": "try again; another writer held a lock",
     "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",
     "refused": "check MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE and the user's rights",
     "full": "make room on its disk",
     "read_only": "make it writable",
-    "schema": "start `aoii server`, which makes the tables",
+    "schema": "start `aoii server` of this version or run `aoii migrate`: both bring the tables up to date",
     "damaged": "stop the stations that use the file and move it away: `aoii server` makes a new one, and stores the "
     "readings that wait; `sqlite3 OLD .recover | sqlite3 NEW` saves what can still be read of the old one",
     "other": "see the database's own log",
