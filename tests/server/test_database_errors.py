@@ -49,6 +49,18 @@ def test_any_other_error_is_away_and_names_place_and_remedy(number: int, reason:
     assert remedy
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(1054, "Unknown column 'created_utc' in 'INSERT INTO'"), (1142, "ALTER command denied to user 'aoii_server'")],
+)
+def test_tables_of_an_older_version_are_brought_up_to_date_by_who_may_change_them(number: int, said: str) -> None:
+    error = translated(pymysql.err.OperationalError(number, said), "mysql", "aoii at db:3306")
+
+    assert isinstance(error, DatabaseAway)
+    assert "`aoii migrate`" in error.remedy
+    assert "MYSQL_PASSWORD" not in error.remedy
+
+
 def test_a_missing_table_of_sqlite_is_a_matter_of_the_schema() -> None:
     error = translated(sqlite_error("INSERT INTO u VALUES (1)"), "sqlite", "aoii.db")
 

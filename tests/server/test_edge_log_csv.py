@@ -176,6 +176,47 @@ def test_rows_beyond_the_limit_are_counted(path: Path, monkeypatch: pytest.Monke
     assert metrics.value(metrics.LOG_CSV_ROWS, outcome="lost") == lost + 2
 
 
+def test_rows_that_arrive_while_a_full_buffer_is_written_are_written_next(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_log_csv, "WAITING_LIMIT", 3)
+    lost = metrics.value(metrics.LOG_CSV_ROWS, outcome="lost")
+    file = EdgeLogCsv(path, ZONE)
+    for minute in range(3):
+        file.put(row(OLD, 60 * minute), is_old=True)
+    real = csv_tail.append
+
+    def append(handle: BinaryIO, data: bytes) -> None:
+        real(handle, data)
+        file.put(row(OLD, 180), is_old=True)
+
+    monkeypatch.setattr(csv_tail, "append", append)
+    file.flush()
+    monkeypatch.setattr(csv_tail, "append", real)
+    file.close()
+
+    assert [line[14:16] for line in path.read_bytes().splitlines()[1:]] == [b"40", b"41", b"42", b"43"]
+    assert metrics.value(metrics.LOG_CSV_ROWS, outcome="lost") == lost
+
+
+def test_rows_wait_while_the_file_is_replaced_by_one_with_other_columns(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = EdgeLogCsv(path, ZONE)
+    file.put(row(OLD), is_old=True)
+    path.write_bytes(b"time,value\n1,2\n")
+
+    assert not file.flush()
+    assert not file.flush()
+
+    assert path.read_bytes() == b"time,value\n1,2\n"
+    (said,) = [record for record in caplog.records if getattr(record, "event", "") == "log_csv_unwritable"]
+    assert "EDGE_LOG_CSV_FILE" in said.remedy  # type: ignore[attr-defined]  # a field of the event
+    path.rename(path.with_name("other.csv"))
+    assert file.flush()
+    assert path.read_bytes().count(b"\n") == 2
+
+
 @pytest.fixture
 def values(load: Load, tmp_path: Path, path: Path) -> Settings:
     return load(EDGE_LOG_PORT=tmp_path / "port", EDGE_LOG_STATUS_PORT=0, EDGE_LOG_CSV_FILE=path)

@@ -89,6 +89,8 @@ def test_a_first_line_that_cannot_be_checked_is_noise() -> None:
         OLD.replace("200000", str(2**31)),
         OLD + ",,1451606400123",
         OLD + f",{'n' * 129},1451606400123",
+        OLD + ",=HYPERLINK(A1),1451606400123",
+        OLD + ",@7,1451606400123",
         OLD + ",7,253402300800000",
     ],
 )

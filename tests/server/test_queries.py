@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
-from aoii.server import db, queries
+from aoii.server import db, local_time, queries
 from aoii.server.db import Database
 from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.settings import Database as DatabaseSettings
@@ -47,6 +48,39 @@ def test_stats_and_nodes(database: Database) -> None:
     assert [(node.node, node.gateway, node.readings) for node in nodes] == [("7", "b", 2), ("garden", "gateway", 1)]
     assert nodes[0].last_event_time == datetime(2020, 9, 13, 12, 26, 40)
     assert nodes[0].last_created_at == stats.last_at
+
+
+def test_the_last_insert_of_a_node_is_that_of_its_last_row_though_another_program_made_it(
+    database: Database, place: DatabaseSettings
+) -> None:
+    database.insert_reading(replace(a_reading(), identity=None, event_unix_ms=None))
+    run_sql(
+        place,
+        "INSERT INTO readings (created_at, actual_temp, actual_humidity, pred_temp, pred_humidity, error_temp, "
+        "error_humidity) VALUES ('2126-01-02 12:00:00', 21, 40, 21, 40, 0, 0)",
+    )
+
+    (node,) = database.nodes()
+
+    assert (node.last_created_at, node.last_created_utc) == (datetime(2126, 1, 2, 12), None)
+    assert node.last_instant == local_time.to_utc(node.last_created_at)
+
+
+def test_the_summary_of_the_nodes_is_read_from_an_index_alone(database: Database, place: DatabaseSettings) -> None:
+    database.insert_readings([a_reading(number) for number in range(3)])
+    statements: list[str] = []
+    engine = database._pool.engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *called: statements.append(called[2]))
+
+    database.nodes()
+
+    (query,) = [one for one in statements if "GROUP BY" in one]
+    if place.host is None:
+        plan = [str(row[3]) for row in run_sql(place, f"EXPLAIN QUERY PLAN {query}")]
+        assert any("COVERING INDEX readings_node_event_time" in step for step in plan)
+    else:
+        (grouped,) = [row for row in run_sql(place, f"EXPLAIN {query}") if row[1] == "DERIVED"]
+        assert (grouped[5], grouped[9]) == ("readings_node_event_time", "Using index")
 
 
 def test_the_export_streams_by_node_and_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,20 @@ def test_what_version_2_made_of_the_oldest_log_is_unknown_again(place: DatabaseS
     database.close()
 
 
+def test_a_column_that_may_be_null_from_now_on_keeps_its_type_and_values(mariadb: MariaDB) -> None:
+    place = mysql_at(mariadb, mariadb.new_schema())
+    run_sql(place, OLDEST_EDGE_LOG["mysql"].format(FLOATS.rpartition(", ")[0]), OLDEST_ROW)
+    types = "ADD error_humidity FLOAT NOT NULL DEFAULT 0.35, ADD status VARCHAR(20) COLLATE utf8mb4_bin NOT NULL"
+    run_sql(place, f"ALTER TABLE edge_log {types}")
+
+    open_database(place, migrate=True).close()
+
+    columns = {name: rest[:3] for name, *rest in run_sql(place, "SHOW FULL COLUMNS FROM edge_log")}
+    assert columns["error_humidity"] == ["float", None, "YES"]
+    assert columns["status"] == ["varchar(20)", "utf8mb4_bin", "YES"]
+    assert run_sql(place, "SELECT error_humidity FROM edge_log") == [(0.35,)]
+
+
 def test_errors_in_the_log_lose_the_sign_that_versions_0_1_and_0_2_gave_them(place: DatabaseSettings) -> None:
     database = open_database(place, migrate=True)
     signed = an_edge_log_row(error_temp=-0.5, error_humidity=-1.25)

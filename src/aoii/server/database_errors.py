@@ -50,7 +50,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
         reason = "unreachable"  # the host, such as `db..example`, is not a valid name; all text of rows is printable
     if dialect == "sqlite" and "no such" in str(cause):
         reason = "schema"  # SQLite has no code of its own for "no such table" or "no such column"
-    remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else None
+    remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else _MYSQL_REMEDY.get(code)
     return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason])
 
 
@@ -60,6 +60,10 @@ _SQLITE_REMEDY: dict[AwayReason, str] = {
     "schema": "start `aoii server`, which brings the tables up to date",
     "other": "see the message, and the disk and the rights of the file",  # SQLite has no log
 }
+_MYSQL_REMEDY = dict.fromkeys(  # the login was right, and a station need not have the right to change tables
+    (1142, 1143),
+    "to create tables or bring them up to date, run `aoii migrate` as a user who may; else check the user's rights",
+)
 _REMEDY: dict[AwayReason, str] = {
     "conflict": "try again; another writer held a lock",
     "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",

@@ -75,6 +75,8 @@ class EdgeLogCsv:
         self._form = EdgeLogFormat()
         self._last_state: tuple[int, int] | None = None  # of the file, after our last write
         self.is_writable = True
+        with contextlib.suppress(OSError):  # `flush` finds it too, and says it
+            self._repair()
         self.flush()
 
     def put(self, row: EdgeLogRow, *, is_old: bool) -> None:
@@ -94,27 +96,29 @@ class EdgeLogCsv:
     def flush(self) -> bool:
         """Write the rows that wait; False if the file cannot be written, and they wait on.
 
-        Raises:
-            InputError: The file was replaced by one with other columns.
+        The same holds for a file that was replaced by one with other columns: the database must not suffer from it.
         """
         with self._lock:
             rows = list(self._waiting)
+            self._waiting.clear()  # what arrives while these are written comes after them
         try:
-            if self._state() != self._last_state or self._last_state is None:
+            if self._last_state is None or self._state() != self._last_state:
                 self._repair()
             if rows:
                 self._append(rows)
             self._last_state = self._state()
-        except OSError as error:
+        except (OSError, InputError) as error:
             self._last_state = None
+            self._put_back(rows)
             if self.is_writable:
-                fields = {"event": "log_csv_unwritable", "reason": str(error), "remedy": "make room, check the rights"}
+                if isinstance(error, InputError):
+                    reason, remedy = error.problem, error.remedy
+                else:
+                    reason, remedy = str(error), "make room, check the rights"
+                fields = {"event": "log_csv_unwritable", "reason": reason, "remedy": remedy}
                 log.error("the nodes' log cannot be written to its CSV file; rows wait", extra=fields)  # noqa: TRY400 - expected
             self.is_writable = False
             return False
-        with self._lock:
-            for _ in rows[: len(self._waiting)]:
-                self._waiting.popleft()
         metrics.LOG_CSV_ROWS.labels(outcome="written").inc(len(rows))
         self.is_writable = True
         return True
@@ -123,6 +127,13 @@ class EdgeLogCsv:
         """Write what waits, and count what cannot be written as lost."""
         if not self.flush():
             metrics.LOG_CSV_ROWS.labels(outcome="lost").inc(len(self._waiting))
+
+    def _put_back(self, rows: list[tuple[str | float, ...]]) -> None:
+        """Have rows wait again, before those that have arrived since."""
+        with self._lock:
+            rows = [*rows, *self._waiting]
+            metrics.LOG_CSV_ROWS.labels(outcome="lost").inc(max(0, len(rows) - WAITING_LIMIT))
+            self._waiting = deque(rows, WAITING_LIMIT)
 
     def _append(self, rows: list[tuple[str | float, ...]]) -> None:
         text = io.StringIO()
@@ -176,5 +187,6 @@ def _columns(first: bytes, path: Path) -> tuple[str, ...]:
         if header.startswith(first) or (first.endswith(b"\n") and names == ",".join(columns)):
             return columns
     raise InputError(
-        f"{path} has other columns than the nodes' log; set EDGE_LOG_CSV_FILE to another name, or move the file away"
+        f"{path} has other columns than the nodes' log",
+        "set EDGE_LOG_CSV_FILE to another name, or move the file away",
     )

@@ -6,12 +6,12 @@ The oldest firmware prints the first seven of the ten. Errors have no sign in th
 from datetime import datetime
 
 from aoii.broker.json_fields import YEAR_9999_MS
-from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE
+from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, is_node_name
 from aoii.runtime.clock import utc
 from aoii.runtime.numerals import decimal, whole
 from aoii.server.rows import EdgeLogRow
 
-TIME_REQUEST = "TIME?"  # the firmware 0.3 and 0.7 waits for `TIME:<Unix seconds>` before it begins
+TIME_REQUEST = "TIME?"  # firmware 0.3 and 0.7 waits for `TIME:<Unix seconds>` before it begins
 UNSENT = frozenset({"SKIP", "RAW"})  # RAW: firmware that predicts nothing and has no radio
 UNCHECKED = frozenset({"RAW", "SEND (DELTA)"})  # whose errors are not the reading minus the estimate of the same line
 STATUSES = UNSENT | UNCHECKED | {"SEND & TRAIN", "HEARTBEAT"}
@@ -19,7 +19,6 @@ OLDEST_FIELDS, OLD_FIELDS, FIELDS = 7, 10, 12
 RANGES = (TEMPERATURE_RANGE, HUMIDITY_RANGE) * 3  # of reading, estimate and error, as in a message
 TEAR_TOLERANCE = 0.02  # °C and %RH; reading, estimate and error are each rounded to two decimals
 INT_MAX = 2**31 - 1  # of the table's INTEGER columns
-NAME_LIMIT = 128  # characters of a node's name
 
 
 def decode_line(text: str, arrived: datetime, *, is_first: bool = False) -> EdgeLogRow | None:
@@ -50,7 +49,7 @@ def _row(fields: list[str], arrived: datetime) -> EdgeLogRow:
     *measured, status = fields[:OLDEST_FIELDS]
     time_us, free_heap, total_heap = fields[OLDEST_FIELDS:OLD_FIELDS] or ("", "", "")
     node, unix_ms = fields[OLD_FIELDS:] or (None, "")
-    if status not in STATUSES or not (node is None or (1 <= len(node) <= NAME_LIMIT and node.isprintable())):
+    if status not in STATUSES or not (node is None or is_node_name(node)):
         raise ValueError
     actual_t, actual_h, pred_t, pred_h, error_t, error_h = map(_number, measured, RANGES)
     event_ms = _whole(unix_ms, YEAR_9999_MS)

@@ -95,13 +95,11 @@ class Queries:
     def nodes(self) -> list[NodeSummary]:
         """Every node with its number of readings and the gateway of its newest one, by name."""
         c = READINGS.c
-        per_node = (
+        per_node = (  # only columns that the index of node and event time has: else 15 s for a million rows in MariaDB
             sa.select(
                 sa.func.max(c.id).label("last_id"),
                 sa.func.count().label("readings"),
                 sa.func.max(c.event_time).label("last_event_time"),
-                sa.func.max(c.created_at).label("last_created_at"),
-                sa.func.max(c.created_utc).label("last_created_utc"),
             )
             .group_by(c.node)
             .subquery()
@@ -109,7 +107,12 @@ class Queries:
         last = per_node.c
         query = (
             sa.select(
-                c.node, c.gateway, last.readings, last.last_event_time, last.last_created_at, last.last_created_utc
+                c.node,
+                c.gateway,
+                last.readings,
+                last.last_event_time,
+                c.created_at.label("last_created_at"),
+                c.created_utc.label("last_created_utc"),
             )
             .join_from(per_node, READINGS, c.id == last.last_id)
             .order_by(c.node)

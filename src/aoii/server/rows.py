@@ -120,8 +120,8 @@ class NodeSummary:
         gateway: The gateway of the node's newest reading.
         readings: Number of rows.
         last_event_time: The latest event time; None if no row has one.
-        last_created_at: The latest time of insert, in local time.
-        last_created_utc: The same in UTC; None if no row has it.
+        last_created_at: When the row that was inserted last was inserted, in local time.
+        last_created_utc: The same in UTC; None if that row does not have it.
     """
 
     node: str | None
@@ -133,7 +133,7 @@ class NodeSummary:
 
     @property
     def last_instant(self) -> datetime:
-        """The latest event time, or else the latest time of insert; UTC."""
+        """The latest event time, or else when the last row was inserted; UTC."""
         return self.last_event_time or self.last_created_utc or local_time.to_utc(self.last_created_at)
 
 

@@ -39,11 +39,11 @@ def add_columns(table: str, *columns: sa.Column[Any]) -> None:
             op.add_column(table, column)
 
 
-def make_optional(table: str, column: str, kind: sa.types.TypeEngine[Any]) -> None:
-    """Let a column be NULL."""
+def make_optional(table: str, column: str) -> None:
+    """Let a column be NULL; it keeps its type, because a FLOAT that becomes a DOUBLE gets other digits."""
     found = next(each for each in _inspector().get_columns(table) if each["name"] == column)
     if not found["nullable"]:
-        op.alter_column(table, column, existing_type=kind, nullable=True)
+        op.alter_column(table, column, existing_type=found["type"], nullable=True)
 
 
 def create_older_index(index: str, table: str, column: str) -> None:

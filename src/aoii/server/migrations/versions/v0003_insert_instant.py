@@ -5,7 +5,6 @@ The errors in `edge_log` lose the sign that versions 0.1 and 0.2 gave them: the 
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 from aoii.server.migrations import steps
 
@@ -25,7 +24,7 @@ def upgrade() -> None:
         "WHERE error_temp < 0 OR error_humidity < 0"
     )
     if steps.is_mysql():  # the older installation never wrote to SQLite
-        steps.make_optional("edge_log", "error_humidity", mysql.DOUBLE())
-        steps.make_optional("edge_log", "status", sa.String(32))
+        steps.make_optional("edge_log", "error_humidity")
+        steps.make_optional("edge_log", "status")
         # Until version 2 the oldest rows, which lack both columns, got '' and 0; no status that was logged is empty.
         op.execute("UPDATE edge_log SET status = NULL, error_humidity = NULL WHERE status = '' AND error_humidity = 0")
