@@ -56,6 +56,11 @@ def test_a_header_may_have_any_case_spaces_and_ends_of_lines(tmp_path: Path) -> 
     assert rows(tmp_path, "a\tb\n1\t2\n".encode("utf-16"))[0] == [["1", "2"]]
 
 
+def test_a_name_may_begin_with_the_mark_of_a_comment(tmp_path: Path) -> None:
+    assert rows(tmp_path, "a,b\n#3,1\n#4,2\n") == ([["#3", "1"], ["#4", "2"]], [])
+    assert rows(tmp_path, "a,b\n#3,1\n#end\n") == ([["#3", "1"]], ["1 row(s) that begin with # are left out"])
+
+
 def test_rows_that_hold_no_reading_are_left_out_and_counted(tmp_path: Path) -> None:
     found, notes = rows(tmp_path, "a,b\n1,2\n,,\nA,B\n3,4,,\na,b\n# the end, perhaps\n")
 

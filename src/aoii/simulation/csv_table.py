@@ -90,7 +90,8 @@ def _skip_kind(fields: list[str], columns: list[str]) -> str:
     """Why a row holds no reading, as a key of SKIPPED; empty: it may hold one."""
     if not "".join(fields).strip():
         return "empty"
-    if fields[0].lstrip().startswith("#"):
+    begin = fields[0].lstrip()
+    if begin.startswith("#") and (begin.startswith("# ") or len(fields) < len(columns)):  # `#3` may name a node
         return "comment"
     may_be = bare_name(fields[0]) == columns[0]  # of almost every row the first field is enough
     return "header" if may_be and [bare_name(text) for text in fields] == columns else ""
