@@ -118,6 +118,11 @@ def test_stations_serve_what_is_declared_and_nothing_else(system: System) -> Non
     assert not [name for name in unserved if name.removesuffix("_total") not in of_the_nodes]
 
 
+def test_no_value_of_a_label_is_declared_twice() -> None:
+    for one in metrics.DECLARED.values():
+        assert len(set(one.values)) == len(one.values), one.name
+
+
 def test_labels_are_those_that_are_declared(system: System) -> None:
     allowed = {row.name: set(filter(None, row.labels.split(", "))) for row in metric_rows()}
 

@@ -1,6 +1,7 @@
 """CSV files as people have them: what is unambiguous is read and said, and every fault names the file and the line."""
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,11 @@ def test_a_header_may_have_any_case_spaces_and_ends_of_lines(tmp_path: Path) -> 
     assert rows(tmp_path, "a\tb\n1\t2\n".encode("utf-16"))[0] == [["1", "2"]]
 
 
+def test_a_name_may_begin_with_the_mark_of_a_comment(tmp_path: Path) -> None:
+    assert rows(tmp_path, "a,b\n#3,1\n#4,2\n") == ([["#3", "1"], ["#4", "2"]], [])
+    assert rows(tmp_path, "a,b\n#3,1\n#end\n") == ([["#3", "1"]], ["1 row(s) that begin with # are left out"])
+
+
 def test_rows_that_hold_no_reading_are_left_out_and_counted(tmp_path: Path) -> None:
     found, notes = rows(tmp_path, "a,b\n1,2\n,,\nA,B\n3,4,,\na,b\n# the end, perhaps\n")
 
@@ -98,3 +104,18 @@ def test_a_column_that_nobody_wants_may_be_doubled_and_a_row_without_it_may_be_s
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
         csv_table.read(tmp_path)
+
+
+def test_rows_are_read_one_by_one_so_that_a_large_file_needs_little_more_memory_than_its_text(tmp_path: Path) -> None:
+    text = "a,b,c,d\n" + "12.25,50.25,1,2\n" * 50_000
+    path = write(tmp_path, text)
+
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in csv_table.read(path).rows(AB))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert count == 50_000
+    assert peak < 10 * len(text)  # the text as bytes, as characters, and as the four bytes each of an io.StringIO

@@ -84,7 +84,12 @@ def test_of_an_hour_that_a_clock_change_repeats_the_instant_is_the_first_after_t
     assert parse_instant("2024-10-27 02:30", BERLIN, not_before_s=first) == first + 3600
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "31.12.2025 10:00", "12345", "２０２６-01-01", "0001-01-01\0"])
+BEYOND = "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"  # in UTC they are in no year that can be written
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "31.12.2025 10:00", "12345", "２０２６-01-01", "0001-01-01\0", *BEYOND]
+)
 def test_anything_else_is_no_time(text: str) -> None:
     with pytest.raises(FieldError, match="is not a time such as"):
         parse_instant(text)

@@ -305,9 +305,6 @@ PUBLISHES = _GATEWAY.counter(
         *(("RX", "1", "sent", reason) for reason in ("0", "16")),  # the codes of PUBACK: MQTT 5, 3.4.2.1
         *((event, qos, "refused", "149") for event, qos in (("RX", "0"), ("RX", "1"), ("EST", "0"))),  # not even sent
         *(("RX", "1", "refused", reason) for reason in ("128", "131", "135", "144", "145", "151", "153")),
-        *(
-            (event, qos, "refused", "149") for event, qos in (("RX", "0"), ("RX", "1"), ("EST", "0"))
-        ),  # too large to send
     ),
 )
 PUBLISH_REFUSED = _GATEWAY.gauge(

@@ -32,7 +32,7 @@ SKIPPED = {
 
 @dataclass
 class Table:
-    """A table in memory.
+    """A table whose rows are read as they are asked for, once: a file may have millions.
 
     Attributes:
         path: The file.
@@ -44,7 +44,7 @@ class Table:
 
     path: Path
     columns: list[str]
-    lines: list[tuple[int, list[str]]]
+    lines: Iterator[tuple[int, list[str]]]
     is_torn: bool
     notes: list[str] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Table:
             wanted: The column of each field, by the name that the field gets. One that the table lacks is left out.
 
         Raises:
-            InputError: A wanted column is there twice, or a row is too short or too long.
+            InputError: A wanted column is there twice, or a row is too short, too long or not CSV.
         """
         for column in wanted.values():
             if (count := self.columns.count(column)) > 1:
@@ -71,6 +71,8 @@ class Table:
         self.notes += [f"{count} row(s) {SKIPPED[kind]} are left out" for kind, count in skipped.items()]
 
     def _check_width(self, line: int, fields: list[str], places: Mapping[str, int]) -> None:
+        if len(fields) == len(self.columns):
+            return
         if len(fields) > len(self.columns) and any(fields[len(self.columns) :]):
             raise InputError(
                 f"{self.path}:{line}: has {len(fields)} fields for {len(self.columns)} columns",
@@ -80,35 +82,48 @@ class Table:
         absent = [name for name, at in places.items() if at >= len(fields)]
         if absent:
             problem = f"{self.path}:{line}: has no {absent[0]}, {len(fields)} of {len(self.columns)} fields"
-            is_last = self.is_torn and line == self.lines[-1][0]
+            is_last = self.is_torn and next(self.lines, None) is None
             raise InputError(problem + (": the file ends within this line" if is_last else ""), CORRECT_LINE)
 
 
 def _skip_kind(fields: list[str], columns: list[str]) -> str:
     """Why a row holds no reading, as a key of SKIPPED; empty: it may hold one."""
-    if not any(text.strip() for text in fields):
+    if not "".join(fields).strip():
         return "empty"
-    if fields[0].lstrip().startswith("#"):
+    begin = fields[0].lstrip()
+    if begin.startswith("#") and (begin.startswith("# ") or len(fields) < len(columns)):  # `#3` may name a node
         return "comment"
-    return "header" if [bare_name(text) for text in fields] == columns else ""
+    may_be = bare_name(fields[0]) == columns[0]  # of almost every row the first field is enough
+    return "header" if may_be and [bare_name(text) for text in fields] == columns else ""
 
 
 def read(path: Path) -> Table:
     """Read a file of CSV, whatever its name says about packing; a table without columns when it is empty.
 
     Raises:
-        InputError: The file cannot be read, is not CSV, or holds bytes that no CSV has.
+        InputError: The file cannot be read, its first line is not CSV, or it holds bytes that no CSV has.
     """
     text = _text(path)
     delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        columns = [bare_name(name) for name in next(reader, [])]
-        lines = [(reader.line_num, fields) for fields in reader if fields]
-    except csv.Error as error:
-        raise InputError(f"{path}:{max(reader.line_num, 1)}: is not CSV ({error})", GIVE_CSV) from error
+    lines = _lines(path, text, delimiter)
+    columns = [bare_name(name) for name in next(lines, (1, []))[1]]
     notes = [] if delimiter == "," else [f"{DELIMITERS[delimiter]} are between its columns"]
     return Table(path, columns, lines, not text.endswith("\n"), notes)
+
+
+def _lines(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row that is not empty.
+
+    Raises:
+        InputError: A row is not CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, fields
+    except csv.Error as error:
+        raise InputError(f"{path}:{max(reader.line_num, 1)}: is not CSV ({error})", GIVE_CSV) from error
 
 
 def _text(path: Path) -> str:

@@ -71,7 +71,7 @@ def parse_instant(text: str, zone: tzinfo = UTC, not_before_s: float | None = No
     try:
         at = datetime.fromisoformat(text.strip().encode("ascii").decode())  # not in other digits
         at = at if at.tzinfo else at.replace(tzinfo=zone)
-        unix_s = at.timestamp()
+        unix_s = at.astimezone(UTC).timestamp()  # fails where the year in UTC is not within 1 to 9999
         if not_before_s is not None and unix_s <= not_before_s:
             unix_s = max(unix_s, at.replace(fold=1).timestamp())
     except (ValueError, OverflowError) as error:
@@ -82,8 +82,8 @@ def parse_instant(text: str, zone: tzinfo = UTC, not_before_s: float | None = No
 def bare_name(name: str) -> str:
     """The name of a column in lower case, without the spaces around it and without °C or %RH."""
     plain = name.strip().casefold()
-    found = NAME_AND_UNIT.fullmatch(plain)
-    if found is None or not found[1].startswith(("temp", "hum")):
+    found = NAME_AND_UNIT.fullmatch(plain) if plain.startswith(("temp", "hum")) else None
+    if found is None:
         return plain
     unit = found[2] or found[3] or found[4]
     return found[1] if unit.strip() in UNITS else plain

@@ -74,7 +74,7 @@ class _RowReader:
     def __init__(self, path: Path, choices: Choices) -> None:
         self._path, self._choices = path, choices
         self._said: Counter[str] = Counter()
-        self._latest_s: dict[str, float] = {}  # by node
+        self._latest: dict[str, tuple[str, float]] = {}  # by node: the last time as it stands there, and its instant
         self._holds_every_sample = False
 
     def read(self) -> tuple[list[Row], list[str]]:
@@ -85,12 +85,14 @@ class _RowReader:
         wanted = {"node": "node", "event": "event", **kind.columns}
         rows: list[Row] = []
         for line, fields in table.rows(wanted):
-            fields.setdefault("timestamp", (NO_TIMES_START + len(rows) * NO_TIMES_STEP).isoformat())
+            if "timestamp" not in fields:
+                fields["timestamp"] = (NO_TIMES_START + len(rows) * NO_TIMES_STEP).isoformat()
             try:
                 row = self._row(line, fields)
             except FieldError as error:
                 raise InputError(f"{self._path}:{line}: {error}", csv_table.CORRECT_LINE) from error
-            rows += [row] if row else []
+            if row:
+                rows.append(row)
         notes = table.notes + [f"{count} {text}" for text, count in self._said.items()]
         if "timestamp" not in kind.columns:
             notes.append("it has no times: its rows are taken as one sample a minute from 2000-01-01 on")
@@ -118,8 +120,8 @@ class _RowReader:
         self._holds_every_sample |= is_estimate
         node = fields.get("node") or ""
         temperature, humidity = self._number(fields["temperature"]), self._number(fields["humidity"])
-        low_high = (temperature, *TEMPERATURE_LIMITS), (humidity, *HUMIDITY_LIMITS)
-        if not all(low < value < high for value, low, high in low_high):
+        (low_t, high_t), (low_h, high_h) = TEMPERATURE_LIMITS, HUMIDITY_LIMITS
+        if not (low_t < temperature < high_t and low_h < humidity < high_h):
             raise FieldError(f"{temperature:g} °C, {humidity:g} %RH is out of range")
         at_s = self._instant(node, fields["timestamp"])
         return Row(at_s, round(temperature * 100), round(humidity * 100), fields["timestamp"], node, line)
@@ -133,9 +135,13 @@ class _RowReader:
         return value
 
     def _instant(self, node: str, text: str) -> float:
-        at_s = parse_instant(text, self._choices.zone, self._latest_s.get(node))
-        self._latest_s[node] = at_s
-        if unit := unix_unit(text):
+        latest_text, latest_s = self._latest.get(node, ("", None))
+        if self._choices.repeats and text == latest_text and latest_s is not None:
+            at_s = latest_s  # the same row once more, and not the hour that a clock change repeats
+        else:
+            at_s = parse_instant(text, self._choices.zone, latest_s)
+        self._latest[node] = text, at_s
+        if "-" not in text and (unit := unix_unit(text)):
             self._said[f"time(s) are in Unix {unit}"] += 1
         return at_s
 

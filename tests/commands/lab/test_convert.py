@@ -101,3 +101,15 @@ def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path, capsys: p
 
     assert convert(source, "--out", "/dev/null/x.csv") == 2
     assert "cannot be written (" in capsys.readouterr().err
+
+
+def test_rows_written_twice_in_the_hour_that_a_clock_change_repeats_stay_in_their_hour(tmp_path: Path) -> None:
+    once, twice = tmp_path / "once.csv", tmp_path / "twice.csv"
+    once.write_text(night(ZoneInfo("Europe/Berlin")))
+    header, *rows = once.read_text().splitlines(keepends=True)
+    twice.write_text(header + "".join(row * 2 for row in rows))
+
+    assert convert(once, "--zone", "Europe/Berlin", "--out", str(tmp_path / "a.csv")) == 0
+    assert convert(twice, "--zone", "Europe/Berlin", "--repeats", "first", "--out", str(tmp_path / "b.csv")) == 0
+
+    assert (tmp_path / "b.csv").read_text() == (tmp_path / "a.csv").read_text()
