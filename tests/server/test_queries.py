@@ -76,8 +76,8 @@ def test_the_summary_of_the_nodes_is_read_from_an_index_alone(database: Database
 
     (query,) = [one for one in statements if "GROUP BY" in one]
     if place.host is None:
-        plan = [str(row[3]) for row in run_sql(place, f"EXPLAIN QUERY PLAN {query}")]
-        assert any("COVERING INDEX readings_node_event_time" in step for step in plan)
+        explained = [str(row[3]) for row in run_sql(place, f"EXPLAIN QUERY PLAN {query}")]
+        assert any("COVERING INDEX readings_node_event_time" in step for step in explained)
     else:
         (grouped,) = [row for row in run_sql(place, f"EXPLAIN {query}") if row[1] == "DERIVED"]
         assert (grouped[5], grouped[9]) == ("readings_node_event_time", "Using index")
