@@ -126,6 +126,31 @@ def test_what_version_0_1_has_accepted_arrives_once_and_its_node_goes_on(
     assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0), (4, 23.0)]
 
 
+def test_a_server_of_version_0_1_goes_on_with_tables_whose_version_was_set_back(
+    tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path
+) -> None:
+    """As the guide for updates says; what later versions have added is not in its way."""
+    installation = Installation(tmp_path, mosquitto)
+    with pty_port(tmp_path / "receiver") as far:
+        node = OwnNode(far)
+        with installation.running("server", "gateway"):
+            node.send(1, 1, 2000)
+            until(lambda: len(installation.rows()) == 1, 60, "the first row")
+        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "aoii.db")) as database:
+            database.execute("UPDATE alembic_version SET version_num = '0002'")
+            database.commit()
+
+        with installation.running("server", package=version_0_1), installation.running("gateway"):
+            node.send(2, 2, 2100)
+            until(lambda: len(installation.rows()) == 2, 60, "a row of version 0.1")
+        with installation.running("server", "gateway"):
+            node.send(3, 3, 2200)
+            until(lambda: len(installation.rows()) == 3, 60, "a row of this version again")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+
+    assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0)]
+
+
 def test_dead_letters_of_version_0_1_go_into_the_table(tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path) -> None:
     installation = Installation(tmp_path, mosquitto)
     with pty_port(tmp_path / "receiver") as far:
