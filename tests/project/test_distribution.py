@@ -89,8 +89,7 @@ def test_the_sdist_holds_what_a_wheel_and_an_installation_are_made_from_and_noth
 
 
 def test_the_sdist_makes_the_same_wheel(built: Built, tmp_path: Path) -> None:
-    with tarfile.open(built.sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xf", str(built.sdist), "-C", str(tmp_path)], check=True)  # Python's needs 3.11.4
 
     build(tmp_path / f"aoii-{aoii.__version__}", tmp_path / "again", "wheel")
 
