@@ -44,7 +44,7 @@ def version_0_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     (wheel,) = folder.glob("aoii-0.1.0-*.whl")
     with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(folder / "package")  # noqa: S202 - our own wheel
+        packed.extractall(folder / "package")
     package = folder / "package"
     found = subprocess.run(
         [sys.executable, "-c", "import aoii; print(aoii.__file__)"],
