@@ -1,8 +1,10 @@
 """The command line: help that teaches, errors that say what to do, and no station imported before its time."""
 
+import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,20 @@ def test_a_wrong_command_line_says_what_is_wrong(arguments: list[str], said: str
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def options_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from options_of(below)
+        else:
+            yield action
+
+
+def test_no_option_takes_an_empty_path() -> None:
+    """It would be the working directory."""
+    assert [option.dest for option in options_of(main.build_parser()) if option.type is Path] == []
 
 
 def test_an_export_without_a_database_writes_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from aoii import settings
-from aoii.commands.arguments import Commands, number, whole
+from aoii.commands.arguments import Commands, file_path, number, whole
 
 
 def add_commands(commands: Commands) -> None:
@@ -20,7 +20,7 @@ def add_commands(commands: Commands) -> None:
     node = kinds.add_parser("node", help=node_text, description=f"Write the files of {node_text}.")
     add = node.add_argument
     add("--node", type=whole(0, 65535), required=True, metavar="N", help="number of the node")
-    add("--keys", type=Path, metavar="FILE", help="the gateway's key file (default: NODE_KEYS_FILE)")
+    add("--keys", type=file_path, metavar="FILE", help="the gateway's key file (default: NODE_KEYS_FILE)")
     add("--display", action="store_true", help="show readings on an SSD1306, which uses more energy than the node")
     receiver_text = "the SX127x receiver on the gateway's USB port"
     receiver = kinds.add_parser("receiver", help=receiver_text, description=f"Write the files of {receiver_text}.")
@@ -32,7 +32,7 @@ def add_commands(commands: Commands) -> None:
 def _add_board_options(parser: argparse.ArgumentParser) -> None:
     """Add what node and receiver have in common."""
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for the files; new or empty")
+    add("--out", type=file_path, required=True, metavar="DIR", help="folder for the files; new or empty")
     add("--board", default="ttgo-v2.1", metavar="NAME", help="heltec-v2, ttgo-v1, ttgo-v2.1 (default) or devkit")
     add("--frequency", type=number(137, 1020), default=433.0, metavar="MHZ", help="default: %(default)g")
     add("--spreading", type=whole(7, 12), default=9, metavar="SF", help="spreading factor (default: %(default)s)")

@@ -7,7 +7,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aoii.commands.arguments import Commands, keep_old_name, whole
+from aoii.commands.arguments import Commands, file_path, keep_old_name, whole
 from aoii.runtime.health_limits import EARLY_CERTIFICATE_DAYS
 
 
@@ -21,7 +21,7 @@ def add_commands(commands: Commands) -> None:
         epilog="Example: aoii certs ca; aoii certs server broker broker.example; aoii certs client attic",
     )
     folder = "folder of the CA (default: %(default)s)"
-    certs.add_argument("--dir", type=Path, default=Path("certs"), metavar="DIR", help=folder)
+    certs.add_argument("--dir", type=file_path, default=Path("certs"), metavar="DIR", help=folder)
     whats = certs.add_subparsers(dest="what", metavar="WHAT", required=True)
     ca = whats.add_parser("ca", help="make a CA: DIR/ca.crt, and DIR/ca.key, which must stay here")
     ca.set_defaults(run=_make_ca)
@@ -36,7 +36,7 @@ def add_commands(commands: Commands) -> None:
         parser.add_argument("--days", type=whole(1, 36500), metavar="N", help=f"days it is valid (default: {default})")
     keep_old_name(whats, "authority", "ca")
     show = whats.add_parser("show", help="show whose a certificate is and when it expires; exit code 1 if that is soon")
-    show.add_argument("files", type=Path, metavar="FILE", nargs="+")
+    show.add_argument("files", type=file_path, metavar="FILE", nargs="+")
     show.set_defaults(run=_show)
 
 

@@ -10,10 +10,10 @@ import argparse
 import logging
 import os
 import sys
-from pathlib import Path
 
 from aoii import __version__
 from aoii.commands import board, certs, demo, dlq, export, health, keys, lab, migrate, stations
+from aoii.commands.arguments import file_path
 from aoii.core.errors import AoiiError
 from aoii.runtime import advice
 
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"aoii {__version__}")
     env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"
-    parser.add_argument("--env-file", type=Path, metavar="FILE", help=env_file)
+    parser.add_argument("--env-file", type=file_path, metavar="FILE", help=env_file)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in (demo, stations, health, export, dlq, board, migrate, certs, keys):
         command.add_commands(commands)

@@ -1,6 +1,7 @@
 """`aoii lab replay`: the files that it writes, losses and priors, and faults in plain words with exit code 2."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def test_a_replay_of_all_policies_writes_json_trace_and_plots(
     assert {path.name for path in plots.iterdir()} == {"two_a.png", "two_b.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.iterdir())
     assert "send_on_delta" in capsys.readouterr().out
+
+
+def test_a_trace_is_packed_if_its_name_says_so(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "trace.csv", tmp_path / "trace.csv.gz"
+    for trace in (plain, packed):
+        assert main(["lab", "replay", "--policy", "send_on_delta", "--trace", str(trace)]) == 0
+
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
 
 
 def test_the_shipped_day_is_the_default_and_a_prior_counts(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import gzip
+import io
 import re
 import sys
 import zoneinfo
@@ -106,6 +108,20 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})", "give another place") from error
+
+
+@contextlib.contextmanager
+def writing_table(path: Path) -> Iterator[io.TextIOWrapper]:
+    """A context with a CSV file to write, packed if its name ends in .gz; the same rows give the same bytes.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with contextlib.ExitStack() as opened, writing(path):
+        raw = opened.enter_context(path.open("wb"))
+        is_packed = path.suffix.casefold() == ".gz"
+        below = opened.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if is_packed else raw
+        yield opened.enter_context(io.TextIOWrapper(below, encoding="utf-8", newline=""))
 
 
 def check_writable(*paths: Path | None) -> None:

@@ -2,8 +2,6 @@
 
 import argparse
 import csv
-import gzip
-import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,17 +57,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, by_node: "Mapping[str, Sequence[Row]]") -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     has_nodes = any(by_node)
-    writer.writerow(HEADER if has_nodes else [name for name in HEADER if name != "node"])
-    for row in sorted(row for rows in by_node.values() for row in rows):
-        values = f"{row.temperature_c / 100:.2f}", f"{row.humidity_c / 100:.2f}"
-        writer.writerow([_utc(row.unix_s), *([row.node] if has_nodes else []), *values])
-    content = text.getvalue().encode()
-    packed = path.suffix.casefold() == ".gz"
-    with arguments.writing(path):
-        path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+    with arguments.writing_table(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER if has_nodes else [name for name in HEADER if name != "node"])
+        for row in sorted(row for rows in by_node.values() for row in rows):
+            values = f"{row.temperature_c / 100:.2f}", f"{row.humidity_c / 100:.2f}"
+            writer.writerow([_utc(row.unix_s), *([row.node] if has_nodes else []), *values])
 
 
 def _utc(unix_s: float) -> str:

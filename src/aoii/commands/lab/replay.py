@@ -25,6 +25,7 @@ HEARTBEAT = "a node that was silent for S seconds sends a heartbeat; 0: never (d
 TAU = "a node sends after N wrong samples in a row (default: %(default)s)"
 PRIOR = "prior of trend: a file of aoii lab pretrain, or none (default: the shipped one)"
 MLP = "first weights of mlp: a file of aoii lab pretrain --model mlp (default: the shipped one)"
+TRACE = "write one row for each sample and policy to this file; packed if its name ends in .gz"
 SF = "spreading factor, for airtime and energy (default: %(default)s)"
 
 
@@ -48,7 +49,12 @@ def add_parser(commands: Commands) -> None:
     add("--mlp", type=file_path, metavar="FILE", help=MLP)
     add("--sf", type=whole(7, 12), default=7, metavar="N", help=SF)
     add("--json", type=output_file, metavar="OUT", help="write the results to this file")
-    add("--trace", type=output_file, metavar="OUT.csv", help="write one row for each sample and policy to this file")
+    add(
+        "--trace",
+        type=output_file,
+        metavar="OUT.csv",
+        help="write one row for each sample and policy; packed if the name ends in .gz",
+    )
     add("--plot", type=file_path, metavar="DIR", help="write a plot of each series to this folder")
     channel_options.add_options(parser, ack_loss="0")
     parser.set_defaults(run=run)
@@ -73,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json is not None:
         arguments.write_text(options.json, json.dumps(summaries, indent=1) + "\n")
     if options.trace is not None:
-        with arguments.writing(options.trace), options.trace.open("w", newline="", encoding="utf-8") as file:
+        with arguments.writing_table(options.trace) as file:
             writer = csv.writer(file)
             writer.writerow(runs.TRACE_HEADER)
             for run in done:
