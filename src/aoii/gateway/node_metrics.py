@@ -32,7 +32,7 @@ class NodeMetrics:
 
     def __init__(self, settings: Settings) -> None:
         self._thresholds = settings.beta_temp, settings.beta_hum
-        self._own_thresholds = {one.node: (one.beta_temp, one.beta_hum) for one in settings.old_thresholds}
+        self._own_thresholds = settings.own_thresholds
         self._heartbeat_s = settings.heartbeat_s
         self._sample_period_s = settings.sample_period_s
         self._counters: dict[str, _MissingCounters] = {}

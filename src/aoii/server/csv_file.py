@@ -66,7 +66,7 @@ class CsvFile:
             InputError: The file was replaced by one with other columns.
         """
         with self._translated():
-            if self._unwritten or self._state() != self._last_state:
+            if self._unwritten or csv_tail.state_of(self._path) != self._last_state:
                 self._repair()
             done, self._unwritten = self._unwritten, []
             fresh = self._journal.unseen([row for row in rows if row not in done and self._format.keeps(row)])
@@ -77,7 +77,7 @@ class CsvFile:
                     self._unwritten = fresh
                     csv_tail.append(file, lines)
                 self._unwritten = []
-                self._last_state = self._state()
+                self._last_state = csv_tail.state_of(self._path)
         return done + fresh
 
     def _repair(self) -> None:
@@ -97,19 +97,11 @@ class CsvFile:
                 if entry is not None and entry.path == self._journal_name:
                     _complete(file, entry)
                 csv_tail.finish_last_line(file, self._path, form)
-        self._last_state = self._state()
+        self._last_state = csv_tail.state_of(self._path)
         if form.name not in (self._wanted, self._format.name):
             log.warning("CSV file keeps the older installation's format", extra={"event": "csv_older_format",
                         "remedy": "for the full one, set CSV_FILE to another name"})  # fmt: skip
         self._format = form
-
-    def _state(self) -> tuple[int, int] | None:
-        """Inode and length of the file; None if there is none."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_ino, stat.st_size
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

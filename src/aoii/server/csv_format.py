@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aoii.broker.messages import TIMESTAMP
 from aoii.core.errors import InputError
 from aoii.server.csv_journal import CsvRow
 from aoii.settings import CsvFormatName
@@ -20,7 +21,6 @@ COLUMNS = ("Timestamp", "Time_n", "Event", "Actual_T", "Actual_H", "Pred_T", "Pr
 _HUNDREDTHS = frozenset(COLUMNS[3:9])  # the columns that the older installation writes with two decimals
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CsvFormat:
         timestamp, time_n, event, *numbers = fields
         values, whole = [time_n, *numbers[:6]], numbers[6:]
         return (
-            bool(_TIMESTAMP.fullmatch(timestamp))
+            bool(TIMESTAMP.fullmatch(timestamp))
             and event in ("RX", "EST")
             and all(not value or _NUMBER.fullmatch(value) for value in values)
             and all(not value or _WHOLE.fullmatch(value) for value in whole)

@@ -56,6 +56,15 @@ def finish_last_line(file: BinaryIO, path: Path, form: LineForm) -> None:
     )
 
 
+def state_of(path: Path) -> tuple[int, int] | None:
+    """Inode and length of a file, which change when another program replaces it or writes; None if there is none."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size
+
+
 def append(file: BinaryIO, data: bytes) -> None:
     """Append durably."""
     file.seek(0, os.SEEK_END)

@@ -10,13 +10,13 @@ import csv
 import io
 import logging
 import os
-import re
 import threading
 from collections import deque
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
+from aoii.broker.messages import TIMESTAMP
 from aoii.core.errors import InputError
 from aoii.runtime import metrics
 from aoii.server import csv_tail
@@ -28,7 +28,6 @@ COLUMNS = ("timestamp", "actual_t", "actual_h", "pred_t", "pred_h", "error_t", "
            "inference_time_us", "free_heap", "total_heap")  # fmt: skip
 UNTIMED = COLUMNS[1:]  # of the oldest logger
 WAITING_LIMIT = 50_000  # rows, while the file cannot be written: as many as may wait for the database
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 class EdgeLogFormat:
@@ -48,7 +47,7 @@ class EdgeLogFormat:
         """Whether a line without its ending has every column, and a time where one belongs."""
         fields = line.decode(errors="replace").split(",")
         return len(fields) == len(self.columns) and (
-            self.columns is UNTIMED or _TIMESTAMP.fullmatch(fields[0]) is not None
+            self.columns is UNTIMED or TIMESTAMP.fullmatch(fields[0]) is not None
         )
 
 
@@ -102,11 +101,11 @@ class EdgeLogCsv:
             rows = list(self._waiting)
             self._waiting.clear()  # what arrives while these are written comes after them
         try:
-            if self._last_state is None or self._state() != self._last_state:
+            if self._last_state is None or csv_tail.state_of(self._path) != self._last_state:
                 self._repair()
             if rows:
                 self._append(rows)
-            self._last_state = self._state()
+            self._last_state = csv_tail.state_of(self._path)
         except (OSError, InputError) as error:
             self._last_state = None
             self._put_back(rows)
@@ -165,14 +164,6 @@ class EdgeLogCsv:
         """Complete a header that has no line feed."""
         csv_tail.append(file, self._form.header[len(first) :])
         csv_tail.sync_folder(self._path.parent)
-
-    def _state(self) -> tuple[int, int] | None:
-        """Inode and length of the file; None if there is none."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_ino, stat.st_size
 
 
 def _columns(first: bytes, path: Path) -> tuple[str, ...]:

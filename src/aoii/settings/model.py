@@ -190,6 +190,11 @@ class Gateway:
     )
     status_port: int = _status_port("GATEWAY_STATUS_PORT", "5011", "the gateway's")
 
+    @property
+    def own_thresholds(self) -> dict[str, tuple[float, float]]:
+        """By node, those of OLD_NODE_THRESHOLDS, °C and %RH."""
+        return {one.node: (one.beta_temp, one.beta_hum) for one in self.old_thresholds}
+
 
 @dataclass(frozen=True)
 class Server:

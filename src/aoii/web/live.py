@@ -46,7 +46,7 @@ class Live:
         own, clock = settings.gateway, settings.clock
         self.settings = FleetSettings(
             own.beta_temp, own.beta_hum, own.sample_period_s, own.heartbeat_s, clock.speed, own.tau,
-            own.old_zone, {one.node: (one.beta_temp, one.beta_hum) for one in own.old_thresholds},
+            own.old_zone, own.own_thresholds,
         )  # fmt: skip
         self.source = Source(settings.database)
         self.is_simulated = clock.start_unix_s is not None
