@@ -37,8 +37,8 @@ def test_a_machine_without_proc_is_no_container(tmp_path: Path) -> None:
 def test_every_station_has_an_address_that_answers_for_it() -> None:
     values = settings.load({}, None)
 
-    found = {name: container.status_address(values, name) for name in container.NAMES}
+    found = {name: container.status_address(values, name) for name in settings.STATIONS}
 
-    assert set(container.NAMES) == {name for name, *_ in stations.STATIONS}
+    assert set(settings.STATIONS) == {name for name, *_ in stations.STATIONS}
     assert len({port for _, port, _ in found.values()}) == len(found)
     assert {host for host, *_ in found.values()} == {"127.0.0.1"}

@@ -7,15 +7,6 @@ from typing import NamedTuple
 from aoii.settings import STATIONS, Settings
 
 FIRST_PROCESS = Path("/proc/1/cmdline")
-NAMES = STATIONS
-
-SEEN_BY = {
-    "serial port": ("gateway", "edgelog"),
-    "weights": ("gateway",),
-    "broker": ("gateway", "server", "csv", "web"),
-    "database": ("server", "edgelog", "web"),
-}
-"""Checks of `aoii doctor` that only the containers of these stations can do: only they get the devices and secrets."""
 
 
 class Started(NamedTuple):
@@ -45,7 +36,7 @@ def started(command_line: Path | None = None) -> Started | None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--env-file", type=Path)
     options, rest = parser.parse_known_args(words[names.index("aoii") + 1 :])
-    return Started(rest[0], options.env_file) if rest and rest[0] in NAMES else None
+    return Started(rest[0], options.env_file) if rest and rest[0] in STATIONS else None
 
 
 def status_address(values: Settings, station: str) -> tuple[str, int, bool]:
@@ -53,11 +44,4 @@ def status_address(values: Settings, station: str) -> tuple[str, int, bool]:
     if station == "web":
         host = values.web.host if values.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - only asked
         return host, values.web.port, values.web.cert is not None
-    ports = {
-        "gateway": values.gateway.status_port,
-        "server": values.server.status_port,
-        "csv": values.server.csv_status_port,
-        "edgelog": values.server.edge_log_status_port,
-        "edge": values.edge.status_port,
-    }
-    return "127.0.0.1", ports[station], False
+    return "127.0.0.1", values.status_ports[station], False

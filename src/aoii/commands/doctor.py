@@ -31,8 +31,8 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
     yield from findings
     yield from doctor_checks.certificates(installation)
     for check in doctor_checks.CHECKS:
-        if own and own.station not in container.SEEN_BY.get(check.subject, (own.station,)):
-            whose = " or ".join(container.SEEN_BY[check.subject])
+        if own and check.is_private and own.station not in check.stations:
+            whose = " or ".join(check.stations)
             state = f"not checked: this is the container of {own.station}; ask in that of {whose}"
             yield Finding(check.subject, state, is_checked=False)
             continue

@@ -39,12 +39,14 @@ class Check(NamedTuple):
         stations: The stations that it concerns.
         part: The part of the settings that it looks at.
         run: The check.
+        is_private: Whether only the containers of these stations can do it: only they get the devices and secrets.
     """
 
     subject: str
     stations: tuple[str, ...]
     part: Callable[[Settings], object]
     run: Callable[[Group], Iterator[Finding]]
+    is_private: bool = False
 
 
 def fault(subject: str, error: AoiiError, remedy: str = "see the message") -> Finding:
@@ -232,10 +234,11 @@ CHECKS = (
         ("gateway", "edgelog"),
         lambda one: (one.gateway.serial_ports, one.server.edge_log_ports),
         _serial,
+        is_private=True,
     ),
-    Check("weights", ("gateway",), lambda one: one.gateway.mirror_weights, _weights),
+    Check("weights", ("gateway",), lambda one: one.gateway.mirror_weights, _weights, is_private=True),
     Check("node keys", ("gateway",), lambda one: one.gateway.node_keys_file, _keys),
     Check("web page", ("web",), lambda one: one.web, _page),
-    Check("broker", ON_BROKER, lambda one: one.mqtt, _broker),
-    Check("database", ON_DATABASE, lambda one: one.database, _database),
+    Check("broker", ON_BROKER, lambda one: one.mqtt, _broker, is_private=True),
+    Check("database", ON_DATABASE, lambda one: one.database, _database, is_private=True),
 )

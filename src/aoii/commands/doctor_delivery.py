@@ -21,6 +21,7 @@ from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.server.db import open_database
 from aoii.settings import station_file
 
+ALLOW_READINGS = "let the gateway's user write aoii/readings in the broker's ACL, and reload the broker"
 SUCCESS, NO_SUBSCRIBER = "0", "16"  # reason codes of MQTT 5; 16: the broker has the message, and nobody gets it
 
 
@@ -84,8 +85,7 @@ def _to_broker(known: Evidence) -> Held | None:
     if gateway.total(metrics.BROKER_UP) == 0:
         return Held(hop, "the gateway is not connected", "see what is said of the broker")
     if gateway.total(metrics.PUBLISH_REFUSED):
-        remedy = "let the gateway's user write aoii/readings in the broker's ACL, and reload the broker"
-        return Held(hop, "the broker refuses the gateway's readings", remedy)
+        return Held(hop, "the broker refuses the gateway's readings", ALLOW_READINGS)
     if large := gateway.total(metrics.OUTBOX_TOO_LARGE):
         remedy = "raise its limit (max_packet_size, message_size_limit of Mosquitto)"
         return Held(hop, f"{large:g} readings are larger than the broker allows", remedy)

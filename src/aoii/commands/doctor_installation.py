@@ -15,7 +15,7 @@ from aoii import settings
 from aoii.commands.container import Started
 from aoii.commands.findings import Finding
 from aoii.settings import STATIONS, Settings
-from aoii.settings.env_file import decode
+from aoii.settings.env_file import Line, decode
 from aoii.settings.faults import Fault, SettingsError
 
 SECRETS = Path("/etc/aoii/secrets")  # of which the unit of a station sees only the folder with its name
@@ -167,8 +167,7 @@ def _hidden_files(installation: Installation) -> Iterator[Finding]:
         given: dict[str, tuple[Path, str]] = {}
         for path in (shared, settings.station_file(installation.env_file, name)):
             with contextlib.suppress(OSError):
-                lines, _ = decode(path.read_text(encoding="utf-8", errors="replace"), str(path), ())
-                given |= {key: (path, line.text) for key, line in lines.items()}
+                given |= {key: (path, line.text) for key, line in _lines(path).items()}
         for key, (path, text) in given.items():
             is_needed = key in settings.BY_NAME and key != "NODE_KEYS_FILE"  # which only the gateway looks for
             if is_needed and text.startswith(f"{SECRETS}/") and not text.startswith(f"{SECRETS}/{name}/"):
@@ -179,10 +178,14 @@ def _hidden_files(installation: Installation) -> Iterator[Finding]:
 def _readable_secrets(path: Path) -> Iterator[Finding]:
     """A finding if the file holds a secret and others may read it."""
     with contextlib.suppress(OSError):
-        lines, _ = decode(path.read_text(encoding="utf-8", errors="replace"), str(path), ())
-        has_secret = any(name in settings.BY_NAME and settings.BY_NAME[name].secret for name in lines)
+        has_secret = any(name in settings.BY_NAME and settings.BY_NAME[name].secret for name in _lines(path))
         if has_secret and path.stat().st_mode & 0o007:
             yield Finding("settings", f"{path} holds a secret, and others may read it", f"run chmod 600 {path}")
+
+
+def _lines(path: Path) -> dict[str, Line]:
+    """The lines of a file of settings, by name, whatever else is wrong with it; raises OSError."""
+    return decode(path.read_text(encoding="utf-8", errors="replace"), str(path), ())[0]
 
 
 def _misnamed(shared: Path, files: Sequence[Path]) -> Iterator[Finding]:

@@ -99,8 +99,7 @@ def _how(word: str, name: str) -> str:
 def _gateway(snapshot: MetricSnapshot, failed: FailedChecks) -> Iterator[Finding]:
     yield from _broker("gateway", snapshot)
     if snapshot.total(metrics.PUBLISH_REFUSED):
-        remedy = "let the gateway's user write aoii/readings in the broker's ACL, and reload the broker"
-        yield Finding("broker", "it refuses the gateway's readings", remedy)
+        yield Finding("broker", "it refuses the gateway's readings", doctor_delivery.ALLOW_READINGS)
     damaged = snapshot.by_label(metrics.OUTBOX_DAMAGED, "outcome")
     if lost := sum(count for outcome, count in damaged.items() if outcome != "salvaged"):
         state = f"the outbox file was damaged since the gateway started: {lost:g} readings are corrupt or lost"

@@ -21,9 +21,9 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "station",
         nargs="?",
-        choices=container.NAMES,
+        choices=settings.STATIONS,
         metavar="STATION",
-        help=f"one of {', '.join(container.NAMES)}; in a container, by default, the one that it runs",
+        help=f"one of {', '.join(settings.STATIONS)}; in a container, by default, the one that it runs",
     )
     parser.set_defaults(run=_run)
 

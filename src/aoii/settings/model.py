@@ -445,6 +445,17 @@ class Settings:
     warnings: tuple[Fault, ...] = ()
     notes: tuple[Fault, ...] = ()
 
+    @property
+    def status_ports(self) -> dict[str, int]:
+        """The status port of each station that has one of its own; 0: it is turned off."""
+        return {
+            "gateway": self.gateway.status_port,
+            "server": self.server.status_port,
+            "csv": self.server.csv_status_port,
+            "edgelog": self.server.edge_log_status_port,
+            "edge": self.edge.status_port,
+        }
+
 
 ROOT = Group(Settings, declarations(Settings), "Files")
 SECTIONS = sections(ROOT)

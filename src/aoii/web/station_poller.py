@@ -61,12 +61,8 @@ class StationPoller:
 
 def addresses(settings: Settings) -> tuple[StatusAddress, ...]:
     """The addresses in WEB_STATIONS; if it is empty, those of the status ports of this machine."""
-    gateway, server = settings.gateway, settings.server
-    return settings.web.stations or (
-        StatusAddress("gateway", "127.0.0.1", gateway.status_port),
-        StatusAddress("server", "127.0.0.1", server.status_port),
-        StatusAddress("csv", "127.0.0.1", server.csv_status_port),
-        StatusAddress("edgelog", "127.0.0.1", server.edge_log_status_port),
+    return settings.web.stations or tuple(
+        StatusAddress(name, "127.0.0.1", port) for name, port in settings.status_ports.items() if name != "edge"
     )
 
 
