@@ -145,7 +145,8 @@ class Database(Queries):
             DatabaseAway: Other writers came between look-up and insert every time.
         """
         now = _utc_now()
-        values = {index: _reading_values(rows[index], digests[index], now) for index in fresh}
+        created_at, created_utc = _text(local_time.to_local(now)), _text(now)  # once: they cost more than a row
+        values = {index: _reading_values(rows[index], digests[index], created_at, created_utc) for index in fresh}
         known: Mapping[Identity, str | None] = {}
         for _ in range(ROUNDS_LIMIT):
             unknown = [index for index in fresh if rows[index].identity not in known]
@@ -205,11 +206,11 @@ def _text(at: datetime) -> str:
     return at.isoformat(" ", "microseconds")
 
 
-def _reading_values(row: Reading, digest: str, now: datetime) -> tuple[object, ...]:
+def _reading_values(row: Reading, digest: str, created_at: str, created_utc: str) -> tuple[object, ...]:
     """One reading in the order of the columns of `readings`; an error is reading minus estimate."""
     who = row.identity
     return (
-        _text(local_time.to_local(now)),
+        created_at,
         row.actual_t,
         row.actual_h,
         row.pred_t,
@@ -224,7 +225,7 @@ def _reading_values(row: Reading, digest: str, now: datetime) -> tuple[object, .
         row.kind,
         None if row.event_unix_ms is None else _text(utc(row.event_unix_ms)),
         int(row.clock_synced) if who else None,
-        _text(now),
+        created_utc,
         digest if who else None,
     )
 
