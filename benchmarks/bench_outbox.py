@@ -18,7 +18,7 @@ from pathlib import Path
 from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_file import GROUP_LIMIT, OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
-from aoii.gateway.outbox import Item
+from aoii.gateway.readings import Item
 
 NODES = 50
 PAYLOAD = b"x" * 480  # an RX in JSON

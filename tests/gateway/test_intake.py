@@ -12,7 +12,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.intake import Intake, LineResult
 from aoii.gateway.legacy.old_node import Payload
-from aoii.gateway.outbox import Item
+from aoii.gateway.readings import Item
 from aoii.settings import Settings
 from gateway.station import configured
 

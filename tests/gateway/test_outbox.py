@@ -1,6 +1,7 @@
 """The outbox policy: order, window, deadlines, and a model in which nothing accepted is ever forgotten."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -8,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aoii.broker.messages import Identity
-from aoii.gateway.outbox import FIRST_DEADLINE_MS, HOLD_MS, LAST_DEADLINE_MS, SILENCE_MS, Fetch, Fetched, Item, Outbox
+from aoii.gateway.outbox import (
+    BACKLOG_PATIENCE_MS,
+    FIRST_DEADLINE_MS,
+    HOLD_MS,
+    LAST_DEADLINE_MS,
+    SILENCE_MS,
+    Fetch,
+    Fetched,
+    Outbox,
+)
+from aoii.gateway.readings import Item
 from stateful import model_settings
 
 WINDOW = 4
@@ -117,8 +128,9 @@ def test_in_silence_one_reading_asks_ever_more_seldom_at_qos_1() -> None:
 def test_in_silence_a_reading_asks_every_few_seconds_while_nobody_subscribes() -> None:
     outbox = online(window=2)
     asked: list[int] = []
+    for seq in (1, 2):
+        outbox.add(item(seq, qos=0))  # the window is full
     for now_ms in range(0, 600_000, 1000):
-        outbox.add(item(1 + now_ms, qos=0))  # the window is full, so no new reading can ask
         if outbox.take_due(now_ms):
             asked.append(now_ms)
             outbox.unheard(now_ms)
@@ -129,10 +141,24 @@ def test_in_silence_a_reading_asks_every_few_seconds_while_nobody_subscribes() -
 
 def test_in_silence_a_full_window_still_asks_and_each_reading_in_its_turn() -> None:
     outbox = online(window=2)
+    outbox.add(item(2))
 
-    published = published_until(outbox, 1_500_000, every_ms=1_000)
+    published = published_until(outbox, 1_500_000, every_ms=2_000_000)
 
     assert {seq for now_ms, seq, _ in published if now_ms > SILENCE_MS} == {1, 2}
+
+
+def test_in_silence_and_with_a_full_window_each_new_reading_is_published_once_and_no_broker_keeps_it() -> None:
+    outbox = online(window=20)
+
+    published = published_until(outbox, 3_600_000, every_ms=1_000)
+
+    in_silence = [(seq, qos) for now_ms, seq, qos in published if now_ms > 2 * SILENCE_MS]
+    counts = Counter(seq for seq, _ in in_silence)
+    assert set(range(30, 3_590)) <= set(counts)
+    assert sum(counts.values()) <= 3_600
+    assert max(counts.values()) == 1
+    assert {qos for _, qos in in_silence} == {0}
 
 
 def test_in_silence_a_reading_that_the_broker_does_not_take_has_another_one_ask() -> None:
@@ -199,6 +225,69 @@ def test_a_reconnect_tries_what_the_last_connection_did_not_take() -> None:
 
     assert outbox.held == 0
     assert outbox.next_fetch() == Fetch(0, 2)
+
+
+def live(outbox: Outbox, seq: int, now_ms: int) -> list[Item]:
+    """A reading of a node whose readings are acknowledged at once; all that is published with it."""
+    outbox.add(item(seq))
+    published = outbox.take_due(now_ms)
+    if seq in seqs(published):
+        outbox.acknowledge([who(seq)], now_ms)
+    return published
+
+
+def test_some_of_the_window_is_for_live_readings_alone() -> None:
+    outbox = online(window=20)
+    outbox.next_fetch()
+    outbox.add_fetched(Fetched(items(*range(1, 31)), 30, is_all=True))
+    assert len(outbox.take_due(0)) == 18
+    outbox.add(item(100))
+
+    assert seqs(outbox.take_due(1)) == [100]
+
+
+def test_readings_that_nobody_acknowledges_keep_no_live_one_from_being_published_at_once() -> None:
+    outbox = online(window=20)
+    for seq in range(1, 21):
+        outbox.add(item(seq))
+    assert len(outbox.take_due(0)) == 20
+
+    for now_ms in range(10_000, 2_000_000, 10_000):
+        assert now_ms in seqs(live(outbox, now_ms, now_ms))
+
+
+def test_an_acknowledgement_among_readings_that_get_none_does_not_publish_all_of_them_every_time() -> None:
+    outbox = online(window=500)
+    for seq in range(1, 401):
+        outbox.add(item(seq))
+    published = len(outbox.take_due(0))
+
+    for now_ms in range(1_000, 3_600_000, 1_000):
+        published += len(live(outbox, now_ms, now_ms) if now_ms % 30_000 == 0 else outbox.take_due(now_ms))
+
+    assert published - 120 <= 400 * (8 + 3_600_000 // LAST_DEADLINE_MS)
+
+
+def test_a_backlog_behind_readings_that_nobody_acknowledges_is_published_and_they_are_tried_again() -> None:
+    outbox = online(window=20)
+    file = dict.fromkeys(range(1, 101))
+    deaf = range(1, 61)
+    last: list[int] = []
+
+    for now_ms in range(0, 1_200_000, 1_000):
+        fetch = outbox.next_fetch()
+        if fetch is not None:
+            part = [seq for seq in file if seq > fetch.after][: fetch.limit]
+            outbox.add_fetched(Fetched(items(*part), part[-1] if part else fetch.after, is_all=len(part) < fetch.limit))
+        published = live(outbox, 1_000 + now_ms, now_ms) if now_ms % 30_000 == 0 else outbox.take_due(now_ms)
+        heard = [seq for seq in seqs(published) if seq not in deaf]
+        outbox.acknowledge([who(seq) for seq in heard], now_ms) if heard else None
+        for seq in heard:
+            file.pop(seq, None)
+        last += [seq for seq in seqs(published) if now_ms >= 600_000]
+
+    assert list(file) == list(deaf)
+    assert set(last) >= set(deaf)
 
 
 def test_deadlines_are_spread() -> None:
@@ -285,7 +374,10 @@ def test_a_fetch_that_failed_is_wanted_again() -> None:
 
 
 class World(RuleBasedStateMachine):
-    """The policy with a file that works through its orders one by one, and a network that loses and repeats."""
+    """The policy with a file that works through its orders one by one, and a network that loses and repeats.
+
+    Some readings are *deaf*: nobody acknowledges them, until the end.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -295,19 +387,40 @@ class World(RuleBasedStateMachine):
         self.file: dict[int, Item] = {}
         self.orders: list[Callable[[], None]] = []  # what the file has been asked and not done
         self.air: list[Item] = []
+        self.deaf: set[int] = set()
         self.is_online = True
 
-    @rule(count=st.integers(1, 2 * WINDOW), is_late=st.booleans())
-    def nodes_send(self, count: int, is_late: bool) -> None:
-        self.orders += [self._insert] * count
+    @rule(count=st.integers(1, 2 * WINDOW), is_late=st.booleans(), is_deaf=st.booleans())
+    def nodes_send(self, count: int, is_late: bool, is_deaf: bool) -> None:
+        self.orders += [lambda: self._insert(is_deaf)] * count
         if not is_late:
             self.the_file_works(len(self.orders))
             self.the_policy_publishes(is_late=False)
 
-    def _insert(self) -> None:
+    def _insert(self, is_deaf: bool = False) -> None:
         self.seq += 1
+        if is_deaf:
+            self.deaf.add(self.seq)
         self.file[self.seq] = item(self.seq)
         self.outbox.add(item(self.seq))
+
+    @rule()
+    def a_live_reading_is_published_soon_whatever_is_not_acknowledged(self) -> None:
+        self.the_file_works(len(self.orders))
+        if not self.is_online:
+            return
+        self._insert()
+        self.the_policy_publishes(is_late=False)
+        if item(self.seq) not in self._heard():
+            self.now_ms += FIRST_DEADLINE_MS
+            self.the_policy_publishes(is_late=False)
+
+        (now,) = [one for one in self._heard() if one.seq == self.seq]
+        self._acknowledge([now])
+
+    def _heard(self) -> list[Item]:
+        """What is in the air and not deaf, at QoS 1, each once."""
+        return items(*sorted({one.seq for one in self.air} - self.deaf))
 
     @rule()
     def the_policy_fetches(self) -> None:
@@ -343,7 +456,7 @@ class World(RuleBasedStateMachine):
     @rule(chance=st.randoms(use_true_random=False))
     def the_server_commits_some_in_any_order(self, chance: random.Random) -> None:
         chance.shuffle(self.air)
-        done = self.air[: chance.randrange(len(self.air) + 1)]
+        done = [one for one in self.air if one.seq not in self.deaf][: chance.randrange(len(self.air) + 1)]
         self.orders.append(lambda: self._acknowledge(done))
 
     def _acknowledge(self, done: list[Item]) -> None:
@@ -388,17 +501,24 @@ class World(RuleBasedStateMachine):
         assert len(self.outbox._in_flight) <= WINDOW
 
     def teardown(self) -> None:
-        """Heal everything: whatever is in the file must be published, and then the file is empty."""
+        """Heal all but the deaf, and only these remain; then heal them, and the file is empty."""
         self.air.clear()
         self.the_file_works(len(self.orders))
         self.the_broker_comes()
+        for _ in range(2 * (len(self.file) + WINDOW)):
+            self.a_live_reading_is_published_soon_whatever_is_not_acknowledged()
+            self.the_policy_publishes(is_late=False)
+            self._acknowledge(self._heard())
+            self.now_ms += BACKLOG_PATIENCE_MS
+        assert set(self.file) <= self.deaf
+        self.deaf.clear()
         for _ in range(2 * (len(self.file) + 2)):
             self.the_policy_publishes(is_late=False)
             self._acknowledge(self.air)
             self.air = []
             self.now_ms += LAST_DEADLINE_MS
         assert not self.file
-        assert not self.outbox._in_flight
+        assert len(self.outbox._in_flight) == 0
 
 
 TestWorld = World.TestCase

@@ -25,8 +25,7 @@ from aoii.gateway.legacy.model import Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, Payload
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.node_state import NodeState
-from aoii.gateway.outbox import Item
-from aoii.gateway.readings import AcceptedReading, Instant
+from aoii.gateway.readings import AcceptedReading, Instant, Item
 from aoii.runtime import clock, metrics
 from aoii.runtime.clock import Clock
 from aoii.security.node_keys import NodeKey

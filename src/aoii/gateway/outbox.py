@@ -7,9 +7,14 @@ commit acknowledgement by its deadline is published again, as often as it takes.
 (*silence*), that would flood a subscriber that never acknowledges; then one reading at a time asks, ever more seldom
 (unless nobody subscribes), and the first acknowledgement brings all others forward. Nothing is dropped. Pure.
 
+Readings that nobody acknowledges keep no others from being published: when the window is full, the one that has been in
+flight for longest, if that is long enough, makes room. A fresh reading need not even wait so long: some of the window
+is for fresh ones alone.
+
 A reading is in one of five places: *file only* (above the cursor, up to which the file was read), *fresh* (just
 accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *held* (the broker
-does not take it: below the cursor, and in no other place until it is tried again). `acknowledge` removes it from any.
+does not take it, or it has made room: below the cursor, and in no other place until the next pass through the file).
+`acknowledge` removes it from any.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,33 +22,19 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aoii.broker.messages import Identity
+from aoii.gateway.in_flight import InFlight
+from aoii.gateway.readings import Item
 
 WINDOW = 500  # in-flight readings; a broker's default queue for an offline subscriber holds 1,000
 FIRST_DEADLINE_MS = 5_000  # for the commit acknowledgement; doubled each time that the reading is published again
 LAST_DEADLINE_MS = 300_000  # where the doubling ends
 SILENCE_MS = 6_000  # without any commit acknowledgement; a first deadline is over, so every reading was sent twice
 ASK_FACTOR = 4  # a reading that asks does so at QoS 1 and waits at the broker for the server, so few are enough
-HELD_LIMIT = 10_000  # held readings that are remembered, for the count
-HOLD_MS = 300_000  # then a held reading is tried again: the broker's limit may have been raised
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An accepted reading as it stands in the file.
-
-    Attributes:
-        seq: Order of acceptance, > 0, unique in one file.
-        identity: Node, epoch and counter.
-        qos: MQTT quality of service; 1 when the estimate was wrong or there was none.
-        payload: The `RX` message, byte for byte.
-        accepted_ms: When it was accepted by the machine's clock, Unix milliseconds; for gauges, never for order.
-    """
-
-    seq: int
-    identity: Identity
-    qos: int
-    payload: bytes
-    accepted_ms: int
+LIVE_SHARE = 10  # one in so many places of the window is for fresh readings alone
+LIVE_PATIENCE_MS = FIRST_DEADLINE_MS  # in flight for so long, a reading makes room for a fresh one
+BACKLOG_PATIENCE_MS = 3 * FIRST_DEADLINE_MS  # the same for one of the backlog: two publishes and their deadlines
+HELD_LIMIT = 10_000  # readings that the broker does not take and that are remembered, for the count
+HOLD_MS = 300_000  # then held readings are tried again: the broker's limit may have been raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +59,6 @@ class Fetched(NamedTuple):
     is_all: bool
 
 
-@dataclass(slots=True)
-class _InFlight:
-    item: Item
-    due_ms: int
-    wait_ms: int  # between the latest publish and due_ms, before jitter
-
-
 class Outbox:
     """The policy of one gateway. A backlog that the file holds at the start is found by fetching.
 
@@ -84,11 +68,11 @@ class Outbox:
     """
 
     def __init__(self, jitter: Callable[[], float], window: int = WINDOW) -> None:
-        self._jitter = jitter
         self._window = window
+        self._backlog_window = window - max(1, window // LIVE_SHARE)
         self._fresh: dict[Identity, Item] = {}  # newest last
         self._backlog: dict[Identity, Item] = {}  # oldest first
-        self._in_flight: dict[Identity, _InFlight] = {}
+        self._in_flight = InFlight(jitter)
         self._cursor = 0  # everything up to here is fresh, backlog, in flight or acknowledged
         self._complete = False  # whether the same holds for everything above the cursor
         self._fetching: Fetch | None = None
@@ -98,8 +82,8 @@ class Outbox:
         self._is_silent = False
         self._ask_wait_ms = FIRST_DEADLINE_MS
         self._ask_ms = 0  # when the next reading asks, in silence
-        self._held: set[Identity] = set()
-        self._held_since_ms = 0
+        self._held: set[Identity] = set()  # only those that the broker does not take
+        self._held_since_ms: int | None = None  # since when some reading is held, for either reason
 
     @property
     def held(self) -> int:
@@ -119,10 +103,10 @@ class Outbox:
         self._release()
         if self._is_silent:
             self._ask_wait_ms = FIRST_DEADLINE_MS
-            self._ask_ms = min(self._ask_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
+            self._ask_ms = min(self._ask_ms, now_ms + self._in_flight.spread(FIRST_DEADLINE_MS))
             return
         self._unanswered_since_ms = now_ms if self._in_flight else None
-        self._hurry(now_ms)
+        self._in_flight.hurry(FIRST_DEADLINE_MS, now_ms)
 
     def disconnected(self) -> None:
         """Nothing is published until `connected`."""
@@ -134,28 +118,25 @@ class Outbox:
             return
         self._fresh[item.identity] = item
         if len(self._fresh) > self._window:
-            oldest = self._fresh.pop(next(iter(self._fresh)))  # it stays in the file, and is fetched from there later
-            self._cursor = min(self._cursor, oldest.seq - 1)
-            self._complete = False
+            self._return_to_file(_pop_first(self._fresh))
 
     def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
         """Forget readings that the server has acknowledged and the file no longer has; unknown ones are ignored."""
         for identity in identities:
-            self._in_flight.pop(identity, None)
+            self._in_flight.remove(identity)
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
             self._held.discard(identity)
         if self._is_silent:  # the way is open again: do not wait out deadlines of minutes
-            self._hurry(now_ms)
+            self._in_flight.hurry_once(FIRST_DEADLINE_MS, now_ms)
         self._is_silent = False
         self._unanswered_since_ms = now_ms if self._in_flight else None
 
     def hold(self, identity: Identity, now_ms: int) -> None:
         """Make room for others: the broker does not take this reading. It stays in the file."""
-        if self._in_flight.pop(identity, None) is None:
+        if not self._in_flight.remove(identity):
             return
-        if not self._held:
-            self._held_since_ms = now_ms
+        self._note_held(now_ms)
         if len(self._held) < HELD_LIMIT:
             self._held.add(identity)
         if not self._in_flight:
@@ -166,12 +147,12 @@ class Outbox:
         """The broker says that nobody subscribes: in silence, ask again soon, which floods nobody."""
         if self._is_silent:
             self._ask_wait_ms = FIRST_DEADLINE_MS
-            self._ask_ms = min(self._ask_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
+            self._ask_ms = min(self._ask_ms, now_ms + self._in_flight.spread(FIRST_DEADLINE_MS))
 
     def next_fetch(self) -> Fetch | None:
         """A request to the file, to be answered by `add_fetched` or `fail_fetch`; None when none is needed."""
-        room = len(self._in_flight) < self._window and 2 * len(self._backlog) < self._window
-        if self._complete or self._fetching is not None or not (self._is_online and room):
+        has_room = 2 * len(self._backlog) < self._window
+        if self._complete or self._fetching is not None or not (self._is_online and has_room):
             return None
         self._fetching = Fetch(self._cursor, self._window)
         return self._fetching
@@ -195,79 +176,115 @@ class Outbox:
         """The readings to publish now; each is in flight from here on, whether or not publishing succeeds."""
         if not self._is_online:
             return []
-        if self._held and now_ms - self._held_since_ms >= HOLD_MS:
-            self._release()
+        if self._held_since_ms is not None and self._complete and now_ms - self._held_since_ms >= HOLD_MS:
+            self._release()  # not before the end of this pass: what lies behind many held ones has its turn, too
         if self._unanswered_since_ms is not None and now_ms - self._unanswered_since_ms >= SILENCE_MS:
             items = self._ask(now_ms)
         else:
             items = self._launch_late(now_ms)
-        while len(self._in_flight) < self._window and (self._fresh or self._backlog):
-            item = self._next()
+        while (item := self._next(now_ms)) is not None:
             self._launch(item, now_ms, FIRST_DEADLINE_MS)
             items.append(item)
         return items
 
     def _launch_late(self, now_ms: int) -> list[Item]:
-        late = [flight for flight in self._in_flight.values() if flight.due_ms <= now_ms]
-        late.sort(key=lambda flight: flight.due_ms)
+        late = self._in_flight.late(now_ms)
         for flight in late:
             self._launch(flight.item, now_ms, min(2 * flight.wait_ms, LAST_DEADLINE_MS))
         return [_again(flight.item) for flight in late]
 
     def _ask(self, now_ms: int) -> list[Item]:
         """In silence: the reading that asks now, if it is time. A new reading asks too, so its publish counts."""
-        longest = min(self._in_flight.values(), key=lambda flight: flight.due_ms)
+        longest = self._in_flight.first_due()
         if not self._is_silent:
             self._is_silent = True
             self._ask_wait_ms = FIRST_DEADLINE_MS if longest.due_ms <= now_ms else ASK_FACTOR * FIRST_DEADLINE_MS
-            self._ask_ms = now_ms if longest.due_ms <= now_ms else now_ms + self._spread(self._ask_wait_ms)
-        is_new_due = len(self._in_flight) < self._window and bool(self._fresh or self._backlog)
-        if is_new_due or now_ms < self._ask_ms:
+            self._ask_ms = now_ms if longest.due_ms <= now_ms else now_ms + self._in_flight.spread(self._ask_wait_ms)
+        if self._source(now_ms) is not None or now_ms < self._ask_ms:
             return []
         self._ask_wait_ms = min(ASK_FACTOR * self._ask_wait_ms, LAST_DEADLINE_MS)
         self._launch(longest.item, now_ms, self._ask_wait_ms)
+        longest.is_hurried = False  # or it would wait as long as this question, also after the answer
         return [_again(longest.item)]
 
     def deadline_ms(self) -> int | None:
         """When `take_due` will have a reading if nothing else happens before; None: never."""
         if not self._is_online:
             return None
-        if self._is_silent:
-            return self._ask_ms if self._in_flight else None
-        return min((flight.due_ms for flight in self._in_flight.values()), default=None)
+        if not self._in_flight:
+            return None
+        times_ms = [self._ask_ms if self._is_silent else self._in_flight.first_due().due_ms]
+        since_ms = self._in_flight.oldest().since_ms
+        if self._fresh:
+            times_ms.append(since_ms + LIVE_PATIENCE_MS)
+        if self._backlog and not self._is_silent:
+            times_ms.append(since_ms + BACKLOG_PATIENCE_MS)
+        return min(times_ms)
 
-    def _next(self) -> Item:
-        from_fresh = bool(self._fresh) and (self._is_turn_of_fresh or not self._backlog)
-        self._is_turn_of_fresh = not from_fresh
-        if from_fresh:
-            return self._fresh.popitem()[1]
-        return self._backlog.pop(next(iter(self._backlog)))
+    def _next(self, now_ms: int) -> Item | None:
+        """Take the next new reading from its place, and make room for it; None if there is none or it has no room."""
+        source = self._source(now_ms)
+        if source is None:
+            return None
+        is_fresh = source is self._fresh
+        self._is_turn_of_fresh = not is_fresh
+        item = self._fresh.popitem()[1] if is_fresh else _pop_first(self._backlog)
+        if len(self._in_flight) < (self._window if is_fresh else self._backlog_window):
+            return item
+        oldest = self._in_flight.oldest().item
+        self._in_flight.remove(oldest.identity)
+        if not self._is_silent:
+            self._note_held(now_ms)
+            return item
+        self._return_to_file(oldest)  # nothing is acknowledged, so this reading is no exception
+        return replace(item, qos=0)  # or the broker would keep them all for a server that is away
+
+    def _source(self, now_ms: int) -> dict[Identity, Item] | None:
+        """The place of the next new reading: the newest of the fresh, in turn with the oldest of the backlog.
+
+        In silence, no reading makes room for the backlog: that would publish all of it, to nobody.
+        """
+        patience_ms = None if self._is_silent else BACKLOG_PATIENCE_MS
+        is_fresh = bool(self._fresh) and self._has_room(self._window, LIVE_PATIENCE_MS, now_ms)
+        is_backlog = bool(self._backlog) and self._has_room(self._backlog_window, patience_ms, now_ms)
+        if is_fresh and (self._is_turn_of_fresh or not is_backlog):
+            return self._fresh
+        return self._backlog if is_backlog else None
+
+    def _has_room(self, window: int, patience_ms: int | None, now_ms: int) -> bool:
+        if len(self._in_flight) < window:
+            return True
+        return patience_ms is not None and now_ms - self._in_flight.oldest().since_ms >= patience_ms
 
     def _launch(self, item: Item, now_ms: int, wait_ms: int) -> None:
-        self._in_flight[item.identity] = _InFlight(item, now_ms + self._spread(wait_ms), wait_ms)
+        self._in_flight.launch(item, wait_ms, now_ms)
         if self._unanswered_since_ms is None:
             self._unanswered_since_ms = now_ms
         if self._is_silent:
-            self._ask_ms = now_ms + self._spread(self._ask_wait_ms)
+            self._ask_ms = now_ms + self._in_flight.spread(self._ask_wait_ms)
+
+    def _note_held(self, now_ms: int) -> None:
+        if self._held_since_ms is None:
+            self._held_since_ms = now_ms
 
     def _release(self) -> None:
-        """Have held readings fetched from the file again."""
-        if self._held:
+        """Begin the next pass: have held readings fetched from the file again."""
+        if self._held_since_ms is not None:
             self._held.clear()
+            self._held_since_ms = None
             self._cursor = 0
             self._complete = False
 
-    def _hurry(self, now_ms: int) -> None:
-        """Bring every deadline forward to at most FIRST_DEADLINE_MS from now, and let the doubling begin again."""
-        for flight in self._in_flight.values():
-            flight.wait_ms = FIRST_DEADLINE_MS
-            flight.due_ms = min(flight.due_ms, now_ms + self._spread(FIRST_DEADLINE_MS))
-
-    def _spread(self, wait_ms: int) -> int:
-        """A wait that is up to a quarter shorter, so that deadlines do not all come at once."""
-        return int(wait_ms * (0.75 + 0.25 * self._jitter()))
+    def _return_to_file(self, item: Item) -> None:
+        """Forget a reading that stays in the file; it is fetched from there later."""
+        self._cursor = min(self._cursor, item.seq - 1)
+        self._complete = False
 
 
 def _again(item: Item) -> Item:
     """The reading as it is published again: at QoS 1, because at QoS 0 no broker keeps it for a server that is away."""
     return replace(item, qos=1)
+
+
+def _pop_first(readings: dict[Identity, Item]) -> Item:
+    return readings.pop(next(iter(readings)))

@@ -1,4 +1,4 @@
-"""Values that the gateway's pure files share: an instant on its clocks, and an accepted reading."""
+"""Values that the gateway's files share: an instant on its clocks, an accepted reading, and its item in the outbox."""
 
 from dataclasses import dataclass
 
@@ -65,3 +65,22 @@ def since_ms(now: Instant, then_unix_ms: int, then_synced: bool, then_elapsed_ms
     if now.is_synced and then_synced and now.unix_ms >= then_unix_ms:
         return now.unix_ms - then_unix_ms
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An accepted reading as it stands in the file.
+
+    Attributes:
+        seq: Order of acceptance, > 0, unique in one file.
+        identity: Node, epoch and counter.
+        qos: MQTT quality of service; 1 when the estimate was wrong or there was none.
+        payload: The `RX` message, byte for byte.
+        accepted_ms: When it was accepted by the machine's clock, Unix milliseconds; for gauges, never for order.
+    """
+
+    seq: int
+    identity: Identity
+    qos: int
+    payload: bytes
+    accepted_ms: int

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_file import OutboxFile
-from aoii.gateway.outbox import Fetch, Item
+from aoii.gateway.outbox import Fetch
+from aoii.gateway.readings import Item
 
 MEGABYTE = 1 << 20
 

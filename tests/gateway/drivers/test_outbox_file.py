@@ -17,7 +17,7 @@ from aoii.gateway.drivers import outbox_file
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError
 from aoii.gateway.drivers.outbox_transaction import OutboxFullError, Transaction
-from aoii.gateway.outbox import Item
+from aoii.gateway.readings import Item
 from aoii.runtime import sqlite_recovery
 from gateway.drivers.outbox_files import MEGABYTE, add, counters, filled, held, opened, who
 from servers import until

@@ -18,8 +18,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy.old_node import Payload
 from aoii.gateway.legacy.weights import extract_weights
-from aoii.gateway.outbox import Item
-from aoii.gateway.readings import Instant
+from aoii.gateway.readings import Instant, Item
 from gateway.reference_mlp import ReferenceNode, old_time_n, random_model, source
 from gateway.station import EPOCH, KEYS, NODE, configured
 

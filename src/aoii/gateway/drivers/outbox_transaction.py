@@ -9,7 +9,8 @@ from typing import NamedTuple
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import ProtocolError, UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.gateway.outbox import Fetch, Fetched, Item
+from aoii.gateway.outbox import Fetch, Fetched
+from aoii.gateway.readings import Item
 
 
 class OutboxFullError(UnavailableError):

@@ -1,0 +1,92 @@
+"""The readings in flight: published and not acknowledged, in the order of their first publish, each with a deadline.
+
+Decides nothing: when a reading is published, and which one, is the outbox policy's (`outbox.py`). Pure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aoii.broker.messages import Identity
+from aoii.gateway.readings import Item
+
+
+@dataclass(slots=True)
+class Flight:
+    """A reading in flight.
+
+    Attributes:
+        item: The reading.
+        since_ms: When it was first published.
+        due_ms: Its deadline: without a commit acknowledgement until then, it is published again.
+        wait_ms: Between the latest publish and the deadline, before jitter.
+        is_hurried: Whether the end of a silence has brought it forward; if it is still here, no silence keeps it.
+    """
+
+    item: Item
+    since_ms: int
+    due_ms: int = 0
+    wait_ms: int = 0
+    is_hurried: bool = False
+
+
+class InFlight:
+    """The readings in flight.
+
+    Args:
+        jitter: Returns numbers 0..1, which spread the deadlines.
+    """
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        self._jitter = jitter
+        self._flights: dict[Identity, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, identity: Identity) -> bool:
+        return identity in self._flights
+
+    def launch(self, item: Item, wait_ms: int, now_ms: int) -> None:
+        """Note that a reading is published now, for the first time or again, and give it a deadline."""
+        flight = self._flights.setdefault(item.identity, Flight(item, now_ms))
+        flight.due_ms, flight.wait_ms = now_ms + self.spread(wait_ms), wait_ms
+
+    def remove(self, identity: Identity) -> bool:
+        """Remove a reading; return whether it was here."""
+        return self._flights.pop(identity, None) is not None
+
+    def oldest(self) -> Flight:
+        """The one that was first published before all others; there must be one."""
+        return next(iter(self._flights.values()))
+
+    def first_due(self) -> Flight:
+        """The one with the earliest deadline; there must be one."""
+        return min(self._flights.values(), key=_due_ms)
+
+    def late(self, now_ms: int) -> list[Flight]:
+        """Those whose deadline is over, the earliest first."""
+        return sorted((flight for flight in self._flights.values() if flight.due_ms <= now_ms), key=_due_ms)
+
+    def hurry(self, wait_ms: int, now_ms: int) -> None:
+        """Bring each deadline forward to at most `wait_ms` from now, and let its doubling begin again."""
+        for flight in self._flights.values():
+            self._hurry(flight, wait_ms, now_ms)
+
+    def hurry_once(self, wait_ms: int, now_ms: int) -> None:
+        """The same, but not for one that was brought forward so before and was not acknowledged."""
+        for flight in self._flights.values():
+            if not flight.is_hurried:
+                self._hurry(flight, wait_ms, now_ms)
+                flight.is_hurried = True
+
+    def spread(self, wait_ms: int) -> int:
+        """A wait that is up to a quarter shorter, so that deadlines do not all come at once."""
+        return int(wait_ms * (0.75 + 0.25 * self._jitter()))
+
+    def _hurry(self, flight: Flight, wait_ms: int, now_ms: int) -> None:
+        flight.wait_ms = wait_ms
+        flight.due_ms = min(flight.due_ms, now_ms + self.spread(wait_ms))
+
+
+def _due_ms(flight: Flight) -> int:
+    return flight.due_ms
