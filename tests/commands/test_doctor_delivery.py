@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.runtime import metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
 from aoii.runtime.station_client import StationClient
+from aoii.security import authority
 from aoii.server.db import open_database
 from secure_broker import SecureBroker
 from server.samples import a_reading
@@ -77,10 +79,17 @@ def test_the_first_hop_that_does_not_pass_readings_on_is_named(known: Evidence, 
 
 
 def test_the_remedy_names_what_is_known_of_the_cause() -> None:
-    one_user = judge(Evidence(PUBLISHING, DEAF, "attic", "attic", "attic"))
+    one_user = judge(Evidence(PUBLISHING, DEAF, "attic", None, "attic", "attic"))
     other_broker = judge(Evidence(PUBLISHING, DEAF, is_one_broker=False))
-    wrong_user = judge(Evidence(PUBLISHING, RECEIVING, "attic", "gateway", "server", is_stored=True))
+    wrong_user = judge(Evidence(PUBLISHING, RECEIVING, "attic", None, "gateway", "server", is_stored=True))
 
+    renamed = judge(Evidence(PUBLISHING, RECEIVING, "attic", "cellar", is_stored=True))
+    renamed_elsewhere = judge(Evidence(PUBLISHING, None, "attic", "cellar"))
+
+    assert "accepted as GATEWAY_ID=cellar" in renamed.cause
+    assert "read aoii/ack/cellar" in renamed.remedy
+    assert "GATEWAY_ID back to cellar" in renamed.remedy
+    assert "accepted as GATEWAY_ID=cellar" in renamed_elsewhere.remedy
     assert "both log in as attic" in one_user.remedy
     assert ".env.server" in one_user.remedy
     assert "the same MQTT_BROKER" in other_broker.remedy
@@ -112,9 +121,9 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
     os.close(theirs)
 
 
-def accept_a_reading(values: settings.Settings, ago_s: float) -> None:
+def accept_a_reading(values: settings.Settings, ago_s: float, gateway: str = "gateway") -> None:
     """Put a reading into the outbox as if the gateway had accepted it some time ago."""
-    reading = a_reading()
+    reading = a_reading(gateway=gateway)
     assert reading.identity is not None
     identity, digest, payload = reading.identity, reading.digest(), encode_reading(reading, 1)
     outbox = OutboxFile(values.gateway.outbox_path, 10_000_000)
@@ -186,6 +195,9 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
 def test_an_acknowledgement_that_the_gateway_may_not_read_is_named(installation: tuple[Path, SecureBroker]) -> None:
     file, broker = installation
     file.write_text(file.read_text().replace("GATEWAY_ID=gateway", "GATEWAY_ID=attic"))
+    values = settings.load({}, file)
+    values.gateway.outbox_path.unlink()
+    accept_a_reading(values, ago_s=120, gateway="attic")
     file.with_name("aoii.env.server").write_text(
         f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
     )
@@ -197,3 +209,31 @@ def test_an_acknowledgement_that_the_gateway_may_not_read_is_named(installation:
 
     assert "held up on the way back from server to gateway: the database has the reading" in held.state
     assert "must be attic, and is gateway" in (held.remedy or "")
+
+
+def test_a_reading_of_a_former_name_that_the_gateway_may_not_hear_is_named_and_so_is_the_cure(
+    installation: tuple[Path, SecureBroker],
+) -> None:
+    file, broker = installation
+    authority.make_client(broker.certs, "attic")
+    with broker.acl.open("a") as acl:
+        acl.write("\nuser attic\ntopic write aoii/readings\n")
+    broker.signal(signal.SIGHUP)
+    file.write_text(file.read_text().replace("GATEWAY_ID=gateway", "GATEWAY_ID=attic").replace("/gateway.", "/attic."))
+    file.with_name("aoii.env.server").write_text(
+        f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
+    )
+    log = file.parent / "gateway.log"
+    with running("gateway", file), running("server", file):
+        until(lambda: has(file, "server", metrics.READINGS_PROCESSED, outcome="stored"), 60)
+        until(lambda: "set GATEWAY_ID back" in log.read_text(), 120)
+        held = outbox(file)
+        with broker.acl.open("a") as acl:
+            acl.write("topic read aoii/ack/gateway\n")
+        broker.signal(signal.SIGHUP)
+
+        until(lambda: has(file, "gateway", metrics.COMMIT_ACKS, status="duplicate"), 400)
+        until(lambda: outbox(file).remedy is None, 60)
+
+    assert "accepted as GATEWAY_ID=gateway, and the server acknowledges it under that name" in held.state
+    assert "read aoii/ack/gateway" in (held.remedy or "")

@@ -109,7 +109,7 @@ def test_a_refused_publish_is_counted_said_once_with_its_cure_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, link: Path, far: int
 ) -> None:
     monkeypatch.setattr(outbox, "FIRST_DEADLINE_MS", 100)
-    monkeypatch.setattr("aoii.gateway.publisher.COMMIT_ACK_DEADLINE_S", 7)
+    monkeypatch.setattr("aoii.gateway.missing_acks.COMMIT_ACK_DEADLINE_S", 7)
     acl = tmp_path / "acl"
     acl.write_text("topic read #\n")
     acl.chmod(0o600)
@@ -231,7 +231,7 @@ def test_missing_acknowledgements_are_said_once_with_the_likely_causes_and_so_ar
     is_heard: bool,
 ) -> None:  # fmt: skip
     caplog.set_level("INFO")
-    monkeypatch.setattr("aoii.gateway.publisher.COMMIT_ACK_DEADLINE_S", 7)
+    monkeypatch.setattr("aoii.gateway.missing_acks.COMMIT_ACK_DEADLINE_S", 7)
 
     def said(event: str) -> list[str]:
         return [vars(one).get("reason", "") for one in caplog.records if vars(one)["event"] == event]

@@ -81,12 +81,14 @@ class Published:
 class Subscription:
     """A topic filter, and the QoS that the broker must grant.
 
-    With `wants_kept`, the broker also sends the messages that it has retained. Brokers may send them nevertheless.
+    With `wants_kept`, the broker also sends the messages that it has retained. Brokers may send them nevertheless. One
+    that `may_be_refused` keeps the client from being ready in no case.
     """
 
     topic: str
     qos: int
     wants_kept: bool = False
+    may_be_refused: bool = False
 
 
 def _ignore(_: object) -> None:
@@ -366,7 +368,7 @@ class Client:
         short = [
             f"{item.topic} at QoS {item.qos}"
             for item, reason in zip(self._subscriptions, reasons, strict=False)
-            if reason.is_failure or reason.value < item.qos
+            if (reason.is_failure or reason.value < item.qos) and not item.may_be_refused
         ]
         if short:
             refusal = UnavailableError(f"the broker did not grant {', '.join(short)}", "check ACL and max_qos")

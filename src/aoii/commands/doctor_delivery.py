@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from aoii.broker.messages import Identity
@@ -15,7 +16,7 @@ from aoii.commands.doctor_checks import broker_user
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
-from aoii.gateway.drivers.outbox_view import oldest_identity
+from aoii.gateway.drivers.outbox_view import Oldest, oldest_reading
 from aoii.runtime import health_limits, metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.server.db import open_database
@@ -41,6 +42,7 @@ class Evidence:
         gateway: The gateway's metrics.
         server: Those of the server; None: it does not answer on this machine.
         gateway_id: The gateway's name.
+        former_id: Another name, under which it has accepted this reading; None: unknown, or it is the same.
         gateway_user: As whom the gateway logs in at the broker; None: as nobody, or unknown.
         server_user: The same of the server.
         server_file: The server's own file of settings, which need not exist.
@@ -53,6 +55,7 @@ class Evidence:
     gateway: MetricSnapshot
     server: MetricSnapshot | None = None
     gateway_id: str = "gateway"
+    former_id: str | None = None
     gateway_user: str | None = None
     server_user: str | None = None
     server_file: str = ".env.server"
@@ -95,14 +98,17 @@ def _to_broker(known: Evidence) -> Held | None:
 def _back(known: Evidence) -> Held | None:
     if not known.is_stored:
         return None
+    hop = "on the way back from server to gateway"
+    if known.former_id is not None:
+        cause = (
+            f"it was accepted as GATEWAY_ID={known.former_id}, and the server acknowledges it under that name, which "
+            f"{known.gateway_id} does not hear"
+        )
+        return Held(hop, cause, _former(known))
     remedy = f"in the broker's ACL, let the server's user write aoii/ack/{known.gateway_id} and the gateway's read it"
     if known.gateway_user not in (None, known.gateway_id):
         remedy += f"; with the shipped ACL the gateway's user must be {known.gateway_id}, and is {known.gateway_user}"
-    return Held(
-        "on the way back from server to gateway",
-        "the database has the reading, and no acknowledgement comes back",
-        remedy,
-    )
+    return Held(hop, "the database has the reading, and no acknowledgement comes back", remedy)
 
 
 def _to_subscriber(known: Evidence) -> Held:
@@ -167,12 +173,24 @@ def _unseen(known: Evidence) -> Held:
 
 
 def _acl(known: Evidence) -> str:
+    if known.former_id is not None:
+        return f"the oldest reading was accepted as GATEWAY_ID={known.former_id}: {_former(known)}"
     return f"check that the broker's ACL lets the gateway's user read aoii/ack/{known.gateway_id}"
+
+
+def _former(known: Evidence) -> str:
+    """What helps a reading that was accepted before GATEWAY_ID was changed."""
+    return (
+        f"until the outbox is empty, let the gateway's user read aoii/ack/{known.former_id} in the broker's ACL, or "
+        f"set GATEWAY_ID back to {known.former_id}, with its user or certificate"
+    )
 
 
 def _evidence(installation: Installation, gateway: MetricSnapshot, server: MetricSnapshot | None) -> Evidence:
     ours = installation.settings["gateway"]
-    known = Evidence(gateway, server, ours.gateway.gateway_id, _user(installation, "gateway"))
+    oldest = _oldest(ours.gateway.outbox_path)
+    former_id = None if oldest is None or oldest.gateway == ours.gateway.gateway_id else oldest.gateway
+    known = Evidence(gateway, server, ours.gateway.gateway_id, former_id, _user(installation, "gateway"))
     if ours.gateway.outbox_keep_until == "published":
         return replace(known, is_published_enough=True)
     if "server" not in installation.settings or installation.own is not None:
@@ -188,10 +206,15 @@ def _evidence(installation: Installation, gateway: MetricSnapshot, server: Metri
         server_file=str(station_file(installation.env_file, "server")),
         is_one_broker=mqtt[0] == mqtt[1],
     )
-    with contextlib.suppress(sqlite3.Error, AoiiError):
-        oldest = oldest_identity(ours.gateway.outbox_path)
-        known = replace(known, is_stored=None if oldest is None else _is_stored(installation, oldest))
+    with contextlib.suppress(AoiiError):
+        known = replace(known, is_stored=None if oldest is None else _is_stored(installation, oldest.identity))
     return known
+
+
+def _oldest(outbox: Path) -> Oldest | None:
+    with contextlib.suppress(sqlite3.Error):
+        return oldest_reading(outbox)
+    return None
 
 
 def _host(name: str) -> str:

@@ -14,17 +14,18 @@ import time
 from concurrent.futures import Future
 from functools import partial
 
-from aoii.broker.client import REFUSED, Client, Message, Published, Subscription
+from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.broker.packet_size import PacketTooLargeError
 from aoii.broker.reconnection import TOO_LARGE
 from aoii.core.errors import AoiiError, ProtocolError
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
-from aoii.gateway.outbox import Fetched, Item, Outbox
+from aoii.gateway.former_names import FormerNames
+from aoii.gateway.missing_acks import NO_SUBSCRIBER, MissingAcks
+from aoii.gateway.outbox import Fetched, Outbox
+from aoii.gateway.readings import Item
 from aoii.runtime import certificate_expiry, failpoints, metrics
-from aoii.runtime.failure_log import FailureLog
-from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
 
@@ -33,21 +34,7 @@ log = logging.getLogger(__name__)
 SESSION_EXPIRY_S = 7 * 86400  # commit acknowledgements wait at the broker for a gateway that is away
 ACKS_LIMIT = 200  # messages that wait; one more is dropped, and its readings are published again
 DELETE_LIMIT = 1000  # about so many readings in one request: 10 ms, for which the reply to an old node can wait
-NO_SUBSCRIBER = 16  # the broker has the message and nobody gets it
 IDLE_S = 1.0  # longest wait of the thread, also before a fetch that failed is tried again
-REFUSES = (
-    f"the broker refuses the readings (reason code {{}}); let the gateway's user write {READINGS_TOPIC} in its ACL, or "
-    "see its log"
-)
-NOBODY_SUBSCRIBES = (
-    f"nobody subscribes to {READINGS_TOPIC} at this broker; start aoii server, or compare MQTT_BROKER, MQTT_PORT and "
-    "MQTT_NAMESPACE of gateway and server"
-)
-NOBODY_ACKNOWLEDGES = (
-    f"somebody subscribes to {READINGS_TOPIC}, but nobody acknowledges; see the log of aoii server, whether its "
-    "database is away, and whether the broker's ACL lets the server write aoii/ack/# and this gateway read it; for a "
-    "consumer that never acknowledges, such as the older subscriber, set OUTBOX_KEEP_UNTIL=published"
-)
 
 
 class Publisher:
@@ -69,21 +56,8 @@ class Publisher:
         self._is_fetch_failing = False
         self._is_mismatch_reported = False
         self._is_published_enough = is_published_enough
-        self._silence = FailureLog(
-            log,
-            "no commit acknowledgement, readings stay in the outbox",
-            "ack_missing",
-            ("commit acknowledgements come again", "ack_back"),
-            lasts_s=0,
-        )
-        self._refusals = FailureLog(
-            log,
-            "broker refuses readings",
-            "publish_refused",
-            ("broker takes readings again", "publish_taken"),
-            lasts_s=0,
-        )
-        self._answer = 0  # the broker's reason code for the last reading that it answered for
+        self._former = FormerNames(mqtt, gateway_id, self._on_message)
+        self._missing_acks = MissingAcks(self._former)
         self._ended: queue.SimpleQueue[Published] = queue.SimpleQueue()
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
         self.thread = PartThread("publisher", self._run)
@@ -116,6 +90,7 @@ class Publisher:
         self._stopping.set()
         self._wake.set()
         self.thread.join(limit_s)
+        self._former.stop()
         self.client.stop()
 
     def add(self, item: Item) -> None:
@@ -141,10 +116,7 @@ class Publisher:
         ).inc()
         if published.reason is not None:
             metrics.PUBLISH_REFUSED.set(not published.accepted)
-        if result == "refused":
-            self._refusals.record_failure(REFUSES.format(published.reason))
-        elif result == "sent":
-            self._refusals.record_success()
+        self._missing_acks.record_end(published)
         self._ended.put(published)
         self._wake.set()
         failpoints.reach("after_puback")
@@ -167,6 +139,7 @@ class Publisher:
             self.thread.record_progress()
             self._take_acks()
             self._take_ended()
+            self._former.update(self._outbox_file.oldest_seq)
             self._report_silence()
             with self._lock:
                 items = self._outbox.take_due(_now_ms())
@@ -206,7 +179,7 @@ class Publisher:
             end = self._ended.get()
             if end.reason is None or not isinstance(end.token, Identity):
                 continue
-            self._answer = end.reason
+            self._missing_acks.record_answer(end.reason)
             if end.reason == TOO_LARGE:
                 self._hold(end.token)
             elif end.reason == NO_SUBSCRIBER:
@@ -220,21 +193,10 @@ class Publisher:
             self._outbox_file.submit(partial(Transaction.acknowledge, committed=committed), self._on_acknowledged)
 
     def _report_silence(self) -> None:
-        """Log once that no acknowledgement comes, with the likely causes, and once that they come again."""
         with self._lock:
             silent_s = self._outbox.silent_ms(_now_ms()) / 1000
             metrics.OUTBOX_TOO_LARGE.set(self._outbox.held)
-        # The age, and not the last acknowledgement: so one reading that is stuck does not repeat the line.
-        if self._outbox_file.oldest_s() < COMMIT_ACK_DEADLINE_S:
-            self._silence.record_success()
-        elif silent_s >= COMMIT_ACK_DEADLINE_S and self.client.is_ready:
-            self._silence.record_failure(self._why_silent())
-
-    def _why_silent(self) -> str:
-        """What the broker's last answer lets us guess."""
-        if self._answer >= REFUSED:
-            return REFUSES.format(self._answer)
-        return NOBODY_SUBSCRIBES if self._answer == NO_SUBSCRIBER else NOBODY_ACKNOWLEDGES
+        self._missing_acks.report(self._outbox_file.oldest_s(), silent_s, self.client.is_ready)
 
     def _take_acks(self) -> None:
         committed: list[Committed] = []
@@ -280,6 +242,8 @@ class Publisher:
 
     def _on_fetched(self, future: "Future[Fetched]") -> None:
         error = future.exception()
+        if error is None and not self._is_published_enough:
+            self._former.find(future.result().items)
         with self._lock:
             if error is None:
                 self._outbox.add_fetched(future.result())

@@ -45,7 +45,8 @@ class OutboxFile:
     Attributes:
         thread: The file's thread.
         events: Readings in the file.
-        oldest_ms: When the oldest of them was accepted, Unix milliseconds; None if there is none. Measured each second.
+        oldest_seq: Sequence number of the oldest of them; None if there is none. Measured each second.
+        oldest_ms: When it was accepted, Unix milliseconds; None if there is none. Measured with it.
         used_bytes: Room that rows occupy. Measured each second.
         limit_bytes: Room that they may occupy.
         corrupt_found: Readings quarantined while running.
@@ -64,6 +65,7 @@ class OutboxFile:
         self._closing = threading.Event()
         self._measured_s = 0.0
         self.events, self.corrupt_found, self.states_lost = 0, 0, 0
+        self.oldest_seq: int | None = None
         self.oldest_ms: int | None = None
         self.used_bytes, self.limit_bytes = 0, 1
         self.recoveries: list[Recovery] = []
@@ -261,12 +263,13 @@ class OutboxFile:
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "max_page_count", "page_size")
             )
-            row = connection.execute("SELECT accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
+            row = connection.execute("SELECT seq, accepted_ms FROM events ORDER BY seq LIMIT 1").fetchone()
         except (sqlite3.Error, OutboxBrokenError) as error:
             self._undo(error)
             self._last_write_succeeded = False
             return
-        self.oldest_ms = row[0] if row and isinstance(row[0], int) else None
+        self.oldest_seq = row[0] if row else None
+        self.oldest_ms = row[1] if row and isinstance(row[1], int) else None
         self.used_bytes, self.limit_bytes = (pages - free) * size, limit * size
 
 

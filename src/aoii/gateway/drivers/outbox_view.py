@@ -2,17 +2,34 @@
 
 import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
-from aoii.broker.messages import Identity
+from aoii.broker.messages import Identity, decode_sender
 from aoii.runtime import sqlite_recovery
 
 
-def oldest_identity(path: Path) -> Identity | None:
-    """The identity of the reading that has waited longest; None if none waits.
+class Oldest(NamedTuple):
+    """The reading that has waited longest.
+
+    Attributes:
+        identity: Node, epoch and counter.
+        gateway: GATEWAY_ID under which it was accepted; None if its payload cannot be read.
+    """
+
+    identity: Identity
+    gateway: str | None
+
+
+def oldest_reading(path: Path) -> Oldest | None:
+    """The reading that has waited longest; None if none waits.
 
     Raises:
         sqlite3.Error: The file is missing, damaged, or may not be read.
     """
     with contextlib.closing(sqlite_recovery.connect_as_guest(path, writes=False)) as connection:
-        row = connection.execute("SELECT node, epoch, counter FROM events ORDER BY seq LIMIT 1").fetchone()
-    return None if row is None else Identity(*row)
+        row = connection.execute("SELECT node, epoch, counter, payload FROM events ORDER BY seq LIMIT 1").fetchone()
+    if row is None:
+        return None
+    *identity, payload = row
+    sender = decode_sender(payload) if isinstance(payload, bytes) else None
+    return Oldest(Identity(*identity), None if sender is None else sender[0])
