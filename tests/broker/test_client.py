@@ -126,6 +126,16 @@ def test_a_subscription_that_is_not_granted_is_a_refusal_that_says_what_to_do(tm
         client.stop()
 
 
+def test_a_subscription_that_may_be_refused_does_not_keep_the_client_from_being_ready(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, extra="max_qos 0") as server:
+        wanted = [Subscription(TOPIC, 1, may_be_refused=True)]
+        client = Client(Mqtt("127.0.0.1", server.port, None, None), "c", subscriptions=wanted)
+        client.start()
+
+        assert client.wait_ready(30)
+        client.stop()
+
+
 def test_only_the_ends_of_qos_1_publishes_are_reported_however_the_two_are_mixed(mosquitto: Mosquitto) -> None:
     done: queue.Queue[Published] = queue.Queue()
     sender = Client(Mqtt("127.0.0.1", mosquitto.port, None, None), "mixed", on_published=done.put)

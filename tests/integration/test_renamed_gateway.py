@@ -80,3 +80,18 @@ def test_readings_that_nobody_acknowledges_keep_no_live_reading_from_the_server(
             for number in range(1, 6):
                 node.send(number, number)
                 until(lambda: waiting(gateway) == WINDOW + SOME, 60, "the acknowledgement of a live reading")
+
+
+def test_readings_wait_through_a_change_of_namespace_and_need_no_former_name(
+    tmp_path: Path, link: Path, far: int
+) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        before = configured(tmp_path / "data", broker.port, "cellar", link, MQTT_NAMESPACE="before")
+        with running(before) as gateway:
+            wait_connected(gateway)
+            OwnNode(far).send(1, 1)
+            until(lambda: waiting(gateway) == 1)
+        after = configured(tmp_path / "data", broker.port, "cellar", link, MQTT_NAMESPACE="after")
+        with doubles.running(after), running(after) as gateway:
+            until(lambda: waiting(gateway) == 0, 60, "an empty outbox")
+            assert gateway.publisher._former.names == ()

@@ -36,7 +36,6 @@ class FormerNames:
     def __init__(self, mqtt: Mqtt, gateway_id: str, on_message: Callable[[Message], None]) -> None:
         self._mqtt = mqtt
         self._gateway_id = gateway_id
-        self._own_field = f'"gateway":"{gateway_id}"'.encode()  # as `encode_reading` writes it
         self._on_message = on_message
         self._lock = threading.Lock()
         self._last_seqs: dict[str, int] = {}  # of the readings seen so far, by the name in them
@@ -51,13 +50,16 @@ class FormerNames:
 
     def find(self, items: Iterable[Item]) -> None:
         """Look for former names in readings from the outbox file; called in the file's thread."""
+        name = self._gateway_id
         for item in items:
-            if self._own_field in item.payload:
-                continue
-            sender = decode_sender(item.payload)
-            if sender is not None and sender[0] != self._gateway_id:
+            if _field(name) not in item.payload:  # decoding 500 would keep the file's thread busy for 0.1 s
+                sender = decode_sender(item.payload)
+                if sender is None:
+                    continue
+                name = sender[0]
+            if name != self._gateway_id:
                 with self._lock:
-                    self._last_seqs[sender[0]] = max(item.seq, self._last_seqs.get(sender[0], 0))
+                    self._last_seqs[name] = max(item.seq, self._last_seqs.get(name, 0))
 
     def update(self, oldest_seq: int | None) -> None:
         """Hear the names that were found, and none that is no longer needed; called in the publisher's thread.
@@ -107,3 +109,8 @@ class FormerNames:
     def _receive(self, message: Message) -> None:
         self._latest_s = time.monotonic()
         self._on_message(message)
+
+
+def _field(name: str) -> bytes:
+    """The name in a payload, as `encode_reading` writes it; a text inside a field has its quotes escaped."""
+    return f'"gateway":"{name}"'.encode()
