@@ -2,7 +2,8 @@
 PYTHON ?= python3
 ARGS ?=
 # Most tests wait for processes that they start, so one worker more than cores is faster; all tests of a file share a worker.
-PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
+# In the order of tests/conftest.py: by default the files with few tests come last, and these are the ones that take minutes.
+PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
