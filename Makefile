@@ -1,9 +1,9 @@
 # The front door: the commands for users and developers. `make help` lists them.
 PYTHON ?= python3
 ARGS ?=
-# Most tests wait for processes that they start, so one worker more than cores is faster; all tests of a file share a worker.
+# Most tests wait for processes that they start, so two workers more than cores are faster; all tests of a file share a worker.
 # In the order of tests/conftest.py: by default the files with few tests come last, and these are the ones that take minutes.
-PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n $(shell expr $$(nproc) + 2) --dist loadfile --no-loadscope-reorder
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help

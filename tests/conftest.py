@@ -18,12 +18,18 @@ TESTS = Path(__file__).parent
 # of these that came last would run alone when everything else is done.
 LONGEST = (
     "faults/test_faults.py",
+    "server/test_mqtt_to_mysql.py",
     "integration/test_demo.py",
-    "faults/test_alerts.py",
     "project/test_front_door.py",
     "project/test_distribution.py",
+    "faults/test_alerts.py",
+    "server/test_tables.py",
     "faults/test_spoofing.py",
+    "gateway/drivers/test_outbox_recovery.py",
+    "server/test_queries.py",
     "integration/test_version_0_1.py",
+    "project/test_audit.py",
+    "server/test_connection.py",
     "server/test_link_model.py",
     "integration/test_secrets.py",
 )
