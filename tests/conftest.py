@@ -13,10 +13,40 @@ from aoii.runtime import metrics, shutdown
 from aoii.settings import BY_NAME
 from servers import MariaDB, Mosquitto
 
+TESTS = Path(__file__).parent
+# The files that take longest, the longest first. Where tests run side by side, all tests of a file share a worker: one
+# of these that came last would run alone when everything else is done.
+LONGEST = (
+    "faults/test_faults.py",
+    "server/test_mqtt_to_mysql.py",
+    "integration/test_demo.py",
+    "project/test_front_door.py",
+    "project/test_distribution.py",
+    "faults/test_alerts.py",
+    "server/test_tables.py",
+    "faults/test_spoofing.py",
+    "gateway/drivers/test_outbox_recovery.py",
+    "server/test_queries.py",
+    "integration/test_version_0_1.py",
+    "project/test_audit.py",
+    "server/test_connection.py",
+    "server/test_link_model.py",
+    "integration/test_secrets.py",
+)
+
 # A busy machine may stall an example, or the making of one, for a second: that is no fault of what is tested.
 # The examples are the same in every run; `--hypothesis-profile=default` looks for new ones.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly, whose order stays within each file and among the others
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    if gone := [name for name in LONGEST if not (TESTS / name).is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py: LONGEST names files that are not there: {', '.join(gone)}")
+    order = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session", autouse=True)

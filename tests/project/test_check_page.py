@@ -119,7 +119,6 @@ def test_the_lock_pins_every_package_by_hash_and_names_no_registry() -> None:
 
 
 def test_lint_checks_the_page() -> None:
-    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    would_run = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    assert recipe is not None
-    assert "\t@scripts/check-page\n" in recipe[1]
+    assert "scripts/check-page" in would_run.splitlines()

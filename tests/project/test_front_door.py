@@ -89,7 +89,8 @@ class Project:
 
     def has(self, module: str) -> bool:
         python = self.folder / ".venv" / "bin" / "python"
-        return subprocess.run([python, "-c", f"import {module}"], check=False, capture_output=True).returncode == 0
+        done = subprocess.run([python, "-B", "-c", f"import {module}"], check=False, capture_output=True)
+        return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_a_set_up_installs_what_the_lock_says_and_the_project(made: Project) -> None:
     assert made.has("first_part")
     assert made.has("small_project")
+
+
+def test_a_set_up_compiles_what_it_installs(made: Project) -> None:
+    assert list((made.folder / ".venv").glob("lib/*/site-packages/__pycache__/first_part.*.pyc"))
 
 
 def test_a_set_up_that_is_current_is_left_alone(made: Project) -> None:

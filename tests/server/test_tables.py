@@ -10,6 +10,7 @@ import pytest
 
 from aoii.server.db import DatabaseAway, open_database
 from aoii.server.rows import EdgeLogRow, ReadingRow
+from aoii.server.tables import NEWEST
 from aoii.settings import Database as DatabaseSettings
 from server.samples import a_reading, an_edge_log_row, mysql_at, run_sql
 from servers import MariaDB
@@ -201,21 +202,38 @@ def test_the_tables_have_a_column_for_each_field_of_their_rows(place: DatabaseSe
     assert columns["edge_log"] == {field.name for field in fields(EdgeLogRow)}
 
 
-def test_stations_that_start_together_migrate_once(place: DatabaseSettings) -> None:
+def start_of(place: DatabaseSettings, then: str = "") -> list[str]:
+    """The command that opens the database as a station does at its start, in a process of its own."""
     script = (
         "import sys, pathlib; from aoii.settings import Database; from aoii.server.db import open_database; "
         "path, host, port, name = sys.argv[1:]; "
         "open_database(Database(pathlib.Path(path), host or None, int(port), 'root', '', name), migrate=True).ping()"
     )
-    arguments = [str(place.sqlite_path), place.host or "", str(place.port), place.name]
+    return [sys.executable, "-c", script + then, str(place.sqlite_path), place.host or "", str(place.port), place.name]
 
-    starts = [
-        subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
+
+def test_stations_that_start_together_migrate_once(place: DatabaseSettings) -> None:
+    starts = [subprocess.Popen(start_of(place), stderr=subprocess.PIPE, text=True) for _ in range(4)]
 
     assert [(start.communicate()[1], start.returncode) for start in starts] == [("", 0)] * 4
-    assert run_sql(place, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert run_sql(place, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
+
+
+def test_a_start_with_tables_of_the_newest_version_imports_no_migrations(place: DatabaseSettings) -> None:
+    open_database(place, migrate=True).close()
+
+    start = subprocess.run(start_of(place, "; sys.exit('alembic' in sys.modules)"), check=False)
+
+    assert start.returncode == 0
+
+
+def test_the_last_migration_makes_the_newest_version(place: DatabaseSettings) -> None:
+    open_database(place, migrate=True).close()
+    run_sql(place, "DELETE FROM alembic_version")  # now all migrations run
+
+    open_database(place, migrate=True).close()
+
+    assert run_sql(place, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
 
 
 def test_tables_of_a_newer_version_are_left_alone(place: DatabaseSettings) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]  # of a clone; of a wheel, the folder around site-packages
@@ -24,12 +23,16 @@ def install_lab() -> str:
     """What installs the libraries that `aoii lab` needs."""
     if is_clone():
         return "`scripts/set-up test`"
+    from importlib import metadata
+
     wanted = (text.partition(";") for text in metadata.requires("aoii") or ())
     names = [f"'{name.strip()}'" for name, _, marker in wanted if f"'{LAB_EXTRA}'" in marker.replace('"', "'")]
     return f"`{sys.executable} -m pip install {' '.join(names)}`"
 
 
 def _repository() -> str:
+    from importlib import metadata  # takes a tenth of a start, and a clone needs it never
+
     for text in metadata.metadata("aoii").get_all("Project-URL") or ():
         name, _, address = text.partition(", ")
         if name == "Repository":

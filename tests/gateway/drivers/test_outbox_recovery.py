@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -119,11 +120,12 @@ def test_rows_behind_thousands_that_cannot_be_read_are_salvaged(path: Path) -> N
         store.submit(lambda transaction: [
             transaction.insert(who(counter), "d", 1, b"reading %06d" % counter, 1) for counter in range(1, 16_001)
         ]).result()  # fmt: skip
-    content = bytearray(path.read_bytes())
-    for counter in range(1000, 14_000):
-        page = content.find(b"reading %06d" % counter) // PAGE_BYTES
-        if page >= 0:
-            content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    before = path.read_bytes()
+    content = bytearray(before)
+    for found in re.finditer(rb"reading (\d{6})", before):
+        if 1000 <= int(found[1]) < 14_000:
+            first = found.start() // PAGE_BYTES * PAGE_BYTES
+            content[first : first + PAGE_BYTES] = b"\xff" * PAGE_BYTES
     path.write_bytes(content)
 
     with opened(path) as store:
