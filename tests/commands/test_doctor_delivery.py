@@ -183,7 +183,9 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
     ]
 
 
-def test_a_server_that_never_came_up_is_named_with_its_unit_and_without(installation: tuple[Path, SecureBroker]) -> None:
+def test_a_server_that_never_came_up_is_named_with_its_unit_and_without(
+    installation: tuple[Path, SecureBroker],
+) -> None:
     file, _ = installation
     with running("gateway", file):
         until(lambda: has(file, "gateway", metrics.PUBLISHES, event="RX", result="sent"), 60)
