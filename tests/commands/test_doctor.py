@@ -75,6 +75,18 @@ def test_in_a_container_what_belongs_to_another_one_is_not_checked_and_no_fault(
     assert "\n--    serial port  not checked" in said
 
 
+def test_in_a_container_the_settings_are_those_with_which_its_station_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings.env").write_text("MQTT_PORT=fast\n")
+    (tmp_path / "cmdline").write_text(f"aoii\0--env-file\0{tmp_path}/settings.env\0csv\0")
+    monkeypatch.setattr(container, "FIRST_PROCESS", tmp_path / "cmdline")
+
+    (found,) = [finding for finding in doctor.examine(None) if finding.subject == "settings"]
+
+    assert f'{tmp_path}/settings.env: MQTT_PORT is "fast"' in found.state
+
+
 def test_in_a_container_nothing_is_said_of_the_users_of_other_stations(
     tmp_path: Path, secure: SecureBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,26 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
     ]
 
 
+def test_a_server_that_never_came_up_is_named_with_its_unit_and_without(
+    installation: tuple[Path, SecureBroker],
+) -> None:
+    file, _ = installation
+    with running("gateway", file):
+        until(lambda: has(file, "gateway", metrics.PUBLISHES, event="RX", result="sent"), 60)
+        unknown = outbox(file)
+        wants = doctor_installation.UNITS / "aoii.target.wants"
+        wants.mkdir(parents=True)
+        (wants / "aoii-gateway.service").touch()
+        (wants / "aoii-server.service").touch()
+
+        enabled = {one.subject: one for one in doctor.examine(file)}
+
+    assert "held up between broker and server: nobody subscribes to the readings" in unknown.state
+    assert "held up between broker and server: the server does not answer" in enabled["outbox"].state
+    assert "does not answer on port" in enabled["server"].state
+    assert "systemctl start aoii-server" in (enabled["server"].remedy or "")
+
+
 def test_an_acknowledgement_that_the_gateway_may_not_read_is_named(installation: tuple[Path, SecureBroker]) -> None:
     file, broker = installation
     file.write_text(file.read_text().replace("GATEWAY_ID=gateway", "GATEWAY_ID=attic"))

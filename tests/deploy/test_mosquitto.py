@@ -28,5 +28,5 @@ def test_saving_every_second_leaves_nothing_in_the_log(tmp_path: Path) -> None:
         for client in (gateway, server):
             client.stop()
 
-    assert before, "who connects is still said"
+    assert [line for line in before if "a gateway" in line], "who connects is still said"
     assert said == []

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.gateway.intake import Intake, LineResult
 from aoii.gateway.receiver import Receiver
+from aoii.runtime.clock import Clock
 from aoii.security.node_keys import KeyRing
 from aoii.settings import Settings
 from gateway.reference_mlp import ReferenceNode, old_time_n, random_model, source
@@ -104,6 +106,35 @@ def test_an_old_node_that_asks_for_the_time_gets_it_and_there_is_no_reading(
     assert abs(told_s - time.time()) < 2
     assert counts.since("gateway_packets") == {"time": 1}
     assert listener.silent_for(0.3)
+
+
+class SetClock(Clock):
+    """The clock of a machine that was set to `at_s`, and stands still."""
+
+    at_s = 0
+
+    def unix_ms(self) -> int:
+        return 1000 * self.at_s
+
+
+@pytest.mark.parametrize(("at", "is_trusted"), [("1970-01-01", False), ("2023-12-31", False), ("2024-01-01", True)])
+def test_with_a_clock_before_2024_our_nodes_get_no_time_and_old_nodes_all_the_same_as_their_acknowledgement(
+    at: str, is_trusted: bool, values: Settings, far: int, listener: Listener
+) -> None:
+    clock = SetClock()
+    at_s = 300 + int(datetime.fromisoformat(f"{at}T00:00+00:00").timestamp())
+    object.__setattr__(clock, "at_s", at_s)  # the clocks of the stations are frozen values
+    with running(replace(values, clock=clock)) as gateway:
+        wait_connected(gateway)
+        answer = OwnNode(far).send(1, 1)
+        own = listener.next()
+        say(far, "21.50,40.00")
+        told_s = reply(far)
+        old = listener.next()
+
+    assert answer.unix_s == (at_s if is_trusted else 0)
+    assert told_s == at_s
+    assert own["clock_synced"] is old["clock_synced"] is is_trusted
 
 
 def test_without_weights_the_estimate_is_the_last_reading(gateway: Gateway, far: int, listener: Listener) -> None:

@@ -104,6 +104,18 @@ def test_a_scraper_that_hangs_up_is_no_event(
     assert caplog.records == []
 
 
+def test_half_a_request_is_given_up(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(status_port, "REQUEST_TIMEOUT_S", 0.2)
+    port = free_port()
+
+    with status_port.served("gateway", port, dict, dict), socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.settimeout(20)
+        peer.sendall(b"GET /rea")
+        assert peer.recv(1) == b""  # it has closed the connection, and its thread has ended
+
+    assert caplog.records == []
+
+
 def test_an_answer_that_fails_for_another_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
 

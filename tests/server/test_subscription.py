@@ -10,7 +10,7 @@ import pytest
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading, encode_estimate, encode_reading
-from aoii.runtime import metrics
+from aoii.runtime import health_limits, metrics
 from aoii.server import subscription
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Kept, Malformed
@@ -106,6 +106,29 @@ def test_a_lost_connection_is_counted() -> None:
 
     assert (up, metrics.value(metrics.BROKER_UP)) == (1, 0)
     assert metrics.value(metrics.RECONNECTS) == before + 1
+
+
+@pytest.mark.parametrize("command", ["aoii server", "aoii csv", "the watch of the broker"])
+def test_two_subscribers_with_one_session_are_told_which_setting_parts_them(command: str, tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        mqtt = Mqtt("127.0.0.1", broker.port, None, None)
+        if command.startswith("aoii"):
+            rivals = [subscription.connect(mqtt, "twin", Inbox(9), command) for _ in range(2)]
+        else:
+            rivals = [subscription.watch_broker(mqtt, "twin") for _ in range(2)]
+        for one in rivals:
+            one.start()
+
+        until(lambda: all(one.short_connections >= health_limits.SHORT_CONNECTIONS for one in rivals), 120)
+
+        told = str(rivals[0].trouble)
+        metric = metrics.value(metrics.BROKER_SHORT_CONNECTIONS)
+        for one in rivals:
+            one.stop()
+    own = command if command.startswith("aoii") else "aoii server"
+    assert f"run one {own} for each broker, or give one of the two an MQTT_NAMESPACE of its own" in told
+    if command.startswith("aoii"):
+        assert metric >= health_limits.SHORT_CONNECTIONS
 
 
 def test_a_broker_of_which_no_number_has_changed_for_a_minute_still_tells(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ again, has a reason that will not go away by itself: then the waits grow further
 """
 
 from aoii.core.errors import UnavailableError
+from aoii.runtime.health_limits import SHORT_CONNECTIONS
 
 FIRST_S = 0.25
 AWAY_LAST_S = 5.0  # longest wait while the broker does not let us in
 SHORT_LAST_S = 60.0  # longest wait while it ends our connections; two clients with one id then take turns
 LASTED_S = 90.0  # a connection that was up for so long is stable; longer than a rival with our id waits
-LIKELY = 3  # short connections in a row, without a word from the broker, before we guess why
 
 SHUTTING_DOWN = 139  # MQTT 5 reason codes, of the broker's DISCONNECT
 TAKEN_OVER = 142
@@ -81,7 +81,7 @@ class Reconnection:
             )
         if code is not None and code != SHUTTING_DOWN:
             return UnavailableError(f"the broker ends the connection: {words}", "see the broker's log")
-        if self.short >= LIKELY:
+        if self.short >= SHORT_CONNECTIONS:  # without a word from the broker: now we guess
             return UnavailableError(
                 f"the broker ends one connection after another within {LASTED_S:g} s and does not say why; most likely "
                 f"another client has the id {self._client_id}",

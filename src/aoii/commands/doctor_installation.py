@@ -81,9 +81,11 @@ class Installation:
 
         In a container only its own station is.
         """
+        if name not in self.settings:
+            return False
         if self.own is not None:
             return name == self.own.station
-        return name in self.settings and (self.is_expected(name) or self._is_set_up(name))
+        return self.is_expected(name) or self._is_set_up(name)
 
     def _is_set_up(self, name: str) -> bool:
         """Whether the station was chosen for this machine: it has a file of settings, or its unit is enabled."""

@@ -18,7 +18,6 @@ from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
 
 NAMED_NODES = 5  # a finding names no more nodes than this
-SHORT_CONNECTIONS = 3  # in a row, from which on something is wrong; one or two may be restarts of the broker
 STATIONS = ("gateway", "server", "csv", "edgelog")  # those with a status port and something to judge
 
 FailedChecks = list[str]  # names of the checks that fail
@@ -214,7 +213,7 @@ def _writing(station: str, snapshot: MetricSnapshot, waiting: float = 0) -> Iter
 
 
 def _broker(station: str, snapshot: MetricSnapshot) -> Iterator[Finding]:
-    if (short := snapshot.total(metrics.BROKER_SHORT_CONNECTIONS) or 0) >= SHORT_CONNECTIONS:
+    if (short := snapshot.total(metrics.BROKER_SHORT_CONNECTIONS) or 0) >= health_limits.SHORT_CONNECTIONS:
         state = f"it has ended {short:g} connections of the {station} in a row, each soon after it began"
         yield Finding("broker", state, f"{RIVALS[station]}; or a packet is larger than the broker allows: see its log")
     elif not snapshot.total(metrics.BROKER_UP):

@@ -58,6 +58,7 @@ def served(station: str, port: int, alive: Check, ready: Check) -> Iterator[None
         return
 
     class Handler(_StatusHandler):
+        timeout = REQUEST_TIMEOUT_S
         registry = BY_STATION[station]
         checks: ClassVar = {"/healthz": (NOT_ALIVE, alive), "/readyz": (NOT_READY, ready)}
 
@@ -89,7 +90,6 @@ class _Server(ThreadingHTTPServer):
 class _StatusHandler(BaseHTTPRequestHandler):
     """Answers requests for the three paths of one station."""
 
-    timeout = REQUEST_TIMEOUT_S
     registry: CollectorRegistry
     checks: ClassVar[Mapping[str, tuple[str, Check]]]
 
