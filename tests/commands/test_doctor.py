@@ -167,6 +167,35 @@ def test_what_no_station_of_this_machine_needs_is_no_fault(
     os.close(theirs)
 
 
+def test_a_machine_that_only_reads_the_log_of_nodes_needs_no_receiver(tmp_path: Path) -> None:
+    """Nothing but EDGE_LOG_PORT says what runs here; until now /dev/ttyUSB0, the receiver's default, was missing."""
+    node, theirs = os.openpty()
+    (tmp_path / "log").symlink_to(os.ttyname(theirs))
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nEDGE_LOG_PORT={tmp_path}/log\n")
+
+    found = list(doctor.examine(None))
+    ports = [finding for finding in found if finding.subject in ("serial port", "log port")]
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nEDGE_LOG_PORT={tmp_path}/log\nSERIAL_PORT={tmp_path}/radio\n")
+    with_receiver = [finding.subject for finding in doctor.examine(None) if "port" in finding.subject]
+
+    assert ports == [Finding("log port", f"{tmp_path}/log is there")]
+    assert with_receiver == ["serial port", "log port"]
+    os.close(node)
+    os.close(theirs)
+
+
+def test_the_port_of_a_log_is_not_that_of_a_receiver_that_is_not_here(tmp_path: Path) -> None:
+    """SERIAL_PORT is /dev/ttyUSB0 by default, and there is no gateway on this machine."""
+    Path(".env").write_text(f"MQTT_PORT={free_port()}\nEDGE_LOG_PORT=/dev/ttyUSB0\n")
+    alone = [finding for finding in doctor.examine(None) if "are one device" in finding.state]
+    Path("data").mkdir()
+    Path("data/outbox.db").touch()
+    with_gateway = [finding for finding in doctor.examine(None) if "are one device" in finding.state]
+
+    assert alone == []
+    assert len(with_gateway) == 1
+
+
 def test_files_that_this_user_may_not_see_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stations' folder has mode 0700, and the doctor may be run by somebody else; root may look everywhere."""
     stat = os.stat

@@ -39,6 +39,16 @@ def test_a_port_that_is_missing_comes_with_those_that_are_there(devices: Path) -
     )
 
 
+@pytest.mark.parametrize("name", ["cu.usbserial-3", "cu.wchusbserial1420"])
+def test_the_ports_of_a_mac_are_found(devices: Path, name: str) -> None:
+    (devices / name).symlink_to(os.path.realpath(devices / "ttyUSB1"))
+    (devices / "serial/by-id/usb-CP2102_attic").unlink()
+    (devices / "ttyUSB1").unlink()
+
+    assert examine(devices / "ttyUSB0").state.endswith(f"does not exist; there are: {devices}/{name}")
+    assert examine(devices / name) == Finding("serial port", f"{devices}/{name} is there")
+
+
 def test_without_any_port_it_says_so(devices: Path) -> None:
     (devices / "serial/by-id/usb-CP2102_attic").unlink()
     (devices / "ttyUSB1").unlink()

@@ -230,6 +230,55 @@ def test_a_page_that_is_set_up_here_and_does_not_answer_is_found(tmp_path: Path)
     assert faults(tmp_path, more={"PORT": str(free_port())}).keys() == {"web"}
 
 
+def test_what_only_settings_suggest_may_be_for_another_machine_and_the_remedy_says_so(tmp_path: Path) -> None:
+    """One file may be on every machine, and has the page's port for the machine that runs the page."""
+    (tmp_path / "outbox.db").touch()
+
+    found = faults(
+        tmp_path,
+        more={"EDGE_LOG_PORT": "/dev/ttyUSB1", "PORT": str(free_port()), "WEB_STATIONS": "server=127.0.0.1:5012"},
+    )
+
+    assert found.keys() == {"gateway", "edgelog", "web"}
+    assert "another machine" not in str(found["gateway"].remedy)
+    elsewhere = "; if it runs on another machine, remove {} from the settings of this one"
+    assert str(found["edgelog"].remedy).endswith(elsewhere.format("EDGE_LOG_PORT"))
+    assert str(found["web"].remedy).endswith(elsewhere.format("PORT and WEB_STATIONS"))
+
+
+@pytest.mark.parametrize("chosen", [".env.gateway", "units/aoii.target.wants/aoii-gateway.service"])
+def test_where_stations_were_chosen_the_shared_settings_of_others_suggest_none(tmp_path: Path, chosen: str) -> None:
+    (tmp_path / chosen).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / chosen).touch()
+    with serving(WELL["gateway"] % time.time()) as port:
+        environ = {
+            "AOII_DATA_DIR": str(tmp_path), "GATEWAY_STATUS_PORT": str(port), "SERVER_STATUS_PORT": str(free_port()),
+            "EDGE_LOG_PORT": "/dev/ttyUSB1", "EDGE_LOG_STATUS_PORT": str(free_port()), "PORT": str(free_port()),
+        }  # fmt: skip
+
+        found = examine(environ)
+
+    assert [one for one in found if one.remedy] == []
+    assert [(one.subject, one.state.partition("; ")[2]) for one in found if not one.is_checked] == [
+        ("edgelog", "it need not, if EDGE_LOG_PORT is for another machine"),
+        ("web", "it need not, if PORT is for another machine"),
+    ]
+
+
+def test_a_station_that_was_chosen_and_has_its_settings_is_expected(tmp_path: Path) -> None:
+    (tmp_path / ".env.web").touch()
+
+    assert faults(tmp_path, more={"PORT": str(free_port())}).keys() == {"web"}
+
+
+def test_a_log_reader_that_has_left_its_file_is_expected_also_where_others_were_chosen(tmp_path: Path) -> None:
+    for file in (".env.gateway", "edge_log.csv"):
+        (tmp_path / file).touch()
+    log = {"EDGE_LOG_PORT": "/dev/ttyUSB1", "EDGE_LOG_CSV_FILE": str(tmp_path / "edge_log.csv")}
+
+    assert faults(tmp_path, more=log, gateway=WELL["gateway"] % time.time()).keys() == {"edgelog"}
+
+
 def test_a_page_that_answers_is_well_or_says_that_it_makes_no_progress(tmp_path: Path) -> None:
     with serving("", ("thread",)) as broken, serving("") as sound:
         assert faults(tmp_path, more={"PORT": str(sound)}) == {}

@@ -170,29 +170,41 @@ class Prometheus(Server):
         return []
 
 
-def guide_job(folder: Path, page: WebStation, token: str) -> dict[str, Any]:
-    """The configuration of the guide, with the address and the token file of a test."""
-    guide = (ROOT / "docs/howto/MONITORING.md").read_text(encoding="utf-8")
-    config: dict[str, Any] = yaml.safe_load(guide.partition("```yaml\n")[2].partition("```")[0])
+def guide_job(guide: str, folder: Path, page: WebStation, token: str) -> dict[str, Any]:
+    """The configuration of the guide, with the address and the token of a test."""
+    text = (ROOT / "docs" / guide).read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
     (job,) = config["scrape_configs"]
-    (folder / "token").write_text(token + "\n")
-    assert job["authorization"].keys() == {"credentials_file"}
-    job["authorization"]["credentials_file"] = str(folder / "token")
+    if "credentials" in job["authorization"]:
+        job["authorization"] = {"credentials": token}
+    else:
+        (folder / "token").write_text(token + "\n")
+        assert job["authorization"].keys() == {"credentials_file"}
+        job["authorization"]["credentials_file"] = str(folder / "token")
     job["static_configs"][0]["targets"] = [f"127.0.0.1:{page.port}"]
     return config | {"global": {"scrape_interval": "5s", "scrape_timeout": "5s"}}
 
 
-@pytest.mark.parametrize(("token", "health"), [("of the page, long", "up"), ("of another page", "down")])
-def test_the_guide_lets_prometheus_scrape_a_page_with_a_token(token: str, health: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("guide", "token", "health", "labels"),
+    [
+        ("howto/MONITORING.md", "of the page, long", "up", {"station": "web"}),
+        ("howto/MONITORING.md", "of another page", "down", {"station": "web"}),
+        ("howto/move-from-the-older-installation.md", "of the page, long", "up", {}),
+    ],
+)
+def test_the_guide_lets_prometheus_scrape_a_page_with_a_token(
+    guide: str, token: str, health: str, labels: dict[str, str], tmp_path: Path
+) -> None:
     page = WebStation(tmp_path / "web", WEB_TOKEN="of the page, long", MQTT_PORT=free_port())  # noqa: S106
-    with page, Prometheus(tmp_path / "prometheus", guide_job(tmp_path, page, token)) as prometheus:
+    with page, Prometheus(tmp_path / "prometheus", guide_job(guide, tmp_path, page, token)) as prometheus:
         until(lambda: [one for one in prometheus.targets() if one["health"] != "unknown"], 60)
         (target,) = prometheus.targets()
 
     assert (target["health"], target["lastError"]) == (
         health, "" if health == "up" else "server returned HTTP status 401 Unauthorized",
     )  # fmt: skip
-    assert target["labels"] == {"instance": f"127.0.0.1:{page.port}", "job": "aoii-gateway", "station": "web"}
+    assert target["labels"] == {"instance": f"127.0.0.1:{page.port}", "job": "aoii-gateway"} | labels
 
 
 @pytest.mark.parametrize("inside", ["data", "", "deploy/../.prometheus", "link"])

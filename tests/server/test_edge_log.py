@@ -79,6 +79,14 @@ def test_lines_on_a_port_become_rows_and_noise_is_counted(values: Settings, tmp_
     assert counted("noise") - noise == 3
 
 
+def test_it_says_where_its_rows_go_and_why(values: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        LogReader(values)
+
+    (said,) = [record.__dict__["database"] for record in caplog.records if record.msg == "rows go to a database"]
+    assert said == f"SQLite, {values.data_dir}/aoii.db, because MYSQL_HOST is not set"
+
+
 def test_several_ports_are_read_at_once(load: Load, tmp_path: Path, mariadb: MariaDB) -> None:
     schema = mariadb.new_schema()
     values = load(

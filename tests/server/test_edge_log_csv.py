@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import BinaryIO
 
@@ -237,6 +237,27 @@ def test_the_station_writes_the_file_even_while_the_database_is_away(
         reader.stop()
 
     assert path.read_bytes().count(b"\n") == 4
+
+
+@pytest.mark.usefixtures("in_seoul")
+def test_the_station_writes_times_of_old_nodes_in_their_zone(load: Load, tmp_path: Path, path: Path) -> None:
+    zone = {"OLD_NODE_UTC_OFFSET_H": "5.5"}
+    reader = LogReader(
+        load(EDGE_LOG_PORT=f"{tmp_path}/port=roof/ttyUSB0", EDGE_LOG_STATUS_PORT=0, EDGE_LOG_CSV_FILE=path, **zone)
+    )
+    with pty_port(tmp_path / "port") as node:
+        reader.start()
+        until(lambda: reader.readiness()["ports"])
+        before = datetime.now(UTC).replace(microsecond=0)
+        os.write(node, f"{OLD}\n{NEW}\n".encode())
+        until(lambda: path.read_bytes().count(b"\n") == 3)
+        reader.stop()
+
+    texts = [line.partition(",")[0] for line in path.read_text().splitlines()[1:]]
+    old, ours = (
+        datetime.fromisoformat(f"{text}{zone}") for text, zone in zip(texts, ("+05:30", "+09:00"), strict=True)
+    )
+    assert before <= old <= ours <= datetime.now(UTC)
 
 
 def test_without_the_setting_there_is_no_file(load: Load, tmp_path: Path) -> None:

@@ -75,6 +75,22 @@ def test_what_the_oldest_log_never_held_stays_unknown(place: DatabaseSettings) -
     database.close()
 
 
+@pytest.mark.parametrize("table", ["readings", "edge_log"])
+def test_whatever_an_older_table_lacks_is_unknown_in_its_rows(place: DatabaseSettings, table: str) -> None:
+    keyed = "INT AUTO_INCREMENT PRIMARY KEY" if place.host else "INTEGER PRIMARY KEY AUTOINCREMENT"
+    run_sql(
+        place,
+        f"CREATE TABLE {table} (id {keyed}, created_at DATETIME NOT NULL)",
+        f"INSERT INTO {table} (created_at) VALUES ('2025-02-01 12:00:00')",  # noqa: S608 - constants
+    )
+
+    open_database(place, migrate=True).close()
+
+    others = sorted({field.name for field in fields(ReadingRow if table == "readings" else EdgeLogRow)})
+    others = [name for name in others if name not in ("id", "created_at")]
+    assert run_sql(place, f"SELECT {', '.join(others)} FROM {table}") == [(None,) * len(others)]  # noqa: S608 - names
+
+
 def test_what_version_2_made_of_the_oldest_log_is_unknown_again(place: DatabaseSettings) -> None:
     if place.host is None:
         pytest.skip("SQLite rejected such a table in version 2")

@@ -1,5 +1,6 @@
 """Access: without a token on loopback only, anywhere else with the token; and the security headers of every answer."""
 
+import ipaddress
 import re
 import ssl
 import time
@@ -188,6 +189,10 @@ def test_without_a_token_every_request_is_answered(tmp_path: Path) -> None:
 
 
 # --- where it listens -------------------------------------------------------------------------------------------------
+
+
+def test_unless_told_otherwise_the_page_listens_on_loopback() -> None:
+    assert ipaddress.ip_address(settings.load({}).web.host).is_loopback
 
 
 @pytest.mark.usefixtures("stop")

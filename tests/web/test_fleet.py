@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aoii.broker.messages import Estimate, Reading
+from aoii.broker.messages import Estimate, Identity, Reading
 from aoii.runtime.clock import utc
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
@@ -103,6 +104,34 @@ def test_without_a_payload_the_thresholds_give_the_qos() -> None:
 
     summary = summary_of(nodes)
     assert (summary.qos0, summary.qos1) == (2, 2)
+
+
+@pytest.mark.parametrize(("node", "wrong"), [("7", 1), ("8", 2), ("9", 0)])
+def test_a_node_with_thresholds_of_its_own_is_judged_by_them(node: str, wrong: int) -> None:
+    """Errors of 0.2, 0.3 and 0.5 °C, in a log, in rows and in messages; the shared threshold is 0.5."""
+    own = replace(FLEET_SETTINGS, own_thresholds={"8": (0.3, 2.0), "9": (0.7, 4.0)})
+    logs, rows, messages = Fleet(own), Fleet(own), Fleet(own)
+    minute = next(iter(minutes("7", count=1)))
+    reading = next(m.reading for m in minutes("7") if m.reading)
+    logs.add_reading(replace(row_of(reading), node=node, counter=9, actual_temp=-40.0))  # of none of these samples
+
+    for counter, error in enumerate((0.2, 0.3, 0.5)):
+        both: dict[str, Any] = {
+            "node": node, "event_time": utc(START_MS + counter * PERIOD_MS), "actual_temp": 20.0 + error,
+            "pred_temp": 20.0, "error_temp": error, "actual_humidity": 40.0, "pred_humidity": 40.0,
+            "error_humidity": 0.0,
+        }  # fmt: skip
+        logs.add_log_row(replace(minute.log, triggered=False, status="SKIP", **both))
+        rows.add_reading(replace(row_of(reading), counter=counter, **both))
+        identity = Identity(node, 1, counter)
+        messages.add_message(
+            replace(reading, identity=identity, actual_t=20.0 + error, pred_t=20.0, actual_h=40.0, pred_h=40.0)
+        )
+
+    aoii = summary_of(logs, node).aoii
+    assert aoii is not None
+    assert aoii.wrong == wrong
+    assert summary_of(rows, node).qos1 == summary_of(messages, node).qos1 == wrong
 
 
 def test_aoii_from_the_log_is_that_of_a_count_by_hand() -> None:

@@ -1,9 +1,11 @@
 """The live view: what a message from the broker adds, and how it says that something is away."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from aoii.broker.client import Message
-from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
+from aoii.broker.messages import READINGS_TOPIC, Estimate, encode_estimate, encode_reading
 from aoii.runtime.station import liveness_of
 from aoii.web.live import Live
 from web.conftest import Load
@@ -47,6 +49,17 @@ def test_a_malformed_message_changes_nothing(live: Live, payload: bytes) -> None
 
 def test_the_settings_of_nodes_are_those_of_the_gateway(live: Live) -> None:
     assert (live.settings.beta_temp, live.settings.period_s, live.is_simulated) == (0.7, 60, False)
+
+
+def test_old_nodes_have_the_zone_and_the_thresholds_of_their_settings(load: Load) -> None:
+    live = Live(load(OLD_NODE_UTC_OFFSET_H="5.5", OLD_NODE_THRESHOLDS="roof/ttyUSB0=0.3/2"))
+
+    receive(live, encode_estimate(Estimate(None, "roof/ttyUSB0", "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None)))
+
+    (estimate,) = live.shared.fleet.points("roof/ttyUSB0", DAY_S).estimates
+    assert estimate.at_ms == datetime(2026, 5, 3, 21, 32, 1, tzinfo=UTC).timestamp() * 1000
+    assert live.settings.of("roof/ttyUSB0").is_wrong(0.3, 0)
+    assert not live.settings.of("roof/ttyUSB1").is_wrong(0.3, 0)
 
 
 def test_before_it_starts_it_is_neither_alive_nor_ready(live: Live) -> None:

@@ -55,10 +55,14 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
 
 
 def _ports(installation: Installation) -> list[tuple[str, str]]:
-    """The settings and paths of all serial ports that stations of this installation open."""
-    stations = installation.settings
-    ports = (
-        [("SERIAL_PORT", port) for port in stations["gateway"].gateway.serial_ports] if "gateway" in stations else []
+    """The settings and paths of all serial ports that stations of this machine open."""
+    ports: list[tuple[str, str]] = []
+    groups = installation.groups(
+        ("gateway", "edgelog"), lambda one: (one.gateway.serial_ports, one.server.edge_log_ports)
     )
-    logs = stations["edgelog"].server.edge_log_ports if "edgelog" in stations else ()
-    return ports + [("EDGE_LOG_PORT", source.port) for source in logs]
+    for group in groups:
+        if "gateway" in group.ours:
+            ports += [("SERIAL_PORT", port) for port in group.values.gateway.serial_ports]
+        if "edgelog" in group.ours:
+            ports += [("EDGE_LOG_PORT", source.port) for source in group.values.server.edge_log_ports]
+    return ports

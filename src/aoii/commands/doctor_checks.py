@@ -77,10 +77,10 @@ def _clock(group: Group) -> Iterator[Finding]:
 
 
 def _serial(group: Group) -> Iterator[Finding]:
-    if "gateway" in group.stations:
+    if "gateway" in group.ours:
         for port in group.values.gateway.serial_ports:
             yield doctor_ports.examine("serial port", port, "SERIAL_PORT", "plug the receiver in")
-    if "edgelog" in group.stations:
+    if "edgelog" in group.ours:
         for source in group.values.server.edge_log_ports:
             yield doctor_ports.examine("log port", source.port, "EDGE_LOG_PORT", "connect the node's USB port")
 

@@ -37,12 +37,14 @@ class Group(NamedTuple):
     here: frozenset[str]
     is_only: bool
 
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """The stations that belong to this machine; all of them where nothing says which do."""
+        return tuple(name for name in self.stations if name in self.here) or self.stations
+
     def label(self, finding: Finding) -> Finding:
         """The finding with the names of the stations, if others have other settings."""
-        if self.is_only:
-            return finding
-        names = [name for name in self.stations if name in self.here] or self.stations
-        return replace(finding, state=f"{', '.join(names)}: {finding.state}")
+        return finding if self.is_only else replace(finding, state=f"{', '.join(self.ours)}: {finding.state}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Installation:
         ]
 
     def belongs_here(self, name: str) -> bool:
-        """Whether the station is set up on this machine: it is expected to run here, or has a file of settings.
+        """Whether the station is of this machine: it was chosen for it, has left a file here, or settings suggest it.
 
         In a container only its own station is.
         """
@@ -85,29 +87,58 @@ class Installation:
             return False
         if self.own is not None:
             return name == self.own.station
-        return self.is_expected(name) or self._is_set_up(name)
+        return self._is_certain(name) or self._is_suggested(name)
+
+    def is_expected(self, name: str) -> bool:
+        """Whether the station should be running: it has left a file, its unit is enabled, or its settings are there.
+
+        SERIAL_PORT alone is no reason: the moving guide has this run before the gateway's first start.
+        """
+        return self._has_traces(name) or _is_enabled(name) or (name != "gateway" and self._is_suggested(name))
+
+    def suggestions(self, name: str) -> list[str]:
+        """The settings that are all that speaks for a station on this machine; empty if more does, or nothing.
+
+        They are weak evidence, because one file may be on every machine; so they count only where no station was
+        chosen for this machine.
+        """
+        return [] if self._is_certain(name) else self._own_settings(name)
+
+    def _is_suggested(self, name: str) -> bool:
+        is_for_others = any(map(self._is_set_up, self.settings)) and not self._is_set_up(name)
+        return bool(self._own_settings(name)) and not is_for_others
+
+    def _is_certain(self, name: str) -> bool:
+        return self._is_set_up(name) or self._has_traces(name)
+
+    def _own_settings(self, name: str) -> list[str]:
+        """The settings that are set and that no other station uses."""
+        values = self.settings[name]
+        if name == "edgelog" and not values.server.edge_log_ports:
+            return []
+        return sorted(one for one in values.given if _is_only_for(name, one))
 
     def _is_set_up(self, name: str) -> bool:
         """Whether the station was chosen for this machine: it has a file of settings, or its unit is enabled."""
         return _is_there(settings.station_file(self.env_file, name)) or _is_enabled(name)
 
-    def is_expected(self, name: str) -> bool:
-        """Whether the station should be running: it has left a file, its ports are set, or its unit is enabled."""
+    def _has_traces(self, name: str) -> bool:
+        """Whether the station has left a file; `web` leaves none."""
         values = self.settings[name]
-        match name:
-            case "gateway":
-                has_traces = _is_there(values.gateway.outbox_path)
-            case "server":
-                has_traces = _is_there(values.server.dead_letter_path)
-            case "csv":
-                has_traces = _is_there(values.server.csv_file)
-            case "edgelog":
-                has_traces = bool(values.server.edge_log_ports)
-            case "web":  # leaves no file
-                has_traces = any(one == "PORT" or one.startswith("WEB_") for one in values.given)
-            case _:
-                has_traces = False
-        return has_traces or _is_enabled(name)
+        traces = {
+            "gateway": values.gateway.outbox_path,
+            "server": values.server.dead_letter_path,
+            "csv": values.server.csv_file,
+            "edgelog": values.server.edge_log_csv,
+        }
+        path = traces.get(name)
+        return path is not None and _is_there(path)
+
+
+def _is_only_for(station: str, setting: str) -> bool:
+    if station == "web":
+        return setting == "PORT" or setting.startswith("WEB_")
+    return setting == {"gateway": "SERIAL_PORT", "edgelog": "EDGE_LOG_PORT"}.get(station)
 
 
 def _is_there(path: Path) -> bool:

@@ -41,8 +41,8 @@ def examine(installation: Installation) -> Iterator[Finding]:
         if answer is not None:
             yield _answering(name, port, answer.dead)
             yield from JUDGES[name](answer.snapshot, answer.unready)
-        elif installation.is_expected(name):
-            yield _silent(name, port)
+        else:
+            yield from _silent(installation, name, port)
     if gateway := answers.get("gateway"):
         server = answers.get("server")
         yield from doctor_delivery.examine(installation, gateway.snapshot, server.snapshot if server else None)
@@ -65,8 +65,7 @@ def _page(installation: Installation) -> Iterator[Finding]:
     try:
         failed = _failed(StationClient(host, port, is_encrypted), "/healthz")
     except UnavailableError:
-        if installation.is_expected("web"):
-            yield _silent("web", port)
+        yield from _silent(installation, "web", port)
     else:
         yield _answering("web", port, failed)
 
@@ -82,9 +81,18 @@ def _answering(name: str, port: int, failed: FailedChecks) -> Finding:
     return Finding(name, f"answers on port {port}")
 
 
-def _silent(name: str, port: int) -> Finding:
-    remedy = f"start it{_how('start', name)}, or restart it if it hangs"
-    return Finding(name, f"does not answer on port {port}, although it is set up on this machine", remedy)
+def _silent(installation: Installation, name: str, port: int) -> Iterator[Finding]:
+    """A finding if a station that does not answer should, or might."""
+    given = " and ".join(installation.suggestions(name))
+    if installation.is_expected(name):
+        remedy = f"start it{_how('start', name)}, or restart it if it hangs"
+        if given:
+            remedy += f"; if it runs on another machine, remove {given} from the settings of this one"
+        yield Finding(name, f"does not answer on port {port}, although it is set up on this machine", remedy)
+    elif given and name != "gateway" and installation.own is None:
+        yield Finding(
+            name, f"does not answer on port {port}; it need not, if {given} is for another machine", is_checked=False
+        )
 
 
 def _how(word: str, name: str) -> str:

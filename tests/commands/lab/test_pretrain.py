@@ -1,13 +1,16 @@
 """`aoii lab pretrain`: what it makes can be replayed."""
 
 import json
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from aoii.commands.main import main
 from aoii.gateway.legacy.weights import extract_weights
+from aoii.lab import mlp_weights
 from aoii.lab.mlp_weights import parse_mlp
+from aoii.simulation import recordings
 
 
 def test_a_prior_is_made_and_used(tmp_path: Path) -> None:
@@ -35,7 +38,11 @@ def test_a_perceptron_is_made_as_json_c_and_python_and_used(
     assert main(["lab", "replay", "--data", str(recording), "--policy", "mlp", "--mlp", str(out)]) == 0
     assert "float W1[12][64]" in Path(code[0]).read_text()
     assert extract_weights(Path(code[1])).scale.x_mean == pytest.approx(parse_mlp(out).x_mean, rel=1e-4)
-    assert "aoii lab: R² " in said
+    zone = timezone(timedelta(hours=-8))
+    series = recordings.parse(recording)
+    wanted = mlp_weights.fit_mlp(series, zone)
+    assert parse_mlp(out).x_mean == pytest.approx(wanted.x_mean, rel=1e-4)  # its times of day too
+    assert f"aoii lab: {mlp_weights.measure(wanted, series, zone).sentence()}\n" in said
 
 
 @pytest.mark.parametrize(

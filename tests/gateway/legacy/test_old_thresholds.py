@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.gateway import Gateway
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy.old_node import Payload
 from aoii.gateway.node_metrics import NodeMetrics
+from aoii.gateway.readings import AcceptedReading
 from aoii.runtime import metrics
 from aoii.settings.faults import SettingsError
 from gateway.station import configured
@@ -45,6 +47,20 @@ def test_the_quality_of_service_follows_the_thresholds_of_the_node(
     assert found == expected
     assert metrics.value(metrics.NODE_THRESHOLD_T, node=node) == {FINE: 0.3, COARSE: 0.7, PLAIN: 0.5}[node]
     assert metrics.value(metrics.NODE_THRESHOLD_H, node=node) == {FINE: 2, COARSE: 4, PLAIN: 3}[node]
+
+
+@pytest.mark.parametrize(
+    ("node", "error", "age_s"), [(FINE, 0.4, 9), (PLAIN, 0.4, 0), (PLAIN, 0.6, 9), (COARSE, 0.6, 0)]
+)
+def test_the_age_of_incorrect_information_follows_the_thresholds_of_the_node(
+    tmp_path: Path, node: str, error: float, age_s: float
+) -> None:
+    known = NodeMetrics(configured(tmp_path, 1883, "gateway", tmp_path / "absent", **OWN).gateway)
+    who, estimate = Identity(node, 1, 0), (20.0, 40.0)
+
+    known.record_reading(AcceptedReading(who, "legacy", 20.0 + error, 40.0, estimate, 0, True, held_ms=9000))
+
+    assert metrics.value(metrics.NODE_AOII_S, node=node) == age_s
 
 
 def test_a_name_without_a_port_is_an_error_that_names_the_ports(tmp_path: Path) -> None:

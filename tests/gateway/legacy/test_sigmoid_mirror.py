@@ -68,7 +68,7 @@ def test_between_two_packets_it_goes_on_from_the_reading(tmp_path: Path) -> None
 
     for second in range(1, 200):
         expected = gateway.second(time_n(second))
-        if second % 60 == 0:
+        if second < 10 or second % 60 == 0:  # after a minute the model has forgotten from where it went on
             assert forecast.at(at(second), old_time_n) == pytest.approx(expected, abs=TIGHT)
 
 
