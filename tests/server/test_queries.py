@@ -177,6 +177,7 @@ def test_rows_of_another_program_are_each_in_one_window_in_the_order_of_their_lo
     assert set(logged) == {row.id for row in database.recent_edge_log(99)}
     assert len(logged) == len(instants)
     assert sum(column.rows for column in drawn) == len(instants)
+    assert {at for column in drawn for at in (column.first, column.last)} == {row.instant for row in shown}
     assert [row.created_at for row in exported] == sorted(row.created_at for row in exported)
 
 
