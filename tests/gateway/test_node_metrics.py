@@ -19,11 +19,15 @@ NODE = "4711"  # in no other test
 REPORTS = "aoii_node_aoii_reports_seconds"
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> NodeMetrics:
-    node = NodeMetrics(configured(tmp_path, 1883, "gateway", tmp_path / "absent").gateway)
+def metrics_of(folder: Path, **settings: str) -> NodeMetrics:
+    node = NodeMetrics(configured(folder, 1883, "gateway", folder / "absent", **settings).gateway)
     node.remove(NODE)
     return node
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> NodeMetrics:
+    return metrics_of(tmp_path)
 
 
 def reading(counter: int, *, epoch: int = 1, kind: str = "event") -> AcceptedReading:
@@ -123,17 +127,22 @@ def test_the_age_of_incorrect_information_is_bounded_from_below_by_the_readings(
     assert (reports() - before[0], reports("0.0") - before[1]) == (3, 1)
 
 
-def test_a_periodic_node_would_have_sent_once_for_each_sample_period(node: NodeMetrics) -> None:
+@pytest.mark.parametrize(("period_s", "periods_in_90_s"), [(60, 1.5), (30, 3), (300, 0.3)])
+def test_a_periodic_node_would_have_sent_once_for_each_sample_period(
+    tmp_path: Path, period_s: int, periods_in_90_s: float
+) -> None:
     def periods() -> float:
         return metrics.value(metrics.NODE_PERIODS, node=NODE)
 
+    node = metrics_of(tmp_path, SAMPLE_PERIOD_S=str(period_s))
     node.expect(NODE)
     expected = periods()
     node.count_periods([NODE], 1000)  # its first reading has come: a periodic node would have sent it too
     first = periods()
     node.count_periods([NODE], 1090)
 
-    assert (expected, first, periods()) == (0, 1, 2.5)  # SAMPLE_PERIOD_S is 60
+    assert (expected, first) == (0, 1)
+    assert periods() == pytest.approx(1 + periods_in_90_s)
 
 
 def test_the_periods_of_a_node_of_an_earlier_run_go_on(node: NodeMetrics) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import threading
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from aoii.broker.messages import Committed, Identity, payload_digest
+from aoii.broker import client
+from aoii.broker.client import NO_KEPT_MESSAGES
+from aoii.broker.messages import Committed, Identity, encode_commit_ack, payload_digest
 from aoii.gateway import outbox
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.runtime import metrics
-from aoii.settings import Settings
+from aoii.settings import Mqtt, Settings
 from gateway.station import (
     EPOCH,
     NODE,
@@ -62,6 +65,43 @@ def test_a_bad_commit_acknowledgement_is_counted_and_empties_nothing(
     assert gateway._outbox_file.submit(lambda tx: tx.fetch(outbox.Fetch(0, 9))).result()[0][0].identity.counter == 1
     listener.commit(message)
     until(lambda: gateway._outbox_file.events == 0)
+
+
+@pytest.mark.parametrize("handling", [NO_KEPT_MESSAGES, 0])  # 0: brokers that send it nevertheless do as Mosquitto then
+def test_a_commit_acknowledgement_that_the_broker_has_retained_empties_nothing(
+    monkeypatch: pytest.MonkeyPatch, values: Settings, far: int, listener: Listener, handling: int
+) -> None:
+    monkeypatch.setattr(client, "NO_KEPT_MESSAGES", handling)
+    counts = Counts()
+    topic = f"aoii/ack/{values.gateway.gateway_id}"
+    of_an_earlier_database = encode_commit_ack([Committed(Identity(str(NODE), EPOCH, 1), "stored")])
+    with retained(values.mqtt, topic, of_an_earlier_database), running(values) as gateway:
+        wait_connected(gateway)
+        node = OwnNode(far)
+        node.send(1, 1)
+        node.send(2, 2)
+        messages = {message["counter"]: message for message in (listener.next(), listener.next())}
+
+        listener.commit(messages[2])  # comes after the retained one
+
+        until(lambda: counts.since("commit_acks").get("stored") == 1)
+        gateway.publisher.client.reconnect()
+        until(lambda: handling == NO_KEPT_MESSAGES or counts.since("commit_acks").get("kept", 0) >= 2)
+        assert gateway._outbox_file.events == 1
+        listener.commit(messages[1])
+        until(lambda: gateway._outbox_file.events == 0)
+
+
+@contextlib.contextmanager
+def retained(mqtt: Mqtt, topic: str, payload: bytes) -> Iterator[None]:
+    """A message that the broker keeps."""
+    keeper = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    keeper.connect(mqtt.host, mqtt.port)
+    keeper.loop_start()
+    keeper.publish(topic, payload, 1, retain=True).wait_for_publish(30)
+    yield
+    keeper.publish(topic, b"", 1, retain=True).wait_for_publish(30)
+    keeper.loop_stop()
 
 
 def test_an_acknowledgement_of_another_payload_is_counted_and_logged_once_and_the_reading_stays(

@@ -149,12 +149,37 @@ def test_every_link_and_image_of_a_page_is_there(page: Path) -> None:
 def test_a_page_and_its_korean_twin_have_the_same_shape(english: str, korean: str) -> None:
     ours, theirs = ROOT / english, ROOT / korean
 
-    depths = [[len(heading.split()[0]) for heading in headings(page)] for page in (ours, theirs)]
-    blocks = [re.findall(r"^ *```(\w*)$", text_of(page), re.MULTILINE) for page in (ours, theirs)]
-
-    assert depths[0] == depths[1]
-    assert blocks[0] == blocks[1]
+    assert shape(ours) == shape(theirs)
     assert re.search("[가-힣]", text_of(theirs))
+
+
+def shape(page: Path) -> list[list[str]]:
+    """The depths of its headings, its lists, the columns of each row of its tables, and its blocks of code."""
+    lists = re.findall(r"^( *(?:-|\d+\.)) ", prose(page), re.MULTILINE)
+    rows = re.findall(r"^\|.*", prose(page), re.MULTILINE)
+    blocks = re.findall(r"^ *```\w*\n.*?^ *```$", text_of(page), re.MULTILINE | re.DOTALL)
+    return [
+        [heading.split()[0] for heading in headings(page)],
+        lists,
+        [re.sub(r"[^|]|\\\|", "", row) for row in rows],
+        [re.sub(r"(^|\s+)#.*", "", block, flags=re.MULTILINE) for block in blocks],  # comments are translated
+    ]
+
+
+SAVING = {"two packets where send-on-delta needs three": "was chosen", "세 개 보낼 때 두 개": "고를 때"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "CHANGELOG.md", "docs/explanation/learning.md"])
+def test_a_page_that_says_what_the_learning_saves_says_on_what_it_was_measured_and_what_it_saves_elsewhere(
+    name: str,
+) -> None:
+    text = text_of(ROOT / name)
+    said = [(line, where) for line in text.splitlines() for words, where in SAVING.items() if words in line]
+
+    assert said
+    assert all(where in line for line, where in said)
+    assert re.search(r"\b35(?: series that nobody tuned to|개 시계열)", text)
+    assert "0.86" in text
 
 
 @pytest.mark.parametrize("page", ["docs/howto/dead-letters.md", "docs/ko/데드_레터.md", "docs/ko/장애_대응.md"])

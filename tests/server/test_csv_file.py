@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import resource
 import sqlite3
 from collections.abc import Iterator
@@ -216,6 +217,40 @@ def test_a_torn_line_is_kept_in_the_file_beside_it(path: Path, nuls: int) -> Non
 
     assert numbers(path) == [1, 2]
     assert aside(path) == (bytes(nuls) + b"\n" if nuls else b"") + torn + b"\n"
+
+
+def test_what_is_removed_is_durable_in_the_file_beside_it_before_it_is_cut_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = f"{HEADER}\n{OLDER_ROW}\n2025-05".encode()
+    path.write_bytes(damaged)
+    sync, synced = os.fsync, list[tuple[Path, bytes]]()
+
+    def recorded(handle: int) -> None:
+        sync(handle)
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink(), path.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", recorded)
+
+    with opened(path):
+        pass
+
+    assert (path.with_name("log.csv.set-aside"), damaged) in synced
+    assert (path.parent, damaged) in synced  # the name of the file beside it
+    assert path.read_bytes() == damaged.removesuffix(b"2025-05")
+
+
+@pytest.mark.parametrize("tail", [b"2025-05", bytes(9)])
+def test_nothing_is_removed_that_cannot_be_kept(path: Path, tail: bytes) -> None:
+    damaged = f"{HEADER}\n{OLDER_ROW}\n".encode() + tail
+    path.write_bytes(damaged)
+    in_the_way = path.with_name("log.csv.set-aside")
+    in_the_way.mkdir()
+
+    with pytest.raises(UnavailableError, match="set-aside"), opened(path):
+        pass
+
+    assert path.read_bytes() == damaged
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])

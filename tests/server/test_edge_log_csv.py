@@ -110,6 +110,15 @@ def test_a_complete_last_line_without_its_ending_stays(path: Path) -> None:
     assert written(path, OLD) == before + before.removeprefix(HEADER)
 
 
+@pytest.mark.parametrize("nuls", [1, 70_000])
+def test_a_complete_last_line_before_nul_bytes_stays(path: Path, nuls: int) -> None:
+    before = written(path, OLD)
+    path.write_bytes(before.removesuffix(b"\r\n") + bytes(nuls))
+
+    assert written(path, OLD) == before + before.removeprefix(HEADER)
+    assert path.with_name("edge_log.csv.set-aside").read_bytes() == bytes(nuls) + b"\n"
+
+
 @pytest.mark.parametrize("begun", [b"", HEADER[:9], HEADER[:-1]])
 def test_a_header_that_is_torn_is_completed(path: Path, begun: bytes) -> None:
     path.parent.mkdir()

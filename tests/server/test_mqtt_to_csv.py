@@ -14,7 +14,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from aoii.broker.client import Message
+from aoii.broker import client
+from aoii.broker.client import NO_KEPT_MESSAGES, Message
 from aoii.broker.messages import Estimate, encode_estimate, encode_reading
 from aoii.runtime import station
 from aoii.server import mqtt_to_csv, subscription
@@ -102,7 +103,11 @@ def test_the_setting_asks_for_the_older_installations_format(values: Settings) -
     assert path.read_bytes().endswith(b"RX,21.50,40.25,20.75,43.50,0.75,3.25,2,\r\n")
 
 
-def test_what_the_broker_retains_becomes_no_line(values: Settings) -> None:
+@pytest.mark.parametrize("handling", [NO_KEPT_MESSAGES, 0])  # 0: brokers that send it nevertheless do as Mosquitto then
+def test_what_the_broker_retains_becomes_no_line(
+    values: Settings, monkeypatch: pytest.MonkeyPatch, handling: int
+) -> None:
+    monkeypatch.setattr(client, "NO_KEPT_MESSAGES", handling)
     keeper = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     keeper.connect(values.mqtt.host, values.mqtt.port)
     keeper.loop_start()

@@ -13,6 +13,8 @@ import pymysql
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from aoii.broker import client
+from aoii.broker.client import NO_KEPT_MESSAGES
 from aoii.broker.messages import Estimate, Identity, Reading, encode_estimate, encode_reading
 from aoii.runtime import metrics
 from aoii.server import connection, ingest, subscription
@@ -159,8 +161,12 @@ YESTERDAY = Estimate("kept", "7", "2025-05-01 12:01:00", 0.5, 21.0, 42.0, 12, 1_
 
 
 @SQLITE
+@pytest.mark.parametrize("handling", [NO_KEPT_MESSAGES, 0])  # 0: brokers that send it nevertheless do as Mosquitto then
 @pytest.mark.parametrize("payload", [json.dumps(OLDER).encode(), encode_estimate(YESTERDAY), b"no message"])
-def test_what_the_broker_retains_becomes_no_row_no_clock_offset_and_no_letter(values: Settings, payload: bytes) -> None:
+def test_what_the_broker_retains_becomes_no_row_no_clock_offset_and_no_letter(
+    values: Settings, monkeypatch: pytest.MonkeyPatch, payload: bytes, handling: int
+) -> None:
+    monkeypatch.setattr(client, "NO_KEPT_MESSAGES", handling)
     topic = subscription.READINGS_TOPIC  # type: ignore[attr-defined]  # set by the fixture `mqtt`
     keeper = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     keeper.connect(values.mqtt.host, values.mqtt.port)

@@ -125,7 +125,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zone]:
     time.tzset()
 
 
-NEW_YORK = "America/New_York"
+NEW_YORK, SEOUL = "America/New_York", "Asia/Seoul"
 CHANGES = [datetime(2026, 11, 1, 6), datetime(2026, 3, 8, 7)]  # back by an hour, and forward, in UTC
 QUARTER = timedelta(minutes=15)
 
@@ -177,14 +177,18 @@ def test_rows_of_another_program_are_each_in_one_window_in_the_order_of_their_lo
     assert set(logged) == {row.id for row in database.recent_edge_log(99)}
     assert len(logged) == len(instants)
     assert sum(column.rows for column in drawn) == len(instants)
+    assert {at for column in drawn for at in (column.first, column.last)} == {row.instant for row in shown}
     assert [row.created_at for row in exported] == sorted(row.created_at for row in exported)
 
 
-def test_a_machine_that_moves_to_another_zone_keeps_the_instants_of_its_rows(database: Database, zone: Zone) -> None:
-    zone.move(NEW_YORK)
+@pytest.mark.parametrize(("before", "after"), [(NEW_YORK, SEOUL), (SEOUL, NEW_YORK)])
+def test_a_machine_that_moves_to_another_zone_keeps_the_instants_of_its_rows(
+    database: Database, zone: Zone, before: str, after: str
+) -> None:
+    zone.move(before)
     instants = insert_every_quarter(database, zone, CHANGES[0])
 
-    zone.move("Asia/Seoul")
+    zone.move(after)
 
     assert [row.instant for row in database.export(start=instants[3], end=instants[6])] == instants[3:6]
     assert database.stats().last_utc == instants[-1]

@@ -168,3 +168,14 @@ def test_what_the_broker_has_dropped_is_told(tmp_path: Path) -> None:
         finally:
             sender.stop()
             watch.stop(1.0)
+
+
+@pytest.mark.parametrize("payload", [b"1_0", "١٠".encode(), b" 10", b"-1", b"1.5", b"", b"\xff"])
+def test_a_statistic_that_is_no_number_of_ascii_changes_nothing(payload: bytes) -> None:
+    subscription._record_statistics(Message(subscription.DROPPED_TOPIC, b"7", 0, 1, 1))
+    metrics.BROKER_SYS_UP.set(0)
+
+    subscription._record_statistics(Message(subscription.DROPPED_TOPIC, payload, 0, 1, 1))
+
+    assert metrics.value(metrics.BROKER_DROPPED) == 7
+    assert metrics.value(metrics.BROKER_SYS_UP) == 0

@@ -102,6 +102,11 @@ class Publisher:
     # The connection's thread.
 
     def _on_message(self, message: Message) -> None:
+        if message.is_kept:  # no news: it may name a reading that only an earlier database had
+            metrics.COMMIT_ACKS.labels(status="kept").inc()
+            fields = {"event": "ack_kept", "topic": message.topic}
+            log.info("message ignored that the broker has retained; mosquitto_pub -r -n removes it", extra=fields)
+            return
         try:
             self._acks.put_nowait(message.payload)
         except queue.Full:

@@ -338,9 +338,10 @@ OUTBOX_STATES_LOST = _GATEWAY.counter(
 )
 COMMIT_ACKS = _GATEWAY.counter(
     "aoii_commit_acks_total",
-    "Items in commit acknowledgements received, by status; dropped and bad count whole messages.",
+    "Items in commit acknowledgements received, by status; dropped, bad and kept (retained by the broker, and ignored) "
+    "count whole messages.",
     "status",
-    values=("stored", "duplicate", "parked", "dropped", "bad"),
+    values=("stored", "duplicate", "parked", "dropped", "bad", "kept"),
 )
 COMMIT_ACKS_MISMATCHED = _GATEWAY.counter(
     "aoii_commit_acks_mismatched_total",

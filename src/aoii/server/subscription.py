@@ -5,6 +5,7 @@ import logging
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Estimate, Reading
 from aoii.runtime import certificate_expiry, metrics
+from aoii.runtime.numerals import whole
 from aoii.server import ingest
 from aoii.server.inbox import Inbox
 from aoii.server.ingest import Kept, Malformed
@@ -99,7 +100,7 @@ def watch_broker(mqtt: Mqtt, client_id: str) -> Client:
 def _record_statistics(message: Message) -> None:
     if message.topic == DROPPED_TOPIC:
         try:
-            metrics.BROKER_DROPPED.set(int(message.payload))
+            metrics.BROKER_DROPPED.set(whole(message.payload.decode("ascii")))
         except ValueError:
             return
     metrics.BROKER_SYS_UP.set(1)
