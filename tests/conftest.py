@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from aoii.runtime import metrics, shutdown
 from aoii.settings import BY_NAME
-from servers import MariaDB, Mosquitto
+from servers import UNSYNCED, MariaDB, Mosquitto
 
 TESTS = Path(__file__).parent
 # The files that take longest, the longest first. Where tests run side by side, all tests of a file share a worker: one
@@ -106,7 +106,7 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+    with MariaDB(tmp_path_factory.mktemp("mariadb"), options=UNSYNCED) as server:
         yield server
 
 
