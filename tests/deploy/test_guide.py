@@ -1,5 +1,6 @@
 """The commands of a guide are found, and those of both languages are the same."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,16 @@ def test_both_languages_of_a_guide_have_the_same_commands(english: str, korean: 
 
     assert len(ours) > 5
     assert ours == theirs
+
+
+def test_the_guide_takes_for_granted_nothing_that_an_empty_debian_lacks() -> None:
+    """`make systemd-guide` follows the guide on one; this is what failed there first: no git, no /etc/sysusers.d."""
+    commands = "".join(step.commands for step in steps(DOCS / "howto/deploy-with-systemd.md"))
+
+    before, _, after = commands.partition("git clone")
+    into_folders = re.findall(r"^.* /etc/[a-z]+\.d/\S+$", commands, re.MULTILINE)
+
+    assert after
+    assert re.search(r"apt-get install .*\bgit\b", before)
+    assert into_folders
+    assert all(command.startswith("sudo install -D ") for command in into_folders)

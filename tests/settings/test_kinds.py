@@ -91,6 +91,13 @@ def test_anything_else_is_no_host(host: str) -> None:
     assert "127.0.0.1" in fault
 
 
+@pytest.mark.parametrize("name", ["-1", "=1", "@roof", ".hidden", "+1+2"])
+def test_a_name_begins_with_no_sign_that_a_spreadsheet_or_a_shell_takes_for_another_thing(name: str) -> None:
+    for setting in ("GATEWAY_ID", "MQTT_NAMESPACE"):
+        assert "a letter, digit or underscore first" in faults({setting: name})[0]
+    assert settings.load({"GATEWAY_ID": "_1-a.b"}).gateway.gateway_id == "_1-a.b"
+
+
 def test_a_status_port_has_one_host_and_one_port() -> None:
     (fault,) = faults({"WEB_STATIONS": "gateway=localhost:41637:5011"})
 
