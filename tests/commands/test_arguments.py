@@ -51,12 +51,18 @@ def test_the_named_file_is_read_and_its_warnings_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "other.env"
-    file.write_text("MQTT_PORT=1884\nMQTT_BORKER=x\n")
+    file.write_text("MQTT_PORT=1884\nHOME_ASSISTANT=1\nMQTT_BORKER=x\nMQTT_USERNAME=u\nMQTT_PASSWORD=pa #ss\n")
 
     values = begin_command(argparse.Namespace(env_file=file, command="export"))
 
     assert values.mqtt.port == 1884
-    assert capsys.readouterr().err.startswith(f"aoii export: {file}: MQTT_BORKER is not a setting")
+    assert values.mqtt.password == "pa #ss"  # noqa: S105 - not one
+    said = [line.removeprefix(f"aoii export: {file}: ").split("; ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said[0] == "MQTT_BORKER is not a setting and is ignored"
+    assert sorted(said[1:]) == [
+        "HOME_ASSISTANT is not a setting and is ignored",
+        "MQTT_PASSWORD has a # after a blank, which is taken as part of it",
+    ]
 
 
 def test_wrong_settings_are_raised(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_server_that_logs_in_as_the_gateway_is_named_until_it_has_a_user_of_it
     assert "held up between broker and server: the server does not answer" in stopped.state
     assert [one.state for one in after if one.subject == "broker" and one.remedy] == []
     assert [one.state.partition(":")[0] for one in after if "answers, encrypted" in one.state] == [
-        "gateway, web",
+        "gateway",
         "server",
     ]
 
