@@ -231,7 +231,7 @@ def test_an_acknowledgement_that_the_gateway_may_not_read_is_named(installation:
     assert "must be attic, and is gateway" in (held.remedy or "")
 
 
-def test_a_reading_of_a_former_name_that_the_gateway_may_not_hear_is_named_and_so_is_the_cure(
+def test_a_reading_of_a_former_name_that_the_gateway_may_not_read_is_named_and_so_is_the_cure(
     installation: tuple[Path, SecureBroker],
 ) -> None:
     file, broker = installation

@@ -29,7 +29,7 @@ class Heard:
         self.former = FormerNames(values.mqtt, name, self.messages.put)
         self.speaker = Client(values.mqtt, f"speaker-{name}")
 
-    def hears(self, name: str) -> bool:
+    def receives(self, name: str) -> bool:
         """Whether a message for this name comes; it may be spoken before the subscription."""
         self.speaker.publish(ack_topic(name), name.encode(), 1)
         try:
@@ -60,13 +60,13 @@ def test_names_are_heard_as_they_are_found_until_none_of_their_readings_is_left(
     first, second = f"{name}-1", f"{name}-2"
     heard.former.find([item(1, first), item(2, first)])
     heard.former.update(1)
-    until(lambda: heard.hears(first))
+    until(lambda: heard.receives(first))
 
     heard.former.find([item(3, second)])
     heard.former.update(2)
 
     assert heard.former.names == (first, second)
-    until(lambda: heard.hears(second))
+    until(lambda: heard.receives(second))
     heard.former.update(3)
     assert heard.former.names == (second,)
     heard.former.update(4)

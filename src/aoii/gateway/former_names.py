@@ -73,7 +73,7 @@ class FormerNames:
                     del self._last_seqs[name]
             names = tuple(self._last_seqs)[:NAMES_LIMIT]
         if names != self._heard:
-            self._hear(names)
+            self._receive_for(names)
 
     def unheard_s(self) -> float:
         """For how long no acknowledgement has come under a former name; 0 if none is expected."""
@@ -86,9 +86,9 @@ class FormerNames:
 
     def stop(self) -> None:
         """Hear nothing more."""
-        self._hear(())
+        self._receive_for(())
 
-    def _hear(self, names: tuple[str, ...]) -> None:
+    def _receive_for(self, names: tuple[str, ...]) -> None:
         if self._client is not None:
             self._client.stop(timeout_s=0)  # its thread ends by itself
         if new := set(names) - set(self._heard):
