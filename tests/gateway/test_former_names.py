@@ -52,7 +52,7 @@ def test_the_present_name_is_not_a_former_one(heard: Heard, name: str) -> None:
     heard.former.find([item(1, name)])
     heard.former.update(1)
 
-    assert heard.former.names == ()
+    assert list(heard.former.names) == []
     assert heard.former.unheard_s() == 0
 
 
@@ -65,24 +65,24 @@ def test_names_are_heard_as_they_are_found_until_none_of_their_readings_is_left(
     heard.former.find([item(3, second)])
     heard.former.update(2)
 
-    assert heard.former.names == (first, second)
+    assert list(heard.former.names) == [first, second]
     until(lambda: heard.receives(second))
     heard.former.update(3)
-    assert heard.former.names == (second,)
+    assert list(heard.former.names) == [second]
     heard.former.update(4)
-    assert heard.former.names == ()
+    assert list(heard.former.names) == []
     heard.former.find([item(9, first)])
     heard.former.update(4)
-    assert heard.former.names == (first,), "one that had not been fetched yet"
+    assert list(heard.former.names) == [first], "one that had not been fetched yet"
     heard.former.update(None)
-    assert heard.former.names == ()
+    assert list(heard.former.names) == []
 
 
 def test_a_payload_that_cannot_be_read_names_nobody(heard: Heard) -> None:
     heard.former.find([replace(item(1, "x"), payload=payload) for payload in (b"", b"\xff", b'{"gateway":"../#"}')])
     heard.former.update(1)
 
-    assert heard.former.names == ()
+    assert list(heard.former.names) == []
 
 
 def test_no_more_names_are_heard_at_once_than_the_limit(heard: Heard, name: str) -> None:
