@@ -63,13 +63,19 @@ def examine(environ: dict[str, str]) -> list[Finding]:
 
 def faults(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> dict[str, Finding]:
     """What is found wrong, by subject, when these stations answer."""
+    found = findings(tmp_path, *failing, more=more, **says)
+    return {one.subject: one for one in found if one.remedy is not None}
+
+
+def findings(tmp_path: Path, *failing: str, more: dict[str, str] | None = None, **says: str | None) -> list[Finding]:
+    """All that is found when these stations answer."""
     environ = {"AOII_DATA_DIR": str(tmp_path)} | (more or {})
     with contextlib.ExitStack() as stack:
         for name in ("gateway", "server", "csv", "edge_log"):
             text = says.get(name)
             port = free_port() if text is None else stack.enter_context(serving(text, failing))
             environ[f"{name.upper()}_STATUS_PORT"] = str(port)
-        return {one.subject: one for one in examine(environ) if one.remedy is not None}
+        return examine(environ)
 
 
 def test_stations_that_never_ran_here_are_no_fault(tmp_path: Path) -> None:
@@ -142,6 +148,9 @@ def test_connections_that_end_soon_again_and_again_are_found_with_the_likely_cau
     found = faults(tmp_path, **many)["broker"]
 
     assert faults(tmp_path, **few) == {}
+    assert f"the {station} has lost its connection 40 times since it started" in [
+        one.state for one in findings(tmp_path, **few)
+    ]
     assert f"ended 17 connections of the {station} in a row" in found.state
     assert cause in (found.remedy or "")
     assert "larger than the broker allows" in (found.remedy or "")
