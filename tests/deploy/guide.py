@@ -1,7 +1,8 @@
 """The commands of a guide: what a page tells its reader to type, in its order, so that the page itself can be followed.
 
 Only numbered sections (`## 3. The broker`) are the walk that a page describes; its other sections are about cases that
-not every reader has. A block of the language `sh` there is typed as it stands, and nothing else is.
+not every reader has. A block of the language `sh` there is typed as it stands, and nothing else is. A block belongs to
+the nearest heading above it, of whatever level.
 """
 
 import re
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = re.compile(r"^( *)```(\w*)$")
-HEADING = re.compile(r"^## (.*)$")
+HEADING = re.compile(r"^##+ (.*)$")
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ A=1
 ```sh
 not of the walk either
 ```
+
+### In another case
+
+```sh
+not always afterwards
+```
 """
 
 
@@ -60,6 +66,7 @@ def test_the_commands_of_one_section_are_found(tmp_path: Path) -> None:
     page.write_text(PAGE, encoding="utf-8")
 
     assert [step.commands for step in steps(page, "Afterwards")] == ["not of the walk either\n"]
+    assert [step.commands for step in steps(page, "In another case")] == ["not always afterwards\n"]
 
 
 @pytest.mark.parametrize(("english", "korean"), [("howto/deploy-with-systemd.md", "ko/systemd로_배포하기.md")])

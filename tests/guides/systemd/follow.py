@@ -74,6 +74,13 @@ def _type(container: Container, step: Step) -> None:
         raise SystemExit(f"systemd-guide: {step.section} failed\n{ran.stdout[-6000:]}")
 
 
+def _update(installation: Installation) -> None:
+    before = installation.processes()
+    follow(installation.container, steps(GUIDE, "Update"))
+    installation.wait_restart(before)
+    check_readings_arrive(installation)
+
+
 def main() -> int:
     if os.geteuid() != 0:
         raise SystemExit("systemd-guide: only root can boot a container; run it with sudo")
@@ -94,10 +101,9 @@ def main() -> int:
                 say(str(check.__doc__).splitlines()[0])
                 check(installation)
             container.connect()  # the last checks were without a network
-            before = installation.processes()
-            follow(container, steps(GUIDE, "Update"))
-            installation.wait_restart(before)
-            check_readings_arrive(installation)
+            _update(installation)
+            follow(container, steps(GUIDE, "Back to an older version"))
+            _update(installation)  # which brings the tables forward again
         finally:
             container.remove()
     say("everything is as the guide says")
