@@ -39,6 +39,7 @@ class InFlight:
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
         self._flights: dict[Identity, Flight] = {}
+        self._heard_since_ms = 0  # first publish of the acknowledged reading that was published last
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -54,6 +55,20 @@ class InFlight:
     def remove(self, identity: Identity) -> bool:
         """Remove a reading; return whether it was here."""
         return self._flights.pop(identity, None) is not None
+
+    def acknowledge(self, identity: Identity) -> None:
+        """Remove a reading that was acknowledged, if it is here; it has overtaken those published before it."""
+        flight = self._flights.pop(identity, None)
+        if flight is not None:
+            self._heard_since_ms = max(self._heard_since_ms, flight.since_ms)
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether a reading was acknowledged that was first published after the oldest; there must be one.
+
+        A server that is slow acknowledges in order; one that has passed a reading over may never acknowledge it.
+        """
+        return self.oldest().since_ms < self._heard_since_ms
 
     def oldest(self) -> Flight:
         """The one that was first published before all others; there must be one."""

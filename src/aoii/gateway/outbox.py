@@ -8,8 +8,9 @@ commit acknowledgement by its deadline is published again, as often as it takes.
 (unless nobody subscribes), and the first acknowledgement brings all others forward. Nothing is dropped. Pure.
 
 Readings that nobody acknowledges keep no others from being published: when the window is full, the one that has been in
-flight for longest, if that is long enough, makes room. A fresh reading need not even wait so long: some of the window
-is for fresh ones alone.
+flight for longest, if that is long enough, makes room. For one of the backlog it does so only when a later one was
+acknowledged, because a server that is merely slow must not get all of the backlog at once. A fresh reading need not
+even wait so long: some of the window is for fresh ones alone.
 
 A reading is in one of five places: *file only* (above the cursor, up to which the file was read), *fresh* (just
 accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *held* (the broker
@@ -32,9 +33,10 @@ SILENCE_MS = 6_000  # without any commit acknowledgement; a first deadline is ov
 ASK_FACTOR = 4  # a reading that asks does so at QoS 1 and waits at the broker for the server, so few are enough
 LIVE_SHARE = 10  # one in so many places of the window is for fresh readings alone
 LIVE_PATIENCE_MS = FIRST_DEADLINE_MS  # in flight for so long, a reading makes room for a fresh one
-BACKLOG_PATIENCE_MS = 3 * FIRST_DEADLINE_MS  # the same for one of the backlog: two publishes and their deadlines
+BACKLOG_PATIENCE_MS = 3 * FIRST_DEADLINE_MS  # the same for one of the backlog: two deadlines, so three publishes
 HELD_LIMIT = 10_000  # readings that the broker does not take and that are remembered, for the count
-HOLD_MS = 300_000  # then held readings are tried again: the broker's limit may have been raised
+HOLD_MS = 300_000  # then held readings are tried again; doubled for each pass through the file after which some remain
+LAST_HOLD_MS = 3_600_000  # where the doubling ends: a pass publishes each of them three times
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,11 @@ class Outbox:
         self._is_silent = False
         self._ask_wait_ms = FIRST_DEADLINE_MS
         self._ask_ms = 0  # when the next reading asks, in silence
+        self._is_turn_of_backlog = False  # whether one of the backlog was the last to ask
         self._held: set[Identity] = set()  # only those that the broker does not take
-        self._held_since_ms: int | None = None  # since when some reading is held, for either reason
+        self._is_some_held = False  # for either reason
+        self._hold_wait_ms = HOLD_MS
+        self._release_ms: int | None = None  # when the next pass begins; None until the file was read to its end
 
     @property
     def held(self) -> int:
@@ -100,7 +105,8 @@ class Outbox:
         In silence, only one of them is: it finds out whether somebody acknowledges now.
         """
         self._is_online = True
-        self._release()
+        if self._held:  # the limit of this connection may be another
+            self._release_ms = now_ms
         if self._is_silent:
             self._ask_wait_ms = FIRST_DEADLINE_MS
             self._ask_ms = min(self._ask_ms, now_ms + self._in_flight.spread(FIRST_DEADLINE_MS))
@@ -123,7 +129,7 @@ class Outbox:
     def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
         """Forget readings that the server has acknowledged and the file no longer has; unknown ones are ignored."""
         for identity in identities:
-            self._in_flight.remove(identity)
+            self._in_flight.acknowledge(identity)
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
             self._held.discard(identity)
@@ -136,7 +142,7 @@ class Outbox:
         """Make room for others: the broker does not take this reading. It stays in the file."""
         if not self._in_flight.remove(identity):
             return
-        self._note_held(now_ms)
+        self._is_some_held = True
         if len(self._held) < HELD_LIMIT:
             self._held.add(identity)
         if not self._in_flight:
@@ -176,8 +182,8 @@ class Outbox:
         """The readings to publish now; each is in flight from here on, whether or not publishing succeeds."""
         if not self._is_online:
             return []
-        if self._held_since_ms is not None and self._complete and now_ms - self._held_since_ms >= HOLD_MS:
-            self._release()  # not before the end of this pass: what lies behind many held ones has its turn, too
+        if self._complete:  # not before the end of this pass: what lies behind many held ones has its turn, too
+            self._release(now_ms)
         if self._unanswered_since_ms is not None and now_ms - self._unanswered_since_ms >= SILENCE_MS:
             items = self._ask(now_ms)
         else:
@@ -194,15 +200,28 @@ class Outbox:
         return [_again(flight.item) for flight in late]
 
     def _ask(self, now_ms: int) -> list[Item]:
-        """In silence: the reading that asks now, if it is time. A new reading asks too, so its publish counts."""
+        """In silence: the reading that asks now, if it is time.
+
+        New readings ask, too, but at QoS 0, which the server may not get, or they may be those that nobody
+        acknowledges. For the same reason, one of the backlog asks in turn with those in flight.
+        """
         longest = self._in_flight.first_due()
         if not self._is_silent:
             self._is_silent = True
             self._ask_wait_ms = FIRST_DEADLINE_MS if longest.due_ms <= now_ms else ASK_FACTOR * FIRST_DEADLINE_MS
             self._ask_ms = now_ms if longest.due_ms <= now_ms else now_ms + self._in_flight.spread(self._ask_wait_ms)
-        if self._source(now_ms) is not None or now_ms < self._ask_ms:
+        if now_ms < self._ask_ms:
             return []
         self._ask_wait_ms = min(ASK_FACTOR * self._ask_wait_ms, LAST_DEADLINE_MS)
+        self._ask_ms = now_ms + self._in_flight.spread(self._ask_wait_ms)
+        self._is_turn_of_backlog = bool(self._backlog) and not self._is_turn_of_backlog
+        if self._is_turn_of_backlog:
+            item = _pop_first(self._backlog)
+            if len(self._in_flight) >= self._backlog_window:
+                self._in_flight.remove(self._in_flight.oldest().item.identity)
+                self._is_some_held = True
+            self._launch(item, now_ms, FIRST_DEADLINE_MS)
+            return [_again(item)]
         self._launch(longest.item, now_ms, self._ask_wait_ms)
         longest.is_hurried = False  # or it would wait as long as this question, also after the answer
         return [_again(longest.item)]
@@ -217,7 +236,7 @@ class Outbox:
         since_ms = self._in_flight.oldest().since_ms
         if self._fresh:
             times_ms.append(since_ms + LIVE_PATIENCE_MS)
-        if self._backlog and not self._is_silent:
+        if self._backlog and self._may_pass_over:
             times_ms.append(since_ms + BACKLOG_PATIENCE_MS)
         return min(times_ms)
 
@@ -234,7 +253,7 @@ class Outbox:
         oldest = self._in_flight.oldest().item
         self._in_flight.remove(oldest.identity)
         if not self._is_silent:
-            self._note_held(now_ms)
+            self._is_some_held = True
             return item
         self._return_to_file(oldest)  # nothing is acknowledged, so this reading is no exception
         return replace(item, qos=0)  # or the broker would keep them all for a server that is away
@@ -242,14 +261,20 @@ class Outbox:
     def _source(self, now_ms: int) -> dict[Identity, Item] | None:
         """The place of the next new reading: the newest of the fresh, in turn with the oldest of the backlog.
 
-        In silence, no reading makes room for the backlog: that would publish all of it, to nobody.
+        In silence, no reading makes room for the backlog: that would publish all of it, to nobody. Nor does one that no
+        other has overtaken: that would publish all of it faster than a slow server takes it.
         """
-        patience_ms = None if self._is_silent else BACKLOG_PATIENCE_MS
+        patience_ms = BACKLOG_PATIENCE_MS if self._may_pass_over else None
         is_fresh = bool(self._fresh) and self._has_room(self._window, LIVE_PATIENCE_MS, now_ms)
         is_backlog = bool(self._backlog) and self._has_room(self._backlog_window, patience_ms, now_ms)
         if is_fresh and (self._is_turn_of_fresh or not is_backlog):
             return self._fresh
         return self._backlog if is_backlog else None
+
+    @property
+    def _may_pass_over(self) -> bool:
+        """Whether the oldest reading in flight makes room for the backlog, once it has been there for long enough."""
+        return bool(self._in_flight) and not self._is_silent and self._in_flight.is_overtaken
 
     def _has_room(self, window: int, patience_ms: int | None, now_ms: int) -> bool:
         if len(self._in_flight) < window:
@@ -260,18 +285,18 @@ class Outbox:
         self._in_flight.launch(item, wait_ms, now_ms)
         if self._unanswered_since_ms is None:
             self._unanswered_since_ms = now_ms
-        if self._is_silent:
-            self._ask_ms = now_ms + self._in_flight.spread(self._ask_wait_ms)
 
-    def _note_held(self, now_ms: int) -> None:
-        if self._held_since_ms is None:
-            self._held_since_ms = now_ms
-
-    def _release(self) -> None:
-        """Begin the next pass: have held readings fetched from the file again."""
-        if self._held_since_ms is not None:
+    def _release(self, now_ms: int) -> None:
+        """Begin the next pass, when it is time: have held readings fetched from the file again."""
+        if not self._is_some_held:
+            self._hold_wait_ms = HOLD_MS
+        elif self._release_ms is None:
+            self._release_ms = now_ms + self._hold_wait_ms
+            self._hold_wait_ms = min(2 * self._hold_wait_ms, LAST_HOLD_MS)
+        elif now_ms >= self._release_ms:
             self._held.clear()
-            self._held_since_ms = None
+            self._is_some_held = False
+            self._release_ms = None
             self._cursor = 0
             self._complete = False
 
