@@ -349,6 +349,16 @@ def test_readings_that_nobody_acknowledges_are_tried_again_ever_more_seldom() ->
     assert sum(last[seq] for seq in gateway.deaf) <= 2 * 4 * 500, "four an hour of each"
 
 
+def test_readings_whose_acknowledgements_were_lost_are_tried_again_soon() -> None:
+    gateway = Gateway(deaf=0, count=1_000)
+    chance = random.Random(1)
+
+    for now_ms in range(0, 1_680_000, 1_000):
+        gateway.acknowledge([seq for seq in gateway.publish(now_ms) if chance.random() < 0.4], now_ms)
+
+    assert not gateway.file
+
+
 def test_a_connection_that_is_lost_often_keeps_no_backlog_from_its_turn() -> None:
     gateway = Gateway(deaf=500, count=600)
     for start_ms in range(0, 1_200_000, 30_000):

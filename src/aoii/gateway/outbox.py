@@ -35,7 +35,7 @@ LIVE_SHARE = 10  # one in so many places of the window is for fresh readings alo
 LIVE_PATIENCE_MS = FIRST_DEADLINE_MS  # in flight for so long, a reading makes room for a fresh one
 BACKLOG_PATIENCE_MS = 3 * FIRST_DEADLINE_MS  # the same for one of the backlog: two deadlines, so three publishes
 HELD_LIMIT = 10_000  # readings that the broker does not take and that are remembered, for the count
-HOLD_MS = 300_000  # then held readings are tried again; doubled for each pass through the file after which some remain
+HOLD_MS = 300_000  # then held readings are tried again; doubled for each pass through the file after which most remain
 LAST_HOLD_MS = 3_600_000  # where the doubling ends: a pass publishes each of them three times
 
 
@@ -86,8 +86,9 @@ class Outbox:
         self._ask_ms = 0  # when the next reading asks, in silence
         self._is_turn_of_backlog = False  # whether one of the backlog was the last to ask
         self._held: set[Identity] = set()  # only those that the broker does not take
-        self._is_some_held = False  # for either reason
-        self._hold_wait_ms = HOLD_MS
+        self._held_in_pass = 0  # for either reason
+        self._held_in_last_pass = 0
+        self._hold_wait_ms = HOLD_MS // 2  # the first wait is twice as long
         self._release_ms: int | None = None  # when the next pass begins; None until the file was read to its end
 
     @property
@@ -142,7 +143,7 @@ class Outbox:
         """Make room for others: the broker does not take this reading. It stays in the file."""
         if not self._in_flight.remove(identity):
             return
-        self._is_some_held = True
+        self._held_in_pass += 1
         if len(self._held) < HELD_LIMIT:
             self._held.add(identity)
         if not self._in_flight:
@@ -182,7 +183,7 @@ class Outbox:
         """The readings to publish now; each is in flight from here on, whether or not publishing succeeds."""
         if not self._is_online:
             return []
-        if self._complete:  # not before the end of this pass: what lies behind many held ones has its turn, too
+        if self._complete and not self._backlog:  # the end of a pass: what lies behind many held ones had its turn, too
             self._release(now_ms)
         if self._unanswered_since_ms is not None and now_ms - self._unanswered_since_ms >= SILENCE_MS:
             items = self._ask(now_ms)
@@ -219,7 +220,7 @@ class Outbox:
             item = _pop_first(self._backlog)
             if len(self._in_flight) >= self._backlog_window:
                 self._in_flight.remove(self._in_flight.oldest().item.identity)
-                self._is_some_held = True
+                self._held_in_pass += 1
             self._launch(item, now_ms, FIRST_DEADLINE_MS)
             return [_again(item)]
         self._launch(longest.item, now_ms, self._ask_wait_ms)
@@ -253,7 +254,7 @@ class Outbox:
         oldest = self._in_flight.oldest().item
         self._in_flight.remove(oldest.identity)
         if not self._is_silent:
-            self._is_some_held = True
+            self._held_in_pass += 1
             return item
         self._return_to_file(oldest)  # nothing is acknowledged, so this reading is no exception
         return replace(item, qos=0)  # or the broker would keep them all for a server that is away
@@ -288,14 +289,15 @@ class Outbox:
 
     def _release(self, now_ms: int) -> None:
         """Begin the next pass, when it is time: have held readings fetched from the file again."""
-        if not self._is_some_held:
-            self._hold_wait_ms = HOLD_MS
+        if not self._held_in_pass:
+            self._hold_wait_ms, self._held_in_last_pass = HOLD_MS // 2, 0
         elif self._release_ms is None:
+            is_worth_it = 2 * self._held_in_pass <= self._held_in_last_pass  # acknowledgements were lost, no more
+            self._hold_wait_ms = HOLD_MS if is_worth_it else min(2 * self._hold_wait_ms, LAST_HOLD_MS)
             self._release_ms = now_ms + self._hold_wait_ms
-            self._hold_wait_ms = min(2 * self._hold_wait_ms, LAST_HOLD_MS)
         elif now_ms >= self._release_ms:
             self._held.clear()
-            self._is_some_held = False
+            self._held_in_last_pass, self._held_in_pass = self._held_in_pass, 0
             self._release_ms = None
             self._cursor = 0
             self._complete = False
