@@ -100,6 +100,20 @@ def test_without_a_broker_a_publish_is_refused_and_nothing_is_queued(tmp_path: P
     receiver.stop()
 
 
+def test_a_client_that_is_stopped_while_it_connects_does_not_stay_connected(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as server:
+        server.freeze()
+        client = Client(Mqtt("127.0.0.1", server.port, None, None), "c", subscriptions=[Subscription(TOPIC, 1)])
+        client.start()
+        until(lambda: client.connection_number == 1)
+
+        client.stop(timeout_s=0)
+        server.thaw()
+
+        until(lambda: not client.thread.is_alive())
+        assert not client.is_ready
+
+
 def test_a_publish_under_way_when_the_broker_dies_ends_without_a_reason(tmp_path: Path) -> None:
     done: queue.Queue[Published] = queue.Queue()
     with Mosquitto(tmp_path) as server:

@@ -357,7 +357,9 @@ class Client:
         # Before SUBACK: a persistent session delivers at once, and its messages can be acknowledged.
         with self._lock:
             self._library, self._publishes = library, Publishes(self._report_published)
-        if self._subscriptions:
+        if self._stopping.is_set():  # `stop` came before this connection could be ended
+            self.reconnect()
+        elif self._subscriptions:
             library.subscribe([(item.topic, _options(item)) for item in self._subscriptions])
         else:
             self._granted(library)
