@@ -3,13 +3,16 @@
 import queue
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from aoii.broker.client import Client, Message
 from aoii.broker.messages import ack_topic, encode_reading
+from aoii.gateway import former_names
 from aoii.gateway.former_names import NAMES_LIMIT, FormerNames
 from aoii.gateway.readings import Item
+from aoii.security.tls import Tls
 from aoii.settings import Settings
 from server.samples import a_reading
 from servers import until
@@ -96,3 +99,32 @@ def test_no_more_names_are_heard_at_once_than_the_limit(heard: Heard, name: str)
     assert len(heard.former.names) == NAMES_LIMIT
     heard.former.update(11)
     assert heard.former.names[-1] == f"{name}-{NAMES_LIMIT + 10}"
+
+
+def test_certificates_that_are_missing_for_a_moment_end_nothing_and_are_said_once(
+    values: Settings, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = Tls(tmp_path / "ca.pem", None, None, "MQTT_TLS")
+    former = FormerNames(replace(values.mqtt, tls=missing), name, lambda _: None)
+    former.find([item(1, f"{name}-1")])
+
+    former.update(1)
+    former.update(1)
+
+    assert former.names == ()
+    assert [vars(record)["event"] for record in caplog.records] == ["former_name_failed"]
+
+
+def test_a_name_under_which_nothing_comes_is_subscribed_to_again(
+    heard: Heard, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard.former.find([item(1, f"{name}-1")])
+    heard.former.update(1)
+    client = heard.former._client
+    assert client is not None
+    assert client.wait_ready(30)
+
+    monkeypatch.setattr(former_names, "AGAIN_S", 0.0)
+    heard.former.update(1)
+
+    until(lambda: client.connection_number == 2 and client.is_ready)

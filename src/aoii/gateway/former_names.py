@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import ack_topic, decode_sender
+from aoii.core.errors import InputError
 from aoii.gateway.readings import Item
+from aoii.runtime.failure_log import FailureLog
 from aoii.settings import Mqtt
 
 log = logging.getLogger(__name__)
 
 NAMES_LIMIT = 50  # that are heard at once; the next one has its turn when one is no longer needed
+AGAIN_S = 300.0  # without an acknowledgement: then the connection is made anew
 CURE = (
     "readings were accepted under GATEWAY_ID {names}, and the server acknowledges them under that name; until the "
     "outbox is empty, let this gateway's user read {topics} in the broker's ACL, or set GATEWAY_ID back"
@@ -41,6 +44,8 @@ class FormerNames:
         self._last_seqs: dict[str, int] = {}  # of the readings seen so far, by the name in them
         self._heard: tuple[str, ...] = ()  # the names to which `_client` subscribes
         self._client: Client | None = None
+        self._begun_s = 0.0  # when the connection was begun, the latest time, monotonic
+        self._tls = FailureLog(log, "former names cannot be listened for", "former_name_failed", lasts_s=0)
         self._latest_s = 0.0  # when the latest of them came, or the connection was begun, monotonic
 
     @property
@@ -72,8 +77,15 @@ class FormerNames:
                 if oldest_seq is None or last_seq < oldest_seq:  # one that was not seen yet brings the name back
                     del self._last_seqs[name]
             names = tuple(self._last_seqs)[:NAMES_LIMIT]
-        if names != self._heard:
-            self._listen_for(names)
+        try:
+            if names != self._heard:
+                self._listen_for(names)
+                self._tls.record_success()
+        except InputError as error:  # files may be missing for a moment, as when a certificate is renewed
+            self._tls.record_failure(str(error))
+        if self._client is not None and time.monotonic() - max(self._begun_s, self._latest_s) >= AGAIN_S:
+            self._begun_s = time.monotonic()
+            self._client.reconnect()  # a broker that refused the subscription is asked again: its ACL may be mended
 
     def unheard_s(self) -> float:
         """For how long no acknowledgement has come under a former name; 0 if none is expected."""
@@ -89,22 +101,25 @@ class FormerNames:
         self._listen_for(())
 
     def _listen_for(self, names: tuple[str, ...]) -> None:
+        client = self._new_client(names) if names else None  # raises before anything is changed
         if self._client is not None:
             self._client.stop(timeout_s=0)  # its thread ends by itself
         if new := set(names) - set(self._heard):
             fields = {"event": "former_name", "names": sorted(new)}
             log.warning("readings of another GATEWAY_ID wait in the outbox", extra=fields)
-        self._heard, self._client = names, None
-        if names:
-            self._latest_s = time.monotonic()
-            self._client = Client(
-                self._mqtt,
-                f"aoii-former-{self._gateway_id}",
-                subscriptions=[Subscription(ack_topic(name), 1, may_be_refused=True) for name in names],
-                on_message=self._receive,
-                unique_id="give each gateway a GATEWAY_ID of its own, or stop the other process with this one",
-            )
-            self._client.start()
+        self._heard, self._client = names, client
+        if client is not None:
+            self._latest_s = self._begun_s = time.monotonic()
+            client.start()
+
+    def _new_client(self, names: tuple[str, ...]) -> Client:
+        return Client(
+            self._mqtt,
+            f"aoii-former-{self._gateway_id}",
+            subscriptions=[Subscription(ack_topic(name), 1, may_be_refused=True) for name in names],
+            on_message=self._receive,
+            unique_id="give each gateway a GATEWAY_ID of its own, or stop the other process with this one",
+        )
 
     def _receive(self, message: Message) -> None:
         self._latest_s = time.monotonic()
