@@ -17,6 +17,7 @@ class Flight:
     Attributes:
         item: The reading.
         since_ms: When it was first published.
+        is_fresh: Whether it did not come from the backlog.
         due_ms: Its deadline: without a commit acknowledgement until then, it is published again.
         wait_ms: Between the latest publish and the deadline, before jitter.
         is_hurried: Whether the end of a silence has brought it forward; if it is still here, no silence keeps it.
@@ -24,6 +25,7 @@ class Flight:
 
     item: Item
     since_ms: int
+    is_fresh: bool
     due_ms: int = 0
     wait_ms: int = 0
     is_hurried: bool = False
@@ -34,11 +36,15 @@ class InFlight:
 
     Args:
         jitter: Returns numbers 0..1, which spread the deadlines.
+
+    Attributes:
+        from_backlog: How many of them came from the backlog.
     """
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
         self._flights: dict[Identity, Flight] = {}
+        self.from_backlog = 0
         self._heard_since_ms = 0  # first publish of the acknowledged reading that was published last
 
     def __len__(self) -> int:
@@ -47,32 +53,45 @@ class InFlight:
     def __contains__(self, identity: Identity) -> bool:
         return identity in self._flights
 
-    def launch(self, item: Item, wait_ms: int, now_ms: int) -> None:
-        """Note that a reading is published now, for the first time or again, and give it a deadline."""
-        flight = self._flights.setdefault(item.identity, Flight(item, now_ms))
+    def launch(self, item: Item, wait_ms: int, now_ms: int, *, is_fresh: bool) -> None:
+        """Note that a reading is published for the first time, and give it a deadline."""
+        self._flights[item.identity] = Flight(item, now_ms, is_fresh)
+        self.from_backlog += not is_fresh
+        self.launch_again(self._flights[item.identity], wait_ms, now_ms)
+
+    def launch_again(self, flight: Flight, wait_ms: int, now_ms: int) -> None:
+        """Note that a reading in flight is published now, and give it a new deadline."""
         flight.due_ms, flight.wait_ms = now_ms + self.spread(wait_ms), wait_ms
 
     def remove(self, identity: Identity) -> bool:
         """Remove a reading; return whether it was here."""
-        return self._flights.pop(identity, None) is not None
+        return self._pop(identity) is not None
 
     def acknowledge(self, identity: Identity) -> None:
         """Remove a reading that was acknowledged, if it is here; it has overtaken those published before it."""
-        flight = self._flights.pop(identity, None)
+        flight = self._pop(identity)
         if flight is not None:
             self._heard_since_ms = max(self._heard_since_ms, flight.since_ms)
 
-    @property
-    def is_overtaken(self) -> bool:
-        """Whether a reading was acknowledged that was first published after the oldest; there must be one.
+    def _pop(self, identity: Identity) -> Flight | None:
+        flight = self._flights.pop(identity, None)
+        self.from_backlog -= flight is not None and not flight.is_fresh
+        return flight
+
+    def is_overtaken(self, flight: Flight) -> bool:
+        """Whether a reading was acknowledged that was first published after this one.
 
         A server that is slow acknowledges in order; one that has passed a reading over may never acknowledge it.
         """
-        return self.oldest().since_ms < self._heard_since_ms
+        return flight.since_ms < self._heard_since_ms
 
-    def oldest(self) -> Flight:
-        """The one that was first published before all others; there must be one."""
-        return next(iter(self._flights.values()))
+    def oldest(self, is_of_backlog: bool) -> Flight:
+        """The one that was first published before all others; there must be one.
+
+        Args:
+            is_of_backlog: Look only at those that came from the backlog.
+        """
+        return next(flight for flight in self._flights.values() if not (is_of_backlog and flight.is_fresh))
 
     def first_due(self) -> Flight:
         """The one with the earliest deadline; there must be one."""

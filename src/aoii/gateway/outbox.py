@@ -190,14 +190,13 @@ class Outbox:
         else:
             items = self._launch_late(now_ms)
         while (item := self._next(now_ms)) is not None:
-            self._launch(item, now_ms, FIRST_DEADLINE_MS)
             items.append(item)
         return items
 
     def _launch_late(self, now_ms: int) -> list[Item]:
         late = self._in_flight.late(now_ms)
         for flight in late:
-            self._launch(flight.item, now_ms, min(2 * flight.wait_ms, LAST_DEADLINE_MS))
+            self._in_flight.launch_again(flight, min(2 * flight.wait_ms, LAST_DEADLINE_MS), now_ms)
         return [_again(flight.item) for flight in late]
 
     def _ask(self, now_ms: int) -> list[Item]:
@@ -218,12 +217,12 @@ class Outbox:
         self._is_turn_of_backlog = bool(self._backlog) and not self._is_turn_of_backlog
         if self._is_turn_of_backlog:
             item = _pop_first(self._backlog)
-            if len(self._in_flight) >= self._backlog_window:
-                self._in_flight.remove(self._in_flight.oldest().item.identity)
+            if not self._has_place(is_fresh=False):
+                self._in_flight.remove(self._in_flight.oldest(self._is_of_backlog(False)).item.identity)
                 self._held_in_pass += 1
-            self._launch(item, now_ms, FIRST_DEADLINE_MS)
+            self._launch(item, now_ms, is_fresh=False)
             return [_again(item)]
-        self._launch(longest.item, now_ms, self._ask_wait_ms)
+        self._in_flight.launch_again(longest, self._ask_wait_ms, now_ms)
         longest.is_hurried = False  # or it would wait as long as this question, also after the answer
         return [_again(longest.item)]
 
@@ -231,59 +230,69 @@ class Outbox:
         """When `take_due` will have a reading if nothing else happens before; None: never."""
         if not self._is_online:
             return None
-        if not self._in_flight:
-            return None
-        times_ms = [self._ask_ms if self._is_silent else self._in_flight.first_due().due_ms]
-        since_ms = self._in_flight.oldest().since_ms
-        if self._fresh:
-            times_ms.append(since_ms + LIVE_PATIENCE_MS)
-        if self._backlog and self._may_pass_over:
-            times_ms.append(since_ms + BACKLOG_PATIENCE_MS)
-        return min(times_ms)
+        times_ms = [self._room_ms(is_fresh) for is_fresh, place in self._places() if place]
+        if self._in_flight:
+            times_ms.append(self._ask_ms if self._is_silent else self._in_flight.first_due().due_ms)
+        return min((time_ms for time_ms in times_ms if time_ms is not None), default=None)
 
     def _next(self, now_ms: int) -> Item | None:
-        """Take the next new reading from its place, and make room for it; None if there is none or it has no room."""
+        """Launch the next new reading, and make room for it; None if there is none or it has no room."""
         source = self._source(now_ms)
         if source is None:
             return None
         is_fresh = source is self._fresh
         self._is_turn_of_fresh = not is_fresh
         item = self._fresh.popitem()[1] if is_fresh else _pop_first(self._backlog)
-        if len(self._in_flight) < (self._window if is_fresh else self._backlog_window):
-            return item
-        oldest = self._in_flight.oldest().item
-        self._in_flight.remove(oldest.identity)
-        if not self._is_silent:
-            self._held_in_pass += 1
-            return item
-        self._return_to_file(oldest)  # nothing is acknowledged, so this reading is no exception
-        return replace(item, qos=0)  # or the broker would keep them all for a server that is away
+        if not self._has_place(is_fresh):
+            passed_over = self._in_flight.oldest(self._is_of_backlog(is_fresh)).item
+            self._in_flight.remove(passed_over.identity)
+            if self._is_silent:
+                self._return_to_file(passed_over)  # nothing is acknowledged, so this reading is no exception
+                item = replace(item, qos=0)  # or the broker would keep them all for a server that is away
+            else:
+                self._held_in_pass += 1
+        self._launch(item, now_ms, is_fresh)
+        return item
 
     def _source(self, now_ms: int) -> dict[Identity, Item] | None:
-        """The place of the next new reading: the newest of the fresh, in turn with the oldest of the backlog.
+        """The place of the next new reading: the newest of the fresh, in turn with the oldest of the backlog."""
+        has_room = {}
+        for is_fresh, place in self._places():
+            room_ms = self._room_ms(is_fresh) if place else None
+            has_room[is_fresh] = room_ms is not None and room_ms <= now_ms
+        if has_room[True] and (self._is_turn_of_fresh or not has_room[False]):
+            return self._fresh
+        return self._backlog if has_room[False] else None
+
+    def _places(self) -> tuple[tuple[bool, dict[Identity, Item]], ...]:
+        return (True, self._fresh), (False, self._backlog)
+
+    def _room_ms(self, is_fresh: bool) -> int | None:
+        """When the window has room for a new reading; None: not before one is acknowledged.
 
         In silence, no reading makes room for the backlog: that would publish all of it, to nobody. Nor does one that no
         other has overtaken: that would publish all of it faster than a slow server takes it.
         """
-        patience_ms = BACKLOG_PATIENCE_MS if self._may_pass_over else None
-        is_fresh = bool(self._fresh) and self._has_room(self._window, LIVE_PATIENCE_MS, now_ms)
-        is_backlog = bool(self._backlog) and self._has_room(self._backlog_window, patience_ms, now_ms)
-        if is_fresh and (self._is_turn_of_fresh or not is_backlog):
-            return self._fresh
-        return self._backlog if is_backlog else None
+        if self._has_place(is_fresh):
+            return 0
+        oldest = self._in_flight.oldest(self._is_of_backlog(is_fresh))
+        if is_fresh:
+            return oldest.since_ms + LIVE_PATIENCE_MS
+        if self._is_silent or not self._in_flight.is_overtaken(oldest):
+            return None
+        return oldest.since_ms + BACKLOG_PATIENCE_MS
 
-    @property
-    def _may_pass_over(self) -> bool:
-        """Whether the oldest reading in flight makes room for the backlog, once it has been there for long enough."""
-        return bool(self._in_flight) and not self._is_silent and self._in_flight.is_overtaken
+    def _is_of_backlog(self, is_fresh: bool) -> bool:
+        """Whether only one of the backlog can make room: the backlog has all of its places."""
+        return not is_fresh and self._in_flight.from_backlog >= self._backlog_window
 
-    def _has_room(self, window: int, patience_ms: int | None, now_ms: int) -> bool:
-        if len(self._in_flight) < window:
-            return True
-        return patience_ms is not None and now_ms - self._in_flight.oldest().since_ms >= patience_ms
+    def _has_place(self, is_fresh: bool) -> bool:
+        """Whether the window has a free place for such a reading."""
+        is_free = len(self._in_flight) < self._window
+        return is_free and (is_fresh or self._in_flight.from_backlog < self._backlog_window)
 
-    def _launch(self, item: Item, now_ms: int, wait_ms: int) -> None:
-        self._in_flight.launch(item, wait_ms, now_ms)
+    def _launch(self, item: Item, now_ms: int, is_fresh: bool) -> None:
+        self._in_flight.launch(item, FIRST_DEADLINE_MS, now_ms, is_fresh=is_fresh)
         if self._unanswered_since_ms is None:
             self._unanswered_since_ms = now_ms
 
