@@ -86,7 +86,9 @@ class Installation:
         assert [fault for station in stations for fault in station.faults] == []
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Counter and temperature of every row."""
+        """Counter and temperature of every row; there is none before a server has made the table."""
+        if not self.select("data/aoii.db", "SELECT name FROM sqlite_master WHERE name = 'readings'"):
+            return []
         return self.select("data/aoii.db", "SELECT counter, actual_temp FROM readings ORDER BY counter")
 
     def waiting(self) -> int:
