@@ -165,10 +165,11 @@ def test_lost_rows_of_the_quarantine_are_counted_or_at_least_reported(path: Path
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("VACUUM")  # what a deleted row leaves behind would be found below as well
         ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'corrupt'")
-    if is_counted:  # the place of a row that starts behind the end of its page
+    if is_counted:  # the length of a row, which is then longer than the pages that it has
         content = bytearray(path.read_bytes())
         leaf = content.index(b"reading 000030") // PAGE_BYTES * PAGE_BYTES
-        content[leaf + 8 : leaf + 10] = b"\xff\xff"
+        row = leaf + int.from_bytes(content[leaf + 8 : leaf + 10])
+        content[row : row + 2] = b"\xff\x7f"
         path.write_bytes(content)
     else:
         _break_page(path, page - 1)
