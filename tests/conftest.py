@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from aoii.runtime import metrics, shutdown
 from aoii.settings import BY_NAME
-from servers import UNSYNCED, MariaDB, Mosquitto
+from servers import UNSYNCED, MariaDB, Mosquitto, pty_port
 
 TESTS = Path(__file__).parent
 # The files that take longest, the longest first. Where tests run side by side, all tests of a file share a worker: one
@@ -116,3 +116,16 @@ def data_dir(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Path:
+    """Where the receiver's port appears."""
+    return tmp_path / "receiver"
+
+
+@pytest.fixture
+def far(link: Path) -> Iterator[int]:
+    """The radio's end of that port."""
+    with pty_port(link) as far:
+        yield far

@@ -8,22 +8,9 @@ import pytest
 from aoii.gateway.gateway import Gateway
 from aoii.settings import Settings
 from gateway.station import Listener, configured, listening, running, wait_connected
-from servers import Mosquitto, pty_port
+from servers import Mosquitto
 
 PATIENCE_S = 30.0  # for a reply where its lateness is not the subject: a busy machine may stall a commit for a second
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    """Where the receiver's port appears."""
-    return tmp_path / "receiver"
-
-
-@pytest.fixture
-def far(link: Path) -> Iterator[int]:
-    """The radio's end of that port."""
-    with pty_port(link) as far:
-        yield far
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """A gateway whose GATEWAY_ID was changed while readings wait in its outbox, with a real broker and our server."""
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import pytest
 
 from aoii.broker.messages import encode_reading
 from aoii.gateway.drivers.outbox_file import OutboxFile
@@ -17,7 +14,7 @@ from aoii.settings import Settings
 from gateway.station import OwnNode, configured, running, wait_connected
 from server import doubles
 from server.samples import a_reading
-from servers import Mosquitto, pty_port, until
+from servers import Mosquitto, until
 
 SOME = 20
 
@@ -37,17 +34,6 @@ def accept(values: Settings, count: int, gateway: str) -> None:
                 now_ms=0,
             )
             outbox.submit(work)
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Path:
-    return tmp_path / "receiver"
-
-
-@pytest.fixture
-def far(link: Path) -> Iterator[int]:
-    with pty_port(link) as far:
-        yield far
 
 
 def waiting(gateway: Gateway) -> int:
