@@ -230,7 +230,7 @@ class Outbox:
         """When `take_due` will have a reading if nothing else happens before; None: never."""
         if not self._is_online:
             return None
-        times_ms = [self._room_ms(is_fresh) for is_fresh, place in self._places() if place]
+        times_ms = [self._room_ms(True) if self._fresh else None, self._room_ms(False) if self._backlog else None]
         if self._in_flight:
             times_ms.append(self._ask_ms if self._is_silent else self._in_flight.first_due().due_ms)
         return min((time_ms for time_ms in times_ms if time_ms is not None), default=None)
@@ -256,16 +256,15 @@ class Outbox:
 
     def _source(self, now_ms: int) -> dict[Identity, Item] | None:
         """The place of the next new reading: the newest of the fresh, in turn with the oldest of the backlog."""
-        has_room = {}
-        for is_fresh, place in self._places():
-            room_ms = self._room_ms(is_fresh) if place else None
-            has_room[is_fresh] = room_ms is not None and room_ms <= now_ms
-        if has_room[True] and (self._is_turn_of_fresh or not has_room[False]):
+        is_fresh = bool(self._fresh) and self._has_room(True, now_ms)
+        is_backlog = bool(self._backlog) and self._has_room(False, now_ms)
+        if is_fresh and (self._is_turn_of_fresh or not is_backlog):
             return self._fresh
-        return self._backlog if has_room[False] else None
+        return self._backlog if is_backlog else None
 
-    def _places(self) -> tuple[tuple[bool, dict[Identity, Item]], ...]:
-        return (True, self._fresh), (False, self._backlog)
+    def _has_room(self, is_fresh: bool, now_ms: int) -> bool:
+        room_ms = self._room_ms(is_fresh)
+        return room_ms is not None and room_ms <= now_ms
 
     def _room_ms(self, is_fresh: bool) -> int | None:
         """When the window has room for a new reading; None: not before one is acknowledged.
