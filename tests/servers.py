@@ -43,6 +43,12 @@ def accepts(port: int) -> bool:
     return False
 
 
+def freeze_process(pid: int) -> None:
+    """SIGSTOP a child process, and wait until all of its threads have stopped: for a moment they still go on."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 class Server:
     """A child process that listens on `port`; as a context manager it is started and ended."""
 
@@ -79,8 +85,9 @@ class Server:
             self.process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: it keeps its connections and says nothing."""
-        self.signal(signal.SIGSTOP)
+        """SIGSTOP: it keeps its connections and says nothing, from now on."""
+        assert self.process is not None
+        freeze_process(self.process.pid)
 
     def thaw(self) -> None:
         """SIGCONT."""

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import aoii
 from aoii.runtime.shutdown import PARENT_VARIABLE
-from servers import until
+from servers import freeze_process, until
 
 STOP_S = 10.0  # a graceful stop may take this long, by contract
 START_S = 30.0
@@ -99,7 +99,7 @@ class Station:
     def freeze(self) -> None:
         """SIGSTOP, if it runs."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGSTOP)
+            freeze_process(self.process.pid)
             self._is_frozen = True
 
     def thaw(self) -> None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from aoii.runtime import shutdown
+from servers import freeze_process
 
 STATION = """
 from aoii.runtime import shutdown
@@ -26,7 +27,7 @@ def test_a_station_that_was_frozen_goes_on_until_it_is_asked_to_end(number: sign
         assert process.stdout is not None
         assert process.stdout.readline() == "runs\n"
 
-        process.send_signal(signal.SIGSTOP)
+        freeze_process(process.pid)
         time.sleep(1.2)  # longer than one wait of the loop, so that its deadline has passed
         process.send_signal(signal.SIGCONT)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aoii.runtime.status_port import served
 from aoii.simulation.fleet import ASK_EVERY_S, GATEWAY_START_S
-from servers import free_port, until
+from servers import free_port, freeze_process, until
 
 SPEED = 120
 NODES = 3
@@ -74,7 +74,7 @@ def test_nodes_that_were_held_up_do_not_catch_up(tmp_path: Path) -> None:
 
     station = subprocess.Popen([sys.executable, "-m", "aoii.cli", "edge"], cwd=tmp_path, env=environment)
     until(lambda: snapshot()["samples"] >= 1, 30, "the first sample")
-    station.send_signal(signal.SIGSTOP)
+    freeze_process(station.pid)
     before, stopped_s = snapshot(), time.monotonic()
     time.sleep(5)  # this is the fault: ten simulated minutes
     station.send_signal(signal.SIGCONT)
