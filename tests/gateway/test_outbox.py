@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -399,6 +400,23 @@ def test_a_slow_server_gets_no_more_of_the_backlog_than_the_window() -> None:
 
     assert len(gateway.published) - (2_000 - len(gateway.file)) <= 100
     assert len(queue) <= 1_000
+
+
+@pytest.mark.parametrize("outage_ms", [5_200, 5_600, 6_000, 8_000, 10_000, 30_000, 120_000])
+@pytest.mark.parametrize("every_ms", [300, 1_000])
+def test_after_an_outage_everything_that_it_swallowed_is_published_again_soon(outage_ms: int, every_ms: int) -> None:
+    gateway = Gateway(deaf=0, count=0, window=20)
+    end_ms = 2_000 + outage_ms
+
+    for now_ms in range(0, end_ms + 30_000, 100):
+        if now_ms % (every_ms if now_ms < end_ms else 2_000) == 0:
+            gateway.file[1 + now_ms] = None
+            gateway.outbox.add(item(1 + now_ms))
+        published = gateway.publish(now_ms)
+        if not 2_000 <= now_ms < end_ms:
+            gateway.acknowledge(published, now_ms)
+
+    assert not gateway.file
 
 
 def test_deadlines_are_spread() -> None:

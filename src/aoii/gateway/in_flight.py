@@ -20,6 +20,7 @@ class Flight:
         is_fresh: Whether it did not come from the backlog.
         due_ms: Its deadline: without a commit acknowledgement until then, it is published again.
         wait_ms: Between the latest publish and the deadline, before jitter.
+        spared_until_ms: Before this it makes no room for others.
         is_hurried: Whether the end of a silence has brought it forward; if it is still here, no silence keeps it.
     """
 
@@ -28,6 +29,7 @@ class Flight:
     is_fresh: bool
     due_ms: int = 0
     wait_ms: int = 0
+    spared_until_ms: int = 0
     is_hurried: bool = False
 
 
@@ -107,11 +109,15 @@ class InFlight:
             self._hurry(flight, wait_ms, now_ms)
 
     def hurry_once(self, wait_ms: int, now_ms: int) -> None:
-        """The same, but not for one that was brought forward so before and was not acknowledged."""
+        """The same, but not for one that was brought forward so before and was not acknowledged.
+
+        What was published in a silence may never have arrived, so until it is published again it makes no room.
+        """
         for flight in self._flights.values():
             if not flight.is_hurried:
                 self._hurry(flight, wait_ms, now_ms)
                 flight.is_hurried = True
+                flight.spared_until_ms = now_ms + wait_ms
 
     def spread(self, wait_ms: int) -> int:
         """A wait that is up to a quarter shorter, so that deadlines do not all come at once."""

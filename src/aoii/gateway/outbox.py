@@ -12,10 +12,11 @@ flight for longest, if that is long enough, makes room. For one of the backlog i
 acknowledged, because a server that is merely slow must not get all of the backlog at once. A fresh reading need not
 even wait so long: some of the window is for fresh ones alone.
 
-A reading is in one of five places: *file only* (above the cursor, up to which the file was read), *fresh* (just
-accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *held* (the broker
-does not take it, or it has made room: below the cursor, and in no other place until the next pass through the file).
-`acknowledge` removes it from any.
+A reading is in one of six places: *file only* (above the cursor, up to which the file was read), *fresh* (just
+accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *set aside* (it has
+made room for a fresh one, and no later one was acknowledged yet, so it may only be slow), *held* (the broker does not
+take it, or it has made room although a later one was acknowledged: below the cursor, and in no other place until the
+next pass through the file). `acknowledge` removes it from any.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aoii.broker.messages import Identity
-from aoii.gateway.in_flight import InFlight
+from aoii.gateway.in_flight import Flight, InFlight
 from aoii.gateway.readings import Item
 
 WINDOW = 500  # in-flight readings; a broker's default queue for an offline subscriber holds 1,000
@@ -85,6 +86,7 @@ class Outbox:
         self._ask_wait_ms = FIRST_DEADLINE_MS
         self._ask_ms = 0  # when the next reading asks, in silence
         self._is_turn_of_backlog = False  # whether one of the backlog was the last to ask
+        self._set_aside: dict[Identity, Flight] = {}  # at most HELD_LIMIT
         self._held: set[Identity] = set()  # only those that the broker does not take
         self._held_in_pass = 0  # for either reason
         self._held_in_last_pass = 0
@@ -134,6 +136,8 @@ class Outbox:
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
             self._held.discard(identity)
+            self._set_aside.pop(identity, None)
+        self._bring_back(self._in_flight.is_overtaken)
         if self._is_silent:  # the way is open again: do not wait out deadlines of minutes
             self._in_flight.hurry_once(FIRST_DEADLINE_MS, now_ms)
         self._is_silent = False
@@ -208,6 +212,7 @@ class Outbox:
         longest = self._in_flight.first_due()
         if not self._is_silent:
             self._is_silent = True
+            self._bring_back(lambda _: True)
             self._ask_wait_ms = FIRST_DEADLINE_MS if longest.due_ms <= now_ms else ASK_FACTOR * FIRST_DEADLINE_MS
             self._ask_ms = now_ms if longest.due_ms <= now_ms else now_ms + self._in_flight.spread(self._ask_wait_ms)
         if now_ms < self._ask_ms:
@@ -218,8 +223,7 @@ class Outbox:
         if self._is_turn_of_backlog:
             item = _pop_first(self._backlog)
             if not self._has_place(is_fresh=False):
-                self._in_flight.remove(self._in_flight.oldest(self._is_of_backlog(False)).item.identity)
-                self._held_in_pass += 1
+                self._pass_over(self._in_flight.oldest(self._is_of_backlog(False)))
             self._launch(item, now_ms, is_fresh=False)
             return [_again(item)]
         self._in_flight.launch_again(longest, self._ask_wait_ms, now_ms)
@@ -244,13 +248,13 @@ class Outbox:
         self._is_turn_of_fresh = not is_fresh
         item = self._fresh.popitem()[1] if is_fresh else _pop_first(self._backlog)
         if not self._has_place(is_fresh):
-            passed_over = self._in_flight.oldest(self._is_of_backlog(is_fresh)).item
-            self._in_flight.remove(passed_over.identity)
+            passed_over = self._in_flight.oldest(self._is_of_backlog(is_fresh))
             if self._is_silent:
-                self._return_to_file(passed_over)  # nothing is acknowledged, so this reading is no exception
+                self._in_flight.remove(passed_over.item.identity)
+                self._return_to_file(passed_over.item)  # nothing is acknowledged, so this reading is no exception
                 item = replace(item, qos=0)  # or the broker would keep them all for a server that is away
             else:
-                self._held_in_pass += 1
+                self._pass_over(passed_over)
         self._launch(item, now_ms, is_fresh)
         return item
 
@@ -276,10 +280,10 @@ class Outbox:
             return 0
         oldest = self._in_flight.oldest(self._is_of_backlog(is_fresh))
         if is_fresh:
-            return oldest.since_ms + LIVE_PATIENCE_MS
+            return max(oldest.since_ms + LIVE_PATIENCE_MS, oldest.spared_until_ms)
         if self._is_silent or not self._in_flight.is_overtaken(oldest):
             return None
-        return oldest.since_ms + BACKLOG_PATIENCE_MS
+        return max(oldest.since_ms + BACKLOG_PATIENCE_MS, oldest.spared_until_ms)
 
     def _is_of_backlog(self, is_fresh: bool) -> bool:
         """Whether only one of the backlog can make room: the backlog has all of its places."""
@@ -309,6 +313,20 @@ class Outbox:
             self._release_ms = None
             self._cursor = 0
             self._complete = False
+
+    def _pass_over(self, flight: Flight) -> None:
+        """Make room: set a reading aside until a later one is acknowledged, or hold it if one was."""
+        self._in_flight.remove(flight.item.identity)
+        if self._in_flight.is_overtaken(flight) or len(self._set_aside) >= HELD_LIMIT:
+            self._held_in_pass += 1
+        else:
+            self._set_aside[flight.item.identity] = flight
+
+    def _bring_back(self, condition: Callable[[Flight], bool]) -> None:
+        """Have readings that were set aside fetched from the file again, if the condition holds for them."""
+        for flight in [flight for flight in self._set_aside.values() if condition(flight)]:
+            del self._set_aside[flight.item.identity]
+            self._return_to_file(flight.item)
 
     def _return_to_file(self, item: Item) -> None:
         """Forget a reading that stays in the file; it is fetched from there later."""
