@@ -419,6 +419,19 @@ def test_after_an_outage_everything_that_it_swallowed_is_published_again_soon(ou
     assert not gateway.file
 
 
+@pytest.mark.parametrize("count", [19, 21, 40])
+def test_among_readings_that_nobody_acknowledges_one_whose_publishes_were_lost_comes_through(count: int) -> None:
+    gateway = Gateway(deaf=0, count=count)
+    lost = iter(range(2))
+
+    for now_ms in range(0, 24 * 3_600_000, 1_000):
+        published = gateway.publish(now_ms)
+        if 1 in published and next(lost, None) is None:
+            gateway.acknowledge([1], now_ms)
+
+    assert 1 not in gateway.file
+
+
 def test_deadlines_are_spread() -> None:
     chance = random.Random(1)
     outbox = Outbox(chance.random, 100)

@@ -14,9 +14,9 @@ even wait so long: some of the window is for fresh ones alone.
 
 A reading is in one of six places: *file only* (above the cursor, up to which the file was read), *fresh* (just
 accepted), *backlog* (fetched from the file, in order), *in flight* (published, not acknowledged), *set aside* (it has
-made room for a fresh one, and no later one was acknowledged yet, so it may only be slow), *held* (the broker does not
-take it, or it has made room although a later one was acknowledged: below the cursor, and in no other place until the
-next pass through the file). `acknowledge` removes it from any.
+made room, and no later one was acknowledged yet, so it may only be slow: until one is, or until the next pass through
+the file), *held* (the broker does not take it, or it has made room although a later one was acknowledged: below the
+cursor, and in no other place until the next pass). `acknowledge` removes it from any.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -86,7 +86,7 @@ class Outbox:
         self._ask_wait_ms = FIRST_DEADLINE_MS
         self._ask_ms = 0  # when the next reading asks, in silence
         self._is_turn_of_backlog = False  # whether one of the backlog was the last to ask
-        self._set_aside: dict[Identity, Flight] = {}  # at most HELD_LIMIT
+        self._set_aside: dict[Identity, Flight] = {}  # at most HELD_LIMIT; they count in `_held_in_pass`, too
         self._held: set[Identity] = set()  # only those that the broker does not take
         self._held_in_pass = 0  # for either reason
         self._held_in_last_pass = 0
@@ -136,7 +136,7 @@ class Outbox:
             self._fresh.pop(identity, None)
             self._backlog.pop(identity, None)
             self._held.discard(identity)
-            self._set_aside.pop(identity, None)
+            self._held_in_pass -= self._set_aside.pop(identity, None) is not None
         self._bring_back(self._in_flight.is_overtaken)
         if self._is_silent:  # the way is open again: do not wait out deadlines of minutes
             self._in_flight.hurry_once(FIRST_DEADLINE_MS, now_ms)
@@ -309,23 +309,24 @@ class Outbox:
             self._release_ms = now_ms + self._hold_wait_ms
         elif now_ms >= self._release_ms:
             self._held.clear()
+            self._set_aside.clear()
             self._held_in_last_pass, self._held_in_pass = self._held_in_pass, 0
             self._release_ms = None
             self._cursor = 0
             self._complete = False
 
     def _pass_over(self, flight: Flight) -> None:
-        """Make room: set a reading aside until a later one is acknowledged, or hold it if one was."""
+        """Make room: hold a reading until the next pass, or only until a later one is acknowledged if none was."""
         self._in_flight.remove(flight.item.identity)
-        if self._in_flight.is_overtaken(flight) or len(self._set_aside) >= HELD_LIMIT:
-            self._held_in_pass += 1
-        else:
+        self._held_in_pass += 1
+        if not self._in_flight.is_overtaken(flight) and len(self._set_aside) < HELD_LIMIT:
             self._set_aside[flight.item.identity] = flight
 
     def _bring_back(self, condition: Callable[[Flight], bool]) -> None:
         """Have readings that were set aside fetched from the file again, if the condition holds for them."""
         for flight in [flight for flight in self._set_aside.values() if condition(flight)]:
             del self._set_aside[flight.item.identity]
+            self._held_in_pass -= 1
             self._return_to_file(flight.item)
 
     def _return_to_file(self, item: Item) -> None:
