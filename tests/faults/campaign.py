@@ -238,7 +238,7 @@ class _Workplace:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._stack: Stack | None = None
-        self._folder = Path()
+        self._folder: Path | None = None
 
     def __enter__(self) -> "_Workplace":
         return self
@@ -264,20 +264,23 @@ class _Workplace:
 
     def _whole_stack(self) -> Stack:
         if self._stack is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="aoii-faults-"))
-            stack = Stack(self._folder, self._seed)
+            folder = self._folder = Path(tempfile.mkdtemp(prefix="aoii-faults-"))
+            stack = Stack(folder, self._seed)
             stack.__enter__()
             self._stack = stack
         return self._stack
 
     def _clear(self, keep: bool) -> None:
         stack, self._stack = self._stack, None
+        folder, self._folder = self._folder, None
         if stack is not None:
             stack.__exit__(None, None, None)
+        if folder is None:  # nothing was begun; an empty path would be the folder in which this runs
+            return
         if keep:
-            print(f"files of the broken trial: {self._folder}", file=sys.stderr)
+            print(f"files of the broken trial: {folder}", file=sys.stderr)
         else:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unfinished(task: Task, commit: str, reason: str) -> Result:

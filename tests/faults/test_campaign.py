@@ -98,6 +98,16 @@ def test_no_failure_in_n_trials_bounds_the_rate_by_three_in_n() -> None:
     assert report.is_good(found)
 
 
+def test_a_worker_that_gets_nothing_to_do_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+
+    with campaign._Workplace(1):
+        pass
+
+    assert (tmp_path / "file").exists()
+
+
 def test_one_broken_promise_fails_the_campaign_and_is_named_with_its_seed() -> None:
     found = summed(GOOD, LOST)
 
