@@ -279,11 +279,10 @@ class Outbox:
         if self._has_place(is_fresh):
             return 0
         oldest = self._in_flight.oldest(self._is_of_backlog(is_fresh))
-        if is_fresh:
-            return max(oldest.since_ms + LIVE_PATIENCE_MS, oldest.spared_until_ms)
-        if self._is_silent or not self._in_flight.is_overtaken(oldest):
+        if not is_fresh and (self._is_silent or not self._in_flight.is_overtaken(oldest)):
             return None
-        return max(oldest.since_ms + BACKLOG_PATIENCE_MS, oldest.spared_until_ms)
+        patience_ms = LIVE_PATIENCE_MS if is_fresh else BACKLOG_PATIENCE_MS
+        return max(oldest.since_ms + patience_ms, oldest.spared_until_ms)
 
     def _is_of_backlog(self, is_fresh: bool) -> bool:
         """Whether only one of the backlog can make room: the backlog has all of its places."""
