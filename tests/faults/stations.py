@@ -141,6 +141,12 @@ class Station:
         """A gauge without labels, now; None when it does not answer."""
         return (self._scrape() or {}).get((name, ""))
 
+    def takes_part(self) -> bool:
+        """Whether it is connected to the broker and has opened its serial ports; opening drops what waits in one."""
+        found = self._scrape() or {}
+        ports = [value for (name, _), value in found.items() if name == "aoii_gateway_serial_up"]
+        return found.get(("aoii_broker_up", "")) == 1 and bool(ports or self.name != "gateway") and all(ports)
+
     def said(self, text: str) -> int:
         """How often its log says this."""
         return (self._folder / f"{self.name}.log").read_text(errors="replace").count(text)

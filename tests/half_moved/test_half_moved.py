@@ -63,7 +63,7 @@ class Site:
         )
         station.start()
         try:
-            until(lambda: station.gauge("aoii_broker_up") == 1, 60, f"{name} is connected")
+            until(station.takes_part, 60, f"{name} takes its part")
             yield station
         finally:
             station.stop()
