@@ -24,8 +24,9 @@ holdings = st.builds(
 )  # fmt: skip
 reports = st.builds(Report, st.just(FILE), numbers, numbers, st.lists(holdings, max_size=4).map(tuple))
 holes = st.builds(
-    lambda node, epoch, numbers, air: Hole(node, epoch, *numbers, air), names, numbers, ranges, st.booleans()
-)
+    lambda node, epoch, numbers, is_for_node: Hole(node, epoch, numbers[0], numbers[1], is_for_node),
+    names, numbers, ranges, st.booleans(),
+)  # fmt: skip
 asks = st.builds(Ask, numbers, st.booleans(), st.lists(holes, max_size=4).map(tuple))
 
 
