@@ -66,6 +66,7 @@ class Listener:
     def __init__(self, values: settings.Settings) -> None:
         self._gateway_id = values.gateway.gateway_id
         self._got: queue.Queue[Message] = queue.Queue()
+        self._came: set[tuple[object, ...]] = set()  # identities
         self.client = Client(
             values.mqtt,
             f"listener-{self._gateway_id}",
@@ -81,6 +82,21 @@ class Listener:
             fields: dict[str, Any] = json.loads(message.payload)
             if (fields["event"], fields["gateway"]) == (event, self._gateway_id):
                 return fields | {"at_qos": message.qos}
+
+    def readings(self, count: int, timeout_s: float = 30) -> list[dict[str, Any]]:
+        """The next so many readings that have not come before, in the order in which they were accepted.
+
+        Published they are in another order: of two that wait, the newer one first. And without a commit acknowledgement
+        each comes again after five seconds.
+        """
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            message = self.next(timeout_s=timeout_s)
+            who = (message.get("node"), message.get("epoch"), message.get("counter"))
+            if who not in self._came:
+                self._came.add(who)
+                found.append(message)
+        return sorted(found, key=lambda message: int(message["total_tx"]))
 
     def silent_for(self, seconds: float, event: str = "RX") -> bool:
         """Whether nothing with this event comes for so long."""

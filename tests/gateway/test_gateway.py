@@ -47,9 +47,9 @@ def test_the_broker_may_come_after_the_gateway_and_go_and_come_again(tmp_path: P
         node.send(1, 1)
         assert not gateway.readiness()["broker"]
         with Mosquitto(tmp_path / "first", port), listening(values) as listener:
-            assert listener.next(timeout_s=20)["counter"] == 1
+            assert [message["counter"] for message in listener.readings(1)] == [1]
             node.send(2, 2)
-            assert listener.next()["counter"] == 2
+            assert [message["counter"] for message in listener.readings(1)] == [2]
         until(lambda: not gateway.readiness()["broker"])
         node.send(3, 3)
 
@@ -70,7 +70,7 @@ def test_the_adapter_may_be_unplugged_and_plugged_in_again(
                 assert reply(far) is not None
             until(lambda: not gateway.readiness()["serial"])
 
-        messages = [listener.next() for _ in range(4)]
+        messages = listener.readings(4)
 
     assert sorted(message["actual_t"] for message in messages) == [21.0, 21.5, 21.5, 22.0]
 
@@ -96,14 +96,14 @@ def test_a_gateway_that_is_killed_resumes_from_its_file(
 
     again = configured(tmp_path / "data", mosquitto.port, name, link)
     with listening(again) as listener, running(again) as gateway:
-        found = {message["node"]: message for message in (listener.next(), listener.next())}
+        found = {message["node"]: message for message in listener.readings(2)}
         listener.commit(*found.values())
         until(lambda: gateway._outbox_file.events == 0)
         wait_connected(gateway)
         repeated = node.send(1, 1)
         say(far, "30.10,50.00")
         assert reply(far) is not None
-        old = listener.next()
+        (old,) = listener.readings(1)
 
     assert {message["actual_t"] for message in found.values()} == {21.5, 30.0}
     assert repeated.frame == 1

@@ -37,7 +37,7 @@ def test_damaged_states_are_counted_and_the_gateway_starts_and_goes_on(
         wait_connected(gateway)
         OwnNode(far).send(2, 2, 2300)
         until(lambda: counts.since("outbox_states_lost") == {"": 1})
-        found = {listener.next()["counter"] for _ in range(2)}
+        found = {message["counter"] for message in listener.readings(2)}
 
     assert found == {1, 2}
     assert [record.levelname for record in caplog.records if "states of nodes" in record.message] == ["WARNING"]

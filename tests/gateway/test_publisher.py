@@ -40,7 +40,7 @@ def test_a_commit_acknowledgement_empties_the_outbox(gateway: Gateway, far: int,
     node = OwnNode(far)
     for number in range(1, 4):
         node.send(number, number)
-    messages = [listener.next() for _ in range(3)]
+    messages = listener.readings(3)
     until(lambda: gateway._outbox_file.events == 3)
 
     listener.commit(messages[0])
@@ -80,7 +80,7 @@ def test_a_commit_acknowledgement_that_the_broker_has_retained_empties_nothing(
         node = OwnNode(far)
         node.send(1, 1)
         node.send(2, 2)
-        messages = {message["counter"]: message for message in (listener.next(), listener.next())}
+        messages = {message["counter"]: message for message in listener.readings(2)}
 
         listener.commit(messages[2])  # comes after the retained one
 

@@ -82,7 +82,7 @@ def test_an_old_node_gets_its_replies_and_its_readings_carry_the_predictions_of_
 
             assert told_s is not None
             assert 0 <= told_s - sample_ms // 1000 < 600
-            message = listener.next()
+            (message,) = listener.readings(1)
             assert (message["actual_t"], message["actual_h"]) == sent[minute]
             assert (message["pred_t"], message["pred_h"]) == pytest.approx(predicted, abs=1e-9)
             assert message["node"] == f"{name}/{str(link).lstrip('/')}"
@@ -127,10 +127,10 @@ def test_with_a_clock_before_2024_our_nodes_get_no_time_and_old_nodes_all_the_sa
     with running(replace(values, clock=clock)) as gateway:
         wait_connected(gateway)
         answer = OwnNode(far).send(1, 1)
-        own = listener.next()
+        (own,) = listener.readings(1)
         say(far, "21.50,40.00")
         told_s = reply(far)
-        old = listener.next()
+        (old,) = listener.readings(1)
 
     assert answer.unix_s == (at_s if is_trusted else 0)
     assert told_s == at_s
@@ -142,7 +142,7 @@ def test_without_weights_the_estimate_is_the_last_reading(gateway: Gateway, far:
         say(far, payload)
         assert reply(far) is not None
 
-    first, second, third = (listener.next() for _ in range(3))
+    first, second, third = listener.readings(3)
 
     assert (first["pred_t"], first["error_t"], first["at_qos"]) == (21.5, 0, 1)
     assert (second["pred_t"], second["pred_h"], second["at_qos"]) == (21.5, 40.0, 0)
@@ -215,7 +215,7 @@ def test_two_old_nodes_on_two_ports_are_two_nodes(tmp_path: Path, mosquitto: Mos
             say(far, payload)
             assert reply(far) is not None
 
-        found = {message["node"]: message["actual_t"] for message in (listener.next(), listener.next())}
+        found = {message["node"]: message["actual_t"] for message in listener.readings(2)}
 
     assert {node[-1]: temp for node, temp in found.items()} == {"a": 20.0, "b": 30.0}
 
@@ -266,7 +266,7 @@ def test_a_frame_is_committed_acknowledged_and_published(gateway: Gateway, far: 
     node.send(3, 4, 1000, flags=BACKFILL, age_s=600)
 
     assert abs(ack.unix_s + ack.unix_ms / 1000 - time.time()) < 2
-    first, second, third = sorted((listener.next() for _ in range(3)), key=lambda message: message["total_tx"])
+    first, second, third = listener.readings(3)
     assert (first["node"], first["epoch"], first["counter"], first["kind"]) == (str(NODE), EPOCH, 5, "event")
     assert (first["pred_t"], first["error_t"], first["at_qos"]) == (21.5, 0, 1)
     assert abs(first["event_unix_ms"] / 1000 - (time.time() - 3)) < 2

@@ -133,7 +133,7 @@ def test_a_reading_that_looks_like_a_failed_sensor_is_stored_marked_and_said_onc
     node.send(3, 3, 2150)
 
     assert faulty() == 0
-    assert sorted(listener.next()["actual_t"] for _ in range(3)) == [21.5, 85.0, 85.0]
+    assert sorted(message["actual_t"] for message in listener.readings(3)) == [21.5, 85.0, 85.0]
     assert len(sentences(caplog, "sensor_suspected")) == 1
     node.send(4, 4, 2150, flags=1 | SENSOR_FAULT)
     assert faulty() == 1

@@ -25,7 +25,7 @@ from aoii.gateway.legacy.model import Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, Payload
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.node_state import NodeState
-from aoii.gateway.readings import AcceptedReading, Instant, Item
+from aoii.gateway.readings import OLD_NODE_MARK, AcceptedReading, Instant, Item
 from aoii.runtime import clock, metrics
 from aoii.runtime.clock import Clock
 from aoii.security.node_keys import NodeKey
@@ -34,7 +34,6 @@ from aoii.settings import Gateway as Settings
 log = logging.getLogger(__name__)
 
 CLOCK_FLOOR_MS = 1_704_067_200_000  # 2024-01-01; a machine without a real-time clock boots in 1970
-OLD_NODE_MARK = "/"  # in the name of every old node, and of none of ours
 
 
 FrameResult = tuple[node_state.Accepted | node_state.Repeated | Rejected, Item | None]

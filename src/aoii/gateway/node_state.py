@@ -173,6 +173,11 @@ def decode_state(encoded: bytes) -> NodeState:
     return NodeState(**fields)
 
 
+def without_forecasts(encoded: bytes) -> bytes:
+    """An encoded state without its forecasts, for a file that is older than what the node has sent since."""
+    return encode_state(replace(decode_state(encoded), forecasts=()))
+
+
 def _node_settings(fields: list[int]) -> NodeSettings:
     """Settings from the file; those that an earlier version wrote lack the last fields."""
     return NodeSettings(*fields, *PROVISIONED[len(fields) :])
