@@ -10,20 +10,21 @@ which it hears nothing. Pure: the caller does each step in the outbox file and s
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from aoii.broker.messages import Identity
 from aoii.broker.repair_messages import Ask, Finding, FindingKind, Holding, Report
 from aoii.gateway.air_asks import AirAsks
 from aoii.gateway.findings import Findings, NodeEpoch
 from aoii.gateway.number_ranges import NumberRanges
+from aoii.gateway.numbers import GivenBack, NodeNumbers, Stretch
 
 V = TypeVar("V")
 
 GIVE_BACK = 500  # readings given back and not acknowledged: as many as the outbox has in flight
 GIVE_BACK_AT = GIVE_BACK // 2  # not acknowledged: with so few, more are given back, so that the way never runs empty
 STALLED_MS = 600_000  # after so long without an acknowledgement those given back keep no others waiting
-WANTED_LIMIT = 3_000  # ranges of numbers that wait to be looked up, and again so many to be given back
+WANTED_LIMIT = 10_000  # ranges of numbers that wait to be looked up, and again so many to be given back: 2 MB each
 UNREPORTED_LIMIT = 1_000  # ranges found and not reported: then nothing is looked up until they are
 PIECES_LIMIT = 50  # in one step: a commit costs as much as about twenty of them
 LOOK_LIMIT = 500  # ranges found in one step, which takes some milliseconds of the thread that accepts readings
@@ -31,10 +32,6 @@ REPORT_MS = 1_000  # at least, between two reports
 REPORT_EVERY_MS = 3_600_000
 AGAIN_MS = 60_000  # after a step that failed
 RESTORED_MS = 3_600_000  # a file is not restored twice in an hour, but a question that says so may be repeated
-
-Place = Literal["waiting", "kept", "forgotten", "absent"]
-"""Where a number is: in the outbox; among the kept readings; once was, and has made room; never was here."""
-
 
 @dataclass(frozen=True)
 class ForgetForecasts:
@@ -66,20 +63,6 @@ class GiveBack:
 
 
 Step = ForgetForecasts | Look | GiveBack
-
-
-Found = Sequence[tuple[int, int, Place]]
-"""Where numbers are: ranges in order and without gaps, from the first number on, perhaps not as far as the last."""
-
-
-class Numbers(NamedTuple):
-    """What the files hold of a node and epoch: lowest and highest number, and how many wait in the outbox."""
-
-    node: str
-    epoch: int
-    low: int
-    high: int
-    waiting: int
 
 
 @dataclass
@@ -192,12 +175,12 @@ class Repair:
             self._step = Look(tuple(Piece(*one) for one in _pop(self._wanted)))
         return self._step
 
-    def looked(self, look: Look, found: Sequence[Found], now_ms: int) -> None:
+    def looked(self, look: Look, found: Sequence[Sequence[Stretch]], now_ms: int) -> None:
         """End a `Look`.
 
         Args:
             look: The step.
-            found: For each of its pieces, in order, where the numbers are; what was not found is looked up later.
+            found: For each of its pieces, in order, where its numbers are; those that are left out are looked up later.
             now_ms: The machine's elapsed clock.
         """
         self._step = None
@@ -208,13 +191,12 @@ class Repair:
         for piece in look.pieces[len(found) :]:
             self._want(piece)
 
-    def gave_back(self, step: GiveBack, copied: Sequence[tuple[int, int | None]], now_ms: int) -> None:
+    def gave_back(self, step: GiveBack, copied: Sequence[GivenBack], now_ms: int) -> None:
         """End a `GiveBack`.
 
         Args:
             step: The step.
-            copied: For each of its pieces, in order, until the limit was reached: how many readings are in the outbox
-                again, and from which number to go on; None when there are no more.
+            copied: For each of its pieces, in order, until the limit was reached, what was given back.
             now_ms: The machine's elapsed clock.
         """
         self._step = None
@@ -261,7 +243,7 @@ class Repair:
         self._reported_ms = now_ms
         return True
 
-    def report(self, file: str, seq: int, numbers: Iterable[Numbers], now_ms: int) -> Report:
+    def report(self, file: str, seq: int, numbers: Iterable[NodeNumbers], now_ms: int) -> Report:
         """The report that is due.
 
         It has what the gateway holds of every node, and the findings that are new; after each connection, and hourly,
@@ -305,7 +287,7 @@ class Repair:
         """Have the kept readings of a piece given back."""
         self._kept.setdefault(piece.whose, NumberRanges()).put(piece.first, piece.last, None)
 
-    def _place(self, piece: Piece, places: Found, now_ms: int) -> None:
+    def _place(self, piece: Piece, places: Sequence[Stretch], now_ms: int) -> None:
         """Act on where the numbers of a piece are."""
         missing: list[Finding] = []
         for first, last, place in places:
