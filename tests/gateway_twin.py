@@ -58,5 +58,6 @@ class GatewayTwin:
             now_ms % 1000,
             self.generation,
             None if uplink.generation == self.generation else self.settings,
+            0,
         )
         return frames.encode_ack(ack, self._key)

@@ -52,7 +52,7 @@ def read(send: Send) -> Uplink:
 
 def answer(send: Send, unix_s: int = 1_451_606_400, settings: NodeSettings | None = None) -> bytes:
     uplink = read(send)
-    return frames.encode_ack(Ack(7, 1, uplink.frame, unix_s, 250, 3, settings), KEY)
+    return frames.encode_ack(Ack(7, 1, uplink.frame, unix_s, 250, 3, settings, 0), KEY)
 
 
 def next_sends(machine: Link) -> tuple[int, list[Send]]:
@@ -238,7 +238,7 @@ def test_an_acknowledgement_before_anything_was_sent_acknowledges_nothing() -> N
     machine.submit(frames.EVENT, 2000, 5000, TREND, 0, 0, 0, 0)
 
     for frame in (0, 1):
-        assert machine.receive(frames.encode_ack(Ack(7, 1, frame, 1, 0, 0, None), KEY), 0) is None
+        assert machine.receive(frames.encode_ack(Ack(7, 1, frame, 1, 0, 0, None, 0), KEY), 0) is None
 
     assert machine.state == READY
 

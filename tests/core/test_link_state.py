@@ -58,7 +58,7 @@ def test_a_reading_becomes_an_uplink_with_its_kind_and_flags() -> None:
 
     uplink = pending.uplink(7, 2, 11, 60)
 
-    assert uplink == Uplink(7, 2, 11, 9, 60, 2000, 5000, trend, EVENT | LOW_BATTERY, 3, 140)
+    assert uplink == Uplink(7, 2, 11, 9, 60, 2000, 5000, trend, EVENT | LOW_BATTERY, 3, 140, 0)
 
 
 def test_frames_of_a_reading_are_those_between_the_first_and_the_last() -> None:

@@ -163,7 +163,8 @@ class Model(RuleBasedStateMachine):
                 assert self.readings.setdefault(counter, reading) == reading, "one counter, two contents"
         unix_s, unix_ms = divmod(at.unix_ms, 1000)
         answer = decision.answer
-        return encode_ack(Ack(7, EPOCH, uplink.frame, unix_s, unix_ms, answer.generation, answer.settings), KEY)
+        ack = Ack(7, EPOCH, uplink.frame, unix_s, unix_ms, answer.generation, answer.settings, 0)
+        return encode_ack(ack, KEY)
 
     # What must hold
 

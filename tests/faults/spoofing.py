@@ -137,7 +137,7 @@ class Gateway:
 def frame_of(node: int, number: int, key: bytes, epoch: int = EPOCH) -> bytes:
     """An event of a node whose frames and events have the same numbers."""
     temperature_c = 2000 + number * 37 % 1000
-    return encode_uplink(Uplink(node, epoch, number, number, 0, temperature_c, 5000, HOLD, EVENT, 0, 0), key)
+    return encode_uplink(Uplink(node, epoch, number, number, 0, temperature_c, 5000, HOLD, EVENT, 0, 0, 0), key)
 
 
 def attack(folder: Path, tries: int, rng: random.Random) -> Account:
@@ -263,7 +263,7 @@ class _Victim:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._past = [encode_ack(Ack(NODES[0], EPOCH, number, 1, 0, 0, None), key) for number in range(1, PAST)]
+        self._past = [encode_ack(Ack(NODES[0], EPOCH, number, 1, 0, 0, None, 0), key) for number in range(1, PAST)]
         self._link = Link(NODES[0], EPOCH, key, PROVISIONED, RamStore(), random.Random(1).random)
         self._skip_numbers()
         self._link.submit(EVENT, 2000, 5000, HOLD, 0, 0, 0, 0)
@@ -286,7 +286,7 @@ class _Victim:
     def _acknowledging(self, key: bytes, epoch: int = EPOCH) -> bytes:
         """What it waits for, under some key."""
         frame = int.from_bytes(self._sent.data[5:9], "little")
-        return encode_ack(Ack(NODES[0], epoch, frame, 1_700_000_000, 0, 1, PROVISIONED), key)
+        return encode_ack(Ack(NODES[0], epoch, frame, 1_700_000_000, 0, 1, PROVISIONED, 0), key)
 
     def _flipped(self, rng: random.Random) -> bytes:
         data = bytearray(self._acknowledging(self._key))

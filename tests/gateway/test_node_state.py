@@ -30,6 +30,7 @@ def uplink(frame: int, counter: int, temperature_c: int = 2150, flags: int = EVE
     fields: dict[str, object] = {
         "node": 7, "epoch": EPOCH, "frame": frame, "counter": counter, "age_s": 0, "temperature_c": temperature_c,
         "humidity_c": 4000, "trend": HOLD, "flags": flags, "generation": 1, "battery": 0,
+        "answers": 0,
     }  # fmt: skip
     return Uplink(**(fields | others))
 

@@ -40,7 +40,8 @@ def _trend(case: "Case") -> list[str]:
 def uplink_of(fields: "Case") -> Uplink:
     """An uplink from its JSON form."""
     values = [fields[name] for name in ("node", "epoch", "frame", "counter", "age_s", "temperature_c", "humidity_c")]
-    return Uplink(*(values + [Trend(*fields["trend"])] + [fields[name] for name in ("flags", "generation", "battery")]))
+    values += [Trend(*fields["trend"])] + [fields[name] for name in ("flags", "generation", "battery")]
+    return Uplink(*values, fields.get("answers", 0))
 
 
 def ack_of(fields: "Case") -> Ack:
@@ -48,7 +49,7 @@ def ack_of(fields: "Case") -> Ack:
     settings = fields["settings"]
     values = [fields[name] for name in ("node", "epoch", "frame", "unix_s", "unix_ms", "generation")]
     values.append(None if settings is None else NodeSettings(*settings))
-    return Ack(*values)
+    return Ack(*values, fields.get("again", 0))
 
 
 def _uplink(case: "Case") -> list[str]:
@@ -224,4 +225,4 @@ class Life:
         if self._chance.byte() < self._loss or not isinstance(uplink, Uplink):
             return b""
         settings = None if uplink.generation else NodeSettings(40, 250, 60, 1800, 300, 2)
-        return frames.encode_ack(Ack(7, 1, uplink.frame, 1_451_606_400 + self._minute * 60, 500, 1, settings), KEY)
+        return frames.encode_ack(Ack(7, 1, uplink.frame, 1_451_606_400 + self._minute * 60, 500, 1, settings, 0), KEY)

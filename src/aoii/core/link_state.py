@@ -40,7 +40,7 @@ class PendingReading(namedtuple("PendingReading", "counter kind forecast flags g
         """The reading as the uplink with this frame number, when the reading is `age_s` old."""
         content = self.forecast[:3]  # reading and trend
         flags = self.kind | self.flags
-        return Uplink(node, epoch, frame, self.counter, age_s, *content, flags, self.generation, self.battery)
+        return Uplink(node, epoch, frame, self.counter, age_s, *content, flags, self.generation, self.battery, 0)
 
 
 class SentFrames(namedtuple("SentFrames", "counter first last")):

@@ -129,7 +129,7 @@ class Receiver:
         now = self._intake.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings
-        ack = Ack(uplink.node, uplink.epoch, uplink.frame, unix_s, unix_ms, generation, settings)
+        ack = Ack(uplink.node, uplink.epoch, uplink.frame, unix_s, unix_ms, generation, settings, 0)
         self.port.answer(encode_usb(DOWNLINK, encode_ack(ack, key.key)))
 
     def _answer_line(self, read_s: float, future: "Future[LineResult]") -> None:
