@@ -47,6 +47,7 @@ PLACES = (
     Place("edge/receiver_bridge.py", "core", standard=BOARD),
     Place("broker/json_fields.py", "core", standard=PURE),
     Place("broker/messages.py", "core broker.json_fields", standard=PURE),
+    Place("broker/repair_messages.py", "core broker.json_fields broker.messages", standard=PURE),
     Place("broker/packet_size.py", "core", standard=PURE),
     Place("broker/reconnection.py", "core runtime.health_limits", standard=PURE),
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
@@ -61,6 +62,20 @@ PLACES = (
     Place("gateway/legacy/mirror.py", "gateway.legacy.layers", standard=PURE),
     Place("gateway/legacy/sigmoid_mirror.py", "gateway.legacy.layers", standard=PURE),
     Place("gateway/legacy/model.py", "gateway.legacy", standard=PURE),
+    Place("gateway/numbers.py", standard=PURE),
+    Place("gateway/number_ranges.py", standard=PURE),
+    Place("gateway/findings.py", "broker.repair_messages gateway.number_ranges", standard=PURE),
+    Place(
+        "gateway/air_asks.py",
+        "core broker.repair_messages gateway.findings gateway.number_ranges",
+        standard=PURE,
+    ),
+    Place(
+        "gateway/repair.py",
+        "broker.messages broker.repair_messages gateway.air_asks gateway.findings gateway.number_ranges "
+        "gateway.numbers",
+        standard=PURE,
+    ),
     Place("gateway/in_flight.py", "core broker.messages gateway.readings", standard=PURE),
     Place("gateway/outbox.py", "core broker.messages gateway.in_flight gateway.readings", standard=PURE),
     Place("runtime/numerals.py", standard=PURE),

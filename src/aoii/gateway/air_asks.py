@@ -31,7 +31,7 @@ does not answer; it has been asked often enough today.
 
 
 @dataclass(frozen=True)
-class Heard:
+class Learned:
     """What follows from an accepted frame.
 
     Attributes:
@@ -92,7 +92,7 @@ class AirAsks:
         asked = self._nodes.get(whose)
         return [] if asked is None else [one[:2] for one in asked.wanted.within(first, last)]
 
-    def hear(self, uplink: Uplink, is_new: bool, now_ms: int) -> Heard:
+    def learn(self, uplink: Uplink, is_new: bool, now_ms: int) -> Learned:
         """Learn from an accepted frame, and decide what its acknowledgement asks for.
 
         Args:
@@ -103,10 +103,10 @@ class AirAsks:
         whose = NodeEpoch(str(uplink.node), uplink.epoch)
         asked = self._nodes.get(whose)
         if asked is None:
-            return Heard()
+            return Learned()
         if now_ms - asked.asked_ms >= PATIENCE_MS:
             del self._nodes[whose]
-            return Heard()
+            return Learned()
         results: list[AirResult] = []
         is_recovered = bool(asked.wanted.cut(uplink.counter, uplink.counter))
         findings = _unused(asked, uplink) if is_new else []
@@ -121,7 +121,7 @@ class AirAsks:
         again = self._again(asked, uplink, results, now_ms)
         if not asked.wanted:
             del self._nodes[whose]
-        return Heard(again, findings, results)
+        return Learned(again, findings, results)
 
     def _again(self, asked: _Asked, uplink: Uplink, results: list[AirResult], now_ms: int) -> int:
         """The distance back to the highest number that is wanted, or one hop towards it; 0 for no question."""

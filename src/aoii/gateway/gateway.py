@@ -7,6 +7,7 @@ connection's, and the clock's, which publishes estimates and updates gauges.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.estimates import EstimatePublisher
+from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.weights import extract_weights
@@ -58,10 +60,20 @@ class Gateway(Station):
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
         is_published_enough = own.outbox_keep_until == "published"
         self._taker = "subscriber" if is_published_enough else "server"  # for whom readings in the outbox wait
-        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file, is_published_enough)
+        self.publisher = Publisher(
+            settings.mqtt,
+            own.gateway_id,
+            self._outbox_file,
+            is_published_enough,
+            can_ask=self._can_ask,
+            forget_forecasts=self._forget_forecasts,
+        )
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
-        self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
+        self._ports = [
+            Receiver(path, name, self.intake, keys, self.publisher.repair.learn).port
+            for name, path in self._old_nodes.items()
+        ]
         self._clock_thread = PartThread("clock", self._run_clock)
 
     def start(self) -> None:
@@ -113,6 +125,14 @@ class Gateway(Station):
 
     def _belongs_here(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)
+
+    def _forget_forecasts(self) -> None:
+        self.intake.forget_forecasts()
+
+    def _can_ask(self, whose: NodeEpoch) -> bool:
+        """Whether a node can be asked over the air for numbers of this epoch: it has a key here, and uses it."""
+        key = self._keys.get(int(whose.node)) if re.fullmatch(r"0|[1-9]\d{0,4}", whose.node, re.ASCII) else None
+        return key is not None and whose.epoch in (key.epoch, key.previous.epoch if key.previous else key.epoch)
 
     def _run_clock(self) -> None:
         while not self._stopping.wait(min(self.estimates.wait_s(), TICK_S)):

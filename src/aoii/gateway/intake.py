@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 
 from aoii.broker.json_fields import EARLIEST_SYNCED_MS
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_wrong
@@ -154,6 +155,11 @@ class Intake:
                 self._hand_on(node, OldNodeForecast(accepted.state), accepted.reading, item)
 
         self._outbox_file.submit(work, committed, done)
+
+    def forget_forecasts(self) -> None:
+        """Use no forecast any more that was made before; called in the outbox file's thread, when the file has none."""
+        own = [(name, one) for name, one in self._forecasts.items() if isinstance(one, NodeState)]
+        self._forecasts = {name: replace(state, forecasts=()) for name, state in own}
 
     def count_periods(self, provisioned: Iterable[str]) -> None:
         """Count the sample periods of the nodes that have been heard; the counters of `provisioned` ones begin at 0."""

@@ -226,7 +226,12 @@ def _answer(state: NodeState, uplink: Uplink) -> Answer:
 
 
 def _is_known(state: NodeState, uplink: Uplink) -> bool:
-    """Whether a new frame carries a reading that was accepted lately, because its acknowledgement was lost."""
+    """Whether a new frame carries a reading that was accepted lately, because its acknowledgement was lost.
+
+    One that the node was asked for may be lost all the same: the outbox file decides whether it is there.
+    """
+    if uplink.answers:
+        return False
     reading = (uplink.counter, uplink.temperature_c, uplink.humidity_c)
     return any((held.counter, *held.forecast[:2]) == reading for held in state.forecasts)
 

@@ -8,7 +8,7 @@ reading means is decided elsewhere.
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from aoii.core.errors import ProtocolError, UnavailableError
@@ -37,9 +37,14 @@ class Receiver:
         old_node: Name of the old node that may be behind it.
         intake: Where readings go.
         keys: Keys of our own nodes.
+        learn: Gets each accepted frame of our own nodes, in the outbox file's thread, and whether it was not accepted
+            before; returns what its acknowledgement asks for.
     """
 
-    def __init__(self, path: str, old_node: str, intake: Intake, keys: KeyRing) -> None:
+    def __init__(
+        self, path: str, old_node: str, intake: Intake, keys: KeyRing, learn: Callable[[Uplink, bool], int]
+    ) -> None:
+        self._learn = learn
         self._old_node = old_node
         self._intake = intake
         self._keys = keys
@@ -126,10 +131,11 @@ class Receiver:
         is_new = isinstance(decision, node_state.Accepted) and decision.reading is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
         self._intake.node_metrics.record_frame(uplink, *signal)
+        again = self._learn(uplink, isinstance(decision, node_state.Accepted))
         now = self._intake.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings
-        ack = Ack(uplink.node, uplink.epoch, uplink.frame, unix_s, unix_ms, generation, settings, 0)
+        ack = Ack(uplink.node, uplink.epoch, uplink.frame, unix_s, unix_ms, generation, settings, again)
         self.port.answer(encode_usb(DOWNLINK, encode_ack(ack, key.key)))
 
     def _answer_line(self, read_s: float, future: "Future[LineResult]") -> None:

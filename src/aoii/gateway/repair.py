@@ -33,6 +33,7 @@ REPORT_EVERY_MS = 3_600_000
 AGAIN_MS = 60_000  # after a step that failed
 RESTORED_MS = 3_600_000  # a file is not restored twice in an hour, but a question that says so may be repeated
 
+
 @dataclass(frozen=True)
 class ForgetForecasts:
     """A step: the file is an older copy of itself, so forget all forecasts and draw the epoch of old nodes anew."""
@@ -225,6 +226,10 @@ class Repair:
                 self._want(piece)
             else:
                 self._keep(piece)
+
+    def arrived(self, whose: NodeEpoch, number: int) -> None:
+        """Note that a reading came from its node: whatever was found of its number is not true any more."""
+        self.findings.cut(whose, number, number)
 
     def found(self, whose: NodeEpoch, findings: Sequence[Finding], now_ms: int) -> None:
         """Take what became of numbers; it is reported soon."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
+from typing import TypeVar
 
 from aoii.broker.client import Message, Published
 from aoii.broker.messages import Identity
@@ -34,6 +35,7 @@ QUESTIONS_LIMIT = 100  # messages that wait; the server asks again for what one 
 ROOM_SHARE = 0.8  # of the outbox's limit; above it nothing is given back, so that live readings find room
 REPORT = object()  # the token of every report at the client
 
+T = TypeVar("T")
 Publish = Callable[[str, bytes, int, object], bool]
 
 
@@ -106,8 +108,8 @@ class RepairWork:
         else:
             metrics.REPAIR_REPORTS.labels(result="refused").inc()
             self._refused.record_failure(
-                f"reason code {published.reason}: let this gateway's user write {self._topic} in the broker's ACL, or the "
-                "database cannot get back from here what it loses"
+                f"reason code {published.reason}: let this gateway's user write {self._topic} in the broker's ACL, "
+                "or the database cannot get back from here what it loses"
             )
 
     # The publisher's thread.
@@ -120,8 +122,13 @@ class RepairWork:
         with self._lock:
             step = self._repair.next_step(has_room, _now_ms())
             is_report_due = self._repair.is_report_due(_now_ms())
-        if step is not None:
-            file.submit(partial(_do, step=step), partial(self._on_done, step))
+        match step:
+            case Look():
+                file.submit(partial(_look, look=step), partial(self._on_looked, step))
+            case GiveBack():
+                file.submit(partial(_give_back, step=step), partial(self._on_gave_back, step))
+            case ForgetForecasts():
+                file.submit(Transaction.forget_states, partial(self._on_forgot, step))
         if is_report_due:
             file.submit(lambda tx: (tx.file_id(), tx.last_seq(), tx.numbers()), self._on_numbers)
         while not self._reports.empty():
@@ -152,7 +159,7 @@ class RepairWork:
 
     # The thread of the outbox file.
 
-    def hear(self, uplink: Uplink, is_new: bool) -> int:
+    def learn(self, uplink: Uplink, is_new: bool) -> int:
         """Learn from an accepted frame of one of our nodes; return what its acknowledgement asks for (`Ack.again`).
 
         Args:
@@ -162,41 +169,87 @@ class RepairWork:
         whose = NodeEpoch(str(uplink.node), uplink.epoch)
         with self._lock:
             self._repair.arrived(whose, uplink.counter)
-            heard = self._air.hear(uplink, is_new, _now_ms())
-            self._repair.found(whose, heard.findings, _now_ms())
-        for result in heard.results:
+            learned = self._air.learn(uplink, is_new, _now_ms())
+            self._repair.found(whose, learned.findings, _now_ms())
+        for result in learned.results:
             metrics.REPAIR_AIR_ASKS.labels(result=result).inc()
-        _count(heard.findings)
-        return heard.again
+        return learned.again
 
     def acknowledged(self, identities: Iterable[Identity]) -> None:
         """Note that readings have left the outbox."""
         with self._lock:
             self._repair.acknowledge(identities, _now_ms())
 
-    def _on_done(self, step: Step, future: "Future[_Done]") -> None:
-        error = future.exception()
-        if error is not None:
-            self._steps.record_failure(str(error))
-            with self._lock:
-                self._repair.failed(step, _now_ms())
+    def _on_looked(self, look: Look, future: "Future[list[list[Stretch]]]") -> None:
+        if self._has_failed(look, future):
             return
-        self._steps.record_success()
-        done = future.result()
         with self._lock:
-            if isinstance(step, Look):
-                self._repair.looked(step, done.found, _now_ms())
-            elif isinstance(step, GiveBack):
-                self._repair.gave_back(step, done.copied, _now_ms())
-            else:
-                self._repair.forgot()
-        if copied := sum(one.copied for one in done.copied):
-            metrics.REPAIR_GIVEN_BACK.inc(copied)
-            self._on_given_back()
-        if isinstance(step, ForgetForecasts):
-            self._forget_forecasts()
-            log.warning(
-                "outbox is an older copy of itself: forecasts are forgotten, and old nodes begin a new epoch",
-                extra={"event": "outbox_restored"},
-            )
+            self._repair.looked(look, future.result(), _now_ms())
         self._wake()
+
+    def _on_gave_back(self, step: GiveBack, future: "Future[list[GivenBack]]") -> None:
+        if self._has_failed(step, future):
+            return
+        with self._lock:
+            self._repair.gave_back(step, future.result(), _now_ms())
+        metrics.REPAIR_GIVEN_BACK.inc(sum(one.copied for one in future.result()))
+        self._on_given_back()
+        self._wake()
+
+    def _on_forgot(self, step: ForgetForecasts, future: "Future[None]") -> None:
+        if self._has_failed(step, future):
+            return
+        with self._lock:
+            self._repair.forgot()
+        self._forget_forecasts()
+        log.warning(
+            "outbox file is an older copy of itself: forecasts are forgotten, and old nodes begin a new epoch",
+            extra={"event": "outbox_restored"},
+        )
+
+    def _has_failed(self, step: Step, future: "Future[T]") -> bool:
+        error = future.exception()
+        if error is None:
+            self._steps.record_success()
+            return False
+        self._steps.record_failure(str(error))
+        with self._lock:
+            self._repair.failed(step, _now_ms())
+        return True
+
+    def _on_numbers(self, future: "Future[tuple[str, int, list[NodeNumbers]]]") -> None:
+        error = future.exception()
+        with self._lock:
+            if error is not None:
+                self._repair.fail_report(_now_ms())
+            else:
+                self._reports.put(self._repair.report(*future.result(), _now_ms()))
+        if error is not None:
+            metrics.REPAIR_REPORTS.labels(result="failed").inc()
+        self._wake()
+
+
+def _look(tx: Transaction, look: Look) -> list[list[Stretch]]:
+    found: list[list[Stretch]] = []
+    left = LOOK_LIMIT
+    for piece in look.pieces:
+        found.append(tx.find(*piece.whose, piece.first, piece.last, left))
+        left -= len(found[-1])
+        if left <= 0:
+            break
+    return found
+
+
+def _give_back(tx: Transaction, step: GiveBack) -> list[GivenBack]:
+    copied: list[GivenBack] = []
+    left = step.limit
+    for piece in step.pieces:
+        copied.append(tx.give_back(*piece.whose, piece.first, piece.last, left))
+        left -= copied[-1].copied
+        if left <= 0:
+            break
+    return copied
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

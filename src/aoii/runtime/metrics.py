@@ -352,6 +352,33 @@ COMMIT_ACK_SECONDS = _GATEWAY.histogram(
     "Time from acceptance to the commit acknowledgement.",
     (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
+REPAIR_QUESTIONS = _GATEWAY.counter(
+    "aoii_repair_questions_total",
+    "Messages in which the server asks for readings that the database lacks, by result: taken, cut (some of it left "
+    "out: too much is asked already), bad, dropped (too many wait), kept (retained by the broker, and ignored).",
+    "result",
+    values=("taken", "cut", "bad", "dropped", "kept"),
+)
+REPAIR_QUESTION_S = _GATEWAY.gauge(
+    "aoii_repair_question_timestamp_seconds",
+    "Unix time at which the latest question of the server arrived; 0: none since the gateway was started.",
+)
+REPAIR_REPORTS = _GATEWAY.counter(
+    "aoii_repair_reports_total",
+    "Messages in which the gateway reports what it holds, by result: sent, refused, failed.",
+    "result",
+    values=("sent", "refused", "failed"),
+)
+REPAIR_GIVEN_BACK = _GATEWAY.counter(
+    "aoii_repair_given_back_total", "Kept readings that were put into the outbox again because the database lacks them."
+)
+REPAIR_AIR_ASKS = _GATEWAY.counter(
+    "aoii_repair_air_asks_total",
+    "What became of questions to nodes: asked (in an acknowledgement), answered, recovered (answered with a reading "
+    "that was wanted), silent (the node does not answer), limited (not asked: 64 a day and node).",
+    "result",
+    values=("asked", "answered", "recovered", "silent", "limited"),
+)
 # --- server -----------------------------------------------------------------------------------------------------------
 _SERVER = ServedBy("server")
 _SUBSCRIBERS = ServedBy("server", "csv")
