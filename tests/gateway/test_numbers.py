@@ -1,5 +1,7 @@
 """Where the numbers of a node are, against a plain count of each number."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def test_every_number_is_in_one_stretch_and_that_says_where_it_is(
     ]
     assert [place for one, other, place in found for _ in range(one, other + 1)] == expected
     assert [one.first for one in found] == [first, *(one.last + 1 for one in found[:-1])]
-    assert all(one.place != other.place for one, other in zip(found, found[1:], strict=False))
+    assert all(one.place != other.place for one, other in itertools.pairwise(found))
 
 
 def test_a_range_of_all_numbers_costs_no_more_than_what_is_in_it() -> None:
@@ -48,7 +50,7 @@ def test_merged_ranges_have_the_same_numbers_and_touch_nowhere(spans: list[tuple
     assert {n for one, other in found for n in range(one, other + 1)} == {
         n for one, other in ranges for n in range(one, other + 1)
     }
-    assert all(one[1] + 1 < other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in itertools.pairwise(found))
 
 
 def test_what_several_files_know_of_a_node_is_one_line() -> None:

@@ -46,9 +46,11 @@ def give_back(store: OutboxFile, first: int, last: int, limit: int = 500) -> Giv
 
 
 def fill(store: OutboxFile, numbers: Iterable[int], payload: bytes = b"payload") -> None:
-    with held(store):
-        futures = [add(store, one, payload) for one in numbers]
-    assert all(future.result() is not None for future in futures)
+    def work(transaction: Transaction) -> None:
+        for one in numbers:
+            assert transaction.insert(who(one), "d", 1, payload, 1000 + one) is not None
+
+    store.submit(work).result()
 
 
 def kept(path: Path) -> list[int]:
@@ -333,15 +335,18 @@ def test_on_a_full_disk_kept_readings_make_room_before_a_reading_is_refused(smal
             fill(store, range(first, first + 100), bytes(1000))
             remove(store, range(first, first + 100))
         kept_before = store.kept.readings
-        with ballast.open("wb") as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
-                file.flush()
+                pass
 
         for number in range(10_000, 10_300):
             assert add(store, number, bytes(1000)).result() is not None
 
         assert store.is_writable
         assert 0 < store.kept.readings < kept_before
+        remove(store, range(10_000, 10_300))
+        assert store.kept.failures == 0
+        assert find(store, 10_000, 10_299) == [Stretch(10_000, 10_299, "kept")]
         assert find(store, 0, 0) == [Stretch(0, 0, "forgotten")]
 
 
