@@ -56,7 +56,7 @@ class Gateway(Station):
         _check_thresholds(own, self._old_nodes)
         keys = self._keys = KeyRing(own.node_keys_file)
         self._stopping = threading.Event()
-        self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20)
+        self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20, keep_bytes=own.keep_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
         is_published_enough = own.outbox_keep_until == "published"
         self._taker = "subscriber" if is_published_enough else "server"  # for whom readings in the outbox wait

@@ -336,6 +336,21 @@ OUTBOX_STATES_LOST = _GATEWAY.counter(
     "aoii_outbox_states_lost_total",
     "Nodes whose state in the outbox file was damaged; the gateway starts over with them.",
 )
+KEPT_READINGS = _GATEWAY.gauge(
+    "aoii_kept_readings", "Readings that the gateway keeps although the database has acknowledged them."
+)
+KEPT_BYTES = _GATEWAY.gauge("aoii_kept_bytes", "Space that the kept readings occupy in their file.")
+KEPT_LIMIT_BYTES = _GATEWAY.gauge(
+    "aoii_kept_limit_bytes", "Space that the kept readings may occupy; then the oldest make room. 0: none are kept."
+)
+KEPT_OLDEST_S = _GATEWAY.gauge(
+    "aoii_kept_oldest_age_seconds",
+    "Age of the oldest kept reading: a backup of the database that is older cannot be completed from this gateway.",
+)
+KEPT_FAILURES = _GATEWAY.counter(
+    "aoii_kept_failures_total",
+    "Acknowledged readings of which the gateway has no copy, because its file could not be written or was damaged.",
+)
 COMMIT_ACKS = _GATEWAY.counter(
     "aoii_commit_acks_total",
     "Items in commit acknowledgements received, by status; dropped, bad and kept (retained by the broker, and ignored) "

@@ -180,6 +180,13 @@ class Gateway:
         MEGABYTES,
         "Size limit of the outbox, MB. When it is full, the gateway stops acknowledging packets.",
     )
+    keep_mb: int = setting(
+        "KEEP_MB",
+        "64",
+        kinds.whole(0, 65536),
+        "Readings that the gateway keeps after the database has acknowledged them, MB (about 160,000 readings in 64), "
+        "to give them back if the database loses them. The oldest make room. 0: none are kept.",
+    )
     outbox_keep_until: Literal["committed", "published"] = setting(
         "OUTBOX_KEEP_UNTIL",
         "committed",

@@ -31,8 +31,8 @@ def counters(store: OutboxFile) -> list[int]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[OutboxFile]:
-    store = OutboxFile(path, max_bytes)
+def opened(path: Path, max_bytes: int = 16 * MEGABYTE, keep_bytes: int = 0) -> Iterator[OutboxFile]:
+    store = OutboxFile(path, max_bytes, keep_bytes=keep_bytes)
     try:
         yield store
     finally:

@@ -174,6 +174,11 @@ class KeptFile:
         except KeptUnavailableError:
             return None
 
+    def set_origin(self, origin: Origin) -> None:
+        """Replace what `origin` returns, because the outbox file was put back."""
+        with contextlib.suppress(KeptUnavailableError):  # then it is noticed again at the next start
+            self._attempt(lambda connection: kept_rows.set_origin(connection, origin))
+
     def move(self, rows: Sequence[EventRow]) -> None:
         """Keep readings that a request has removed from the outbox, with the next `commit`."""
         if self.is_on:

@@ -22,6 +22,7 @@ from typing import IO, Generic, TypeVar
 from aoii.gateway.drivers import outbox_rows
 from aoii.gateway.drivers.disk_reserve import DiskReserve
 from aoii.gateway.drivers.kept_file import KeptFile
+from aoii.gateway.drivers.kept_rows import Origin
 from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError, Recovery, open_file
 from aoii.gateway.drivers.outbox_transaction import Changes, OutboxFullError, Transaction
 from aoii.runtime import failpoints, sqlite_recovery
@@ -56,6 +57,8 @@ class OutboxFile:
         corrupt_found: Readings quarantined while running.
         states_lost: States of nodes deleted while running.
         recoveries: What became of damaged files, oldest first.
+        is_older_copy: Whether the file was put back: readings were kept that came to it later. Then it was opened
+            without forecasts, and with a new epoch for old nodes.
 
     Raises:
         OutboxBrokenError: The file cannot be opened, or another gateway uses it.
@@ -83,6 +86,7 @@ class OutboxFile:
             self._connected(is_damaged=False)
             self.kept = KeptFile(path.with_name("kept.db"), keep_bytes)
             unless_opened.callback(self.kept.close)
+            self.is_older_copy = self._is_older_copy()
             self._measure()
             unless_opened.pop_all()
         self.thread.start()
@@ -250,6 +254,22 @@ class OutboxFile:
             self._reserve.acquire()
             self._connection = connection
         return self._connection
+
+    def _is_older_copy(self) -> bool:
+        """Whether readings are kept that came from a later state of this file; then forget what it says of nodes.
+
+        Old nodes would otherwise get numbers again that are kept with other contents, and would be refused for ever.
+        """
+        connection = self._connected()
+        now = Origin(outbox_rows.file_id(connection), outbox_rows.last_seq(connection))
+        before = self.kept.origin()
+        if before is None or before.file != now.file or before.seq <= now.seq:
+            return False
+        connection.execute("BEGIN IMMEDIATE")
+        Transaction(connection, may_grow=False, kept=self.kept).forget_states()
+        connection.execute("COMMIT")
+        self.kept.set_origin(now)
+        return True
 
     def _has_made_room(self, error: Exception) -> bool:
         """If the disk is full, release the reserve; return whether that was done and a request can be run again."""

@@ -128,15 +128,20 @@ FILE_ROW = "aoii file"
 
 def file_id(connection: sqlite3.Connection) -> str:
     """The name of the file, sixteen hexadecimal digits; drawn now if it has none."""
-    number = sqlite_recovery.read_number(connection, f"SELECT seq FROM sqlite_sequence WHERE name = '{FILE_ROW}'")  # noqa: S608 - our own constant
+    number = file_number(connection)
     if number is None:
         number = secrets.randbits(63)
         set_file_number(connection, number)
     return f"{number:016x}"
 
 
+def file_number(connection: sqlite3.Connection) -> int | None:
+    """The name of the file as a number; None if it has none, or it cannot be read."""
+    return sqlite_recovery.read_number(connection, f"SELECT seq FROM sqlite_sequence WHERE name = '{FILE_ROW}'")  # noqa: S608 - our own constant
+
+
 def set_file_number(connection: sqlite3.Connection, number: int) -> None:
-    """Give the file the name that `file_id` returns in hexadecimal digits."""
+    """Name the file."""
     connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (FILE_ROW,))
     connection.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (FILE_ROW, number))
 
