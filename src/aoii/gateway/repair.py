@@ -7,10 +7,10 @@ about the same numbers are one piece of work. Whatever does not fit is left out:
 which it hears nothing. Pure: the caller does each step in the outbox file and says what came of it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from aoii.broker.messages import Identity
 from aoii.broker.repair_messages import Ask, Finding, FindingKind, Holding, Report
@@ -100,8 +100,8 @@ class Repair:
         self._can_ask = can_ask
         self.findings = Findings()
         self._asked = 0
-        self._wanted: dict[NodeEpoch, NumberRanges[bool]] = {}  # to be looked up; the value: is it for the node
-        self._kept: dict[NodeEpoch, NumberRanges[None]] = {}  # to be given back
+        self._wanted: _Pending[bool] = _Pending()  # to be looked up; the value: is it for the node
+        self._kept: _Pending[None] = _Pending()  # to be given back
         self._batches: list[_Batch] = []
         self._step: Step | None = None
         self._resume_ms = 0  # no step before
@@ -139,7 +139,7 @@ class Repair:
         if ask.is_restored and (self._restored_ms is None or now_ms - self._restored_ms >= RESTORED_MS):
             self._is_restored, self._restored_ms = True, now_ms
         for number, hole in enumerate(ask.holes):
-            if _size(self._wanted) >= WANTED_LIMIT:
+            if len(self._wanted) >= WANTED_LIMIT:
                 return len(ask.holes) - number
             self._want(Piece(NodeEpoch(hole.node, hole.epoch), hole.first, hole.last, hole.is_for_node))
         return 0
@@ -170,10 +170,10 @@ class Repair:
             self._is_restored = False
             self._step = ForgetForecasts()
         elif self._kept and has_room and self.outstanding <= GIVE_BACK_AT:
-            pieces = tuple(Piece(*one[:3]) for one in _pop(self._kept))
+            pieces = tuple(Piece(*one[:3]) for one in self._kept.pop())
             self._step = GiveBack(pieces, GIVE_BACK - self.outstanding)
-        elif self._wanted and self.findings.unreported < UNREPORTED_LIMIT and _size(self._kept) < WANTED_LIMIT:
-            self._step = Look(tuple(Piece(*one) for one in _pop(self._wanted)))
+        elif self._wanted and self.findings.unreported < UNREPORTED_LIMIT and len(self._kept) < WANTED_LIMIT:
+            self._step = Look(tuple(Piece(*one) for one in self._wanted.pop()))
         return self._step
 
     def looked(self, look: Look, found: Sequence[Sequence[Stretch]], now_ms: int) -> None:
@@ -282,15 +282,14 @@ class Repair:
 
     def _want(self, piece: Piece) -> None:
         """Have numbers looked up; those for the node stay so when they are asked again without it."""
-        ranges = self._wanted.setdefault(piece.whose, NumberRanges())
-        for_node = [one for one in ranges.within(piece.first, piece.last) if one[2]]
-        ranges.put(*piece[1:])
+        for_node = [one for one in self._wanted.within(piece.whose, piece.first, piece.last) if one[2]]
+        self._wanted.put(*piece)
         for one in for_node:
-            ranges.put(*one)
+            self._wanted.put(piece.whose, *one)
 
     def _keep(self, piece: Piece) -> None:
         """Have the kept readings of a piece given back."""
-        self._kept.setdefault(piece.whose, NumberRanges()).put(piece.first, piece.last, None)
+        self._kept.put(*piece[:3], None)
 
     def _place(self, piece: Piece, places: Sequence[Stretch], now_ms: int) -> None:
         """Act on where the numbers of a piece are."""
@@ -328,15 +327,35 @@ class Repair:
         return known + [Finding(begin, end, kind) for begin, end, _ in left]
 
 
-def _size(ranges: Mapping[NodeEpoch, NumberRanges[V]]) -> int:
-    return sum(map(len, ranges.values()))
+class _Pending(Generic[V]):
+    """Ranges of numbers that wait for a step, by node and epoch, each with a value; its length is counted along."""
 
+    def __init__(self) -> None:
+        self._ranges: dict[NodeEpoch, NumberRanges[V]] = {}
+        self._size = 0
 
-def _pop(ranges: dict[NodeEpoch, NumberRanges[V]]) -> list[tuple[NodeEpoch, int, int, V]]:
-    """Take out the first PIECES_LIMIT ranges."""
-    taken = [(whose, *one) for whose, found in ranges.items() for one in islice(found, PIECES_LIMIT)][:PIECES_LIMIT]
-    for whose, first, last, _ in taken:
-        ranges[whose].cut(first, last)
-        if not ranges[whose]:
-            del ranges[whose]
-    return taken
+    def __len__(self) -> int:
+        return self._size
+
+    def put(self, whose: NodeEpoch, first: int, last: int, value: V) -> None:
+        """Add numbers; those that wait already get the new value."""
+        ranges = self._ranges.setdefault(whose, NumberRanges())
+        before = len(ranges)
+        ranges.put(first, last, value)
+        self._size += len(ranges) - before
+
+    def within(self, whose: NodeEpoch, first: int, last: int) -> list[tuple[int, int, V]]:
+        """Those of the numbers that wait, with their values."""
+        ranges = self._ranges.get(whose)
+        return [] if ranges is None else ranges.within(first, last)
+
+    def pop(self) -> list[tuple[NodeEpoch, int, int, V]]:
+        """Take out the first PIECES_LIMIT ranges."""
+        by_node = ((whose, *one) for whose, ranges in self._ranges.items() for one in ranges)
+        taken = list(islice(by_node, PIECES_LIMIT))
+        for whose, first, last, _ in taken:
+            self._ranges[whose].cut(first, last)
+            if not self._ranges[whose]:
+                del self._ranges[whose]
+        self._size -= len(taken)
+        return taken
