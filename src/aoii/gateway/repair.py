@@ -27,7 +27,7 @@ STALLED_MS = 600_000  # after so long without an acknowledgement those given bac
 WANTED_LIMIT = 10_000  # ranges of numbers that wait to be looked up, and again so many to be given back: 2 MB each
 UNREPORTED_LIMIT = 1_000  # ranges found and not reported: then nothing is looked up until they are
 PIECES_LIMIT = 50  # in one step: a commit costs as much as about twenty of them
-LOOK_LIMIT = 500  # ranges found in one step, which takes some milliseconds of the thread that accepts readings
+LOOK_LIMIT = 500  # ranges found in one step, so that they fit among those that wait to be reported
 REPORT_MS = 1_000  # at least, between two reports
 REPORT_EVERY_MS = 3_600_000
 AGAIN_MS = 60_000  # after a step that failed
@@ -50,14 +50,14 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """A step: find out where numbers are, piece by piece, until more than LOOK_LIMIT ranges were found."""
+    """A step: find out where numbers are, piece by piece; it may end after any of them."""
 
     pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
 class GiveBack:
-    """A step: copy kept readings into the outbox, piece by piece and in order, at most `limit`."""
+    """A step: copy kept readings into the outbox, piece by piece, at most `limit`; it may end after any piece."""
 
     pieces: tuple[Piece, ...]
     limit: int
@@ -197,7 +197,7 @@ class Repair:
 
         Args:
             step: The step.
-            copied: For each of its pieces, in order, until the limit was reached, what was given back.
+            copied: For each of its pieces, in order, what was given back; those that are left out come later.
             now_ms: The machine's elapsed clock.
         """
         self._step = None

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 QUESTIONS_LIMIT = 100  # messages that wait; the server asks again for what one more would have asked
 ROOM_SHARE = 0.8  # of the outbox's limit; above it nothing is given back, so that live readings find room
+STEP_S = 0.02  # after so long a step begins no further piece: accepting a reading waits for it
 REPORT = object()  # the token of every report at the client
 
 T = TypeVar("T")
@@ -230,23 +231,25 @@ class RepairWork:
 
 
 def _look(tx: Transaction, look: Look) -> list[list[Stretch]]:
+    begun_s = time.monotonic()
     found: list[list[Stretch]] = []
     left = LOOK_LIMIT
     for piece in look.pieces:
         found.append(tx.find(*piece.whose, piece.first, piece.last, left))
         left -= len(found[-1])
-        if left <= 0:
+        if left <= 0 or time.monotonic() - begun_s > STEP_S:
             break
     return found
 
 
 def _give_back(tx: Transaction, step: GiveBack) -> list[GivenBack]:
+    begun_s = time.monotonic()
     copied: list[GivenBack] = []
     left = step.limit
     for piece in step.pieces:
         copied.append(tx.give_back(*piece.whose, piece.first, piece.last, left))
         left -= copied[-1].copied
-        if left <= 0:
+        if left <= 0 or time.monotonic() - begun_s > STEP_S:
             break
     return copied
 

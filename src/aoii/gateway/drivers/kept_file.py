@@ -110,17 +110,17 @@ class KeptFile:
                 return
             first = rows[-1][0] + 1
 
-    def forgotten(self, node: str, epoch: int, first: int, last: int) -> list[tuple[int, int]]:
-        """The forgotten ranges that have a number in a range, rising and disjoint.
+    def forgotten(self, node: str, epoch: int, first: int, last: int, limit: int) -> list[tuple[int, int]]:
+        """The forgotten ranges that have a number in a range, rising and disjoint; the lowest, at most `limit`.
 
         Raises:
             KeptUnavailableError: The file cannot be read.
         """
         query = (
             f"SELECT {kept_rows.FORGOTTEN_COLUMNS} FROM forgotten "  # noqa: S608 - constants
-            "WHERE node = ? AND epoch = ? AND first <= ? AND last >= ? ORDER BY first"
+            "WHERE node = ? AND epoch = ? AND first <= ? AND last >= ? ORDER BY first LIMIT ?"
         )
-        rows = self._read(lambda connection: connection.execute(query, (node, epoch, last, first)).fetchall())
+        rows = self._read(lambda connection: connection.execute(query, (node, epoch, last, first, limit)).fetchall())
         return [(row.first, row.last) for row in map(kept_rows.decode_forgotten, rows) if row is not None]
 
     def numbers(self) -> Iterator[tuple[str, int, int, int]]:

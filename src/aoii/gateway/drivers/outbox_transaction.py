@@ -21,6 +21,7 @@ from aoii.gateway.outbox import Fetch, Fetched
 from aoii.gateway.readings import OLD_NODE_MARK, Item
 
 STRETCHES_LIMIT = 1000  # in one answer of `find`
+FIND_LIMIT = 5_000  # numbers and ranges read for one answer: 15 ms, for which accepting a reading waits
 
 
 class OutboxFullError(UnavailableError):
@@ -253,25 +254,39 @@ class Transaction:
     def find(self, node: str, epoch: int, first: int, last: int, limit: int = STRETCHES_LIMIT) -> list[Stretch]:
         """Where the numbers `first`..`last` are: disjoint stretches in order, which leave none out.
 
-        The time that it takes grows with the readings found, never with the numbers between them.
+        The time that it takes grows with the readings found, never with the numbers between them; it is bounded.
 
         Args:
             node: The node's name.
             epoch: The epoch.
             first: The lowest number asked for, 0..2**63 - 1.
             last: The highest, not below `first`, in the same range.
-            limit: At most so many stretches: if the last one ends below `last`, ask again from the number above it.
+            limit: At most so many stretches, of at most FIND_LIMIT readings and ranges: if the last one ends below
+                `last`, ask again from the number above it.
 
         Raises:
             KeptUnavailableError: The kept readings cannot be read now, so nobody knows.
         """
-        query = "SELECT counter FROM events WHERE node = ? AND epoch = ? AND counter BETWEEN ? AND ? ORDER BY counter"
-        waiting = (counter for (counter,) in self._connection.execute(query, (node, epoch, first, last)))
-        if not self._kept.is_on:
-            return list(itertools.islice(stretches(first, last, waiting, (), ()), limit))
-        kept = self._kept.counters(node, epoch, first, last)
-        forgotten = self._kept.forgotten(node, epoch, first, last)
-        return list(itertools.islice(stretches(first, last, waiting, kept, forgotten), limit))
+        query = (
+            "SELECT counter FROM events WHERE node = ? AND epoch = ? AND counter BETWEEN ? AND ? "
+            "ORDER BY counter LIMIT ?"
+        )
+        rows = self._connection.execute(query, (node, epoch, first, last, FIND_LIMIT + 1))
+        waiting = [counter for (counter,) in rows]
+        kept: list[int] = []
+        forgotten: list[tuple[int, int]] = []
+        if self._kept.is_on:
+            kept = list(itertools.islice(self._kept.counters(node, epoch, first, last), FIND_LIMIT + 1))
+            forgotten = self._kept.forgotten(node, epoch, first, last, FIND_LIMIT + 1)
+        for numbers in (waiting, kept, [begin for begin, _ in forgotten]):
+            if len(numbers) > FIND_LIMIT:  # there may be more of them
+                last = min(last, numbers[-1] - 1)
+        known = (
+            [number for number in waiting if number <= last],
+            [number for number in kept if number <= last],
+            [one for one in forgotten if one[0] <= last],
+        )
+        return list(itertools.islice(stretches(first, last, *known), limit))
 
     def give_back(self, node: str, epoch: int, first: int, last: int, limit: int) -> GivenBack:
         """Copy kept readings with the numbers `first`..`last` into the outbox, as if they were accepted now.
