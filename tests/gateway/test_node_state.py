@@ -330,3 +330,14 @@ def test_only_so_many_forecasts_are_kept() -> None:
     assert state is not None
     assert len(state.forecasts) == node_state.FORECASTS_KEPT
     assert state == replace(state, forecasts=state.forecasts[: node_state.FORECASTS_KEPT])
+
+
+def test_a_state_without_its_forecasts_still_knows_which_frames_were_accepted() -> None:
+    state = accepted(accepted(None, uplink(1, 1), at(0)).state, uplink(2, 2), at(60)).state
+    assert state.forecasts != ()
+
+    left = node_state.decode_state(node_state.without_forecasts(node_state.encode_state(state)))
+
+    assert left == replace(state, forecasts=())
+    assert isinstance(accept(left, uplink(2, 2), at(61)), Repeated)
+    assert accepted(left, uplink(3, 2), at(62)).reading is not None  # whether it is known is for the outbox to say
