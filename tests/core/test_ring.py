@@ -219,6 +219,7 @@ class Model(RuleBasedStateMachine):
         self.heard: set[int] = set()
         self.void: set[int] = set()
         self.held: dict[int, bool] = {}
+        self.torn: dict[int, set[bool | None]] = {}
         self.link = self.new_link()
 
     def teardown(self) -> None:
@@ -235,6 +236,16 @@ class Model(RuleBasedStateMachine):
         number = len(self.sent)
         self.survive(after, lambda: self.link.submit(kind, number, number, HOLD, 0, 0, self.now_ms, self.now_ms))
         self.due()
+
+    @rule(kind=st.sampled_from((EVENT, HEARTBEAT)), again=st.integers(0, 9))
+    def deliver(self, kind: int, again: int) -> None:
+        """A packet that is acknowledged at once, and what was asked for."""
+        self.submit(kind)
+        if self.sent:
+            self.acknowledge(0, again)
+        if self.link.state == IDLE:
+            self.due()  # recalls
+            self.due()
 
     @rule()
     def due(self) -> None:
@@ -292,7 +303,10 @@ class Model(RuleBasedStateMachine):
             self.held = held(self.flash)
             for counter in before.keys() | after.keys() | self.held.keys():
                 allowed = {before.get(counter), after.get(counter)}
-                assert self.held.get(counter) in (allowed if len(allowed) == 1 else allowed | {None})
+                if len(allowed) > 1 or counter in self.torn:
+                    allowed |= {None} | self.torn.get(counter, set())
+                    self.torn[counter] = allowed  # one more tear may complete the old record again
+                assert self.held.get(counter) in allowed
             self.link = self.new_link()
             return False
         self.held = after
@@ -325,6 +339,41 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def no_number_that_was_heard_acknowledged_is_proven_void(self) -> None:
         assert not self.heard & self.void
+
+
+@pytest.mark.parametrize("first", range(0, 500, 100))
+def test_a_long_walk_proves_nothing_void_that_was_heard(first: int) -> None:
+    """Hypothesis shrinks, but seldom walks far: here are walks in which the ring is full most of the time."""
+    voids = [len(walk(seed)) for seed in range(first, first + 100)]
+
+    assert sum(voids) > 50, "it hardly proved anything"
+
+
+def walk(seed: int) -> set[int]:
+    """A random life; the numbers that the node proved void."""
+    chance = random.Random(seed)
+    model = Model()
+    for _ in range(60):
+        kind = chance.choice((EVENT, HEARTBEAT))
+        step = chance.choices(range(6), (4, 3, 4, 2, 2, 1))[0]
+        if step == 0:
+            model.deliver(kind, chance.randrange(12))
+        elif step == 1:
+            model.submit(kind)
+        elif step == 2 and model.sent:
+            model.acknowledge(chance.randrange(3), chance.randrange(12))
+        elif step == 3:
+            model.due()
+        elif step == 4:
+            model.cut_a_later_write(chance.randrange(3), chance.randrange(SLOT_BYTES + 1))
+        elif chance.random() < 0.5:
+            model.sleep_deeply()
+        else:
+            model.power_goes()
+        model.the_flash_holds_what_the_rule_of_the_ring_says()
+        model.no_number_that_was_heard_acknowledged_is_proven_void()
+    model.teardown()
+    return model.void
 
 
 TestModel = Model.TestCase
