@@ -166,7 +166,7 @@ def test_a_newer_reading_goes_at_once_and_the_older_one_follows_as_backfill() ->
     assert uplink.frame > read(new[0]).frame
     assert uplink.age_s == round(at_ms / 1000)
     machine.receive(answer(late[0]), at_ms + 500)
-    assert len(machine.backlog) == 0
+    assert machine.ring.waiting == 0
     assert machine.deadline_ms() is None
 
 
@@ -206,9 +206,9 @@ def test_a_superseded_heartbeat_has_nothing_to_deliver() -> None:
 
     event = say(machine, 60_000)
 
-    oldest = machine.backlog.oldest()
+    oldest = machine.ring.oldest()
     assert oldest is not None
-    assert (len(machine.backlog), oldest.counter) == (1, read(event[0]).counter)
+    assert (machine.ring.waiting, oldest.counter) == (1, read(event[0]).counter)
 
 
 def test_a_late_acknowledgement_of_what_was_superseded_takes_it_out_of_the_backlog() -> None:
@@ -219,7 +219,7 @@ def test_a_late_acknowledgement_of_what_was_superseded_takes_it_out_of_the_backl
     acknowledged = machine.receive(answer(old[0]), 60_100)
 
     assert acknowledged is None
-    assert len(machine.backlog) == 1  # the one that waits
+    assert machine.ring.waiting == 1  # the one that waits
     assert machine.state == WAITING
     assert machine.clock.unix_ms(60_100) is None
 
@@ -338,7 +338,7 @@ def test_when_the_flash_lost_the_backlog_the_link_rests() -> None:
 
     sends = machine.due(10**6)
 
-    assert (sends, machine.state, machine.deadline_ms(), machine.backlog.dropped) == ([], IDLE, None, 1)
+    assert (sends, machine.state, machine.deadline_ms(), machine.ring.dropped) == ([], IDLE, None, 1)
 
 
 def test_the_duty_cycle_defers_a_packet_and_a_newer_one_takes_its_place() -> None:
@@ -469,7 +469,7 @@ def test_an_event_that_was_never_acknowledged_outlives_the_power_with_its_time()
     assert (uplink.kind, uplink.counter, uplink.temperature_c) == ("backfill", lost.counter, 2100)
     assert abs(20_000 + at_ms / 1000 - uplink.age_s - 10_060) <= 1
     machine.receive(answer(sends[0]), at_ms + 500)
-    assert len(make(store).backlog) == 0
+    assert make(store).ring.waiting == 0
 
 
 def test_a_flash_that_fails_while_an_event_is_cleared_leaves_it_to_be_acknowledged_again() -> None:
@@ -491,7 +491,7 @@ def test_a_flash_that_fails_while_an_event_is_cleared_leaves_it_to_be_acknowledg
 
     assert machine.state == WAITING
     machine.receive(answer(sends[0]), 600)
-    assert (machine.state, len(machine.backlog)) == (IDLE, 0)
+    assert (machine.state, machine.ring.waiting) == (IDLE, 0)
 
 
 def test_a_failing_flash_stops_the_packet_and_the_link_tries_again() -> None:

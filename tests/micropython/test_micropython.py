@@ -56,7 +56,7 @@ def step():
     else:
         node.sample(k * 60000, 20 + k * 0.3 % 7, 50)
 def result():
-    return used[-1] - used[0], len(node.link.backlog)
+    return used[-1] - used[0], node.link.ring.waiting
 """
 
 

@@ -41,7 +41,8 @@ def uplink_of(fields: "Case") -> Uplink:
     """An uplink from its JSON form."""
     values = [fields[name] for name in ("node", "epoch", "frame", "counter", "age_s", "temperature_c", "humidity_c")]
     values += [Trend(*fields["trend"])] + [fields[name] for name in ("flags", "generation", "battery")]
-    return Uplink(*values, fields.get("answers", 0))
+    values.append(fields.get("answers", 0))
+    return Uplink(*values)
 
 
 def ack_of(fields: "Case") -> Ack:
@@ -49,7 +50,8 @@ def ack_of(fields: "Case") -> Ack:
     settings = fields["settings"]
     values = [fields[name] for name in ("node", "epoch", "frame", "unix_s", "unix_ms", "generation")]
     values.append(None if settings is None else NodeSettings(*settings))
-    return Ack(*values, fields.get("again", 0))
+    values.append(fields.get("again", 0))
+    return Ack(*values)
 
 
 def _uplink(case: "Case") -> list[str]:
@@ -145,7 +147,7 @@ def do_link(machine: link.Link, step: "Case") -> "Case":
         "sends": _sends(machine.due(at_ms)),
         "state": machine.state,
         "deadline_ms": machine.deadline_ms(),
-        "backlog": len(machine.backlog),
+        "backlog": machine.ring.waiting,
     }
 
 
