@@ -74,7 +74,7 @@ def test_a_number_far_back_is_reached_in_hops() -> None:
 
 
 @pytest.mark.parametrize(("sign", "kind"), [(1, "void"), (-1, "unknown")])
-def test_an_answer_settles_what_lies_between_its_reading_and_the_number_asked_for(sign: int, kind: str) -> None:
+def test_an_answer_accounts_for_what_lies_between_its_reading_and_the_number_asked_for(sign: int, kind: str) -> None:
     air = wanting((2, 8))
     air.learn(event(9), True, 0)
 
@@ -85,7 +85,7 @@ def test_an_answer_settles_what_lies_between_its_reading_and_the_number_asked_fo
 
 
 @pytest.mark.parametrize(("sign", "kind"), [(1, "void"), (-1, "unknown")])
-def test_an_answer_above_the_number_asked_for_settles_all_below(sign: int, kind: str) -> None:
+def test_an_answer_above_the_number_asked_for_accounts_for_all_below(sign: int, kind: str) -> None:
     air = wanting((1, 3), (5, 8))
     air.learn(event(9), True, 0)
 
@@ -212,7 +212,7 @@ class Ring:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(0, 6))
-def test_every_wanted_number_comes_back_or_is_settled_and_none_is_void_that_was_acknowledged(
+def test_every_wanted_number_comes_back_or_is_accounted_for_and_none_is_void_that_was_acknowledged(
     seed: int, size: int, loss: int
 ) -> None:
     chance = random.Random(seed)
@@ -222,7 +222,7 @@ def test_every_wanted_number_comes_back_or_is_settled_and_none_is_void_that_was_
         ring.hold(number)
     wanted = {number for number in range(1, 200) if chance.random() < 0.2}
     air = wanting(*((number, number) for number in wanted))
-    settled: dict[int, str] = {}
+    found: dict[int, str] = {}
     arrived: set[int] = set()
     top, day, packets = 200, 0, 0
 
@@ -234,7 +234,7 @@ def test_every_wanted_number_comes_back_or_is_settled_and_none_is_void_that_was_
             packets += 1
             arrived.add(frame.counter)
             for finding in learned.findings:
-                settled |= dict.fromkeys(range(finding.first, finding.last + 1), finding.kind)
+                found |= dict.fromkeys(range(finding.first, finding.last + 1), finding.kind)
             if chance.randrange(10) < loss:  # the acknowledgement is lost, so the frame comes again
                 is_new = False
                 continue
@@ -247,7 +247,7 @@ def test_every_wanted_number_comes_back_or_is_settled_and_none_is_void_that_was_
             air.want(NODE, first, last, False, day * DAY_MS)  # the server asks every day
         assert packets < 5000
 
-    assert wanted <= arrived | settled.keys()
-    assert {number for number, kind in settled.items() if kind == "void"} & acknowledged == set()
-    assert "silent" not in settled.values()
+    assert wanted <= arrived | found.keys()
+    assert {number for number, kind in found.items() if kind == "void"} & acknowledged == set()
+    assert "silent" not in found.values()
     assert wanted & ring.held <= arrived

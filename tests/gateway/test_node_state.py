@@ -341,3 +341,15 @@ def test_a_state_without_its_forecasts_still_knows_which_frames_were_accepted() 
     assert left == replace(state, forecasts=())
     assert isinstance(accept(left, uplink(2, 2), at(61)), Repeated)
     assert accepted(left, uplink(3, 2), at(62)).reading is not None  # whether it is known is for the outbox to say
+
+
+def test_a_reading_that_the_node_was_asked_for_is_no_repetition_even_if_its_forecast_is_known() -> None:
+    first = accepted(None, uplink(1, 5), at(0))
+    again = accepted(first.state, uplink(2, 5, flags=BACKFILL), at(5))
+    assert again.reading is None
+
+    recalled = accepted(again.state, uplink(3, 5, flags=BACKFILL, answers=5), at(9))
+
+    assert recalled.reading is not None
+    assert recalled.reading.identity == first.reading.identity  # type: ignore[union-attr]
+    assert recalled.state.forecasts == first.state.forecasts

@@ -366,7 +366,9 @@ def test_a_reading_that_conflicts_with_one_in_the_outbox_is_counted_and_logged_o
     counts = Counts()
     with contextlib.closing(OutboxFile(values.gateway.outbox_path, 1 << 24)) as file:
         intake = Intake(values.gateway, values.clock, None, file, lambda _: None, lambda _: True)
-        receiver = Receiver("/dev/absent", "gateway/ttyUSB0", intake, KeyRing(values.gateway.node_keys_file))
+        receiver = Receiver(
+            "/dev/absent", "gateway/ttyUSB0", intake, KeyRing(values.gateway.node_keys_file), lambda *_: 0
+        )
         ended: Future[LineResult] = Future()
         ended.set_exception(ProtocolError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
 

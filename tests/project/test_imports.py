@@ -63,7 +63,6 @@ PLACES = (
     Place("gateway/legacy/mirror.py", "gateway.legacy.layers", standard=PURE),
     Place("gateway/legacy/sigmoid_mirror.py", "gateway.legacy.layers", standard=PURE),
     Place("gateway/legacy/model.py", "gateway.legacy", standard=PURE),
-    Place("gateway/numbers.py", standard=PURE),
     Place("gateway/number_ranges.py", standard=PURE),
     Place("gateway/findings.py", "broker.repair_messages gateway.number_ranges", standard=PURE),
     Place(
