@@ -226,7 +226,7 @@ def test_bad_questions_are_counted_and_good_ones_after_them_answered(
     assert identity(server.reading()).counter == 1
 
 
-def test_a_question_that_the_broker_has_retained_is_no_news(gateway: Gateway, server: Server, far: int) -> None:
+def test_a_question_that_the_broker_has_retained_is_ignored(gateway: Gateway, server: Server, far: int) -> None:
     counts = Counts()
     stored(gateway, server, far, 1)
     (payload,) = encode_ask(Ask(1, False, (hole(1),)))
