@@ -19,11 +19,9 @@ from aoii.gateway.drivers.kept_file import KeptUnavailableError
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.numbers import GivenBack, NodeNumbers, Stretch
-from gateway.drivers.outbox_files import ALL, MEGABYTE, add, counters, held, opened, who
-from gateway.drivers.test_outbox_file import small_disk
+from gateway.drivers.outbox_files import ALL, MEGABYTE, add, counters, disk, held, opened, who
 from servers import until
 
-__all__ = ["small_disk"]
 EVERY = (0, 2**63 - 1)
 
 
@@ -328,23 +326,36 @@ def test_nothing_is_kept_when_it_is_off(store: OutboxFile, path: Path) -> None:
     assert store.submit(Transaction.numbers).result() == [NodeNumbers("7", 1, 2, 2, 1)]
 
 
-def test_on_a_full_disk_kept_readings_make_room_before_a_reading_is_refused(small_disk: Path) -> None:
-    with opened(small_disk / "outbox.db", 64 * MEGABYTE, keep_bytes=64 * MEGABYTE) as store:
-        ballast = small_disk / "ballast"
-        for first in range(0, 3000, 100):
-            fill(store, range(first, first + 100), bytes(1000))
-            remove(store, range(first, first + 100))
-        kept_before = store.kept.readings
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while file.write(bytes(4096)):
-                pass
+def take_all_room(file: Path) -> None:
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(4096)):
+            pass
 
-        for number in range(10_000, 10_300):
-            assert add(store, number, bytes(1000)).result() is not None
+
+def test_on_a_full_disk_kept_readings_make_room_before_a_reading_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_file, "PRUNE_STEP", 20)  # readings are fifty times as large as usual
+    with (
+        disk(tmp_path, 48) as small_disk,
+        opened(small_disk / "outbox.db", 64 * MEGABYTE, keep_bytes=64 * MEGABYTE) as store,
+    ):
+        for first in range(0, 800, 50):  # 16 MB
+            fill(store, range(first, first + 50), bytes(20_000))
+            remove(store, range(first, first + 50))
+        assert store.kept.readings == 800
+        take_all_room(small_disk / "ballast")
+
+        for number in range(10_000, 10_300):  # 6 MB
+            assert add(store, number, bytes(20_000)).result() is not None
 
         assert store.is_writable
-        assert 0 < store.kept.readings < kept_before
-        remove(store, range(10_000, 10_300))
+        assert 0 < store.kept.readings < 800
+
+        take_all_room(small_disk / "more")
+        for number in range(10_000, 10_300):
+            remove(store, [number])
+
         assert store.kept.failures == 0
         assert find(store, 10_000, 10_299) == [Stretch(10_000, 10_299, "kept")]
         assert find(store, 0, 0) == [Stretch(0, 0, "forgotten")]
