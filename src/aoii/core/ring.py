@@ -95,7 +95,7 @@ class Ring(Packed):
         # to make room had a lower number than a reading that is held. A `load` after a deep sleep knows it exactly.
         if is_damaged:
             numbers.forget(numbers.first_counter - 1)
-        elif 0 not in self._counters:
+        elif min(self._counters):  # none is 0: no slot is free
             numbers.forget(max(self._counters))
 
     def oldest(self) -> StoredReading | None:
