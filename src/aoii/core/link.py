@@ -264,7 +264,11 @@ class Link(LinkState):
             self._heartbeat_doublings = 0
         if abs(pending.answers) == self.target:
             self.target = 0
-        self._note_question(pending.counter, ack.again, now_ms)
+        if now_ms - self._recalls_ms >= DAY_MS:
+            self._recalls, self._recalls_ms = 0, now_ms
+        target = pending.counter - ack.again
+        if 1 <= ack.again <= AGAIN_LIMIT and 1 <= target <= ANSWER_LIMIT and self._recalls < RECALLS_A_DAY:
+            self.target = target
         self.pending = None
         self.last_ack_ms = now_ms
         self._backoff.record_ack()
@@ -340,25 +344,20 @@ class Link(LinkState):
         else:
             self.ring.put(heartbeat, True)
 
-    def _note_question(self, counter: int, again: int, now_ms: int) -> None:
-        """Take what the acknowledgement of reading `counter` asks for, unless this day's recalls are used up."""
-        if now_ms - self._recalls_ms >= DAY_MS:
-            self._recalls, self._recalls_ms = 0, now_ms
-        target = counter - again
-        if 1 <= again <= AGAIN_LIMIT and 1 <= target <= ANSWER_LIMIT and self._recalls < RECALLS_A_DAY:
-            self.target = target
-
     def _backfill(self, now_ms: int) -> PendingReading | None:
         """What goes out when nothing is pending; None when the flash has lost all of it."""
-        stored = self.ring.recall(self.target) if self.target else None
-        answers = 0
-        if stored is None:
+        answers = target = self.target
+        stored = self.ring.recall(target) if target else self.ring.oldest()
+        if stored is None:  # the flash has lost all of it; where something was asked for, nothing else waits either
             self.target = 0
-            stored = self.ring.oldest()
-        else:
-            answers = self._answer(stored.counter, self.target)
-        if stored is None:
             return None
+        if target:
+            counter = stored.counter + 1 if stored.counter <= target else 1  # the first that the answer is about
+            if counter <= self._counters.floor:
+                answers = -target
+            elif counter <= self.superseded.counter <= target:
+                # Its acknowledgement may still come, after this has said that there was none: then it is not taken.
+                self.superseded, self.heartbeat = SentFrames(0, 1, 0), None
         sampled_ms = stored.sampled_ms
         if stored.counter < self._counters.first_counter:  # stored before a power cut, which restarted the clock
             unix_ms = self.clock.unix_ms(now_ms)
@@ -367,16 +366,6 @@ class Link(LinkState):
                 sampled_ms = now_ms - self.clock.tick_from_elapsed(unix_ms - stored.unix_s * 1000)
         forecast = Forecast(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
         return PendingReading(stored.counter, BACKFILL, forecast, stored.flags, self.generation, 0, answers)
-
-    def _answer(self, counter: int, target: int) -> int:
-        """`Uplink.answers` when `counter` is sent for `target`: what this says about the numbers without a reading."""
-        first = counter + 1 if counter <= target else 1
-        if first <= self._counters.floor:
-            return -target
-        if first <= self.superseded.counter <= target:
-            # Its acknowledgement may still come, after this has said that there was none: then it is not taken.
-            self.superseded, self.heartbeat = SentFrames(0, 1, 0), None
-        return target
 
     def _transmit(self, pending: PendingReading, now_ms: int) -> Send:
         forecast = pending.forecast
