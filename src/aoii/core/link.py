@@ -190,13 +190,14 @@ class Link(LinkState):
             OSError: The store cannot be written. What was pending stays pending.
         """
         counter = self._counters.next_counter()
+        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
+        pending = PendingReading(counter, kind, forecast, flags, self.generation, battery, 0)
         if kind == EVENT:
-            self.ring.put(self._stored(counter, temperature_c, humidity_c, flags, sampled_ms))
+            self.ring.put(self._stored(pending))
         if self._move(SUBMIT) == SUPERSEDE:
             self.superseded = self.sent
             self.heartbeat = self._heartbeat()
-        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
-        self._set_pending(PendingReading(counter, kind, forecast, flags, self.generation, battery, 0), now_ms)
+        self._set_pending(pending, now_ms)
 
     def deadline_ms(self) -> int | None:
         """When `due` has something to do; None: only after the next `submit` or `receive`."""
@@ -246,10 +247,10 @@ class Link(LinkState):
         if pending is None or not self.sent.include(ack.frame):
             self._move(STRAY)
             if self.superseded.include(ack.frame):
-                self._keep(self.superseded.counter, self.heartbeat)
+                self.ring.keep(self.superseded.counter, self.heartbeat)
                 self.heartbeat = None
             return None
-        self._keep(pending.counter, self._heartbeat())  # first: if the flash fails, nothing is acknowledged
+        self.ring.keep(pending.counter, self._heartbeat())  # first: if the flash fails, nothing is acknowledged
         if self.state == WAITING and ack.unix_s and ack.frame == self.sent.last:
             self.clock.synchronize(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
         self._move(ACK)
@@ -321,28 +322,19 @@ class Link(LinkState):
         self.sent = SentFrames(pending.counter, 1, 0)
         self._deadline_ms = now_ms
 
-    def _stored(self, counter: int, temperature_c: int, humidity_c: int, flags: int, sampled_ms: int) -> StoredReading:
+    def _stored(self, pending: PendingReading) -> StoredReading:
         """The reading as the ring holds it."""
-        unix_ms = self.clock.unix_ms(sampled_ms)
+        forecast = pending.forecast
+        unix_ms = self.clock.unix_ms(forecast.sampled_ms)
         unix_s = 0 if unix_ms is None else max(0, min(0xFFFFFFFF, unix_ms // 1000))
-        return StoredReading(counter, temperature_c, humidity_c, unix_s, flags, sampled_ms)
+        return StoredReading(
+            pending.counter, forecast.temperature_c, forecast.humidity_c, unix_s, pending.flags, forecast.sampled_ms
+        )
 
     def _heartbeat(self) -> StoredReading | None:
         """The pending reading, if it is a heartbeat: the ring does not hold it until it is acknowledged."""
         pending = self.pending
-        if pending is None or pending.kind != HEARTBEAT:
-            return None
-        forecast = pending.forecast
-        return self._stored(
-            pending.counter, forecast.temperature_c, forecast.humidity_c, pending.flags, forecast.sampled_ms
-        )
-
-    def _keep(self, counter: int, heartbeat: StoredReading | None) -> None:
-        """Keep the acknowledged reading with this number."""
-        if heartbeat is None:
-            self.ring.keep(counter)
-        else:
-            self.ring.put(heartbeat, True)
+        return self._stored(pending) if pending is not None and pending.kind == HEARTBEAT else None
 
     def _backfill(self, now_ms: int) -> PendingReading | None:
         """What goes out when nothing is pending; None when the flash has lost all of it."""

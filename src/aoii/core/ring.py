@@ -150,14 +150,16 @@ class Ring(Packed):
         self._slots[at], self._kept[at] = stored.counter, is_kept
         self.waiting += not is_kept
 
-    def keep(self, counter: int) -> bool:
-        """Note that a reading is acknowledged; return whether it is held.
+    def keep(self, counter: int, stored: StoredReading | None = None) -> bool:
+        """Note that a reading is acknowledged; return whether it was held. `stored`: put it in if it is not yet.
 
         Raises:
             OSError: The store cannot be written. The reading is still waiting.
         """
         at = self._find(counter)
         if at < 0:
+            if stored is not None:
+                self.put(stored, True)
             return False
         if not self._kept[at]:
             record = self._store.read(NUMBER_SLOTS + at)[: struct.calcsize(_READING)]
