@@ -119,7 +119,7 @@ def test_an_exception_on_the_board_fails_the_test(board: Board) -> None:
 
 def test_a_node_with_its_link_store_and_learner_fits_into_61_kb(board: Board) -> None:
     """Code, compiled from source, and state, with more waiting readings than version 0.1 could hold."""
-    found = board.run(HEAP, steps=260)
+    found = board.run(HEAP, steps=210)
 
     assert isinstance(found, list)
     used, backlog = found
