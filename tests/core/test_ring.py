@@ -332,7 +332,7 @@ class Model(RuleBasedStateMachine):
     def the_flash_holds_what_the_rule_of_the_ring_says(self) -> None:
         assert held(self.flash) == self.held
         ring = self.link.ring
-        known = {counter: bool(kept) for counter, kept in zip(ring._counters, ring._kept, strict=True) if counter}
+        known = {counter: bool(kept) for counter, kept in zip(ring._slots, ring._kept, strict=True) if counter}
         assert known == self.held
         assert ring.waiting == list(self.held.values()).count(False)
 

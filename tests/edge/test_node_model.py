@@ -187,7 +187,7 @@ class Model(RuleBasedStateMachine):
     def waiting(self) -> set[int]:
         """The numbers of the readings in the flash that are not acknowledged."""
         ring = self.node.link.ring
-        return {counter for counter, kept in zip(ring._counters, ring._kept, strict=True) if counter and not kept}
+        return {counter for counter, kept in zip(ring._slots, ring._kept, strict=True) if counter and not kept}
 
     def teardown(self) -> None:
         """On a perfect radio everything arrives, and both ends agree."""

@@ -42,8 +42,6 @@ REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "trend",
 
 _UPLINK = "<BHHIIHB"  # version and damping, node, epoch, frame, counter, age (24 bits)
 _READING = "<hH4sBB"  # temperature, humidity, trend or answers, flags and generation, battery
-_TREND = "<bbbb"  # in an EVENT and in a HEARTBEAT
-_ANSWERS = "<i"  # in a BACKFILL
 _ACK = "<BHHIIHB"  # version and type 1, node, epoch, frame, Unix time in s and ms, generation and `again`
 _SETTINGS = "<HHHHHB"  # the fields of NodeSettings
 
@@ -154,11 +152,12 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
         raise InternalError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
     if uplink.flags & BACKFILL:
         _check("answers", uplink.answers, -ANSWER_LIMIT, ANSWER_LIMIT)
-        _check("trend of a backfill", max(map(abs, trend[:4])), 0, 0)
-        shared = struct.pack(_ANSWERS, uplink.answers)
+        if trend[:4] != HOLD[:4]:
+            raise InternalError("a backfill has no trend")
+        shared = struct.pack("<i", uplink.answers)
     else:
         _check("answers of a new reading", uplink.answers, 0, 0)
-        shared = struct.pack(_TREND, *trend[:4])
+        shared = struct.pack("<bbbb", *trend[:4])
     flags = uplink.flags | uplink.generation << 5
     body = struct.pack(_UPLINK, VERSION << 4 | trend.damping, *uplink[:4], uplink.age_s & 0xFFFF, uplink.age_s >> 16)
     body += struct.pack(_READING, uplink.temperature_c, uplink.humidity_c, shared, flags, uplink.battery)
@@ -241,11 +240,11 @@ def _uplink(body: bytes) -> Uplink | Rejected:
         return Rejected("flags", f"node {node}: flags {flags} do not have exactly one kind")
     steps, answers = HOLD[:4], 0
     if flags & BACKFILL:
-        (answers,) = struct.unpack(_ANSWERS, shared)
+        (answers,) = struct.unpack("<i", shared)
         if answers < -ANSWER_LIMIT:
-            return Rejected("range", f"node {node}: answers {answers}; use {-ANSWER_LIMIT} to {ANSWER_LIMIT}")
+            return Rejected("range", f"node {node}: answers {answers}")
     else:
-        steps = struct.unpack(_TREND, shared)
+        steps = struct.unpack("<bbbb", shared)
     content = (age_low | age_high << 16, temperature_c, humidity_c, Trend(*steps, first & 15))
     return Uplink(node, epoch, frame, counter, *content, flags & 31, flags >> 5, battery, answers)
 

@@ -190,13 +190,14 @@ class Link(LinkState):
             OSError: The store cannot be written. What was pending stays pending.
         """
         counter = self._counters.next_counter()
+        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
+        pending = PendingReading(counter, kind, forecast, flags, self.generation, battery, 0)
         if kind == EVENT:
-            self.ring.put(self._stored(counter, temperature_c, humidity_c, flags, sampled_ms))
+            self.ring.put(self._stored(pending))
         if self._move(SUBMIT) == SUPERSEDE:
             self.superseded = self.sent
             self.heartbeat = self._heartbeat()
-        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
-        self._set_pending(PendingReading(counter, kind, forecast, flags, self.generation, battery, 0), now_ms)
+        self._set_pending(pending, now_ms)
 
     def deadline_ms(self) -> int | None:
         """When `due` has something to do; None: only after the next `submit` or `receive`."""
@@ -246,10 +247,10 @@ class Link(LinkState):
         if pending is None or not self.sent.include(ack.frame):
             self._move(STRAY)
             if self.superseded.include(ack.frame):
-                self._keep(self.superseded.counter, self.heartbeat)
+                self.ring.keep(self.superseded.counter, self.heartbeat)
                 self.heartbeat = None
             return None
-        self._keep(pending.counter, self._heartbeat())  # first: if the flash fails, nothing is acknowledged
+        self.ring.keep(pending.counter, self._heartbeat())  # first: if the flash fails, nothing is acknowledged
         if self.state == WAITING and ack.unix_s and ack.frame == self.sent.last:
             self.clock.synchronize(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
         self._move(ACK)
@@ -264,7 +265,11 @@ class Link(LinkState):
             self._heartbeat_doublings = 0
         if abs(pending.answers) == self.target:
             self.target = 0
-        self._note_question(pending.counter, ack.again, now_ms)
+        if now_ms - self._recalls_ms >= DAY_MS:
+            self._recalls, self._recalls_ms = 0, now_ms
+        target = pending.counter - ack.again
+        if 1 <= ack.again <= AGAIN_LIMIT and 1 <= target <= ANSWER_LIMIT and self._recalls < RECALLS_A_DAY:
+            self.target = target
         self.pending = None
         self.last_ack_ms = now_ms
         self._backoff.record_ack()
@@ -317,48 +322,34 @@ class Link(LinkState):
         self.sent = SentFrames(pending.counter, 1, 0)
         self._deadline_ms = now_ms
 
-    def _stored(self, counter: int, temperature_c: int, humidity_c: int, flags: int, sampled_ms: int) -> StoredReading:
+    def _stored(self, pending: PendingReading) -> StoredReading:
         """The reading as the ring holds it."""
-        unix_ms = self.clock.unix_ms(sampled_ms)
+        forecast = pending.forecast
+        unix_ms = self.clock.unix_ms(forecast.sampled_ms)
         unix_s = 0 if unix_ms is None else max(0, min(0xFFFFFFFF, unix_ms // 1000))
-        return StoredReading(counter, temperature_c, humidity_c, unix_s, flags, sampled_ms)
+        return StoredReading(
+            pending.counter, forecast.temperature_c, forecast.humidity_c, unix_s, pending.flags, forecast.sampled_ms
+        )
 
     def _heartbeat(self) -> StoredReading | None:
         """The pending reading, if it is a heartbeat: the ring does not hold it until it is acknowledged."""
         pending = self.pending
-        if pending is None or pending.kind != HEARTBEAT:
-            return None
-        forecast = pending.forecast
-        return self._stored(
-            pending.counter, forecast.temperature_c, forecast.humidity_c, pending.flags, forecast.sampled_ms
-        )
-
-    def _keep(self, counter: int, heartbeat: StoredReading | None) -> None:
-        """Keep the acknowledged reading with this number."""
-        if heartbeat is None:
-            self.ring.keep(counter)
-        else:
-            self.ring.put(heartbeat, True)
-
-    def _note_question(self, counter: int, again: int, now_ms: int) -> None:
-        """Take what the acknowledgement of reading `counter` asks for, unless this day's recalls are used up."""
-        if now_ms - self._recalls_ms >= DAY_MS:
-            self._recalls, self._recalls_ms = 0, now_ms
-        target = counter - again
-        if 1 <= again <= AGAIN_LIMIT and 1 <= target <= ANSWER_LIMIT and self._recalls < RECALLS_A_DAY:
-            self.target = target
+        return self._stored(pending) if pending is not None and pending.kind == HEARTBEAT else None
 
     def _backfill(self, now_ms: int) -> PendingReading | None:
         """What goes out when nothing is pending; None when the flash has lost all of it."""
-        stored = self.ring.recall(self.target) if self.target else None
-        answers = 0
-        if stored is None:
+        answers = target = self.target
+        stored = self.ring.recall(target) if target else self.ring.oldest()
+        if stored is None:  # the flash has lost all of it; where something was asked for, nothing else waits either
             self.target = 0
-            stored = self.ring.oldest()
-        else:
-            answers = self._answer(stored.counter, self.target)
-        if stored is None:
             return None
+        if target:
+            counter = stored.counter + 1 if stored.counter <= target else 1  # the first that the answer is about
+            if counter <= self._counters.floor:
+                answers = -target
+            elif counter <= self.superseded.counter <= target:
+                # Its acknowledgement may still come, after this has said that there was none: then it is not taken.
+                self.superseded, self.heartbeat = SentFrames(0, 1, 0), None
         sampled_ms = stored.sampled_ms
         if stored.counter < self._counters.first_counter:  # stored before a power cut, which restarted the clock
             unix_ms = self.clock.unix_ms(now_ms)
@@ -367,16 +358,6 @@ class Link(LinkState):
                 sampled_ms = now_ms - self.clock.tick_from_elapsed(unix_ms - stored.unix_s * 1000)
         forecast = Forecast(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
         return PendingReading(stored.counter, BACKFILL, forecast, stored.flags, self.generation, 0, answers)
-
-    def _answer(self, counter: int, target: int) -> int:
-        """`Uplink.answers` when `counter` is sent for `target`: what this says about the numbers without a reading."""
-        first = counter + 1 if counter <= target else 1
-        if first <= self._counters.floor:
-            return -target
-        if first <= self.superseded.counter <= target:
-            # Its acknowledgement may still come, after this has said that there was none: then it is not taken.
-            self.superseded, self.heartbeat = SentFrames(0, 1, 0), None
-        return target
 
     def _transmit(self, pending: PendingReading, now_ms: int) -> Send:
         forecast = pending.forecast

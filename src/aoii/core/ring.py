@@ -55,7 +55,7 @@ class Ring(Packed):
     Args:
         store: Its slots after the first NUMBER_SLOTS.
         epoch: Records of other epochs are free slots.
-        numbers: Remembers up to which number something may have been forgotten.
+        counters: Remembers up to which number something may have been forgotten.
 
     Attributes:
         waiting: Number of readings that are not acknowledged: the backlog.
@@ -68,54 +68,55 @@ class Ring(Packed):
     NAMES = "dropped"  # the rest is in the flash
     FORM = "<I"
 
-    def __init__(self, store: "Store", epoch: int, numbers: "CounterAllocator") -> None:
-        room = store.slots - NUMBER_SLOTS
-        if room < 1:
+    def __init__(self, store: "Store", epoch: int, counters: "CounterAllocator") -> None:
+        slots = store.slots - NUMBER_SLOTS
+        if slots < 1:
             raise InternalError(
                 f"a store of {store.slots} slots has no room for readings; use more than {NUMBER_SLOTS}"
             )
         self._store = store
         self._epoch = epoch
-        self._numbers = numbers
-        self._counters = array("I", [0] * room)  # by slot; 0: free
-        self._kept = bytearray(room)  # by slot; 1: kept
+        self._counters = counters
+        # MicroPython makes room for names 4 kB at a time: this module uses names that others have already.
+        self._slots = array("I", [0] * slots)  # the counter in each; 0: free
+        self._kept = bytearray(slots)  # 1: kept
         self.waiting = self.dropped = 0
-        is_damaged = False
-        for at in range(room):
+        for at in range(slots):
             stored = store.read(NUMBER_SLOTS + at)
             for mark in (_WAITING_MARK, _KEPT_MARK):
                 fields = unseal(stored, _READING, mark)
                 if fields is not None:
                     break
             if fields is None:
-                is_damaged = is_damaged or stored not in (b"\xff" * len(stored), bytes(len(stored)))
+                if stored not in (b"\xff" * len(stored), bytes(len(stored))):  # torn: it held an unknown number
+                    counters.forget(counters.first_counter - 1)
             elif fields[0] == epoch and fields[1]:
-                self._note(at, fields[1], mark == _KEPT_MARK)
-        # A damaged slot held an unknown number. Without damage, nothing was forgotten while a slot is free; what had
-        # to make room had a lower number than a reading that is held. A `load` after a deep sleep knows it exactly.
-        if is_damaged:
-            numbers.forget(numbers.first_counter - 1)
-        elif min(self._counters):  # none is 0: no slot is free
-            numbers.forget(max(self._counters))
+                self._slots[at], self._kept[at] = fields[1], mark == _KEPT_MARK
+                self.waiting += mark == _WAITING_MARK
+        # While a slot is free nothing had to make room; later, what had to had a lower number than one that is held.
+        # A `load` after a deep sleep knows it exactly.
+        if min(self._slots):
+            counters.forget(max(self._slots))
 
     def oldest(self) -> StoredReading | None:
         """The waiting reading with the lowest counter; None when none is waiting."""
         while self.waiting:
-            found = self._load(self._lowest(0))
-            if found is not None:
-                return found
+            stored = self._stored(self._lowest(0))
+            if stored is not None:
+                return stored
         return None
 
     def recall(self, target: int) -> StoredReading | None:
         """The reading with the highest counter up to `target`, else the one with the lowest; None: none is held."""
         while True:
-            held = [counter for counter in self._counters if counter]
-            if not held:
+            counter = max([0] + [value for value in self._slots if value <= target])
+            if not counter:
+                counter = min([value for value in self._slots if value] or [0])
+            if not counter:
                 return None
-            below = [counter for counter in held if counter <= target]
-            found = self._load(self._find(max(below) if below else min(held)))
-            if found is not None:
-                return found
+            stored = self._stored(self._find(counter))
+            if stored is not None:
+                return stored
 
     def put(self, stored: StoredReading, is_kept: bool = False) -> None:
         """Hold a reading; one that waits is newer than all others.
@@ -128,87 +129,76 @@ class Ring(Packed):
         """
         if self._find(stored.counter) >= 0:  # its acknowledgement came again
             return
-        at = self._place()
-        if at < 0 or (is_kept and self._counters[at] > stored.counter):
-            if is_kept:
-                self._numbers.forget(stored.counter)
-                self._numbers.save()  # this number may be above all that are held: nothing else would show it
+        at = self._find(max(self._slots))
+        for _ in self._slots:  # the first free slot after the newest reading
+            at = (at + 1) % len(self._slots)
+            if not self._slots[at]:
+                break
+        else:
+            at = self._lowest(1)
+            if is_kept and (at < 0 or self._slots[at] > stored.counter):
+                self._counters.forget(stored.counter)
+                self._counters.save()  # this number may be above all that are held: nothing else would show it
                 return
-            at = self._lowest(0)
+            if at < 0:
+                at = self._lowest(0)
         sampled = max(0, stored.sampled_ms // _UNIT_MS) & 0xFFFFFFFF
         mark = _KEPT_MARK if is_kept else _WAITING_MARK
-        self._write(at, struct.pack(_READING, mark, self._epoch, *stored[:5], sampled))
-        self._forget(at)
-        self._note(at, stored.counter, is_kept)
+        record = struct.pack(_READING, mark, self._epoch, *stored[:5], sampled)
+        self._store.write(NUMBER_SLOTS + at, seal(record))
+        self._drop(at)
+        self._slots[at], self._kept[at] = stored.counter, is_kept
+        self.waiting += not is_kept
 
-    def keep(self, counter: int) -> bool:
-        """Note that a reading is acknowledged; return whether it is held.
+    def keep(self, counter: int, stored: StoredReading | None = None) -> bool:
+        """Note that a reading is acknowledged; return whether it was held. `stored`: put it in if it is not yet.
 
         Raises:
             OSError: The store cannot be written. The reading is still waiting.
         """
         at = self._find(counter)
         if at < 0:
+            if stored is not None:
+                self.put(stored, True)
             return False
         if not self._kept[at]:
             record = self._store.read(NUMBER_SLOTS + at)[: struct.calcsize(_READING)]
-            if self._load(at) is None:
+            if self._stored(at) is None:
                 return False
-            self._write(at, bytes((_KEPT_MARK,)) + record[1:])
+            self._store.write(NUMBER_SLOTS + at, seal(bytes((_KEPT_MARK,)) + record[1:]))
             self._kept[at] = 1
             self.waiting -= 1
         return True
 
-    def _place(self) -> int:
-        """The slot for a new reading: the first free one after the newest, else the kept one that goes first, or -1."""
-        room = len(self._counters)
-        newest = self._find(max(self._counters))
-        for step in range(1, room + 1):
-            at = (newest + step) % room
-            if not self._counters[at]:
-                return at
-        return self._lowest(1)
-
     def _lowest(self, mark: int) -> int:
         """The slot of the lowest counter among the waiting (0) or the kept (1); -1: there is none."""
-        found = -1
-        for at, counter in enumerate(self._counters):
-            if counter and self._kept[at] == mark and (found < 0 or counter < self._counters[found]):
-                found = at
-        return found
+        slot = -1
+        for at in range(len(self._slots)):
+            counter = self._slots[at]
+            if counter and self._kept[at] == mark and (slot < 0 or counter < self._slots[slot]):
+                slot = at
+        return slot
 
     def _find(self, counter: int) -> int:
         """The slot of a counter; -1: it is not held."""
-        for at, held in enumerate(self._counters):
-            if held == counter and counter:
+        for at in range(len(self._slots)):
+            if counter and self._slots[at] == counter:
                 return at
         return -1
 
-    def _note(self, at: int, counter: int, is_kept: bool) -> None:
-        self._counters[at] = counter
-        self._kept[at] = int(is_kept)
-        self.waiting += not is_kept
+    def _drop(self, at: int) -> None:
+        """Free a slot, as far as the memory is concerned."""
+        if self._slots[at]:
+            self.waiting -= not self._kept[at]
+            self.dropped += not self._kept[at]
+            self._counters.forget(self._slots[at])
+            self._slots[at] = 0
 
-    def _forget(self, at: int) -> None:
-        """The slot is free, as far as the memory is concerned."""
-        counter = self._counters[at]
-        if not counter:
-            return
-        if not self._kept[at]:
-            self.waiting -= 1
-            self.dropped += 1
-        self._counters[at] = 0
-        self._numbers.forget(counter)
-
-    def _load(self, at: int) -> StoredReading | None:
-        """The reading in a slot; None, and forgotten, when the flash has lost it."""
+    def _stored(self, at: int) -> StoredReading | None:
+        """The reading in a slot; None, and dropped, when the flash has lost it."""
         stored = self._store.read(NUMBER_SLOTS + at)
         fields = unseal(stored, _READING, _KEPT_MARK if self._kept[at] else _WAITING_MARK)
-        if fields is None or fields[:2] != (self._epoch, self._counters[at]):
-            self._forget(at)
+        if fields is None or fields[:2] != (self._epoch, self._slots[at]):
+            self._drop(at)
             return None
-        _, counter, temperature_c, humidity_c, unix_s, flags, sampled = fields
-        return StoredReading(counter, temperature_c, humidity_c, unix_s, flags, sampled * _UNIT_MS)
-
-    def _write(self, at: int, record: bytes) -> None:
-        self._store.write(NUMBER_SLOTS + at, seal(record))
+        return StoredReading(*(fields[1:6] + (fields[6] * _UNIT_MS,)))  # noqa: RUF005 - mypy cannot count the other

@@ -20,7 +20,6 @@ BLOCK = 64  # numbers reserved at once: 400 frames a day cost 6 writes; flash is
 
 _NUMBERS = "<BHHII"  # mark, node, epoch, first frame number and first event counter not yet reserved
 _NUMBERS_MARK = 0x4E
-_FLOOR_AT = struct.calcsize(_NUMBERS) + 4  # after the CRC, where version 0.1 wrote zeros and reads nothing
 
 
 class RamStore:
@@ -92,8 +91,7 @@ class CounterAllocator(Packed):
             # No number ever falls, but one may stay the same: the record with the larger sum is the newer one, and
             # among equal sums that with the higher floor.
             floor = _floor(stored, fields[3] - 1)
-            newness = (fields[2] + fields[3], floor)
-            if fields[:2] == (node, epoch) and newness > (self._frame + self._counter, self.floor):
+            if fields[:2] == (node, epoch) and (sum(fields[2:]), floor) > (self._frame + self._counter, self.floor):
                 self._frame, self._counter = fields[2:]
                 self._slot, self.floor = 1 - slot, floor
         if not is_intact:
@@ -136,11 +134,15 @@ class CounterAllocator(Packed):
         self._frame_limit, self._counter_limit = frame, counter
 
 
-def _floor(stored: bytes, unknown: int) -> int:
-    """The floor in a whole record of numbers; `unknown` when there is none, or its write was cut short."""
-    record, check = stored[: _FLOOR_AT + 4], stored[_FLOOR_AT + 4 : SLOT_BYTES]
-    floor: int = struct.unpack("<I", record[_FLOOR_AT:])[0] if check == _check(record) else unknown
-    return floor
+def _floor(stored: bytes, counter: int) -> int:
+    """The floor behind the CRC of a record of numbers; `counter` when there is none, or its write was cut short.
+
+    Version 0.1 wrote zeros there, and reads nothing.
+    """
+    record = stored[: SLOT_BYTES - 3]
+    if stored[SLOT_BYTES - 3 :] == _check(record):
+        (counter,) = struct.unpack("<I", record[-4:])
+    return counter
 
 
 def _check(record: bytes) -> bytes:
