@@ -241,9 +241,10 @@ class Link(LinkState):
         elif self.heartbeat_s < self.settings.heartbeat_s:
             self._heartbeat_doublings += 1
         if ack.settings is not None:
+            if ack.settings != self.settings:  # of two gateways each may number the same settings in its own way
+                self._heartbeat_doublings = 0
             self.settings = ack.settings
             self.generation = ack.generation & 7
-            self._heartbeat_doublings = 0
         self.pending = None
         self.last_ack_ms = now_ms
         self._backoff.record_ack()
