@@ -331,3 +331,13 @@ def test_only_so_many_forecasts_are_kept() -> None:
     assert state is not None
     assert len(state.forecasts) == node_state.FORECASTS_KEPT
     assert state == replace(state, forecasts=state.forecasts[: node_state.FORECASTS_KEPT])
+
+
+def test_an_estimate_names_the_reading_that_it_follows_from_within_the_epoch() -> None:
+    state = accepted(None, uplink(9, 12), at(0)).state
+    late = accepted(state, uplink(10, 3, flags=BACKFILL), at(1)).state
+    moved = node_state.accept(late, uplink(1, 1, flags=BACKFILL, epoch=EPOCH + 1), b"code", EPOCH + 1, WANTED, at(2))
+
+    assert isinstance(moved, Accepted)
+    assert node_state.source(late) == (EPOCH, 12)
+    assert node_state.source(moved.state) is None

@@ -22,7 +22,7 @@ def test_an_answer_with_time_or_settings_is_of_a_gateway_that_answers_at_once(ac
     assert Overheard().judge(ack, b"data", (2, 100), 5.0) == by
 
 
-def test_it_knows_its_own_answers_again_which_another_receiver_of_it_hears() -> None:
+def test_it_knows_its_own_answers_again_which_another_receiver_of_it_receives() -> None:
     overheard = Overheard()
     overheard.record_own(b"data")
 

@@ -47,11 +47,13 @@ PLACES = (
     Place("edge/receiver_bridge.py", "core", standard=BOARD),
     Place("broker/json_fields.py", "core", standard=PURE),
     Place("broker/messages.py", "core broker.json_fields", standard=PURE),
+    Place("broker/newest_estimates.py", "broker.messages", standard=PURE),
     Place("broker/packet_size.py", "core", standard=PURE),
     Place("broker/reconnection.py", "core runtime.health_limits", standard=PURE),
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
     Place("gateway/suspicion.py", "core", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
+    Place("gateway/witness.py", "core", standard=PURE),
     Place(
         "gateway/legacy/old_node.py",
         "core broker.messages gateway.readings gateway.legacy.layers gateway.legacy.model runtime.numerals",

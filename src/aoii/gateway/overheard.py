@@ -1,4 +1,4 @@
-"""What a gateway knows of acknowledgements on the air: its own, and those of other gateways for the same nodes. Pure.
+"""What a gateway knows of acknowledgements on the air: its own, and those of other gateways for the same nodes.
 
 Receivers pass on whatever the radio hears, and a radio hears other gateways too. An acknowledgement that is authentic
 and not one of ours was made by another gateway, now or, if somebody replays it, long ago.
