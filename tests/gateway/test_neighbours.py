@@ -28,7 +28,7 @@ def test_a_gateway_that_answers_at_once_says_once_that_another_does_too(caplog: 
     assert counts.since("gateway_heard_acks") == {"first": 3}
 
 
-def test_a_witness_and_the_gateway_that_hears_it_have_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_witness_and_the_gateway_near_it_have_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
     Neighbours(WANTED, 1).record(FIRST, b"first", None, 1.0)
     Neighbours(WANTED, 0).record(FIRST._replace(unix_s=0, unix_ms=0), b"witness", None, 1.0)
 
