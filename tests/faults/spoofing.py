@@ -32,6 +32,7 @@ from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.intake import Intake
+from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.node_state import REPLAY_WINDOW
 from aoii.gateway.receiver import Receiver
 from aoii.runtime import metrics
@@ -104,7 +105,10 @@ class Gateway:
         write_key_file(settings.gateway.node_keys_file, self.keys)
         self.store = OutboxFile(settings.gateway.outbox_path, 1 << 26)
         intake = Intake(settings.gateway, settings.clock, None, self.store, lambda _: None, lambda _: True)
-        self._receiver = Receiver("nowhere", "gateway/nowhere", intake, KeyRing(settings.gateway.node_keys_file))
+        keys = KeyRing(settings.gateway.node_keys_file)
+        self._receiver = Receiver(
+            "nowhere", "gateway/nowhere", intake, keys, Neighbours(intake.wanted, 0), lambda *_: 0
+        )
         self._port = _SilentPort()
         self._receiver.port = self._port  # type: ignore[assignment]  # a double
         self._air, self._ear = Reader(), Reader()
@@ -323,10 +327,11 @@ class _Victim:
 
 
 def _refusals() -> dict[str, int]:
-    """The gateway's count of refusals by reason."""
+    """The gateway's count of refusals by reason, and of acknowledgements that came back, by whose they are."""
     return {
-        sample.labels["reason"]: round(sample.value)
-        for family in metrics.REJECTED.collect()
+        next(iter(sample.labels.values())): round(sample.value)
+        for metric in (metrics.REJECTED, metrics.HEARD_ACKS)
+        for family in metric.collect()
         for sample in family.samples
         if sample.name.endswith("_total")
     }

@@ -47,6 +47,7 @@ PLACES = (
     Place("edge/receiver_bridge.py", "core", standard=BOARD),
     Place("broker/json_fields.py", "core", standard=PURE),
     Place("broker/messages.py", "core broker.json_fields", standard=PURE),
+    Place("broker/newest_estimates.py", "broker.messages", standard=PURE),
     Place("broker/repair_messages.py", "core broker.json_fields broker.messages", standard=PURE),
     Place("broker/packet_size.py", "core", standard=PURE),
     Place("broker/reconnection.py", "core runtime.health_limits", standard=PURE),
@@ -54,6 +55,7 @@ PLACES = (
     Place("gateway/suspicion.py", "core", standard=PURE),
     Place("gateway/numbers.py", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
+    Place("gateway/witness.py", "core", standard=PURE),
     Place(
         "gateway/legacy/old_node.py",
         "core broker.messages gateway.readings gateway.legacy.layers gateway.legacy.model runtime.numerals",

@@ -260,9 +260,10 @@ class Link(LinkState):
         elif self.heartbeat_s < self.settings.heartbeat_s:
             self._heartbeat_doublings += 1
         if ack.settings is not None:
+            if ack.settings != self.settings:  # of two gateways each may number the same settings in its own way
+                self._heartbeat_doublings = 0
             self.settings = ack.settings
-            self.generation = ack.generation & 7
-            self._heartbeat_doublings = 0
+            self.generation = ack.generation
         if abs(pending.answers) == self.target:
             self.target = 0
         if now_ms - self._recalls_ms >= DAY_MS:

@@ -19,9 +19,11 @@ from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.weights import extract_weights
+from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
+from aoii.gateway.witness import SLOTS_MS
 from aoii.runtime import metrics
 from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 from aoii.runtime.station import Part, PartThread, Station, run_station
@@ -70,8 +72,11 @@ class Gateway(Station):
         )
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
+        neighbours = Neighbours(self.intake.wanted, own.rank)
+        slot_ms = SLOTS_MS[own.spreading] if own.rank else None
+        learn = self.publisher.repair.learn
         self._ports = [
-            Receiver(path, name, self.intake, keys, self.publisher.repair.learn).port
+            Receiver(path, name, self.intake, keys, neighbours, learn, slot_ms).port
             for name, path in self._old_nodes.items()
         ]
         self._clock_thread = PartThread("clock", self._run_clock)

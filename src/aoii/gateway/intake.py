@@ -58,6 +58,10 @@ class Intake:
         on_accepted: Called in the file's thread with each reading to be published; must not block.
         belongs_here: Whether a node of this name is still provisioned, or an old node on one of the ports; of any other
             node no estimates are made.
+
+    Attributes:
+        wanted: The settings that our own nodes should use.
+        node_metrics: What this gateway reports of each node.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class Intake:
         self._session = secrets.randbits(48)
         thresholds = round(settings.beta_temp * 100), round(settings.beta_hum * 100)
         periods_s = settings.sample_period_s, settings.heartbeat_s, settings.heartbeat_min_s
-        self._wanted = NodeSettings(*thresholds, *periods_s, settings.tau)
+        self.wanted = NodeSettings(*thresholds, *periods_s, settings.tau)
         self.node_metrics = NodeMetrics(settings)
         self._forecasts: dict[str, NodeState | OldNodeForecast] = {}
         self._is_unavailable = False
@@ -106,6 +110,11 @@ class Intake:
         is_synced = unix_ms >= (CLOCK_FLOOR_MS if self._clock.start_unix_s is None else EARLIEST_SYNCED_MS)
         return Instant(unix_ms, is_synced, self._clock.elapsed_ms(), self._session)
 
+    def newest_frame(self, node: str) -> tuple[int, int] | None:
+        """Epoch and number of the newest frame that was accepted of one of our own nodes; None before the first."""
+        state = self._forecasts.get(node)
+        return (state.epoch, state.highest) if isinstance(state, NodeState) else None
+
     def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:
         """Judge an authenticated frame and commit it if it is new; then call `done` in the outbox file's thread.
 
@@ -122,7 +131,7 @@ class Intake:
         def work(tx: Transaction) -> FrameResult:  # may run twice
             stored = tx.state(name)
             state = None if stored is None else node_state.decode_state(stored)
-            decision = node_state.accept(state, uplink, code, key.epoch, self._wanted, at)
+            decision = node_state.accept(state, uplink, code, key.epoch, self.wanted, at, self._settings.rank > 0)
             if not isinstance(decision, node_state.Accepted):
                 return decision, None
             tx.set_state(name, node_state.encode_state(decision.state))
@@ -179,6 +188,7 @@ class Intake:
                 self.node_metrics.remove(name)
                 continue
             is_old = isinstance(forecast, OldNodeForecast)
+            source = None if isinstance(forecast, OldNodeForecast) else node_state.source(forecast)
             if isinstance(forecast, OldNodeForecast):
                 values: tuple[float, float] | None = forecast.at(at, self._old_day_fraction)
             else:
@@ -193,6 +203,8 @@ class Intake:
                     pred_h=_within(values[1], HUMIDITY_RANGE),
                     total_tx=self._total_tx,
                     unix_ms=at.unix_ms if at.is_synced else None,
+                    epoch=source and source[0],
+                    counter=source and source[1],
                 )
 
     def _insert(self, tx: Transaction, accepted: AcceptedReading, at: Instant) -> Item | None:

@@ -201,6 +201,31 @@ REJECTED = _GATEWAY.counter(
     "reason",
     values=(*_OF_BYTES, *_OF_FRAMES, *_OF_LINES),
 )
+HEARD_ACKS = _GATEWAY.counter(
+    "aoii_gateway_heard_acks_total",
+    "Authentic acknowledgements that a receiver heard: of another gateway that answers at once (first), of a witness, "
+    "of this gateway (own), or of an old frame, such as a replay (old).",
+    "by",
+    values=("first", "witness", "own", "old"),
+)
+WITNESS_ANSWERS = _GATEWAY.counter(
+    "aoii_gateway_witness_answers_total",
+    "Frames that a witness answered (sent), left to the first gateway, which it heard (heard), or did not answer "
+    "because the node had not repeated its reading yet (first).",
+    "result",
+    values=("sent", "heard", "first"),
+)
+SETTINGS_CONFLICTS = _GATEWAY.counter(
+    "aoii_gateway_settings_conflicts_total",
+    "Signs that another gateway gives our nodes other settings: one was heard, or a node had settings of another.",
+    "sign",
+    values=("heard", "moved"),
+)
+GATEWAY_RANK = _GATEWAY.gauge("aoii_gateway_rank", "GATEWAY_RANK: 0 answers its nodes at once, 1 is a witness.")
+SETTINGS_CHECKSUM = _GATEWAY.gauge(
+    "aoii_gateway_settings_checksum",
+    "A number made from the settings that this gateway wants its nodes to have; gateways of one field must agree.",
+)
 REPLIES_LATE = _GATEWAY.counter(
     "aoii_gateway_replies_late_total", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )

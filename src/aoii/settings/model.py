@@ -109,6 +109,20 @@ class Gateway:
     gateway_id: str = setting(
         "GATEWAY_ID", "gateway", kinds.name, "Name of this gateway. Give each gateway its own, and never change it."
     )
+    rank: int = setting(
+        "GATEWAY_RANK",
+        "0",
+        kinds.whole(0, 1),
+        "0: answers its nodes at once. 1: a witness, the second gateway of a field; it stores everything, and answers "
+        "a node only if the first gateway does not.",
+    )
+    spreading: int = setting(
+        "RADIO_SPREADING",
+        "9",
+        kinds.whole(7, 12),
+        "Spreading factor of nodes and receivers, as given to `aoii board`; only a witness uses it, to wait for the "
+        "first gateway's answer.",
+    )
     serial_ports: tuple[str, ...] = setting(
         "SERIAL_PORT",
         "/dev/ttyUSB0",
