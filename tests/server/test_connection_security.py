@@ -96,7 +96,7 @@ def test_the_servers_user_does_all_that_the_server_does(server: SecureDatabase) 
     outcomes = [*database.insert_readings([a_reading(1), a_reading(2)]), database.insert_reading(a_reading(1))]
     database.insert_edge_log([LOG_ROW])
     for state in ("open", "void"):
-        Gaps(database.pool).settle([Gap("7", 1, 3, 4, state)])
+        Gaps(database.pool).record([Gap("7", 1, 3, 4, state)])
         Gaps(database.pool).clear([("7", 1, 4, 4)])
         Floors(database.pool).raise_floor("8", 1, 3 if state == "open" else 4)
         GatewayReports(database.pool).record("attic", Report("0" * 16, 1, 0, (Holding("7", 1, 1, 4, 0),)))

@@ -43,7 +43,7 @@ def test_what_is_not_above_its_floor_is_retired_and_not_stored(database: Databas
     assert len(counters(database)) == 4
 
 
-def test_a_floor_that_was_raised_after_the_row_came_settles_its_copies(
+def test_a_floor_that_was_raised_after_the_row_came_retires_its_copies(
     database: Database, place: DatabaseSettings
 ) -> None:
     database.insert_readings([a_reading(1), a_reading(2)])

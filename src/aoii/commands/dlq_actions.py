@@ -107,9 +107,9 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
                 page = chosen[begin : begin + PAGE]
                 deliveries = replay(database, stores.server, [entry.letter for entry in page])
                 for entry, delivery in zip(page, deliveries, strict=True):
-                    stayed += not delivery.is_settled
+                    stayed += not delivery.is_done
                     retired += delivery.status == "retired"
-                    ending = "" if delivery.is_settled else ", stays"
+                    ending = "" if delivery.is_done else ", stays"
                     print(f"{entry.name}  {entry.identity}  {delivery.status}{ending}")
     dropped = f", {retired:,} retired and not stored" if retired else ""
     print(f"{len(chosen) - stayed - retired:,} in the database{dropped}, {stayed:,} stay", file=sys.stderr)

@@ -80,7 +80,7 @@ class Gaps:
         with self._pool.transaction() as connection:
             return [one.gap for one in _dated(connection.execute(query))]
 
-    def settle(self, gaps: Sequence[Gap]) -> None:
+    def record(self, gaps: Sequence[Gap]) -> None:
         """Give exactly these numbers the state and detail that the gaps say; older gaps are cut.
 
         Args:

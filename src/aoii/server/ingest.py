@@ -21,7 +21,7 @@ from aoii.broker.messages import (
 )
 from aoii.core.errors import ProtocolError
 
-SETTLED: dict[DeliveryStatus, AckStatus] = {
+DONE: dict[DeliveryStatus, AckStatus] = {
     "stored": "stored",
     "duplicate": "duplicate",
     "retired": "duplicate",  # the word for "done" that gateways of every version know
@@ -106,7 +106,7 @@ def commit_acks(answers: Sequence[Answer], packet_limit: int | None = None) -> l
         gateway, identity = answer.content.gateway, answer.content.identity
         if identity is None or gateway is None:
             continue
-        item = Committed(identity, SETTLED.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
+        item = Committed(identity, DONE.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
         size = len(json.dumps(identity.node)) + ITEM_BYTES
         items, used = open_acks.get(gateway, ([], 0))
         if not items or len(items) == ACK_ITEMS_LIMIT or used + size > limit:

@@ -45,7 +45,7 @@ class Delivery:
     detail: str = ""
 
     @property
-    def is_settled(self) -> bool:
+    def is_done(self) -> bool:
         """Whether nobody needs to keep it: the table has it, or its number is not above its node's floor."""
         return self.status in ("stored", "duplicate", "retired")
 
@@ -184,7 +184,7 @@ def _dead_letter(dead_letters: DeadLetters, rows: Sequence[Reading], insertion: 
     deliveries = list(insertion.deliveries)
     groups = defaultdict(list)
     for index, delivery in enumerate(deliveries):
-        if delivery is not None and not delivery.is_settled:
+        if delivery is not None and not delivery.is_done:
             groups[delivery].append(index)
     for delivery, indexes in groups.items():
         try:

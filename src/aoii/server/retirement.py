@@ -1,4 +1,4 @@
-"""Floors: a node's numbers up to its floor are settled, whatever becomes of their rows; a floor never falls.
+"""Floors: a node's numbers up to its floor need no row, whatever is or was there; a floor never falls.
 
 Who removes rows on purpose raises the floor first, in the same database. From then on audit, ledger and ingest take
 these numbers as *retired*: nobody looks for them, and a late copy is acknowledged and not stored.
