@@ -26,8 +26,14 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 FORMULA = re.compile(r"(?:^|[,;|])\s*[=+\-@＝＋－＠]")
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
-DeliveryStatus = Literal["stored", "duplicate", "database_away", "bad_row", "mismatch", "malformed", "corrupt"]
-"""What became of a reading: it is in the table, was there already, or is a dead letter for one of the other reasons."""
+DeliveryStatus = Literal[
+    "stored", "duplicate", "retired", "database_away", "bad_row", "mismatch", "malformed", "corrupt"
+]
+"""What became of a reading.
+
+It is in the table, was there already, is not above its node's floor (`retired`: neither stored nor missed), or is a
+dead letter for one of the other reasons.
+"""
 
 AckStatus = Literal["stored", "duplicate", "parked"]
 """The same in a commit acknowledgement, where `parked` is a dead letter for any reason."""

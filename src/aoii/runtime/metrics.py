@@ -453,10 +453,11 @@ INBOX_OVERRUNS = _SERVER.counter(
 )
 READINGS_PROCESSED = _SERVER.counter(
     "aoii_readings_processed_total",
-    "Readings by outcome, each time they are processed: stored, duplicate, parked (dead-lettered: the database was "
-    "away), mismatch, bad_row; during a replay also malformed, corrupt.",
+    "Readings by outcome, each time they are processed: stored, duplicate, retired (not stored: a number up to its "
+    "node's floor), parked (dead-lettered: the database was away), mismatch, bad_row; during a replay also malformed, "
+    "corrupt.",
     "outcome",
-    values=("stored", "duplicate", "parked", "mismatch", "bad_row", "malformed", "corrupt"),
+    values=("stored", "duplicate", "retired", "parked", "mismatch", "bad_row", "malformed", "corrupt"),
 )
 
 
