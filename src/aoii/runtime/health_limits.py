@@ -33,6 +33,7 @@ DISK_FORECAST_S = 86_400  # the disk fills up within a day at the rate of the la
 DISK_FORECAST_FREE_SHARE = 0.5  # and no more than this share of it is free
 EARLY_CERTIFICATE_DAYS = 30  # `aoii doctor` and `aoii certs show`: who looks anyway can renew early
 CERTIFICATE_DAYS = 21
+BACKUP_LATE_FACTOR = 1.1  # times the interval: a daily backup that takes an hour is 25 h old when the next is ready
 DAY_S = 86_400
 
 # --- estimates --------------------------------------------------------------------------------------------------------

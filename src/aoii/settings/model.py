@@ -70,6 +70,20 @@ class Database:
         "CA certificate that verifies the database server, or `system` for the CAs that this machine trusts. "
         "Unset: the server is not verified, and the connection is encrypted only if the server supports encryption.",
     )
+    backup_dir: Path | None = setting(
+        "BACKUP_DIR",
+        None,
+        kinds.path,
+        "Folder with backups of the database, of which `aoii doctor` looks at the newest file. Unset: the doctor says "
+        "that none is known.",
+        example="/mnt/backup/aoii",
+    )
+    backup_interval_h: int = setting(
+        "BACKUP_INTERVAL_H",
+        "24",
+        kinds.whole(1, 8784),
+        "Hours between two backups of the database; a newest one that is older by a tenth is a fault.",
+    )
 
     @property
     def description(self) -> str:
@@ -164,6 +178,14 @@ class Gateway:
     )
     node_keys_file: Path = in_data_dir(
         "node_keys", "NODE_KEYS_FILE", "Keys of our own nodes, one `node epoch key` per line."
+    )
+    node_keys_copy: Path | Literal["elsewhere"] | None = setting(
+        "NODE_KEYS_COPY",
+        None,
+        cast(Any, kinds.path_or_word("elsewhere")),
+        "Copy of NODE_KEYS_FILE on another disk or a mounted share, which `aoii doctor` compares; or `elsewhere`, if "
+        "you keep one where this machine does not see it. Unset: the doctor says that none is known.",
+        example="elsewhere",
     )
     mirror_weights: Path | None = setting(
         "MIRROR_WEIGHTS",
