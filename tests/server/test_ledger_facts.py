@@ -1,6 +1,5 @@
 """What the ledger counts, read from both engines."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -23,7 +22,7 @@ DAY_MS = 86_400_000
 
 
 @pytest.fixture(params=[3, 100_000])
-def database(database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def database(database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Read in many pages, and in one."""
     monkeypatch.setattr(ledger_facts, "PAGE_ROWS", request.param)
     return database
