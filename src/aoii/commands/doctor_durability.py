@@ -19,7 +19,6 @@ from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
 from aoii.gateway.drivers import outbox_recovery
 from aoii.runtime import disks, health_limits
-from aoii.runtime.advice import document
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server import durability
@@ -32,7 +31,6 @@ FULL = 2  # SQLite's number of `synchronous = FULL`; EXTRA, 3, does more
 MODES = ("OFF", "NORMAL", "FULL", "EXTRA")
 TRIAL_BYTES = 1 << 20
 NAMED_NODES = 5  # a finding names no more nodes than this
-PAGE = document("docs/howto/durability.md")
 
 RISKS: Mapping[disks.Risk, tuple[str, str]] = {
     "memory": ("which is in memory: a restart forgets it", "{setting}: name a folder on a disk"),
@@ -80,7 +78,7 @@ def weaknesses(facts: DurabilityFacts) -> Iterator[Weakness]:
     if given.get("log_bin") in ("on", "1") and given.get("sync_binlog", "1") != "1":
         # With a binary log, InnoDB syncs no commit of its own: it is recovered from that log, or rolled back.
         state = f"sync_binlog is {given['sync_binlog']} and the binary log is on: a power cut may lose commits"
-        yield Weakness(state, _write("sync_binlog = 1", "or turn the log off with skip-log-bin"))
+        yield Weakness(state, _write("sync_binlog = 1") + "; or turn the log off with skip-log-bin")
     if given.get("innodb_doublewrite") in ("off", "0", "detect_only"):
         state = f"innodb_doublewrite is {given['innodb_doublewrite']}: a power cut may leave torn pages of the table"
         yield Weakness(state, _write("innodb_doublewrite = ON"))
@@ -92,9 +90,8 @@ def weaknesses(facts: DurabilityFacts) -> Iterator[Weakness]:
         yield Weakness(state, "run ALTER TABLE readings ENGINE=InnoDB as a user who may change tables")
 
 
-def _write(line: str, other: str = "") -> str:
-    where = "below [mysqld] of its configuration, and restart it"
-    return f"write {line} {where}{'; ' if other else ''}{other} (see {PAGE})"
+def _write(line: str) -> str:
+    return f"write {line} below [mysqld] of its configuration, and restart it"
 
 
 def _here(installation: Installation, station: str) -> Settings | None:
@@ -153,8 +150,7 @@ def _file(subject: str, path: Path, opened: Callable[[Path], sqlite3.Connection]
         tempfile.TemporaryDirectory(dir=disks.existing(path.parent), prefix=".aoii-doctor-") as folder,
         closing(opened(Path(folder) / path.name)) as connection,
     ):
-        synchronous = int(connection.execute("PRAGMA synchronous").fetchone()[0])
-        yield _synced(subject, path, synchronous)
+        yield _synced(subject, path, int(connection.execute("PRAGMA synchronous").fetchone()[0]))
 
 
 def _synced(subject: str, path: Path, synchronous: int) -> Finding:
@@ -220,9 +216,8 @@ def _one_disk(values: Settings, outbox: Path | None) -> Iterator[Finding]:
     if outbox is None:
         return
     base = values.database
-    if base.host is None:
-        is_here, files = True, base.sqlite_path
-    else:
+    is_here, files = True, base.sqlite_path if base.host is None else None
+    if base.host is not None:
         facts = durability.durability_facts(base)
         is_here, files = facts.is_here, facts.files
     if not is_here:
@@ -233,10 +228,10 @@ def _one_disk(values: Settings, outbox: Path | None) -> Iterator[Finding]:
         yield Finding("outbox", "on another disk than the database, in the same machine")
         return
     how = "on one disk with the database" if shared else "on one machine with the database, perhaps on one disk"
-    left = "the backup and the newest readings that the nodes still hold" if base.backup_dir else (
-        "the newest readings that the nodes still hold"
-    )  # fmt: skip
-    yield Finding("outbox", f"{how}: if that dies, what is left is {left} (see {PAGE})", is_checked=False)
+    left = "the newest readings that the nodes still hold"
+    if base.backup_dir is not None:
+        left = f"the backup and {left}"
+    yield Finding("outbox", f"{how}: if that dies, what is left is {left}", is_checked=False)
 
 
 def _backup(values: Settings) -> Iterator[Finding]:
@@ -245,7 +240,7 @@ def _backup(values: Settings) -> Iterator[Finding]:
     if folder is None:
         state = (
             "none is known (BACKUP_DIR): a database that is lost gets back only what the gateways have kept and the "
-            f"nodes still hold (see {PAGE})"
+            "nodes still hold"
         )
         yield Finding("backup", state, is_checked=False)
         return
@@ -261,19 +256,12 @@ def _backup(values: Settings) -> Iterator[Finding]:
     if age_h > base.backup_interval_h * health_limits.BACKUP_LATE_FACTOR:
         remedy = "see why none was made since then, or correct BACKUP_DIR or BACKUP_INTERVAL_H"
         yield Finding("backup", f"{state}, and one is due every {base.backup_interval_h} h", remedy)
-        return
-    if bad := _kept("backup", newest, "BACKUP_DIR"):
+    elif bad := _kept("backup", newest, "BACKUP_DIR"):
         yield bad
-        return
-    yield _beside_database(base.sqlite_path if base.host is None else None, folder, state)
-
-
-def _beside_database(database: Path | None, folder: Path, state: str) -> Finding:
-    """The finding of a backup that is in time; on the disk of a SQLite database it dies with it."""
-    if database is not None and disks.are_on_one_disk(database, folder):
-        state += ", on the database's own disk: keep a copy on another one"
-        return Finding("backup", state, is_checked=False)
-    return Finding("backup", state)
+    elif base.host is None and disks.are_on_one_disk(base.sqlite_path, folder):
+        yield Finding("backup", f"{state}, on the database's own disk: keep a copy on another one", is_checked=False)
+    else:
+        yield Finding("backup", state)
 
 
 def _newest(folder: Path) -> Path | None:
@@ -304,10 +292,7 @@ def _node_keys(values: Settings) -> Iterator[Finding]:
     if copy == "elsewhere":
         yield Finding("node keys", "NODE_KEYS_COPY=elsewhere: you vouch for a copy that is not compared here")
     elif copy is None:
-        state = (
-            "no copy is known (NODE_KEYS_COPY): if this disk dies, every node must be given a new key by hand "
-            f"(see {PAGE})"
-        )
+        state = "no copy is known (NODE_KEYS_COPY): if this disk dies, every node must be given a new key by hand"
         yield Finding("node keys", state, is_checked=False)
     else:
         yield _compared(path, keys, Path(copy))

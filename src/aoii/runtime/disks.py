@@ -89,12 +89,12 @@ def disks(path: Path) -> frozenset[str]:
     A partition is its disk; a logical volume, an encrypted device and an array are the disks below them.
     """
     with contextlib.suppress(OSError):
-        number = os.stat(existing(path)).st_dev
+        number = existing(path).stat().st_dev
         if found := _disks_of(_number(number)):
             return found
         mount = file_system(path)
         if mount is not None and mount.source.startswith("/dev/"):  # Btrfs numbers its subvolumes, not its disk
-            return _disks_of(_number(os.stat(mount.source).st_rdev))
+            return _disks_of(_number(Path(mount.source).stat().st_rdev))
     return frozenset()
 
 
@@ -104,7 +104,7 @@ def are_on_one_disk(first: Path, second: Path) -> bool | None:
     if ours and theirs:
         return bool(ours & theirs)
     try:
-        is_same = os.stat(existing(first)).st_dev == os.stat(existing(second)).st_dev
+        is_same = existing(first).stat().st_dev == existing(second).stat().st_dev
     except OSError:
         return None
     return True if is_same else None  # two file systems without a device, as of a network, may be one disk or two
@@ -152,6 +152,6 @@ def _disks_of(number: str, depth: int = 0) -> frozenset[str]:
         device = device.parent
     below = [(slave / "dev").read_text().strip() for slave in sorted((device / "slaves").glob("*"))]
     if (file := device / "loop" / "backing_file").exists():
-        below.append(_number(os.stat(file.read_text().strip()).st_dev))
+        below.append(_number(Path(file.read_text().strip()).stat().st_dev))
     found = [_disks_of(one, depth + 1) for one in below]
     return frozenset[str]().union(*found) or frozenset({device.name})

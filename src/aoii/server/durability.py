@@ -79,9 +79,7 @@ def _of_sqlite(pool: ConnectionPool) -> DurabilityFacts:
 
 def _of_mysql(pool: ConnectionPool, host: str) -> DurabilityFacts:
     names = ", ".join(f"'{name}'" for name in VARIABLES)
-    engine = (
-        "SELECT engine FROM information_schema.tables WHERE table_schema = database() AND table_name = 'readings'"
-    )
+    engine = "SELECT engine FROM information_schema.tables WHERE table_schema = database() AND table_name = 'readings'"
     with pool.transaction() as connection:
         rows = connection.exec_driver_sql(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})").all()
         found = connection.execute(sa.text(engine)).scalar()
