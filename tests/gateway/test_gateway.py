@@ -47,7 +47,7 @@ def test_the_broker_may_come_after_the_gateway_and_go_and_come_again(tmp_path: P
         node.send(1, 1)
         assert not gateway.readiness()["broker"]
         with Mosquitto(tmp_path / "first", port), listening(values) as listener:
-            assert [message["counter"] for message in listener.readings(1)] == [1]
+            assert [message["counter"] for message in listener.readings(1, timeout_s=20)] == [1]
             node.send(2, 2)
             assert [message["counter"] for message in listener.readings(1)] == [2]
         until(lambda: not gateway.readiness()["broker"])

@@ -81,8 +81,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> It
             station.wait_started()
         stack.enter_context(page)
         for name in ("gateway", "server"):
-            until(lambda name=name: stations[name].gauge("aoii_broker_up") == 1, 30, f"{name} and its broker")  # type: ignore[misc]  # the default argument
-        until(lambda: stations["gateway"].count("aoii_gateway_serial_opens_total") > 0, 30, "the port")
+            until(stations[name].takes_part, 30, f"{name} takes its part")
         node = OwnNode(far)
         node.send(1, 1, 2150, battery=140)
         node.send(2, 5, 2350, flags=EVENT | LOW_BATTERY, battery=110)
