@@ -56,7 +56,8 @@ class GatewayTwin:
             uplink.frame,
             UNIX_S + now_ms // 1000,
             now_ms % 1000,
-            self.generation,
+            self.generation & 7,
             None if uplink.generation == self.generation else self.settings,
+            0,
         )
         return frames.encode_ack(ack, self._key)

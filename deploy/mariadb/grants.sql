@@ -7,8 +7,19 @@
 GRANT SELECT, INSERT, UPDATE ON aoii.readings TO 'aoii_server'@'%';
 GRANT SELECT, INSERT ON aoii.edge_log TO 'aoii_server'@'%';
 GRANT SELECT ON aoii.alembic_version TO 'aoii_server'@'%';
+-- What accounts for the numbers without a row. A floor is raised and never removed.
+GRANT SELECT, INSERT, UPDATE, DELETE ON aoii.gaps TO 'aoii_server'@'%';
+GRANT SELECT, INSERT, UPDATE ON aoii.floors TO 'aoii_server'@'%';
+GRANT SELECT, INSERT, UPDATE ON aoii.gateway_files TO 'aoii_server'@'%';
+GRANT SELECT, INSERT, UPDATE ON aoii.gateway_numbers TO 'aoii_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON aoii.audits TO 'aoii_server'@'%';
 
 -- Readers read.
 GRANT SELECT ON aoii.readings TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.edge_log TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.alembic_version TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.gaps TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.floors TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.gateway_files TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.gateway_numbers TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.audits TO 'aoii_web'@'%';

@@ -308,3 +308,13 @@ def test_other_names_are_accepted_as_they_are(name: str) -> None:
 def test_a_timestamp_has_the_older_installations_form(text: str) -> None:
     with pytest.raises(ProtocolError, match="timestamp is not a time"):
         messages.decode_message(json.dumps(OLD_RX | {"timestamp": text}).encode())
+
+
+def test_an_estimate_carries_the_identity_of_its_reading_and_may_lack_it() -> None:
+    plain = Estimate("attic", "7", "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None)
+    named = Estimate("attic", "7", "2026-05-04 03:02:01", 0.1, 20.0, 40.0, 1, None, 2, 11)
+
+    assert messages.decode_message(messages.encode_estimate(named)) == named
+    assert messages.decode_message(messages.encode_estimate(plain)) == plain
+    assert b"counter" not in messages.encode_estimate(plain)
+    assert plain.source < named.source

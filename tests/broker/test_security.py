@@ -13,6 +13,7 @@ import pytest
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.connection_report import Refusal
 from aoii.broker.messages import READINGS_TOPIC, ack_topic
+from aoii.broker.repair_messages import ask_topic, holds_topic
 from aoii.core.errors import InputError
 from aoii.security import authority
 from aoii.security.tls import Tls
@@ -109,6 +110,16 @@ def test_the_same_passes_with_passwords(broker: SecureBroker, connect: Connect) 
     assert gateway.received.get(timeout=15).payload == b"stored"
 
 
+def test_a_report_and_a_question_pass_between_gateway_and_server(broker: SecureBroker, connect: Connect) -> None:
+    server = connect(broker.reached_by("server"), holds_topic("+"))
+    gateway = connect(broker.reached_by("gateway"), ask_topic("gateway"))
+
+    assert gateway.publish(holds_topic("gateway"), b"report") == 0
+    assert server.received.get(timeout=15).payload == b"report"
+    assert server.publish(ask_topic("gateway"), b"question") == 0
+    assert gateway.received.get(timeout=15).payload == b"question"
+
+
 @pytest.mark.parametrize("user", ["web", "csv"])
 def test_readers_get_readings(broker: SecureBroker, connect: Connect, user: str) -> None:
     reader = connect(broker.reached_by(user), READINGS_TOPIC)
@@ -137,13 +148,20 @@ def test_the_connection_knows_when_the_brokers_certificate_ends(broker: SecureBr
     [
         ("gateway", ack_topic("gateway")),
         ("gateway", ack_topic("other")),
+        ("gateway", ask_topic("gateway")),
+        ("gateway", holds_topic("other")),
         ("gateway", "aoii/anything"),
         ("gateway", "$SYS/broker/version"),
         ("server", READINGS_TOPIC),
+        ("server", holds_topic("gateway")),
         ("server", "aoii/anything"),
         ("web", READINGS_TOPIC),
         ("web", ack_topic("gateway")),
+        ("web", ask_topic("gateway")),
+        ("web", holds_topic("gateway")),
+        ("web", holds_topic("web")),
         ("csv", READINGS_TOPIC),
+        ("csv", holds_topic("csv")),
         ("csv", ack_topic("gateway")),
     ],
 )
@@ -159,10 +177,15 @@ def test_a_forbidden_publish_is_refused_with_its_reason(
         ("gateway", READINGS_TOPIC),
         ("gateway", ack_topic("other")),
         ("gateway", ack_topic("+")),
+        ("gateway", ask_topic("other")),
+        ("gateway", ask_topic("+")),
+        ("gateway", holds_topic("gateway")),
         ("gateway", "#"),
         ("gateway", "$SYS/#"),
         ("server", ack_topic("gateway")),
         ("web", ack_topic("gateway")),
+        ("web", ask_topic("gateway")),
+        ("web", holds_topic("+")),
         ("web", "$SYS/#"),
         ("csv", "#"),
     ],
@@ -174,11 +197,18 @@ def test_nothing_is_delivered_of_a_topic_that_is_forbidden(
     # forbidden message was there to be delivered is shown by those who may read it.
     curious = connect(broker.reached_by(user), wanted)
     server = connect(broker.reached_by("server"), READINGS_TOPIC)
+    asked = connect(broker.reached_by("gateway"), ask_topic("gateway"))
+    reported = connect(broker.reached_by("server"), holds_topic("+"))
     gateway = connect(broker.reached_by("gateway"), ack_topic("gateway"))
 
+    assert gateway.publish(holds_topic("gateway"), b"secret") == 0
+    assert reported.received.get(timeout=15).payload == b"secret"
+    assert server.publish(ask_topic("other"), b"secret") in (0, 16)  # 16: without a subscriber
+    assert server.publish(ask_topic("gateway"), b"secret") == 0
+    assert asked.received.get(timeout=15).payload == b"secret"
     assert gateway.publish(READINGS_TOPIC, b"secret") == 0
+    assert server.publish(ack_topic("other"), b"secret") in (0, 16)
     assert server.publish(ack_topic("gateway"), b"secret") == 0
-    assert server.publish(ack_topic("other"), b"secret") in (0, 16)  # 16: without a subscriber
     assert server.received.get(timeout=15).payload == gateway.received.get(timeout=15).payload == b"secret"
     # What a user may read overtakes nothing: once its own acknowledgement came, a forbidden message would have, too.
     assert server.publish(ack_topic(user), b"own") in (0, 16)
@@ -186,7 +216,7 @@ def test_nothing_is_delivered_of_a_topic_that_is_forbidden(
     assert marker.received.get(timeout=15)
 
     allowed = {(ack_topic(user), b"own"), (READINGS_TOPIC, b"secret")} if user != "gateway" else {
-        (ack_topic("gateway"), b"secret"), (ack_topic("gateway"), b"own")
+        (ack_topic("gateway"), b"secret"), (ack_topic("gateway"), b"own"), (ask_topic("gateway"), b"secret")
     }  # fmt: skip
     delivered = [(message.topic, message.payload) for message in list(curious.received.queue)]
     assert [one for one in delivered if one not in allowed] == []
@@ -322,7 +352,9 @@ def test_a_user_that_is_struck_from_the_acl_writes_no_more_after_a_reload(tmp_pa
         assert gateway.publish(READINGS_TOPIC) in (0, 16)
 
         text = server.acl.read_text()
-        server.acl.write_text(text.replace("user gateway\ntopic write aoii/readings\n", ""))
+        lines = "user gateway\ntopic write aoii/readings\ntopic write aoii/holds/gateway\n"
+        assert lines in text
+        server.acl.write_text(text.replace(lines, ""))
         server.signal(signal.SIGHUP)
 
         until(lambda: gateway.publish(READINGS_TOPIC) == NOT_AUTHORIZED, what="a refusal")

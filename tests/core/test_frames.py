@@ -26,26 +26,47 @@ UPLINK = Uplink(
     flags=frames.EVENT | frames.LOW_BATTERY,
     generation=3,
     battery=140,
+    answers=0,
 )
-ACK = Ack(node=7, epoch=1, frame=5, unix_s=1451606400, unix_ms=123, generation=3, settings=None)
+ACK = Ack(node=7, epoch=1, frame=5, unix_s=1451606400, unix_ms=123, generation=3, settings=None, again=0)
 SETTINGS = NodeSettings(50, 300, 60, 3600, 0, 1)
 
-U8, U16, U32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
+U3, U5, U8, U16, U32 = (
+    st.integers(0, 7),
+    st.integers(0, 31),
+    st.integers(0, 0xFF),
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFFFFFFFF),
+)
 I8 = st.integers(-128, 127)
 trends = st.builds(Trend, I8, I8, I8, I8, st.integers(0, 1))
-uplinks = st.builds(
-    Uplink,
-    node=U16,
-    epoch=U16,
-    frame=U32,
-    counter=U32,
-    age_s=st.integers(0, frames.AGE_LIMIT_S),
-    temperature_c=st.integers(-0x8000, 0x7FFF),
-    humidity_c=U16,
-    trend=trends,
-    flags=st.builds(lambda kind, rest: kind | rest, st.sampled_from((1, 2, 4)), st.sampled_from((0, 8, 16, 24))),
-    generation=st.integers(0, 7),
-    battery=U8,
+
+
+def uplinks_of(
+    kind: int, trend: st.SearchStrategy[Trend], answers: st.SearchStrategy[int]
+) -> st.SearchStrategy[Uplink]:
+    return st.builds(
+        Uplink,
+        node=U16,
+        epoch=U16,
+        frame=U32,
+        counter=U32,
+        age_s=st.integers(0, frames.AGE_LIMIT_S),
+        temperature_c=st.integers(-0x8000, 0x7FFF),
+        humidity_c=U16,
+        trend=trend,
+        flags=st.sampled_from((0, 8, 16, 24)).map(lambda rest: kind | rest),
+        generation=st.integers(0, 7),
+        battery=U8,
+        answers=answers,
+    )
+
+
+answers = st.integers(-frames.ANSWER_LIMIT, frames.ANSWER_LIMIT)
+uplinks = st.one_of(
+    uplinks_of(frames.EVENT, trends, st.just(0)),
+    uplinks_of(frames.HEARTBEAT, trends, st.just(0)),
+    uplinks_of(frames.BACKFILL, st.builds(HOLD._replace, damping=st.integers(0, 1)), answers),
 )
 node_settings = st.builds(
     NodeSettings,
@@ -53,7 +74,7 @@ node_settings = st.builds(
     *[st.integers(0, 0xFFFF)] * 2,
     st.integers(1, 0xFF),
 )
-acks = st.builds(Ack, U16, U16, U32, U32, st.integers(0, 999), U8, st.none() | node_settings)
+acks = st.builds(Ack, U16, U16, U32, U32, st.integers(0, 999), U3, st.none() | node_settings, U5)
 
 
 def key_of(node: int) -> bytes | None:
@@ -138,6 +159,8 @@ def test_an_authentic_frame_of_a_newer_firmware_is_rejected_by_its_fields() -> N
 
     assert reason(frames.decode_uplink(signed(b"\x12" + body[1:], b"U"), key_of)) == "trend"
     assert reason(frames.decode_uplink(signed(body[:24] + b"\x03" + body[25:], b"U"), key_of)) == "flags"
+    lowest = body[:20] + b"\0\0\0\x80" + bytes((frames.BACKFILL, 0))
+    assert reason(frames.decode_uplink(signed(lowest, b"U"), key_of)) == "range"
     assert reason(frames.decode_ack(signed(answer[:13] + b"\xe8\x03" + answer[15:], b"D"), 7, 1, KEY)) == "range"
     assert reason(frames.decode_ack(signed(answer[:16] + b"\0\0" + answer[18:], b"D"), 7, 1, KEY)) == "range"
 
@@ -159,11 +182,28 @@ def test_an_acknowledgement_never_passes_for_an_uplink() -> None:
         {"flags": 3},
         {"flags": 33},
         {"generation": 8},
+        {"answers": 1},
+        {"flags": frames.BACKFILL},
+        {"flags": frames.BACKFILL, "trend": HOLD, "answers": 2**31},
+        {"flags": frames.BACKFILL, "trend": HOLD, "answers": -(2**31)},
     ],
 )
 def test_a_field_that_does_not_fit_is_our_mistake(wrong: dict[str, object]) -> None:
     with pytest.raises(InternalError):
         frames.encode_uplink(UPLINK._replace(**wrong), KEY)
+
+
+@pytest.mark.parametrize("wrong", [{"generation": 8}, {"again": 32}, {"again": -1}, {"unix_ms": 1000}])
+def test_a_field_of_an_acknowledgement_that_does_not_fit_is_our_mistake(wrong: dict[str, object]) -> None:
+    with pytest.raises(InternalError):
+        frames.encode_ack(ACK._replace(**wrong), KEY)
+
+
+def test_what_was_asked_for_stands_in_the_bytes_of_the_trend_and_the_question_above_the_generation() -> None:
+    answer = UPLINK._replace(flags=frames.BACKFILL, trend=HOLD, answers=-2)
+
+    assert frames.encode_uplink(answer, KEY)[20:24] == b"\xfe\xff\xff\xff"
+    assert frames.encode_ack(ACK._replace(generation=3, again=30), KEY)[15] == 3 | 30 << 3
 
 
 def test_a_key_of_the_wrong_length_is_our_mistake() -> None:

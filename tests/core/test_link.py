@@ -52,7 +52,7 @@ def read(send: Send) -> Uplink:
 
 def answer(send: Send, unix_s: int = 1_451_606_400, settings: NodeSettings | None = None) -> bytes:
     uplink = read(send)
-    return frames.encode_ack(Ack(7, 1, uplink.frame, unix_s, 250, 3, settings), KEY)
+    return frames.encode_ack(Ack(7, 1, uplink.frame, unix_s, 250, 3, settings, 0), KEY)
 
 
 def next_sends(machine: Link) -> tuple[int, list[Send]]:
@@ -166,7 +166,7 @@ def test_a_newer_reading_goes_at_once_and_the_older_one_follows_as_backfill() ->
     assert uplink.frame > read(new[0]).frame
     assert uplink.age_s == round(at_ms / 1000)
     machine.receive(answer(late[0]), at_ms + 500)
-    assert len(machine.backlog) == 0
+    assert machine.ring.waiting == 0
     assert machine.deadline_ms() is None
 
 
@@ -206,9 +206,9 @@ def test_a_superseded_heartbeat_has_nothing_to_deliver() -> None:
 
     event = say(machine, 60_000)
 
-    oldest = machine.backlog.oldest()
+    oldest = machine.ring.oldest()
     assert oldest is not None
-    assert (len(machine.backlog), oldest.counter) == (1, read(event[0]).counter)
+    assert (machine.ring.waiting, oldest.counter) == (1, read(event[0]).counter)
 
 
 def test_a_late_acknowledgement_of_what_was_superseded_takes_it_out_of_the_backlog() -> None:
@@ -219,7 +219,7 @@ def test_a_late_acknowledgement_of_what_was_superseded_takes_it_out_of_the_backl
     acknowledged = machine.receive(answer(old[0]), 60_100)
 
     assert acknowledged is None
-    assert len(machine.backlog) == 1  # the one that waits
+    assert machine.ring.waiting == 1  # the one that waits
     assert machine.state == WAITING
     assert machine.clock.unix_ms(60_100) is None
 
@@ -238,7 +238,7 @@ def test_an_acknowledgement_before_anything_was_sent_acknowledges_nothing() -> N
     machine.submit(frames.EVENT, 2000, 5000, TREND, 0, 0, 0, 0)
 
     for frame in (0, 1):
-        assert machine.receive(frames.encode_ack(Ack(7, 1, frame, 1, 0, 0, None), KEY), 0) is None
+        assert machine.receive(frames.encode_ack(Ack(7, 1, frame, 1, 0, 0, None, 0), KEY), 0) is None
 
     assert machine.state == READY
 
@@ -338,7 +338,7 @@ def test_when_the_flash_lost_the_backlog_the_link_rests() -> None:
 
     sends = machine.due(10**6)
 
-    assert (sends, machine.state, machine.deadline_ms(), machine.backlog.dropped) == ([], IDLE, None, 1)
+    assert (sends, machine.state, machine.deadline_ms(), machine.ring.dropped) == ([], IDLE, None, 1)
 
 
 def test_the_duty_cycle_defers_a_packet_and_a_newer_one_takes_its_place() -> None:
@@ -469,7 +469,7 @@ def test_an_event_that_was_never_acknowledged_outlives_the_power_with_its_time()
     assert (uplink.kind, uplink.counter, uplink.temperature_c) == ("backfill", lost.counter, 2100)
     assert abs(20_000 + at_ms / 1000 - uplink.age_s - 10_060) <= 1
     machine.receive(answer(sends[0]), at_ms + 500)
-    assert len(make(store).backlog) == 0
+    assert make(store).ring.waiting == 0
 
 
 def test_a_flash_that_fails_while_an_event_is_cleared_leaves_it_to_be_acknowledged_again() -> None:
@@ -491,7 +491,7 @@ def test_a_flash_that_fails_while_an_event_is_cleared_leaves_it_to_be_acknowledg
 
     assert machine.state == WAITING
     machine.receive(answer(sends[0]), 600)
-    assert (machine.state, len(machine.backlog)) == (IDLE, 0)
+    assert (machine.state, machine.ring.waiting) == (IDLE, 0)
 
 
 def test_a_failing_flash_stops_the_packet_and_the_link_tries_again() -> None:
@@ -512,3 +512,162 @@ def test_a_failing_flash_stops_the_packet_and_the_link_tries_again() -> None:
     store.broken = False
 
     assert len(say(machine, 1000)) == 1
+
+
+def acked(uplink: Uplink, again: int = 0) -> bytes:
+    return frames.encode_ack(Ack(7, 1, uplink.frame, 1, 0, 0, None, again), KEY)
+
+
+def deliver(machine: Link, now_ms: int, kind: int = frames.EVENT, again: int = 0) -> int:
+    """Submit a reading that is acknowledged at once, and perhaps asks for another; its number."""
+    uplink = read(say(machine, now_ms, 2000 + now_ms // 60_000, kind=kind)[0])
+    machine.receive(acked(uplink, again), now_ms + 300)
+    return uplink.counter
+
+
+def recalled(machine: Link, again: int = 0) -> Uplink:
+    """What goes out next; it is acknowledged."""
+    at_ms, sends = next_sends(machine)
+    uplink = read(sends[0])
+    machine.receive(acked(uplink, again), at_ms + 300)
+    return uplink
+
+
+@pytest.mark.parametrize("kind", [frames.EVENT, frames.HEARTBEAT])
+def test_an_acknowledged_reading_is_sent_again_when_it_is_asked_for(kind: int) -> None:
+    machine = make()
+    for minute in range(4):
+        deliver(machine, 60_000 * minute, kind, again=2 if minute == 3 else 0)
+
+    uplink = recalled(machine)
+
+    assert (uplink.kind, uplink.counter, uplink.temperature_c, uplink.answers) == ("backfill", 2, 2001, 2)
+    assert abs(uplink.age_s - 120) <= 10
+    assert (machine.state, machine.deadline_ms(), machine.ring.waiting) == (IDLE, None, 0)
+
+
+def test_a_question_is_answered_before_the_backlog_and_the_next_one_may_come_with_its_acknowledgement() -> None:
+    machine = make()
+    for minute in range(5):
+        deliver(machine, 60_000 * minute)
+    say(machine, 300_000)  # 6, superseded
+    deliver(machine, 360_000, again=3)
+
+    found = [recalled(machine, 2), recalled(machine), recalled(machine)]
+
+    assert [(uplink.counter, uplink.answers) for uplink in found] == [(4, 4), (2, 2), (6, 0)]
+
+
+def test_what_is_not_held_is_proven_void_unless_it_may_have_been_forgotten() -> None:
+    machine = Link(7, 1, KEY, SETTINGS, RamStore(NUMBER_SLOTS + 3), random.Random(3).random)
+    deliver(machine, 0)
+    say(machine, 60_000, kind=frames.HEARTBEAT)  # 2, superseded and never acknowledged
+    deliver(machine, 120_000, again=1)
+    void = recalled(machine)
+    for minute in range(3, 7):
+        deliver(machine, 60_000 * minute, again=2 if minute == 3 else 5)  # 4 asks for 2, the last for 2 as well
+    oldest = recalled(machine)
+
+    assert (void.counter, void.answers) == (1, 2)
+    assert (oldest.counter, oldest.answers) == (5, -2)
+
+
+@pytest.mark.parametrize("again", [0, 31])
+def test_zero_and_the_reserved_value_ask_for_nothing(again: int) -> None:
+    machine = make()
+    for minute in range(40):
+        deliver(machine, 60_000 * minute, again=again)
+
+    assert (machine.target, machine.deadline_ms()) == (0, None)
+
+
+def test_a_number_below_one_is_not_looked_for() -> None:
+    machine = make()
+
+    deliver(machine, 0, again=1)
+
+    assert machine.target == 0
+
+
+def test_a_question_waits_while_something_newer_is_pending_and_is_kept_through_a_sleep() -> None:
+    store = RamStore()
+    machine = make(store)
+    deliver(machine, 0)
+    deliver(machine, 60_000, again=1)
+    next_sends(machine)  # the answer, which nobody hears
+    newer = read(say(machine, 120_000)[0])
+    state = machine.dump()
+
+    woken = make(store)
+    woken.load(state, 0)
+    woken.receive(acked(newer), 120_300)
+
+    assert (recalled(woken).answers, woken.target) == (1, 0)
+
+
+def test_no_more_than_a_days_recalls_are_sent_and_the_next_day_has_new_ones() -> None:
+    machine = make(duty_permille=1000)
+    deliver(machine, 0)
+    deliver(machine, 60_000, again=1)
+    answered = 0
+    while machine.target:
+        answered += 1
+        at_ms, sends = next_sends(machine)
+        machine.receive(acked(read(sends[0])), at_ms + 300)
+        deliver(machine, at_ms + 1000, again=1)
+
+    deliver(machine, 86_400_000, again=1)
+
+    assert answered == link.RECALLS_A_DAY
+    assert machine.target != 0
+
+
+def test_a_late_acknowledgement_of_a_superseded_heartbeat_keeps_its_reading() -> None:
+    store = RamStore()
+    machine = make(store)
+    heartbeat = read(say(machine, 0, 2345, kind=frames.HEARTBEAT)[0])
+    event = read(say(machine, 60_000)[0])
+    state = machine.dump()
+    woken = make(store)
+    woken.load(state, 0)
+
+    woken.receive(acked(heartbeat), 60_100)
+    woken.receive(acked(event, 1), 60_300)
+    uplink = recalled(woken)
+
+    assert (uplink.counter, uplink.temperature_c, uplink.answers) == (heartbeat.counter, 2345, 1)
+
+
+def test_a_late_acknowledgement_of_what_was_proven_void_is_not_taken() -> None:
+    machine = make()
+    deliver(machine, 0)
+    heartbeat = read(say(machine, 60_000, kind=frames.HEARTBEAT)[0])
+    deliver(machine, 120_000, again=1)
+    void = recalled(machine)
+
+    machine.receive(acked(heartbeat), 200_000)
+    deliver(machine, 240_000, again=2)
+
+    assert void.answers == recalled(machine).answers == heartbeat.counter
+
+
+def test_a_flash_that_fails_while_a_heartbeat_is_kept_leaves_it_to_be_acknowledged_again() -> None:
+    class Failing(RamStore):
+        fails = False
+
+        def write(self, slot: int, record: bytes) -> None:
+            if self.fails:
+                raise OSError
+            super().write(slot, record)
+
+    store = Failing()
+    machine = make(store)
+    uplink = read(say(machine, 0, kind=frames.HEARTBEAT)[0])
+    store.fails = True
+    with pytest.raises(OSError):  # noqa: PT011 - the driver's own
+        machine.receive(acked(uplink), 300)
+    store.fails = False
+
+    assert machine.state == WAITING
+    machine.receive(acked(uplink), 600)
+    assert make(store).ring.recall(1) is not None

@@ -14,13 +14,19 @@ from aoii.core.link_state import (
     load_forecast,
 )
 
-U8, U16, U32, I8 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.integers(-128, 127)
+U8, U16, U32, I8, I32 = (
+    st.integers(0, 0xFF),
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFFFFFFFF),
+    st.integers(-128, 127),
+    st.integers(-(2**31), 2**31 - 1),
+)
 TIME = st.integers(-(2**62), 2**62)
 node_settings = st.builds(NodeSettings, U16, U16, U16, U16, U16, U8)
 forecasts = st.builds(
     Forecast, st.integers(-0x8000, 0x7FFF), U16, st.builds(Trend, I8, I8, I8, I8, U8), node_settings, TIME
 )
-pending_readings = st.builds(PendingReading, U32, U8, forecasts, U8, U8, U8)
+pending_readings = st.builds(PendingReading, U32, U8, forecasts, U8, U8, U8, I32)
 frames = st.builds(SentFrames, U32, U32, U32)
 SETTINGS = NodeSettings(50, 300, 60, 3600, 600, 1)
 
@@ -54,11 +60,11 @@ def test_the_memory_of_a_link_survives_a_sleep(
 
 def test_a_reading_becomes_an_uplink_with_its_kind_and_flags() -> None:
     trend = Trend(1, 2, 3, 4, 1)
-    pending = PendingReading(9, EVENT, Forecast(2000, 5000, trend, SETTINGS, 0), LOW_BATTERY, 3, 140)
+    pending = PendingReading(9, EVENT, Forecast(2000, 5000, trend, SETTINGS, 0), LOW_BATTERY, 3, 140, 0)
 
     uplink = pending.uplink(7, 2, 11, 60)
 
-    assert uplink == Uplink(7, 2, 11, 9, 60, 2000, 5000, trend, EVENT | LOW_BATTERY, 3, 140)
+    assert uplink == Uplink(7, 2, 11, 9, 60, 2000, 5000, trend, EVENT | LOW_BATTERY, 3, 140, 0)
 
 
 def test_frames_of_a_reading_are_those_between_the_first_and_the_last() -> None:

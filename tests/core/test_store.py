@@ -3,49 +3,23 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.core import frames, store
-from aoii.core.errors import InternalError, UnavailableError
+from aoii.core.errors import UnavailableError
 from aoii.core.forecast import HOLD
 from aoii.core.frames import NodeSettings, Uplink
 from aoii.core.link import Link, Send
 from aoii.core.link_timing import TIMING
-from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, Backlog, CounterAllocator, RamStore, StoredReading
+from aoii.core.store import NUMBER_SLOTS, SLOT_BYTES, CounterAllocator, RamStore
+from flash import Flash, PowerCut
 from gateway_twin import GatewayTwin
 
 KEY = bytes(range(16))
 SETTINGS = NodeSettings(50, 300, 60, 0, 0, 1)
 BLOCK = 8
 ROOM = NUMBER_SLOTS + 200  # so that nothing has to make room
-
-
-class PowerCut(Exception):  # noqa: N818 - not an error of ours
-    """The power went in the middle of a write."""
-
-
-class Flash:
-    """Slots in flash, where a write may be cut after any number of bytes."""
-
-    def __init__(self, slots: int, fill: bytes = b"\xff") -> None:
-        self.slots = slots
-        self._bytes = [fill * SLOT_BYTES for _ in range(slots)]
-        self.writes = 0
-        self.cut_at = -1  # number of the write that is cut
-        self.cut_after = 0  # bytes of it that still get through
-
-    def read(self, slot: int) -> bytes:
-        return self._bytes[slot]
-
-    def write(self, slot: int, record: bytes) -> None:
-        assert len(record) <= SLOT_BYTES
-        if self.writes == self.cut_at:
-            record = record[: self.cut_after]
-        self._bytes[slot] = record + self._bytes[slot][len(record) :]
-        self.writes += 1
-        if self.writes - 1 == self.cut_at:
-            raise PowerCut
 
 
 class Life:
@@ -126,66 +100,6 @@ def test_a_power_cut_at_any_write_repeats_no_number_and_loses_no_stored_event(cu
         assert life.stored <= life.gateway.readings.keys(), f"cut at write {cut_at}"
 
 
-def test_a_full_ring_drops_the_oldest_and_counts_it() -> None:
-    backlog = Backlog(RamStore(NUMBER_SLOTS + 3), 1)
-
-    for counter in range(1, 6):
-        backlog.put(StoredReading(counter, counter, 0, 0, 0, 0))
-
-    oldest = backlog.oldest()
-    assert oldest is not None
-    assert (len(backlog), backlog.dropped, oldest.counter) == (3, 2, 3)
-
-
-@settings(max_examples=200)
-@given(st.lists(st.sampled_from((None, None, None, 0, 1, 2)), max_size=30), st.integers(1, 4))
-def test_the_ring_is_a_queue_that_forgets_its_oldest_and_survives_restarts(
-    removals: list[int | None], room: int
-) -> None:
-    flash = Flash(NUMBER_SLOTS + room, b"\0")
-    backlog = Backlog(flash, 1)
-    expected: list[StoredReading] = []
-    for counter, removal in enumerate(removals, start=1):
-        if removal is None or not expected:
-            stored = StoredReading(counter, -counter, counter, 2**32 - counter, counter % 32, 64 * counter)
-            backlog.put(stored)
-            expected = [*expected, stored][-room:]
-        else:
-            assert backlog.remove(expected.pop(removal % len(expected)).counter)
-
-        assert not backlog.remove(0)
-        for ring in (backlog, Backlog(flash, 1)):
-            assert (len(ring), ring.oldest()) == (len(expected), expected[0] if expected else None)
-    while expected:
-        assert backlog.oldest() == expected[0]
-        backlog.remove(expected.pop(0).counter)
-
-
-def test_readings_of_an_earlier_epoch_are_not_sent_under_the_new_one() -> None:
-    flash = Flash(NUMBER_SLOTS + 2)
-    Backlog(flash, 1).put(StoredReading(1, 2, 3, 4, 0, 0))
-
-    assert Backlog(flash, 2).oldest() is None
-
-
-def test_a_reading_that_the_flash_lost_is_counted_and_passed_over() -> None:
-    flash = Flash(NUMBER_SLOTS + 2)
-    backlog = Backlog(flash, 1)
-    backlog.put(StoredReading(1, 2, 3, 4, 0, 0))
-    backlog.put(StoredReading(2, 2, 3, 4, 0, 0))
-    flash.write(NUMBER_SLOTS, bytes(SLOT_BYTES))
-
-    oldest = backlog.oldest()
-
-    assert oldest is not None
-    assert (oldest.counter, backlog.dropped) == (2, 1)
-
-
-def test_a_store_without_room_for_readings_is_our_mistake() -> None:
-    with pytest.raises(InternalError):
-        Backlog(RamStore(NUMBER_SLOTS), 1)
-
-
 def test_numbers_begin_at_one_and_a_block_costs_one_write() -> None:
     flash = Flash(3)
     numbers = CounterAllocator(flash, 7, 1)
@@ -228,5 +142,5 @@ def test_whatever_lies_in_the_flash_the_node_starts_or_says_why_not(slots: list[
     except UnavailableError:
         return
 
-    assert len(machine.backlog) == 0
+    assert machine.ring.waiting == 0
     assert store.MYPY is False

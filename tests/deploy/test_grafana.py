@@ -200,7 +200,7 @@ from aoii.runtime import metrics
 from aoii.settings import load
 nodes = NodeMetrics(load({}, None).gateway)
 nodes.expect("7")
-nodes.record_frame(Uplink(7, 1, 1, 1, 0, 2100, 4000, Trend(0, 0, 0, 0, 0), EVENT, 0, 150), -90, 7)
+nodes.record_frame(Uplink(7, 1, 1, 1, 0, 2100, 4000, Trend(0, 0, 0, 0, 0), EVENT, 0, 150, 0), -90, 7)
 nodes.record_reading(AcceptedReading(Identity("7", 1, 1), "event", 21.0, 40.0, (20.0, 41.0), 0, True, held_ms=0))
 nodes.count_periods(["7"], 60)
 metrics.SERIAL_UP.labels(port="/dev/ttyUSB0").set(1)

@@ -103,6 +103,7 @@ LIMITS: dict[str, list[float]] = {  # of each rule, in the order of its expressi
     "NodeSilent": [*SILENCE],
     "AoiiHigh": [health_limits.AOII_HIGH_S],
     "ErrorHigh": [health_limits.ERROR_HIGH_FACTOR] * 2,
+    "GatewaysCollide": [health_limits.NEIGHBOUR_SIGNS] * 2,
     "BrokerUnstable": [health_limits.SHORT_CONNECTIONS],
     "OutboxOld": [health_limits.OUTBOX_OLD_S],
     "OutboxGrowing": [health_limits.OUTBOX_GROWING_READINGS],

@@ -428,7 +428,7 @@ def test_both_ends_agree_after_every_acknowledgement_and_no_event_is_lost(
     assert same(node.forecast, gateway.forecast)
     assert air.acknowledgements > 0
     assert events <= gateway.readings.keys()
-    assert len(node.link.backlog) == 0
+    assert node.link.ring.waiting == 0
     numbered = {
         (uplink.frame, data) for data, uplink in zip(air.sent, uplinks, strict=True) if isinstance(uplink, Uplink)
     }

@@ -163,7 +163,8 @@ class Model(RuleBasedStateMachine):
                 assert self.readings.setdefault(counter, reading) == reading, "one counter, two contents"
         unix_s, unix_ms = divmod(at.unix_ms, 1000)
         answer = decision.answer
-        return encode_ack(Ack(7, EPOCH, uplink.frame, unix_s, unix_ms, answer.generation, answer.settings), KEY)
+        ack = Ack(7, EPOCH, uplink.frame, unix_s, unix_ms, answer.generation, answer.settings, 0)
+        return encode_ack(ack, KEY)
 
     # What must hold
 
@@ -181,7 +182,12 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def an_event_is_in_the_flash_or_at_the_gateway(self) -> None:
-        assert self.submitted <= self.readings.keys() | set(self.node.link.backlog._slots)
+        assert self.submitted <= self.readings.keys() | self.waiting()
+
+    def waiting(self) -> set[int]:
+        """The numbers of the readings in the flash that are not acknowledged."""
+        ring = self.node.link.ring
+        return {counter for counter, kept in zip(ring._slots, ring._kept, strict=True) if counter and not kept}
 
     def teardown(self) -> None:
         """On a perfect radio everything arrives, and both ends agree."""
@@ -200,7 +206,7 @@ class Model(RuleBasedStateMachine):
             self.now_ms = max(self.now_ms, self.boot_ms + deadline_ms)
             self.send(self.node.due(self.tick_ms()))
         assert self.node.is_acknowledged
-        assert len(self.node.link.backlog) == 0
+        assert self.node.link.ring.waiting == 0
         assert self.submitted <= self.readings.keys()
         self.both_ends_hold_the_same_trend_when_it_is_acknowledged()
 

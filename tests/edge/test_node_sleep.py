@@ -43,7 +43,7 @@ class Pair:
         assert self.sleeper.dump() == state == self.awake.dump()
         assert self.sleeper.deadline_ms() == self.awake.deadline_ms()
         assert (self.sleeper.forecast, self.sleeper.settings) == (self.awake.forecast, self.awake.settings)
-        assert len(self.sleeper.link.backlog) == len(self.awake.link.backlog)
+        assert self.sleeper.link.ring.waiting == self.awake.link.ring.waiting
         return [send.data for send in sends]
 
 

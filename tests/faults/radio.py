@@ -72,7 +72,7 @@ class Node:
         kind = self._rng.choices((EVENT, HEARTBEAT, BACKFILL), (8, 1, 1))[0]
         uplink = Uplink(
             self.number, self._key.epoch, self._frame, self._counter, self._rng.randint(0, 90), self._temperature_c,
-            self._humidity_c, HOLD, kind | self._rng.choice((0, LOW_BATTERY)), self.generation, 100,
+            self._humidity_c, HOLD, kind | self._rng.choice((0, LOW_BATTERY)), self.generation, 100, 0,
         )  # fmt: skip
         key = Key(str(self.number), self._key.epoch, self._counter)
         recorder.note_sent(key, Content(self._temperature_c, self._humidity_c))

@@ -662,6 +662,7 @@ def pair(scene: Scene) -> None:
 # highest pass at which it dies: batches are rarer than readings.
 FAILPOINTS = {
     "outbox_commit": ("gateway", 20),
+    "kept_commit": ("gateway", 5),
     "radio_ack": ("gateway", 100),
     "publish": ("gateway", 100),
     "puback": ("gateway", 100),

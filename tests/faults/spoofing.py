@@ -32,6 +32,7 @@ from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.intake import Intake
+from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.node_state import REPLAY_WINDOW
 from aoii.gateway.receiver import Receiver
 from aoii.runtime import metrics
@@ -104,7 +105,10 @@ class Gateway:
         write_key_file(settings.gateway.node_keys_file, self.keys)
         self.store = OutboxFile(settings.gateway.outbox_path, 1 << 26)
         intake = Intake(settings.gateway, settings.clock, None, self.store, lambda _: None, lambda _: True)
-        self._receiver = Receiver("nowhere", "gateway/nowhere", intake, KeyRing(settings.gateway.node_keys_file))
+        keys = KeyRing(settings.gateway.node_keys_file)
+        self._receiver = Receiver(
+            "nowhere", "gateway/nowhere", intake, keys, Neighbours(intake.wanted, 0), lambda *_: 0
+        )
         self._port = _SilentPort()
         self._receiver.port = self._port  # type: ignore[assignment]  # a double
         self._air, self._ear = Reader(), Reader()
@@ -137,7 +141,7 @@ class Gateway:
 def frame_of(node: int, number: int, key: bytes, epoch: int = EPOCH) -> bytes:
     """An event of a node whose frames and events have the same numbers."""
     temperature_c = 2000 + number * 37 % 1000
-    return encode_uplink(Uplink(node, epoch, number, number, 0, temperature_c, 5000, HOLD, EVENT, 0, 0), key)
+    return encode_uplink(Uplink(node, epoch, number, number, 0, temperature_c, 5000, HOLD, EVENT, 0, 0, 0), key)
 
 
 def attack(folder: Path, tries: int, rng: random.Random) -> Account:
@@ -263,7 +267,7 @@ class _Victim:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._past = [encode_ack(Ack(NODES[0], EPOCH, number, 1, 0, 0, None), key) for number in range(1, PAST)]
+        self._past = [encode_ack(Ack(NODES[0], EPOCH, number, 1, 0, 0, None, 0), key) for number in range(1, PAST)]
         self._link = Link(NODES[0], EPOCH, key, PROVISIONED, RamStore(), random.Random(1).random)
         self._skip_numbers()
         self._link.submit(EVENT, 2000, 5000, HOLD, 0, 0, 0, 0)
@@ -286,7 +290,7 @@ class _Victim:
     def _acknowledging(self, key: bytes, epoch: int = EPOCH) -> bytes:
         """What it waits for, under some key."""
         frame = int.from_bytes(self._sent.data[5:9], "little")
-        return encode_ack(Ack(NODES[0], epoch, frame, 1_700_000_000, 0, 1, PROVISIONED), key)
+        return encode_ack(Ack(NODES[0], epoch, frame, 1_700_000_000, 0, 1, PROVISIONED, 0), key)
 
     def _flipped(self, rng: random.Random) -> bytes:
         data = bytearray(self._acknowledging(self._key))
@@ -323,10 +327,11 @@ class _Victim:
 
 
 def _refusals() -> dict[str, int]:
-    """The gateway's count of refusals by reason."""
+    """The gateway's count of refusals by reason, and of acknowledgements that came back, by whose they are."""
     return {
-        sample.labels["reason"]: round(sample.value)
-        for family in metrics.REJECTED.collect()
+        next(iter(sample.labels.values())): round(sample.value)
+        for metric in (metrics.REJECTED, metrics.HEARD_ACKS)
+        for family in metric.collect()
         for sample in family.samples
         if sample.name.endswith("_total")
     }

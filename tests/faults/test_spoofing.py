@@ -18,7 +18,8 @@ def test_every_kind_of_forgery_is_tried_and_refused_for_its_reason(tmp_path: Pat
     assert account.tries.total() == TRIES
     assert len(account.tries) == 14 + 9
     assert min(account.tries.values()) > TRIES / 100
-    assert {"length", "version", "unknown_node", "mac", "epoch", "replay"} <= set(account.reasons)
+    assert {"length", "version", "unknown_node", "mac", "epoch", "replay", "own", "old"} <= set(account.reasons)
+    assert not {"first", "witness"} & set(account.reasons)  # a replay looks like no gateway
     assert account.repeated == account.tries["a late frame"]
 
 

@@ -165,7 +165,7 @@ class OwnNode:
         fields = {
             "node": self.node, "epoch": self.epoch, "frame": frame, "counter": counter, "age_s": 0,
             "temperature_c": temperature_c, "humidity_c": 4000, "trend": HOLD, "flags": EVENT, "generation": 1,
-            "battery": 0,
+            "battery": 0, "answers": 0,
         }  # fmt: skip
         return encode_uplink(Uplink(**(fields | others)), self.key)
 

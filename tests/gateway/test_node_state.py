@@ -30,6 +30,7 @@ def uplink(frame: int, counter: int, temperature_c: int = 2150, flags: int = EVE
     fields: dict[str, object] = {
         "node": 7, "epoch": EPOCH, "frame": frame, "counter": counter, "age_s": 0, "temperature_c": temperature_c,
         "humidity_c": 4000, "trend": HOLD, "flags": flags, "generation": 1, "battery": 0,
+        "answers": 0,
     }  # fmt: skip
     return Uplink(**(fields | others))
 
@@ -216,20 +217,22 @@ def test_the_forecast_moves_on_by_whole_sampling_periods_of_elapsed_time(second:
 def test_a_node_gets_the_settings_until_its_frames_show_that_it_uses_them() -> None:
     first = accepted(None, uplink(1, 1, generation=0), at(0), OTHER)
     second = accepted(first.state, uplink(2, 2, generation=0), at(60), OTHER)
-    third = accepted(second.state, uplink(3, 3, generation=1), at(120), OTHER)
+    number = node_state.generation_of(OTHER)
+    third = accepted(second.state, uplink(3, 3, generation=number), at(120), OTHER)
 
-    assert [one.answer.generation for one in (first, second, third)] == [1, 1, 1]
+    assert [one.answer.generation for one in (first, second, third)] == [number] * 3
     assert [one.answer.settings for one in (first, second, third)] == [OTHER, OTHER, None]
 
 
 def test_changed_settings_are_a_new_generation_and_the_forecast_keeps_those_it_was_made_with() -> None:
     state = accepted(None, uplink(1, 1, generation=0), at(0), WANTED).state
-    state = accepted(state, uplink(2, 2, generation=1, trend=TREND), at(60), WANTED).state
+    before, after = node_state.generation_of(WANTED), node_state.generation_of(OTHER)
+    state = accepted(state, uplink(2, 2, generation=before, trend=TREND), at(60), WANTED).state
 
-    changed = accepted(state, uplink(3, 3, generation=1, trend=TREND), at(120), OTHER)
-    adopted = accepted(changed.state, uplink(4, 4, generation=2, trend=TREND), at(150), OTHER)
+    changed = accepted(state, uplink(3, 3, generation=before, trend=TREND), at(120), OTHER)
+    adopted = accepted(changed.state, uplink(4, 4, generation=after, trend=TREND), at(150), OTHER)
 
-    assert (changed.answer.generation, changed.answer.settings) == (2, OTHER)
+    assert (changed.answer.generation, changed.answer.settings) == (after, OTHER)
     assert changed.state.forecasts[0].forecast.settings == WANTED
     assert adopted.state.forecasts[0].forecast.settings == OTHER
     assert adopted.answer.settings is None
@@ -329,3 +332,36 @@ def test_only_so_many_forecasts_are_kept() -> None:
     assert state is not None
     assert len(state.forecasts) == node_state.FORECASTS_KEPT
     assert state == replace(state, forecasts=state.forecasts[: node_state.FORECASTS_KEPT])
+
+
+def test_a_state_without_its_forecasts_still_knows_which_frames_were_accepted() -> None:
+    state = accepted(accepted(None, uplink(1, 1), at(0)).state, uplink(2, 2), at(60)).state
+    assert state.forecasts != ()
+
+    left = node_state.decode_state(node_state.without_forecasts(node_state.encode_state(state)))
+
+    assert left == replace(state, forecasts=())
+    assert isinstance(accept(left, uplink(2, 2), at(61)), Repeated)
+    assert accepted(left, uplink(3, 2), at(62)).reading is not None  # whether it is known is for the outbox to say
+
+
+def test_a_reading_that_the_node_was_asked_for_is_no_repetition_even_if_its_forecast_is_known() -> None:
+    first = accepted(None, uplink(1, 5), at(0))
+    again = accepted(first.state, uplink(2, 5, flags=BACKFILL), at(5))
+    assert again.reading is None
+
+    recalled = accepted(again.state, uplink(3, 5, flags=BACKFILL, answers=5), at(9))
+
+    assert recalled.reading is not None
+    assert recalled.reading.identity == first.reading.identity  # type: ignore[union-attr]
+    assert recalled.state.forecasts == first.state.forecasts
+
+
+def test_an_estimate_names_the_reading_that_it_follows_from_within_the_epoch() -> None:
+    state = accepted(None, uplink(9, 12), at(0)).state
+    late = accepted(state, uplink(10, 3, flags=BACKFILL), at(1)).state
+    moved = node_state.accept(late, uplink(1, 1, flags=BACKFILL, epoch=EPOCH + 1), b"code", EPOCH + 1, WANTED, at(2))
+
+    assert isinstance(moved, Accepted)
+    assert node_state.source(late) == (EPOCH, 12)
+    assert node_state.source(moved.state) is None

@@ -505,6 +505,21 @@ def test_a_fetch_under_way_does_not_pass_over_a_reading_that_went_back_to_the_fi
     assert outbox.next_fetch() == Fetch(0, WINDOW)
 
 
+def test_readings_that_were_given_back_are_fetched_although_the_file_was_read_to_its_end() -> None:
+    outbox = online()
+    outbox.next_fetch()
+    outbox.add_fetched(Fetched(items(1), 1, is_all=True))
+    outbox.take_due(0)
+    outbox.acknowledge([who(1)], 1)
+    assert outbox.next_fetch() is None
+
+    outbox.expect_more()
+
+    assert outbox.next_fetch() == Fetch(1, WINDOW)
+    outbox.add_fetched(Fetched([Item(2, who(1), 1, b"payload", 0)], 2, is_all=True))
+    assert [(one.seq, one.identity) for one in outbox.take_due(2)] == [(2, who(1))]
+
+
 def test_a_fetch_that_failed_is_wanted_again() -> None:
     outbox = online()
     assert outbox.next_fetch() is not None

@@ -65,3 +65,46 @@ def test_a_file_that_was_damaged_is_counted_by_outcome_and_logged_once(
     records = [vars(record) for record in caplog.records if "was damaged" in record.message]
     assert [(record["salvaged"], record["corrupt"], record["lost"]) for record in records] == [(2, 1, 0)]
     assert metrics.value(metrics.OUTBOX_EVENTS) == 2
+
+
+def test_kept_readings_are_measured_and_what_cannot_be_kept_is_counted_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    who = [Identity("7", 1, counter) for counter in range(5)]
+    counts = Counts()
+    with contextlib.closing(OutboxFile(tmp_path / "outbox.db", 1 << 24, keep_bytes=1 << 20)) as file:
+        reported = OutboxMetrics(file, tmp_path)
+        for one in who:
+            file.submit(lambda tx, one=one: tx.insert(one, "d", 1, b"x", 1000)).result()  # type: ignore[misc]
+        file.submit(lambda tx: tx.delete(who[:2])).result()
+        until(lambda: file.kept.oldest_ms == 1000)
+        reported.update()
+        assert metrics.value(metrics.KEPT_READINGS) == 2
+        assert 0 < metrics.value(metrics.KEPT_BYTES) < metrics.value(metrics.KEPT_LIMIT_BYTES) == 1 << 20
+        assert metrics.value(metrics.KEPT_OLDEST_S) > 1_000_000_000
+        with contextlib.closing(sqlite3.connect(tmp_path / "kept.db")) as other:
+            other.execute("CREATE TRIGGER refuse BEFORE INSERT ON kept BEGIN SELECT RAISE(ABORT, 'no more'); END")
+        for one in who[2:4]:
+            file.submit(lambda tx, one=one: tx.delete([one])).result()  # type: ignore[misc]
+        until(lambda: file.kept.failures == 2)
+        reported.update()
+        reported.update()
+        with contextlib.closing(sqlite3.connect(tmp_path / "kept.db")) as other:
+            other.execute("DROP TRIGGER refuse")
+        file.submit(lambda tx: tx.delete(who[4:])).result()
+        reported.update()
+
+    assert counts.since("kept_failures") == {"": 2}
+    assert metrics.value(metrics.KEPT_READINGS) == 3
+    events = [vars(record).get("event") for record in caplog.records]
+    assert [event for event in events if str(event).startswith("kept")] == ["kept_failed", "kept_works"]
+
+
+def test_that_nothing_is_kept_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with contextlib.closing(OutboxFile(tmp_path / "outbox.db", 1 << 24)) as file:
+        OutboxMetrics(file, tmp_path).update()
+
+    assert "KEEP_MB is 0" in caplog.text
+    assert metrics.value(metrics.KEPT_LIMIT_BYTES) == 0

@@ -20,6 +20,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.gateway.intake import Intake, LineResult
+from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.receiver import Receiver
 from aoii.runtime.clock import Clock
 from aoii.security.node_keys import KeyRing
@@ -354,10 +355,10 @@ def test_a_node_gets_the_gateways_settings_until_it_uses_them(
     with running(values) as gateway:  # it does not forget
         wait_connected(gateway)
         again = node.send(2, 2, generation=0)
-        used = node.send(3, 3, generation=1)
+        used = node.send(3, 3, generation=first.generation)
 
     assert first.settings == again.settings == NodeSettings(20, 150, 30, 3600, 600, 1)
-    assert (first.generation, again.generation, used.generation, used.settings) == (1, 1, 1, None)
+    assert (again.generation, used.generation, used.settings) == (first.generation, first.generation, None)
 
 
 def test_a_reading_that_conflicts_with_one_in_the_outbox_is_counted_and_logged_once(
@@ -366,7 +367,14 @@ def test_a_reading_that_conflicts_with_one_in_the_outbox_is_counted_and_logged_o
     counts = Counts()
     with contextlib.closing(OutboxFile(values.gateway.outbox_path, 1 << 24)) as file:
         intake = Intake(values.gateway, values.clock, None, file, lambda _: None, lambda _: True)
-        receiver = Receiver("/dev/absent", "gateway/ttyUSB0", intake, KeyRing(values.gateway.node_keys_file))
+        receiver = Receiver(
+            "/dev/absent",
+            "gateway/ttyUSB0",
+            intake,
+            KeyRing(values.gateway.node_keys_file),
+            Neighbours(intake.wanted, 0),
+            lambda *_: 0,
+        )
         ended: Future[LineResult] = Future()
         ended.set_exception(ProtocolError("conflict", "node gateway/ttyUSB0: event 0 of epoch 1 with two contents"))
 

@@ -151,6 +151,44 @@ def test_a_server_of_version_0_1_goes_on_with_tables_whose_version_was_set_back(
     assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0)]
 
 
+def test_a_gateway_of_version_0_1_goes_on_with_the_outbox_of_this_version_and_this_one_with_it_again(
+    tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path
+) -> None:
+    installation = Installation(tmp_path, mosquitto)
+    name = "SELECT seq FROM sqlite_sequence WHERE name = 'aoii file'"
+    kept = "SELECT counter FROM kept ORDER BY id"
+    with pty_port(tmp_path / "receiver") as far:
+        node = OwnNode(far)
+        with installation.running("server", "gateway"):
+            node.send(1, 1, 2000)
+            until(lambda: len(installation.rows()) == 1, 60, "the first row")
+            until(lambda: installation.select("data/kept.db", kept) == [(1,)], 60, "the first kept reading")
+        with installation.running("gateway"):  # nobody takes what it publishes
+            node.send(2, 2, 2100)
+            assert installation.waiting() == 1
+        file = installation.select("data/outbox.db", name)
+
+        with installation.running("server"), installation.running("gateway", package=version_0_1):
+            until(lambda: len(installation.rows()) == 2, 60, "what had waited")
+            node.send(3, 3, 2200)
+            until(lambda: len(installation.rows()) == 3, 60, "a reading of version 0.1")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+        with installation.running("gateway", package=version_0_1):
+            node.send(4, 4, 2300)
+            assert installation.waiting() == 1
+        with installation.running("server", "gateway"):
+            until(lambda: len(installation.rows()) == 4, 60, "what version 0.1 left")
+            node.send(5, 5, 2400)
+            until(lambda: len(installation.rows()) == 5, 60, "a reading of this version again")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+
+    assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0), (4, 23.0), (5, 24.0)]
+    assert len(file) == 1
+    assert installation.select("data/outbox.db", name) == file
+    assert installation.select("data/kept.db", kept) == [(1,), (4,), (5,)]
+    assert list((tmp_path / "data").glob("*.corrupt-*")) == []  # nobody took the other's file for damaged
+
+
 def test_dead_letters_of_version_0_1_go_into_the_table(tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path) -> None:
     installation = Installation(tmp_path, mosquitto)
     with pty_port(tmp_path / "receiver") as far:

@@ -222,7 +222,7 @@ def run_node(series: Series) -> tuple[list[bool], list[tuple[int, int]]]:
             assert isinstance(uplink, Uplink)
             forecast = Forecast(uplink.temperature_c, uplink.humidity_c, uplink.trend, SETTINGS, now_ms)
             wanted = None if uplink.generation else SETTINGS
-            ack = Ack(7, 1, uplink.frame, 1_451_606_400 + 60 * minute, 0, 1, wanted)
+            ack = Ack(7, 1, uplink.frame, 1_451_606_400 + 60 * minute, 0, 1, wanted, 0)
             node.receive(frames.encode_ack(ack, KEY), now_ms)
         assert forecast is not None
         estimates.append(forecast.at(now_ms))

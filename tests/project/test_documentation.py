@@ -29,6 +29,7 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",
     "docs/howto/deploy-with-compose.md": "docs/ko/Compose로_배포하기.md",
     "docs/howto/raspberry-pi.md": "docs/ko/라즈베리_파이.md",
+    "docs/howto/two-gateways.md": "docs/ko/게이트웨이_두_대.md",
     "docs/howto/real-hardware.md": "docs/ko/실제_하드웨어.md",
     "docs/howto/old-firmware.md": "docs/ko/이전_펌웨어_노드.md",
     "docs/howto/flash-a-node.md": "docs/ko/펌웨어_굽기.md",

@@ -10,11 +10,16 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from aoii.broker.repair_messages import Holding, Report
 from aoii.commands import main
 from aoii.core.errors import InputError
 from aoii.security import authority
 from aoii.security.tls import Tls
+from aoii.server.audits import Audits
 from aoii.server.db import DatabaseAway, open_database
+from aoii.server.gaps import Gap, Gaps
+from aoii.server.gateway_reports import GatewayReports
+from aoii.server.retirement import Floors
 from aoii.server.rows import EdgeLogRow
 from aoii.settings import Database as Settings
 from server.samples import a_reading
@@ -90,9 +95,17 @@ def test_the_servers_user_does_all_that_the_server_does(server: SecureDatabase) 
     database.check_writable()
     outcomes = [*database.insert_readings([a_reading(1), a_reading(2)]), database.insert_reading(a_reading(1))]
     database.insert_edge_log([LOG_ROW])
+    for state in ("open", "void"):
+        Gaps(database.pool).record([Gap("7", 1, 3, 4, state)])
+        Gaps(database.pool).clear([("7", 1, 4, 4)])
+        Floors(database.pool).raise_floor("8", 1, 3 if state == "open" else 4)
+        GatewayReports(database.pool).record("attic", Report("0" * 16, 1, 0, (Holding("7", 1, 1, 4, 0),)))
+        audits = Audits(database.pool)
+        audits.finish(audits.request(True), {})
 
     assert outcomes == ["stored", "stored", "duplicate"]
     assert database.stats().total == 2
+    assert Gaps(database.pool).all() == [Gap("7", 1, 3, 3, "void")]
     database.close()
 
 
@@ -102,6 +115,11 @@ def test_the_readers_user_reads(server: SecureDatabase) -> None:
     database.ping()
     assert database.nodes() is not None
     assert database.recent_edge_log(10) is not None
+    assert Gaps(database.pool).all() is not None
+    assert Floors(database.pool).all() is not None
+    assert GatewayReports(database.pool).numbers() is not None
+    assert GatewayReports(database.pool).files() is not None
+    assert Audits(database.pool).next_request() is None
     database.close()
 
 
@@ -145,6 +163,8 @@ FORBIDDEN_TO_ALL = [
     "CREATE DATABASE other",
     "UPDATE alembic_version SET version_num = 'x'",
     "SELECT * FROM mysql.global_priv",
+    "DELETE FROM floors",
+    "DELETE FROM gateway_numbers",
 ]
 
 
@@ -154,7 +174,7 @@ def test_a_forbidden_statement_is_refused(server: SecureDatabase, user: str, sta
     assert refusal(server, user, statement) in DENIED
 
 
-@pytest.mark.parametrize("table", ["readings", "edge_log"])
+@pytest.mark.parametrize("table", ["readings", "edge_log", "audits"])
 def test_a_reader_adds_nothing(server: SecureDatabase, table: str) -> None:
     assert refusal(server, WEB, f"INSERT INTO {table} (id) VALUES (1)") in DENIED  # noqa: S608 - two names above
 

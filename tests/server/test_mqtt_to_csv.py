@@ -85,6 +85,7 @@ def test_messages_of_both_kinds_become_lines_and_bad_ones_do_not(values: Setting
         gateway.publish_once(b"\xff")
         gateway.publish_once(json.dumps(reference | {"total_tx": 100, "event_unix_ms": None}).encode())
         gateway.publish_once(encode_estimate(replace(ESTIMATE, total_tx=101)), qos=0)
+        gateway.publish_once(encode_estimate(replace(ESTIMATE, gateway="cellar", total_tx=102)), qos=0)
         until(lambda: len(numbers(path)) == 102)
 
     assert numbers(path) == list(range(102))

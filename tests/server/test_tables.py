@@ -172,7 +172,7 @@ def test_an_index_that_is_there_is_not_made_again(place: DatabaseSettings) -> No
     assert on_created_at == [(1,)]
 
 
-@pytest.mark.parametrize("done", [1, 2, 6, 9, 10, 12, 15, 17, 19])
+@pytest.mark.parametrize("done", [1, 2, 6, 9, 10, 12, 15, 17, 19, 21, 23])
 def test_an_interrupted_migration_is_finished_by_the_next(
     place: DatabaseSettings, monkeypatch: pytest.MonkeyPatch, done: int
 ) -> None:

@@ -86,6 +86,7 @@ WRONG = {
     "HEARTBEAT_S": "70000",
     "MIRROR_WEIGHTS": "no-such-file.py",
     "OUTBOX_MAX_MB": "0",
+    "KEEP_MB": "-1",
     "GATEWAY_STATUS_PORT": "-1",
     "INSERT_MAX_RETRIES": "many",
     "INSERT_BASE_DELAY": "inf",

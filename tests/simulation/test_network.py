@@ -41,7 +41,7 @@ class PerfectGateway:
             now_ms - 1000 * uplink.age_s,
         )
         wanted = None if uplink.generation else PROVISIONED
-        return frames.encode_ack(Ack(uplink.node, 1, uplink.frame, 1, 0, 1, wanted), KEYS[uplink.node].key)
+        return frames.encode_ack(Ack(uplink.node, 1, uplink.frame, 1, 0, 1, wanted, 0), KEYS[uplink.node].key)
 
     async def reply(self, pending: PendingReply) -> bytes | None:
         return cast("bytes", pending)

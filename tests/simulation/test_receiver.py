@@ -15,7 +15,7 @@ from aoii.simulation import receiver
 from aoii.simulation.receiver import Receiver
 
 KEY = bytes(range(16))
-UPLINK = Uplink(7, 1, 5, 40, 0, 2150, 4800, HOLD, EVENT, 0, 0)
+UPLINK = Uplink(7, 1, 5, 40, 0, 2150, 4800, HOLD, EVENT, 0, 0, 0)
 NOW_MS = 90_000
 
 
@@ -24,7 +24,7 @@ def encoded(uplink: Uplink = UPLINK) -> bytes:
 
 
 def acked(uplink: Uplink = UPLINK, key: bytes = KEY) -> bytes:
-    return frames.encode_ack(Ack(uplink.node, uplink.epoch, uplink.frame, 0, 0, 0, None), key)
+    return frames.encode_ack(Ack(uplink.node, uplink.epoch, uplink.frame, 0, 0, 0, None, 0), key)
 
 
 class Gateway:

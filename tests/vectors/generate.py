@@ -68,19 +68,32 @@ UPLINKS: list[tuple[str, list[int], list[int], list[int]]] = [
     ),
     ("everything at its smallest", [7, 0, 0, 0, 0, -32768, 0], [-128] * 4 + [0], [1, 0, 0]),
 ]
+ANSWERS: list[tuple[str, list[int], int, list[int]]] = [
+    # name; as above; answers; as above
+    (
+        "asked for 95: nothing from 91 to 95 is held or was acknowledged",
+        [7, 1, 261, 90, 9000, 1999, 5000],
+        95,
+        [4, 3, 0],
+    ),
+    ("asked for 20: the oldest held is 90, more is not known", [7, 1, 262, 90, 9060, 1999, 5000], -20, [4, 3, 0]),
+]
 
 
 def uplink_cases() -> list[Case]:
     cases: list[Case] = []
-    for name, numbers, trend, rest in UPLINKS:
+    for name, numbers, shared, rest in UPLINKS + ANSWERS:
+        trend = [0] * 5 if isinstance(shared, int) else shared
+        four = struct.pack("<i", shared) if isinstance(shared, int) else struct.pack("<4b", *trend[:4])
         node, epoch, frame, counter, age_s, temperature_c, humidity_c = numbers
         flags, generation, battery = rest
         body = bytes((0x10 | trend[4],)) + struct.pack("<HHII", node, epoch, frame, counter)
-        body += age_s.to_bytes(3, "little") + struct.pack("<hH4b", temperature_c, humidity_c, *trend[:4])
+        body += age_s.to_bytes(3, "little") + struct.pack("<hH", temperature_c, humidity_c) + four
         body += bytes((flags | generation << 5, battery))
         names = ("node", "epoch", "frame", "counter", "age_s", "temperature_c", "humidity_c")
         fields: Case = dict(zip(names, numbers, strict=True))
         fields |= {"trend": trend, "flags": flags, "generation": generation, "battery": battery}
+        fields |= {"answers": shared} if isinstance(shared, int) else {}
         cases.append({"name": name, "key": KEY.hex(), "fields": fields, "bytes": signed(b"U", body)})
     good = bytes.fromhex(cases[0]["bytes"])
     for reason, data in (
@@ -99,21 +112,23 @@ def uplink_cases() -> list[Case]:
 
 
 ACKS: list[tuple[str, list[int], list[int] | None]] = [
-    # name; node, epoch, frame, unix_s, unix_ms, generation; settings
-    ("acknowledged", [7, 1, 258, 1_451_606_400, 123, 3], None),
-    ("acknowledged, with settings", [7, 1, 1, 1_451_606_400, 999, 3], [50, 300, 60, 3600, 600, 2]),
-    ("a gateway without time", [7, 1, 2**32 - 1, 0, 0, 255], None),
+    # name; node, epoch, frame, unix_s, unix_ms, generation and again; settings
+    ("acknowledged", [7, 1, 258, 1_451_606_400, 123, 3, 0], None),
+    ("acknowledged, with settings", [7, 1, 1, 1_451_606_400, 999, 3, 0], [50, 300, 60, 3600, 600, 2]),
+    ("a gateway without time", [7, 1, 2**32 - 1, 0, 0, 7, 31], None),
+    ("asks for the reading five numbers before", [7, 1, 258, 1_451_606_400, 123, 3, 5], None),
 ]
 
 
 def ack_cases() -> list[Case]:
     cases: list[Case] = []
     for name, numbers, settings in ACKS:
-        body = b"\x11" + struct.pack("<HHIIHB", *numbers)
+        body = b"\x11" + struct.pack("<HHIIHB", *numbers[:5], numbers[5] | numbers[6] << 3)
         if settings is not None:
             body += struct.pack("<5HB", *settings)
         names = ("node", "epoch", "frame", "unix_s", "unix_ms", "generation")
-        fields: Case = dict(zip(names, numbers, strict=True)) | {"settings": settings}
+        fields: Case = dict(zip(names, numbers[:6], strict=True)) | {"settings": settings}
+        fields |= {"again": numbers[6]} if numbers[6] else {}
         cases.append({"name": name, "key": KEY.hex(), "fields": fields, "bytes": signed(b"D", body)})
     good = bytes.fromhex(cases[0]["bytes"])
     whole = bytes.fromhex(cases[1]["bytes"])

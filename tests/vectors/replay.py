@@ -40,7 +40,9 @@ def _trend(case: "Case") -> list[str]:
 def uplink_of(fields: "Case") -> Uplink:
     """An uplink from its JSON form."""
     values = [fields[name] for name in ("node", "epoch", "frame", "counter", "age_s", "temperature_c", "humidity_c")]
-    return Uplink(*(values + [Trend(*fields["trend"])] + [fields[name] for name in ("flags", "generation", "battery")]))
+    values += [Trend(*fields["trend"])] + [fields[name] for name in ("flags", "generation", "battery")]
+    values.append(fields.get("answers", 0))
+    return Uplink(*values)
 
 
 def ack_of(fields: "Case") -> Ack:
@@ -48,6 +50,7 @@ def ack_of(fields: "Case") -> Ack:
     settings = fields["settings"]
     values = [fields[name] for name in ("node", "epoch", "frame", "unix_s", "unix_ms", "generation")]
     values.append(None if settings is None else NodeSettings(*settings))
+    values.append(fields.get("again", 0))
     return Ack(*values)
 
 
@@ -144,7 +147,7 @@ def do_link(machine: link.Link, step: "Case") -> "Case":
         "sends": _sends(machine.due(at_ms)),
         "state": machine.state,
         "deadline_ms": machine.deadline_ms(),
-        "backlog": len(machine.backlog),
+        "backlog": machine.ring.waiting,
     }
 
 
@@ -224,4 +227,4 @@ class Life:
         if self._chance.byte() < self._loss or not isinstance(uplink, Uplink):
             return b""
         settings = None if uplink.generation else NodeSettings(40, 250, 60, 1800, 300, 2)
-        return frames.encode_ack(Ack(7, 1, uplink.frame, 1_451_606_400 + self._minute * 60, 500, 1, settings), KEY)
+        return frames.encode_ack(Ack(7, 1, uplink.frame, 1_451_606_400 + self._minute * 60, 500, 1, settings, 0), KEY)

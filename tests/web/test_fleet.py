@@ -94,6 +94,16 @@ def test_a_packet_from_the_broker_and_from_the_database_counts_once() -> None:
     assert (summary.packets, summary.qos0, summary.qos1) == (1, 1, 0)
 
 
+def test_a_reading_that_two_gateways_received_counts_once() -> None:
+    reading = next(m.reading for m in minutes("7") if m.reading)
+    nodes = Fleet(FLEET_SETTINGS)
+
+    nodes.add_message(replace(reading, gateway="attic"), 0)
+    nodes.add_message(replace(reading, gateway="cellar", event_unix_ms=(reading.event_unix_ms or 0) + 700), 0)
+
+    assert (nodes.names(), summary_of(nodes).packets) == (["7"], 1)
+
+
 def test_without_a_payload_the_thresholds_give_the_qos() -> None:
     reading = next(m.reading for m in minutes("7") if m.reading)
     nodes = Fleet(FLEET_SETTINGS)

@@ -1,5 +1,6 @@
 """The live view: what a message from the broker adds, and how it says that something is away."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -31,6 +32,15 @@ def test_readings_and_estimates_of_the_broker_are_added(live: Live) -> None:
 
     points = live.shared.fleet.points("7", DAY_S)
     assert (len(points.estimates), [packet.qos for packet in points.packets]) == (1, [0])
+
+
+def test_of_two_gateways_the_estimate_of_the_one_that_knows_the_newest_reading_is_added(live: Live) -> None:
+    first, second = STORY[0].estimate, STORY[1].estimate
+
+    receive(live, encode_estimate(replace(first, gateway="attic", epoch=1, counter=5)))
+    receive(live, encode_estimate(replace(second, gateway="cellar", epoch=1, counter=4)))
+
+    assert [one.at_ms for one in live.shared.fleet.points("7", DAY_S).estimates] == [first.unix_ms]
 
 
 def test_what_the_broker_has_retained_is_ignored(live: Live) -> None:

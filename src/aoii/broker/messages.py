@@ -26,8 +26,14 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 FORMULA = re.compile(r"(?:^|[,;|])\s*[=+\-@＝＋－＠]")
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
-DeliveryStatus = Literal["stored", "duplicate", "database_away", "bad_row", "mismatch", "malformed", "corrupt"]
-"""What became of a reading: it is in the table, was there already, or is a dead letter for one of the other reasons."""
+DeliveryStatus = Literal[
+    "stored", "duplicate", "retired", "database_away", "bad_row", "mismatch", "malformed", "corrupt"
+]
+"""What became of a reading.
+
+It is in the table, was there already, is not above its node's floor (`retired`: neither stored nor missed), or is a
+dead letter for one of the other reasons.
+"""
 
 AckStatus = Literal["stored", "duplicate", "parked"]
 """The same in a commit acknowledgement, where `parked` is a dead letter for any reason."""
@@ -105,6 +111,8 @@ class Estimate:
         pred_h: The estimate, %RH.
         total_tx: Readings that this gateway has accepted since its outbox was created.
         unix_ms: The instant of the estimate, Unix milliseconds; None without a synced clock.
+        epoch: Epoch of the reading that the estimate follows from; None from gateways before 0.3, and if it is unknown.
+        counter: Counter of that reading; None in the same cases.
     """
 
     gateway: str | None
@@ -115,6 +123,13 @@ class Estimate:
     pred_h: float
     total_tx: int
     unix_ms: int | None
+    epoch: int | None = None
+    counter: int | None = None
+
+    @property
+    def source(self) -> tuple[int, int]:
+        """Epoch and counter of its reading, for comparison; unknown ones are lower than all others."""
+        return (-1, -1) if self.epoch is None or self.counter is None else (self.epoch, self.counter)
 
 
 def is_node_name(text: str) -> bool:
@@ -173,6 +188,8 @@ def encode_estimate(estimate: Estimate) -> bytes:
         "unix_ms": estimate.unix_ms,
         "qos": 0,
     }
+    if estimate.epoch is not None and estimate.counter is not None:
+        payload |= {"epoch": estimate.epoch, "counter": estimate.counter}
     return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -198,6 +215,8 @@ def decode_message(payload: bytes) -> Reading | Estimate:
             pred_h=json_fields.number(fields, "pred_h", *HUMIDITY_RANGE),
             total_tx=json_fields.whole(fields, "total_tx", 0, 2**63 - 1),
             unix_ms=json_fields.instant(fields, "unix_ms", is_synced=True),
+            epoch=json_fields.whole_or_none(fields, "epoch", 0, 2**63 - 1),
+            counter=json_fields.whole_or_none(fields, "counter", 0, 2**63 - 1),
         )
     raise ProtocolError("event", "event is neither RX nor EST")
 

@@ -101,16 +101,18 @@ def replay_letters(settings: Settings, store: StoreName | None, names: Sequence[
         if stores.server is None or not chosen:
             print("nothing to replay")
             return 0
-        stayed = 0
+        stayed = retired = 0
         with contextlib.closing(open_database(settings.database)) as database:
             for begin in range(0, len(chosen), PAGE):
                 page = chosen[begin : begin + PAGE]
                 deliveries = replay(database, stores.server, [entry.letter for entry in page])
                 for entry, delivery in zip(page, deliveries, strict=True):
-                    stayed += not delivery.is_in_table
-                    ending = "" if delivery.is_in_table else ", stays"
+                    stayed += not delivery.is_done
+                    retired += delivery.status == "retired"
+                    ending = "" if delivery.is_done else ", stays"
                     print(f"{entry.name}  {entry.identity}  {delivery.status}{ending}")
-    print(f"{len(chosen) - stayed:,} in the database, {stayed:,} stay", file=sys.stderr)
+    dropped = f", {retired:,} retired and not stored" if retired else ""
+    print(f"{len(chosen) - stayed - retired:,} in the database{dropped}, {stayed:,} stay", file=sys.stderr)
     return int(stayed > 0)
 
 

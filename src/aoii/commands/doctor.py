@@ -6,7 +6,14 @@ It changes nothing. It connects to broker, database and status ports, and does n
 from collections.abc import Iterator
 from pathlib import Path
 
-from aoii.commands import container, doctor_checks, doctor_installation, doctor_ports, doctor_stations
+from aoii.commands import (
+    container,
+    doctor_checks,
+    doctor_durability,
+    doctor_installation,
+    doctor_ports,
+    doctor_stations,
+)
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
@@ -49,6 +56,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
             except OSError as error:
                 state = f"{error.filename or check.subject}: {error.strerror or error}"
                 yield group.label(Finding(check.subject, state, "run this as the user that runs the stations"))
+    yield from doctor_durability.examine(installation)
     yield from doctor_checks.shared_user(installation)
     yield from doctor_ports.shared(_ports(installation))
     yield from doctor_stations.examine(installation)

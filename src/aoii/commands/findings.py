@@ -11,7 +11,7 @@ class Finding:
         subject: The hop or the part of the machine, in the words of the alerts' label `hop`.
         state: How it is.
         remedy: What to do; None if it is well.
-        is_checked: False for what cannot be seen from here, which is neither well nor a fault.
+        is_checked: False for what cannot be seen from here, or can only be noted: neither well nor a fault.
     """
 
     subject: str

@@ -12,7 +12,7 @@ import struct
 from collections import namedtuple
 
 from .errors import InternalError
-from .forecast import DAMPED, Trend
+from .forecast import DAMPED, HOLD, Trend
 from .forecast import NodeSettings as NodeSettings  # noqa: PLC0414 - part of an acknowledgement
 
 MYPY = False  # for type checkers only: MicroPython has no collections.abc
@@ -28,24 +28,28 @@ MAC_BYTES = 6  # a forger who sends a frame a second for a year succeeds with pr
 
 EVENT = 1  # the gateway's forecast is wrong
 HEARTBEAT = 2  # the node was silent for long
-BACKFILL = 4  # an older reading, for the database only: does not change the gateway's forecast
+BACKFILL = 4  # an older reading, for the database only: no trend, and does not change the gateway's forecast
 SENSOR_FAULT = 8
 LOW_BATTERY = 16
 KIND = EVENT | HEARTBEAT | BACKFILL  # exactly one of the three is set
 KIND_NAMES = {EVENT: "event", HEARTBEAT: "heartbeat", BACKFILL: "backfill"}
 
 AGE_LIMIT_S = 0xFFFFFF  # 194 days; the age of older samples, and of those of unknown age
+ANSWER_LIMIT = 0x7FFFFFFF  # counters above it are never asked for: `answers` has a sign
+AGAIN_LIMIT = 30  # the farthest that an acknowledgement can ask back; 31 is reserved, and asks for nothing
 
 REASONS = ("length", "version", "unknown_node", "node", "epoch", "mac", "trend", "flags", "range", "replay")
 
 _UPLINK = "<BHHIIHB"  # version and damping, node, epoch, frame, counter, age (24 bits)
-_READING = "<hHbbbbBB"  # temperature, humidity, trend, flags and generation, battery
-_ACK = "<BHHIIHB"  # version and type 1, node, epoch, frame, Unix time in s and ms, generation
+_READING = "<hH4sBB"  # temperature, humidity, trend or answers, flags and generation, battery
+_ACK = "<BHHIIHB"  # version and type 1, node, epoch, frame, Unix time in s and ms, generation and `again`
 _SETTINGS = "<HHHHHB"  # the fields of NodeSettings
 
 
 class Uplink(
-    namedtuple("Uplink", "node epoch frame counter age_s temperature_c humidity_c trend flags generation battery")
+    namedtuple(
+        "Uplink", "node epoch frame counter age_s temperature_c humidity_c trend flags generation battery answers"
+    )
 ):
     """A frame from a node.
 
@@ -57,10 +61,13 @@ class Uplink(
         age_s: Seconds from the sample to the first transmission of the frame, 0..AGE_LIMIT_S.
         temperature_c: 0.01 °C, -32768..32767.
         humidity_c: 0.01 %RH, 0..65535.
-        trend: How the estimate moves on from the reading.
+        trend: How the estimate moves on from the reading; without steps and slopes in a BACKFILL.
         flags: One of EVENT, HEARTBEAT and BACKFILL, and SENSOR_FAULT and LOW_BATTERY if they apply.
         generation: Generation of the settings in force at the node, 0..7; 0: as provisioned.
         battery: 20 mV steps above 1.0 V, 0..255; 0: unknown.
+        answers: In a BACKFILL that was asked for, the number T that was asked for, else 0. T: "nothing that I hold lies
+            in (counter, T], and no number there was ever acknowledged". -T: the first half only. When counter > T, the
+            range is 1..T. -ANSWER_LIMIT..ANSWER_LIMIT.
     """
 
     __slots__ = ()
@@ -75,6 +82,7 @@ class Uplink(
     flags: int
     generation: int
     battery: int
+    answers: int
 
     @property
     def kind(self) -> str:
@@ -82,7 +90,7 @@ class Uplink(
         return KIND_NAMES[self.flags & KIND]
 
 
-class Ack(namedtuple("Ack", "node epoch frame unix_s unix_ms generation settings")):
+class Ack(namedtuple("Ack", "node epoch frame unix_s unix_ms generation settings again")):
     """The gateway's answer once the reading is safe.
 
     Attributes:
@@ -91,8 +99,10 @@ class Ack(namedtuple("Ack", "node epoch frame unix_s unix_ms generation settings
         frame: Its number.
         unix_s: The gateway's Unix time when it made this answer, seconds; 0: it does not know the time.
         unix_ms: Milliseconds of that time, 0..999.
-        generation: Generation of the settings that the gateway wants, 0..255; the node reports it modulo 8.
+        generation: Generation of the settings that the gateway wants, 0..7.
         settings: Those settings if the node does not have them yet, otherwise None.
+        again: Asks for the newest reading that the node holds at or below n - again, where n is the number of the
+            reading that is acknowledged: 1..AGAIN_LIMIT; 0 asks for nothing, and so does 31.
     """
 
     __slots__ = ()
@@ -103,6 +113,7 @@ class Ack(namedtuple("Ack", "node epoch frame unix_s unix_ms generation settings
     unix_ms: int
     generation: int
     settings: NodeSettings | None
+    again: int
 
 
 class Rejected(namedtuple("Rejected", "reason detail")):
@@ -139,9 +150,17 @@ def encode_uplink(uplink: Uplink, key: bytes) -> bytes:
     _check("battery", uplink.battery, 0, 255)
     if (uplink.flags & KIND) not in KIND_NAMES or uplink.flags >> 5:
         raise InternalError(f"flags are {uplink.flags}; set exactly one kind, and nothing above LOW_BATTERY")
+    if uplink.flags & BACKFILL:
+        _check("answers", uplink.answers, -ANSWER_LIMIT, ANSWER_LIMIT)
+        if trend[:4] != HOLD[:4]:
+            raise InternalError("a backfill has no trend")
+        shared = struct.pack("<i", uplink.answers)
+    else:
+        _check("answers of a new reading", uplink.answers, 0, 0)
+        shared = struct.pack("<bbbb", *trend[:4])
     flags = uplink.flags | uplink.generation << 5
     body = struct.pack(_UPLINK, VERSION << 4 | trend.damping, *uplink[:4], uplink.age_s & 0xFFFF, uplink.age_s >> 16)
-    body += struct.pack(_READING, uplink.temperature_c, uplink.humidity_c, *trend[:4], flags, uplink.battery)
+    body += struct.pack(_READING, uplink.temperature_c, uplink.humidity_c, shared, flags, uplink.battery)
     return body + _mac(b"U", body, key)
 
 
@@ -182,8 +201,9 @@ def encode_ack(ack: Ack, key: bytes) -> bytes:
     _check("frame", ack.frame, 0, 0xFFFFFFFF)
     _check("unix_s", ack.unix_s, 0, 0xFFFFFFFF)
     _check("unix_ms", ack.unix_ms, 0, 999)
-    _check("generation", ack.generation, 0, 255)
-    body = struct.pack(_ACK, VERSION << 4 | 1, *ack[:6])
+    _check("generation", ack.generation, 0, 7)
+    _check("again", ack.again, 0, 31)
+    body = struct.pack(_ACK, VERSION << 4 | 1, *ack[:5], ack.generation | ack.again << 3)
     settings = ack.settings
     if settings is not None:
         fault = settings_fault(settings)
@@ -213,19 +233,25 @@ def decode_ack(data: bytes, node: int, epoch: int, key: bytes) -> Ack | Rejected
 def _uplink(body: bytes) -> Uplink | Rejected:
     """The fields of an authenticated frame."""
     first, node, epoch, frame, counter, age_low, age_high = struct.unpack(_UPLINK, body[:16])
-    temperature_c, humidity_c, level_t, slope_t, level_h, slope_h, flags, battery = struct.unpack(_READING, body[16:])
+    temperature_c, humidity_c, shared, flags, battery = struct.unpack(_READING, body[16:])
     if first & 15 > DAMPED:
         return Rejected("trend", f"node {node}: damping code {first & 15} is unknown")
     if (flags & KIND) not in KIND_NAMES:
         return Rejected("flags", f"node {node}: flags {flags} do not have exactly one kind")
-    trend = Trend(level_t, slope_t, level_h, slope_h, first & 15)
-    age_s = age_low | age_high << 16
-    return Uplink(node, epoch, frame, counter, age_s, temperature_c, humidity_c, trend, flags & 31, flags >> 5, battery)
+    steps, answers = HOLD[:4], 0
+    if flags & BACKFILL:
+        (answers,) = struct.unpack("<i", shared)
+        if answers < -ANSWER_LIMIT:
+            return Rejected("range", f"node {node}: answers {answers}")
+    else:
+        steps = struct.unpack("<bbbb", shared)
+    content = (age_low | age_high << 16, temperature_c, humidity_c, Trend(*steps, first & 15))
+    return Uplink(node, epoch, frame, counter, *content, flags & 31, flags >> 5, battery, answers)
 
 
 def _ack(body: bytes) -> Ack | Rejected:
     """The fields of an authenticated acknowledgement."""
-    _, node, epoch, frame, unix_s, unix_ms, generation = struct.unpack(_ACK, body[:16])
+    _, node, epoch, frame, unix_s, unix_ms, low = struct.unpack(_ACK, body[:16])
     settings = None
     if len(body) > 16:
         settings = NodeSettings(*struct.unpack(_SETTINGS, body[16:]))
@@ -234,7 +260,7 @@ def _ack(body: bytes) -> Ack | Rejected:
         fault = f"unix_ms is {unix_ms}; use 0 to 999"
     if fault:
         return Rejected("range", fault)
-    return Ack(node, epoch, frame, unix_s, unix_ms, generation, settings)
+    return Ack(node, epoch, frame, unix_s, unix_ms, low & 7, settings, low >> 3)
 
 
 def settings_fault(settings: NodeSettings) -> str:

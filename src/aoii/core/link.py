@@ -1,10 +1,11 @@
 """The node's end of the radio link: sends a packet until the gateway has it; no number gets two contents.
 
-Stop-and-wait: one packet is pending at a time. An event is written to flash before it is sent, and stays there until it
+Stop-and-wait: one packet is pending at a time. An event is written to flash before it is sent, and waits there until it
 is acknowledged. A fresh frame is resent byte for byte; later the same reading goes out in a new frame. When the
 measurements have moved on, the caller submits a newer reading; the older event is sent later as backfill, when nothing
-newer is pending. RULES is the complete state machine; `trigger` decides what is worth sending. There is no clock and no
-radio here: times come in as `now_ms` of the node's clock, packets go out as values.
+newer is pending. What is acknowledged is kept in the `ring`, and sent again when an acknowledgement asks for it. RULES
+is the complete state machine; `trigger` decides what is worth sending. There is no clock and no radio here: times come
+in as `now_ms` of the node's clock, packets go out as values.
 
 What both ends hold, and why they agree: docs/explanation/link.md.
 """
@@ -15,10 +16,22 @@ from .clocks import UnixClock
 from .duty_cycle import DutyCycleBudget
 from .errors import InternalError
 from .forecast import HOLD, Forecast, NodeSettings, Trend
-from .frames import AGE_LIMIT_S, BACKFILL, EVENT, HEARTBEAT, KIND_NAMES, Rejected, decode_ack, encode_uplink
+from .frames import (
+    AGAIN_LIMIT,
+    AGE_LIMIT_S,
+    ANSWER_LIMIT,
+    BACKFILL,
+    EVENT,
+    HEARTBEAT,
+    KIND_NAMES,
+    Rejected,
+    decode_ack,
+    encode_uplink,
+)
 from .link_state import LinkState, PendingReading, SentFrames
 from .link_timing import TIMING, Backoff, Timing
-from .store import Backlog, CounterAllocator, StoredReading
+from .ring import Ring, StoredReading
+from .store import CounterAllocator
 
 MYPY = False
 if MYPY:
@@ -26,7 +39,7 @@ if MYPY:
     from .packed_fields import Packed
 
 # States.
-IDLE = "idle"  # nothing is pending; there may be a backlog
+IDLE = "idle"  # nothing is pending; there may be a backlog, or a reading that was asked for
 READY = "ready"  # a packet is pending and goes out at the deadline
 WAITING = "waiting"  # a packet was sent; the radio listens for its acknowledgement
 STATES = (IDLE, READY, WAITING)
@@ -42,33 +55,37 @@ STRAY = "stray"  # an authentic acknowledgement of another packet
 # Actions.
 TAKE = "take"  # the new packet is pending, with a counter of its own, and is sent at once
 SUPERSEDE = "supersede"  # as TAKE, but the back-off is kept, and a superseded event stays in the backlog
-RECALL = "recall"  # the oldest reading of the backlog is pending, to be sent as backfill
+RECALL = "recall"  # a reading that was asked for, else the oldest of the backlog, is pending, to be sent as backfill
 TRANSMIT = "transmit"  # send: the same bytes again while they are fresh, otherwise the same reading in a new frame
 DEFER = "defer"  # wait until the duty cycle allows a packet
 YIELD = "yield"  # wait for a random time, longer each time up to a limit, then listen again
 BACK_OFF = "back_off"  # wait, twice as long each time up to a limit, with jitter, then try again
 RELEASE = "release"  # the gateway has the reading; nothing is pending
-FORGET = "forget"  # remove the superseded event from the backlog if this acknowledges it; otherwise nothing
+KEEP = "keep"  # the superseded reading is kept, no longer backlog, if this acknowledges it; otherwise nothing
 
 RULES = {
     (IDLE, SUBMIT): (READY, TAKE),
     (IDLE, DUE): (READY, RECALL),
-    (IDLE, STRAY): (IDLE, FORGET),
+    (IDLE, STRAY): (IDLE, KEEP),
     (READY, SUBMIT): (READY, SUPERSEDE),
     (READY, DUE): (WAITING, TRANSMIT),
     (READY, SPENT): (READY, DEFER),
     (READY, BUSY): (READY, YIELD),
     (READY, ACK): (IDLE, RELEASE),
-    (READY, STRAY): (READY, FORGET),
+    (READY, STRAY): (READY, KEEP),
     (WAITING, SUBMIT): (READY, SUPERSEDE),
     (WAITING, DUE): (READY, BACK_OFF),
     (WAITING, ACK): (IDLE, RELEASE),
-    (WAITING, STRAY): (WAITING, FORGET),
+    (WAITING, STRAY): (WAITING, KEEP),
 }
 
 # Of a sampling period. A frame contains the age of its reading: resent after half a period, it would make the gateway
 # count one step too few.
 FRESH_PERMILLE = 400
+RECALLS_A_DAY = (
+    200  # an hour of recalls takes a seventh of the duty cycle at SF9; a gateway asks 64 times a day at most
+)
+DAY_MS = 86_400_000
 UNKNOWN_MS = -0x4000000000000000  # sentinel: sampling time unknown; gives an age of AGE_LIMIT_S
 
 
@@ -93,7 +110,7 @@ class Link(LinkState):
         epoch: How many times the node has been provisioned.
         key: Key of the node.
         settings: Settings that the node was provisioned with.
-        store: Keeps counters and backlog when power is lost.
+        store: Keeps counters and readings when power is lost.
         random: For jitter.
         timing: Pauses and duty cycle.
         is_busy: Whether the channel is busy; needed when `timing.listens`.
@@ -101,7 +118,7 @@ class Link(LinkState):
     Attributes:
         state: IDLE, READY or WAITING.
         clock: Unix time, as far as it is known.
-        backlog: Events that are not delivered yet, including a pending one.
+        ring: Events that are not delivered yet, including a pending one, and the last readings that were.
 
     Raises:
         InternalError: `is_busy` is missing, or the store has no room for readings.
@@ -125,7 +142,7 @@ class Link(LinkState):
         self.state = IDLE
         self.clock = UnixClock(timing.noise_ms)
         self._counters = CounterAllocator(store, node, epoch)
-        self.backlog = Backlog(store, epoch)
+        self.ring = Ring(store, epoch, self._counters)
         self._node = node
         self._epoch = epoch
         self._key = key
@@ -173,18 +190,18 @@ class Link(LinkState):
             OSError: The store cannot be written. What was pending stays pending.
         """
         counter = self._counters.next_counter()
+        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
+        pending = PendingReading(counter, kind, forecast, flags, self.generation, battery, 0)
         if kind == EVENT:
-            unix_ms = self.clock.unix_ms(sampled_ms)
-            unix_s = 0 if unix_ms is None else max(0, min(0xFFFFFFFF, unix_ms // 1000))
-            self.backlog.put(StoredReading(counter, temperature_c, humidity_c, unix_s, flags, sampled_ms))
+            self.ring.put(self._stored(pending))
         if self._move(SUBMIT) == SUPERSEDE:
             self.superseded = self.sent
-        forecast = Forecast(temperature_c, humidity_c, trend, self.settings, sampled_ms)
-        self._set_pending(PendingReading(counter, kind, forecast, flags, self.generation, battery), now_ms)
+            self.heartbeat = self._heartbeat()
+        self._set_pending(pending, now_ms)
 
     def deadline_ms(self) -> int | None:
         """When `due` has something to do; None: only after the next `submit` or `receive`."""
-        if self.state == IDLE and not len(self.backlog):
+        if self.state == IDLE and not self.ring.waiting and not self.target:
             return None
         return self._deadline_ms
 
@@ -195,7 +212,7 @@ class Link(LinkState):
             deadline_ms = self.deadline_ms()
             if deadline_ms is None or deadline_ms > now_ms:
                 return sends
-            pending = self.pending if self.state != IDLE else self._oldest(now_ms)
+            pending = self.pending if self.state != IDLE else self._backfill(now_ms)
             if pending is None:
                 return sends
             affordable_ms = self._budget.ready_ms(self._timing.airtime_ms, now_ms)
@@ -203,6 +220,8 @@ class Link(LinkState):
             if action == TRANSMIT:
                 sends.append(self._transmit(pending, now_ms))
             elif action == RECALL:
+                if pending.answers:
+                    self._recalls = min(RECALLS_A_DAY, self._recalls + 1)
                 self._set_pending(pending, now_ms)
             elif action == DEFER:
                 self._deadline_ms = affordable_ms
@@ -228,10 +247,10 @@ class Link(LinkState):
         if pending is None or not self.sent.include(ack.frame):
             self._move(STRAY)
             if self.superseded.include(ack.frame):
-                self.backlog.remove(self.superseded.counter)
+                self.ring.keep(self.superseded.counter, self.heartbeat)
+                self.heartbeat = None
             return None
-        if pending.kind != HEARTBEAT:
-            self.backlog.remove(pending.counter)  # first: if the flash fails, nothing is acknowledged
+        self.ring.keep(pending.counter, self._heartbeat())  # first: if the flash fails, nothing is acknowledged
         if self.state == WAITING and ack.unix_s and ack.frame == self.sent.last:
             self.clock.synchronize(ack.unix_s * 1000 + ack.unix_ms, now_ms, now_ms - self._framed_ms)
         self._move(ACK)
@@ -241,9 +260,17 @@ class Link(LinkState):
         elif self.heartbeat_s < self.settings.heartbeat_s:
             self._heartbeat_doublings += 1
         if ack.settings is not None:
+            if ack.settings != self.settings:  # of two gateways each may number the same settings in its own way
+                self._heartbeat_doublings = 0
             self.settings = ack.settings
-            self.generation = ack.generation & 7
-            self._heartbeat_doublings = 0
+            self.generation = ack.generation
+        if abs(pending.answers) == self.target:
+            self.target = 0
+        if now_ms - self._recalls_ms >= DAY_MS:
+            self._recalls, self._recalls_ms = 0, now_ms
+        target = pending.counter - ack.again
+        if 1 <= ack.again <= AGAIN_LIMIT and 1 <= target <= ANSWER_LIMIT and self._recalls < RECALLS_A_DAY:
+            self.target = target
         self.pending = None
         self.last_ack_ms = now_ms
         self._backoff.record_ack()
@@ -269,7 +296,7 @@ class Link(LinkState):
 
     def _parts(self) -> "tuple[Packed, ...]":
         """What dumps itself, in the order of a dump; the counters are last, where `fits` reads them."""
-        return self.clock, self._backoff, self._budget, self.backlog, self._counters
+        return self.clock, self._backoff, self._budget, self.ring, self._counters
 
     def _due_event(self, is_affordable: bool) -> str:
         """DUE, or the reason why the packet must wait."""
@@ -296,11 +323,34 @@ class Link(LinkState):
         self.sent = SentFrames(pending.counter, 1, 0)
         self._deadline_ms = now_ms
 
-    def _oldest(self, now_ms: int) -> PendingReading | None:
-        """The oldest reading of the backlog as backfill; None when the flash has lost all of it."""
-        stored = self.backlog.oldest()
-        if stored is None:
+    def _stored(self, pending: PendingReading) -> StoredReading:
+        """The reading as the ring holds it."""
+        forecast = pending.forecast
+        unix_ms = self.clock.unix_ms(forecast.sampled_ms)
+        unix_s = 0 if unix_ms is None else max(0, min(0xFFFFFFFF, unix_ms // 1000))
+        return StoredReading(
+            pending.counter, forecast.temperature_c, forecast.humidity_c, unix_s, pending.flags, forecast.sampled_ms
+        )
+
+    def _heartbeat(self) -> StoredReading | None:
+        """The pending reading, if it is a heartbeat: the ring does not hold it until it is acknowledged."""
+        pending = self.pending
+        return self._stored(pending) if pending is not None and pending.kind == HEARTBEAT else None
+
+    def _backfill(self, now_ms: int) -> PendingReading | None:
+        """What goes out when nothing is pending; None when the flash has lost all of it."""
+        answers = target = self.target
+        stored = self.ring.recall(target) if target else self.ring.oldest()
+        if stored is None:  # the flash has lost all of it; where something was asked for, nothing else waits either
+            self.target = 0
             return None
+        if target:
+            counter = stored.counter + 1 if stored.counter <= target else 1  # the first that the answer is about
+            if counter <= self._counters.floor:
+                answers = -target
+            elif counter <= self.superseded.counter <= target:
+                # Its acknowledgement may still come, after this has said that there was none: then it is not taken.
+                self.superseded, self.heartbeat = SentFrames(0, 1, 0), None
         sampled_ms = stored.sampled_ms
         if stored.counter < self._counters.first_counter:  # stored before a power cut, which restarted the clock
             unix_ms = self.clock.unix_ms(now_ms)
@@ -308,7 +358,7 @@ class Link(LinkState):
             if stored.unix_s and unix_ms is not None:
                 sampled_ms = now_ms - self.clock.tick_from_elapsed(unix_ms - stored.unix_s * 1000)
         forecast = Forecast(stored.temperature_c, stored.humidity_c, HOLD, self.settings, sampled_ms)
-        return PendingReading(stored.counter, BACKFILL, forecast, stored.flags, self.generation, 0)
+        return PendingReading(stored.counter, BACKFILL, forecast, stored.flags, self.generation, 0, answers)
 
     def _transmit(self, pending: PendingReading, now_ms: int) -> Send:
         forecast = pending.forecast

@@ -1,7 +1,7 @@
-"""What a link remembers, also through a deep sleep: the pending reading, its frames, and the settings.
+"""What a link remembers, also through a deep sleep: the pending reading, its frames, questions, and the settings.
 
 A dump always has the same number of bytes. Nothing is checked here: `edge.node` adds a CRC to its whole dump. The parts
-of a link (clock, back-off, budget, backlog, counters) dump themselves.
+of a link (clock, back-off, budget, ring, counters) dump themselves.
 """
 
 import struct
@@ -10,13 +10,15 @@ from collections import namedtuple
 from .forecast import Forecast, NodeSettings, Trend
 from .frames import UPLINK_BYTES, Uplink
 from .packed_fields import Packed
+from .ring import StoredReading
 
-_FIELDS = "<HHHHHBIIIIIIIBBBB"  # settings; frames of the pending reading, and of the superseded one; pending reading
+_FIELDS = "<HHHHHBIIIIIIIBBBBi"  # settings; frames of the pending reading, and of the superseded one; pending reading
+_HEARTBEAT = "<IhHIBq"
 _FORECAST = "<hHbbbbBHHHHHBq"
 FORECAST_BYTES = 1 + struct.calcsize(_FORECAST)
 
 
-class PendingReading(namedtuple("PendingReading", "counter kind forecast flags generation battery")):
+class PendingReading(namedtuple("PendingReading", "counter kind forecast flags generation battery answers")):
     """A reading that is not acknowledged yet.
 
     Attributes:
@@ -26,6 +28,7 @@ class PendingReading(namedtuple("PendingReading", "counter kind forecast flags g
         flags: SENSOR_FAULT and LOW_BATTERY.
         generation: As in `Uplink`.
         battery: As in `Uplink`.
+        answers: As in `Uplink`.
     """
 
     __slots__ = ()
@@ -35,12 +38,13 @@ class PendingReading(namedtuple("PendingReading", "counter kind forecast flags g
     flags: int
     generation: int
     battery: int
+    answers: int
 
     def uplink(self, node: int, epoch: int, frame: int, age_s: int) -> Uplink:
         """The reading as the uplink with this frame number, when the reading is `age_s` old."""
         content = self.forecast[:3]  # reading and trend
-        flags = self.kind | self.flags
-        return Uplink(node, epoch, frame, self.counter, age_s, *content, flags, self.generation, self.battery)
+        rest = (self.kind | self.flags, self.generation, self.battery, self.answers)
+        return Uplink(node, epoch, frame, self.counter, age_s, *content, *rest)
 
 
 class SentFrames(namedtuple("SentFrames", "counter first last")):
@@ -72,32 +76,41 @@ class LinkState(Packed):
         pending: The reading that is to be acknowledged; None when the link is idle.
         sent: Frames that have carried the pending reading.
         superseded: Frames that have carried the reading that was superseded last.
+        heartbeat: That reading if it was a heartbeat, which is not in the ring; otherwise None.
+        target: The number that the gateway has asked for; 0: none.
         settings: Settings in force.
         generation: The gateway's generation of these settings, 0..7; 0: as provisioned.
         last_ack_ms: When the pending reading was last acknowledged; None before the first time.
         rejected: Number of received packets that were not an acknowledgement for this node.
     """
 
-    NAMES = "generation rejected _deadline_ms _framed_ms _heartbeat_doublings last_ack_ms _data"
-    FORM = "<BIqqBq32s"
+    NAMES = (
+        "generation rejected _deadline_ms _framed_ms _heartbeat_doublings last_ack_ms _data target _recalls _recalls_ms"
+    )
+    FORM = "<BIqqBq32sIBq"
 
     def __init__(self, settings: NodeSettings) -> None:
         self.pending: PendingReading | None = None
         self.sent = self.superseded = SentFrames(0, 1, 0)
+        self.heartbeat: StoredReading | None = None
         self.settings = settings
         self.generation = 0
+        self.target = 0
         self.last_ack_ms: int | None = None
         self.rejected = 0
         self._deadline_ms: int | None = None  # when idle: of the next backfill, None before the first acknowledgement
         self._heartbeat_doublings = 0
         self._data = bytes(UPLINK_BYTES)  # the newest frame of `sent`
         self._framed_ms = 0  # when that frame was made
+        self._recalls = 0  # sent since `_recalls_ms`
+        self._recalls_ms = 0  # a recall at this time began the present day of the cap
 
     def dump(self) -> bytes:
         """All of it, always the same number of bytes."""
         pending = self.pending
-        reading = (0, 0, 0, 0, 0) if pending is None else pending[:2] + pending[3:]
+        reading = (0,) * 6 if pending is None else pending[:2] + pending[3:]
         state = super().dump() + struct.pack(_FIELDS, *self.settings, *self.sent, *self.superseded, *reading)
+        state += struct.pack(_HEARTBEAT, *(self.heartbeat or (0,) * 6))
         return state + dump_forecast(None if pending is None else pending.forecast)
 
     def load(self, state: bytes, at: int) -> int:
@@ -107,6 +120,9 @@ class LinkState(Packed):
         fields = struct.unpack(_FIELDS, state[at:end])
         self.settings = NodeSettings(*fields[:6])
         self.sent, self.superseded = SentFrames(*fields[6:9]), SentFrames(*fields[9:12])
+        at, end = end, end + struct.calcsize(_HEARTBEAT)
+        heartbeat = StoredReading(*struct.unpack(_HEARTBEAT, state[at:end]))
+        self.heartbeat = heartbeat if heartbeat.counter else None
         forecast = load_forecast(state, end)
         self.pending = None if forecast is None else PendingReading(fields[12], fields[13], forecast, *fields[14:])
         return end + FORECAST_BYTES

@@ -28,7 +28,7 @@ FAULT_SAMPLES = 3  # one failed measurement is common on I2C and not worth a pac
 LOW_BATTERY_MV = 3400  # a LiPo cell has about a tenth left, and the ESP32's regulator begins to drop out
 NO_NUMBER = 1_000_000  # stands for NaN and all beyond 1000: hundredths outside the range of any sensor
 
-FORMAT = 2  # of a dump
+FORMAT = 3  # of a dump
 _HEAD = "<BHH"  # format, node, epoch
 _FORM = "<qqhHIBH"
 _NAMES = "_learned_ms _reading_ms _reading_t_c _reading_h_c _failed _fault_reported battery_mv"
@@ -66,7 +66,7 @@ class Node:
         key: Its key.
         settings: Settings that it was provisioned with; the gateway may change them.
         predictor: Learns from each sample and makes the trends.
-        store: Keeps counters and backlog when the power fails.
+        store: Keeps counters and readings when the power fails.
         random: For jitter.
         timing: Pauses and duty cycle of the link.
         limits: What the sensor can measure.

@@ -7,6 +7,7 @@ connection's, and the clock's, which publishes estimates and updates gauges.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,15 @@ from dataclasses import replace
 
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.estimates import EstimatePublisher
+from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.weights import extract_weights
+from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
+from aoii.gateway.witness import SLOTS_MS
 from aoii.runtime import metrics
 from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 from aoii.runtime.station import Part, PartThread, Station, run_station
@@ -54,14 +58,27 @@ class Gateway(Station):
         _check_thresholds(own, self._old_nodes)
         keys = self._keys = KeyRing(own.node_keys_file)
         self._stopping = threading.Event()
-        self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20)
+        self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20, keep_bytes=own.keep_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
         is_published_enough = own.outbox_keep_until == "published"
         self._taker = "subscriber" if is_published_enough else "server"  # for whom readings in the outbox wait
-        self.publisher = Publisher(settings.mqtt, own.gateway_id, self._outbox_file, is_published_enough)
+        self.publisher = Publisher(
+            settings.mqtt,
+            own.gateway_id,
+            self._outbox_file,
+            is_published_enough,
+            can_ask=self._can_ask,
+            forget_forecasts=self._forget_forecasts,
+        )
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
-        self._ports = [Receiver(path, name, self.intake, keys).port for name, path in self._old_nodes.items()]
+        neighbours = Neighbours(self.intake.wanted, own.rank)
+        slot_ms = SLOTS_MS[own.spreading] if own.rank else None
+        learn = self.publisher.repair.learn
+        self._ports = [
+            Receiver(path, name, self.intake, keys, neighbours, learn, slot_ms).port
+            for name, path in self._old_nodes.items()
+        ]
         self._clock_thread = PartThread("clock", self._run_clock)
 
     def start(self) -> None:
@@ -113,6 +130,14 @@ class Gateway(Station):
 
     def _belongs_here(self, node: str) -> bool:
         return node in self._old_nodes or (node.isdecimal() and self._keys.get(int(node)) is not None)
+
+    def _forget_forecasts(self) -> None:
+        self.intake.forget_forecasts()
+
+    def _can_ask(self, whose: NodeEpoch) -> bool:
+        """Whether a node can be asked over the air for numbers of this epoch: it has a key here, and uses it."""
+        key = self._keys.get(int(whose.node)) if re.fullmatch(r"0|[1-9]\d{0,4}", whose.node, re.ASCII) else None
+        return key is not None and whose.epoch in (key.epoch, key.previous.epoch if key.previous else key.epoch)
 
     def _run_clock(self) -> None:
         while not self._stopping.wait(min(self.estimates.wait_s(), TICK_S)):

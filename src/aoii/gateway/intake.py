@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 
 from aoii.broker.json_fields import EARLIEST_SYNCED_MS
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_wrong
@@ -25,7 +26,7 @@ from aoii.gateway.legacy.model import Weights
 from aoii.gateway.legacy.old_node import OldNodeForecast, Payload
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.node_state import NodeState
-from aoii.gateway.readings import AcceptedReading, Instant, Item
+from aoii.gateway.readings import OLD_NODE_MARK, AcceptedReading, Instant, Item
 from aoii.runtime import clock, metrics
 from aoii.runtime.clock import Clock
 from aoii.security.node_keys import NodeKey
@@ -34,7 +35,6 @@ from aoii.settings import Gateway as Settings
 log = logging.getLogger(__name__)
 
 CLOCK_FLOOR_MS = 1_704_067_200_000  # 2024-01-01; a machine without a real-time clock boots in 1970
-OLD_NODE_MARK = "/"  # in the name of every old node, and of none of ours
 
 
 FrameResult = tuple[node_state.Accepted | node_state.Repeated | Rejected, Item | None]
@@ -58,6 +58,10 @@ class Intake:
         on_accepted: Called in the file's thread with each reading to be published; must not block.
         belongs_here: Whether a node of this name is still provisioned, or an old node on one of the ports; of any other
             node no estimates are made.
+
+    Attributes:
+        wanted: The settings that our own nodes should use.
+        node_metrics: What this gateway reports of each node.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class Intake:
         self._session = secrets.randbits(48)
         thresholds = round(settings.beta_temp * 100), round(settings.beta_hum * 100)
         periods_s = settings.sample_period_s, settings.heartbeat_s, settings.heartbeat_min_s
-        self._wanted = NodeSettings(*thresholds, *periods_s, settings.tau)
+        self.wanted = NodeSettings(*thresholds, *periods_s, settings.tau)
         self.node_metrics = NodeMetrics(settings)
         self._forecasts: dict[str, NodeState | OldNodeForecast] = {}
         self._is_unavailable = False
@@ -106,6 +110,11 @@ class Intake:
         is_synced = unix_ms >= (CLOCK_FLOOR_MS if self._clock.start_unix_s is None else EARLIEST_SYNCED_MS)
         return Instant(unix_ms, is_synced, self._clock.elapsed_ms(), self._session)
 
+    def newest_frame(self, node: str) -> tuple[int, int] | None:
+        """Epoch and number of the newest frame that was accepted of one of our own nodes; None before the first."""
+        state = self._forecasts.get(node)
+        return (state.epoch, state.highest) if isinstance(state, NodeState) else None
+
     def submit_frame(self, uplink: Uplink, code: bytes, key: NodeKey, at: Instant, done: FrameDone) -> None:
         """Judge an authenticated frame and commit it if it is new; then call `done` in the outbox file's thread.
 
@@ -122,7 +131,7 @@ class Intake:
         def work(tx: Transaction) -> FrameResult:  # may run twice
             stored = tx.state(name)
             state = None if stored is None else node_state.decode_state(stored)
-            decision = node_state.accept(state, uplink, code, key.epoch, self._wanted, at)
+            decision = node_state.accept(state, uplink, code, key.epoch, self.wanted, at, self._settings.rank > 0)
             if not isinstance(decision, node_state.Accepted):
                 return decision, None
             tx.set_state(name, node_state.encode_state(decision.state))
@@ -156,6 +165,11 @@ class Intake:
 
         self._outbox_file.submit(work, committed, done)
 
+    def forget_forecasts(self) -> None:
+        """Use no forecast any more that was made before; called in the outbox file's thread, when the file has none."""
+        own = [(name, one) for name, one in self._forecasts.items() if isinstance(one, NodeState)]
+        self._forecasts = {name: replace(state, forecasts=()) for name, state in own}
+
     def count_periods(self, provisioned: Iterable[str]) -> None:
         """Count the sample periods of the nodes that have been heard; the counters of `provisioned` ones begin at 0."""
         for name in provisioned:
@@ -174,6 +188,7 @@ class Intake:
                 self.node_metrics.remove(name)
                 continue
             is_old = isinstance(forecast, OldNodeForecast)
+            source = None if isinstance(forecast, OldNodeForecast) else node_state.source(forecast)
             if isinstance(forecast, OldNodeForecast):
                 values: tuple[float, float] | None = forecast.at(at, self._old_day_fraction)
             else:
@@ -188,6 +203,8 @@ class Intake:
                     pred_h=_within(values[1], HUMIDITY_RANGE),
                     total_tx=self._total_tx,
                     unix_ms=at.unix_ms if at.is_synced else None,
+                    epoch=source and source[0],
+                    counter=source and source[1],
                 )
 
     def _insert(self, tx: Transaction, accepted: AcceptedReading, at: Instant) -> Item | None:

@@ -7,6 +7,8 @@ the node says it used.
 """
 
 import json
+import struct
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -51,10 +53,11 @@ class NodeState:
         epoch: The node's; it only rises.
         highest: Highest frame number accepted in this epoch.
         seen: Frame numbers accepted within the replay window, each with the frame's authentication code.
-        generation: Number of the settings that the gateway wants, 1..7.
+        generation: Number of the settings that the gateway wants, 1..7; 0: it has told the node nothing.
         settings: Settings by generation; None where unknown.
         forecasts: Forecasts, the present one first; none before the first event or heartbeat.
         session: The run of the gateway whose elapsed clock the times are on.
+        is_in_force: Whether the node has used `generation` since it was told.
     """
 
     epoch: int
@@ -64,14 +67,22 @@ class NodeState:
     settings: tuple[NodeSettings | None, ...]
     forecasts: tuple[HeldForecast, ...]
     session: int
+    is_in_force: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the acknowledgement says about settings: the generation wanted, and its settings if the node lacks them."""
+    """What the acknowledgement says about settings.
+
+    Attributes:
+        generation: The generation wanted.
+        settings: Its settings if the node lacks them.
+        is_moved: Whether another gateway has moved the node to a generation that this one does not know.
+    """
 
     generation: int
     settings: NodeSettings | None
+    is_moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,13 @@ class Repeated:
 
 
 def accept(
-    state: NodeState | None, uplink: Uplink, code: bytes, epoch: int, wanted: NodeSettings, at: Instant
+    state: NodeState | None,
+    uplink: Uplink,
+    code: bytes,
+    epoch: int,
+    wanted: NodeSettings,
+    at: Instant,
+    is_witness: bool = False,
 ) -> Accepted | Repeated | Rejected:
     """Judge an authenticated frame.
 
@@ -102,6 +119,7 @@ def accept(
         epoch: The epoch that the node was provisioned with.
         wanted: Settings that the node should use.
         at: When the frame was received.
+        is_witness: Whether the settings are another gateway's affair: the answer tells the node none.
 
     Returns:
         `Accepted` for a new frame, `Repeated` for one that was accepted before, and `Rejected` with reason `epoch` or
@@ -118,12 +136,16 @@ def accept(
     if uplink.frame in seen:
         if seen[uplink.frame] != code:
             return Rejected("replay", f"node {uplink.node}: frame {uplink.frame} with two contents")
-        return Repeated(_answer(state, uplink))
+        return Repeated(_witness_answer(uplink) if is_witness else _answer(state, uplink))
     if uplink.frame <= state.highest - REPLAY_WINDOW:
         return Rejected("replay", f"node {uplink.node}: frame {uplink.frame}, long after {state.highest}")
     is_newest = uplink.frame > state.highest
-    state = _with_frame(_with_settings(state, uplink, wanted), uplink.frame, code)
-    answer = _answer(state, uplink)
+    answer = _witness_answer(uplink)
+    if not is_witness:
+        is_moved = is_newest and _is_moved(state, uplink, wanted)
+        state = _with_settings(state, uplink, wanted, is_newest)
+        answer = replace(_answer(state, uplink), is_moved=is_moved)
+    state = _with_frame(state, uplink.frame, code)
     if _is_known(state, uplink):
         return Accepted(state, None, answer)
     reading, held = _reading(state, uplink, wanted, at)
@@ -136,6 +158,13 @@ def estimate(state: NodeState, at: Instant) -> tuple[float, float] | None:
     """The gateway's estimate of the node now, °C and %RH; None before the first event or heartbeat."""
     forecasts = rebase(state, at).forecasts
     return _values_at(forecasts[0].forecast, at.elapsed_ms) if forecasts else None
+
+
+def source(state: NodeState) -> tuple[int, int] | None:
+    """Epoch and counter of the reading from which the estimate follows; None if there is none, or of another epoch."""
+    if not state.forecasts or state.forecasts[0].counter == NO_COUNTER:
+        return None
+    return state.epoch, state.forecasts[0].counter
 
 
 def rebase(state: NodeState, at: Instant) -> NodeState:
@@ -155,6 +184,8 @@ def rebase(state: NodeState, at: Instant) -> NodeState:
 def encode_state(state: NodeState) -> bytes:
     """The state as JSON, for the outbox file."""
     fields = vars(state) | {"seen": [[frame, code.hex()] for frame, code in state.seen]}
+    # Earlier releases know no `is_in_force`, and neither write nor use the settings of generation 0.
+    fields["settings"] = (PROVISIONED if fields.pop("is_in_force") else None, *state.settings[1:])
     fields["beliefs"] = [  # their name in the files of the first release
         [held.counter, *held.forecast, held.known_ms, held.unix_ms, held.is_synced] for held in fields.pop("forecasts")
     ]
@@ -165,12 +196,19 @@ def decode_state(encoded: bytes) -> NodeState:
     """The inverse of `encode_state`; `encoded` has passed its checksum."""
     fields = json.loads(encoded)
     fields["seen"] = tuple((frame, bytes.fromhex(code)) for frame, code in fields["seen"])
-    fields["settings"] = tuple(None if one is None else _node_settings(one) for one in fields["settings"])
+    settings = [None if one is None else _node_settings(one) for one in fields["settings"]]
+    fields["is_in_force"] = settings[0] is not None
+    fields["settings"] = (None, *settings[1:])
     fields["forecasts"] = tuple(
         HeldForecast(counter, Forecast(t_c, h_c, Trend(*trend), _node_settings(settings), sampled_ms), *known)
         for counter, t_c, h_c, trend, settings, sampled_ms, *known in fields.pop("beliefs")
     )
     return NodeState(**fields)
+
+
+def without_forecasts(encoded: bytes) -> bytes:
+    """An encoded state without its forecasts, for a file that is older than what the node has sent since."""
+    return encode_state(replace(decode_state(encoded), forecasts=()))
 
 
 def _node_settings(fields: list[int]) -> NodeSettings:
@@ -199,20 +237,65 @@ def _with_frame(state: NodeState, frame: int, code: bytes) -> NodeState:
     return replace(state, highest=highest, seen=kept)
 
 
-def _with_settings(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> NodeState:
+def generation_of(settings: NodeSettings) -> int:
+    """The number, 1..7, by which every gateway first calls these settings: gateways that agree need not talk."""
+    return settings_checksum(settings) % (GENERATIONS - 1) + 1
+
+
+def settings_checksum(settings: NodeSettings) -> int:
+    """A number from 0 to 2**32 - 1 that nearly always differs for other settings."""
+    return zlib.crc32(struct.pack("<HHHHHB", *settings))
+
+
+def _with_settings(state: NodeState, uplink: Uplink, wanted: NodeSettings, is_newest: bool) -> NodeState:
     """The state with a generation for the wanted settings.
 
-    A new generation never has the number that the node uses already, because the node would not notice the change. A
-    gateway that has lost its file could otherwise choose that number.
+    A new generation never has the number that the node uses already, because the gateway would not notice whether the
+    node has changed. A gateway that has lost its file could otherwise choose that number. Once the node has changed,
+    other numbers are forgotten: another gateway may give them another meaning. Why two gateways come to rest:
+    docs/decisions/0025-a-witness.md.
     """
+    used = uplink.generation
     if state.generation != 0 and state.settings[state.generation] == wanted:
-        return state
-    generation = state.generation % (GENERATIONS - 1) + 1
-    if generation == uplink.generation:
-        generation = generation % (GENERATIONS - 1) + 1
-    settings = list(state.settings)
-    settings[generation] = wanted
-    return replace(state, generation=generation, settings=tuple(settings))
+        if not is_newest:  # a late frame says what was in force, not what is
+            return state
+        if used == state.generation or _is_same_by_another_gateway(state, used, wanted):
+            return _with_generation(state, used, wanted, {}, is_in_force=True)
+        return replace(state, is_in_force=False)
+    generation = _free_generation(state, used, wanted)
+    known = {number: one for number, one in enumerate(state.settings) if one is not None}
+    return _with_generation(state, generation, wanted, known, is_in_force=False)
+
+
+def _free_generation(state: NodeState, used: int, wanted: NodeSettings) -> int:
+    """The first number, from that of the settings on, which the node cannot know with another meaning already."""
+    first = generation_of(wanted) - 1
+    numbers = [(first + step) % (GENERATIONS - 1) + 1 for step in range(GENERATIONS - 1)]
+    possible = [number for number in numbers if number not in (used, state.generation)]
+    return next((number for number in possible if state.settings[number] in (None, wanted)), possible[0])
+
+
+def _with_generation(
+    state: NodeState, generation: int, wanted: NodeSettings, known: dict[int, NodeSettings], *, is_in_force: bool
+) -> NodeState:
+    """The state with this number for the wanted settings; of the other numbers it knows only `known`."""
+    settings = tuple(wanted if number == generation else known.get(number) for number in range(GENERATIONS))
+    return replace(state, generation=generation, settings=settings, is_in_force=is_in_force)
+
+
+def _is_same_by_another_gateway(state: NodeState, used: int, wanted: NodeSettings) -> bool:
+    """Whether a node that has had the wanted settings now calls them by the number that another gateway gave them."""
+    return state.is_in_force and used == generation_of(wanted) and state.settings[used] is None
+
+
+def _is_moved(state: NodeState, uplink: Uplink, wanted: NodeSettings) -> bool:
+    """Whether a node that has had the wanted settings now has some that this gateway did not tell it.
+
+    Generation 0 is no sign: a node that has lost its power is as provisioned.
+    """
+    used = uplink.generation
+    was_in_force = state.is_in_force and state.settings[state.generation] == wanted
+    return was_in_force and used not in (0, state.generation) and not _is_same_by_another_gateway(state, used, wanted)
 
 
 def _answer(state: NodeState, uplink: Uplink) -> Answer:
@@ -220,8 +303,18 @@ def _answer(state: NodeState, uplink: Uplink) -> Answer:
     return Answer(state.generation, state.settings[state.generation] if lacks_them else None)
 
 
+def _witness_answer(uplink: Uplink) -> Answer:
+    """The answer of a witness: the node may keep whatever settings it has."""
+    return Answer(uplink.generation, None)
+
+
 def _is_known(state: NodeState, uplink: Uplink) -> bool:
-    """Whether a new frame carries a reading that was accepted lately, because its acknowledgement was lost."""
+    """Whether a new frame carries a reading that was accepted lately, because its acknowledgement was lost.
+
+    One that the node was asked for may be lost all the same: the outbox file decides whether it is there.
+    """
+    if uplink.answers:
+        return False
     reading = (uplink.counter, uplink.temperature_c, uplink.humidity_c)
     return any((held.counter, *held.forecast[:2]) == reading for held in state.forecasts)
 

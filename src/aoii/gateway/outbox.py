@@ -129,6 +129,10 @@ class Outbox:
         if len(self._fresh) > self._window:
             self._return_to_file(_pop_first(self._fresh))
 
+    def expect_more(self) -> None:
+        """The file has readings again that were acknowledged before, behind all others; they are backlog."""
+        self._complete = False
+
     def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
         """Forget readings that the server has acknowledged and the file no longer has; unknown ones are ignored."""
         for identity in identities:

@@ -1,11 +1,13 @@
-"""Metrics of the outbox file, and a log line when some of it was damaged."""
+"""Metrics of the outbox file and of the kept readings, and a log line when something is wrong with either file."""
 
 import logging
 from pathlib import Path
 
+from aoii.gateway.drivers.kept_file import KeptFile
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_recovery import Recovery
 from aoii.runtime import metrics
+from aoii.runtime.failure_log import FailureLog
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,12 @@ class OutboxMetrics:
         self._outbox_file = outbox_file
         self._folder = folder
         self._recoveries = self._corrupt = self._states_lost = 0  # reported so far
+        self._kept = _KeptMetrics(outbox_file.kept)
+        if outbox_file.is_older_copy:
+            log.warning(
+                "outbox file is an older copy of itself, forecasts in it are dropped",
+                extra={"event": "outbox_restored"},
+            )
 
     def update(self) -> None:
         """Set the gauges, and report damage that was found since the last call."""
@@ -33,9 +41,46 @@ class OutboxMetrics:
             self._states_lost += states
             metrics.OUTBOX_STATES_LOST.inc(states)
             log.warning("states of nodes failed their checksum", extra={"event": "states_lost", "nodes": states})
+        self._kept.update()
         for recovery in self._outbox_file.recoveries[self._recoveries :]:
             self._recoveries += 1
             _report(recovery)
+
+
+class _KeptMetrics:
+    """The same for the kept readings."""
+
+    def __init__(self, kept: KeptFile) -> None:
+        self._kept = kept
+        self._recoveries = self._failures = 0  # reported so far
+        self._failure = FailureLog(
+            log,
+            "acknowledged readings cannot be kept; they are in the database",
+            "kept_failed",
+            over=("acknowledged readings are kept again", "kept_works"),
+            lasts_s=0,
+        )
+        if not kept.is_on:
+            log.info("readings are not kept after their acknowledgement, KEEP_MB is 0", extra={"event": "kept_off"})
+
+    def update(self) -> None:
+        """Set the gauges, and report damage and failures."""
+        metrics.KEPT_READINGS.set(self._kept.readings)
+        metrics.KEPT_BYTES.set(self._kept.used_bytes)
+        metrics.KEPT_LIMIT_BYTES.set(self._kept.limit_bytes)
+        metrics.KEPT_OLDEST_S.set(self._kept.oldest_s())
+        if failures := self._kept.failures - self._failures:
+            self._failures += failures
+            metrics.KEPT_FAILURES.inc(failures)
+        if (failure := self._kept.failure) is not None:
+            self._failure.record_failure(failure)
+        else:
+            self._failure.record_success()
+        for recovery in self._kept.recoveries[self._recoveries :]:
+            self._recoveries += 1
+            fields = {"salvaged": recovery.salvaged, "corrupt": recovery.corrupt, "lost": recovery.lost}
+            extra = {"event": "kept_damaged", "kept_as": str(recovery.kept_as)} | fields
+            log.error("file of kept readings was damaged and replaced", extra=extra)
 
 
 def _report(recovery: Recovery) -> None:

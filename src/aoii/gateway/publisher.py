@@ -11,6 +11,7 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
@@ -18,13 +19,16 @@ from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_commit_ack
 from aoii.broker.packet_size import PacketTooLargeError
 from aoii.broker.reconnection import TOO_LARGE
+from aoii.broker.repair_messages import ask_topic
 from aoii.core.errors import AoiiError, ProtocolError
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
+from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.former_names import FormerNames
 from aoii.gateway.missing_acks import NO_SUBSCRIBER, MissingAcks
 from aoii.gateway.outbox import Fetched, Outbox
 from aoii.gateway.readings import Item
+from aoii.gateway.repair_work import REPORT, RepairWork
 from aoii.runtime import certificate_expiry, failpoints, metrics
 from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
@@ -45,9 +49,20 @@ class Publisher:
         gateway_id: Names the session and the topic of the commit acknowledgements.
         outbox_file: Where the readings are.
         is_published_enough: Whether a reading may leave the outbox when the broker has it and somebody subscribes.
+        can_ask: Whether a node can be asked over the air, in this epoch.
+        forget_forecasts: Called in the file's thread when forecasts must not be used any more.
     """
 
-    def __init__(self, mqtt: Mqtt, gateway_id: str, outbox_file: OutboxFile, is_published_enough: bool = False) -> None:
+    def __init__(
+        self,
+        mqtt: Mqtt,
+        gateway_id: str,
+        outbox_file: OutboxFile,
+        is_published_enough: bool = False,
+        *,
+        can_ask: Callable[[NodeEpoch], bool],
+        forget_forecasts: Callable[[], None],
+    ) -> None:
         self._outbox_file = outbox_file
         self._outbox = Outbox(random.random)
         self._lock = threading.Lock()
@@ -60,17 +75,30 @@ class Publisher:
         self._missing_acks = MissingAcks(self._former)
         self._ended: queue.SimpleQueue[Published] = queue.SimpleQueue()
         self._acks: queue.Queue[bytes] = queue.Queue(ACKS_LIMIT)
+        self._ask_topic = ask_topic(gateway_id)
         self.thread = PartThread("publisher", self._run)
         self.client = Client(
             mqtt,
             f"aoii-gateway-{gateway_id}",
-            subscriptions=[Subscription(ack_topic(gateway_id), 1)],
+            subscriptions=[
+                Subscription(ack_topic(gateway_id), 1),
+                Subscription(self._ask_topic, 1, may_be_refused=True),
+            ],
             on_message=self._on_message,
             on_published=self._on_published,
             on_state=self._on_state,
             on_refusal=metrics.count_broker_refusal,
             session_expiry_s=SESSION_EXPIRY_S,
             unique_id="give each gateway a GATEWAY_ID of its own, or stop the other process with this one",
+        )
+        self.repair = RepairWork(
+            gateway_id,
+            outbox_file,
+            can_ask=can_ask,
+            publish=self.client.publish,
+            on_given_back=self._expect_more,
+            forget_forecasts=forget_forecasts,
+            wake=self._wake.set,
         )
         metrics.BROKER_SHORT_CONNECTIONS.set_function(lambda: self.client.short_connections)
         certificate_expiry.register("broker", mqtt.tls, lambda: self.client.certificate_expires)
@@ -102,6 +130,9 @@ class Publisher:
     # The connection's thread.
 
     def _on_message(self, message: Message) -> None:
+        if message.topic == self._ask_topic:
+            self.repair.receive(message)
+            return
         if message.is_kept:  # no news: it may name a reading that only an earlier database had
             metrics.COMMIT_ACKS.labels(status="kept").inc()
             fields = {"event": "ack_kept", "topic": message.topic}
@@ -114,6 +145,9 @@ class Publisher:
         self._wake.set()
 
     def _on_published(self, published: Published) -> None:
+        if published.token is REPORT:
+            self.repair.record_end(published)
+            return
         failpoints.reach("before_puback")
         result = "sent" if published.accepted else "failed" if published.reason is None else "refused"
         metrics.PUBLISHES.labels(
@@ -132,6 +166,7 @@ class Publisher:
                 self._outbox.connected(_now_ms())
             else:
                 self._outbox.disconnected()
+        self.repair.record_state(is_connected)
         metrics.BROKER_UP.set(is_connected)
         if not is_connected:
             metrics.RECONNECTS.inc()
@@ -146,6 +181,7 @@ class Publisher:
             self._take_ended()
             self._former.update(self._outbox_file.oldest_seq)
             self._report_silence()
+            self.repair.go_on()
             with self._lock:
                 items = self._outbox.take_due(_now_ms())
                 fetch = self._outbox.next_fetch()
@@ -234,9 +270,14 @@ class Publisher:
             metrics.COMMIT_ACK_SECONDS.observe(max(0, time.time_ns() // 1_000_000 - at_ms) / 1000)
         with self._lock:
             self._outbox.acknowledge(done.acknowledged, _now_ms())
+        self.repair.acknowledged(done.acknowledged)
         if done.mismatched:
             self._report_mismatch(done.mismatched)
         self._wake.set()
+
+    def _expect_more(self) -> None:
+        with self._lock:
+            self._outbox.expect_more()
 
     def _report_mismatch(self, mismatched: list[Identity]) -> None:
         metrics.COMMIT_ACKS_MISMATCHED.inc(len(mismatched))

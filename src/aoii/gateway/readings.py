@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from aoii.broker.messages import Identity, Kind
 
+OLD_NODE_MARK = "/"  # in the name of every old node, and of none of ours
+
 
 @dataclass(frozen=True)
 class Instant:

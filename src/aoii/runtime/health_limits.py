@@ -11,6 +11,9 @@ PAGE_SILENCE_GRACE_S = 600  # added to the heartbeat interval; the page also jud
 PAGE_SILENCE_WITHOUT_HEARTBEAT_S = 86_400.0  # a node without heartbeats may be silent for long while nothing changes
 AOII_HIGH_S = 600  # as SILENCE_S: an estimate may stay wrong no longer than a node may be silent
 
+# --- gateways ---------------------------------------------------------------------------------------------------------
+NEIGHBOUR_SIGNS = 3  # in six hours, in which a calm node sends six packets; one may be a gateway that has just joined
+
 # --- broker -----------------------------------------------------------------------------------------------------------
 SHORT_CONNECTIONS = 3  # that the broker has ended in a row, each soon; one or two may be restarts of the broker
 
@@ -30,6 +33,7 @@ DISK_FORECAST_S = 86_400  # the disk fills up within a day at the rate of the la
 DISK_FORECAST_FREE_SHARE = 0.5  # and no more than this share of it is free
 EARLY_CERTIFICATE_DAYS = 30  # `aoii doctor` and `aoii certs show`: who looks anyway can renew early
 CERTIFICATE_DAYS = 21
+BACKUP_LATE_FACTOR = 1.1  # times the interval: a daily backup that takes an hour is 25 h old when the next is ready
 DAY_S = 86_400
 
 # --- estimates --------------------------------------------------------------------------------------------------------

@@ -201,6 +201,31 @@ REJECTED = _GATEWAY.counter(
     "reason",
     values=(*_OF_BYTES, *_OF_FRAMES, *_OF_LINES),
 )
+HEARD_ACKS = _GATEWAY.counter(
+    "aoii_gateway_heard_acks_total",
+    "Authentic acknowledgements that a receiver heard: of another gateway that answers at once (first), of a witness, "
+    "of this gateway (own), or of an old frame, such as a replay (old).",
+    "by",
+    values=("first", "witness", "own", "old"),
+)
+WITNESS_ANSWERS = _GATEWAY.counter(
+    "aoii_gateway_witness_answers_total",
+    "Frames that a witness answered (sent), left to the first gateway, which it heard (heard), or did not answer "
+    "because the node had not repeated its reading yet (first).",
+    "result",
+    values=("sent", "heard", "first"),
+)
+SETTINGS_CONFLICTS = _GATEWAY.counter(
+    "aoii_gateway_settings_conflicts_total",
+    "Signs that another gateway gives our nodes other settings: one was heard, or a node had settings of another.",
+    "sign",
+    values=("heard", "moved"),
+)
+GATEWAY_RANK = _GATEWAY.gauge("aoii_gateway_rank", "GATEWAY_RANK: 0 answers its nodes at once, 1 is a witness.")
+SETTINGS_CHECKSUM = _GATEWAY.gauge(
+    "aoii_gateway_settings_checksum",
+    "A number made from the settings that this gateway wants its nodes to have; gateways of one field must agree.",
+)
 REPLIES_LATE = _GATEWAY.counter(
     "aoii_gateway_replies_late_total", "Replies not sent because more than 0.9 s had passed; the reading was kept."
 )
@@ -336,6 +361,21 @@ OUTBOX_STATES_LOST = _GATEWAY.counter(
     "aoii_outbox_states_lost_total",
     "Nodes whose state in the outbox file was damaged; the gateway starts over with them.",
 )
+KEPT_READINGS = _GATEWAY.gauge(
+    "aoii_kept_readings", "Readings that the gateway keeps although the database has acknowledged them."
+)
+KEPT_BYTES = _GATEWAY.gauge("aoii_kept_bytes", "Space that the kept readings occupy in their file.")
+KEPT_LIMIT_BYTES = _GATEWAY.gauge(
+    "aoii_kept_limit_bytes", "Space that the kept readings may occupy; then the oldest make room. 0: none are kept."
+)
+KEPT_OLDEST_S = _GATEWAY.gauge(
+    "aoii_kept_oldest_age_seconds",
+    "Age of the oldest kept reading: a backup of the database that is older cannot be completed from this gateway.",
+)
+KEPT_FAILURES = _GATEWAY.counter(
+    "aoii_kept_failures_total",
+    "Acknowledged readings of which the gateway has no copy, because its file could not be written or was damaged.",
+)
 COMMIT_ACKS = _GATEWAY.counter(
     "aoii_commit_acks_total",
     "Items in commit acknowledgements received, by status; dropped, bad and kept (retained by the broker, and ignored) "
@@ -351,6 +391,33 @@ COMMIT_ACK_SECONDS = _GATEWAY.histogram(
     "aoii_commit_ack_seconds",
     "Time from acceptance to the commit acknowledgement.",
     (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+REPAIR_QUESTIONS = _GATEWAY.counter(
+    "aoii_repair_questions_total",
+    "Messages in which the server asks for readings that the database lacks, by result: taken, cut (some of it left "
+    "out: too much is asked already), bad, dropped (too many wait), kept (retained by the broker, and ignored).",
+    "result",
+    values=("taken", "cut", "bad", "dropped", "kept"),
+)
+REPAIR_QUESTION_S = _GATEWAY.gauge(
+    "aoii_repair_question_timestamp_seconds",
+    "Unix time at which the latest question of the server arrived; 0: none since the gateway was started.",
+)
+REPAIR_REPORTS = _GATEWAY.counter(
+    "aoii_repair_reports_total",
+    "Messages in which the gateway reports what it holds, by result: sent, refused, failed.",
+    "result",
+    values=("sent", "refused", "failed"),
+)
+REPAIR_GIVEN_BACK = _GATEWAY.counter(
+    "aoii_repair_given_back_total", "Kept readings that were put into the outbox again because the database lacks them."
+)
+REPAIR_AIR_ASKS = _GATEWAY.counter(
+    "aoii_repair_air_asks_total",
+    "What became of questions to nodes: asked (in an acknowledgement), answered, recovered (answered with a reading "
+    "that was wanted), silent (the node does not answer), limited (not asked: 64 a day and node).",
+    "result",
+    values=("asked", "answered", "recovered", "silent", "limited"),
 )
 # --- server -----------------------------------------------------------------------------------------------------------
 _SERVER = ServedBy("server")
@@ -386,10 +453,11 @@ INBOX_OVERRUNS = _SERVER.counter(
 )
 READINGS_PROCESSED = _SERVER.counter(
     "aoii_readings_processed_total",
-    "Readings by outcome, each time they are processed: stored, duplicate, parked (dead-lettered: the database was "
-    "away), mismatch, bad_row; during a replay also malformed, corrupt.",
+    "Readings by outcome, each time they are processed: stored, duplicate, retired (not stored: a number up to its "
+    "node's floor), parked (dead-lettered: the database was away), mismatch, bad_row; during a replay also malformed, "
+    "corrupt.",
     "outcome",
-    values=("stored", "duplicate", "parked", "mismatch", "bad_row", "malformed", "corrupt"),
+    values=("stored", "duplicate", "retired", "parked", "mismatch", "bad_row", "malformed", "corrupt"),
 )
 
 

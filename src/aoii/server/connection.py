@@ -158,6 +158,7 @@ def mysql_engine(settings: DatabaseSettings, schema: str | None, io_timeout_s: f
         sa.URL.create("mysql+pymysql", settings.user, settings.password, settings.host, settings.port, schema),
         pool_pre_ping=True,
         pool_timeout=LOCK_TIMEOUT_S,
+        isolation_level="REPEATABLE READ",  # its locks keep a floor from appearing where an insert has seen none
         connect_args={
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,

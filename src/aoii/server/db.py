@@ -5,9 +5,12 @@ Connections are in `connection.py`, the tables in `tables.py`; what only reads i
 Each reading of a batch gets an exact status. Usually one multi-row statement stores the whole batch. The identities are
 looked up only if the statement's count shows that the table has some of them. Nothing here waits, or tries again when
 the database fails: the caller decides that.
+
+Each transaction first reads the floors of its nodes, and leaves out what is not above them. It locks them until its
+end: who raises a floor waits for the inserts that have not seen it, so that no row appears below a floor later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -45,6 +48,10 @@ _INSERT_READINGS = {
     "sqlite": _insert_sql(READINGS, "?", " ON CONFLICT (node, epoch, counter) DO NOTHING"),
     "mysql": _insert_sql(READINGS, "%s", " ON DUPLICATE KEY UPDATE id = id"),
 }
+_FLOORS = {  # MariaDB has no FOR SHARE; SQLite's transaction has locked the whole file already
+    "sqlite": ("SELECT node, epoch, floor FROM floors WHERE node IN ({})", "?"),
+    "mysql": ("SELECT node, epoch, floor FROM floors WHERE node IN ({}) LOCK IN SHARE MODE", "%s"),
+}
 _INSERT_EDGE_LOG = {"sqlite": _insert_sql(EDGE_LOG, "?"), "mysql": _insert_sql(EDGE_LOG, "%s")}
 
 
@@ -64,6 +71,7 @@ class Database(Queries):
         dialect = self._pool.engine.dialect.name
         self._insert_readings = _INSERT_READINGS[dialect]
         self._insert_edge_log = _INSERT_EDGE_LOG[dialect]
+        self._floors = _FLOORS[dialect]
 
     def migrate(self) -> None:
         """Bring the tables to the newest version; see `tables.migrate`.
@@ -95,9 +103,10 @@ class Database(Queries):
         """Store rows in one transaction.
 
         Returns:
-            The status of each row, in their order. A row without identity is always `stored`. A row whose identity is
-            known, from the table or from earlier in `rows`, is a `duplicate`, or a `mismatch` if its content differs;
-            neither changes the table.
+            The status of each row, in their order. A row without identity is always `stored`. A row whose counter is
+            not above the floor of its node and epoch is `retired`. A row whose identity is known, from the table or
+            from earlier in `rows`, is a `duplicate`, or a `mismatch` if its content differs. Only those that are
+            `stored` change the table.
 
         Raises:
             DatabaseAway: Either nothing was stored, or it is unknown whether all rows were: insert the same rows again.
@@ -109,11 +118,13 @@ class Database(Queries):
             if row.identity is not None:
                 first.setdefault(row.identity, index)
         fresh = [index for index, row in enumerate(rows) if row.identity is None or first[row.identity] == index]
-        known, stored = self._insert_unknown(rows, digests, fresh)
+        known, stored, retired = self._insert_unknown(rows, digests, fresh)
         statuses: list[DeliveryStatus] = []
         for index, row in enumerate(rows):
             if index in stored or row.identity is None:
                 statuses.append("stored")
+            elif first[row.identity] in retired:
+                statuses.append("retired")
             else:
                 digest = known.get(row.identity, digests[first[row.identity]])  # in the table, or earlier in `rows`
                 statuses.append("duplicate" if digest == digests[index] else "mismatch")
@@ -135,11 +146,12 @@ class Database(Queries):
 
     def _insert_unknown(
         self, rows: Sequence[Reading], digests: Sequence[str], fresh: Sequence[int]
-    ) -> tuple[Mapping[Identity, str | None], set[int]]:
-        """Insert those of the `fresh` rows that the table does not have.
+    ) -> tuple[Mapping[Identity, str | None], set[int], set[int]]:
+        """Insert those of the `fresh` rows that the table does not have and that are above their floor.
 
         Returns:
-            The digest of each identity that was looked up and found, and the indexes of the rows that were stored.
+            The digest of each identity that was looked up and found, the indexes of the rows that were stored, and
+            those of the rows that are retired.
 
         Raises:
             DatabaseAway: Other writers came between look-up and insert every time.
@@ -148,25 +160,54 @@ class Database(Queries):
         created_at, created_utc = _text(local_time.to_local(now)), _text(now)  # once: they cost more than a row
         values = {index: _reading_values(rows[index], digests[index], created_at, created_utc) for index in fresh}
         known: Mapping[Identity, str | None] = {}
+        retired: set[int] = set()
         for _ in range(ROUNDS_LIMIT):
-            unknown = [index for index in fresh if rows[index].identity not in known]
-            if self._insert_all([values[index] for index in unknown]):
-                return known, set(unknown)
+            unknown = [index for index in fresh if index not in retired and rows[index].identity not in known]
+            if not unknown:
+                return known, set(), retired
+            is_done, below = self._insert_above_floors({index: rows[index].identity for index in unknown}, values)
+            retired |= below
+            if is_done:
+                return known, set(unknown) - retired, retired
             known = self._digests([identity for index in fresh if (identity := rows[index].identity)])
         raise DatabaseAway("conflict", "other writers keep inserting the same readings; or `readings` has another "
                            "unique key than (node, epoch, counter), which must then be dropped")  # fmt: skip
 
-    def _insert_all(self, values: Sequence[tuple[object, ...]]) -> bool:
-        """Insert all of `values`; False, and nothing is stored, if the table has some of them."""
-        if not values:
-            return True
+    def _insert_above_floors(
+        self, identities: Mapping[int, Identity | None], values: Mapping[int, tuple[object, ...]]
+    ) -> tuple[bool, set[int]]:
+        """Insert in one transaction those of the rows that are above their floor.
+
+        Args:
+            identities: The identity of each row, by its index.
+            values: The values of these rows, and maybe of others, by index.
+
+        Returns:
+            Whether all of them were inserted, or none of them, because the table has some; and the indexes of those
+            that are not above their floor.
+        """
         with self._pool.transaction(write=True) as connection:
-            stored = connection.exec_driver_sql(self._insert_readings, list(values)).rowcount
-            if stored != len(values):
+            floors = self._floors_of(connection, {who.node for who in identities.values() if who is not None})
+            retired = {
+                index
+                for index, who in identities.items()
+                if who is not None and who.counter <= floors.get((who.node, who.epoch), -1)
+            }
+            fresh = [values[index] for index in identities if index not in retired]
+            stored = connection.exec_driver_sql(self._insert_readings, fresh).rowcount if fresh else 0
+            if stored != len(fresh):
                 connection.rollback()
             failpoints.reach("before_database_commit")
         failpoints.reach("after_database_commit")
-        return stored == len(values)
+        return stored == len(fresh), retired
+
+    def _floors_of(self, connection: sa.Connection, nodes: Collection[str]) -> dict[tuple[str, int], int]:
+        """The floors of these nodes, by node and epoch, which nobody raises before the transaction has ended."""
+        if not nodes:
+            return {}
+        sql, placeholder = self._floors
+        rows = connection.exec_driver_sql(sql.format(", ".join([placeholder] * len(nodes))), tuple(sorted(nodes)))
+        return {(node, epoch): floor for node, epoch, floor in rows}
 
     def _digests(self, identities: Sequence[Identity]) -> dict[Identity, str | None]:
         """Digest of each of `identities` that is in the table."""

@@ -21,7 +21,11 @@ from aoii.broker.messages import (
 )
 from aoii.core.errors import ProtocolError
 
-IN_TABLE: dict[DeliveryStatus, AckStatus] = {"stored": "stored", "duplicate": "duplicate"}
+DONE: dict[DeliveryStatus, AckStatus] = {
+    "stored": "stored",
+    "duplicate": "duplicate",
+    "retired": "duplicate",  # the word for "done" that gateways of every version know
+}
 DEAD_LETTERED: AckStatus = "parked"  # for every other status: the dead letters have the reading
 ACK_BYTES_LIMIT = 18_000  # the embedded broker rejects payloads over 20 kB, and node names have up to 128 characters
 ENVELOPE_BYTES = 250  # of a commit acknowledgement without its items: packet header, topic, namespace, JSON
@@ -102,7 +106,7 @@ def commit_acks(answers: Sequence[Answer], packet_limit: int | None = None) -> l
         gateway, identity = answer.content.gateway, answer.content.identity
         if identity is None or gateway is None:
             continue
-        item = Committed(identity, IN_TABLE.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
+        item = Committed(identity, DONE.get(answer.status, DEAD_LETTERED), payload_digest(answer.payload))
         size = len(json.dumps(identity.node)) + ITEM_BYTES
         items, used = open_acks.get(gateway, ([], 0))
         if not items or len(items) == ACK_ITEMS_LIMIT or used + size > limit:

@@ -38,16 +38,16 @@ class Delivery:
     """What became of one reading.
 
     Attributes:
-        detail: Why it is not in the table; empty if it is.
+        detail: Why it is not in the table; empty if it is, or if it is retired.
     """
 
     status: DeliveryStatus
     detail: str = ""
 
     @property
-    def is_in_table(self) -> bool:
-        """Whether the database has it."""
-        return self.status in ("stored", "duplicate")
+    def is_done(self) -> bool:
+        """Whether nobody needs to keep it: the table has it, or its number is not above its node's floor."""
+        return self.status in ("stored", "duplicate", "retired")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _dead_letter(dead_letters: DeadLetters, rows: Sequence[Reading], insertion: 
     deliveries = list(insertion.deliveries)
     groups = defaultdict(list)
     for index, delivery in enumerate(deliveries):
-        if delivery is not None and not delivery.is_in_table:
+        if delivery is not None and not delivery.is_done:
             groups[delivery].append(index)
     for delivery, indexes in groups.items():
         try:

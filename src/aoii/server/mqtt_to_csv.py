@@ -11,9 +11,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 from aoii.broker.client import Message
 from aoii.broker.messages import Estimate, Reading
+from aoii.broker.newest_estimates import NewestEstimates
 from aoii.core.errors import AoiiError
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
@@ -21,6 +23,7 @@ from aoii.server import subscription
 from aoii.server.csv_file import CsvFile
 from aoii.server.csv_journal import CsvRow
 from aoii.server.inbox import Inbox
+from aoii.server.ingest import Kept, Malformed
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ class CsvSubscriber(Station):
     def __init__(self, settings: Settings) -> None:
         self._file = CsvFile(settings.server.csv_file, settings.data_dir / JOURNAL_NAME, settings.server.csv_format)
         self._inbox = Inbox()
+        self._newest = NewestEstimates()
         self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox, "aoii csv")
         self._stopping = threading.Event()
         self._is_writable = True
@@ -108,7 +112,7 @@ class CsvSubscriber(Station):
     def _write(self, batch: Sequence[Message]) -> bool:
         """Append a batch, with as many tries as it takes; False if the station stops before that."""
         contents = [(subscription.decode_and_count(message), message.payload) for message in batch]
-        rows = [to_row(content, payload) for content, payload in contents if isinstance(content, Reading | Estimate)]
+        rows = [to_row(content, payload) for content, payload in contents if self._is_row(content)]
         while True:
             try:
                 written = self._file.append(rows)
@@ -122,6 +126,12 @@ class CsvSubscriber(Station):
                 for row in written:
                     metrics.CSV_ROWS.labels(event=row.fields["Event"]).inc()
                 return True
+
+    def _is_row(self, content: Reading | Estimate | Malformed | Kept) -> TypeGuard[Reading | Estimate]:
+        """Whether a message becomes a line: every reading, and of the gateways' estimates one a node and minute."""
+        if isinstance(content, Estimate):
+            return self._newest.is_newest(content, time.monotonic())
+        return isinstance(content, Reading)
 
     def _set_writable(self, is_writable: bool, reason: str) -> None:
         if self._is_writable and not is_writable:

@@ -37,6 +37,11 @@ class Queries:
         return self._pool.place
 
     @property
+    def pool(self) -> ConnectionPool:
+        """The connections, for what reads and writes the other tables; they are closed by `close`."""
+        return self._pool
+
+    @property
     def certificate_expires(self) -> datetime | None:
         """End of the database's certificate at the last connect, UTC; None before, or without TLS."""
         return self._pool.certificate_expires

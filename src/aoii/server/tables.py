@@ -23,7 +23,7 @@ from aoii.settings import Database as DatabaseSettings
 
 log = logging.getLogger(__name__)
 
-NEWEST = "0003"  # the last version in `migrations/versions/`
+NEWEST = "0004"  # the last version in `migrations/versions/`
 MIGRATION_TIMEOUT_S = 3600  # an index over millions of rows takes minutes
 MIGRATION_LOCK_S = 60  # how long to wait for another station's migration
 WAL_RETRY_S = 0.05
@@ -42,6 +42,53 @@ _metadata = sa.MetaData()
 EDGE_LOG = sa.Table("edge_log", _metadata, *_columns(EdgeLogRow))
 READINGS = sa.Table("readings", _metadata, *_columns(ReadingRow), sa.Column("digest", sa.String))
 READING_COLUMNS = [column for column in READINGS.c if column.name != "digest"]  # the fields of `ReadingRow`
+
+
+def _of_node() -> tuple[sa.Column[str], sa.Column[int]]:
+    """A part of the primary key: a node and an epoch."""
+    return sa.Column("node", sa.String, primary_key=True), sa.Column("epoch", sa.BigInteger, primary_key=True)
+
+
+GAPS = sa.Table(
+    "gaps",
+    _metadata,
+    *_of_node(),
+    sa.Column("first", sa.BigInteger, primary_key=True),
+    sa.Column("last", sa.BigInteger),
+    sa.Column("state", sa.String),
+    sa.Column("detail", sa.String),
+    sa.Column("found_at", sa.DateTime),
+)
+FLOORS = sa.Table(
+    "floors", _metadata, *_of_node(), sa.Column("floor", sa.BigInteger), sa.Column("raised_at", sa.DateTime)
+)
+GATEWAY_FILES = sa.Table(
+    "gateway_files",
+    _metadata,
+    sa.Column("gateway", sa.String, primary_key=True),
+    sa.Column("file", sa.String),
+    sa.Column("seq", sa.BigInteger),
+    sa.Column("reported_at", sa.DateTime),
+)
+GATEWAY_NUMBERS = sa.Table(
+    "gateway_numbers",
+    _metadata,
+    sa.Column("gateway", sa.String, primary_key=True),
+    *_of_node(),
+    sa.Column("low", sa.BigInteger),
+    sa.Column("high", sa.BigInteger),
+    sa.Column("waiting", sa.BigInteger),
+)
+AUDITS = sa.Table(
+    "audits",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("is_full", sa.Boolean),
+    sa.Column("asked_at", sa.DateTime),
+    sa.Column("started_at", sa.DateTime),
+    sa.Column("finished_at", sa.DateTime),
+    sa.Column("counts", sa.String),
+)
 
 
 def migrate(settings: DatabaseSettings) -> None:

@@ -263,6 +263,11 @@ def path(given: str) -> Path:
         raise KindError("write the whole path", "whose user does not exist on this machine") from None
 
 
+def path_or_word(word: str) -> Kind[Path | str]:
+    """A path as above, or exactly this word, which stays a text."""
+    return lambda given: word if given.strip() == word else path(given)
+
+
 def existing_file(given: str) -> Path:
     """A file that exists."""
     found = path(given)

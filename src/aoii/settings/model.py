@@ -70,6 +70,20 @@ class Database:
         "CA certificate that verifies the database server, or `system` for the CAs that this machine trusts. "
         "Unset: the server is not verified, and the connection is encrypted only if the server supports encryption.",
     )
+    backup_dir: Path | None = setting(
+        "BACKUP_DIR",
+        None,
+        kinds.path,
+        "Folder with backups of the database, of which `aoii doctor` looks at the newest file. Unset: the doctor says "
+        "that none is known.",
+        example="/mnt/backup/aoii",
+    )
+    backup_interval_h: int = setting(
+        "BACKUP_INTERVAL_H",
+        "24",
+        kinds.whole(1, 8784),
+        "Hours between two backups of the database; a newest one that is older by a tenth is a fault.",
+    )
 
     @property
     def description(self) -> str:
@@ -108,6 +122,20 @@ class Gateway:
 
     gateway_id: str = setting(
         "GATEWAY_ID", "gateway", kinds.name, "Name of this gateway. Give each gateway its own, and never change it."
+    )
+    rank: int = setting(
+        "GATEWAY_RANK",
+        "0",
+        kinds.whole(0, 1),
+        "0: answers its nodes at once. 1: a witness, the second gateway of a field; it stores everything, and answers "
+        "a node only if the first gateway does not.",
+    )
+    spreading: int = setting(
+        "RADIO_SPREADING",
+        "9",
+        kinds.whole(7, 12),
+        "Spreading factor of nodes and receivers, as given to `aoii board`; only a witness uses it, to wait for the "
+        "first gateway's answer.",
     )
     serial_ports: tuple[str, ...] = setting(
         "SERIAL_PORT",
@@ -151,6 +179,14 @@ class Gateway:
     node_keys_file: Path = in_data_dir(
         "node_keys", "NODE_KEYS_FILE", "Keys of our own nodes, one `node epoch key` per line."
     )
+    node_keys_copy: Path | Literal["elsewhere"] | None = setting(
+        "NODE_KEYS_COPY",
+        None,
+        cast(Any, kinds.path_or_word("elsewhere")),
+        "Copy of NODE_KEYS_FILE on another disk or a mounted share, which `aoii doctor` compares; or `elsewhere`, if "
+        "you keep one where this machine does not see it. Unset: the doctor says that none is known.",
+        example="elsewhere",
+    )
     mirror_weights: Path | None = setting(
         "MIRROR_WEIGHTS",
         None,
@@ -179,6 +215,13 @@ class Gateway:
         "256",
         MEGABYTES,
         "Size limit of the outbox, MB. When it is full, the gateway stops acknowledging packets.",
+    )
+    keep_mb: int = setting(
+        "KEEP_MB",
+        "64",
+        kinds.whole(0, 65536),
+        "Readings that the gateway keeps after the database has acknowledged them, MB (about 160,000 readings in 64), "
+        "to give them back if the database loses them. The oldest make room. 0: none are kept.",
     )
     outbox_keep_until: Literal["committed", "published"] = setting(
         "OUTBOX_KEEP_UNTIL",

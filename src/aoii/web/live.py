@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 
 from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import READINGS_TOPIC, decode_message, decode_qos
+from aoii.broker.messages import READINGS_TOPIC, Estimate, decode_message, decode_qos
+from aoii.broker.newest_estimates import NewestEstimates
 from aoii.core.errors import ProtocolError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part
@@ -54,6 +55,7 @@ class Live:
         self.stopping = threading.Event()
         self.loop_progress_s = time.monotonic()
         self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health)
+        self._newest = NewestEstimates()
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
         self._poller = DatabasePoller(self.source, self.shared, self.stopping)
         self._stations = StationPoller(settings)
@@ -120,6 +122,8 @@ class Live:
             decoded = decode_message(message.payload)
         except ProtocolError:
             return  # the server counts such a message and dead-letters it
+        if isinstance(decoded, Estimate) and not self._newest.is_newest(decoded, time.monotonic()):
+            return  # another gateway knows a newer reading of the node
         qos = decode_qos(message.payload)
         with self.shared.lock:
             self.shared.fleet.add_message(decoded, qos)

@@ -1,10 +1,13 @@
 """Outbox files for tests."""
 
 import contextlib
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+
+import pytest
 
 from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_file import OutboxFile
@@ -31,8 +34,8 @@ def counters(store: OutboxFile) -> list[int]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_bytes: int = 16 * MEGABYTE) -> Iterator[OutboxFile]:
-    store = OutboxFile(path, max_bytes)
+def opened(path: Path, max_bytes: int = 16 * MEGABYTE, keep_bytes: int = 0) -> Iterator[OutboxFile]:
+    store = OutboxFile(path, max_bytes, keep_bytes=keep_bytes)
     try:
         yield store
     finally:
@@ -53,3 +56,18 @@ def filled(path: Path, count: int) -> None:
         for counter in range(1, count + 1):
             add(store, counter, b"reading %06d" % counter + bytes(400))
         store.submit(lambda transaction: transaction.set_state("7", b"state"))
+
+
+@contextlib.contextmanager
+def disk(parent: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own, of this size; skips the test where none may be mounted."""
+    folder = parent / "disk"
+    folder.mkdir()
+    size = f"size={megabytes}m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("may not mount a file system here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import gc
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError
 from aoii.gateway.drivers.outbox_transaction import OutboxFullError, Transaction
 from aoii.gateway.readings import Item
 from aoii.runtime import sqlite_recovery
-from gateway.drivers.outbox_files import MEGABYTE, add, counters, filled, held, opened, who
+from gateway.drivers.outbox_files import MEGABYTE, add, counters, disk, filled, held, opened, who
 from servers import until
 
 
@@ -104,15 +103,8 @@ def test_a_full_file_refuses_only_what_does_not_fit(path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("may not mount a file system here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with disk(tmp_path, 16) as folder:
+        yield folder
 
 
 def test_a_full_disk_takes_no_more_readings_and_can_be_emptied_again(small_disk: Path) -> None:

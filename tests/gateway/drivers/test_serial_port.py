@@ -149,3 +149,24 @@ def test_a_second_reader_is_kept_away(link: Path) -> None:
         with listening(link, second) as other:
             until(lambda: second.states == [False])
             assert not other.is_open
+
+
+def test_a_later_answer_is_made_when_it_is_due_and_may_turn_out_to_be_nothing(link: Path) -> None:
+    reports = Reports()
+    with pty_port(link) as far, listening(link, reports) as port:
+        until(lambda: port.is_open)
+        asked_s = time.monotonic()
+        made_s: list[float] = []
+
+        def make(data: bytes | None) -> bytes | None:
+            made_s.append(time.monotonic() - asked_s)
+            return data
+
+        port.answer_later(lambda: make(None), 0.3)
+        port.answer_later(lambda: make(b"later\n"), 0.3)
+        port.answer(b"now\n")
+
+        assert read_within(far, 5) == b"now\n"
+        assert read_within(far, 5) == b"later\n"
+        assert min(made_s) >= 0.3
+        assert len(made_s) == 2

@@ -70,7 +70,7 @@ def say(intake: Intake, payload: Payload, when: Instant) -> dict[str, Any]:
 def send(intake: Intake, when: Instant) -> dict[str, Any]:
     """A reading of a node of ours."""
     ended: Future[Any] = Future()
-    uplink = Uplink(NODE, EPOCH, 1, 1, 0, 2150, 4000, HOLD, EVENT, 1, 0)
+    uplink = Uplink(NODE, EPOCH, 1, 1, 0, 2150, 4000, HOLD, EVENT, 1, 0, 0)
     intake.submit_frame(uplink, b"1234", KEYS[NODE], when, lambda future: ended.set_result(future.result()))
     return message(ended)
 

@@ -1,4 +1,4 @@
-"""The node's memory without power: slots for counters and backlog, double buffers, and the sleep store.
+"""The node's memory without power: slots for counters and readings, double buffers, and the sleep store.
 
 littlefs promises that a write is done as a whole or not at all. This code does not depend on it: slots have the CRCs of
 `core.store`, a double buffer writes two files in turn, and the content of RTC memory is used once. Wear of the flash:
@@ -14,7 +14,7 @@ MYPY = False
 if MYPY:
     from .board_interfaces import Disk, Memory
 
-BACKLOG_SLOTS = 64
+RING_SLOTS = 126  # with the slots for numbers 3,072 bytes, which fit into one block of 4 kB
 SLOTS_FILE = "slots.bin"
 NO_SUCH_FILE = 2  # ENOENT
 RTC_BYTES = 2048  # MicroPython's RTC().memory() on an ESP32
@@ -67,9 +67,9 @@ class Files:
 
 
 class FlashStore:
-    """A node's counters and backlog in one file of slots, on a board and for a simulated node.
+    """A node's counters and readings in one file of slots, on a board and for a simulated node.
 
-    The file is read once, at the start: opening it for each of 66 slots would cost more energy than the sample.
+    The file is read once, at the start: opening it for each of 128 slots would cost more energy than the sample.
 
     Args:
         disk: The board's files.
@@ -79,27 +79,27 @@ class FlashStore:
         OSError: The file cannot be read or made.
     """
 
-    slots = NUMBER_SLOTS + BACKLOG_SLOTS
+    slots = NUMBER_SLOTS + RING_SLOTS
 
     def __init__(self, disk: "Disk", name: str = SLOTS_FILE) -> None:
         self._disk = disk
         self._name = name
-        self._content = disk.read(name, 0, self.slots * SLOT_BYTES)
+        self._content = bytearray(disk.read(name, 0, self.slots * SLOT_BYTES))
         missing = self.slots * SLOT_BYTES - len(self._content)
-        if missing:  # a new file, or its first write was cut short; its content stays
+        if missing:  # a new file, one of version 0.1 with 66 slots, or a write was cut short; its content stays
             disk.write(name, len(self._content), b"\xff" * missing)
             self._content += b"\xff" * missing
 
     def read(self, slot: int) -> bytes:
         """The record written last; all ones before the first."""
-        return self._content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
+        return bytes(self._content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])
 
     def write(self, slot: int, record: bytes) -> None:
         """Store `record`; OSError: it cannot be written, and the record before it stays."""
         at = slot * SLOT_BYTES
         record += bytes(SLOT_BYTES - len(record))
         self._disk.write(self._name, at, record)
-        self._content = self._content[:at] + record + self._content[at + SLOT_BYTES :]
+        self._content[at : at + SLOT_BYTES] = record
 
 
 class DoubleBuffer:

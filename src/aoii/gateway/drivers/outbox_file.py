@@ -19,7 +19,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
+from aoii.gateway.drivers import outbox_rows
 from aoii.gateway.drivers.disk_reserve import DiskReserve
+from aoii.gateway.drivers.kept_file import KeptFile
+from aoii.gateway.drivers.kept_rows import Origin
 from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError, Recovery, open_file
 from aoii.gateway.drivers.outbox_transaction import Changes, OutboxFullError, Transaction
 from aoii.runtime import failpoints, sqlite_recovery
@@ -41,9 +44,11 @@ class OutboxFile:
         path: The file; its folder is created.
         max_bytes: Limit on its size.
         group: Requests in one commit; 1 for the benchmark's comparison.
+        keep_bytes: Room for kept readings, in a file beside this one; 0: none are kept.
 
     Attributes:
         thread: The file's thread.
+        kept: The file of kept readings; from other threads, only its attributes may be read.
         events: Readings in the file.
         oldest_seq: Sequence number of the oldest of them; None if there is none. Measured each second.
         oldest_ms: When it was accepted, Unix milliseconds; None if there is none. Measured with it.
@@ -52,12 +57,14 @@ class OutboxFile:
         corrupt_found: Readings quarantined while running.
         states_lost: States of nodes deleted while running.
         recoveries: What became of damaged files, oldest first.
+        is_older_copy: Whether the file was put back: readings were kept that came to it later. Then it was opened
+            without forecasts, and with a new epoch for old nodes.
 
     Raises:
         OutboxBrokenError: The file cannot be opened, or another gateway uses it.
     """
 
-    def __init__(self, path: Path, max_bytes: int, group: int = GROUP_LIMIT) -> None:
+    def __init__(self, path: Path, max_bytes: int, group: int = GROUP_LIMIT, keep_bytes: int = 0) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._group = group
@@ -77,6 +84,9 @@ class OutboxFile:
         with contextlib.ExitStack() as unless_opened:
             unless_opened.callback(self._lock_file.close)
             self._connected(is_damaged=False)
+            self.kept = KeptFile(path.with_name("kept.db"), keep_bytes)
+            unless_opened.callback(self.kept.close)
+            self.is_older_copy = self._is_older_copy()
             self._measure()
             unless_opened.pop_all()
         self.thread.start()
@@ -159,6 +169,7 @@ class OutboxFile:
                 self._measure()
         if self._connection is not None:
             self._connection.close()
+        self.kept.close()
         while not self._queue.empty():
             request = self._queue.get_nowait()
             if request is not None:
@@ -184,10 +195,13 @@ class OutboxFile:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
             for request in batch:
-                request.run(connection, self._reserve.is_held)
+                request.run(connection, self._reserve.is_held, self.kept)
+                self.kept.move(request.changes.removed)
+            self._commit_kept(connection)
             failpoints.reach("before_outbox_commit")
             connection.execute("COMMIT")
             failpoints.reach("after_outbox_commit")
+            self.kept.end(is_committed=True)
         except (sqlite3.Error, OutboxBrokenError) as error:
             self._undo(error)
             if len(batch) > 1 or self._has_made_room(error):
@@ -204,8 +218,16 @@ class OutboxFile:
             self.states_lost += request.changes.states_lost
             request.complete()
 
+    def _commit_kept(self, connection: sqlite3.Connection) -> None:
+        """Keep what leaves the outbox with the present commit, before it leaves; a failure changes nothing else."""
+        file = outbox_rows.file_id(connection)
+        if not self.kept.commit(file) and self.kept.is_full and self._reserve.is_held and self._reserve.is_needed():
+            self._make_room()
+            self.kept.commit(file)
+
     def _undo(self, error: Exception) -> None:
         """Roll back the failed transaction; close a damaged file, which is replaced when it is opened again."""
+        self.kept.end(is_committed=False)
         if self._connection is None:
             return
         with contextlib.suppress(sqlite3.Error):
@@ -233,14 +255,37 @@ class OutboxFile:
             self._connection = connection
         return self._connection
 
+    def _is_older_copy(self) -> bool:
+        """Whether readings are kept that came from a later state of this file; then forget what it says of nodes.
+
+        Old nodes would otherwise get numbers again that are kept with other contents, and would be refused for ever.
+        """
+        connection = self._connected()
+        now = Origin(outbox_rows.file_id(connection), outbox_rows.last_seq(connection))
+        before = self.kept.origin()
+        if before is None or before.file != now.file or before.seq <= now.seq:
+            return False
+        connection.execute("BEGIN IMMEDIATE")
+        Transaction(connection, may_grow=False, kept=self.kept).forget_states()
+        connection.execute("COMMIT")
+        self.kept.set_origin(now)
+        return True
+
     def _has_made_room(self, error: Exception) -> bool:
         """If the disk is full, release the reserve; return whether that was done and a request can be run again."""
         if self._connection is None or not (self._reserve.is_held and _is_full(error) and self._reserve.is_needed()):
             return False
-        self._reserve.release()
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._make_room()
         return True
+
+    def _make_room(self) -> None:
+        """Release the reserve; if kept readings can make room for it, take it back at once."""
+        self._reserve.release()
+        while not self._reserve.is_held and self.kept.give_room():
+            self.thread.record_progress()
+            self._reserve.acquire()
 
     def _acquire_reserve(self, connection: sqlite3.Connection) -> None:
         """After a full disk: give it the file's deleted pages, in slices, until the reserve fits or no page is left."""
@@ -249,6 +294,8 @@ class OutboxFile:
             connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
             free, before = connection.execute("PRAGMA freelist_count").fetchone()[0], free
             self._reserve.acquire()
+        if not self._reserve.is_held:
+            self._make_room()
 
     def _measure(self) -> None:
         """Measure the file, and take back the reserve; after a failed write, also try one that changes nothing."""
@@ -271,6 +318,7 @@ class OutboxFile:
         self.oldest_seq = row[0] if row else None
         self.oldest_ms = row[1] if row and isinstance(row[1], int) else None
         self.used_bytes, self.limit_bytes = (pages - free) * size, limit * size
+        self.kept.measure()
 
 
 class _Request(Generic[T]):
@@ -281,13 +329,13 @@ class _Request(Generic[T]):
         self.future: Future[T] = Future()
         self.changes = Changes()
 
-    def run(self, connection: sqlite3.Connection, may_grow: bool) -> None:
+    def run(self, connection: sqlite3.Connection, may_grow: bool, kept: KeptFile) -> None:
         """Do the work in a savepoint, so that an error undoes this work alone; `complete` then ends the future.
 
         Raises:
             sqlite3.Error: The error ended the whole transaction, or the file is damaged.
         """
-        transaction = Transaction(connection, may_grow)
+        transaction = Transaction(connection, may_grow, kept)
         connection.execute("SAVEPOINT request")
         try:
             self.complete = functools.partial(self.future.set_result, self._work(transaction))

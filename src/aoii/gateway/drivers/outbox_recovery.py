@@ -59,6 +59,7 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 16777216")  # 16 MiB, which a burst may leave in the -wal file
+        outbox_rows.file_id(connection)  # files of earlier versions have none
         connection.execute(f"PRAGMA max_page_count = {max(max_bytes // outbox_rows.PAGE_BYTES, 16)}")
     except (sqlite3.Error, OSError) as error:
         raise OutboxBrokenError(
@@ -102,6 +103,8 @@ def _salvage(damaged: sqlite3.Connection, target: sqlite3.Connection, kept_as: P
     outbox_rows.set_meta(target, "total_tx", outbox_rows.sound_meta(damaged).get("total_tx", salvaged))
     highest = sqlite_recovery.last_rowid(damaged, "events")
     target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (highest,))
+    if (number := outbox_rows.file_number(damaged)) is not None:
+        outbox_rows.set_file_number(target, number)
     lost = [  # an index may be sound, and count rows that cannot be read
         _lost(damaged, "events INDEXED BY sqlite_autoindex_events_1", salvaged + corrupt),
         _lost(damaged, "corrupt", listed),

@@ -121,6 +121,36 @@ def set_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
     )
 
 
+# The name of the file stands in SQLite's own table of sequence numbers, under a name that no table has. Older releases
+# take another table, or another row of `meta`, for damage.
+FILE_ROW = "aoii file"
+
+
+def file_id(connection: sqlite3.Connection) -> str:
+    """The name of the file, sixteen hexadecimal digits; drawn now if it has none."""
+    number = file_number(connection)
+    if number is None:
+        number = secrets.randbits(63)
+        set_file_number(connection, number)
+    return f"{number:016x}"
+
+
+def file_number(connection: sqlite3.Connection) -> int | None:
+    """The name of the file as a number; None if it has none, or it cannot be read."""
+    return sqlite_recovery.read_number(connection, f"SELECT seq FROM sqlite_sequence WHERE name = '{FILE_ROW}'")  # noqa: S608 - our own constant
+
+
+def set_file_number(connection: sqlite3.Connection, number: int) -> None:
+    """Name the file."""
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (FILE_ROW,))
+    connection.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (FILE_ROW, number))
+
+
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The highest sequence number ever given to a reading in this file; 0 before the first."""
+    return sqlite_recovery.last_rowid(connection, "events")
+
+
 def sound_meta(connection: sqlite3.Connection) -> dict[str, int]:
     """The file's numbers that pass their checksum; all of them in a file of version 1, which has no checksums."""
     sound = {}

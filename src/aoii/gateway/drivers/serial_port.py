@@ -55,6 +55,7 @@ class SerialPort:
         self._on_state = on_state
         self._on_late = on_late
         self._answers: deque[tuple[bytes, float]] = deque(maxlen=ANSWER_LIMIT)
+        self._later: deque[tuple[float, Callable[[], bytes | None]]] = deque(maxlen=ANSWER_LIMIT)  # by their instant
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # Not closed in `stop`: the number may be in use again, and a later `answer` would write there.
         for end in (self._wake_read, self._wake_write):
@@ -81,6 +82,14 @@ class SerialPort:
         self._answers.append((data, before_s))
         self._wake()
 
+    def answer_later(self, make: Callable[[], bytes | None], wait_s: float) -> None:
+        """Call `make` in the port's thread after so many seconds, always the same for a port, and write what it gives.
+
+        It gives None if there is nothing to say any more. Otherwise as `answer`.
+        """
+        self._later.append((time.monotonic() + wait_s, make))
+        self._wake()
+
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # the pipe is full: the thread is awake already
             os.write(self._wake_write, b"\0")
@@ -89,6 +98,7 @@ class SerialPort:
         backoff_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
             self.thread.record_progress()
+            self._later.clear()
             self._answers.clear()  # they belong to the previous connection
             try:
                 port = open_serial(self.path)
@@ -119,7 +129,7 @@ class SerialPort:
             while not self._stopping.is_set():
                 self.thread.record_progress()
                 poll.register(port, select.POLLIN | (select.POLLOUT if unwritten else 0))
-                ready = dict(poll.poll(CHECK_S * 1000))
+                ready = dict(poll.poll(1000 * self._wait_s()))
                 if port in ready and ready[port] != select.POLLOUT:  # bytes, or a hang-up, which the read reports
                     chunk = os.read(port, CHUNK_BYTES)
                     if not chunk:
@@ -128,6 +138,7 @@ class SerialPort:
                     self._on_items(reader.feed(chunk), read_s)
                 if self._wake_read in ready:
                     os.read(self._wake_read, CHUNK_BYTES)
+                self._make_due_answers()
                 unwritten = self._write(port, unwritten)
                 if time.monotonic() - checked_s >= CHECK_S:
                     checked_s = time.monotonic()
@@ -136,6 +147,19 @@ class SerialPort:
         except OSError as error:
             return str(error)
         return STOPPED
+
+    def _wait_s(self) -> float:
+        """How long there is nothing to do unless something happens."""
+        if not self._later:
+            return CHECK_S
+        return min(CHECK_S, max(0.0, self._later[0][0] - time.monotonic()) + 0.001)  # poll rounds down to milliseconds
+
+    def _make_due_answers(self) -> None:
+        while self._later and self._later[0][0] <= time.monotonic():
+            _, make = self._later.popleft()
+            data = make()
+            if data is not None:
+                self._answers.append((data, math.inf))
 
     def _write(self, port: int, data: bytes) -> bytes:
         """Write `data` and then the answers that wait; return the rest that the port does not take now."""

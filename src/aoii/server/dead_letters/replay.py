@@ -37,9 +37,9 @@ def replay(database: Database, store: Letters, letters: Sequence[DeadLetter]) ->
             raise AssertionError("without `away` every row has a delivery")
         deliveries.append(delivery)
     pairs = list(zip(letters, deliveries, strict=True))
-    store.remove([letter.id for letter, delivery in pairs if delivery.is_in_table])
+    store.remove([letter.id for letter, delivery in pairs if delivery.is_done])
     store.change_reasons(
-        [(letter.id, delivery.status, delivery.detail) for letter, delivery in pairs if not delivery.is_in_table]
+        [(letter.id, delivery.status, delivery.detail) for letter, delivery in pairs if not delivery.is_done]
     )
     return deliveries
 
