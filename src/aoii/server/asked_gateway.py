@@ -126,11 +126,6 @@ class AskedGateway:
         asked = self._asked.get(key)
         return () if asked is None else ranges.united(pair for kind in kinds for pair in asked.findings.get(kind, ()))
 
-    def may_hold(self, key: NodeEpoch) -> Ranges:
-        """The numbers that it may have, as far as its reports say."""
-        pair = self.numbers.get(key)
-        return () if pair is None else (pair,)
-
     def asked_node(self, key: NodeEpoch) -> Ranges:
         """The numbers for which it knows that it shall ask the node."""
         asked = self._asked.get(key)
@@ -201,9 +196,11 @@ class AskedGateway:
             self._queue += [_part(hole) for hole in self._sent.holes][::-1]
         self._sent = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it is being asked for something, or is still to be asked."""
+    def is_waited_for(self, now_s: float) -> bool:
+        """Whether it is being asked for something, or is still to be asked, and seems to be there."""
+        since_s = self._unanswered_since_s
+        if since_s is not None and now_s - since_s >= ANSWER_S:
+            return False
         return bool(self._queue) or (self._sent is not None and bool(self._sent.holes))
 
     def _ask(self, parts: Sequence[Part]) -> Ask:
