@@ -30,7 +30,7 @@ QUICK_S = 10.0  # between two looks after the start, when the database came back
 LOOK_S = 600.0  # else: a reading on its way has arrived by then
 FULL_S = 86_400.0
 SOON_S = 2.0  # between two looks while readings come back; doubled each time that nothing has changed
-AGAIN_S = 60.0  # after a look that failed, and the longest pause while readings are to come back
+COMING_S = 60.0  # the longest pause while readings are to come back
 CHANGES_LIMIT = 2_000  # gaps that one look changes: ingest waits for the transaction
 GATEWAYS_LIMIT = 1_000  # that are known: a peer must not fill our memory
 PATIENCE_S = 120.0  # a requested audit ends when nothing has come back for so long, whatever is still promised
@@ -192,7 +192,7 @@ class Audit:
     def fail_look(self, now_s: float) -> None:
         """The look that was due could not be done; it is due again later."""
         self._is_looking = False
-        self._next_look_s = now_s + AGAIN_S
+        self._next_look_s = now_s + QUICK_S
 
     def next_question(self, now_s: float) -> Question | None:
         """The question to publish now; call again until there is none. Never two to a gateway at a time."""
@@ -278,7 +278,7 @@ class Audit:
             for key, numbers in self.missing.items()
         )
         if has_changed or is_coming or self._account is not None:
-            self._pause_s = SOON_S if has_changed else min(2 * self._pause_s, AGAIN_S)
+            self._pause_s = SOON_S if has_changed else min(2 * self._pause_s, COMING_S)
             self._next_look_s = min(self._next_look_s, now_s + self._pause_s)
 
     def _is_unfinished(self, now_s: float) -> bool:

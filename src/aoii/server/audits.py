@@ -68,7 +68,8 @@ class Audits:
     def finish(self, id_: int, counts: Mapping[str, int]) -> None:
         """Note what an audit has found; of those that have ended, the newest `KEPT` stay in the list."""
         with self._pool.transaction(write=True) as connection:
-            connection.execute(sa.update(AUDITS).where(AUDITS.c.id == id_).values(finished_at=_now(), counts=_text(counts)))
+            ended = {"finished_at": _now(), "counts": _text(counts)}
+            connection.execute(sa.update(AUDITS).where(AUDITS.c.id == id_).values(ended))
             old = sa.delete(AUDITS).where(AUDITS.c.id <= id_ - KEPT, AUDITS.c.finished_at.is_not(None))
             connection.execute(old)
 

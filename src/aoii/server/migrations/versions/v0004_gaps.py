@@ -13,7 +13,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the tables of the ledger and of the audit; and mark the rows that are older; no table that exists is changed."""
+    """Add the tables of the ledger and of the audit, and mark the rows that are older; no other table is changed."""
     steps.create_table(
         "gaps",
         *_of_node(),
