@@ -39,6 +39,7 @@ class _Asked:
     confirmed: Ranges = ()  # of questions that have arrived
     confirmed_air: Ranges = ()  # of those for the node itself
     findings: dict[FindingKind, Ranges] = field(default_factory=dict)
+    forgotten: Ranges = ()  # what it has ever called so: it had the readings, whatever it says later
 
 
 Part = tuple[NodeEpoch, int, int, bool]
@@ -126,6 +127,11 @@ class AskedGateway:
         asked = self._asked.get(key)
         return () if asked is None else ranges.united(pair for kind in kinds for pair in asked.findings.get(kind, ()))
 
+    def forgotten(self, key: NodeEpoch) -> Ranges:
+        """The numbers that it once had, and has said so."""
+        asked = self._asked.get(key)
+        return () if asked is None else asked.forgotten
+
     def asked_node(self, key: NodeEpoch) -> Ranges:
         """The numbers for which it knows that it shall ask the node."""
         asked = self._asked.get(key)
@@ -157,6 +163,7 @@ class AskedGateway:
             of_node = ranges.intersection(air.get(key, ()), missing)
             asked.confirmed = ranges.intersection(asked.confirmed, missing)
             asked.confirmed_air = ranges.intersection(asked.confirmed_air, missing)
+            asked.forgotten = ranges.intersection(asked.forgotten, missing)
             for kind, found in list(asked.findings.items()):
                 asked.findings[kind] = ranges.intersection(found, missing)
             under_way, under_way_air = sent.get(key, ((), ()))
@@ -254,6 +261,8 @@ class AskedGateway:
                 for other, found in list(asked.findings.items()):
                     asked.findings[other] = ranges.difference(found, new)
                 asked.findings[kind] = ranges.union(asked.findings.get(kind, ()), new)
+                if kind == "forgotten":
+                    asked.forgotten = ranges.union(asked.forgotten, new)
 
 
 def _is_echo(holding: Holding) -> bool:

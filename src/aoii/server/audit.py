@@ -251,6 +251,7 @@ class Audit:
                 name in facts.writers,
                 one.numbers.get(key, (0, -1))[1],
                 one.asked_node(key),
+                one.forgotten(key),
                 {kind: one.found(key, kind) for kind in KINDS},
             )
             for name, one in self._gateways.items()
