@@ -73,6 +73,7 @@ class AskedGateway:
         self.round_trip_s: float | None = None
         self._number = first_number
         self._suspected_at: int | None = None  # our newest number when the sequence number had fallen; None: it has not
+        self._is_report_wanted = True
         self._asked: dict[NodeEpoch, _Asked] = {}
         self._queue: list[Part] = []
         self._sent: Ask | None = None  # the question that waits for its answer; None: none does
@@ -144,6 +145,10 @@ class AskedGateway:
             return ()
         return ranges.difference(ranges.difference(asked.confirmed, asked.confirmed_air), self.found(key, *KINDS))
 
+    def want_report(self) -> None:
+        """Ask what it holds, even if nothing else is to be asked."""
+        self._is_report_wanted = True
+
     def plan(self, holes: Mapping[NodeEpoch, Ranges], air: Mapping[NodeEpoch, Ranges], now_s: float) -> None:
         """Ask from now on for `holes`, and for those of `air` ask the node; replaces the plan before.
 
@@ -183,9 +188,11 @@ class AskedGateway:
             return None
         if self._sent is not None:
             self.fail_question()
+        is_report_due = self._is_report_wanted or idle_s >= ROUND_TRIP_S
         is_suspected = self._suspected_at is not None and (self._suspected_at == self._number or idle_s >= ANSWER_S)
-        if not (self._queue or self.is_restored or is_suspected or idle_s >= ROUND_TRIP_S):
+        if not (self._queue or self.is_restored or is_suspected or is_report_due):
             return None
+        self._is_report_wanted = False
         self._number = min(self._number + 1, NUMBER_LIMIT)
         parts = [self._queue.pop() for _ in range(min(HOLES_LIMIT, len(self._queue)))]
         while len(encode_ask(self._ask(parts))) > 1:  # one message a number, so that its number proves all of it
