@@ -9,6 +9,7 @@ import pytest
 from aoii import settings
 from aoii.commands import container, doctor, doctor_checks, doctor_installation
 from aoii.commands.findings import Finding
+from aoii.runtime import disks
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
 from faults.proxy import Loop, Proxy
@@ -21,6 +22,13 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor_checks, "BROKER_WAIT_S", 2.0)
     monkeypatch.setattr(doctor_installation, "UNITS", tmp_path / "units")
+    on_a_disk(tmp_path, monkeypatch)
+
+
+def on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the tests run, such as in a container, all files are on one plain disk."""
+    (tmp_path / "mounts").write_text("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr(disks, "MOUNTS", tmp_path / "mounts")
 
 
 def examine(**settings: str) -> dict[str, Finding]:
@@ -29,23 +37,24 @@ def examine(**settings: str) -> dict[str, Finding]:
 
 
 def test_a_healthy_installation_has_no_remedies(
-    tmp_path: Path, mosquitto: Mosquitto, mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mosquitto: Mosquitto, synced_mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours, theirs = os.openpty()
     (tmp_path / "port").symlink_to(os.ttyname(theirs))
     (tmp_path / "data").mkdir()
     node_keys.write_key_file(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
-    schema = mariadb.new_schema()
+    schema = synced_mariadb.new_schema()
     values = {
         "SERIAL_PORT": str(tmp_path / "port"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
-        "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema,
+        "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(synced_mariadb.port), "MYSQL_DATABASE": schema,
     }  # fmt: skip
     open_database(settings.load(values).database, migrate=True).close()
 
     found = examine(**values)
 
     assert {subject: finding.remedy for subject, finding in found.items()} == dict.fromkeys(found)
-    assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database"} == found.keys()
+    assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database",
+            "durability", "copies"} == found.keys()  # fmt: skip
     assert doctor.run(None) == 0
     assert "FAIL" not in capsys.readouterr().out
     os.close(ours)
@@ -142,7 +151,7 @@ def test_a_station_that_is_not_of_this_machine_is_not_checked_with_settings_that
 
 @pytest.mark.parametrize(
     ("ours", "unchecked"),
-    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys"})],
+    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys", "copies"})],
 )
 def test_what_no_station_of_this_machine_needs_is_no_fault(
     mosquitto: Mosquitto, tmp_path: Path, ours: tuple[str, ...], unchecked: set[str]
