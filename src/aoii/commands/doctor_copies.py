@@ -4,19 +4,25 @@ A disk that dies is no fault that can be found beforehand; a copy that is not th
 """
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 from aoii.commands.doctor_durability import guarded, here, not_lasting, on_disks
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
+from aoii.edge.drivers.board_flash import RING_SLOTS
+from aoii.gateway.drivers import kept_rows, outbox_view
 from aoii.runtime import disks, health_limits
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server import durability
-from aoii.settings import Settings
+from aoii.server.connection import open_pool
+from aoii.server.database_errors import DatabaseAway
+from aoii.settings import Database, Settings
 
 SUBJECT = "copies"
 NAMED_NODES = 5  # a finding names no more nodes than this
@@ -27,6 +33,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
     gateway, server = here(installation, "gateway"), here(installation, "server")
     if gateway is not None:
         yield from guarded(SUBJECT, _node_keys(gateway))
+        yield from guarded(SUBJECT, _kept(gateway))
     if server is not None:
         yield from guarded(SUBJECT, _one_disk(server, _outbox_beside(installation, gateway)))
         yield from guarded(SUBJECT, _backup(server))
@@ -41,26 +48,29 @@ def _outbox_beside(installation: Installation, gateway: Settings | None) -> Path
 
 
 def _one_disk(values: Settings, outbox: Path | None) -> Iterator[Finding]:
-    """A note if one disk, or one machine, that dies takes both the outbox and the database."""
+    """A note if one disk that dies takes both the outbox and the database."""
     if outbox is None:
         return
-    base = values.database
-    is_here, files = True, base.sqlite_path if base.host is None else None
-    if base.host is not None:
-        facts = durability.durability_facts(base)
-        is_here, files = facts.is_here, facts.files
-    if not is_here:
-        yield Finding(SUBJECT, "outbox: on another machine than the database: each has what the other loses")
-        return
-    shared = None if files is None else disks.are_on_one_disk(files, outbox)
+    with closing(open_pool(values.database, create=False)) as pool:
+        shared = durability.shares_disk(pool, outbox)
     if shared is False:
-        yield Finding(SUBJECT, "outbox: on another disk than the database, in the same machine")
+        yield Finding(SUBJECT, "outbox: not on the database's disk: each has what the other loses")
         return
-    how = "on one disk with the database" if shared else "on one machine with the database, perhaps on one disk"
-    left = "the newest readings that the nodes still hold"
-    if base.backup_dir is not None:
-        left = f"the backup and {left}"
-    yield Finding(SUBJECT, f"outbox: {how}: if that dies, what is left is {left}", is_checked=False)
+    how = "on one disk with the database" if shared else "perhaps on one disk with the database (it cannot be seen)"
+    rings = f"the last {RING_SLOTS} readings that each node holds"
+    folder = values.database.backup_dir
+    if folder is None or not folder.is_dir():
+        left = f"only {rings} are left"
+    else:
+        left = {
+            False: f"only the backup and {rings} are left",
+            True: f"only {rings} are left, because the backup (BACKUP_DIR) is on it, too",
+            None: f"only {rings} are left, and the backup if it is on another disk",
+        }[disks.are_on_one_disk(folder, outbox)]
+    yield Finding(SUBJECT, f"outbox: {how}: if that dies, {left}", is_checked=False)
+
+
+# --- backup and kept readings -----------------------------------------------------------------------------------------
 
 
 def _backup(values: Settings) -> Iterator[Finding]:
@@ -78,23 +88,37 @@ def _backup(values: Settings) -> Iterator[Finding]:
         return
     newest = _newest(folder)
     if newest is None:
-        yield Finding(
-            SUBJECT, f"backup: {folder} has no file, or only empty ones", "make a backup, and see why there is none"
-        )
+        remedy = "make a backup, and see why there is none"
+        yield Finding(SUBJECT, f"backup: {folder} has no file, or only empty ones", remedy)
         return
-    age_h = max(0.0, time.time() - newest.stat().st_mtime) / 3600
-    state = f"the newest, {newest.relative_to(folder)}, is {age_h:.0f} h old"
+    age_h = _age_h(newest)
+    state = f"backup: the newest, {newest.relative_to(folder)}, is {age_h:.0f} h old"
     if age_h > base.backup_interval_h * health_limits.BACKUP_LATE_FACTOR:
         remedy = "see why none was made since then, or correct BACKUP_DIR or BACKUP_INTERVAL_H"
-        yield Finding(SUBJECT, f"backup: {state}, and one is due every {base.backup_interval_h} h", remedy)
+        yield Finding(SUBJECT, f"{state}, and one is due every {base.backup_interval_h} h", remedy)
     elif bad := not_lasting(SUBJECT, "backup", newest, "BACKUP_DIR"):
         yield bad
-    elif base.host is None and disks.are_on_one_disk(base.sqlite_path, folder):
-        yield Finding(
-            SUBJECT, f"backup: {state}, on the database's own disk: keep a copy on another one", is_checked=False
-        )
+    elif _is_beside_database(base, folder):
+        yield Finding(SUBJECT, f"{state}, on the database's own disk: keep a copy on another one", is_checked=False)
     else:
-        yield Finding(SUBJECT, f"backup: {state}")
+        yield Finding(SUBJECT, state)
+
+
+def _is_beside_database(base: Database, folder: Path) -> bool:
+    with closing(open_pool(base, create=False)) as pool, suppress(DatabaseAway):  # of which a check has a finding
+        return durability.shares_disk(pool, folder) is True
+    return False
+
+
+def _newest_known(base: Database) -> Path | None:
+    """The newest backup, as far as it can be seen from here."""
+    with suppress(OSError):
+        return None if base.backup_dir is None else _newest(base.backup_dir)
+    return None
+
+
+def _age_h(path: Path) -> float:
+    return max(0.0, time.time() - path.stat().st_mtime) / 3600
 
 
 def _newest(folder: Path) -> Path | None:
@@ -107,6 +131,37 @@ def _newest(folder: Path) -> Path | None:
     inner = [Path(entry) for name in names if name.is_dir() for entry in os.scandir(name)]
     files = [name for name in (*names, *inner) if name.is_file() and name.stat().st_size > 0]
     return max(files, key=lambda name: name.stat().st_mtime, default=None)
+
+
+def _kept(values: Settings) -> Iterator[Finding]:
+    """Whether this gateway can complete a database that comes back from its backup."""
+    own, base = values.gateway, values.database
+    if own.keep_mb == 0:
+        state = "kept readings: none (KEEP_MB=0): what a restored database lacks, this gateway cannot give back"
+        yield Finding(SUBJECT, state, is_checked=False)
+        return
+    if not own.outbox_path.with_name(kept_rows.FILE).exists():
+        return  # no gateway has run here since there is one
+    try:
+        span = outbox_view.kept_span(own.outbox_path)
+    except sqlite3.Error as error:
+        state = f"kept readings: {own.outbox_path.with_name(kept_rows.FILE)} cannot be read ({error})"
+        yield Finding(SUBJECT, state, "run this as the user that runs the gateway; see the gateway's log")
+        return
+    if not span.has_forgotten:
+        yield Finding(SUBJECT, "kept readings: all that the database has acknowledged; none has had to make room")
+        return
+    reach_h = 0.0 if span.oldest_ms is None else max(0.0, time.time() - span.oldest_ms / 1000) / 3600
+    newest = _newest_known(base)
+    age_h = 0.0 if newest is None else _age_h(newest)
+    state = f"kept readings: they go back {reach_h:.0f} h"
+    if reach_h >= max(age_h, base.backup_interval_h):  # the backup ages until the next one is made
+        yield Finding(SUBJECT, state)
+        return
+    due = f"a backup gets {base.backup_interval_h} h old (BACKUP_INTERVAL_H)"
+    backup = f"the newest backup is {age_h:.0f} h old" if age_h > reach_h else due
+    state += f", and {backup}: a database restored from it would lack what lies between"
+    yield Finding(SUBJECT, state, f"raise KEEP_MB, which is {own.keep_mb}, or make backups more often")
 
 
 # --- node keys --------------------------------------------------------------------------------------------------------
