@@ -9,10 +9,10 @@ import pytest
 from aoii import settings
 from aoii.commands import container, doctor, doctor_checks, doctor_installation
 from aoii.commands.findings import Finding
-from aoii.runtime import disks
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
 from faults.proxy import Loop, Proxy
+from made_up_kernel import MadeUpKernel
 from secure_broker import SecureBroker, expired
 from servers import MariaDB, Mosquitto, free_port
 
@@ -22,13 +22,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor_checks, "BROKER_WAIT_S", 2.0)
     monkeypatch.setattr(doctor_installation, "UNITS", tmp_path / "units")
-    on_a_disk(tmp_path, monkeypatch)
-
-
-def on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the tests run, such as in a container, all files are on one plain disk."""
-    (tmp_path / "mounts").write_text("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
-    monkeypatch.setattr(disks, "MOUNTS", tmp_path / "mounts")
+    MadeUpKernel(tmp_path, monkeypatch)
 
 
 def examine(**settings: str) -> dict[str, Finding]:
