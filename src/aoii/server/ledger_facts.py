@@ -5,7 +5,7 @@ holes nothing is read but how many rows it has.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +16,7 @@ from aoii.broker.messages import Identity
 from aoii.server import ranges
 from aoii.server.connection import ConnectionPool
 from aoii.server.gap import Gap, NodeEpoch
-from aoii.server.ledger import Facts, first_number
+from aoii.server.ledger import Account, Facts, account, first_number
 from aoii.server.ranges import Range
 from aoii.server.tables import FLOORS, GAPS, GATEWAY_NUMBERS, READINGS
 
@@ -40,12 +40,18 @@ class LedgerFacts:
         connection: In a transaction that sees one state of the database until its end.
         letters: Numbers of dead letters, by node and epoch.
         node: The node; None for all.
+        progress: Called after each page, with the number of rows that it has.
     """
 
     def __init__(
-        self, connection: sa.Connection, letters: Mapping[NodeEpoch, Collection[int]], node: str | None
+        self,
+        connection: sa.Connection,
+        letters: Mapping[NodeEpoch, Collection[int]],
+        node: str | None,
+        progress: Callable[[int], None],
     ) -> None:
         self._connection = connection
+        self._progress = progress
         self._letters = letters
         self._gaps: dict[NodeEpoch, list[Gap]] = defaultdict(list)
         for row in connection.execute(_of(GAPS, node, "first", "last", "state", "detail").order_by(GAPS.c.first)):
@@ -105,6 +111,7 @@ class LedgerFacts:
             if not rows:
                 return
             yield _Page(first, last, rows)
+            self._progress(rows)
             after = last
 
     def _holes(self, key: NodeEpoch, page: _Page) -> list[Range]:
@@ -116,14 +123,24 @@ class LedgerFacts:
         return [(counter + 1, following - 1) for counter, following in self._connection.execute(query)]
 
 
+def _ignore(rows: int) -> None:
+    """Nobody watches the progress."""
+
+
 @contextmanager
-def open_facts(pool: ConnectionPool, letters: Iterable[Identity], node: str | None = None) -> Iterator[LedgerFacts]:
+def open_facts(
+    pool: ConnectionPool,
+    letters: Iterable[Identity],
+    node: str | None = None,
+    progress: Callable[[int], None] = _ignore,
+) -> Iterator[LedgerFacts]:
     """The facts of the ledger, while the block runs.
 
     Args:
         pool: Connections to the database.
         letters: The identities of the dead letters. They are read first: one that is replayed meanwhile is a row then.
         node: Only this node; None for all.
+        progress: Called after each page of rows, with the number of rows that it has.
 
     Raises:
         DatabaseAway: The database does not answer.
@@ -132,7 +149,15 @@ def open_facts(pool: ConnectionPool, letters: Iterable[Identity], node: str | No
     for who in letters:
         numbers[who.node, who.epoch].add(who.counter)
     with pool.transaction() as connection:
-        yield LedgerFacts(connection, numbers, node)
+        yield LedgerFacts(connection, numbers, node, progress)
+
+
+def read_accounts(
+    pool: ConnectionPool, letters: Iterable[Identity], progress: Callable[[int], None] = _ignore
+) -> list[Account]:
+    """The account of every node and epoch; arguments and errors as for `open_facts`."""
+    with open_facts(pool, letters, progress=progress) as found:
+        return [account(found.facts(key)) for key in found.keys]
 
 
 def _of(table: sa.Table, node: str | None, *columns: str) -> sa.Select[tuple[object, ...]]:
