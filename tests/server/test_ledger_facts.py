@@ -25,6 +25,7 @@ DAY_MS = 86_400_000
 def database(database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Read in many pages, and in one."""
     monkeypatch.setattr(ledger_facts, "PAGE_ROWS", request.param)
+    monkeypatch.setattr(ledger_facts, "DATED_ROWS", request.param)
     return database
 
 
