@@ -199,13 +199,10 @@ def _compared(path: Path, keys: Mapping[int, NodeKey], copy: Path) -> Finding:
     if missing := [node for node in sorted(keys) if not _keys_of(keys[node]) <= _keys_of(theirs.get(node))]:
         return Finding(SUBJECT, f"node keys: the copy {copy} lacks keys of node {_named(missing)}", again)
     if disks.are_on_one_disk(path, copy):
-        state = f"the copy {copy} is on the same disk: both die together"
-        return Finding(
-            SUBJECT, f"node keys: {state}", "copy it to another disk, and name that, or NODE_KEYS_COPY=elsewhere"
-        )
-    return not_lasting(SUBJECT, "node keys", copy, "NODE_KEYS_COPY") or Finding(
-        SUBJECT, f"node keys: {copy} has all of them{on_disks(copy)}"
-    )
+        remedy = "copy it to another disk, and name that, or NODE_KEYS_COPY=elsewhere"
+        return Finding(SUBJECT, f"node keys: the copy {copy} is on the same disk: both die together", remedy)
+    well = Finding(SUBJECT, f"node keys: {copy} has all of them{on_disks(copy)}")
+    return not_lasting(SUBJECT, "node keys", copy, "NODE_KEYS_COPY") or well
 
 
 def _keys_of(key: NodeKey | None) -> set[tuple[int, bytes]]:

@@ -1,27 +1,13 @@
 """The gateway's files seen from outside; what waits longest is tried with the doctor (tests/commands)."""
 
-import functools
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from aoii.gateway.drivers import kept_file
-from aoii.gateway.drivers.outbox_file import OutboxFile
-from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.drivers.outbox_view import KeptSpan, kept_span
-from gateway.drivers.outbox_files import MEGABYTE, opened, who
-
-
-def keep(store: OutboxFile, counters: range) -> None:
-    """Accept readings, at 1000 ms and their number, and acknowledge them."""
-
-    def accept(transaction: Transaction) -> None:
-        for one in counters:
-            transaction.insert(who(one), "d", 1, bytes(1000), 1000 + one)
-
-    store.submit(accept).result()
-    store.submit(functools.partial(Transaction.delete, identities=[who(one) for one in counters])).result()
+from gateway.drivers.outbox_files import MEGABYTE, keep, opened
 
 
 def test_what_is_kept_goes_back_to_the_oldest_reading_that_had_not_to_make_room(
@@ -30,9 +16,9 @@ def test_what_is_kept_goes_back_to_the_oldest_reading_that_had_not_to_make_room(
     monkeypatch.setattr(kept_file, "PRUNE_STEP", 10)
     with opened(path, keep_bytes=MEGABYTE // 4) as store:
         nothing = kept_span(path)
-        keep(store, range(1, 21))
+        keep(store, range(1, 21), 1000)
         all_of_them = kept_span(path)
-        keep(store, range(21, 401))
+        keep(store, range(21, 401), 1000)
         some = kept_span(path)
 
     assert nothing == KeptSpan(None, has_forgotten=False)
