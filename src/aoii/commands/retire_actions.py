@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aoii.broker.messages import Identity
-from aoii.commands.ledger import counts_text
+from aoii.commands.ledger_actions import counts_text
 from aoii.commands.progress import Progress
 from aoii.core.errors import InputError, UnavailableError
 from aoii.server.connection import ConnectionPool

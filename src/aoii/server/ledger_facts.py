@@ -64,7 +64,9 @@ class LedgerFacts:
         of_rows = {(row.node, row.epoch) for row in connection.execute(_of(READINGS, node).distinct())}
         of_letters = {key for key in letters if node in (None, key[0])}
         known = of_rows | of_letters | {*self._gaps, *self._floors, *self._highs}
-        self.keys: Sequence[NodeEpoch] = sorted(key for key in known if key[0] is not None)
+        self.keys: Sequence[NodeEpoch] = sorted(
+            key for key in known if None not in key
+        )  # a row of another program may have a node alone
 
     def facts(self, key: NodeEpoch, bounds: Iterable[int] = ()) -> Facts:
         """What is known of a node and epoch.
