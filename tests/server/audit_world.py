@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from aoii.broker.repair_messages import Ask, Finding, FindingKind, Holding, Report
 from aoii.server import ranges
 from aoii.server.audit import Audit, KnownGateway
 from aoii.server.gap import DatedGap, Gap, NodeEpoch, overlaid
 from aoii.server.look import Look, NodeFacts
-from datetime import datetime
 
 KEY: NodeEpoch = ("7", 2)
-ZERO = datetime(2026, 1, 1)
+ZERO = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 FILE = "0123456789abcdef"
 
 
@@ -185,9 +185,7 @@ class World:
     def states(self, key: NodeEpoch = KEY) -> dict[int, str]:
         """The state of each number that has a gap."""
         return {
-            number: one.gap.state
-            for one in self.gaps.get(key, ())
-            for number in range(one.gap.first, one.gap.last + 1)
+            number: one.gap.state for one in self.gaps.get(key, ()) for number in range(one.gap.first, one.gap.last + 1)
         }
 
     def details(self, key: NodeEpoch = KEY) -> set[str]:
@@ -201,7 +199,10 @@ class World:
         """A new server process, which has what the database remembers."""
         known = [
             KnownGateway(
-                one.name, one.file, one.seq, {(each.node, each.epoch): (each.low, each.high) for each in one.report().holdings}
+                one.name,
+                one.file,
+                one.seq,
+                {(each.node, each.epoch): (each.low, each.high) for each in one.report().holdings},
             )
             for one in self.gateways.values()
         ]
