@@ -203,7 +203,7 @@ def test_a_requested_audit_ends_though_what_a_gateway_holds_never_comes() -> Non
 # --- what becomes of a number ------------------------------------------------------------------------------------
 
 
-def settled(world: World, *missing: int, seconds: float = 4 * HOUR_S) -> World:
+def decided(world: World, *missing: int, seconds: float = 4 * HOUR_S) -> World:
     """Lose rows, and let the audit do what it can."""
     world.lose(missing)
     world.audit.request(False, world.now_s)
@@ -215,7 +215,7 @@ def test_first_all_gateways_are_asked_and_then_the_one_that_heard_the_node_last_
     world = begun(gateway("a", [1, 2, 3, 7]), gateway("b", [1, 2, 3, 7, 10], node_says={4: "void"}), gateway("c", [1]))
     world.rows[KEY][9] = "b"
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert all(one.asked_numbers() == {4} for one in world.gateways.values())
     assert {one.name: one.asked_numbers(is_for_node=True) for one in world.gateways.values()} == {
@@ -230,7 +230,7 @@ def test_who_cannot_ask_the_node_is_passed_over() -> None:
     world = begun(gateway("a", [1, 2, 10], can_ask=False), gateway("b", [1, 2], node_says={4: "unknown"}))
     world.store([2], "b")
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.gateways["b"].asked_numbers(is_for_node=True) == {4}
     assert world.states() == {4: "unknown"}
@@ -239,16 +239,16 @@ def test_who_cannot_ask_the_node_is_passed_over() -> None:
 def test_if_nobody_can_ask_the_node_the_number_is_unknown() -> None:
     world = begun(gateway("a", [1, 10], can_ask=False), gateway("b", [1], can_ask=False))
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.states() == {4: "unknown"}
 
 
 @pytest.mark.parametrize(("said", "state"), [("void", "void"), ("unknown", "unknown"), ("silent", "unknown")])
-def test_what_the_node_says_settles_what_no_gateway_has(said: str, state: str) -> None:
+def test_what_the_node_says_decides_what_no_gateway_has(said: str, state: str) -> None:
     world = begun(gateway("a", [1, 10], node_says={4: said}))
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.states() == {4: state}
 
@@ -256,7 +256,7 @@ def test_what_the_node_says_settles_what_no_gateway_has(said: str, state: str) -
 def test_a_void_is_believed_only_from_a_gateway_that_brought_rows_of_the_node() -> None:
     world = begun(gateway("b", [1, 10], node_says={4: "void"}))  # all rows are of `a`
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.states() == {4: "unknown"}
 
@@ -264,7 +264,7 @@ def test_a_void_is_believed_only_from_a_gateway_that_brought_rows_of_the_node() 
 def test_what_a_gateway_once_had_is_lost_whatever_the_node_says() -> None:
     world = begun(gateway("a", [1, 10], [4], node_says={4: "void"}))
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.gateways["a"].asked_numbers(is_for_node=True) == {4}
     assert world.states() == {4: "lost"}
@@ -273,12 +273,12 @@ def test_what_a_gateway_once_had_is_lost_whatever_the_node_says() -> None:
 def test_what_a_stranger_claims_to_have_forgotten_is_not_lost() -> None:
     world = begun(gateway("a", [1, 10], node_says={4: "void"}), gateway("b", [1], [4]))
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.states() == {4: "void"}
 
 
-def test_a_number_that_a_gateway_holds_is_settled_by_nobody() -> None:
+def test_a_number_that_a_gateway_holds_is_decided_by_nobody() -> None:
     world = begun(gateway("a", [1, 10], node_says={4: "void"}), gateway("b", [4]))
     world.lose([4])
     for _ in range(int(2 * HOUR_S)):
@@ -292,7 +292,7 @@ def test_a_number_that_a_gateway_holds_is_settled_by_nobody() -> None:
 def test_without_an_answer_of_the_node_a_number_stays_open_and_is_asked_for_again() -> None:
     world = begun(gateway("a", [1, 10]))
 
-    settled(world, 4, seconds=5 * HOUR_S)
+    decided(world, 4, seconds=5 * HOUR_S)
 
     assert world.states() == {4: "open"}
     for_node = [at_s for at_s, _, ask in world.asks if any(hole.is_for_node for hole in ask.holes)]
@@ -303,7 +303,7 @@ def test_without_an_answer_of_the_node_a_number_stays_open_and_is_asked_for_agai
 def test_numbers_above_the_highest_row_are_lost_or_open_and_nothing_else() -> None:
     says = {11: "void", 12: "void", 13: "unknown"}
     world = begun(gateway("a", range(1, 11), [12], node_says=says), gateway("b", [], [13]))
-    settled(world, seconds=HOUR_S)
+    decided(world, seconds=HOUR_S)
 
     assert world.states() == {11: "open", 12: "lost", 13: "open"}
 
@@ -346,7 +346,7 @@ def test_dead_letters_account_for_numbers_until_they_vanish() -> None:
     world = begun(gateway("a", range(1, 11)))
     world.lose([4])
     world.letters[KEY] = {4}
-    settled(world)
+    decided(world)
     assert world.holes_asked() == set()
 
     world.letters.clear()
@@ -359,7 +359,7 @@ def test_below_a_floor_nothing_is_looked_for() -> None:
     world = begun(gateway("a", [9, 10]))
     world.floors[KEY] = 6
 
-    settled(world, 1, 4, 6, 8)
+    decided(world, 1, 4, 6, 8)
 
     assert world.holes_asked() == {8}
 
@@ -368,7 +368,7 @@ def test_retired_numbers_are_not_asked_for() -> None:
     world = begun(gateway("a", [1, 10]))
     world.record(Gap(*KEY, 4, 4, "retired"))
 
-    settled(world, 4)
+    decided(world, 4)
 
     assert world.holes_asked() == set()
     assert world.states() == {4: "retired"}
@@ -376,7 +376,7 @@ def test_retired_numbers_are_not_asked_for() -> None:
 
 def test_a_row_overrides_a_gap() -> None:
     world = begun(gateway("a", [1, 10], node_says=dict.fromkeys((4, 5), "void")))
-    settled(world, 4, 5)
+    decided(world, 4, 5)
     assert world.states() == {4: "void", 5: "void"}
 
     world.store([4])
@@ -402,10 +402,10 @@ def test_a_gateway_that_does_not_answer_keeps_nobody_from_asking_and_the_gap_nam
     assert world.details() == {"not asked: b"}
 
 
-def test_a_gap_that_was_settled_without_a_gateway_is_opened_again_when_it_answers() -> None:
+def test_a_gap_that_was_decided_without_a_gateway_is_opened_again_when_it_answers() -> None:
     world = begun(gateway("a", [1, 10], node_says={4: "void", 5: "void"}), gateway("b", [1, 4]))
     world.gateways["b"].is_deaf = True
-    settled(world, 4, 5)
+    decided(world, 4, 5)
     assert world.details() == {"not asked: b"}
 
     world.gateways["b"].is_deaf = False
@@ -515,7 +515,7 @@ def test_an_old_report_that_comes_late_or_twice_is_not_taken_for_an_older_copy()
 
 def test_a_new_file_answers_anew() -> None:
     world = begun(gateway("a", [1, 10]))
-    settled(world, 4, seconds=60)
+    decided(world, 4, seconds=60)
     one = world.gateways["a"]
     one.file, one.seq, one.held, one.node_says = "1" * 16, 1, {}, {4: "void"}
     questions = len(one.questions)
