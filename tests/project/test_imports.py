@@ -112,7 +112,7 @@ PLACES = (
     ),
     Place(
         "web/page_json.py",
-        "web.estimate_accuracy web.fleet_settings web.pipeline_health web.points web.summary",
+        "server.ledger web.estimate_accuracy web.fleet_settings web.pipeline_health web.points web.summary",
         standard=PURE,
     ),
     # drivers: one library each

@@ -1,4 +1,4 @@
-"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways.
+"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways; and beside it the audit.
 
     network thread -> inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
 
@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
+from aoii.server.audit_worker import AuditWorker
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest_worker import IngestWorker
 from aoii.server.insertion import insert_reading_with_retry
+from aoii.server.ledger_watch import LedgerWatch
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,16 @@ class Server(Station):
             base_delay_s=server.insert_base_delay_s,
             clock=settings.clock,
         )
+        self._ledger_watch = LedgerWatch(self._database.pool, self._dead_letters)
         self._broker_watch = subscription.watch_broker(settings.mqtt, f"{CLIENT_ID}-watch")
+        self._audit = AuditWorker(
+            self._database.pool,
+            self._ingest.watch,
+            self._dead_letters.identities,
+            lambda: self._ingest.gateways,
+            settings.mqtt,
+            f"{CLIENT_ID}-audit",
+        )
         self._stopping = threading.Event()
         self._start_lock = threading.Lock()  # a stop may come while `_listen` starts the connections
         self._is_listening = False
@@ -61,6 +72,7 @@ class Server(Station):
         """Begin. Messages are taken after the database's first answer, or without one if it takes too long."""
         self._ingest.watch.start()
         self._ingest.thread.start()
+        self._ledger_watch.start()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
     def _listen(self) -> None:
@@ -73,6 +85,7 @@ class Server(Station):
             if not self._stopping.is_set():
                 self._client.start()
                 self._broker_watch.start()
+                self._audit.start()
                 self._is_listening = True
 
     def stop(self) -> None:
@@ -80,11 +93,13 @@ class Server(Station):
         deadline_s = time.monotonic() + STOP_S
         with self._start_lock:
             self._stopping.set()
+        self._ledger_watch.stop()
         is_finished = self._ingest.stop(INGEST_STOP_S)
         self._ingest.watch.stop()
         if self._is_listening:
             self._client.stop(max(0.5, deadline_s - time.monotonic()))
             self._broker_watch.stop(max(0.5, deadline_s - time.monotonic()))
+            self._audit.stop(max(0.5, deadline_s - time.monotonic()))
         if is_finished:
             self._dead_letters.close()
             self._database.close()
@@ -95,6 +110,7 @@ class Server(Station):
         """Its threads."""
         yield self._ingest.thread.part
         yield self._ingest.watch.part
+        yield self._ledger_watch.part
         if self._is_listening:
             yield self._client.thread.part
         else:

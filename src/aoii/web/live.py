@@ -21,6 +21,7 @@ from aoii.settings import Settings
 from aoii.web import pipeline_health
 from aoii.web.database_poller import DatabasePoller
 from aoii.web.fleet_settings import FleetSettings
+from aoii.web.ledger_reader import LedgerReader
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 from aoii.web.station_poller import StationPoller
@@ -37,6 +38,7 @@ class Live:
     Attributes:
         settings: The settings that all nodes share.
         source: The database, as the page reads it.
+        ledger: What became of every number of every node, from the same database.
         is_simulated: Whether event time comes from a simulated clock.
         now_ms: Returns the time on the nodes' wall clock, Unix ms.
         shared: The fleet and its summaries.
@@ -51,6 +53,7 @@ class Live:
             own.old_zone, own.own_thresholds,
         )  # fmt: skip
         self.source = Source(settings.database)
+        self.ledger = LedgerReader(self.source, settings.server.dead_letter_path)
         self.is_simulated = clock.start_unix_s is not None
         self.now_ms = clock.unix_ms
         self.stopping = threading.Event()

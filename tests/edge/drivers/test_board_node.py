@@ -3,6 +3,7 @@
 Then the same node with its power cut at every write of its flash, and with a sensor that fails.
 """
 
+from array import array
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,8 @@ def knowledge(thing: object, seen: int = 0) -> object:
     """
     if isinstance(thing, (int, float, str, bytes, tuple, list, dict, type(None))):
         return thing
+    if isinstance(thing, (array, bytearray)):
+        return list(thing)
     assert seen < 5
     return {
         name: knowledge(value, seen + 1)
