@@ -13,7 +13,7 @@ from aoii.runtime.advice import document
 from aoii.runtime.metric_snapshot import MetricSnapshot
 
 SUBJECT = "audit"
-SETTLED_LOOKS = 3  # at the tables: the first two are 10 s apart, the third comes after 10 min, if nothing is missing
+ENOUGH_LOOKS = 3  # at the tables: the first two are 10 s apart, the third comes after 10 min, if nothing is missing
 
 
 def examine(gateway_id: str, gateway: MetricSnapshot | None, server: MetricSnapshot | None) -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def _answered(
     if answered_s:
         return Finding(SUBJECT, f"gateway {name} last answered {_hours(now_s - answered_s)} ago; {cause}", remedy)
     state = f"gateway {name} has not answered since the server started; {cause}"
-    if (server.total(metrics.AUDIT_LOOKS) or 0) < SETTLED_LOOKS:
+    if (server.total(metrics.AUDIT_LOOKS) or 0) < ENOUGH_LOOKS:
         return Finding(SUBJECT, f"{state}; wait ten minutes, and look again", is_checked=False)
     return Finding(SUBJECT, state, remedy)
 
