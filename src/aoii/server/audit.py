@@ -126,6 +126,8 @@ class Audit:
         before = asked.is_answering(now_s), asked.round_trip_s
         to_record = asked.learn(report, now_s)
         has_findings = any(one.findings for one in report.holdings)
+        if before[1] is None and asked.round_trip_s is not None:
+            self._is_hurried, self._next_look_s = True, now_s  # it is new here: the tables may lack what it has
         is_new = before != (asked.is_answering(now_s), asked.round_trip_s)
         if (self._two_looks.missing or now_s < self._quick_until_s) and (has_findings or is_new):
             self._pause_s = SOON_S
@@ -169,11 +171,11 @@ class Audit:
         """Take what a look has found; return what to write. If the writing fails, the next look says it again."""
         self._is_looking = False
         if look.is_full:
-            self._is_hurried |= not self._is_full_due  # rows have vanished
+            if not self._is_full_due:  # rows have vanished
+                self._hurry(now_s)
             self._is_full_due = False
             self._next_full_s = now_s + FULL_S
         if self._is_hurried:
-            self._hurry(now_s)
             self._is_hurried = False
             self._quick_until_s = now_s + QUICK_S
         self.meet(look.gateways, now_s)
