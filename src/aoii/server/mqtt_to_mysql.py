@@ -1,4 +1,4 @@
-"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways.
+"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways; and beside it the audit.
 
     network thread -> inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
+from aoii.server.audit_worker import AuditWorker
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
@@ -55,6 +56,14 @@ class Server(Station):
         )
         self._ledger_watch = LedgerWatch(self._database.pool, self._dead_letters)
         self._broker_watch = subscription.watch_broker(settings.mqtt, f"{CLIENT_ID}-watch")
+        self._audit = AuditWorker(
+            self._database.pool,
+            self._ingest.watch,
+            self._dead_letters.identities,
+            lambda: self._ingest.gateways,
+            settings.mqtt,
+            f"{CLIENT_ID}-audit",
+        )
         self._stopping = threading.Event()
         self._start_lock = threading.Lock()  # a stop may come while `_listen` starts the connections
         self._is_listening = False
@@ -76,6 +85,7 @@ class Server(Station):
             if not self._stopping.is_set():
                 self._client.start()
                 self._broker_watch.start()
+                self._audit.start()
                 self._is_listening = True
 
     def stop(self) -> None:
@@ -89,6 +99,7 @@ class Server(Station):
         if self._is_listening:
             self._client.stop(max(0.5, deadline_s - time.monotonic()))
             self._broker_watch.stop(max(0.5, deadline_s - time.monotonic()))
+            self._audit.stop(max(0.5, deadline_s - time.monotonic()))
         if is_finished:
             self._dead_letters.close()
             self._database.close()

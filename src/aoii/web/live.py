@@ -5,6 +5,7 @@ is new to it (stream.py). The gateway's estimates are in no table and come from 
 While the broker or the database is away, the other goes on, and the page says what is missing.
 """
 
+import contextlib
 import secrets
 import threading
 import time
@@ -60,7 +61,8 @@ class Live:
         self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health)
         self._newest = NewestEstimates()
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
-        self._poller = DatabasePoller(self.source, self.shared, self.stopping)
+        self._outbox = own.outbox_path
+        self._poller = DatabasePoller(self.source, self.shared, self.stopping, self._outbox)
         self._stations = StationPoller(settings)
         self._broker = Client(
             settings.mqtt,
@@ -115,7 +117,14 @@ class Live:
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
         broker_away = None if self.broker_up else str(self._broker.refusal or self._broker.trouble or "")
-        return pipeline_health.assess(self._stations.reports(), self.source.away, broker_away)
+        shares_disk = self._poller.shares_disk is True and self._has_outbox()
+        return pipeline_health.assess(self._stations.reports(), self.source.away, broker_away, shares_disk=shares_disk)
+
+    def _has_outbox(self) -> bool:
+        """Whether a gateway has its outbox on this machine, as far as this user may see."""
+        with contextlib.suppress(OSError):
+            return self._outbox.exists()
+        return False
 
     def _add_message(self, message: Message) -> None:
         """Add a message from the broker to the fleet; runs in the network thread and must not raise."""
