@@ -360,6 +360,20 @@ def test_holes_older_than_the_audit_are_unknown_and_no_node_is_asked_for_them() 
     assert 2 in world.rows[KEY]
 
 
+def test_a_letter_that_is_being_dropped_is_still_there_when_its_number_is_retired() -> None:
+    world = begun(gateway("a", range(1, 11)))
+    world.rows[KEY].pop(4)
+    world.letters[KEY] = {4}
+    world.record(Gap(*KEY, 4, 4, "retired"))
+    world.run(2 * LOOK_S)
+
+    world.letters.clear()
+    world.run(3 * LOOK_S)
+
+    assert world.states() == {4: "retired"}
+    assert world.gateways["a"].asked_numbers() == set()
+
+
 def test_dead_letters_account_for_numbers_until_they_vanish() -> None:
     world = begun(gateway("a", range(1, 11)))
     world.lose([4])
