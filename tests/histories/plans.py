@@ -1,0 +1,129 @@
+"""Plans: what shall happen in a history, drawn from its seed, as values that can be printed and shrunk."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+HOUR_MS = 3_600_000
+FAULTS_MS = 22 * HOUR_MS  # no fault begins later
+HEALED_MS = 24 * HOUR_MS  # from here on nothing is wrong any more
+QUIET_MS = 28 * HOUR_MS  # from here on nodes take no samples
+END_MS = 30 * HOUR_MS
+
+GATEWAY_FAILPOINTS = (
+    "before_outbox_commit", "after_outbox_commit", "before_kept_commit", "after_kept_commit", "before_radio_ack",
+    "after_radio_ack", "before_publish", "after_publish", "before_puback", "after_puback", "before_delete",
+    "after_delete",
+)  # fmt: skip
+SERVER_FAILPOINTS = (
+    "before_message_ack", "after_message_ack", "before_commit_ack", "after_commit_ack", "before_database_commit",
+    "after_database_commit",
+)  # fmt: skip
+
+FAULTS: Mapping[str, int] = {  # how often, against each other
+    "radio_bad": 4,
+    "radio_deaf": 2,
+    "radio_copies": 2,
+    "node_power": 3,
+    "node_torn_write": 4,
+    "node_sleeps": 1,
+    "gateway_killed": 3,
+    "gateway_crash": 6,
+    "gateway_cut_off": 2,
+    "gateway_clock": 2,
+    "broker_down": 2,
+    "broker_empty": 3,
+    "broker_loses": 3,
+    "broker_copies": 2,
+    "server_killed": 2,
+    "server_crash": 5,
+    "server_cut_off": 1,
+    "server_clock": 1,
+    "database_down": 4,
+    "database_unsure": 3,
+}
+LOSSES = (  # of a whole machine, or of what it had promised to keep: at most one in a history
+    "gateway_lost", "server_lost", "database_replaced", "database_restored", "commits_lost",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        who: Which node or gateway; counted from 0, and taken modulo their number.
+        share: A number in [0, 1) for what the kind needs.
+        point: A failpoint, for a crash.
+    """
+
+    kind: str
+    at_ms: int
+    lasts_ms: int
+    who: int
+    share: float
+    point: str = ""
+
+    def __str__(self) -> str:
+        minutes = self.at_ms // 60_000
+        return (
+            f"{minutes // 60:02}:{minutes % 60:02} {self.kind} who={self.who} lasts={self.lasts_ms // 1000}s "
+            f"share={self.share:.3f} {self.point}"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One history before it happens.
+
+    Attributes:
+        gateways: One, or two of which the second is the witness.
+        restlessness: Share of samples that are worth a packet.
+        is_audited: Whether the server looks for holes.
+    """
+
+    seed: int
+    nodes: int
+    gateways: int
+    restlessness: float
+    is_audited: bool
+    faults: tuple[Fault, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        return not self.faults
+
+    @property
+    def has_loss(self) -> bool:
+        return any(fault.kind in LOSSES for fault in self.faults)
+
+    def without(self, faults: tuple[Fault, ...]) -> "Plan":
+        return replace(self, faults=tuple(one for one in self.faults if one not in faults))
+
+
+def draw(seed: int, can_audit: bool = True) -> Plan:
+    """The plan of a seed."""
+    chance = random.Random(f"plan {seed}")
+    nodes, gateways = chance.choice((3, 3, 3, 4)), chance.choice((1, 2, 2))
+    restlessness = chance.uniform(0.1, 0.4)
+    faults: list[Fault] = []
+    is_healthy = chance.random() < 0.03
+    is_audited = can_audit and chance.random() < 0.7
+    has_loss = is_audited and chance.random() < 0.7
+    kinds, weights = list(FAULTS), list(FAULTS.values())
+    if not is_healthy:
+        focus = chance.sample(kinds, chance.randint(3, len(kinds)))  # some kinds together, again and again
+        weights = [weight if kind in focus else 0 for kind, weight in FAULTS.items()]
+        faults = [_fault(chance, kind) for kind in chance.choices(kinds, weights, k=chance.randint(5, 12))]
+        if has_loss:
+            faults.append(_fault(chance, chance.choice(LOSSES)))
+    ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
+    return Plan(seed, nodes, gateways, restlessness, is_audited, ordered)
+
+
+def _fault(chance: random.Random, kind: str) -> Fault:
+    points = {"gateway_crash": GATEWAY_FAILPOINTS, "server_crash": SERVER_FAILPOINTS}.get(kind, ("",))
+    lasts_ms = round(chance.choice((60_000, 600_000, HOUR_MS, 4 * HOUR_MS)) * chance.uniform(0.2, 1.0))
+    return Fault(
+        kind, chance.randrange(FAULTS_MS), lasts_ms, chance.randrange(12), chance.random(), chance.choice(points)
+    )
