@@ -58,6 +58,8 @@ class Broker:
             connection.cut()
 
     def start(self, is_empty: bool) -> None:
+        """Start, or start again."""
+        self.stop()
         self.is_up = True
         if is_empty:
             self._sessions.clear()

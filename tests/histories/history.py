@@ -276,6 +276,8 @@ class History:
                 self.problem(f"single: {who} is only at {places}")
 
     def _judge(self) -> None:
+        for error in self.scene.errors:
+            self.problem(f"a station fails with {error}")
         truth = self._truth()
         rows = list(self.database.rows())
         stored = {row[:3]: row[3:] for row in rows}

@@ -55,7 +55,7 @@ def _settings(name: str, rank: int) -> Settings:
             "MQTT_BROKER": "nowhere",
             "NODE_KEYS_FILE": str(folder / "keys"),
             "SAMPLE_PERIOD_S": str(PERIOD_S),
-            "HEARTBEAT_S": "7200",
+            "HEARTBEAT_S": "14400",
             "HEARTBEAT_MIN_S": "3600",
         },
         folder / "empty.env",
@@ -157,7 +157,7 @@ class _Wake:
     def __init__(self, alarm: Alarm) -> None:
         self._alarm = alarm
         self._is_set = False
-        self._idle_ms = 1_000
+        self._idle_ms = 15_000
         self._asked_ms = 1_000
 
     def begin(self) -> None:
@@ -165,8 +165,8 @@ class _Wake:
 
     def set(self) -> None:
         self._is_set = True
-        self._idle_ms = 1_000
-        self._alarm.set(2)
+        self._idle_ms = 15_000
+        self._alarm.set(50)
 
     def wait(self, wait_s: float) -> None:
         self._asked_ms = max(1, round(1000 * wait_s))
@@ -177,7 +177,7 @@ class _Wake:
     def wait_ms(self) -> int:
         if self._asked_ms < 1_000:
             return self._asked_ms
-        wait_ms, self._idle_ms = self._idle_ms, min(2 * self._idle_ms, PATIENCE_MS)
+        wait_ms, self._idle_ms = self._idle_ms, min(40 * self._idle_ms, PATIENCE_MS)
         return wait_ms
 
 
@@ -295,7 +295,7 @@ class ServerMachine(stage.Machine):
 
         def on_message(message: Any) -> None:
             put(message)
-            alarm.set(self.scene.chance.randint(5, 100))
+            alarm.set(self.scene.chance.randint(100, 1_500))
 
         client._on_message = on_message
         worker = self.process = IngestWorker(

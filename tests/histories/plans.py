@@ -105,7 +105,7 @@ def draw(seed: int, can_audit: bool = True) -> Plan:
     """The plan of a seed."""
     chance = random.Random(f"plan {seed}")
     nodes, gateways = chance.choice((3, 3, 3, 4)), chance.choice((1, 2, 2))
-    restlessness = chance.uniform(0.1, 0.4)
+    restlessness = chance.uniform(0.05, 0.35)
     faults: list[Fault] = []
     is_healthy = chance.random() < 0.03
     is_audited = can_audit and chance.random() < 0.7

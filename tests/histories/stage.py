@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from prometheus_client import Counter, Gauge, Histogram
+
 from aoii.gateway import former_names, gateway, intake, node_metrics, publisher, receiver, repair_work
 from aoii.gateway.drivers import kept_file, outbox_file, outbox_recovery, outbox_rows, outbox_transaction
 from aoii.runtime import failpoints, failure_log, sqlite_recovery
@@ -133,6 +135,7 @@ class Scene:
         self.acting: Machine | None = None
         self.reach: Callable[[str], None] = lambda _: None
         self.lines: list[str] | None = None
+        self.errors: list[str] = []
 
     def log(self, line: str) -> None:
         if self.lines is not None:
@@ -157,8 +160,17 @@ def _acting() -> Machine:
 class _Time:
     """The module `time` of the scene."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(scene.time, name)
+    def time_ns(self) -> int:
+        return scene.time.time_ns()
+
+    def time(self) -> float:
+        return scene.time.time_ns() / 1e9
+
+    def monotonic_ns(self) -> int:
+        return scene.time.monotonic_ns()
+
+    def monotonic(self) -> float:
+        return scene.time.monotonic_ns() / 1e9
 
 
 class _Random:
@@ -254,13 +266,13 @@ class SteppedOutboxFile(outbox_file.OutboxFile):
     def submit(self, work: Any, *done: Any) -> Any:
         request = outbox_file._Request(work)
         for callback in done:
-            request.future.add_done_callback(callback)
+            request.future.add_done_callback(_noted(callback))
         self._waiting.append(request)
         if not self._is_made:  # the intake reads the states of nodes before anything else happens
             self.commit_waiting()
         elif len(self._waiting) == 1 and not self._is_committing:
             machine, process = self._machine, getattr(self._machine, "process", None)
-            wait_ms = scene.chance.randint(1, 15)
+            wait_ms = scene.chance.randint(1, 60)
 
             def due() -> None:
                 if getattr(machine, "process", None) is process:
@@ -283,6 +295,19 @@ class SteppedOutboxFile(outbox_file.OutboxFile):
             self._is_committing = False
         if scene.time.monotonic() - self._measured_s > 60:
             self._measure()
+
+
+def _noted(callback: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A callback of a future, whose errors are noted: the future would log them, and go on."""
+
+    def call(future: Any) -> None:
+        try:
+            callback(future)
+        except Exception as error:
+            scene.errors.append(f"{type(error).__name__}: {error}")
+            raise
+
+    return call
 
 
 def _open(path: Path, *_: object, **__: object) -> tuple[sqlite3.Connection, None]:
@@ -355,6 +380,10 @@ def set_up() -> Iterator[None]:
         put(db.tables, "migrate", _migrate)
         put(failpoints, "reach", _reach)
         put(inbox, "LINGER_S", 0)
+        for metric, acts in ((Counter, ("inc",)), (Gauge, ("set", "inc", "set_to_current_time")), (Histogram, ("observe",))):
+            put(metric, "labels", lambda self, *_, **__: self)  # nothing is decided by a metric
+            for act in acts:
+                put(metric, act, lambda *_, **__: None)
         yield
 
 
