@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from aoii.gateway import former_names, gateway, intake, node_metrics, publisher, receiver, repair_work
 from aoii.gateway.drivers import kept_file, outbox_file, outbox_recovery, outbox_rows, outbox_transaction
-from aoii.runtime import failpoints, failure_log, sqlite_recovery
+from aoii.runtime import failpoints, failure_log, metrics, sqlite_recovery
 from aoii.server import database_watch, db, inbox, ingest_worker, subscription
 from aoii.server.connection import ConnectionPool
 from aoii.server.dead_letters import file as letters_file
@@ -384,6 +384,7 @@ def set_up() -> Iterator[None]:
             put(metric, "labels", lambda self, *_, **__: self)  # nothing is decided by a metric
             for act in acts:
                 put(metric, act, lambda *_, **__: None)
+        put(metrics, "value", lambda *_: 0.0)
         yield
 
 
