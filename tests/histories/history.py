@@ -62,7 +62,7 @@ class History:
         self.broker = self.scene.broker
         self.air = Air(self.scene)
         self.database = new_database()
-        self.server = ServerMachine(self.scene, self.database)
+        self.server = ServerMachine(self.scene, self.database, plan.is_audited)
         self.gateways = [
             GatewayMachine(name, rank, self.scene, self.air)
             for rank, name in enumerate(("first", "witness")[: plan.gateways])

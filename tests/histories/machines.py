@@ -20,6 +20,8 @@ from aoii.runtime.clock import Clock
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server import subscription, tables
+from aoii.core.errors import AoiiError
+from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.db import Database
@@ -37,6 +39,7 @@ EPOCH = 1
 KEYS = {number: NodeKey(EPOCH, bytes((number,)) * 16) for number in range(1, NODES + 1)}
 PATIENCE_MS = 600_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
 FAILURE_WAIT_MS = 10_000  # between two probes of a database that is away
+AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
 _migrate = tables.migrate
 
 
@@ -274,11 +277,20 @@ def new_database() -> DatabaseMachine:
 
 
 class ServerMachine(stage.Machine):
-    """The server's machine; its process is what `aoii server` runs."""
+    """The server's machine; its process is what `aoii server` runs.
 
-    def __init__(self, scene: stage.Scene, database: DatabaseMachine) -> None:
+    Attributes:
+        is_audited: Whether it looks for holes.
+        audit: What looks for them.
+    """
+
+    def __init__(self, scene: stage.Scene, database: DatabaseMachine, is_audited: bool) -> None:
         super().__init__("server", scene)
         self.database = database
+        self.is_audited = is_audited
+        self.audit: AuditWorker | None = None
+        self._audit_alarm: Alarm | None = None
+        self._audit_wait_ms = AUDIT_FIRST_MS
         self.process: IngestWorker | None = None
         self._inbox = Inbox()
         self._letters: DeadLetters | None = None
@@ -314,10 +326,47 @@ class ServerMachine(stage.Machine):
         self._watch()
         client.start()
         alarm.set(1)
+        if self.is_audited:
+            self._start_audit(worker)
+
+    def _start_audit(self, worker: IngestWorker) -> None:
+        values = _settings("template", 0)
+        letters: Any = self._letters
+        audit = self.audit = AuditWorker(
+            worker._database.pool, worker.watch, letters.identities, values.mqtt, "aoii-server-audit"
+        )
+        alarm = self._audit_alarm = Alarm(self.scene.timeline, lambda: self.run(self._go_on_with_audit))
+        client: Any = audit.client
+        receive = client._on_message
+
+        def on_message(message: Any) -> None:
+            receive(message)
+            alarm.set(200)
+
+        client._on_message = on_message
+        client.start()
+        alarm.set(300)
+
+    def _go_on_with_audit(self) -> None:
+        """Let the audit do what is due; while it asks, it is called again soon, and otherwise at its next look."""
+        audit = self.audit
+        assert audit is not None
+        assert self._audit_alarm is not None
+        try:
+            audit._go_on()
+        except AoiiError as error:
+            self.scene.log(f"audit: {error}")
+            self._audit_alarm.set(round(1000 * AGAIN_S))
+            return
+        machine = audit._audit
+        is_asking = any(one._queue or one._sent for one in machine.gateways.values())
+        self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
+        left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))
+        self._audit_alarm.set(min(left_ms, self._audit_wait_ms if is_asking else AUDIT_IDLE_MS))
 
     def ended(self) -> None:
-        self.process = self._letters = None
-        for alarm in (self._alarm, self._probe):
+        self.process = self._letters = self.audit = None
+        for alarm in (self._alarm, self._probe, self._audit_alarm):
             if alarm is not None:
                 alarm.end()
 
@@ -354,6 +403,8 @@ class ServerMachine(stage.Machine):
         self.process.watch._probe()
         if self.process.watch.is_up:
             self._alarm.set(1)
+            if self._audit_alarm is not None:
+                self._audit_alarm.set(100)
         else:
             self._probe.set(FAILURE_WAIT_MS)
 

@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from aoii.gateway import former_names, gateway, intake, node_metrics, publisher, receiver, repair_work
 from aoii.gateway.drivers import kept_file, outbox_file, outbox_recovery, outbox_rows, outbox_transaction
 from aoii.runtime import failpoints, failure_log, metrics, sqlite_recovery
-from aoii.server import database_watch, db, inbox, ingest_worker, subscription
+from aoii.server import audit, audit_worker, database_watch, db, inbox, ingest_worker, subscription
 from aoii.server.connection import ConnectionPool
 from aoii.server.dead_letters import file as letters_file
 from aoii.server.dead_letters import letters
@@ -351,9 +351,11 @@ class Once:
         return False
 
 
+LOOK_S = 2400.0  # instead of 600: samples are rarer too, and looks are most of an audited history's time
+
 TIMED = (
     intake, outbox_file, outbox_transaction, outbox_recovery, kept_file, publisher, repair_work, node_metrics,
-    former_names, letters, letters_file, ingest_worker, database_watch, failure_log, inbox,
+    former_names, letters, letters_file, ingest_worker, database_watch, failure_log, inbox, audit_worker,
 )  # fmt: skip
 
 
@@ -368,9 +370,9 @@ def set_up() -> Iterator[None]:
         put(publisher, "random", chance)
         put(intake, "secrets", chance)
         put(outbox_rows, "secrets", chance)
-        for module in (outbox_file, publisher, gateway, ingest_worker, database_watch):
+        for module in (outbox_file, publisher, gateway, ingest_worker, database_watch, audit_worker):
             put(module, "PartThread", Idle)
-        for module in (publisher, former_names, subscription):
+        for module in (publisher, former_names, subscription, audit_worker):
             put(module, "Client", _connect)
         put(outbox_file, "DiskReserve", Reserve)
         put(gateway, "OutboxFile", SteppedOutboxFile)
@@ -380,6 +382,8 @@ def set_up() -> Iterator[None]:
         put(db.tables, "migrate", _migrate)
         put(failpoints, "reach", _reach)
         put(inbox, "LINGER_S", 0)
+        put(audit_worker, "IDLE_S", 0)
+        put(audit, "LOOK_S", LOOK_S)
         for metric, acts in ((Counter, ("inc",)), (Gauge, ("set", "inc", "set_to_current_time")), (Histogram, ("observe",))):
             put(metric, "labels", lambda self, *_, **__: self)  # nothing is decided by a metric
             for act in acts:
