@@ -58,6 +58,7 @@ class Server(Station):
             self._database.pool,
             self._ingest.watch,
             self._dead_letters.identities,
+            lambda: self._ingest.gateways,
             settings.mqtt,
             f"{CLIENT_ID}-audit",
         )
