@@ -333,7 +333,12 @@ class ServerMachine(stage.Machine):
         values = _settings("template", 0)
         letters: Any = self._letters
         audit = self.audit = AuditWorker(
-            worker._database.pool, worker.watch, letters.identities, values.mqtt, "aoii-server-audit"
+            worker._database.pool,
+            worker.watch,
+            letters.identities,
+            lambda: worker.gateways,
+            values.mqtt,
+            "aoii-server-audit",
         )
         alarm = self._audit_alarm = Alarm(self.scene.timeline, lambda: self.run(self._go_on_with_audit))
         client: Any = audit.client
