@@ -120,7 +120,7 @@ class SimulatedNode:
         self._scene = scene
         self._air = air
         self._chance = random.Random(f"{number} {scene.chance.random()}")
-        self._restlessness = restlessness
+        self.restlessness = restlessness
         self.flash = Flash(NUMBER_SLOTS + slots)
         self.contents: dict[int, Content] = {}
         self.acknowledged: dict[int, Content] = {}
@@ -128,7 +128,6 @@ class SimulatedNode:
         self._counters: dict[int, int] = {}  # by frame
         self.temperature_c = 2000
         self.sleeps = False
-        self.is_calm = False
         self.power_cuts = 0
         self._is_on = self._is_quiet = False
         self._timer_ms: int | None = None
@@ -204,7 +203,7 @@ class SimulatedNode:
             return
         period_ms = 1000 * self.node.settings.period_s
         self._scene.timeline.after(max(period_ms, 600_000), lambda: self._sample(life))
-        if not self.is_calm and self._chance.random() < self._restlessness:
+        if self._chance.random() < self.restlessness:
             self.temperature_c = 2000 + (self.temperature_c - 2000 + self._chance.choice((-150, 90, 150))) % 1500
         if self.sleeps:
             state = self.node.dump()

@@ -13,6 +13,7 @@ from histories.plans import END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault,
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
+TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
 
 Identity = tuple[str, int, int]
 
@@ -245,7 +246,7 @@ class History:
             gateway.clock.step(0)
         for node in self.nodes:
             node.flash.cut_at = -1
-            node.is_calm = True
+            node.restlessness = max(node.restlessness, TALKATIVE)
 
     # What must hold.
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 HOUR_MS = 3_600_000
-FAULTS_MS = 22 * HOUR_MS  # no fault begins later
-HEALED_MS = 24 * HOUR_MS  # from here on nothing is wrong any more
-QUIET_MS = 28 * HOUR_MS  # from here on nodes take no samples
-END_MS = 30 * HOUR_MS
+FAULTS_MS = 18 * HOUR_MS  # no fault begins later
+HEALED_MS = 20 * HOUR_MS  # from here on nothing is wrong any more
+QUIET_MS = 49 * HOUR_MS // 2  # from here on nodes take no samples
+END_MS = 26 * HOUR_MS
 
 GATEWAY_FAILPOINTS = (
     "before_outbox_commit", "after_outbox_commit", "before_kept_commit", "after_kept_commit", "before_radio_ack",

@@ -383,6 +383,7 @@ def set_up() -> Iterator[None]:
         put(failpoints, "reach", _reach)
         put(inbox, "LINGER_S", 0)
         put(audit_worker, "IDLE_S", 0)
+        put(audit_worker, "REQUESTS_S", LOOK_S)
         put(audit, "LOOK_S", LOOK_S)
         for metric, acts in ((Counter, ("inc",)), (Gauge, ("set", "inc", "set_to_current_time")), (Histogram, ("observe",))):
             put(metric, "labels", lambda self, *_, **__: self)  # nothing is decided by a metric
