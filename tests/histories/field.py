@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aoii.core import stream
 from aoii.core.forecast import PROVISIONED
-from aoii.core.frames import Rejected, Uplink, decode_ack, decode_uplink, node_of
+from aoii.core.frames import EVENT, Rejected, Uplink, decode_ack, decode_uplink, node_of
 from aoii.core.link import Send
 from aoii.core.store import NUMBER_SLOTS
 from aoii.core.stream import DOWNLINK, UPLINK, Frame
@@ -20,7 +20,6 @@ from flash import Flash, PowerCut
 from histories.stage import Scene
 
 UPLINK_MS, DOWNLINK_MS, TURN_MS = 247, 206, 20
-RING_SLOTS = 126
 SIGNAL = struct.pack("<bb", -90, 8)
 PERIOD_S = 1800  # so that a day has few samples, and many of them are worth a packet
 
@@ -102,6 +101,7 @@ class SimulatedNode:
 
     Attributes:
         contents: What the node has sent, by counter.
+        events: The numbers of the events among these; they wait in the flash until they are acknowledged.
         acknowledged: Of these, what it has seen acknowledged, by counter.
         sleeps: Whether it sleeps deeply between two samples.
     """
@@ -114,7 +114,7 @@ class SimulatedNode:
         scene: Scene,
         air: Air,
         restlessness: float,
-        slots: int = RING_SLOTS,
+        slots: int,
     ) -> None:
         self.number, self.epoch, self.key = number, epoch, key
         self._scene = scene
@@ -125,6 +125,7 @@ class SimulatedNode:
         self.contents: dict[int, Content] = {}
         self.acknowledged: dict[int, Content] = {}
         self.wrong_contents: list[int] = []
+        self.events: set[int] = set()
         self._counters: dict[int, int] = {}  # by frame
         self.temperature_c = 2000
         self.sleeps = False
@@ -229,6 +230,8 @@ class SimulatedNode:
             if self.contents.setdefault(uplink.counter, content) != content:
                 self.wrong_contents.append(uplink.counter)
             self._counters[uplink.frame] = uplink.counter
+            if uplink.flags & EVENT:
+                self.events.add(uplink.counter)
             self._air.up(send.data)
         deadline_ms = self.node.deadline_ms()
         if deadline_ms is not None and deadline_ms != self._timer_ms:

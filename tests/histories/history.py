@@ -1,6 +1,6 @@
 """One history: nodes, gateways, broker, server and database for a day and some hours, and whether all was kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from aoii.server import ledger
@@ -70,7 +70,7 @@ class History:
         ]
         self.air.gateways.extend(self.gateways)
         self.nodes = [
-            SimulatedNode(number, EPOCH, KEYS[number].key, self.scene, self.air, plan.restlessness)
+            SimulatedNode(number, EPOCH, KEYS[number].key, self.scene, self.air, plan.restlessness, plan.slots)
             for number in range(1, plan.nodes + 1)
         ]
         self.air.nodes.update({node.number: node for node in self.nodes})
@@ -212,7 +212,7 @@ class History:
         return self.server.start
 
     def _database_replaced(self, fault: Fault) -> None:
-        self.database.replace()
+        self.database.replace(fault.share < 0.5)
 
     def _dump(self, fault: Fault) -> None:
         self._dumps[fault] = self.database.dump()
@@ -266,15 +266,20 @@ class History:
 
     def _survey(self) -> None:
         """On the way: while no machine was lost, two machines have everything that was acknowledged."""
+        self._check_void()
         if not self._has_lost:
-            self._check_two_copies()
+            self._check_copies()
 
-    def _check_two_copies(self) -> None:
-        copies = self._copies()
+    def _check_copies(self) -> None:
+        *machines, database, letters = self._copies()
+        has_file = set().union(*machines[1:])
         for who in self._truth():
-            if sum(who in one for one in copies) < 2:
-                places = [number for number, one in enumerate(copies) if who in one]
-                self.problem(f"single: {who} is only at {places}")
+            count = sum(who in one for one in (*machines, database, letters))
+            if count < 2 and not self.plan.forgets:
+                self.problem(f"single: {who} is at {count} machine")
+        if not any(fault.kind == "gateway_lost" for fault in self.plan.faults):
+            for who in sorted((database | letters) - has_file):
+                self.problem(f"kept: no gateway has {who} any more")
 
     def _judge(self) -> None:
         for error in self.scene.errors:
@@ -287,9 +292,11 @@ class History:
         if len(stored) != len(rows):
             self.problem(f"duplicates: {len(rows) - len(stored)}")
         sent = {(str(node.number), node.epoch): node for node in self.nodes}
+        accounted = self._accounted() if self.plan.forgets and self.plan.has_loss else set()
         for who, content in truth.items():
             if who not in stored:
-                self.problem(f"missing: {who}")
+                if who not in accounted:
+                    self.problem(f"missing: {who}")
             elif stored[who] != content:
                 self.problem(f"content: {who} was {content} and is {stored[who]}")
         for who, content in stored.items():
@@ -305,20 +312,49 @@ class History:
                 self.problem(f"{gateway.name} still has {len(left)} readings in its outbox")
         if left := self.server.letters():
             self.problem(f"{len(left)} dead letters are left")
-        self._check_two_copies()
-        self._check_ledger(truth)
+        self._check_events(stored.keys())
+        if not self.plan.forgets:
+            self._check_copies()
+        self._check_void()
+        self._check_ledger()
+        if self.plan.is_healthy and (self.air.asks or self.server.holes_asked):
+            self.problem(f"healthy, and {self.server.holes_asked} holes and {self.air.asks} nodes were asked")
 
-    def _check_ledger(self, truth: dict[Identity, tuple[int, int]]) -> None:
+    def _accounted(self) -> set[Identity]:
+        """The numbers of which nobody says more than that nobody has them."""
+        return {
+            (node, epoch, number)
+            for node, epoch, first, last, state in self.database.gaps()
+            if state in ("unknown", "lost")
+            for number in range(first, last + 1)
+        }
+
+    def _check_events(self, stored: Collection[Identity]) -> None:
+        """An event is in the flash before it is sent, so nothing but a torn write can lose it."""
+        if self.plan.forgets or any(fault.kind == "node_torn_write" for fault in self.plan.faults):
+            return
+        for node in self.nodes:
+            lost = [counter for counter in node.events if (str(node.number), node.epoch, counter) not in stored]
+            if lost:
+                self.problem(f"events {lost} of node {node.number} never arrived")
+
+    def _check_void(self) -> None:
+        """Nothing is called void that a node saw acknowledged."""
+        truth = self._truth()
         for node, epoch, first, last, state in self.database.gaps():
-            false = [who for who in truth if who[:2] == (node, epoch) and first <= who[2] <= last]
-            if false and state == "void":
-                self.problem(f"false void: {false}")
+            if state == "void":
+                for who in truth:
+                    if who[:2] == (node, epoch) and first <= who[2] <= last:
+                        self.problem(f"false void: {who}")
+
+    def _check_ledger(self) -> None:
         with open_facts(self.server.pool(), self.server.identities()) as facts:
             for key in facts.keys:
                 account = ledger.account(facts.facts(key))
                 if not account.is_balanced:
                     self.problem(f"ledger: {account} is not balanced")
-                if self.plan.is_audited and (account.open or account.waiting or account.lost):
+                unsettled = account.open or account.waiting or (account.lost and not self.plan.forgets)
+                if self.plan.is_audited and unsettled:
                     self.problem(f"ledger: {account} is not settled")
 
 

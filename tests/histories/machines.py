@@ -20,6 +20,7 @@ from aoii.runtime.clock import Clock
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server import subscription, tables
+from aoii.broker.repair_messages import decode_ask
 from aoii.core.errors import AoiiError
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
@@ -211,23 +212,30 @@ class DatabaseMachine:
     def restore(self, dump: bytes) -> None:
         write_whole(self._file, dump)
 
-    def replace(self) -> None:
-        """Another database, empty, with tables."""
-        write_whole(self._file, _template())
+    def replace(self, has_tables: bool) -> None:
+        """Another database, in which is nothing."""
+        write_whole(self._file, _template() if has_tables else _blank())
 
     def lose_last(self, count: int) -> int:
         """Forget the last commits, as far as they made rows; return how many rows."""
+        if not self._read("SELECT 1"):
+            return 0
         rows = "SELECT id FROM readings ORDER BY id DESC LIMIT ?"
         return self._file.execute(f"DELETE FROM readings WHERE id IN ({rows})", (count,)).rowcount
 
     def rows(self) -> Iterator[tuple[str, int, int, int, int]]:
         """Node, epoch, counter and content of each reading."""
         query = "SELECT node, epoch, counter, actual_temp, actual_humidity FROM readings"
-        for node, epoch, counter, temperature, humidity in self._file.execute(query):
+        for node, epoch, counter, temperature, humidity in self._read(query):
             yield node, epoch, counter, round(100 * temperature), round(100 * humidity)
 
     def gaps(self) -> list[tuple[str, int, int, int, str]]:
-        return self._file.execute("SELECT node, epoch, first, last, state FROM gaps").fetchall()
+        return self._read("SELECT node, epoch, first, last, state FROM gaps")
+
+    def _read(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows as whoever looks from outside sees them; none while there are no tables."""
+        has_tables = self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        return self._file.execute(query).fetchall() if has_tables else []
 
 
 _databases: list[DatabaseMachine] = []
@@ -266,6 +274,15 @@ def _template() -> bytes:
         return connection.serialize()
 
 
+@cache
+def _blank() -> bytes:
+    """A database without tables."""
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 0")
+        return connection.serialize()
+
+
 def current_database() -> DatabaseMachine:
     return _databases[-1]
 
@@ -282,6 +299,7 @@ class ServerMachine(stage.Machine):
     Attributes:
         is_audited: Whether it looks for holes.
         audit: What looks for them.
+        holes_asked: Ranges of numbers in all its questions.
     """
 
     def __init__(self, scene: stage.Scene, database: DatabaseMachine, is_audited: bool) -> None:
@@ -289,6 +307,7 @@ class ServerMachine(stage.Machine):
         self.database = database
         self.is_audited = is_audited
         self.audit: AuditWorker | None = None
+        self.holes_asked = 0
         self._audit_alarm: Alarm | None = None
         self._audit_wait_ms = AUDIT_FIRST_MS
         self.process: IngestWorker | None = None
@@ -348,7 +367,14 @@ class ServerMachine(stage.Machine):
             receive(message)
             alarm.set(200)
 
+        publish = client.publish
+
+        def count_and_publish(topic: str, payload: bytes, qos: int) -> bool:
+            self.holes_asked += len(decode_ask(payload).holes)
+            return bool(publish(topic, payload, qos))
+
         client._on_message = on_message
+        client.publish = count_and_publish
         client.start()
         alarm.set(300)
 

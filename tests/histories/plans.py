@@ -10,6 +10,8 @@ HEALED_MS = 20 * HOUR_MS  # from here on nothing is wrong any more
 QUIET_MS = 49 * HOUR_MS // 2  # from here on nodes take no samples
 END_MS = 26 * HOUR_MS
 
+RING_SLOTS, SMALL_SLOTS = 126, 7
+
 GATEWAY_FAILPOINTS = (
     "before_outbox_commit", "after_outbox_commit", "before_kept_commit", "after_kept_commit", "before_radio_ack",
     "after_radio_ack", "before_publish", "after_publish", "before_puback", "after_puback", "before_delete",
@@ -80,6 +82,7 @@ class Plan:
         gateways: One, or two of which the second is the witness.
         restlessness: Share of samples that are worth a packet.
         is_audited: Whether the server looks for holes.
+        slots: Readings that a node's ring holds: 126, or so few that it forgets some.
     """
 
     seed: int
@@ -88,10 +91,16 @@ class Plan:
     restlessness: float
     is_audited: bool
     faults: tuple[Fault, ...]
+    slots: int = RING_SLOTS
 
     @property
     def is_healthy(self) -> bool:
         return not self.faults
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a node may forget what it saw acknowledged."""
+        return self.slots < RING_SLOTS
 
     @property
     def has_loss(self) -> bool:
@@ -108,8 +117,9 @@ def draw(seed: int, can_audit: bool = True) -> Plan:
     restlessness = chance.uniform(0.05, 0.35)
     faults: list[Fault] = []
     is_healthy = chance.random() < 0.03
-    is_audited = can_audit and chance.random() < 0.7
-    has_loss = is_audited and chance.random() < 0.7
+    is_audited = can_audit and chance.random() < 0.6
+    has_loss = is_audited and chance.random() < 0.75
+    slots = SMALL_SLOTS if chance.random() < 0.15 else RING_SLOTS
     kinds, weights = list(FAULTS), list(FAULTS.values())
     if not is_healthy:
         focus = chance.sample(kinds, chance.randint(3, len(kinds)))  # some kinds together, again and again
@@ -118,7 +128,7 @@ def draw(seed: int, can_audit: bool = True) -> Plan:
         if has_loss:
             faults.append(_fault(chance, chance.choice(LOSSES)))
     ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
-    return Plan(seed, nodes, gateways, restlessness, is_audited, ordered)
+    return Plan(seed, nodes, gateways, restlessness, is_audited, ordered, slots)
 
 
 def _fault(chance: random.Random, kind: str) -> Fault:

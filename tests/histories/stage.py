@@ -16,10 +16,10 @@ from unittest import mock
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from aoii.gateway import former_names, gateway, intake, node_metrics, publisher, receiver, repair_work
+from aoii.gateway import former_names, gateway, intake, node_metrics, publisher, receiver, repair, repair_work
 from aoii.gateway.drivers import kept_file, outbox_file, outbox_recovery, outbox_rows, outbox_transaction
 from aoii.runtime import failpoints, failure_log, metrics, sqlite_recovery
-from aoii.server import audit, audit_worker, database_watch, db, inbox, ingest_worker, subscription
+from aoii.server import asked_gateway, audit, audit_worker, database_watch, db, inbox, ingest_worker, subscription
 from aoii.server.connection import ConnectionPool
 from aoii.server.dead_letters import file as letters_file
 from aoii.server.dead_letters import letters
@@ -352,6 +352,7 @@ class Once:
 
 
 LOOK_S = 2400.0  # instead of 600: samples are rarer too, and looks are most of an audited history's time
+STRETCH = 3  # of hourly reports and questions, for the same reason
 
 TIMED = (
     intake, outbox_file, outbox_transaction, outbox_recovery, kept_file, publisher, repair_work, node_metrics,
@@ -385,6 +386,9 @@ def set_up() -> Iterator[None]:
         put(audit_worker, "IDLE_S", 0)
         put(audit_worker, "REQUESTS_S", LOOK_S)
         put(audit, "LOOK_S", LOOK_S)
+        put(repair, "REPORT_EVERY_MS", STRETCH * repair.REPORT_EVERY_MS)
+        put(asked_gateway, "SILENT_S", STRETCH * asked_gateway.SILENT_S)
+        put(asked_gateway, "ROUND_TRIP_S", STRETCH * asked_gateway.ROUND_TRIP_S)
         for metric, acts in ((Counter, ("inc",)), (Gauge, ("set", "inc", "set_to_current_time")), (Histogram, ("observe",))):
             put(metric, "labels", lambda self, *_, **__: self)  # nothing is decided by a metric
             for act in acts:
