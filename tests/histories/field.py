@@ -244,4 +244,3 @@ class SimulatedNode:
         if self._life == life and self._timer_ms == deadline_ms:
             self._timer_ms = None
             self._do(lambda: self.node.due(self._tick_ms()))
-

@@ -1,12 +1,12 @@
 """One history: nodes, gateways, broker, server and database for a day and some hours, and whether all was kept."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from aoii.server import ledger
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.ledger_facts import open_facts
-from histories import plans, stage
+from histories import stage
 from histories.field import Air, SimulatedNode
 from histories.machines import EPOCH, KEYS, GatewayMachine, ServerMachine, new_database
 from histories.plans import END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Plan
@@ -282,43 +282,49 @@ class History:
                 self.problem(f"kept: no gateway has {who} any more")
 
     def _judge(self) -> None:
-        for error in self.scene.errors:
-            self.problem(f"a station fails with {error}")
-        truth = self._truth()
+        """At the end, when everything has been well for hours."""
         rows = list(self.database.rows())
         stored = {row[:3]: row[3:] for row in rows}
-        self.verdict.readings, self.verdict.packets = len(truth), self.air.packets
+        self.verdict.readings, self.verdict.packets = len(self._truth()), self.air.packets
         self.verdict.crashes = sum(one.crashes for one in (self.server, *self.gateways))
+        for error in self.scene.errors:
+            self.problem(f"a station fails with {error}")
         if len(stored) != len(rows):
             self.problem(f"duplicates: {len(rows) - len(stored)}")
-        sent = {(str(node.number), node.epoch): node for node in self.nodes}
+        self._check_rows(stored)
+        self._check_drained()
+        self._check_events(stored.keys())
+        self._check_void()
+        self._check_ledger()
+        if not self.plan.forgets:
+            self._check_copies()
+        if self.plan.is_healthy and (self.air.asks or self.server.holes_asked):
+            self.problem(f"healthy, and {self.server.holes_asked} holes and {self.air.asks} nodes were asked")
+
+    def _check_rows(self, stored: Mapping[Identity, tuple[int, ...]]) -> None:
+        """Every reading that was acknowledged is there, as it was sent, and nothing else."""
         accounted = self._accounted() if self.plan.forgets and self.plan.has_loss else set()
-        for who, content in truth.items():
-            if who not in stored:
-                if who not in accounted:
-                    self.problem(f"missing: {who}")
-            elif stored[who] != content:
-                self.problem(f"content: {who} was {content} and is {stored[who]}")
+        for who in self._truth():
+            if who not in stored and who not in accounted:
+                self.problem(f"missing: {who}")
+        sent = {(str(node.number), node.epoch): node for node in self.nodes}
         for who, content in stored.items():
             if sent[who[:2]].contents.get(who[2]) != content:
                 self.problem(f"content: {who} was never sent as {content}")
         for node in self.nodes:
             for counter in node.wrong_contents:
                 self.problem(f"content: node {node.number} has used number {counter} twice")
+
+    def _check_drained(self) -> None:
+        """Nothing waits anywhere."""
+        for node in self.nodes:
             if node.waiting():
                 self.problem(f"node {node.number} is not done: {node.node.link.ring.waiting} readings wait")
         for gateway in self.gateways:
             if left := gateway.identities("events"):
                 self.problem(f"{gateway.name} still has {len(left)} readings in its outbox")
-        if left := self.server.letters():
-            self.problem(f"{len(left)} dead letters are left")
-        self._check_events(stored.keys())
-        if not self.plan.forgets:
-            self._check_copies()
-        self._check_void()
-        self._check_ledger()
-        if self.plan.is_healthy and (self.air.asks or self.server.holes_asked):
-            self.problem(f"healthy, and {self.server.holes_asked} holes and {self.air.asks} nodes were asked")
+        if letters := self.server.letters():
+            self.problem(f"{len(letters)} dead letters are left")
 
     def _accounted(self) -> set[Identity]:
         """The numbers of which nobody says more than that nobody has them."""
@@ -356,6 +362,3 @@ class History:
                 unsettled = account.open or account.waiting or (account.lost and not self.plan.forgets)
                 if self.plan.is_audited and unsettled:
                     self.problem(f"ledger: {account} is not settled")
-
-
-__all__ = ["History", "Verdict", "plans", "run"]

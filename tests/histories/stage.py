@@ -7,7 +7,6 @@ import contextlib
 import io
 import random
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,17 @@ from prometheus_client import Counter, Gauge, Histogram
 from aoii.gateway import former_names, gateway, intake, node_metrics, publisher, receiver, repair, repair_work
 from aoii.gateway.drivers import kept_file, outbox_file, outbox_recovery, outbox_rows, outbox_transaction
 from aoii.runtime import failpoints, failure_log, metrics, sqlite_recovery
-from aoii.server import asked_gateway, audit, audit_worker, database_watch, db, inbox, ingest_worker, subscription
+from aoii.server import (
+    asked_gateway,
+    audit,
+    audit_worker,
+    database_watch,
+    db,
+    inbox,
+    ingest_worker,
+    subscription,
+    tables,
+)
 from aoii.server.connection import ConnectionPool
 from aoii.server.dead_letters import file as letters_file
 from aoii.server.dead_letters import letters
@@ -380,7 +389,7 @@ def set_up() -> Iterator[None]:
         put(receiver, "SerialPort", Port)
         put(sqlite_recovery, "open_or_recover", _open)
         put(db, "open_pool", _open_pool)
-        put(db.tables, "migrate", _migrate)
+        put(tables, "migrate", _migrate)
         put(failpoints, "reach", _reach)
         put(inbox, "LINGER_S", 0)
         put(audit_worker, "IDLE_S", 0)
@@ -389,7 +398,11 @@ def set_up() -> Iterator[None]:
         put(repair, "REPORT_EVERY_MS", STRETCH * repair.REPORT_EVERY_MS)
         put(asked_gateway, "SILENT_S", STRETCH * asked_gateway.SILENT_S)
         put(asked_gateway, "ROUND_TRIP_S", STRETCH * asked_gateway.ROUND_TRIP_S)
-        for metric, acts in ((Counter, ("inc",)), (Gauge, ("set", "inc", "set_to_current_time")), (Histogram, ("observe",))):
+        for metric, acts in (
+            (Counter, ("inc",)),
+            (Gauge, ("set", "inc", "set_to_current_time")),
+            (Histogram, ("observe",)),
+        ):
             put(metric, "labels", lambda self, *_, **__: self)  # nothing is decided by a metric
             for act in acts:
                 put(metric, act, lambda *_, **__: None)
@@ -399,6 +412,3 @@ def set_up() -> Iterator[None]:
 
 def _put(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
     stack.enter_context(mock.patch.object(owner, name, value))
-
-
-__all__ = ["Crash", "Idle", "Machine", "Once", "Scene", "SteppedOutboxFile", "begin", "set_up", "threading"]
