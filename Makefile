@@ -7,7 +7,7 @@ PARALLEL ?= -n $(shell expr $$(nproc) + 2) --dist loadfile --no-loadscope-reorde
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test coverage lint bench faults simulate compose-guide systemd-guide moving models docs docs-site lock clean help
+.PHONY: run test coverage lint bench faults simulate mutants compose-guide systemd-guide moving models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -67,6 +67,10 @@ models: ## run the stateful models of outbox, broker link and radio link for 10,
 simulate: ## let the whole chain live through days of faults, in virtual time, and count what is lost (HISTORIES=1000 WORKERS=2 SEED=7)
 	@scripts/set-up test
 	@PYTHONPATH=tests .venv/bin/python -m histories.simulate
+
+mutants: ## plant mistakes in a copy of the package, one at a time, and run histories until one fails (MUTANTS=numbers_again LIMIT=10000)
+	@scripts/set-up test
+	@PYTHONPATH=tests .venv/bin/python -m histories.mutants
 
 moving: ## move from the older installation in every order, with emulators of its programs, and count the rows (HALF_MOVED_READINGS=200)
 	@scripts/install-test-servers

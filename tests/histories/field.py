@@ -130,7 +130,7 @@ class SimulatedNode:
         self.temperature_c = 2000
         self.sleeps = False
         self.power_cuts = 0
-        self._is_on = self._is_quiet = False
+        self._is_on = self._is_quiet = self.is_dead = False
         self._timer_ms: int | None = None
         self._life = 0
         self.node: Node
@@ -138,6 +138,8 @@ class SimulatedNode:
 
     def boot(self) -> None:
         """The power comes (again)."""
+        if self.is_dead:
+            return
         self._life += 1
         self._boot_ms = self._scene.timeline.now_ms
         self._timer_ms = None
@@ -156,6 +158,12 @@ class SimulatedNode:
         self.power_cuts += 1
         self._scene.log(f"node {self.number} loses its power")
         self._scene.timeline.after(self._chance.randint(1_000, 1_200_000), self.boot)
+
+    def die(self) -> None:
+        """The power goes, for good."""
+        self.is_dead = True
+        self._is_on = False
+        self._life += 1
 
     def cut_power_in_write(self, writes: int, after_bytes: int) -> None:
         """The power goes in the middle of one of its next writes."""
@@ -191,7 +199,8 @@ class SimulatedNode:
 
     def waiting(self) -> bool:
         """Whether it has something to send."""
-        return self.node.link.ring.waiting > 0 or self.node.link.pending is not None
+        link = self.node.link
+        return link.ring.waiting > 0 or link.pending is not None or link.target > 0
 
     def _new(self) -> Node:
         return Node(self.number, self.epoch, self.key, PROVISIONED, Slope(), self.flash, self._chance.random)

@@ -9,7 +9,7 @@ from aoii.server.ledger_facts import open_facts
 from histories import stage
 from histories.field import Air, SimulatedNode
 from histories.machines import EPOCH, KEYS, GatewayMachine, ServerMachine, new_database
-from histories.plans import END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Plan
+from histories.plans import ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Plan
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
@@ -105,7 +105,7 @@ class History:
 
     def _begin(self, fault: Fault) -> None:
         self.scene.log(str(fault))
-        if fault.kind in LOSSES:
+        if fault.kind in (*LOSSES, ALL_LOST):
             self._survey()
             self._has_lost = True
         begin: Callable[[Fault], Callable[[], None] | None] = getattr(self, f"_{fault.kind}")
@@ -206,6 +206,15 @@ class History:
         gateway.disk.lose()
         return gateway.start
 
+    def _gateways_lost(self, fault: Fault) -> None:
+        for gateway in self.gateways:
+            gateway.kill()
+            gateway.disk.lose()
+            self.timeline.after(fault.lasts_ms, gateway.start)
+
+    def _node_dies(self, fault: Fault) -> None:
+        self._node(fault).die()
+
     def _server_lost(self, fault: Fault) -> Callable[[], None]:
         self.server.kill()
         self.server.disk.lose()
@@ -259,7 +268,8 @@ class History:
 
     def _copies(self) -> list[set[Identity]]:
         """What each machine has: the nodes together, each gateway, the database, and the server."""
-        of_nodes = {(str(node.number), node.epoch, counter) for node in self.nodes for counter in node.held()}
+        of_nodes = {(str(node.number), node.epoch, counter) for node in self.nodes if not node.is_dead
+                    for counter in node.held()}  # fmt: skip
         of_gateways = [one.identities("events") | one.identities("kept") for one in self.gateways]
         of_database = {row[:3] for row in self.database.rows()}
         return [of_nodes, *of_gateways, of_database, self.server.letters()]
@@ -277,7 +287,7 @@ class History:
             count = sum(who in one for one in (*machines, database, letters))
             if count < 2 and not self.plan.forgets:
                 self.problem(f"single: {who} is at {count} machine")
-        if not any(fault.kind == "gateway_lost" for fault in self.plan.faults):
+        if not self.plan.loses_files:
             for who in sorted((database | letters) - has_file):
                 self.problem(f"kept: no gateway has {who} any more")
 
@@ -318,7 +328,7 @@ class History:
     def _check_drained(self) -> None:
         """Nothing waits anywhere."""
         for node in self.nodes:
-            if node.waiting():
+            if not node.is_dead and node.waiting():
                 self.problem(f"node {node.number} is not done: {node.node.link.ring.waiting} readings wait")
         for gateway in self.gateways:
             if left := gateway.identities("events"):
@@ -340,6 +350,8 @@ class History:
         if self.plan.forgets or any(fault.kind == "node_torn_write" for fault in self.plan.faults):
             return
         for node in self.nodes:
+            if node.is_dead:
+                continue
             lost = [counter for counter in node.events if (str(node.number), node.epoch, counter) not in stored]
             if lost:
                 self.problem(f"events {lost} of node {node.number} never arrived")
@@ -354,11 +366,12 @@ class History:
                         self.problem(f"false void: {who}")
 
     def _check_ledger(self) -> None:
+        dead = {str(node.number) for node in self.nodes if node.is_dead}  # they answer nobody
         with open_facts(self.server.pool(), self.server.identities()) as facts:
             for key in facts.keys:
                 account = ledger.account(facts.facts(key))
                 if not account.is_balanced:
                     self.problem(f"ledger: {account} is not balanced")
                 unsettled = account.open or account.waiting or (account.lost and not self.plan.forgets)
-                if self.plan.is_audited and unsettled:
+                if self.plan.is_audited and unsettled and key[0] not in dead:
                     self.problem(f"ledger: {account} is not settled")

@@ -80,11 +80,6 @@ MUTANTS = (
         "the node answers the same question for ever",
     ),
     _mutant(
-        "superseded_not_kept", "core/link.py",
-        "self.ring.keep(self.superseded.counter, self.heartbeat)", "pass",
-        "a late acknowledgement leaves the event waiting",
-    ),
-    _mutant(
         "recall_below", "core/ring.py", "for value in self._slots if value <= target]",
         "for value in self._slots if value < target]", "the node says that it lacks what it was asked for",
     ),
@@ -179,10 +174,6 @@ MUTANTS = (
         "hole.first, hole.last, False)", "no node is ever asked",
     ),
     _mutant(
-        "first_stretch_only", "gateway/repair.py", "last=kept[-1][1]))", "last=kept[0][1]))",
-        "of what is kept only the first stretch is given back",
-    ),
-    _mutant(
         "give_back_forgotten", "gateway/repair.py", "            self._keep(piece._replace(first=kept[0][0]",
         "            (piece._replace(first=kept[0][0]", "what is kept is found and not given back",
     ),
@@ -267,12 +258,6 @@ MUTANTS = (
             ("return newest if seen == len(before) else None", "return newest"),
         ),
         "the audit does not notice that rows vanish",
-    ),
-    _mutant(
-        "one_gateway_is_enough", "server/verdict.py",
-        "settled = _common(missing, [one.any_of(*KINDS) for one in answering])",
-        "settled = ranges.intersection(missing, reduce(ranges.union, [one.any_of(*KINDS) for one in answering]))",
-        "a number is settled that another gateway may have",
     ),
     _mutant(
         "unknown_is_void", "server/verdict.py", '("unknown", note): ranges.difference(unknown, old)',

@@ -44,9 +44,16 @@ FAULTS: Mapping[str, int] = {  # how often, against each other
     "database_down": 4,
     "database_unsure": 3,
 }
+OUTAGES = {  # before the loss of a machine, so that it has what no other has
+    "gateway_lost": ("database_down", "broker_down", "server_killed"),
+    "server_lost": ("database_down",),
+}
 LOSSES = (  # of a whole machine, or of what it had promised to keep: at most one in a history
     "gateway_lost", "server_lost", "database_replaced", "database_restored", "commits_lost",
 )  # fmt: skip
+ALL_LOST = (
+    "gateways_lost"  # together with a loss of the database: more than is promised, but nothing may be called void
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,11 @@ class Plan:
     def has_loss(self) -> bool:
         return any(fault.kind in LOSSES for fault in self.faults)
 
+    @property
+    def loses_files(self) -> bool:
+        """Whether a gateway loses its disk."""
+        return any(fault.kind in ("gateway_lost", ALL_LOST) for fault in self.faults)
+
     def without(self, faults: tuple[Fault, ...]) -> "Plan":
         return replace(self, faults=tuple(one for one in self.faults if one not in faults))
 
@@ -126,9 +138,27 @@ def draw(seed: int, can_audit: bool = True) -> Plan:
         weights = [weight if kind in focus else 0 for kind, weight in FAULTS.items()]
         faults = [_fault(chance, kind) for kind in chance.choices(kinds, weights, k=chance.randint(5, 12))]
         if has_loss:
-            faults.append(_fault(chance, chance.choice(LOSSES)))
+            faults += _losses(chance, slots)
     ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
     return Plan(seed, nodes, gateways, restlessness, is_audited, ordered, slots)
+
+
+def _losses(chance: random.Random, slots: int) -> list[Fault]:
+    """The loss of a machine, and what makes it worse."""
+    if slots < RING_SLOTS:
+        lost = _fault(chance, ALL_LOST)
+        also = _fault(chance, chance.choice(("database_replaced", "database_restored", "commits_lost")))
+        return [lost, replace(also, at_ms=lost.at_ms + chance.randint(0, HOUR_MS // 2))]
+    lost = _fault(chance, chance.choice(LOSSES))
+    worse: list[Fault] = []
+    if lost.kind in OUTAGES and chance.random() < 0.7:
+        before_ms = min(lost.at_ms, chance.randint(HOUR_MS // 2, 6 * HOUR_MS))
+        outage = _fault(chance, chance.choice(OUTAGES[lost.kind]))
+        lasts_ms = before_ms + (HOUR_MS if lost.kind == "server_lost" else chance.randrange(HOUR_MS))
+        worse.append(replace(outage, at_ms=lost.at_ms - before_ms, lasts_ms=lasts_ms))
+    elif lost.kind not in OUTAGES and chance.random() < 0.3:
+        worse.append(replace(_fault(chance, "node_dies"), at_ms=round(lost.at_ms * chance.uniform(0.5, 1.0))))
+    return [*worse, lost]
 
 
 def _fault(chance: random.Random, kind: str) -> Fault:
