@@ -126,6 +126,8 @@ class Audit:
         before = asked.is_answering(now_s), asked.round_trip_s
         to_record = asked.learn(report, now_s)
         has_findings = any(one.findings for one in report.holdings)
+        if before[1] is None and asked.round_trip_s is not None:
+            self._is_hurried, self._next_look_s = True, now_s  # it is new here: the tables may lack what it has
         is_new = before != (asked.is_answering(now_s), asked.round_trip_s)
         if (self._two_looks.missing or now_s < self._quick_until_s) and (has_findings or is_new):
             self._pause_s = SOON_S
@@ -169,11 +171,11 @@ class Audit:
         """Take what a look has found; return what to write. If the writing fails, the next look says it again."""
         self._is_looking = False
         if look.is_full:
-            self._is_hurried |= not self._is_full_due  # rows have vanished
+            if not self._is_full_due:  # rows have vanished
+                self._hurry(now_s)
             self._is_full_due = False
             self._next_full_s = now_s + FULL_S
         if self._is_hurried:
-            self._hurry(now_s)
             self._is_hurried = False
             self._quick_until_s = now_s + QUICK_S
         self.meet(look.gateways, now_s)
@@ -185,7 +187,7 @@ class Audit:
             for key, numbers in self.missing.items()
             if key in look.facts and look.facts[key].rows
         }
-        self._plan(verdicts, now_s)
+        self._share_out(verdicts, now_s)
         clear = list(islice(_overridden(look), CHANGES_LIMIT))
         record = list(islice(_differences(verdicts, look), CHANGES_LIMIT))
         is_cut = len(clear) == CHANGES_LIMIT or len(record) == CHANGES_LIMIT
@@ -273,7 +275,7 @@ class Audit:
             if one.is_reporting
         ]
 
-    def _plan(self, verdicts: Mapping[NodeEpoch, Verdict], now_s: float) -> None:
+    def _share_out(self, verdicts: Mapping[NodeEpoch, Verdict], now_s: float) -> None:
         """Let every gateway be asked for all that is missing; of a node without rows only for what it reports."""
         for name, gateway in self._gateways.items():
             if not gateway.is_live(now_s):
@@ -283,7 +285,7 @@ class Audit:
                 if key in gateway.numbers:
                     holes[key] = ranges.intersection(self.missing[key], (gateway.numbers[key],))
             air = {key: one.for_node[name] for key, one in verdicts.items() if name in one.for_node}
-            gateway.plan(holes, air, now_s)
+            gateway.set_wanted(holes, air, now_s)
 
     def _schedule(self, has_changed: bool, now_s: float) -> None:
         """Set when the next look is due."""

@@ -1,7 +1,7 @@
 """The verdict on numbers that the table lacks: who is to be asked, and what is known once everybody has answered. Pure.
 
-First every gateway must say that it lacks a number; then one of them asks the node; then the number is settled. A
-gateway that does not answer keeps nobody from asking on, and the settled gap names it.
+First every gateway must say that it lacks a number; then one of them asks the node; then the number is decided. A
+gateway that does not answer keeps nobody from asking on, and the decided gap names it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Answers:
 
     Attributes:
         is_answering: Whether its answer is waited for.
-        is_believed: Whether the table has rows of the node that it brought.
+        is_trusted: Whether the table has rows of the node that it brought.
         high: The highest number that it has accepted; -1 if none.
         asked_node: The numbers for which it knows that it shall ask the node.
         forgotten: The numbers that it has ever called forgotten.
@@ -37,7 +37,7 @@ class Answers:
 
     gateway: str
     is_answering: bool
-    is_believed: bool
+    is_trusted: bool
     high: int
     asked_node: Ranges
     forgotten: Ranges
@@ -75,13 +75,13 @@ def judge(key: NodeEpoch, missing: Ranges, facts: NodeFacts, answers: Sequence[A
         return Verdict(_gaps(key, {("open", ""): missing}), {})
     radio = _on_the_air(key, missing, facts)
     for_node = _for_node(radio, answering)
-    settled = _common(missing, [one.any_of(*KINDS) for one in answering])
-    settled = ranges.difference(settled, ranges.difference(radio, _answered_by_node(answering)))
-    believed = [one for one in answering if one.is_believed]
-    lost = ranges.intersection(settled, ranges.united(pair for one in believed for pair in one.forgotten))
-    rest = ranges.difference(settled, lost)
+    decided = _common(missing, [one.any_of(*KINDS) for one in answering])
+    decided = ranges.difference(decided, ranges.difference(radio, _answered_by_node(answering)))
+    trusted = [one for one in answering if one.is_trusted]
+    lost = ranges.intersection(decided, ranges.united(pair for one in trusted for pair in one.forgotten))
+    rest = ranges.difference(decided, lost)
     rest = ranges.intersection(rest, ((0, facts.highest_row),)) if facts.rows else ()
-    void = ranges.intersection(rest, ranges.united(pair for one in believed for pair in one.any_of("void")))
+    void = ranges.intersection(rest, ranges.united(pair for one in trusted for pair in one.any_of("void")))
     unknown = ranges.difference(rest, void)
     old = ranges.intersection(unknown, ((0, facts.before),)) if facts.before >= 0 else ()
     note = _note([one.gateway for one in answers if not one.is_answering])
@@ -110,7 +110,7 @@ def _for_node(radio: Ranges, answering: Sequence[Answers]) -> dict[str, Ranges]:
         cannot = ranges.intersection(one.asked_node, one.any_of("absent"))
         chosen[one.gateway] = ranges.intersection(left, ranges.difference(one.asked_node, cannot))
         left = ranges.difference(left, chosen[one.gateway])
-    for one in sorted(answering, key=lambda one: (not one.is_believed, -one.high, one.gateway)):
+    for one in sorted(answering, key=lambda one: (not one.is_trusted, -one.high, one.gateway)):
         cannot = ranges.intersection(one.asked_node, one.any_of("absent"))
         mine = ranges.difference(left, cannot)
         chosen[one.gateway] = ranges.union(chosen[one.gateway], mine)
@@ -131,7 +131,7 @@ def _common(numbers: Ranges, sets: Sequence[Ranges]) -> Ranges:
 
 
 def _note(silent: Sequence[str]) -> str:
-    """The detail of a gap that was settled without the answers of these gateways."""
+    """The detail of a gap that was decided without the answers of these gateways."""
     if not silent:
         return ""
     names = ""
