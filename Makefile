@@ -66,11 +66,11 @@ models: ## run the stateful models of outbox, broker link and radio link for 10,
 
 simulate: ## let the whole chain live through days of faults, in virtual time, and count what is lost (HISTORIES=1000 WORKERS=2 SEED=7)
 	@scripts/set-up test
-	@PYTHONPATH=tests .venv/bin/python -m histories.simulate
+	@PYTHONHASHSEED=0 PYTHONPATH=tests .venv/bin/python -m histories.simulate
 
 mutants: ## plant mistakes in a copy of the package, one at a time, and run histories until one fails (MUTANTS=numbers_again LIMIT=10000)
 	@scripts/set-up test
-	@PYTHONPATH=tests .venv/bin/python -m histories.mutants
+	@PYTHONHASHSEED=0 PYTHONPATH=tests .venv/bin/python -m histories.mutants
 
 moving: ## move from the older installation in every order, with emulators of its programs, and count the rows (HALF_MOVED_READINGS=200)
 	@scripts/install-test-servers

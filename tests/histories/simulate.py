@@ -5,6 +5,8 @@ Settings, from the environment:
   FIRST      the seed of the first; the next has the next (default: 0)
   WORKERS    processes that run histories side by side (default: as many as there are cores)
   SEED       run this one history, say what happens in it, and shrink it if it fails
+
+`make` sets PYTHONHASHSEED: the order of Python's sets is a part of a history too.
 """
 
 import contextlib
