@@ -118,12 +118,31 @@ def test_while_the_database_is_away_nothing_is_looked_at() -> None:
 
 def test_rows_that_vanish_are_asked_for_ten_seconds_after_the_look_that_noticed_it() -> None:
     world = begun(gateway("a", range(1, 11)))
-    world.lose([8, 9, 10])  # the newest: only the gateway's fresh report knows of them
+    newest = {11, 12, 13}  # only a fresh report of the gateway knows of them
+    world.gateways["a"].held[KEY] |= newest
+    world.store(newest)
+    world.run(LOOK_S)
+    world.lose(newest)
     world.has_vanished = True
 
     world.run(LOOK_S + 60)
 
-    assert sorted(world.rows[KEY]) == list(range(1, 11))
+    assert sorted(world.rows[KEY]) == list(range(1, 14))
+
+
+def test_a_look_from_before_the_database_was_away_does_not_count() -> None:
+    world = begun(gateway("a", range(1, 11)))
+    world.lose([4])
+    world.run(LOOK_S)
+    world.audit.database_away()
+    world.run(LOOK_S)
+
+    world.audit.database_back(world.now_s)
+    world.run(QUICK_S - 1)
+    assert world.holes_asked() == set()
+    world.run(QUICK_S)
+
+    assert world.holes_asked() == {4}
 
 
 def test_a_look_that_failed_is_done_again() -> None:
@@ -224,6 +243,20 @@ def test_first_all_gateways_are_asked_and_then_the_one_that_heard_the_node_last_
     of_a = [at_s for at_s, name, ask in world.asks if name == "a" and ask.holes]
     of_node = [at_s for at_s, _, ask in world.asks if any(hole.is_for_node for hole in ask.holes)]
     assert max(of_a) < min(of_node)
+
+
+def test_who_asks_the_node_goes_on_though_another_one_hears_it_later() -> None:
+    world = begun(gateway("a", [1, 10]), gateway("b", [1, 9]))
+    world.rows[KEY][9] = "b"
+    decided(world, 4, seconds=60)
+
+    world.gateways["b"].held[KEY].add(20)
+    world.store([20], "b")
+    world.report(world.gateways["b"])
+    world.run(3 * REFRESH_S)
+
+    assert world.gateways["a"].asked_numbers(is_for_node=True) >= {4}
+    assert 4 not in world.gateways["b"].asked_numbers(is_for_node=True)
 
 
 def test_who_cannot_ask_the_node_is_passed_over() -> None:
