@@ -245,7 +245,7 @@ def test_first_all_gateways_are_asked_and_then_the_one_that_heard_the_node_last_
     assert max(of_a) < min(of_node)
 
 
-def test_who_asks_the_node_goes_on_though_another_one_hears_it_later() -> None:
+def test_who_asks_the_node_goes_on_though_another_one_has_newer_readings() -> None:
     world = begun(gateway("a", [1, 10]), gateway("b", [1, 9]))
     world.rows[KEY][9] = "b"
     decided(world, 4, seconds=60)
