@@ -482,6 +482,16 @@ def test_a_gap_that_was_decided_without_a_gateway_is_opened_again_when_it_answer
     assert world.details() == {""}
 
 
+def test_a_gateway_that_never_reports_as_those_of_version_0_1_is_not_waited_for() -> None:
+    world = begun(gateway("a", [1, 10], node_says={4: "void"}))
+    world.audit.meet(["old"], world.now_s)
+
+    decided(world, 4)
+
+    assert world.states() == {4: "void"}
+    assert world.details() == {""}
+
+
 def test_without_any_gateway_nothing_is_decided() -> None:
     world = World()
     world.store([1, 2, 5])
@@ -504,6 +514,17 @@ def test_an_empty_table_is_filled_from_what_gateways_report_and_nothing_is_recor
 
     assert sorted(world.rows[KEY]) == [5, 6, 7, 8, 9]
     assert recorded == set()
+
+
+def test_of_a_node_with_dead_letters_and_no_rows_nothing_is_recorded() -> None:
+    world = World(gateway("a", [], [1, 5]))
+    world.letters[KEY] = {1}
+    world.connect()
+
+    world.run(HOUR_S)
+
+    assert world.gateways["a"].asked_numbers() == {2, 3, 4, 5}
+    assert world.gaps == {}
 
 
 def test_a_gateway_that_is_met_late_fills_an_empty_table_at_once() -> None:
