@@ -594,6 +594,7 @@ def test_an_old_report_that_comes_late_or_twice_is_not_taken_for_an_older_copy()
 
     for _ in range(3):
         world.report(one, old)
+        world.report(one, old)
         world.run(3)
 
     assert not any(ask.is_restored for _, _, ask in world.asks)

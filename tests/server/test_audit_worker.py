@@ -153,7 +153,7 @@ def test_what_fails_is_tried_again_and_counted_and_ends_nothing(
     assert metrics.AUDIT_FAILURES._value.get() - before >= 2
 
 
-def test_bad_reports_are_counted_and_kept_ones_are_no_news(
+def test_bad_reports_are_counted_and_kept_ones_ignored(
     start: Callable[..., AuditWorker], gateway: Gateway, database: Database
 ) -> None:
     def count(result: str) -> float:
