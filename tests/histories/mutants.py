@@ -164,7 +164,7 @@ MUTANTS = (
         '"DELETE FROM events WHERE node = ? AND epoch = ? AND counter = ? "  # noqa: S608 - our own constant\n',
         '"DELETE FROM events WHERE node = ? AND epoch = ? AND counter <= ? "  # noqa: S608 - our own constant\n',
         "an acknowledgement counts for all readings before",
-        "broker_loses",
+        "broker_loses", "gateway_killed", "one gateway",
     ),
     _mutant(
         "gives_nothing_back", "gateway/drivers/outbox_transaction.py",
