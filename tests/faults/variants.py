@@ -1,6 +1,6 @@
 """Stations that are wrong on purpose, each without one thing that keeps readings from being lost or doubled.
 
-`python -m faults.variants NAME STATION` runs a station as `aoii STATION` would, with one method replaced. If the
+`python -m faults.variants NAME STATION` runs a station as `aoii STATION` would, with one method replaced (`NAME+NAME`: two). If the
 campaign does not notice, the campaign is worth nothing. One is right and has a machine whose clock is wrong.
 Production code knows nothing of this.
 """
@@ -65,5 +65,6 @@ VARIANTS: dict[str, Callable[[], None]] = {
 
 
 if __name__ == "__main__":
-    VARIANTS[sys.argv[1]]()
+    for name in sys.argv[1].split("+"):
+        VARIANTS[name]()
     raise SystemExit(main.main(sys.argv[2:]))

@@ -1,0 +1,330 @@
+"""The nodes of a field and the air between them and one or two gateways: the board's own code, with its ring.
+
+Only radio, sensor and clock are played here. A node's clock is its own and simulated: it stands still while the node
+waits for an answer, and goes to the next instant of interest at once, so a day takes seconds. The gateways' clocks are
+real. An answer that has not come after `silence_s` is one that the node does not hear in its window; if it comes later,
+the node hears it later. The recorder is told what the node itself took for acknowledged, and nothing else.
+"""
+
+import contextlib
+import os
+import random
+import select
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aoii.core.forecast import PROVISIONED
+from aoii.core.frames import Rejected, Uplink, decode_ack, decode_uplink
+from aoii.core.link import WAITING, Send
+from aoii.core.link_timing import TIMING
+from aoii.core.store import NUMBER_SLOTS, RamStore
+from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
+from aoii.edge.node import Node
+from aoii.security.node_keys import NodeKey
+from edge.predictors import Hold
+from faults.radio import EPOCH, READ_BYTES, keys_of
+from faults.recorder import Content, Key, Recorder
+from servers import pty_port
+
+PERIOD_MS = 60_000
+HEARD_AFTER_MS = 400  # of a node's clock, from its packet to the answer
+SILENCE_S = 0.4  # a gateway that lives answers within 10 ms
+AIR_S = 0.06  # an acknowledgement on the air at SF7, where two gateways may collide
+TRICKLE_S = 0.7  # between two samples of one node when the burst is over
+SUPERSEDED_AFTER = 3  # tries without an answer, after which the measurement may have moved on
+# A node's clock runs much faster than the gateway's, so no drift may be estimated; and it may use the whole hour.
+FAST = TIMING._replace(noise_ms=10**9, duty_permille=1000)
+_HELD = "<BHI"  # how a slot of the ring begins: mark, epoch, counter
+_MARKS = (0x54, 0x4B)  # waiting, kept
+
+
+class FieldNode:
+    """One node with its flash, its clock and its sensor.
+
+    Attributes:
+        is_deaf_to_questions: It ignores what an acknowledgement asks for, as old firmware does.
+        silent_s: Until when its answer may come, of the real clock; None: it waits for none.
+        tries: Packets since the last answer.
+        idle_s: No sample of the trickle before this instant of the real clock.
+    """
+
+    def __init__(self, number: int, key: NodeKey, ring: int, rng: random.Random) -> None:
+        self.number = number
+        self._key = key
+        self._store = RamStore(NUMBER_SLOTS + ring)
+        self._rng = rng
+        self._temperature_c, self._humidity_c = 2000, 5000
+        self.is_deaf_to_questions = False
+        self.boot()
+
+    def boot(self) -> None:
+        """Start, as after a power cut: only the flash is as it was."""
+        self.node = Node(
+            self.number, self._key.epoch, self._key.key, PROVISIONED, Hold(), self._store, self._rng.random, FAST
+        )
+        self._now_ms = 0
+        self.silent_s: float | None = None
+        self.tries = 0
+        self.idle_s = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that it has to say is acknowledged."""
+        return self.node.link.pending is None and not self.node.link.ring.waiting and not self.node.link.target
+
+    def sample(self) -> list[Send]:
+        """Measure something else than before, or after an hour the same."""
+        if self.node.is_acknowledged and self.node.forecast is not None and self._rng.random() < 0.2:
+            self._now_ms += 1000 * self.node.settings.heartbeat_s
+        else:
+            self._temperature_c = (self._temperature_c + 3150) % 8000 - 3000  # 1.5 °C on; -30 to 50 °C, and round again
+            self._humidity_c = self._rng.randrange(10000)
+            self._now_ms += PERIOD_MS
+        return self.node.sample(self._now_ms, self._temperature_c / 100, self._humidity_c / 100)
+
+    def due(self) -> list[Send]:
+        """Go to the node's next deadline, and do what is due."""
+        deadline_ms = self.node.deadline_ms()
+        if deadline_ms is None:
+            return []
+        self._now_ms = max(self._now_ms, deadline_ms)
+        return self.node.due(self._now_ms)
+
+    def receive(self, data: bytes) -> tuple[int | None, list[Send]]:
+        """Hear an acknowledgement; the counter that the node takes for acknowledged by it, and what it says then."""
+        link = self.node.link
+        ack = decode_ack(data, self.number, self._key.epoch, self._key.key)
+        if isinstance(ack, Rejected):
+            raise AssertionError(f"a gateway told the radio something wrong: {ack}")  # noqa: TRY004 - it has arrived
+        taken = None
+        if link.pending is not None and link.sent.include(ack.frame):
+            taken = link.pending.counter
+        elif link.superseded.include(ack.frame):
+            taken = link.superseded.counter
+        sends = self.node.receive(data, self._now_ms + HEARD_AFTER_MS)
+        if self.is_deaf_to_questions:
+            link.target = 0
+        if link.pending is None:
+            self.silent_s, self.tries = None, 0
+        return taken, sends
+
+    def said(self, data: bytes) -> tuple[Key, Content]:
+        """What a packet of its own says."""
+        uplink = decode_uplink(data, lambda _: self._key.key)
+        assert isinstance(uplink, Uplink)
+        return self._identity(uplink.counter), Content(uplink.temperature_c, uplink.humidity_c)
+
+    def held(self) -> set[Key]:
+        """What its flash holds, read past the ring's own code."""
+        slots = (self._store.read(slot) for slot in range(NUMBER_SLOTS, self._store.slots))
+        heads = (struct.unpack_from(_HELD, slot) for slot in slots if slot)
+        return {self._identity(counter) for mark, epoch, counter in heads if mark in _MARKS and epoch == EPOCH}
+
+    def _identity(self, counter: int) -> Key:
+        return Key(str(self.number), self._key.epoch, counter)
+
+
+@dataclass
+class Antenna:
+    """The radio of one gateway, at the far end of its serial port.
+
+    Attributes:
+        hears: Probability with which a packet of a node reaches it.
+        is_heard: Probability with which a node hears its answer.
+    """
+
+    link: Path
+    hears: float = 1.0
+    is_heard: float = 1.0
+    port: int = -1
+    reader: Reader = field(default_factory=Reader)
+
+
+@dataclass
+class _OnAir:
+    """An acknowledgement on the air, from its antenna until the real instant `end_s`."""
+
+    antenna: Antenna
+    data: bytes
+    end_s: float
+    is_spoiled: bool = False
+
+
+class Field:
+    """All nodes and antennas; as a context manager its thread runs and the gateways' ports exist.
+
+    Args:
+        links: Where the gateways' serial ports appear.
+        recorder: Is told everything.
+        nodes: How many there are.
+        ring: Readings that each can hold.
+        rng: Of this field alone.
+
+    Attributes:
+        collisions: Frames that two gateways answered at once, so that nobody heard either.
+    """
+
+    def __init__(self, links: Sequence[Path], recorder: Recorder, nodes: int, ring: int, rng: random.Random) -> None:
+        self._recorder = recorder
+        self._rng = rng
+        self.keys = keys_of(range(1, nodes + 1))
+        self.antennas = [Antenna(link) for link in links]
+        self._nodes = {number: FieldNode(number, key, ring, rng) for number, key in self.keys.items()}
+        self.collisions = 0
+        self._on_air: list[_OnAir] = []
+        self._silence_s = SILENCE_S if len(links) == 1 else 2 * SILENCE_S  # a witness answers one slot later
+        self._budget = 0
+        self._is_trickling = False
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._stack = contextlib.ExitStack()
+        self._thread = threading.Thread(target=self._run, name="field", daemon=True)
+
+    def __enter__(self) -> "Field":
+        with contextlib.ExitStack() as starting:
+            for antenna in self.antennas:
+                antenna.port = starting.enter_context(pty_port(antenna.link))
+                os.set_blocking(antenna.port, False)
+            self._stack = starting.pop_all()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._stack.close()
+
+    def load(self, burst: int) -> None:
+        """Have the nodes take `burst` samples as fast as they are answered, then a trickle, until `quiet`."""
+        with self._lock:
+            self._budget, self._is_trickling = burst, True
+
+    def quiet(self) -> None:
+        """No new samples; what waits for its answer is still repeated."""
+        with self._lock:
+            self._budget, self._is_trickling = 0, False
+
+    @property
+    def unsent(self) -> int:
+        """Samples of the burst that no node has taken."""
+        self._check()
+        return self._budget
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the burst is over and no node has anything left to say."""
+        self._check()
+        with self._lock:
+            return self._budget == 0 and all(node.is_idle for node in self._nodes.values())
+
+    def ignore_questions(self) -> None:
+        """Let no node answer what an acknowledgement asks for."""
+        for node in self._nodes.values():
+            node.is_deaf_to_questions = True
+
+    def cut_power(self, share: float) -> None:
+        """Restart each node with this probability."""
+        with self._lock:
+            for node in self._nodes.values():
+                if self._rng.random() < share:
+                    node.boot()
+
+    def lose_node(self) -> Key:
+        """Take away the node with the highest number, for good; an identity that names it."""
+        with self._lock:
+            number = max(self._nodes)
+            del self._nodes[number]
+            return Key(str(number), EPOCH, 0)
+
+    def held(self) -> set[Key]:
+        """What the nodes' flashes hold."""
+        with self._lock:
+            return {key for node in self._nodes.values() for key in node.held()}
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise AssertionError("the field failed") from self._failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _turn(self) -> None:
+        with self._lock:
+            for node in self._nodes.values():
+                self._transmit(node, self._go_on(node, time.monotonic()))
+        ports = {antenna.port: antenna for antenna in self.antennas}
+        for port in select.select(list(ports), [], [], 0.002)[0]:
+            for item in ports[port].reader.feed(os.read(port, READ_BYTES)):
+                if isinstance(item, Frame) and item.type == DOWNLINK:
+                    self._begin(ports[port], item.content)
+        with self._lock:
+            for said in self._ended():
+                self._deliver(said)
+
+    def _go_on(self, node: FieldNode, now_s: float) -> list[Send]:
+        """What a node says now."""
+        if node.silent_s is not None and now_s < node.silent_s:
+            return []
+        node.silent_s = None
+        wants_more = not node.tries or (node.tries >= SUPERSEDED_AFTER and self._rng.random() < 0.3)
+        if wants_more and node.node.link.state != WAITING:
+            if self._budget > 0:
+                self._budget -= 1
+                return node.sample()
+            if self._is_trickling and now_s >= node.idle_s:
+                node.idle_s = now_s + TRICKLE_S * self._rng.uniform(0.5, 1.5)
+                return node.sample()
+        return node.due()
+
+    def _transmit(self, node: FieldNode, sends: list[Send]) -> None:
+        for send in sends:
+            self._recorder.note_sent(*node.said(send.data))
+            node.silent_s = time.monotonic() + self._silence_s
+            node.tries += 1
+            for antenna in self.antennas:
+                if self._rng.random() < antenna.hears:
+                    self._write(antenna, -90, send.data)
+
+    def _begin(self, antenna: Antenna, data: bytes) -> None:
+        """An acknowledgement goes on the air, where another one of the same frame spoils both."""
+        now_s = time.monotonic()
+        air_s = AIR_S if len(self.antennas) > 1 else 0.0
+        said = _OnAir(antenna, data, now_s + air_s)
+        for other in self._on_air:
+            if other.antenna is not antenna and other.data[1:9] == data[1:9]:  # node, epoch and frame number
+                self.collisions += not other.is_spoiled
+                other.is_spoiled = said.is_spoiled = True
+        self._on_air.append(said)
+
+    def _ended(self) -> Iterator[_OnAir]:
+        """What has been on the air for long enough."""
+        now_s = time.monotonic()
+        ended = [said for said in self._on_air if said.end_s <= now_s]
+        self._on_air = [said for said in self._on_air if said.end_s > now_s]
+        return (said for said in ended if not said.is_spoiled)
+
+    def _deliver(self, said: _OnAir) -> None:
+        for antenna in self.antennas:
+            if antenna is not said.antenna:
+                self._write(antenna, -70, said.data)
+        node = self._nodes.get(said.data[1] | said.data[2] << 8)
+        if node is None or self._rng.random() >= said.antenna.is_heard:
+            return
+        counter, sends = node.receive(said.data)
+        if counter is not None:
+            self._recorder.note_accepted(Key(str(node.number), EPOCH, counter))
+        self._transmit(node, sends)
+
+    @staticmethod
+    def _write(antenna: Antenna, rssi_dbm: int, data: bytes) -> None:
+        with contextlib.suppress(BlockingIOError):  # nobody listens and the cable is full: a radio does not wait
+            os.write(antenna.port, encode_usb_uplink(rssi_dbm, 8, data))

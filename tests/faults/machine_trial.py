@@ -1,0 +1,126 @@
+"""One trial that loses machines: an installation of its own, losses under load, healing, repair, counting."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from faults.copies import Copies
+from faults.installation import Site
+from faults.machines import Loss, Scene
+from faults.recorder import Key
+from faults.trial import Result, broken
+
+REPAIR_S = 120.0
+STILL_S = 6.0  # nothing that is missing has come for so long: what has not come is lost
+ANSWER_S = 60.0
+POLL_S = 0.1
+
+
+def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> Result:
+    """Build an installation, lose machines of it, and count what there is when it has repaired itself.
+
+    Raises:
+        Exception: The trial could not be finished; the site is whole, and its files stay.
+    """
+    rng = random.Random(f"{name} {seed}")
+    violations: list[str] = []
+    with site.installation(loss.plan, rng) as installation:
+        scene = Scene(installation, rng)
+        loss.inject(scene)
+        installation.heal()
+        healed_s = time.monotonic()
+        installation.await_part()
+        is_whole = _repairs(scene, bool(loss.figure))
+        drain_s = round(time.monotonic() - healed_s, 2) if is_whole else None
+        for station in installation.stations:
+            station.note()
+            violations += [] if loss.figure else station.faults
+        copies = installation.look()
+        missing = copies.missing(installation.recorder)
+        single = copies.single(installation.recorder) - scene.alone
+        unbalanced = installation.unbalanced(copies)
+        count = asdict(copies.count(installation.recorder)) | {"missing": len(missing - scene.lost)}
+        result = Result(
+            scenario=name,
+            seed=seed,
+            commit=commit,
+            **count,
+            lost_corrupt=0,
+            duplicate_deliveries=round(installation.server.count("aoii_readings_processed_total", outcome="duplicate")),
+            drain_s=drain_s,
+            rss_max_mb=round(max(station.rss_max_mb for station in installation.stations), 1),
+            fresh_s=None,
+            detail=scene.detail,
+            violations=(),
+            single=len(single),
+            false_void=len(copies.false_void(installation.recorder)),
+            unbalanced=len(unbalanced),
+            known_lost=len(missing & scene.lost),
+            collisions=installation.field.collisions,
+        )
+    if loss.is_lossy and missing != scene.lost:
+        violations.append(f"{len(scene.lost - missing)} readings are there of which no copy was left")
+    violations += [*unbalanced, *broken(result)]
+    if not is_whole and not loss.figure:
+        violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, copies)}")
+    return replace(result, violations=tuple(violations))
+
+
+def _repairs(scene: Scene, is_control: bool) -> bool:
+    """Go on with a trickle, which carries questions to the nodes, until all is whole; then drain."""
+    installation = scene.installation
+    field = installation.field
+    _comes(lambda: field.unsent == 0, ANSWER_S)
+    looks = _Looks(scene)
+    is_whole = _comes(lambda: looks.is_whole() or (is_control and looks.still_s > STILL_S), REPAIR_S)
+    field.quiet()
+    _comes(lambda: field.is_idle, ANSWER_S)
+    return _comes(lambda: looks.is_whole() or (is_control and looks.still_s > STILL_S), ANSWER_S) and is_whole
+
+
+class _Looks:
+    """Looks at an installation again and again, and remembers since when the same readings are missing."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._missing: set[Key] = set()
+        self._since_s = time.monotonic()
+
+    def is_whole(self) -> bool:
+        copies = self._scene.installation.look()
+        missing = copies.missing(self._scene.installation.recorder)
+        if not self._missing <= missing:
+            self._since_s = time.monotonic()
+        self._missing = missing
+        return not _why_not(self._scene, copies)
+
+    @property
+    def still_s(self) -> float:
+        """For how long nothing has come that was missing."""
+        return time.monotonic() - self._since_s
+
+
+def _why_not(scene: Scene, copies: Copies) -> str:
+    """Why an installation is not whole yet; empty if it is."""
+    recorder = scene.installation.recorder
+    if missing := copies.missing(recorder) - scene.lost:
+        return f"{len(missing)} accepted readings are neither rows nor dead letters, such as {_some(missing)}"
+    if copies.under_way:
+        return copies.under_way
+    if single := copies.single(recorder) - scene.alone:
+        return f"{len(single)} readings are on one machine alone, such as {_some(single)}"
+    return ""
+
+
+def _some(keys: set[Key]) -> str:
+    return ", ".join(map(str, sorted(keys)[:3]))
+
+
+def _comes(truth: Callable[[], bool], timeout_s: float) -> bool:
+    deadline_s = time.monotonic() + timeout_s
+    while not truth():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(POLL_S)
+    return True

@@ -1,0 +1,214 @@
+"""Whole machines that are lost, or come back older: each scenario loses them under load and leaves the repair to the rest.
+
+`MACHINES` is the catalogue; `MACHINE_CONTROLS` are the same losses where one protection is missing on purpose, and
+there the figure that each names must move.
+"""
+
+import functools
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from faults.copies import Copies
+from faults.installation import Gateway, Installation, Plan
+from faults.recorder import Key
+from servers import until
+
+WAIT_S = 60.0
+SMALL_RING = 40  # readings; a board holds 126, which takes longer to overrun
+LOT = 120  # samples of all nodes together
+MANY = 6 * SMALL_RING * 3 // 2  # more than the small rings hold
+
+
+@dataclass
+class Scene:
+    """One trial: the installation, its chances; `detail` is what the scenario wants to be read later.
+
+    Attributes:
+        lost: Readings of which no copy was left right after the losses.
+        alone: Readings of which the database had the only copy right after the losses: nothing makes another.
+    """
+
+    installation: Installation
+    rng: random.Random
+    detail: str = ""
+    lost: frozenset[Key] = frozenset()
+    alone: frozenset[Key] = frozenset()
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway that answers."""
+        return self.installation.gateways[0]
+
+    def burst(self, samples: int) -> None:
+        """Have samples taken, and most of them acknowledged."""
+        self.installation.field.load(samples)
+        until(lambda: self.installation.field.unsent == 0, WAIT_S, "the burst is sent")
+
+    def mid_burst(self, samples: int) -> None:
+        """Begin a burst, and return at a random moment of it."""
+        recorder = self.installation.recorder
+        self.installation.field.load(samples)
+        wanted = recorder.accepted + self.rng.randrange(samples // 4, samples // 2)
+        until(lambda: recorder.accepted >= wanted, WAIT_S, "readings are accepted")
+
+    def settle(self) -> Copies:
+        """Send no more, and wait until everything accepted has arrived; what there is then."""
+        self.installation.field.quiet()
+        until(lambda: self.installation.field.is_idle, WAIT_S, "every frame is answered")
+        until(self._is_settled, WAIT_S, "everything accepted is stored")
+        return self.installation.look()
+
+    def _is_settled(self) -> bool:
+        copies = self.installation.look()
+        return not copies.under_way and not copies.missing(self.installation.recorder)
+
+    def note_losses(self) -> None:
+        """To be called when machines are lost and before anything starts again: what can never come back."""
+        copies = self.installation.look()
+        machines = copies.machines()
+        accepted = self.installation.recorder.all_accepted()
+        self.lost = frozenset(key for key in accepted if not machines[key])
+        self.alone = frozenset(key for key in accepted if machines[key] == 1 and key in copies.rows)
+
+    def perhaps(self) -> bool:
+        """True in half of the trials."""
+        return self.rng.random() < 0.5
+
+
+Inject = Callable[[Scene], None]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is lost, and in which installation.
+
+    Attributes:
+        when: What happens, to follow "nothing is lost or doubled when".
+        inject: Makes it happen.
+        plan: What the installation is made of.
+        is_lossy: More is lost than the promise covers: exactly `Scene.lost` must be missing.
+        figure: Of a control: the figure of the result that must be above 0.
+    """
+
+    when: str
+    inject: Inject
+    plan: Plan = field(default_factory=Plan)
+    is_lossy: bool = False
+    figure: str = ""
+
+
+# --- gateways ---------------------------------------------------------------------------------------------------------
+
+
+def gateway_disk_lost(scene: Scene) -> None:
+    """While the broker is away, so that the disk has readings that are nowhere else but in the nodes' rings."""
+    installation = scene.installation
+    scene.burst(LOT // 2)
+    scene.settle()
+    installation.site.broker.kill()
+    scene.mid_burst(LOT)
+    installation.lose_disk(scene.gateway)
+    waiting = len(installation.look().missing(installation.recorder))
+    scene.detail = f"{waiting} readings waited on the disk"
+    if scene.perhaps():
+        scene.gateway.start()  # before the broker is there
+
+
+def gateway_restored(scene: Scene) -> None:
+    """An older copy of the gateway's disk is put back, although one should begin empty."""
+    installation = scene.installation
+    scene.burst(LOT // 2)
+    copy = installation.copy_disk(scene.gateway)
+    scene.burst(LOT // 2)
+    if scene.perhaps():
+        scene.settle()
+    installation.site.broker.kill()
+    scene.mid_burst(LOT // 2)
+    installation.put_back(scene.gateway, copy)
+    scene.gateway.start()
+
+
+def two_gateways(scene: Scene) -> None:
+    """Each gateway hears most packets; one of them loses its disk in mid-burst, and may never come back."""
+    installation = scene.installation
+    for antenna in installation.field.antennas:
+        antenna.hears = antenna.is_heard = scene.rng.uniform(0.7, 1.0)
+    scene.burst(LOT // 3)
+    if scene.perhaps():
+        installation.site.broker.kill()
+    scene.mid_burst(LOT // 2)
+    gateway = scene.rng.choice(installation.gateways)
+    installation.lose_disk(gateway)
+    if scene.perhaps():
+        time.sleep(scene.rng.uniform(0, 2))  # the other one serves the field alone
+    scene.detail = f"the {gateway.machine} gateway's disk"
+
+
+# --- database and server ----------------------------------------------------------------------------------------------
+
+
+def database_restored(scene: Scene) -> None:
+    """A dump is put back that is older than what the nodes still hold, while the server is down or connected."""
+    installation = scene.installation
+    scene.burst(LOT // 2)
+    dump = installation.dump()
+    scene.burst(MANY)
+    scene.settle()
+    is_down = scene.perhaps()
+    if is_down:
+        installation.server.kill()
+    else:
+        installation.field.load(LOT // 2)
+    installation.restore(dump)
+    scene.detail = "server down" if is_down else "server connected"
+
+
+def commits_lost(scene: Scene) -> None:
+    """The database silently drops the newest rows; nobody notices anything."""
+    installation = scene.installation
+    scene.burst(MANY)
+    scene.settle()
+    if scene.perhaps():
+        installation.field.load(LOT // 2)
+    scene.detail = f"{installation.delete_newest(scene.rng.uniform(0.1, 0.9))} rows"
+
+
+def database_replaced(scene: Scene) -> None:
+    """The schema is gone, and an empty one is in its place."""
+    installation = scene.installation
+    scene.burst(MANY)
+    scene.settle()
+    is_down = scene.perhaps()
+    if is_down:
+        installation.server.kill()
+    installation.lose_schema()
+    scene.detail = "server down" if is_down else "server connected"
+
+
+def server_disk_lost(scene: Scene) -> None:
+    """The server's disk dies with dead letters that the gateway has been told of, while the database is away."""
+    installation = scene.installation
+    scene.burst(LOT // 2)
+    scene.settle()
+    installation.site.database.kill()
+    scene.burst(LOT)
+    until(lambda: installation.look_at_letters() > LOT // 2, WAIT_S, "the server dead-letters readings")
+    scene.detail = f"{installation.look_at_letters()} dead letters"
+    installation.lose_disk(installation.server)
+    if scene.perhaps():
+        installation.server.start()
+    installation.site.database.heal()
+
+
+MACHINES: Mapping[str, Loss] = {
+    "gateway_disk_lost": Loss("the gateway's disk is lost", gateway_disk_lost),
+    "gateway_restored": Loss("an older copy of the gateway's disk comes back", gateway_restored),
+    "database_restored": Loss("an older dump of the database comes back", database_restored, Plan(ring=SMALL_RING)),
+    "commits_lost": Loss("the database drops what it has committed", commits_lost, Plan(ring=SMALL_RING)),
+    "database_replaced": Loss("the database is replaced by an empty one", database_replaced, Plan(ring=SMALL_RING)),
+    "server_disk_lost": Loss("the server's disk is lost with its dead letters", server_disk_lost),
+    "two_gateways": Loss("one of two gateways is lost in mid-burst", two_gateways, Plan(gateways=2)),
+}
+MACHINE_CONTROLS: Mapping[str, Loss] = {}
