@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pymysql
+
 from aoii.broker.messages import Identity
 from aoii.server.connection import open_pool
 from aoii.server.ledger import account
@@ -24,6 +26,7 @@ ROWS = "SELECT node, epoch, counter, actual_temp, actual_humidity FROM readings"
 GAPS = "SELECT node, epoch, first, last, state FROM gaps"
 LETTERS = "SELECT node, epoch, counter, reason FROM letters WHERE node IS NOT NULL"
 IDENTITIES = "SELECT node, epoch, counter FROM {}"
+NOT_MADE_YET = (1146, 1054)  # no such table, no such column: a server makes the tables step by step
 Query = Callable[[str], Iterable[tuple[Any, ...]]]
 
 
@@ -117,7 +120,7 @@ class Copies:
 
 
 def look(places: Places) -> Copies:
-    """Find all copies."""
+    """Find all copies; a table that is not made yet has no rows."""
     rows: dict[Key, list[Content]] = {}
     # The copies that a reading leaves come first, and the ones to which it goes last: it is seen at least once.
     nodes = places.nodes()
@@ -126,8 +129,8 @@ def look(places: Places) -> Copies:
         for file, table in (("outbox.db", "events"), ("kept.db", "kept"))
     )
     letters = read_letters(places.letters)
-    gaps = [(str(node), *numbers, str(state)) for node, *numbers, state in places.query(GAPS)]
-    for node, epoch, counter, temperature, humidity in places.query(ROWS):
+    gaps = [(str(node), *numbers, str(state)) for node, *numbers, state in _rows(places.query, GAPS)]
+    for node, epoch, counter, temperature, humidity in _rows(places.query, ROWS):
         content = Content(round(temperature * 100), round(humidity * 100))
         rows.setdefault(Key(node, epoch, counter), []).append(content)
     return Copies(rows, letters, outboxes, kept, nodes, gaps)
@@ -140,10 +143,19 @@ def read_letters(path: Path) -> dict[Key, str]:
 
 def unbalanced(settings: Database, letters: Iterable[Key]) -> list[str]:
     """The nodes and epochs whose ledger does not add up, each in words."""
-    with contextlib.closing(open_pool(settings, create=False)) as pool:
-        with open_facts(pool, [Identity(*key) for key in letters]) as facts:
-            accounts = [account(facts.facts(key)) for key in facts.keys]
+    identities = [Identity(*key) for key in letters]
+    with contextlib.closing(open_pool(settings, create=False)) as pool, open_facts(pool, identities) as facts:
+        accounts = [account(facts.facts(key)) for key in facts.keys]
     return [str(one) for one in accounts if not one.is_balanced]
+
+
+def _rows(query: Query, statement: str) -> Iterable[tuple[Any, ...]]:
+    try:
+        return query(statement)
+    except pymysql.err.MySQLError as error:
+        if error.args[0] not in NOT_MADE_YET:
+            raise
+        return ()
 
 
 def _identities(path: Path, table: str) -> set[Key]:

@@ -204,6 +204,11 @@ class Field:
         with self._lock:
             self._budget, self._is_trickling = burst, True
 
+    def trickle(self) -> None:
+        """Go on with the burst, if there is one, and then with a trickle."""
+        with self._lock:
+            self._is_trickling = True
+
     def quiet(self) -> None:
         """No new samples; what waits for its answer is still repeated."""
         with self._lock:

@@ -22,6 +22,7 @@ from aoii.settings import Database
 from faults.copies import Copies, Places, look, read_letters, unbalanced
 from faults.field import Field
 from faults.proxy import Loop, Proxy
+from faults.questions import Questions
 from faults.recorder import Recorder
 from faults.stack import USER, Broker, Store
 from faults.stations import Station
@@ -44,8 +45,8 @@ class Plan:
         ranks: GATEWAY_RANK of each gateway.
         gateway: Further settings of all gateways.
         server: Further settings of the server.
-        wrong_gateway: What is wrong with the gateways on purpose, by its name in `faults.variants`.
-        wrong_server: The same for the server.
+        gateway_variant: What the gateways are run as, by names in `faults.variants`; usually only less patient.
+        server_variant: The same for the server.
     """
 
     gateways: int = 1
@@ -53,8 +54,8 @@ class Plan:
     ranks: tuple[int, ...] = (0, 1)
     gateway: dict[str, str] = field(default_factory=dict)
     server: dict[str, str] = field(default_factory=dict)
-    wrong_gateway: str | None = None
-    wrong_server: str | None = None
+    gateway_variant: str = "hasty"
+    server_variant: str = "hasty"
 
 
 class Site:
@@ -102,8 +103,8 @@ class Site:
 class Gateway(Station):
     """A gateway's machine: the station, its disk and its serial port."""
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str], port: int, wrong: str | None) -> None:
-        super().__init__("gateway", folder, environment, port, wrong)
+    def __init__(self, name: str, folder: Path, environment: dict[str, str], port: int, variant: str) -> None:
+        super().__init__("gateway", folder, environment, port, variant)
         self.machine = name
         self.disk = folder / "data"
 
@@ -113,6 +114,7 @@ class Installation:
 
     Attributes:
         recorder: What was sent, and what the nodes saw acknowledged.
+        questions: What the server has asked for.
         letters: The server's file of dead letters.
     """
 
@@ -125,19 +127,15 @@ class Installation:
         self.recorder = Recorder()
         names = GATEWAYS[: plan.gateways]
         links = [self.folder / f"receiver-{name}" for name in names]
-        self.field = Field(links, self.recorder, NODES, plan.ring, rng)
+        self.field = Field(links, self.recorder, NODES, plan.ring, random.Random(rng.random()))
         keys = self.folder / "node_keys"  # not on a gateway's disk: there must be a copy of it elsewhere
         node_keys.write_key_file(keys, self.field.keys)
         self.database_link = Proxy(site.loop, site.database.port)
         self.broker_link = Proxy(site.loop, site.broker.port)
-        self.gateways = [
-            Gateway(name, self.folder / name, environment, int(environment["GATEWAY_STATUS_PORT"]), plan.wrong_gateway)
-            for name, link, rank in zip(names, links, plan.ranks, strict=False)
-            for environment in [self._environment("gateway", self.folder / name) | self._of_gateway(name, link, rank)]
-        ]
+        self.gateways = [self._gateway(*each) for each in zip(names, links, plan.ranks, strict=False)]
         server = self._environment("server", self.folder / "server") | self._of_server()
         self.server = Station(
-            "server", self.folder / "server", server, int(server["SERVER_STATUS_PORT"]), plan.wrong_server
+            "server", self.folder / "server", server, int(server["SERVER_STATUS_PORT"]), plan.server_variant
         )
         self.letters = self.folder / "server" / "data" / "dead_letters.db"
         self._exit = contextlib.ExitStack()
@@ -150,14 +148,17 @@ class Installation:
             f"{station.upper()}_STATUS_PORT": str(free_port()),
         }
 
-    def _of_gateway(self, name: str, link: Path, rank: int) -> dict[str, str]:
-        return {
+    def _gateway(self, name: str, link: Path, rank: int) -> Gateway:
+        folder = self.folder / name
+        environment = self._environment("gateway", folder) | {
             "GATEWAY_ID": name,
             "GATEWAY_RANK": str(rank),
             "SERIAL_PORT": str(link),
             "NODE_KEYS_FILE": str(self.folder / "node_keys"),
             "RADIO_SPREADING": "7",  # a witness's slot is shortest
-        } | self.plan.gateway
+        }
+        environment |= self.plan.gateway
+        return Gateway(name, folder, environment, int(environment["GATEWAY_STATUS_PORT"]), self.plan.gateway_variant)
 
     def _of_server(self) -> dict[str, str]:
         return {
@@ -175,6 +176,7 @@ class Installation:
             for station in self.stations:
                 self._exit.callback(station.kill)
             self._exit.enter_context(self.field)
+            self.questions = self._exit.enter_context(Questions(self.site.broker.port))
             for station in self.stations:
                 station.start()
             self.await_part()
@@ -272,6 +274,11 @@ class Installation:
 
     def _client(self) -> list[str]:
         return ["--host=127.0.0.1", f"--port={self.site.database.port}", "--user=root", "--skip-ssl"]
+
+    def request_audit(self, is_full: bool) -> None:
+        """What `aoii audit` does first."""
+        statement = f"INSERT INTO audits (is_full, asked_at) VALUES ({int(is_full)}, UTC_TIMESTAMP())"  # noqa: S608
+        self.site.database.execute(statement, database=self.schema)
 
     def delete_newest(self, share: float) -> int:
         """Delete the newest rows, this share of them, as a cluster does that drops commits; how many."""

@@ -31,14 +31,15 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
         installation.heal()
         healed_s = time.monotonic()
         installation.await_part()
-        is_whole = _repairs(scene, bool(loss.figure))
+        is_whole = _repairs(scene, loss)
         drain_s = round(time.monotonic() - healed_s, 2) if is_whole else None
         for station in installation.stations:
             station.note()
             violations += [] if loss.figure else station.faults
         copies = installation.look()
         missing = copies.missing(installation.recorder)
-        single = copies.single(installation.recorder) - scene.alone
+        single = set() if loss.is_capped else copies.single(installation.recorder) - scene.alone
+        called_lost = copies.in_state("lost") & installation.recorder.all_accepted()
         unbalanced = installation.unbalanced(copies)
         count = asdict(copies.count(installation.recorder)) | {"missing": len(missing - scene.lost)}
         result = Result(
@@ -58,32 +59,38 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
             unbalanced=len(unbalanced),
             known_lost=len(missing & scene.lost),
             collisions=installation.field.collisions,
+            asked=len(installation.questions.asked() & installation.recorder.all_accepted()),
         )
     if loss.is_lossy and missing != scene.lost:
         violations.append(f"{len(scene.lost - missing)} readings are there of which no copy was left")
+    if loss.is_capped and called_lost != scene.lost:
+        violations.append(f"{len(called_lost)} readings are called lost, and {len(scene.lost)} are")
+    if loss.is_harmless and result.asked:
+        violations.append(f"{result.asked} readings were asked for that were under way")
     violations += [*unbalanced, *broken(result)]
     if not is_whole and not loss.figure:
-        violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, copies)}")
+        violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, loss, copies)}")
     return replace(result, violations=tuple(violations))
 
 
-def _repairs(scene: Scene, is_control: bool) -> bool:
+def _repairs(scene: Scene, loss: Loss) -> bool:
     """Go on with a trickle, which carries questions to the nodes, until all is whole; then drain."""
     installation = scene.installation
     field = installation.field
+    field.trickle()
     _comes(lambda: field.unsent == 0, ANSWER_S)
-    looks = _Looks(scene)
-    is_whole = _comes(lambda: looks.is_whole() or (is_control and looks.still_s > STILL_S), REPAIR_S)
+    looks = _Looks(scene, loss)
+    is_whole = _comes(lambda: looks.is_whole() or (loss.figure and looks.still_s > STILL_S), REPAIR_S)
     field.quiet()
     _comes(lambda: field.is_idle, ANSWER_S)
-    return _comes(lambda: looks.is_whole() or (is_control and looks.still_s > STILL_S), ANSWER_S) and is_whole
+    return _comes(lambda: looks.is_whole() or (loss.figure and looks.still_s > STILL_S), ANSWER_S) and is_whole
 
 
 class _Looks:
     """Looks at an installation again and again, and remembers since when the same readings are missing."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, scene: Scene, loss: Loss) -> None:
+        self._scene, self._loss = scene, loss
         self._missing: set[Key] = set()
         self._since_s = time.monotonic()
 
@@ -93,7 +100,7 @@ class _Looks:
         if not self._missing <= missing:
             self._since_s = time.monotonic()
         self._missing = missing
-        return not _why_not(self._scene, copies)
+        return not _why_not(self._scene, self._loss, copies)
 
     @property
     def still_s(self) -> float:
@@ -101,15 +108,17 @@ class _Looks:
         return time.monotonic() - self._since_s
 
 
-def _why_not(scene: Scene, copies: Copies) -> str:
+def _why_not(scene: Scene, loss: Loss, copies: Copies) -> str:
     """Why an installation is not whole yet; empty if it is."""
     recorder = scene.installation.recorder
     if missing := copies.missing(recorder) - scene.lost:
         return f"{len(missing)} accepted readings are neither rows nor dead letters, such as {_some(missing)}"
     if copies.under_way:
         return copies.under_way
-    if single := copies.single(recorder) - scene.alone:
+    if (single := copies.single(recorder) - scene.alone) and not loss.is_capped:
         return f"{len(single)} readings are on one machine alone, such as {_some(single)}"
+    if loss.is_capped and (uncalled := scene.lost - copies.in_state("lost")):
+        return f"{len(uncalled)} readings are lost and not called so, such as {_some(set(uncalled))}"
     return ""
 
 

@@ -1,17 +1,18 @@
-"""Whole machines that are lost, or come back older: each scenario loses them under load and leaves the repair to the rest.
+"""Whole machines that are lost, or come back older: each scenario loses them, and leaves the repair to the others.
 
 `MACHINES` is the catalogue; `MACHINE_CONTROLS` are the same losses where one protection is missing on purpose, and
 there the figure that each names must move.
 """
 
-import functools
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from faults.copies import Copies
+from faults.forgeries import forgeries
 from faults.installation import Gateway, Installation, Plan
+from faults.outsider import outsider
 from faults.recorder import Key
 from servers import until
 
@@ -72,6 +73,22 @@ class Scene:
         self.lost = frozenset(key for key in accepted if not machines[key])
         self.alone = frozenset(key for key in accepted if machines[key] == 1 and key in copies.rows)
 
+    def only_nodes_have_the_rest(self) -> bool:
+        """Whether everything that is missing and has a copy is held by nodes alone."""
+        copies = self.installation.look()
+        return copies.missing(self.installation.recorder) - self.lost <= copies.nodes
+
+    def step_clocks(self, offset_s: float) -> None:
+        """Start all stations with a wall clock that is wrong by so much."""
+        for station in self.installation.stations:
+            station.stop()
+            station.start("hasty+wrong_clock", CLOCK_OFFSET_S=str(offset_s))
+        self.installation.await_part()
+
+    def pause(self, longest_s: float) -> None:
+        """Wait a random time."""
+        time.sleep(self.rng.uniform(0, longest_s))
+
     def perhaps(self) -> bool:
         """True in half of the trials."""
         return self.rng.random() < 0.5
@@ -89,6 +106,9 @@ class Loss:
         inject: Makes it happen.
         plan: What the installation is made of.
         is_lossy: More is lost than the promise covers: exactly `Scene.lost` must be missing.
+        is_capped: The gateways keep little on purpose, so that old readings have no second copy; and the ledger must
+            call exactly `Scene.lost` lost.
+        is_harmless: Nothing is lost at all, so the server must ask for nothing that was accepted.
         figure: Of a control: the figure of the result that must be above 0.
     """
 
@@ -96,6 +116,8 @@ class Loss:
     inject: Inject
     plan: Plan = field(default_factory=Plan)
     is_lossy: bool = False
+    is_capped: bool = False
+    is_harmless: bool = False
     figure: str = ""
 
 
@@ -142,7 +164,7 @@ def two_gateways(scene: Scene) -> None:
     gateway = scene.rng.choice(installation.gateways)
     installation.lose_disk(gateway)
     if scene.perhaps():
-        time.sleep(scene.rng.uniform(0, 2))  # the other one serves the field alone
+        scene.pause(2)  # the other one serves the field alone
     scene.detail = f"the {gateway.machine} gateway's disk"
 
 
@@ -185,6 +207,10 @@ def database_replaced(scene: Scene) -> None:
         installation.server.kill()
     installation.lose_schema()
     scene.detail = "server down" if is_down else "server connected"
+    if not is_down:
+        installation.field.load(LOT // 2)
+        scene.pause(2)
+        installation.server.stop()  # as its log says: only a server that starts makes tables
 
 
 def server_disk_lost(scene: Scene) -> None:
@@ -202,13 +228,146 @@ def server_disk_lost(scene: Scene) -> None:
     installation.site.database.heal()
 
 
+def kept_cap(scene: Scene) -> None:
+    """The dump is older than what the gateway keeps, and what it keeps is older than what the nodes hold."""
+    installation = scene.installation
+    scene.burst(LOT // 2)
+    dump = installation.dump()
+    scene.burst(2 * MANY)
+    scene.settle()
+    installation.server.kill()
+    installation.restore(dump)
+    scene.note_losses()
+    scene.detail = f"{len(scene.lost)} readings without a copy"
+    installation.server.start()
+    # No new reading before the kept ones are back: each would take the place of one of them.
+    until(scene.only_nodes_have_the_rest, WAIT_S, "the gateway has given back what it keeps")
+
+
+def two_losses(scene: Scene) -> None:
+    """The gateway's disk, and with it a node or the newest rows of the database."""
+    installation = scene.installation
+    if scene.perhaps():
+        scene.burst(LOT // 2)
+        installation.site.broker.kill()
+        scene.mid_burst(LOT)
+        installation.lose_disk(scene.gateway)
+        installation.field.lose_node()
+        what = "a node"
+    else:
+        scene.burst(LOT // 2)
+        dump = installation.dump()
+        scene.burst(MANY)
+        scene.settle()
+        installation.server.kill()
+        installation.lose_disk(scene.gateway)
+        installation.restore(dump)
+        what = "the database"
+    scene.note_losses()
+    scene.detail = f"{what}, {len(scene.lost)} readings without a copy"
+
+
+# --- the audit itself -------------------------------------------------------------------------------------------------
+
+
+def audit_race(scene: Scene) -> None:
+    """Audits, one after another, of readings that are under way; nothing is lost at all."""
+    installation = scene.installation
+    for antenna in installation.field.antennas:
+        antenna.hears = antenna.is_heard = 0.8
+    installation.database_link.delay(0.05)
+    installation.field.load(LOT)
+    for _ in range(6):
+        installation.request_audit(is_full=scene.perhaps())
+        scene.pause(1)
+
+
+def audit_forged(scene: Scene) -> None:
+    """Somebody at the broker reports and asks what is not true, while the database lacks readings."""
+    installation = scene.installation
+    port = installation.site.broker.port
+    scene.burst(LOT // 2)
+    dump = installation.dump()
+    scene.burst(MANY)
+    scene.settle()
+    installation.restore(dump)
+    with outsider(port) as other:
+        for _ in range(5):
+            for topic, payload in forgeries(scene.rng, installation.field.keys):
+                other.publish([payload], topic)
+            installation.request_audit(is_full=True)
+            scene.pause(1)
+
+
+YEARS_S = 10 * 365.25 * 86400
+
+
+def clock_steps(scene: Scene) -> None:
+    """Every machine's wall clock is ten years wrong, in one direction and then in the other, and a dump comes back."""
+    installation = scene.installation
+    offsets_s = [YEARS_S, -YEARS_S]
+    scene.rng.shuffle(offsets_s)
+    scene.step_clocks(offsets_s[0])
+    scene.burst(LOT // 2)
+    dump = installation.dump()
+    scene.burst(MANY // 2)
+    scene.settle()
+    scene.step_clocks(offsets_s[1])
+    installation.field.load(LOT // 2)
+    installation.restore(dump)
+    until(lambda: installation.field.unsent == 0, WAIT_S, "the burst is sent")
+
+
+SMALL = Plan(ring=SMALL_RING)
 MACHINES: Mapping[str, Loss] = {
     "gateway_disk_lost": Loss("the gateway's disk is lost", gateway_disk_lost),
     "gateway_restored": Loss("an older copy of the gateway's disk comes back", gateway_restored),
-    "database_restored": Loss("an older dump of the database comes back", database_restored, Plan(ring=SMALL_RING)),
-    "commits_lost": Loss("the database drops what it has committed", commits_lost, Plan(ring=SMALL_RING)),
-    "database_replaced": Loss("the database is replaced by an empty one", database_replaced, Plan(ring=SMALL_RING)),
+    "database_restored": Loss("an older dump of the database comes back", database_restored, SMALL),
+    "commits_lost": Loss("the database drops what it has committed", commits_lost, SMALL),
+    "database_replaced": Loss("the database is replaced by an empty one", database_replaced, SMALL),
     "server_disk_lost": Loss("the server's disk is lost with its dead letters", server_disk_lost),
+    "kept_cap": Loss(
+        "a dump comes back that is older than what the gateway keeps",
+        kept_cap,
+        Plan(ring=20, gateway_variant="hasty+small_kept"),
+        is_lossy=True,
+        is_capped=True,
+    ),
+    "audit_race": Loss("audits come while readings are under way", audit_race, Plan(gateways=2), is_harmless=True),
+    "audit_forged": Loss("somebody forges reports and questions", audit_forged, SMALL),
+    "clock_steps": Loss("all clocks step by twenty years", clock_steps, SMALL),
     "two_gateways": Loss("one of two gateways is lost in mid-burst", two_gateways, Plan(gateways=2)),
+    "two_losses": Loss("two machines are lost at once", two_losses, SMALL, is_lossy=True),
 }
-MACHINE_CONTROLS: Mapping[str, Loss] = {}
+
+
+# --- controls ---------------------------------------------------------------------------------------------------------
+
+
+def ignored_questions(scene: Scene) -> None:
+    """The nodes do not answer what an acknowledgement asks for."""
+    scene.installation.field.ignore_questions()
+    gateway_disk_lost(scene)
+
+
+MACHINE_CONTROLS: Mapping[str, Loss] = {
+    "without_audit": Loss(
+        "the server never looks for what is missing",
+        database_restored,
+        Plan(ring=SMALL_RING, server_variant="without_audit"),
+        figure="missing",
+    ),
+    "ignored_questions": Loss("nodes ignore questions", ignored_questions, figure="missing"),
+    "without_kept": Loss(
+        "the gateway keeps nothing",
+        database_restored,
+        Plan(ring=SMALL_RING, gateway={"KEEP_MB": "0"}),
+        figure="missing",
+    ),
+    "one_look": Loss(
+        "one look is enough to ask", audit_race, Plan(gateways=2, server_variant="hasty+one_look"), figure="asked"
+    ),
+    "both_first": Loss(
+        "both gateways answer at once", two_gateways, Plan(gateways=2, ranks=(0, 0)), figure="collisions"
+    ),
+}

@@ -35,6 +35,7 @@ class Result:
         unbalanced: Nodes and epochs whose ledger does not add up.
         known_lost: Missing readings of which the losses left no copy; more was lost than the promise covers.
         collisions: Frames that two gateways answered at the same moment.
+        asked: Accepted readings that the server asked the gateways for.
         violations: What was promised and not kept, in words; empty in a good trial.
     """
 
@@ -60,6 +61,7 @@ class Result:
     unbalanced: int = 0
     known_lost: int = 0
     collisions: int = 0
+    asked: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
