@@ -80,10 +80,10 @@ def _repairs(scene: Scene, loss: Loss) -> bool:
     field.trickle()
     _comes(lambda: field.unsent == 0, ANSWER_S)
     looks = _Looks(scene, loss)
-    is_whole = _comes(lambda: looks.is_whole() or (loss.figure and looks.still_s > STILL_S), REPAIR_S)
+    is_whole = _comes(looks.have_ended, REPAIR_S)
     field.quiet()
     _comes(lambda: field.is_idle, ANSWER_S)
-    return _comes(lambda: looks.is_whole() or (loss.figure and looks.still_s > STILL_S), ANSWER_S) and is_whole
+    return _comes(looks.have_ended, ANSWER_S) and is_whole
 
 
 class _Looks:
@@ -94,18 +94,15 @@ class _Looks:
         self._missing: set[Key] = set()
         self._since_s = time.monotonic()
 
-    def is_whole(self) -> bool:
+    def have_ended(self) -> bool:
+        """Whether all is whole, or, in a control, nothing that is missing comes any more."""
         copies = self._scene.installation.look()
         missing = copies.missing(self._scene.installation.recorder)
         if not self._missing <= missing:
             self._since_s = time.monotonic()
         self._missing = missing
-        return not _why_not(self._scene, self._loss, copies)
-
-    @property
-    def still_s(self) -> float:
-        """For how long nothing has come that was missing."""
-        return time.monotonic() - self._since_s
+        is_still = time.monotonic() - self._since_s > STILL_S
+        return not _why_not(self._scene, self._loss, copies) or (bool(self._loss.figure) and is_still)
 
 
 def _why_not(scene: Scene, loss: Loss, copies: Copies) -> str:

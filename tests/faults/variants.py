@@ -98,7 +98,7 @@ def wrong_clock() -> None:
 
     class Wrong(REAL_DATETIME, metaclass=Kind):
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
             return REAL_DATETIME.fromtimestamp(time.time(), tz)
 
     time.time = lambda: clock_s() + offset_s
