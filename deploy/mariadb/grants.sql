@@ -13,6 +13,7 @@ GRANT SELECT, INSERT, UPDATE ON aoii.floors TO 'aoii_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON aoii.gateway_files TO 'aoii_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON aoii.gateway_numbers TO 'aoii_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON aoii.audits TO 'aoii_server'@'%';
+GRANT SELECT ON aoii.marks TO 'aoii_server'@'%';
 
 -- Readers read.
 GRANT SELECT ON aoii.readings TO 'aoii_web'@'%';
@@ -23,3 +24,4 @@ GRANT SELECT ON aoii.floors TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.gateway_files TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.gateway_numbers TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.audits TO 'aoii_web'@'%';
+GRANT SELECT ON aoii.marks TO 'aoii_web'@'%';

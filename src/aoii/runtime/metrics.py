@@ -500,6 +500,42 @@ DEAD_LETTERS_DAMAGED = _SERVER.counter(
 DEAD_LETTERS_DROPPED = _SERVER.counter(
     "aoii_dead_letters_dropped_total", "Malformed payloads dropped from the full ring, oldest first."
 )
+AUDIT_LOOKS = _SERVER.counter(
+    "aoii_audit_looks_total",
+    "Looks of the audit at the tables: incremental (what is new), full (every row), failed.",
+    "result",
+    values=("incremental", "full", "failed"),
+)
+AUDIT_LOOK_S = _SERVER.gauge(
+    "aoii_audit_look_timestamp_seconds", "Unix time of the audit's latest look; 0: none since the server was started."
+)
+AUDIT_FULL_LOOK_SECONDS = _SERVER.gauge("aoii_audit_full_look_seconds", "How long the latest full look took.")
+AUDIT_NUMBERS = _SERVER.gauge(
+    "aoii_audit_numbers",
+    "Numbers of readings without a row, by state, as of the latest look: missing (in two looks, and not settled), and "
+    "of the recorded ones open, void, unknown, lost, retired.",
+    "state",
+)
+AUDIT_QUESTIONS = _SERVER.counter(
+    "aoii_audit_questions_total",
+    "Questions to gateways: empty (only whether an answer comes), holes (numbers that the tables lack), node (numbers "
+    "that the gateway shall ask a node for), failed (not sent).",
+    "kind",
+    values=("empty", "holes", "node", "failed"),
+)
+AUDIT_REPORTS = _SERVER.counter(
+    "aoii_audit_reports_total",
+    "Reports of gateways, by result: taken, bad, dropped (too many wait), kept (retained by the broker, and ignored).",
+    "result",
+    values=("taken", "bad", "dropped", "kept"),
+)
+AUDIT_ROUND_TRIP_S = _SERVER.gauge(
+    "aoii_audit_round_trip_timestamp_seconds",
+    "Unix time at which a gateway last answered a question of the audit, asked at least hourly; 0: never since the "
+    "server was started.",
+    "gateway",
+)
+AUDIT_FAILURES = _SERVER.counter("aoii_audit_failures_total", "Steps of the audit that failed and are tried again.")
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
 _CSV = ServedBy("csv")
 CSV_ROWS = _CSV.counter(

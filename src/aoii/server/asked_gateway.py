@@ -5,7 +5,7 @@ when it has arrived. So a lost question is asked again, and what a gateway said 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aoii.broker.repair_messages import (
     HOLES_LIMIT,
@@ -19,17 +19,17 @@ from aoii.broker.repair_messages import (
     encode_ask,
 )
 from aoii.server import ranges
+from aoii.server.gap import NodeEpoch
 from aoii.server.ranges import Ranges
 
-NodeEpoch = tuple[str, int]
-"""A node and one of its epochs: within it numbers count."""
-
 SILENT_S = 2 * 3600.0  # two missed reports and some: a gateway that is off is not waited for
+UNANSWERED_S = 1800.0  # questions that get no answer for so long do not reach it: others go on without it
 ROUND_TRIP_S = 3600.0  # between two questions that only prove that both topics work
-ANSWER_S = 60.0  # a question without an answer is counted as lost then, and asked again at the next look
-ASK_PAUSE_S = 1.0  # between two questions to one gateway: a gateway with many holes is not flooded
+ANSWER_S = 60.0  # a question without an answer is counted as lost then, and asked again
 REFRESH_S = 3600.0  # an answer that did not settle a hole is asked for again
 HOLDINGS_LIMIT = 20_000  # nodes and epochs that one gateway may report: a peer must not fill our memory
+NEVER_S = float("inf")
+PLAN_LIMIT = 10_000  # ranges in one plan, which is made again at each look: a gateway answers 300 in a second
 
 
 @dataclass
@@ -71,9 +71,10 @@ class AskedGateway:
         self.is_restored = False
         self.round_trip_s: float | None = None
         self._number = first_number
+        self._suspected_at: int | None = None  # our newest number when the sequence number had fallen; None: it has not
         self._asked: dict[NodeEpoch, _Asked] = {}
         self._queue: list[Part] = []
-        self._sent: list[Part] | None = None  # of the question that waits for its answer; None: none does
+        self._sent: Ask | None = None  # the question that waits for its answer; None: none does
         self._sent_s: float | None = None  # when the newest question left; None: none has
         self._unanswered_since_s: float | None = None  # when the first of the questions without an answer left
         self._refreshed_s = started_s
@@ -85,39 +86,57 @@ class AskedGateway:
     def is_answering(self, now_s: float) -> bool:
         """Whether it is live, and questions seem to reach it."""
         since_s = self._unanswered_since_s
-        return self.is_live(now_s) and (since_s is None or now_s - since_s < SILENT_S / 4)
+        return self.is_live(now_s) and (since_s is None or now_s - since_s < UNANSWERED_S)
 
-    def learn(self, report: Report, now_s: float) -> bool:
-        """Take a report; return whether it shows a file that is an older copy of itself.
+    def know(self, file: str, seq: int, numbers: Mapping[NodeEpoch, tuple[int, int]]) -> None:
+        """Take what an earlier process has learned, unless it has reported to this one."""
+        if not self.is_reporting:
+            self.is_reporting = True
+            self.file, self.seq = file, seq
+        for key, pair in numbers.items():
+            if len(self.numbers) < HOLDINGS_LIMIT:
+                self.numbers.setdefault(key, pair)
+
+    def learn(self, report: Report, now_s: float) -> Report | None:
+        """Take a message of a report; return what of it to record, None while its file may be an older copy of itself.
+
+        A sequence number that falls shows such a file, and so does a report that the broker delivers late. So it is
+        believed when a report says it that answers a question which we have sent since.
 
         Work: linear in what is asked of the nodes that the report names, and in its findings.
         """
         self.is_reporting = True
         self.heard_s = now_s
         if report.file != self.file:
-            self.file = report.file
+            self.file, self.seq = report.file, report.seq
             self.numbers.clear()  # of a disk that is gone
             self._asked.clear()
-            self.is_restored = False
-            self.seq = 0
-        is_older = report.seq < self.seq and not self.is_restored
-        self.is_restored |= is_older
-        if not self.is_restored:
-            self.seq = report.seq
+            self.is_restored, self._suspected_at = False, None
+        elif not self.is_restored:
+            self._suspect(report)
         self._confirm(report, now_s)
         for holding in report.holdings:
             self._learn_holding(holding)
-        return is_older
+        if self.is_restored or self._suspected_at is not None:
+            return None
+        return replace(report, holdings=tuple(one for one in report.holdings if not _is_echo(one)))
 
     def found(self, key: NodeEpoch, *kinds: FindingKind) -> Ranges:
         """The numbers for which it has found one of `kinds`, since they were asked for."""
         asked = self._asked.get(key)
         return () if asked is None else ranges.united(pair for kind in kinds for pair in asked.findings.get(kind, ()))
 
-    def may_hold(self, key: NodeEpoch) -> Ranges:
-        """The numbers that it may have, as far as its reports say."""
-        pair = self.numbers.get(key)
-        return () if pair is None else (pair,)
+    def asked_node(self, key: NodeEpoch) -> Ranges:
+        """The numbers for which it knows that it shall ask the node."""
+        asked = self._asked.get(key)
+        return () if asked is None else asked.confirmed_air
+
+    def owes(self, key: NodeEpoch) -> Ranges:
+        """The numbers that it was asked for and says nothing of, though the question arrived: it holds them."""
+        asked = self._asked.get(key)
+        if asked is None:
+            return ()
+        return ranges.difference(ranges.difference(asked.confirmed, asked.confirmed_air), self.found(key, *KINDS))
 
     def plan(self, holes: Mapping[NodeEpoch, Ranges], air: Mapping[NodeEpoch, Ranges], now_s: float) -> None:
         """Ask from now on for `holes`, and for those of `air` ask the node; replaces the plan before.
@@ -127,13 +146,12 @@ class AskedGateway:
         """
         for key in [key for key in self._asked if key not in holes]:
             del self._asked[key]
-        if self._sent is not None and self._sent_s is not None and now_s - self._sent_s >= ANSWER_S:
-            self._sent = None
         is_refreshing = now_s - self._refreshed_s >= REFRESH_S
         if is_refreshing:
             self._refreshed_s = now_s
         first: list[Part] = []
         again: list[Part] = []
+        sent = _by_key(self._sent)
         for key, missing in holes.items():
             asked = self._asked.get(key) or _Asked()
             of_node = ranges.intersection(air.get(key, ()), missing)
@@ -141,22 +159,25 @@ class AskedGateway:
             asked.confirmed_air = ranges.intersection(asked.confirmed_air, missing)
             for kind, found in list(asked.findings.items()):
                 asked.findings[kind] = ranges.intersection(found, missing)
-            known = ranges.difference(asked.confirmed, ranges.difference(of_node, asked.confirmed_air))
-            first += _parts(key, ranges.difference(missing, known), of_node)
-            if is_refreshing:
+            under_way, under_way_air = sent.get(key, ((), ()))
+            known = ranges.union(asked.confirmed, under_way)
+            known_air = ranges.union(asked.confirmed_air, under_way_air)
+            known = ranges.difference(known, ranges.difference(of_node, known_air))
+            if len(first) < PLAN_LIMIT:
+                first += _parts(key, ranges.difference(missing, known), of_node)
+            if is_refreshing and len(again) < PLAN_LIMIT:
                 again += _parts(key, ranges.intersection(missing, known), of_node)
         self._queue = [*first, *again][::-1]  # taken from its end
 
     def next_question(self, now_s: float) -> Ask | None:
         """The question to publish now; None: nothing is to ask, or an answer is waited for."""
-        idle_s = None if self._sent_s is None else now_s - self._sent_s
+        idle_s = NEVER_S if self._sent_s is None else now_s - self._sent_s
+        if self._sent is not None and idle_s < ANSWER_S:
+            return None
         if self._sent is not None:
-            return None
-        if idle_s is not None and idle_s < ASK_PAUSE_S:
-            return None
-        is_overdue = self.round_trip_s is None or now_s - self.round_trip_s >= ROUND_TRIP_S
-        is_due = is_overdue and (idle_s is None or idle_s >= ROUND_TRIP_S)
-        if not self._queue and not self.is_restored and not is_due:
+            self.fail_question()
+        is_suspected = self._suspected_at is not None and (self._suspected_at == self._number or idle_s >= ANSWER_S)
+        if not (self._queue or self.is_restored or is_suspected or idle_s >= ROUND_TRIP_S):
             return None
         self._number = min(self._number + 1, NUMBER_LIMIT)
         parts = [self._queue.pop() for _ in range(min(HOLES_LIMIT, len(self._queue)))]
@@ -164,54 +185,64 @@ class AskedGateway:
             half = len(parts) // 2
             self._queue += parts[half:][::-1]
             parts = parts[:half]
-        self._sent, self._sent_s = parts, now_s
+        self._sent, self._sent_s = self._ask(parts), now_s
         if self._unanswered_since_s is None:
             self._unanswered_since_s = now_s
-        return self._ask(parts)
+        return self._sent
 
-    def forget_question(self) -> None:
-        """Note that the newest question could not be published; it is asked again."""
-        if self._sent:
-            self._queue += self._sent[::-1]
+    def fail_question(self) -> None:
+        """Note that the newest question has not arrived; it is asked again."""
+        if self._sent is not None:
+            self._queue += [_part(hole) for hole in self._sent.holes][::-1]
         self._sent = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it is being asked for something, or is still to be asked."""
-        return bool(self._queue or self._sent)
+    def is_waited_for(self, now_s: float) -> bool:
+        """Whether it is being asked for something, or is still to be asked, and seems to be there."""
+        since_s = self._unanswered_since_s
+        if since_s is not None and now_s - since_s >= ANSWER_S:
+            return False
+        return bool(self._queue) or (self._sent is not None and bool(self._sent.holes))
 
     def _ask(self, parts: Sequence[Part]) -> Ask:
         holes = tuple(Hole(*key, first, last, is_for_node) for key, first, last, is_for_node in parts)
         return Ask(self._number, self.is_restored, holes)
+
+    def _suspect(self, report: Report) -> None:
+        """Take the sequence number of the same file, which never falls unless the file is an older copy of itself."""
+        if report.seq >= self.seq:
+            self.seq, self._suspected_at = report.seq, None
+        elif self._suspected_at is None:
+            self._suspected_at = self._number
+        elif self._sent is not None and self._suspected_at < report.asked == self._sent.number:
+            self.is_restored, self._suspected_at = True, None
+            self._asked.clear()  # of readings that this copy may lack
 
     def _confirm(self, report: Report, now_s: float) -> None:
         """Take what a report says about our questions: whether the newest has arrived."""
         if report.asked == self._number and self._sent_s is not None:
             self.round_trip_s = now_s
             self._unanswered_since_s = None
-            if self.is_restored and self._sent is not None:
-                self.is_restored = False
-                self.seq = report.seq
-            by_key: dict[NodeEpoch, tuple[list[ranges.Range], list[ranges.Range]]] = {}
-            for key, first, last, is_for_node in self._sent or ():
-                all_, of_node = by_key.setdefault(key, ([], []))
-                all_.append((first, last))
-                if is_for_node:
-                    of_node.append((first, last))
-            for key, (all_, of_node) in by_key.items():
-                asked = self._asked.setdefault(key, _Asked())
-                numbers = ranges.united(all_)
-                asked.confirmed = ranges.union(asked.confirmed, numbers)
-                asked.confirmed_air = ranges.union(asked.confirmed_air, ranges.united(of_node))
-                for kind, found in list(asked.findings.items()):  # it answers again
-                    asked.findings[kind] = ranges.difference(found, numbers)
+            if self._sent is None:
+                return
+            if self._sent.is_restored:
+                self.is_restored, self.seq = False, report.seq
+            self._take_answer(self._sent)
             self._sent = None
         elif self._number < report.asked < NUMBER_LIMIT and self._sent is None:
             self._number = report.asked  # of another server, or of this one when its clock was ahead
 
+    def _take_answer(self, ask: Ask) -> None:
+        """Note that a question has arrived; whatever was found of its numbers before is found anew."""
+        for key, (numbers, of_node) in _by_key(ask).items():
+            asked = self._asked.setdefault(key, _Asked())
+            asked.confirmed = ranges.union(asked.confirmed, numbers)
+            asked.confirmed_air = ranges.union(asked.confirmed_air, of_node)
+            for kind, found in list(asked.findings.items()):
+                asked.findings[kind] = ranges.difference(found, numbers)
+
     def _learn_holding(self, holding: Holding) -> None:
         key = holding.node, holding.epoch
-        if key in self.numbers or len(self.numbers) < HOLDINGS_LIMIT:
+        if not _is_echo(holding) and (key in self.numbers or len(self.numbers) < HOLDINGS_LIMIT):
             self.numbers[key] = holding.low, holding.high
         asked = self._asked.get(key)
         if asked is None or not holding.findings:
@@ -223,6 +254,26 @@ class AskedGateway:
                 for other, found in list(asked.findings.items()):
                     asked.findings[other] = ranges.difference(found, new)
                 asked.findings[kind] = ranges.union(asked.findings.get(kind, ()), new)
+
+
+def _is_echo(holding: Holding) -> bool:
+    """Whether a gateway that never had anything of a node merely repeats the first number that it was asked for."""
+    return bool(holding.findings) and not holding.waiting and holding.low == holding.high == holding.findings[0].first
+
+
+def _by_key(ask: Ask | None) -> dict[NodeEpoch, tuple[Ranges, Ranges]]:
+    """The numbers of a question, and those of them that are for the node, by node and epoch."""
+    found: dict[NodeEpoch, tuple[list[ranges.Range], list[ranges.Range]]] = {}
+    for hole in () if ask is None else ask.holes:
+        numbers, of_node = found.setdefault((hole.node, hole.epoch), ([], []))
+        numbers.append((hole.first, hole.last))
+        if hole.is_for_node:
+            of_node.append((hole.first, hole.last))
+    return {key: (ranges.united(numbers), ranges.united(of_node)) for key, (numbers, of_node) in found.items()}
+
+
+def _part(hole: Hole) -> Part:
+    return (hole.node, hole.epoch), hole.first, hole.last, hole.is_for_node
 
 
 def _parts(key: NodeEpoch, missing: Ranges, of_node: Ranges) -> Iterator[Part]:

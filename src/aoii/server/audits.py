@@ -24,7 +24,7 @@ class Audit:
         is_full: Whether all rows were to be looked at, or only what is new.
         started_at: None before it has begun.
         finished_at: None before it has ended.
-        counts: What was found, by name; empty before the end.
+        counts: What was found so far, by name.
     """
 
     id: int
@@ -60,11 +60,16 @@ class Audits:
         with self._pool.transaction(write=True) as connection:
             connection.execute(sa.update(AUDITS).where(AUDITS.c.id == id_).values(started_at=_now()))
 
+    def note(self, id_: int, counts: Mapping[str, int]) -> None:
+        """Note what an audit has found so far."""
+        with self._pool.transaction(write=True) as connection:
+            connection.execute(sa.update(AUDITS).where(AUDITS.c.id == id_).values(counts=_text(counts)))
+
     def finish(self, id_: int, counts: Mapping[str, int]) -> None:
         """Note what an audit has found; of those that have ended, the newest `KEPT` stay in the list."""
-        text = json.dumps(dict(counts), separators=(",", ":"))
         with self._pool.transaction(write=True) as connection:
-            connection.execute(sa.update(AUDITS).where(AUDITS.c.id == id_).values(finished_at=_now(), counts=text))
+            ended = {"finished_at": _now(), "counts": _text(counts)}
+            connection.execute(sa.update(AUDITS).where(AUDITS.c.id == id_).values(ended))
             old = sa.delete(AUDITS).where(AUDITS.c.id <= id_ - KEPT, AUDITS.c.finished_at.is_not(None))
             connection.execute(old)
 
@@ -82,6 +87,10 @@ class Audits:
         if row is None:
             return None
         return Audit(**dict(row._mapping) | {"counts": json.loads(row.counts or "{}")})
+
+
+def _text(counts: Mapping[str, int]) -> str:
+    return json.dumps(dict(counts), separators=(",", ":"))
 
 
 def _now() -> datetime:

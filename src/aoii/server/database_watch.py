@@ -31,6 +31,7 @@ class DatabaseWatch:
 
     Attributes:
         is_up: Whether the last probe succeeded, and no insert has failed since.
+        absences: How often it was up and then away.
     """
 
     def __init__(self, database: Database, probe_s: float, on_answer: Callable[[], None] = lambda: None) -> None:
@@ -52,6 +53,7 @@ class DatabaseWatch:
         self._thread = PartThread("database_watch", self._work)
         self._probe_began_s: float | None = None  # None while no probe is under way
         self.is_up = False
+        self.absences = 0
 
     def start(self) -> None:
         """Begin probing."""
@@ -109,5 +111,6 @@ class DatabaseWatch:
     def _set_down(self, reason: str) -> None:
         self._away.record_failure(reason)
         self._migrated = False
+        self.absences += self.is_up
         self.is_up = False
         metrics.DATABASE_UP.set(0)

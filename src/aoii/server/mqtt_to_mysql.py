@@ -1,4 +1,4 @@
-"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways.
+"""The server, wired: MQTT in, database out, commit acknowledgements back to the gateways; and beside it the audit.
 
     network thread -> inbox -> ingest thread -> database, or dead letters -> PUBACK in order -> commit acknowledgement
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from aoii.runtime import certificate_expiry
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
+from aoii.server.audit_worker import AuditWorker
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
@@ -53,6 +54,13 @@ class Server(Station):
             clock=settings.clock,
         )
         self._broker_watch = subscription.watch_broker(settings.mqtt, f"{CLIENT_ID}-watch")
+        self._audit = AuditWorker(
+            self._database.pool,
+            self._ingest.watch,
+            self._dead_letters.identities,
+            settings.mqtt,
+            f"{CLIENT_ID}-audit",
+        )
         self._stopping = threading.Event()
         self._start_lock = threading.Lock()  # a stop may come while `_listen` starts the connections
         self._is_listening = False
@@ -73,6 +81,7 @@ class Server(Station):
             if not self._stopping.is_set():
                 self._client.start()
                 self._broker_watch.start()
+                self._audit.start()
                 self._is_listening = True
 
     def stop(self) -> None:
@@ -85,6 +94,7 @@ class Server(Station):
         if self._is_listening:
             self._client.stop(max(0.5, deadline_s - time.monotonic()))
             self._broker_watch.stop(max(0.5, deadline_s - time.monotonic()))
+            self._audit.stop(max(0.5, deadline_s - time.monotonic()))
         if is_finished:
             self._dead_letters.close()
             self._database.close()

@@ -89,6 +89,8 @@ AUDITS = sa.Table(
     sa.Column("finished_at", sa.DateTime),
     sa.Column("counts", sa.String),
 )
+MARKS = sa.Table("marks", _metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.BigInteger))
+ROWS_BEFORE_AUDIT = "rows_before_audit"  # the mark: the highest `id` in `readings` when there was no audit yet
 
 
 def migrate(settings: DatabaseSettings) -> None:

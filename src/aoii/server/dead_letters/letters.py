@@ -17,7 +17,7 @@ from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 from aoii.server.dead_letters.file import COLUMNS, REASONS, VERSION, check_version, letter_checksum
 
-PAGE_LETTERS = 1000  # letters that `identities` reads at once
+PAGE_LETTERS = 10_000  # letters that `identities` reads at once
 
 
 class DeadLettersFull(UnavailableError):  # noqa: N818 - a state, named like one
@@ -125,11 +125,19 @@ class Letters:
     def identities(self) -> Iterator[Identity]:
         """The identity of every letter that has one."""
         last_id = 0
-        while page := self.letters(PAGE_LETTERS, last_id):
-            for letter in page:
-                if letter.node is not None and letter.epoch is not None and letter.counter is not None:
-                    yield Identity(letter.node, letter.epoch, letter.counter)
-            last_id = page[-1].id
+        while page := self._numbers(last_id):
+            for _, node, epoch, counter in page:
+                yield Identity(node, epoch, counter)
+            last_id = page[-1][0]
+
+    def _numbers(self, after_id: int) -> list[tuple[int, str, int, int]]:
+        """Id, node, epoch and counter of a page of letters that have them; without payloads, which may be long."""
+        sql = (
+            "SELECT id, node, epoch, counter FROM letters WHERE id > ? AND node IS NOT NULL AND epoch IS NOT NULL "
+            "AND counter IS NOT NULL ORDER BY id LIMIT ?"
+        )
+        with self._translated():
+            return self._connection.execute(sql, (after_id, PAGE_LETTERS)).fetchall()
 
     def _read(self, condition: str, *values: object) -> list[DeadLetter]:
         with self._translated():

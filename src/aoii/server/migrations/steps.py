@@ -66,5 +66,12 @@ def create_index(index: str, table: str, *columns: str, unique: bool = False) ->
         op.create_index(index, table, list(columns), unique=unique)
 
 
+def set_mark(name: str, query: str) -> None:
+    """Set a mark to what a query says, unless it is set."""
+    marks = sa.table("marks", sa.column("name"), sa.column("value"))
+    if op.get_bind().execute(sa.select(marks.c.value).where(marks.c.name == name)).first() is None:
+        op.get_bind().execute(sa.insert(marks).values(name=name, value=sa.text(f"({query})")))
+
+
 def _inspector() -> sa.Inspector:
     return sa.inspect(op.get_bind())  # a new one each time, because an inspector caches what it has seen

@@ -1,6 +1,7 @@
 """Version 4 of the tables: what accounts for the numbers that have no row, and what each gateway says it has.
 
-Nothing is computed here from the rows that exist, however many there are: the first audit finds their holes.
+Nothing is computed here from the rows that exist, however many there are: the first audit finds their holes. It must
+know which of them are older than itself, because no gateway and no node kept anything then.
 """
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the tables of the ledger and of the audit; no table that exists is changed."""
+    """Add the tables of the ledger and of the audit, and mark the rows that are older; no other table is changed."""
     steps.create_table(
         "gaps",
         *_of_node(),
@@ -52,6 +53,12 @@ def upgrade() -> None:
         sa.Column("finished_at", steps.datetime(3), nullable=True),
         sa.Column("counts", sa.String(2000), nullable=True),
     )
+    steps.create_table(
+        "marks",
+        sa.Column("name", steps.name(64), primary_key=True),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+    )
+    steps.set_mark("rows_before_audit", "SELECT coalesce(max(id), 0) FROM readings")
 
 
 def _of_node() -> tuple[sa.Column[str], sa.Column[int]]:

@@ -1,0 +1,70 @@
+"""The account of a requested audit: what it found missing, and what has become of that. Pure."""
+
+from collections.abc import Mapping
+
+from aoii.server import ranges
+from aoii.server.gap import NodeEpoch
+from aoii.server.look import Look
+from aoii.server.ranges import Ranges
+from aoii.server.verdict import Verdict
+
+SETTLED = ("void", "unknown", "lost")
+
+
+class AuditAccount:
+    """One requested audit.
+
+    Args:
+        begun_s: When it began, monotonic.
+
+    Attributes:
+        looked_s: When its first look was; None before.
+        changed_s: When something was last found or mended.
+        counts: What was found so far, in numbers of readings:
+
+            - `rows`: readings in the table;
+            - `missing`: numbers that two looks lacked;
+            - `mended`: those of them that have a row or a dead letter now;
+            - `void`, `unknown`, `lost`: those that this audit has settled so;
+            - `open`: those that are being asked for, and `asked_nodes`: those of them that nodes are being asked for.
+    """
+
+    def __init__(self, begun_s: float) -> None:
+        self.looked_s: float | None = None
+        self.changed_s = begun_s
+        self.counts: Mapping[str, int] = {"rows": 0}
+        self._found: dict[NodeEpoch, Ranges] = {}
+
+    def take(
+        self,
+        look: Look,
+        missing: Mapping[NodeEpoch, Ranges],
+        verdicts: Mapping[NodeEpoch, Verdict],
+        now_s: float,
+    ) -> None:
+        """Take a look, what two looks lack by now, and the verdicts on it."""
+        if self.looked_s is None:
+            self.looked_s = now_s
+        for key, numbers in missing.items():
+            self._found[key] = ranges.union(self._found.get(key, ()), numbers)
+        counts = dict.fromkeys(("rows", "missing", "mended", *SETTLED, "open", "asked_nodes"), 0)
+        counts["rows"] = sum(ranges.count(facts.rows) for facts in look.facts.values())
+        counts["missing"] = sum(map(ranges.count, self._found.values()))
+        for key, found in self._found.items():
+            facts = look.facts.get(key)
+            if facts is not None:
+                counts["mended"] += ranges.count(ranges.intersection(found, facts.present))
+                for state in SETTLED:  # what was settled before this look is missing no more, and is in its gaps
+                    of_state = ranges.united((gap.first, gap.last) for gap in facts.gaps if gap.state == state)
+                    left = ranges.difference(ranges.intersection(found, of_state), missing.get(key, ()))
+                    counts[state] += ranges.count(left)
+            if key in verdicts:
+                for gap in verdicts[key].gaps:
+                    counts[gap.state] += gap.last - gap.first + 1
+                for_node = ranges.united(pair for each in verdicts[key].for_node.values() for pair in each)
+                counts["asked_nodes"] += ranges.count(for_node)
+            else:
+                counts["open"] += ranges.count(missing.get(key, ()))
+        if {**counts, "rows": 0} != {**self.counts, "rows": 0}:
+            self.changed_s = now_s
+        self.counts = counts

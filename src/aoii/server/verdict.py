@@ -1,0 +1,145 @@
+"""The verdict on numbers that the table lacks: who is to be asked, and what is known once everybody has answered. Pure.
+
+First every gateway must say that it lacks a number; then one of them asks the node; then the number is settled. A
+gateway that does not answer keeps nobody from asking on, and the settled gap names it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from aoii.broker.repair_messages import KINDS, FindingKind
+from aoii.server import ranges
+from aoii.server.gap import Gap, GapState, NodeEpoch
+from aoii.server.ledger import FIRST_OLD_EPOCH
+from aoii.server.look import NodeFacts
+from aoii.server.ranges import Ranges
+from aoii.server.unaccounted import NOT_ASKED
+
+OF_NODE: tuple[FindingKind, ...] = ("void", "unknown", "silent", "forgotten")  # what a gateway that can ask it may find
+OLD_DETAIL = "before version 0.3"
+NAMES_LIMIT = 150  # characters of a gap's detail
+END = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one gateway says of a node and epoch.
+
+    Attributes:
+        is_answering: Whether its answer is waited for.
+        is_believed: Whether the table has rows of the node that it brought.
+        high: The highest number that it has accepted; -1 if none.
+        asked_node: The numbers for which it knows that it shall ask the node.
+        found: What it says of numbers, by kind; disjoint.
+    """
+
+    gateway: str
+    is_answering: bool
+    is_believed: bool
+    high: int
+    asked_node: Ranges
+    found: Mapping[FindingKind, Ranges]
+
+    def any_of(self, *kinds: FindingKind) -> Ranges:
+        """The numbers of which it says one of these."""
+        return ranges.united(pair for kind in kinds for pair in self.found.get(kind, ()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What follows.
+
+    Attributes:
+        gaps: The state of every missing number, ascending.
+        for_node: By gateway, the numbers for which it is to ask the node.
+    """
+
+    gaps: Sequence[Gap]
+    for_node: Mapping[str, Ranges]
+
+
+def judge(key: NodeEpoch, missing: Ranges, facts: NodeFacts, answers: Sequence[Answers]) -> Verdict:
+    """Judge numbers that are missing in two looks.
+
+    Args:
+        key: The node and epoch.
+        missing: The numbers.
+        facts: What the newest look says of the node.
+        answers: What each gateway says that has ever reported.
+    """
+    answering = [one for one in answers if one.is_answering]
+    if not answering:
+        return Verdict(_gaps(key, {("open", ""): missing}), {})
+    radio = _on_the_air(key, missing, facts)
+    for_node = _for_node(radio, answering)
+    settled = _common(missing, [one.any_of(*KINDS) for one in answering])
+    settled = ranges.difference(settled, ranges.difference(radio, _answered_by_node(answering)))
+    believed = [one for one in answering if one.is_believed]
+    lost = ranges.intersection(settled, ranges.united(pair for one in believed for pair in one.any_of("forgotten")))
+    rest = ranges.difference(settled, lost)
+    rest = ranges.intersection(rest, ((0, facts.highest_row),)) if facts.rows else ()
+    void = ranges.intersection(rest, ranges.united(pair for one in believed for pair in one.any_of("void")))
+    unknown = ranges.difference(rest, void)
+    old = ranges.intersection(unknown, ((0, facts.before),)) if facts.before >= 0 else ()
+    note = _note([one.gateway for one in answers if not one.is_answering])
+    states: dict[tuple[GapState, str], Ranges] = {
+        ("lost", note): lost,
+        ("void", note): void,
+        ("unknown", note): ranges.difference(unknown, old),
+        ("unknown", "; ".join(filter(None, (OLD_DETAIL, note)))): old,
+    }
+    states["open", ""] = ranges.difference(missing, ranges.united((*lost, *void, *unknown)))
+    return Verdict(_gaps(key, states), for_node)
+
+
+def _on_the_air(key: NodeEpoch, missing: Ranges, facts: NodeFacts) -> Ranges:
+    """Those for which the node can be asked: it keeps nothing from before 0.3, and old firmware nothing at all."""
+    if key[1] >= FIRST_OLD_EPOCH:
+        return ()
+    return ranges.intersection(missing, ((facts.before + 1, END),))
+
+
+def _for_node(radio: Ranges, answering: Sequence[Answers]) -> dict[str, Ranges]:
+    """Who asks the node: the gateway that does so already, else the one that heard it last of those that can."""
+    left = _common(radio, [ranges.union(one.any_of(*KINDS), one.asked_node) for one in answering])
+    chosen: dict[str, Ranges] = {}
+    for one in answering:
+        cannot = ranges.intersection(one.asked_node, one.any_of("absent"))
+        chosen[one.gateway] = ranges.intersection(left, ranges.difference(one.asked_node, cannot))
+        left = ranges.difference(left, chosen[one.gateway])
+    for one in sorted(answering, key=lambda one: (not one.is_believed, -one.high, one.gateway)):
+        cannot = ranges.intersection(one.asked_node, one.any_of("absent"))
+        mine = ranges.difference(left, cannot)
+        chosen[one.gateway] = ranges.union(chosen[one.gateway], mine)
+        left = ranges.difference(left, mine)
+    return {gateway: numbers for gateway, numbers in chosen.items() if numbers}
+
+
+def _answered_by_node(answering: Sequence[Answers]) -> Ranges:
+    """The numbers of which the node, or its silence, has told a gateway; and those for which no gateway can ask it."""
+    told = [ranges.intersection(one.asked_node, one.any_of(*OF_NODE)) for one in answering]
+    cannot = [ranges.intersection(one.asked_node, one.any_of("absent")) for one in answering]
+    return ranges.united(pair for numbers in (*told, _common(((0, END),), cannot)) for pair in numbers)
+
+
+def _common(numbers: Ranges, sets: Sequence[Ranges]) -> Ranges:
+    """Those of the numbers that are in all sets."""
+    return reduce(ranges.intersection, sets, numbers)
+
+
+def _note(silent: Sequence[str]) -> str:
+    """The detail of a gap that was settled without the answers of these gateways."""
+    if not silent:
+        return ""
+    names = ""
+    for name in sorted(silent):
+        if len(names) + len(name) > NAMES_LIMIT:
+            break
+        names += f", {name}" if names else name
+    return NOT_ASKED + names
+
+
+def _gaps(key: NodeEpoch, states: Mapping[tuple[GapState, str], Ranges]) -> list[Gap]:
+    gaps = [Gap(*key, first, last, state, detail) for (state, detail), found in states.items() for first, last in found]
+    return sorted(gaps, key=lambda gap: gap.first)
