@@ -67,11 +67,17 @@ def stepping_clock() -> None:
 def hasty() -> None:
     """Minutes between two looks of the audit, and between two reports, are seconds: the same code, more trials."""
     from aoii.gateway import repair
-    from aoii.server import asked_gateway
+    from aoii.server import asked_gateway, audit, audit_worker
 
     repair.REPORT_MS = 200
     asked_gateway.ASK_PAUSE_S = 0.2
     asked_gateway.ANSWER_S = 3.0
+    audit.QUICK_S = 1.0
+    audit.LOOK_S = 3.0
+    audit.SOON_S = 0.3
+    audit.COMING_S = 1.0
+    audit_worker.REQUESTS_S = 0.3
+    audit_worker.AGAIN_S = 0.5
 
 
 def small_kept() -> None:
