@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from faults.copies import Copies
 from faults.installation import Site
-from faults.machines import Loss, Scene
+from faults.machine_scene import Loss, Scene
 from faults.recorder import Key
 from faults.trial import Result, broken
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from aoii.broker.client import Client, Message, Published
 from aoii.broker.messages import Committed, Identity
@@ -70,7 +71,6 @@ def hasty() -> None:
     from aoii.server import asked_gateway, audit, audit_worker
 
     repair.REPORT_MS = 200
-    asked_gateway.ASK_PAUSE_S = 0.2
     asked_gateway.ANSWER_S = 3.0
     audit.QUICK_S = 1.0
     audit.LOOK_S = 3.0
@@ -115,8 +115,28 @@ def wrong_clock() -> None:
             module.datetime = Wrong  # type: ignore[attr-defined]
 
 
+def without_audit() -> None:
+    """The server never looks for what its table lacks."""
+    from aoii.server.audit_worker import AuditWorker
+
+    AuditWorker.start = lambda self: None  # type: ignore[method-assign]  # that is the purpose
+
+
+def one_look() -> None:
+    """What one look lacks is asked for."""
+    from aoii.server import audit
+
+    careful = audit.unaccounted
+
+    def hasten(*args: Any) -> Any:
+        missing, _ = careful(*args)
+        return missing, missing
+
+    audit.unaccounted = hasten
+
+
 RIGHT = (stepping_clock, hasty, small_kept, wrong_clock)
-WRONG = (without_unique_key, without_commit_ack, without_generation_guard)
+WRONG = (without_unique_key, without_commit_ack, without_generation_guard, without_audit, one_look)
 VARIANTS: dict[str, Callable[[], None]] = {function.__name__: function for function in (*RIGHT, *WRONG)}
 
 
