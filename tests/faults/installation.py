@@ -32,6 +32,7 @@ NODES = 6
 RING = 126
 START_S = 60.0
 WAIT_S = 60.0
+LAST_TABLE = "marks"
 GATEWAYS = ("first", "witness")  # by rank
 
 
@@ -131,26 +132,25 @@ class Installation:
         keys = self.folder / "node_keys"  # not on a gateway's disk: there must be a copy of it elsewhere
         node_keys.write_key_file(keys, self.field.keys)
         self.database_link = Proxy(site.loop, site.database.port)
-        self.broker_link = Proxy(site.loop, site.broker.port)
+        self.broker_links = {name: Proxy(site.loop, site.broker.port) for name in ("server", *names)}
         self.gateways = [self._gateway(*each) for each in zip(names, links, plan.ranks, strict=False)]
-        server = self._environment("server", self.folder / "server") | self._of_server()
+        server = self._environment("server", "server") | self._of_server()
         self.server = Station(
             "server", self.folder / "server", server, int(server["SERVER_STATUS_PORT"]), plan.server_variant
         )
         self.letters = self.folder / "server" / "data" / "dead_letters.db"
         self._exit = contextlib.ExitStack()
 
-    def _environment(self, station: str, folder: Path) -> dict[str, str]:
+    def _environment(self, station: str, machine: str) -> dict[str, str]:
         return {
-            "AOII_DATA_DIR": str(folder / "data"),
+            "AOII_DATA_DIR": str(self.folder / machine / "data"),
             "MQTT_BROKER": "127.0.0.1",
-            "MQTT_PORT": str(self.broker_link.port),
+            "MQTT_PORT": str(self.broker_links[machine].port),
             f"{station.upper()}_STATUS_PORT": str(free_port()),
         }
 
     def _gateway(self, name: str, link: Path, rank: int) -> Gateway:
-        folder = self.folder / name
-        environment = self._environment("gateway", folder) | {
+        environment = self._environment("gateway", name) | {
             "GATEWAY_ID": name,
             "GATEWAY_RANK": str(rank),
             "SERIAL_PORT": str(link),
@@ -158,7 +158,8 @@ class Installation:
             "RADIO_SPREADING": "7",  # a witness's slot is shortest
         }
         environment |= self.plan.gateway
-        return Gateway(name, folder, environment, int(environment["GATEWAY_STATUS_PORT"]), self.plan.gateway_variant)
+        port = int(environment["GATEWAY_STATUS_PORT"])
+        return Gateway(name, self.folder / name, environment, port, self.plan.gateway_variant)
 
     def _of_server(self) -> dict[str, str]:
         return {
@@ -180,6 +181,7 @@ class Installation:
             for station in self.stations:
                 station.start()
             self.await_part()
+            until(self._has_tables, START_S, "the server has made its tables")
             starting.pop_all()
         return self
 
@@ -196,11 +198,16 @@ class Installation:
         for station in self.stations:
             until(station.takes_part, START_S, f"{station.name} takes part; see {self.folder}")
 
+    def _has_tables(self) -> bool:
+        """Whether the last of the tables is there."""
+        where = f"table_schema = '{self.schema}' AND table_name = '{LAST_TABLE}'"
+        return bool(self.site.database.execute(f"SELECT 1 FROM information_schema.tables WHERE {where}"))  # noqa: S608 - ours
+
     def heal(self) -> None:
         """Have everything run that is not lost for good."""
         self.site.broker.heal()
         self.site.database.heal()
-        for link in (self.database_link, self.broker_link):
+        for link in (self.database_link, *self.broker_links.values()):
             link.heal()
         for station in self.stations:
             station.heal()

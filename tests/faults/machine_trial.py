@@ -14,7 +14,7 @@ from faults.trial import Result, broken
 REPAIR_S = 120.0
 STILL_S = 6.0  # nothing that is missing has come for so long: what has not come is lost
 ANSWER_S = 60.0
-POLL_S = 0.1
+POLL_S = 0.3
 
 
 def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> Result:
@@ -31,7 +31,8 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
         installation.heal()
         healed_s = time.monotonic()
         installation.await_part()
-        is_whole = _repairs(scene, loss)
+        looks = _Looks(scene, loss)
+        is_whole = _repairs(scene, looks)
         drain_s = round(time.monotonic() - healed_s, 2) if is_whole else None
         for station in installation.stations:
             station.note()
@@ -55,7 +56,7 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
             detail=scene.detail,
             violations=(),
             single=len(single),
-            false_void=len(copies.false_void(installation.recorder)),
+            false_void=len(looks.false_void | copies.false_void(installation.recorder)),
             unbalanced=len(unbalanced),
             known_lost=len(missing & scene.lost),
             collisions=installation.field.collisions,
@@ -73,13 +74,12 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
     return replace(result, violations=tuple(violations))
 
 
-def _repairs(scene: Scene, loss: Loss) -> bool:
+def _repairs(scene: Scene, looks: "_Looks") -> bool:
     """Go on with a trickle, which carries questions to the nodes, until all is whole; then drain."""
     installation = scene.installation
     field = installation.field
     field.trickle()
     _comes(lambda: field.unsent == 0, ANSWER_S)
-    looks = _Looks(scene, loss)
     is_whole = _comes(looks.have_ended, REPAIR_S)
     field.quiet()
     _comes(lambda: field.is_idle, ANSWER_S)
@@ -87,20 +87,27 @@ def _repairs(scene: Scene, loss: Loss) -> bool:
 
 
 class _Looks:
-    """Looks at an installation again and again, and remembers since when the same readings are missing."""
+    """Looks at an installation again and again, and remembers what it saw.
+
+    Attributes:
+        false_void: What any look has shown to be called void falsely.
+    """
 
     def __init__(self, scene: Scene, loss: Loss) -> None:
         self._scene, self._loss = scene, loss
-        self._missing: set[Key] = set()
+        self.false_void: set[Key] = set()
+        self._old = scene.installation.recorder.all_accepted()
+        self._missing = len(self._old)  # of the old ones, the fewest so far
         self._since_s = time.monotonic()
 
     def have_ended(self) -> bool:
         """Whether all is whole, or, in a control, nothing that is missing comes any more."""
+        recorder = self._scene.installation.recorder
         copies = self._scene.installation.look()
-        missing = copies.missing(self._scene.installation.recorder)
-        if not self._missing <= missing:
-            self._since_s = time.monotonic()
-        self._missing = missing
+        self.false_void |= copies.false_void(recorder)
+        missing = len(copies.missing(recorder) & self._old)
+        if missing < self._missing:
+            self._missing, self._since_s = missing, time.monotonic()
         is_still = time.monotonic() - self._since_s > STILL_S
         return not _why_not(self._scene, self._loss, copies) or (bool(self._loss.figure) and is_still)
 

@@ -167,11 +167,11 @@ def two_losses(scene: Scene) -> None:
 
 
 def audit_race(scene: Scene) -> None:
-    """Audits, one after another, of readings that are under way; nothing is lost at all."""
+    """Audits, one after another, of readings that one gateway has brought in late; nothing is lost at all."""
     installation = scene.installation
-    for antenna in installation.field.antennas:
-        antenna.hears = antenna.is_heard = 0.8
-    installation.database_link.delay(0.05)
+    first, witness = installation.field.antennas
+    first.hears, witness.hears = 0.9, 0.6
+    installation.broker_links[scene.gateway.machine].delay(0.4)
     installation.field.load(LOT)
     for _ in range(6):
         installation.request_audit(is_full=scene.perhaps())
@@ -198,7 +198,7 @@ def audit_forged(scene: Scene) -> None:
 YEARS_S = 10 * 365.25 * 86400
 
 
-def clock_steps(scene: Scene) -> None:
+def clock_years(scene: Scene) -> None:
     """Every machine's wall clock is ten years wrong, in one direction and then in the other, and a dump comes back."""
     installation = scene.installation
     offsets_s = [YEARS_S, -YEARS_S]
@@ -229,9 +229,14 @@ MACHINES: Mapping[str, Loss] = {
         is_lossy=True,
         is_capped=True,
     ),
-    "audit_race": Loss("audits come while readings are under way", audit_race, Plan(gateways=2), is_harmless=True),
+    "audit_race": Loss(
+        "audits come while readings are under way",
+        audit_race,
+        Plan(gateways=2, server_variant="hasty+patient"),
+        is_harmless=True,
+    ),
     "audit_forged": Loss("somebody forges reports and questions", audit_forged, SMALL),
-    "clock_steps": Loss("all clocks step by twenty years", clock_steps, SMALL),
+    "clock_years": Loss("all clocks step by twenty years", clock_years, SMALL),
     "two_gateways": Loss("one of two gateways is lost in mid-burst", two_gateways, Plan(gateways=2)),
     "two_losses": Loss("two machines are lost at once", two_losses, SMALL, is_lossy=True),
 }
@@ -244,6 +249,16 @@ def ignored_questions(scene: Scene) -> None:
     """The nodes do not answer what an acknowledgement asks for."""
     scene.installation.field.ignore_questions()
     gateway_disk_lost(scene)
+
+
+def both_first(scene: Scene) -> None:
+    """Until somebody makes the second gateway a witness."""
+    installation = scene.installation
+    installation.field.load(LOT // 4)
+    scene.pause(5)
+    witness = installation.gateways[1]
+    witness.stop()
+    witness.set(GATEWAY_RANK="1")
 
 
 MACHINE_CONTROLS: Mapping[str, Loss] = {
@@ -261,9 +276,10 @@ MACHINE_CONTROLS: Mapping[str, Loss] = {
         figure="missing",
     ),
     "one_look": Loss(
-        "one look is enough to ask", audit_race, Plan(gateways=2, server_variant="hasty+one_look"), figure="asked"
+        "one look is enough to ask",
+        audit_race,
+        Plan(gateways=2, server_variant="hasty+patient+one_look"),
+        figure="asked",
     ),
-    "both_first": Loss(
-        "both gateways answer at once", two_gateways, Plan(gateways=2, ranks=(0, 0)), figure="collisions"
-    ),
+    "both_first": Loss("both gateways answer at once", both_first, Plan(gateways=2, ranks=(0, 0)), figure="collisions"),
 }

@@ -18,12 +18,16 @@ from faults.trial import NEVER, Result
 
 ENOUGH = 100  # trials after which a campaign that has seen no duplicate delivery has not tried hard enough
 SUMS = ("accepted", "stored", *NEVER, "known_lost", "collisions", "asked", "lost_corrupt", "duplicate_deliveries")
+COLLISIONS = 5  # a control in which gateways collide does so at one reading in five at least
 MOVES = {name: control.figure for name, control in MACHINE_CONTROLS.items()}
 
 
 def bites(control: Result) -> bool:
     """Whether a control has moved the figure that it must; one without a figure of its own has lost or doubled."""
-    return any(_moved(control).values())
+    moved = _moved(control)
+    if "collisions" in moved:  # a busy first gateway sometimes answers as late as its witness
+        return COLLISIONS * moved["collisions"] > control.accepted
+    return any(moved.values())
 
 
 def _moved(control: Result) -> dict[str, int]:

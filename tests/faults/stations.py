@@ -50,6 +50,10 @@ class Station:
         self.faults: list[str] = []  # what it did that no station may do
         folder.mkdir(parents=True, exist_ok=True)
 
+    def set(self, **settings: str) -> None:
+        """Change its settings from its next start on."""
+        self._environment |= settings
+
     def start(self, variant: str | None = None, **extra: str) -> None:
         """Start it, without waiting for anything.
 
