@@ -72,6 +72,10 @@ class Copies:
         disks = [self.outboxes[name] | self.kept[name] for name in self.outboxes]
         return Counter(key for held in (self.rows, self.letters, self.nodes, *disks) for key in held)
 
+    def on_gateways(self) -> set[Key]:
+        """What any gateway's disk has."""
+        return set().union(*self.outboxes.values(), *self.kept.values())
+
     def missing(self, recorder: Recorder) -> set[Key]:
         """Accepted, and neither a row nor a dead letter."""
         return recorder.all_accepted() - self.rows.keys() - self.letters.keys()

@@ -19,7 +19,8 @@ class Scene:
 
     Attributes:
         lost: Readings of which no copy was left right after the losses.
-        alone: Readings of which the database had the only copy right after the losses: nothing makes another.
+        alone: Readings of which the database, and perhaps a node, had the only copies right after the losses. Nothing
+            makes another when the node's ring goes on: they are what a backup is for.
     """
 
     installation: Installation
@@ -62,7 +63,8 @@ class Scene:
         machines = copies.machines()
         accepted = self.installation.recorder.all_accepted()
         self.lost = frozenset(key for key in accepted if not machines[key])
-        self.alone = frozenset(key for key in accepted if machines[key] == 1 and key in copies.rows)
+        on_gateways = copies.on_gateways()
+        self.alone = frozenset(key for key in accepted if key in copies.rows and key not in on_gateways)
 
     def only_nodes_have_the_rest(self) -> bool:
         """Whether everything that is missing and has a copy is held by nodes alone."""

@@ -14,7 +14,7 @@ from faults.trial import Result, broken
 REPAIR_S = 120.0
 STILL_S = 6.0  # nothing that is missing has come for so long: what has not come is lost
 ANSWER_S = 60.0
-POLL_S = 0.3
+POLL_S = 0.4
 
 
 def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> Result:

@@ -12,8 +12,8 @@ from faults.machine_scene import WAIT_S, Loss, Scene
 from faults.outsider import outsider
 from servers import until
 
-SMALL_RING = 40  # readings; a board holds 126, which takes longer to overrun
-LOT = 120  # samples of all nodes together
+SMALL_RING = 24  # readings; a board holds 126, which takes longer to overrun
+LOT = 96  # samples of all nodes together
 MANY = 6 * SMALL_RING * 3 // 2  # more than the small rings hold
 
 
