@@ -110,6 +110,13 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def synced_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """With the settings of MariaDB itself, so that a commit is on the disk."""
+    with MariaDB(tmp_path_factory.mktemp("synced-mariadb")) as server:
+        yield server
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """A station's AOII_DATA_DIR."""

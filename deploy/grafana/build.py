@@ -339,6 +339,13 @@ DELIVERY = (
     ),
     lines("Dead letters", "short", "By reason.", ("sum by (reason) (aoii_dead_letters)", "{{reason}}")),
     lines(
+        "Numbers without a row",
+        "short",
+        "What became of them: the ledger of all nodes, counted every ten minutes at most.",
+        ('sum by (part) (aoii_ledger_numbers{part!="stored"})', "{{part}}"),
+        ("sum(aoii_ledger_unbalanced_accounts)", "accounts that do not balance"),
+    ),
+    lines(
         "Retries and drops",
         "short",
         "In ten minutes: inserts retried, connections lost, messages dropped by the broker.",

@@ -19,6 +19,7 @@ from aoii.gateway.outbox import Fetch
 from aoii.server.db import Database, open_database
 from aoii.server.dead_letters.letters import DeadLetter, Letters
 from aoii.server.dead_letters.store import DeadLetters
+from aoii.server.gaps import Gap, Gaps
 from server.samples import a_reading, sqlite_at
 from servers import AS_ROOT
 
@@ -240,6 +241,47 @@ def test_drop_asks_and_writes_what_it_dropped_to_the_log(
     assert all(word in told[0] for word in ("7", "actual_t", "mismatch"))
     assert [letter.reason for letter in letters.letters(9)] == ["database_away"]
     assert run("list", "--store", "gateway")[1] == ""
+
+
+def test_nobody_looks_for_the_numbers_of_dropped_readings(run: Dlq, letters: DeadLetters, database: Database) -> None:
+    letters.add([a_reading(counter) for counter in (1, 2, 2, 4)], "bad_row", "")
+    letters.add_malformed_readings([(Identity("8", 2, 3), b"{}", "shape")])
+    letters.add([a_reading(9)], "database_away", "")
+    letters.add_to_ring([(b"{}", "event: event is neither RX nor EST")])
+
+    assert run("drop", "--all", "--yes")[:2] == (0, "5 dropped\n")
+
+    detail = "dead letter dropped"
+    retired = [Gap("7", 1, 1, 2, "retired", detail), Gap("7", 1, 4, 4, "retired", detail)]
+    assert Gaps(database.pool).all() == [*retired, Gap("8", 2, 3, 3, "retired", detail)]
+
+
+def test_a_number_that_another_reading_has_or_that_nobody_can_trust_is_still_looked_for(
+    run: Dlq, letters: DeadLetters, database: Database, outbox: Path
+) -> None:
+    letters.add([a_reading(1)], "mismatch", "")
+    letters.add([a_reading(2)], "corrupt", "")
+
+    assert run("drop", "--all", "--yes")[:2] == (0, "3 dropped\n")
+
+    assert Gaps(database.pool).all() == []
+
+
+def test_the_database_knows_before_a_letter_goes(
+    run: Dlq, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYSQL_HOST", "127.0.0.1")
+    monkeypatch.setenv("MYSQL_PORT", "1")
+    letters.add([a_reading(1)], "bad_row", "hot")
+    letters.add_to_ring([(b"{}", "event: event is neither RX nor EST")])
+
+    code, _, err = run("drop", "--all", "--yes")
+
+    assert code == 2
+    assert "dead letters stay until the database can record that nobody should look for them" in err
+    assert "check that it runs, and MYSQL_HOST and MYSQL_PORT" in err
+    assert len(letters.letters(9)) == 2
+    assert run("drop", "server:2", "--yes")[:2] == (0, "1 dropped\n"), "it has no number"
 
 
 def test_a_drop_of_many_lets_the_station_in_between(

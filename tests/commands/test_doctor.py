@@ -12,6 +12,7 @@ from aoii.commands.findings import Finding
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
 from faults.proxy import Loop, Proxy
+from made_up_kernel import MadeUpKernel
 from secure_broker import SecureBroker, expired
 from servers import MariaDB, Mosquitto, free_port
 
@@ -21,6 +22,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor_checks, "BROKER_WAIT_S", 2.0)
     monkeypatch.setattr(doctor_installation, "UNITS", tmp_path / "units")
+    MadeUpKernel(tmp_path, monkeypatch)
 
 
 def examine(**settings: str) -> dict[str, Finding]:
@@ -29,23 +31,24 @@ def examine(**settings: str) -> dict[str, Finding]:
 
 
 def test_a_healthy_installation_has_no_remedies(
-    tmp_path: Path, mosquitto: Mosquitto, mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mosquitto: Mosquitto, synced_mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours, theirs = os.openpty()
     (tmp_path / "port").symlink_to(os.ttyname(theirs))
     (tmp_path / "data").mkdir()
     node_keys.write_key_file(tmp_path / "data/node_keys", {7: node_keys.NodeKey(1, bytes(16))})
-    schema = mariadb.new_schema()
+    schema = synced_mariadb.new_schema()
     values = {
         "SERIAL_PORT": str(tmp_path / "port"), "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(mosquitto.port),
-        "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(mariadb.port), "MYSQL_DATABASE": schema,
+        "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(synced_mariadb.port), "MYSQL_DATABASE": schema,
     }  # fmt: skip
     open_database(settings.load(values).database, migrate=True).close()
 
     found = examine(**values)
 
     assert {subject: finding.remedy for subject, finding in found.items()} == dict.fromkeys(found)
-    assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database"} == found.keys()
+    assert {"settings", "disk", "clock", "serial port", "node keys", "broker", "database",
+            "durability", "copies"} == found.keys()  # fmt: skip
     assert doctor.run(None) == 0
     assert "FAIL" not in capsys.readouterr().out
     os.close(ours)
@@ -142,7 +145,7 @@ def test_a_station_that_is_not_of_this_machine_is_not_checked_with_settings_that
 
 @pytest.mark.parametrize(
     ("ours", "unchecked"),
-    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys"})],
+    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys", "copies"})],
 )
 def test_what_no_station_of_this_machine_needs_is_no_fault(
     mosquitto: Mosquitto, tmp_path: Path, ours: tuple[str, ...], unchecked: set[str]

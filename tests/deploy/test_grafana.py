@@ -206,6 +206,7 @@ nodes.count_periods(["7"], 60)
 metrics.SERIAL_UP.labels(port="/dev/ttyUSB0").set(1)
 metrics.CLOCK_OFFSET_S.labels(gateway="gateway").set(0)
 metrics.DEAD_LETTERS.labels(reason="mismatch").set(0)  # as the server does at its start, for every reason
+metrics.LEDGER_NUMBERS.labels(part="lost").set(0)  # as the server does when it has counted, for every part
 for station in ("gateway", "server"):
     print(generate_latest(metrics.BY_STATION[station]).decode())
 for metric, declared in metrics.DECLARED.items():

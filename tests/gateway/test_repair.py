@@ -17,6 +17,7 @@ from aoii.gateway.repair import (
     AGAIN_MS,
     GIVE_BACK,
     GIVE_BACK_AT,
+    PIECES_LIMIT,
     REPORT_EVERY_MS,
     REPORT_MS,
     RESTORED_MS,
@@ -294,13 +295,65 @@ def test_what_is_not_here_is_asked_of_the_node_and_its_answer_is_reported() -> N
     assert findings(repair, REPORT_MS) == (Finding(2, 2, "void"), Finding(3, 3, "forgotten"), Finding(4, 4, "void"))
 
 
-def test_a_node_that_cannot_be_asked_is_silent_at_once() -> None:
+def test_who_cannot_ask_the_node_says_absent_even_of_what_was_here() -> None:
     repair, file, air = made(can_ask=False)
+    file.fill("forgotten", 3)
     repair.take(ask((2, 4), is_for_node=True), 0)
     file.do()
 
-    assert findings(repair, 0) == (Finding(2, 4, "silent"),)
-    assert air.wanted(NODE, 0, HUGE) == []
+    assert findings(repair, 0) == (Finding(2, 4, "absent"),)
+    assert not air.wanted(NODE, 2, 4)
+
+
+def test_a_question_is_named_when_all_of_it_has_been_looked_up_and_with_all_its_findings() -> None:
+    repair, file, _ = made()
+    assert reported(repair, 0) is not None  # the first one
+    holes = [(number, number) for number in range(2, 2 * PIECES_LIMIT + 4, 2)]  # one more than two steps look up
+
+    repair.take(ask(*holes, number=5), 1)
+    file.do(1)
+    early = reported(repair, REPORT_MS)
+    while file.do(REPORT_MS):
+        pass
+    named = reported(repair, 2 * REPORT_MS)
+
+    assert early is not None
+    assert early.asked == 0
+    assert len(early.holdings[0].findings) == PIECES_LIMIT
+    assert named is not None
+    assert named.asked == 5
+    assert [(one.first, one.last) for one in named.holdings[0].findings] == holes
+
+
+def test_a_question_of_which_something_was_left_out_is_never_named() -> None:
+    repair, file, _ = made()
+    holes = [(number, number) for number in range(2, 602, 2)]
+    for at in range(0, WANTED_LIMIT, HOLES_LIMIT):
+        repair.take(ask(*((first + 1000 * at, last + 1000 * at) for first, last in holes), number=1 + at), 0)
+
+    assert repair.take(ask((1, 1), (9, 9), number=10_000_000), 0) == 2
+    now_ms, named = 0, set()
+    while file.do(now_ms):
+        now_ms += REPORT_MS
+        report = reported(repair, now_ms)
+        named.add(report.asked if report else 0)
+    report = reported(repair, now_ms + REPORT_MS)
+    named.add(report.asked if report else 0)
+
+    assert 10_000_000 not in named
+    assert max(named) > 0
+
+
+def test_a_question_to_a_restored_file_is_named_when_its_forecasts_are_forgotten() -> None:
+    repair, file, _ = made()
+    repair.take(ask(number=5, restored=True), 0)
+    before = reported(repair, 0)
+    file.do(0)
+    after = reported(repair, REPORT_MS)
+
+    assert before is not None
+    assert after is not None
+    assert (before.asked, after.asked) == (0, 5)
 
 
 def test_what_a_node_has_said_is_reported_again_and_not_asked_again() -> None:

@@ -19,8 +19,13 @@ import pytest
 
 from aoii.core.frames import HEARTBEAT
 from aoii.security import node_keys
+from aoii.server.audits import Audit, Audits
+from aoii.server.db import open_database
+from aoii.server.gap import Gap
+from aoii.server.gaps import Gaps
 from faults.stations import Station
 from gateway.station import EPOCH, KEYS, NODE, OwnNode
+from server.samples import sqlite_at
 from servers import Mosquitto, free_port, pty_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +99,22 @@ class Installation:
     def waiting(self) -> int:
         """Readings that the outbox holds."""
         return len(self.select("data/outbox.db", "SELECT seq FROM events"))
+
+    def change(self, statement: str) -> None:
+        """Change the table behind the server's back."""
+        with contextlib.closing(sqlite3.connect(self.folder / "data" / "aoii.db", timeout=30)) as database:
+            database.execute(statement)
+            database.commit()
+
+    def audit(self) -> tuple[Audit, list[Gap]]:
+        """What an audit of the running server finds, and the gaps afterwards."""
+        with contextlib.closing(open_database(sqlite_at(self.folder / "data" / "aoii.db"))) as database:
+            audits = Audits(database.pool)
+            number = audits.request(is_full=True)
+            until(lambda: (found := audits.find(number)) is not None and found.finished_at, 180, "the audit's end")
+            found = audits.find(number)
+            assert found is not None
+            return found, Gaps(database.pool).all()
 
     def select(self, name: str, query: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self.folder / name)) as database:
@@ -187,6 +208,51 @@ def test_a_gateway_of_version_0_1_goes_on_with_the_outbox_of_this_version_and_th
     assert installation.select("data/outbox.db", name) == file
     assert installation.select("data/kept.db", kept) == [(1,), (4,), (5,)]
     assert list((tmp_path / "data").glob("*.corrupt-*")) == []  # nobody took the other's file for damaged
+
+
+def test_what_a_gateway_of_version_0_1_has_let_go_stays_open_while_it_does_not_answer(
+    tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path
+) -> None:
+    """It neither reports nor understands a question; deliveries go on beside it."""
+    installation = Installation(tmp_path, mosquitto)
+    with pty_port(tmp_path / "receiver") as far:
+        node = OwnNode(far)
+        with installation.running("server"), installation.running("gateway", package=version_0_1):
+            for number in (1, 2, 3):
+                node.send(number, number, 2000 + 100 * number)
+            until(lambda: len(installation.rows()) == 3, 60, "the first rows")
+            installation.change("DELETE FROM readings WHERE counter = 2")
+
+            audit, gaps = installation.audit()
+            node.send(4, 4, 2400)
+            until(lambda: len(installation.rows()) == 3, 60, "a row after the audit")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+
+    assert {name: audit.counts[name] for name in ("missing", "mended", "open", "lost")} == {
+        "missing": 1, "mended": 0, "open": 1, "lost": 0,
+    }  # fmt: skip
+    assert [(gap.first, gap.last, gap.state) for gap in gaps] == [(2, 2, "open")]
+
+
+def test_what_a_server_of_version_0_1_stored_and_lost_the_gateway_gives_back(
+    tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path
+) -> None:
+    """Nobody reads the gateway's reports meanwhile; it keeps what that server acknowledges all the same."""
+    installation = Installation(tmp_path, mosquitto)
+    with pty_port(tmp_path / "receiver") as far:
+        node = OwnNode(far)
+        with installation.running("server", package=version_0_1), installation.running("gateway"):
+            for number in (1, 2, 3, 4):
+                node.send(number, number, 2000 + 100 * number)
+            until(lambda: len(installation.rows()) == 4, 60, "the rows of version 0.1")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+        installation.change("DELETE FROM readings WHERE counter IN (2, 4)")
+
+        with installation.running("server", "gateway"):
+            audit, gaps = installation.audit()
+
+    assert installation.rows() == [(1, 21.0), (2, 22.0), (3, 23.0), (4, 24.0)]
+    assert (audit.counts["missing"], audit.counts["mended"], gaps) == (2, 2, [])
 
 
 def test_dead_letters_of_version_0_1_go_into_the_table(tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path) -> None:

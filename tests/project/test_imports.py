@@ -112,7 +112,7 @@ PLACES = (
     ),
     Place(
         "web/page_json.py",
-        "web.estimate_accuracy web.fleet_settings web.pipeline_health web.points web.summary",
+        "server.ledger web.estimate_accuracy web.fleet_settings web.pipeline_health web.points web.summary",
         standard=PURE,
     ),
     # drivers: one library each
@@ -139,6 +139,7 @@ PLACES = (
     Place("server/gaps.py", "server", "sqlalchemy"),
     Place("server/retirement.py", "server", "sqlalchemy"),
     Place("server/gateway_reports.py", "broker.repair_messages server", "sqlalchemy"),
+    Place("server/durability.py", "runtime.disks server settings", "sqlalchemy"),
     Place("server/audits.py", "server", "sqlalchemy"),
     Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aoii.server import ranges
 from aoii.server.gap import Gap, GapState
-from aoii.server.ledger import PARTS, Account, Facts, account, accounts_by_day
+from aoii.server.ledger import PARTS, Account, Facts, account, account_up_to, accounts_by_day
 
 STATES: tuple[GapState, ...] = ("open", "void", "unknown", "lost", "retired")
 NUMBERS = st.sets(st.integers(1, 30))
@@ -123,6 +123,11 @@ def test_the_parts_are_those_that_counting_number_by_number_gives(
     assert found.last == last
     assert {name: getattr(found, name) for name in PARTS} == {name: expected.count(name) for name in PARTS}
     assert found.is_balanced
+    for end in (*ends, last):
+        some_of_it = account_up_to(facts, end)
+        assert {name: getattr(some_of_it, name) for name in PARTS} == {
+            name: expected[:end].count(name) for name in PARTS
+        }
     days = [(date(2026, 1, number), end) for number, end in enumerate(ends, 1)]
     by_day = list(accounts_by_day(facts, days))
     assert all(one.is_balanced for one in by_day)

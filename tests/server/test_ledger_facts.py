@@ -12,7 +12,7 @@ from aoii.server.db import Database
 from aoii.server.gaps import Gap, Gaps
 from aoii.server.gateway_reports import GatewayReports
 from aoii.server.ledger import Account, account, accounts_by_day
-from aoii.server.ledger_facts import open_facts
+from aoii.server.ledger_facts import open_facts, read_accounts
 from aoii.server.retirement import Floors
 from aoii.settings import Database as DatabaseSettings
 from server.samples import a_reading, run_sql
@@ -25,7 +25,18 @@ DAY_MS = 86_400_000
 def database(database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Read in many pages, and in one."""
     monkeypatch.setattr(ledger_facts, "PAGE_ROWS", request.param)
+    monkeypatch.setattr(ledger_facts, "DATED_ROWS", request.param)
     return database
+
+
+def test_progress_is_told_by_rows(database: Database) -> None:
+    database.insert_readings([a_reading(number) for number in range(1, 8)])
+    told: list[int] = []
+
+    (found,) = read_accounts(database.pool, [], told.append)
+
+    assert found.stored == sum(told) == 7
+    assert len(told) == (3 if ledger_facts.PAGE_ROWS == 3 else 1)
 
 
 def accounts(database: Database, letters: list[Identity] | None = None, node: str | None = None) -> list[Account]:

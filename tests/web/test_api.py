@@ -49,6 +49,17 @@ def test_the_totals_are_those_of_the_rows_and_have_the_older_installations_keys(
     database.close()
 
 
+def test_the_ledger_has_every_node_with_its_parts(client: TestClient) -> None:
+    found = client.get("/api/ledger").json()
+
+    assert (found["has_letters"], found["age_s"]) == (False, 0)
+    (account,) = found["accounts"]
+    assert account == {
+        "node": "7", "epoch": 1, "first": 1, "last": len(READINGS), "is_balanced": True, "stored": len(READINGS),
+        "dead_letters": 0, "void": 0, "waiting": 0, "open": 0, "unknown": 0, "lost": 0, "retired": 0,
+    }  # fmt: skip
+
+
 def test_recent_readings_come_oldest_first_with_every_column(client: TestClient) -> None:
     rows = client.get("/api/recent?limit=3").json()
 

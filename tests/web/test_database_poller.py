@@ -1,6 +1,7 @@
 """The poller: every row once into the fleet, also of a database that is replaced or put back."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,8 @@ class Polled:
         self.source = Source(load().database)
         self.shared = SharedFleet(FLEET_SETTINGS, [], lambda: START_MS, dict)
         self.stopping = threading.Event()
-        self.poller = DatabasePoller(self.source, self.shared, self.stopping)
+        self.outbox = Path("outbox.db")
+        self.poller = DatabasePoller(self.source, self.shared, self.stopping, self.outbox)
 
     def poll(self) -> None:
         self.poller._poll()

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from aoii.broker.client import Message
 from aoii.broker.messages import READINGS_TOPIC, Estimate, encode_estimate, encode_reading
 from aoii.runtime.station import liveness_of
+from aoii.server.db import Database
 from aoii.web.live import Live
 from web.conftest import Load
 from web.recorded import minutes
@@ -70,6 +72,19 @@ def test_old_nodes_have_the_zone_and_the_thresholds_of_their_settings(load: Load
     assert estimate.at_ms == datetime(2026, 5, 3, 21, 32, 1, tzinfo=UTC).timestamp() * 1000
     assert live.settings.of("roof/ttyUSB0").is_wrong(0.3, 0)
     assert not live.settings.of("roof/ttyUSB1").is_wrong(0.3, 0)
+
+
+def test_the_page_notes_that_outbox_and_database_are_on_one_disk_and_finds_it_no_fault(
+    live: Live, database: Database, data_dir: Path
+) -> None:
+    live._poller._poll()
+    without = live.pipeline()
+    (data_dir / "outbox.db").touch()
+    both = live.pipeline()
+
+    for health, codes in ((without, []), (both, ["oneDisk"])):
+        (hop,) = [hop for hop in health.hops if hop.name == "database"]
+        assert (hop.state, [code for code, _ in hop.reports[-1].notes]) == ("ok", codes)
 
 
 def test_before_it_starts_it_is_neither_alive_nor_ready(live: Live) -> None:

@@ -25,8 +25,9 @@ FindingKind = Literal["void", "unknown", "silent", "forgotten", "absent"]
 """What became of numbers that a gateway was asked for and does not hold.
 
 `void`: the node proves that it never saw them acknowledged; `unknown`: the node cannot say, for it has forgotten newer
-ones; `silent`: the node does not answer such questions, or the gateway cannot ask it; `forgotten`: this gateway had
-them and has made room since; `absent`: this gateway never had them, and has not asked the node.
+ones; `silent`: the node does not answer such questions; `forgotten`: this gateway had them and has made room since;
+`absent`: this gateway never had them, and has not asked the node. In answer to a question that is for the node,
+`absent` says that this gateway cannot ask it.
 """
 
 KINDS: tuple[FindingKind, ...] = get_args(FindingKind)

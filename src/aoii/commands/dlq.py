@@ -49,8 +49,9 @@ def add_commands(commands: Commands) -> None:
     drop = verbs.add_parser(
         "drop",
         help="delete dead letters, after asking; each is written to the log",
-        description="Delete dead letters, after asking; each is written to the log. Without --reason, --all leaves "
-        "out database_away: the server will insert those.",
+        description="Delete dead letters, after asking; each is written to the log. The database first records their "
+        "numbers as retired, so that no gateway sends these readings again; while it is away, letters with a number "
+        "stay. Without --reason, --all leaves out database_away: the server will insert those.",
     )
     drop.add_argument("--yes", action="store_true", help="do not ask")
     for parser in (replay, drop):

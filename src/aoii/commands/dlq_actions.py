@@ -7,18 +7,23 @@ import contextlib
 import json
 import logging
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from aoii.commands.dlq_stores import PAGE, Entry, StoreName, Stores
 from aoii.core.errors import InputError
+from aoii.server import ranges
+from aoii.server.connection import ConnectionPool
+from aoii.server.database_errors import DatabaseAway
 from aoii.server.db import open_database
 from aoii.server.dead_letters.replay import replay
+from aoii.server.gaps import Gap, Gaps, NodeEpoch
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
 
 REPLAYED_BY_SERVER = "database_away"
+KEEPS_ITS_NUMBER = ("mismatch", "corrupt")  # another reading has the number; nobody knows whose number it is
 ERASED_READINGS = 3  # with repeated numbers, from which on their node is named, as at the gateway
 COLUMNS = ("STORE", "ID", "IDENTITY", "REASON", "FIRST", "LAST", "ATTEMPTS")
 WIDTHS = (8, 6, 26, 14, 21, 21, 8)
@@ -134,10 +139,14 @@ def drop_letters(
 ) -> int:
     """Delete letters, those named or all with a reason, after asking; each is written to the log.
 
+    The database first records their numbers as retired: otherwise the next audit would ask for them, and a gateway
+    that still has the readings would send them again.
+
     Returns:
         The exit code: 1 if the answer was no or a letter has changed meanwhile and stays.
 
     Raises:
+        DatabaseAway: The database cannot record the numbers; the letters that remain are kept.
         InputError: A letter that was named does not exist, or standard input is not a terminal and `is_agreed` is not
             set.
     """
@@ -152,11 +161,38 @@ def drop_letters(
             print("nothing dropped")
             return 1
         dropped = 0
-        for begin in range(0, len(entries), PAGE):  # the station waits for each page, and gives up after 5 s
-            dropped += _drop(stores, entries[begin : begin + PAGE])
+        with contextlib.closing(open_database(settings.database)) as database:  # not used if no letter has a number
+            for begin in range(0, len(entries), PAGE):  # the station waits for each page, and gives up after 5 s
+                page = entries[begin : begin + PAGE]
+                _retire(database.pool, page)
+                dropped += _drop(stores, page)
     changed = len(entries) - dropped
     print(f"{dropped:,} dropped" + (f", {changed:,} changed meanwhile and kept" if changed else ""))
     return int(changed > 0)
+
+
+def _retire(pool: ConnectionPool, entries: Sequence[Entry]) -> None:
+    """Record in the database that nobody should look for the numbers of these letters.
+
+    Raises:
+        DatabaseAway: The database is away; nothing was recorded.
+    """
+    numbers: dict[NodeEpoch, list[tuple[int, int]]] = defaultdict(list)
+    for letter in (entry.letter for entry in entries if entry.letter.reason not in KEEPS_ITS_NUMBER):
+        if letter.node is not None and letter.epoch is not None and letter.counter is not None:
+            numbers[letter.node, letter.epoch].append((letter.counter, letter.counter))
+    gaps = [
+        Gap(*key, *each, "retired", "dead letter dropped")
+        for key, all_ in numbers.items()
+        for each in ranges.united(all_)
+    ]
+    if not gaps:
+        return
+    try:
+        Gaps(pool).record(gaps)
+    except DatabaseAway as error:
+        problem = f"dead letters stay until the database can record that nobody should look for them: {error.problem}"
+        raise DatabaseAway(error.reason, problem, error.remedy) from error
 
 
 def _drop(stores: Stores, entries: Sequence[Entry]) -> int:

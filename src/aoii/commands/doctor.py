@@ -9,6 +9,7 @@ from pathlib import Path
 from aoii.commands import (
     container,
     doctor_checks,
+    doctor_copies,
     doctor_durability,
     doctor_installation,
     doctor_ports,
@@ -57,6 +58,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
                 state = f"{error.filename or check.subject}: {error.strerror or error}"
                 yield group.label(Finding(check.subject, state, "run this as the user that runs the stations"))
     yield from doctor_durability.examine(installation)
+    yield from doctor_copies.examine(installation)
     yield from doctor_checks.shared_user(installation)
     yield from doctor_ports.shared(_ports(installation))
     yield from doctor_stations.examine(installation)

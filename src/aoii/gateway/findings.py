@@ -58,6 +58,15 @@ class Findings:
         ranges = self._ranges.get(whose)
         return [] if ranges is None else [Finding(*one[:2], one[2].kind) for one in ranges.within(first, last)]
 
+    def renew(self, whose: NodeEpoch, first: int, last: int) -> None:
+        """Let what was found of these numbers be taken once more."""
+        ranges = self._ranges.get(whose)
+        if ranges is not None:
+            before = len(ranges)
+            for begin, end, found in ranges.within(first, last):
+                ranges.put(begin, end, found._replace(is_new=True))
+            self._size += len(ranges) - before
+
     def cut(self, whose: NodeEpoch, first: int, last: int) -> None:
         """Forget what was found of these numbers: they are here now, or are looked for again."""
         ranges = self._ranges.get(whose)

@@ -72,6 +72,7 @@ class Gateway(Station):
         )
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
+        self._is_witness = own.rank > 0
         neighbours = Neighbours(self.intake.wanted, own.rank)
         slot_ms = SLOTS_MS[own.spreading] if own.rank else None
         learn = self.publisher.repair.learn
@@ -135,7 +136,12 @@ class Gateway(Station):
         self.intake.forget_forecasts()
 
     def _can_ask(self, whose: NodeEpoch) -> bool:
-        """Whether a node can be asked over the air for numbers of this epoch: it has a key here, and uses it."""
+        """Whether a node can be asked over the air for numbers of this epoch: it has a key here, and uses it.
+
+        A witness asks no node: its answers say nothing but that a reading is safe.
+        """
+        if self._is_witness:
+            return False
         key = self._keys.get(int(whose.node)) if re.fullmatch(r"0|[1-9]\d{0,4}", whose.node, re.ASCII) else None
         return key is not None and whose.epoch in (key.epoch, key.previous.epoch if key.previous else key.epoch)
 

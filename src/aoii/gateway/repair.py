@@ -7,6 +7,7 @@ about the same numbers are one piece of work. Whatever does not fit is left out:
 which it hears nothing. Pure: the caller does each step in the outbox file and says what came of it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -99,7 +100,9 @@ class Repair:
         self._air = air
         self._can_ask = can_ask
         self.findings = Findings()
-        self._asked = 0
+        self._asked = 0  # the newest question that has been looked up
+        self._taken: int | None = None  # the newest one that is being looked up
+        self._pieces: deque[Piece] = deque(maxlen=WANTED_LIMIT)  # of the questions since `_asked`
         self._wanted: _Pending[bool] = _Pending()  # to be looked up; the value: is it for the node
         self._kept: _Pending[None] = _Pending()  # to be given back
         self._batches: list[_Batch] = []
@@ -133,15 +136,20 @@ class Repair:
         self._is_online = False
 
     def take(self, ask: Ask, now_ms: int) -> int:
-        """Take a question; return how many of its holes were left out, because too much is asked already."""
-        self._asked = ask.number
-        self._is_report_due = self._is_full_due = True
+        """Take a question; return how many of its holes were left out, because too much is asked already.
+
+        A report names it when all of it has been looked up: then what is not found is here, and will be given back.
+        """
         if ask.is_restored and (self._restored_ms is None or now_ms - self._restored_ms >= RESTORED_MS):
             self._is_restored, self._restored_ms = True, now_ms
         for number, hole in enumerate(ask.holes):
             if len(self._wanted) >= WANTED_LIMIT:
                 return len(ask.holes) - number
-            self._want(Piece(NodeEpoch(hole.node, hole.epoch), hole.first, hole.last, hole.is_for_node))
+            piece = Piece(NodeEpoch(hole.node, hole.epoch), hole.first, hole.last, hole.is_for_node)
+            self._want(piece)
+            self._pieces.append(piece)
+        self._taken = ask.number
+        self._name_question()
         return 0
 
     def acknowledge(self, identities: Iterable[Identity], now_ms: int) -> None:
@@ -191,6 +199,7 @@ class Repair:
                 self._want(piece._replace(first=places[-1][1] + 1))
         for piece in look.pieces[len(found) :]:
             self._want(piece)
+        self._name_question()
 
     def gave_back(self, step: GiveBack, copied: Sequence[GivenBack], now_ms: int) -> None:
         """End a `GiveBack`.
@@ -213,6 +222,7 @@ class Repair:
     def forgot(self) -> None:
         """End `ForgetForecasts`."""
         self._step = None
+        self._name_question()
 
     def failed(self, step: Step, now_ms: int) -> None:
         """End a step that could not be done; it is tried again later."""
@@ -280,6 +290,20 @@ class Repair:
         self._is_reporting = False
         self._reported_ms = now_ms + AGAIN_MS - REPORT_MS
 
+    def _name_question(self) -> None:
+        """Let the next report name the newest question if everything that was asked has been looked up.
+
+        It has all findings about it then, also those that an earlier report had: the server believes only what comes
+        with the number.
+        """
+        if self._taken is None or self._wanted or self._is_restored or isinstance(self._step, Look | ForgetForecasts):
+            return
+        self._asked, self._taken = self._taken, None
+        for piece in self._pieces:
+            self.findings.renew(piece.whose, piece.first, piece.last)
+        self._pieces.clear()
+        self._is_report_due = self._is_full_due = True
+
     def _want(self, piece: Piece) -> None:
         """Have numbers looked up; those for the node stay so when they are asked again without it."""
         for_node = [one for one in self._wanted.within(piece.whose, piece.first, piece.last) if one[2]]
@@ -323,7 +347,8 @@ class Repair:
         if not piece.is_for_node:
             for begin, end in self._air.wanted(piece.whose, first, last):
                 left.cut(begin, end)
-        kind: FindingKind = "forgotten" if was_here else "silent" if piece.is_for_node else "absent"
+        # Who cannot ask the node says `absent`, even of what was here: the server then has another gateway ask it.
+        kind: FindingKind = "forgotten" if was_here and not piece.is_for_node else "absent"
         return known + [Finding(begin, end, kind) for begin, end, _ in left]
 
 

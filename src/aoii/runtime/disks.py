@@ -17,6 +17,8 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
 MEMORY_DISKS = ("zram", "ram")
 WITHOUT_BARRIER = frozenset({"nobarrier", "barrier=0", "fsync_mode=nobarrier", "volatile"})
 """Options of ext4, XFS, f2fs and overlay with which a sync does not wait until the disk has emptied its cache."""
+ELSEWHERE = frozenset({"afs", "ceph", "cifs", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4", "smb3"})
+"""Kinds of file systems that another machine holds; not those of a virtual machine's host, which may be on its disk."""
 DEPTH_LIMIT = 8  # of devices on devices: a file on a loop device on a logical volume on an array on a partition is 4
 
 Risk = Literal["memory", "layer", "cache"]
@@ -99,15 +101,22 @@ def disks(path: Path) -> frozenset[str]:
 
 
 def are_on_one_disk(first: Path, second: Path) -> bool | None:
-    """Whether one disk holds both files, or would; None: unknown."""
+    """Whether one disk holds both files, or would; None: unknown. A share of another machine is none of our disks."""
     ours, theirs = disks(first), disks(second)
     if ours and theirs:
         return bool(ours & theirs)
+    if (ours and _is_elsewhere(second)) or (theirs and _is_elsewhere(first)):
+        return False
     try:
         is_same = existing(first).stat().st_dev == existing(second).stat().st_dev
     except OSError:
         return None
     return True if is_same else None  # two file systems without a device, as of a network, may be one disk or two
+
+
+def _is_elsewhere(path: Path) -> bool:
+    found = file_system(path)
+    return found is not None and found.kind in ELSEWHERE
 
 
 def _mount(line: str) -> FileSystem | None:

@@ -536,6 +536,20 @@ AUDIT_ROUND_TRIP_S = _SERVER.gauge(
     "gateway",
 )
 AUDIT_FAILURES = _SERVER.counter("aoii_audit_failures_total", "Steps of the audit that failed and are tried again.")
+LEDGER_NUMBERS = _SERVER.gauge(
+    "aoii_ledger_numbers",
+    "Numbers of all nodes by what became of their readings, as last counted: stored, dead_letters, void, waiting, "
+    "open, unknown, lost, retired.",
+    "part",
+)
+LEDGER_UNBALANCED = _SERVER.gauge(
+    "aoii_ledger_unbalanced_accounts",
+    "Nodes and epochs of which numbers were in two parts of the ledger or in none, as last counted.",
+)
+LEDGER_COUNTED_S = _SERVER.gauge(
+    "aoii_ledger_counted_timestamp_seconds", "Unix time of the last count of the ledger; 0 before the first one."
+)
+
 # --- CSV subscriber and log reader ------------------------------------------------------------------------------------
 _CSV = ServedBy("csv")
 CSV_ROWS = _CSV.counter(

@@ -39,6 +39,7 @@ class _Asked:
     confirmed: Ranges = ()  # of questions that have arrived
     confirmed_air: Ranges = ()  # of those for the node itself
     findings: dict[FindingKind, Ranges] = field(default_factory=dict)
+    forgotten: Ranges = ()  # what it has ever called so: it had the readings, whatever it says later
 
 
 Part = tuple[NodeEpoch, int, int, bool]
@@ -72,6 +73,7 @@ class AskedGateway:
         self.round_trip_s: float | None = None
         self._number = first_number
         self._suspected_at: int | None = None  # our newest number when the sequence number had fallen; None: it has not
+        self._is_report_wanted = True
         self._asked: dict[NodeEpoch, _Asked] = {}
         self._queue: list[Part] = []
         self._sent: Ask | None = None  # the question that waits for its answer; None: none does
@@ -126,6 +128,11 @@ class AskedGateway:
         asked = self._asked.get(key)
         return () if asked is None else ranges.united(pair for kind in kinds for pair in asked.findings.get(kind, ()))
 
+    def forgotten(self, key: NodeEpoch) -> Ranges:
+        """The numbers that it once had, and has said so."""
+        asked = self._asked.get(key)
+        return () if asked is None else asked.forgotten
+
     def asked_node(self, key: NodeEpoch) -> Ranges:
         """The numbers for which it knows that it shall ask the node."""
         asked = self._asked.get(key)
@@ -137,6 +144,10 @@ class AskedGateway:
         if asked is None:
             return ()
         return ranges.difference(ranges.difference(asked.confirmed, asked.confirmed_air), self.found(key, *KINDS))
+
+    def want_report(self) -> None:
+        """Ask what it holds, even if nothing else is to be asked."""
+        self._is_report_wanted = True
 
     def plan(self, holes: Mapping[NodeEpoch, Ranges], air: Mapping[NodeEpoch, Ranges], now_s: float) -> None:
         """Ask from now on for `holes`, and for those of `air` ask the node; replaces the plan before.
@@ -157,6 +168,7 @@ class AskedGateway:
             of_node = ranges.intersection(air.get(key, ()), missing)
             asked.confirmed = ranges.intersection(asked.confirmed, missing)
             asked.confirmed_air = ranges.intersection(asked.confirmed_air, missing)
+            asked.forgotten = ranges.intersection(asked.forgotten, missing)
             for kind, found in list(asked.findings.items()):
                 asked.findings[kind] = ranges.intersection(found, missing)
             under_way, under_way_air = sent.get(key, ((), ()))
@@ -176,9 +188,11 @@ class AskedGateway:
             return None
         if self._sent is not None:
             self.fail_question()
+        is_report_due = self._is_report_wanted or idle_s >= ROUND_TRIP_S
         is_suspected = self._suspected_at is not None and (self._suspected_at == self._number or idle_s >= ANSWER_S)
-        if not (self._queue or self.is_restored or is_suspected or idle_s >= ROUND_TRIP_S):
+        if not (self._queue or self.is_restored or is_suspected or is_report_due):
             return None
+        self._is_report_wanted = False
         self._number = min(self._number + 1, NUMBER_LIMIT)
         parts = [self._queue.pop() for _ in range(min(HOLES_LIMIT, len(self._queue)))]
         while len(encode_ask(self._ask(parts))) > 1:  # one message a number, so that its number proves all of it
@@ -254,6 +268,8 @@ class AskedGateway:
                 for other, found in list(asked.findings.items()):
                     asked.findings[other] = ranges.difference(found, new)
                 asked.findings[kind] = ranges.union(asked.findings.get(kind, ()), new)
+                if kind == "forgotten":
+                    asked.forgotten = ranges.union(asked.forgotten, new)
 
 
 def _is_echo(holding: Holding) -> bool:

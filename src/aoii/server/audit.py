@@ -85,6 +85,7 @@ class Audit:
         self._result: Mapping[str, int] | None = None
         self._is_away = self._is_looking = False
         self._is_full_due = self._is_hurried = True
+        self._quick_until_s = now_s  # until then, what a look lacks is asked for QUICK_S later
         self._next_look_s = now_s
         self._next_full_s = now_s + FULL_S
         self._looked_s = now_s - LOOK_S
@@ -109,6 +110,11 @@ class Audit:
             if (gateway := self._gateway(one.gateway, now_s)) is not None:
                 gateway.know(one.file, one.seq, one.numbers)
 
+    def meet(self, gateways: Iterable[str], now_s: float) -> None:
+        """Take the names of gateways that send readings or estimates; those that are new are asked to report."""
+        for name in gateways:
+            self._gateway(name, now_s)
+
     def take_report(self, gateway: str, report: Report, now_s: float) -> Report | None:
         """Take one message of a gateway's report; return what of it to record in the database, None for nothing.
 
@@ -120,8 +126,10 @@ class Audit:
         before = asked.is_answering(now_s), asked.round_trip_s
         to_record = asked.learn(report, now_s)
         has_findings = any(one.findings for one in report.holdings)
+        if before[1] is None and asked.round_trip_s is not None:
+            self._is_hurried, self._next_look_s = True, now_s  # it is new here: the tables may lack what it has
         is_new = before != (asked.is_answering(now_s), asked.round_trip_s)
-        if self._two_looks.missing and (has_findings or is_new):
+        if (self._two_looks.missing or now_s < self._quick_until_s) and (has_findings or is_new):
             self._pause_s = SOON_S
             self._next_look_s = min(self._next_look_s, max(now_s, self._looked_s + SOON_S))
         return to_record
@@ -134,8 +142,8 @@ class Audit:
         """The database answers again; it may have been restored meanwhile. A full look is due at once."""
         self._is_away = False
         self._two_looks.restart()
-        self._is_full_due = self._is_hurried = True
-        self._next_look_s = now_s
+        self._is_full_due = True
+        self._hurry(now_s)
 
     def request(self, is_full: bool, now_s: float) -> None:
         """Begin a requested audit: two looks, questions, and a result; one at a time.
@@ -146,8 +154,7 @@ class Audit:
         """
         self._account, self._result = AuditAccount(now_s), None
         self._is_full_due |= is_full
-        self._is_hurried = True
-        self._next_look_s = now_s
+        self._hurry(now_s)
 
     def look_due(self, now_s: float) -> LookKind | None:
         """The look that is due now; None for none. End it by `take_look` or `fail_look`."""
@@ -164,13 +171,16 @@ class Audit:
         """Take what a look has found; return what to write. If the writing fails, the next look says it again."""
         self._is_looking = False
         if look.is_full:
+            if not self._is_full_due:  # rows have vanished
+                self._hurry(now_s)
             self._is_full_due = False
             self._next_full_s = now_s + FULL_S
-        for name in look.gateways:
-            self._gateway(name, now_s)
+        if self._is_hurried:
+            self._is_hurried = False
+            self._quick_until_s = now_s + QUICK_S
+        self.meet(look.gateways, now_s)
         before = self._two_looks.missing
-        wait_s = QUICK_S if self._is_hurried else LOOK_S
-        self._is_hurried = False
+        wait_s = QUICK_S if now_s <= self._quick_until_s else LOOK_S
         self._two_looks.take(*self._lacking(look, now_s), wait_s, now_s)
         verdicts = {
             key: judge(key, numbers, look.facts[key], self._answers(key, look.facts[key], now_s))
@@ -219,6 +229,13 @@ class Audit:
         result, self._result = self._result, None
         return result
 
+    def _hurry(self, now_s: float) -> None:
+        """Look now, and again in QUICK_S; meanwhile the gateways say what they hold, in case the newest rows lack."""
+        self._is_hurried = True
+        self._next_look_s = now_s
+        for gateway in self._gateways.values():
+            gateway.want_report()
+
     def _gateway(self, name: str, now_s: float) -> AskedGateway | None:
         """The gateway of this name, a new one if there is room."""
         if name not in self._gateways and len(self._gateways) < GATEWAYS_LIMIT:
@@ -251,6 +268,7 @@ class Audit:
                 name in facts.writers,
                 one.numbers.get(key, (0, -1))[1],
                 one.asked_node(key),
+                one.forgotten(key),
                 {kind: one.found(key, kind) for kind in KINDS},
             )
             for name, one in self._gateways.items()
@@ -272,6 +290,8 @@ class Audit:
     def _schedule(self, has_changed: bool, now_s: float) -> None:
         """Set when the next look is due."""
         self._next_look_s = min(now_s + LOOK_S, self._two_looks.due_s)
+        if now_s < self._quick_until_s:
+            self._next_look_s = min(self._next_look_s, self._quick_until_s)
         is_coming = any(
             one.is_answering(now_s) and ranges.intersection(one.owes(key), numbers)
             for one in self._gateways.values()
@@ -284,7 +304,7 @@ class Audit:
     def _is_unfinished(self, now_s: float) -> bool:
         """Whether the requested audit has to go on: it has had no second look, or something may still come back."""
         account = self._account
-        if account is None or account.looked_s is None or now_s - account.looked_s < QUICK_S:
+        if account is None or now_s < self._quick_until_s or self._two_looks.due_s <= self._quick_until_s + QUICK_S:
             return True
         if now_s - account.changed_s >= PATIENCE_S:
             return False

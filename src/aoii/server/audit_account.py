@@ -18,7 +18,6 @@ class AuditAccount:
         begun_s: When it began, monotonic.
 
     Attributes:
-        looked_s: When its first look was; None before.
         changed_s: When something was last found or mended.
         counts: What was found so far, in numbers of readings:
 
@@ -30,7 +29,6 @@ class AuditAccount:
     """
 
     def __init__(self, begun_s: float) -> None:
-        self.looked_s: float | None = None
         self.changed_s = begun_s
         self.counts: Mapping[str, int] = {"rows": 0}
         self._found: dict[NodeEpoch, Ranges] = {}
@@ -43,8 +41,6 @@ class AuditAccount:
         now_s: float,
     ) -> None:
         """Take a look, what two looks lack by now, and the verdicts on it."""
-        if self.looked_s is None:
-            self.looked_s = now_s
         for key, numbers in missing.items():
             self._found[key] = ranges.union(self._found.get(key, ()), numbers)
         counts = dict.fromkeys(("rows", "missing", "mended", *SETTLED, "open", "asked_nodes"), 0)

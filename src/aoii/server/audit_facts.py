@@ -91,7 +91,7 @@ class AuditFacts:
         self._rows, self._writers, self._before = {}, {}, {}
         highest = connection.execute(sa.select(sa.func.max(_R.id))).scalar() or 0
         newest = {id_: who for page in _pages(connection, highest - OVERLAP) for id_, who in page.items()}
-        ledger = LedgerFacts(connection, {}, None)
+        ledger = LedgerFacts(connection, {}, None, lambda _: self._on_progress())
         boundary = connection.execute(sa.select(MARKS.c.value).where(MARKS.c.name == ROWS_BEFORE_AUDIT)).scalar() or 0
         for key in ledger.keys:
             self._on_progress()

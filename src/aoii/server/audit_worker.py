@@ -21,7 +21,7 @@ from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.station import PartThread
 from aoii.server import ranges
 from aoii.server.audit import Audit, KnownGateway, LookKind, Question
-from aoii.server.audit_facts import AuditFacts
+from aoii.server.audit_facts import GATEWAY, AuditFacts
 from aoii.server.audits import Audits
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_watch import DatabaseWatch
@@ -48,6 +48,7 @@ class AuditWorker:
         pool: Connections to the database; the caller closes it.
         watch: Says whether the database is there.
         letters: The identities of the dead letters, read anew at each call.
+        heard: The names of the gateways that send readings or estimates.
         mqtt: The broker.
         client_id: Of the audit's own connection.
     """
@@ -57,11 +58,13 @@ class AuditWorker:
         pool: ConnectionPool,
         watch: DatabaseWatch,
         letters: Callable[[], Iterable[Identity]],
+        heard: Callable[[], Iterable[str]],
         mqtt: Mqtt,
         client_id: str,
     ) -> None:
         self._watch = watch
         self._letters = letters
+        self._heard = heard
         self.client = Client(
             mqtt,
             client_id,
@@ -137,6 +140,7 @@ class AuditWorker:
         self._take_reports()
         if self._absences is None:
             return
+        self._audit.meet(filter(GATEWAY.fullmatch, self._heard()), time.monotonic())
         self._take_request()
         kind = self._audit.look_due(time.monotonic())
         if kind is not None:

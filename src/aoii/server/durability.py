@@ -55,20 +55,22 @@ def durability_facts(settings: DatabaseSettings) -> DurabilityFacts:
         return _of_sqlite(pool) if settings.host is None else _of_mysql(pool, settings.host)
 
 
-def shares_disk(settings: DatabaseSettings, outbox: Path) -> bool | None:
-    """Whether one disk holds the database and the outbox, so that one that dies takes both; None: cannot be seen.
+def shares_disk(pool: ConnectionPool, file: Path) -> bool | None:
+    """Whether the disk that holds the database holds a file, or would, so that one that dies takes both.
 
-    The arguments and errors are those of `durability_facts`; `outbox` is the gateway's file. None, too, if there is no
-    outbox on this machine. Takes as long as a query.
+    Returns:
+        None: It cannot be seen, as where the files of a database on this machine are closed to this user.
+
+    Raises:
+        DatabaseAway: MySQL or MariaDB does not answer; SQLite is not asked.
     """
-    if not outbox.exists():
-        return None
-    if settings.host is None:
-        return disks.are_on_one_disk(settings.sqlite_path, outbox)
-    facts = durability_facts(settings)
+    host = pool.settings.host
+    if host is None:
+        return disks.are_on_one_disk(pool.settings.sqlite_path, file)
+    facts = _of_mysql(pool, host)
     if not facts.is_here:
         return False
-    return None if facts.files is None else disks.are_on_one_disk(facts.files, outbox)
+    return None if facts.files is None else disks.are_on_one_disk(facts.files, file)
 
 
 def _of_sqlite(pool: ConnectionPool) -> DurabilityFacts:

@@ -36,6 +36,7 @@ BATCH_LIMIT = 500
 IDLE_S = 0.2  # for the first message of a batch
 HOLD_S = 0.5  # between two tries while the dead letters are full
 METRICS_S = 1.0
+GATEWAYS_LIMIT = 1_000  # names come from peers
 
 
 class IngestWorker:
@@ -51,6 +52,7 @@ class IngestWorker:
         clock: The clock of the nodes' world.
 
     Attributes:
+        gateways: Who has sent readings or estimates to this process, as far as GATEWAYS_LIMIT.
         health: The health of the dead letters.
         thread: The ingest thread; started by the owner, stopped by `stop`.
         watch: The database watch; started and stopped by the owner.
@@ -77,6 +79,7 @@ class IngestWorker:
         self._answered = threading.Event()
         self._stopping = threading.Event()
         self._metrics_due_s = 0.0
+        self.gateways: frozenset[str] = frozenset()  # replaced and never changed: other threads read it
         self.health = DeadLetterHealth(dead_letters)
         self.thread = PartThread("ingest", self._work)
         self.watch = DatabaseWatch(database, PROBE_DELAYS * base_delay_s, self._answered.set)
@@ -103,7 +106,13 @@ class IngestWorker:
         for one in received:
             if isinstance(one.content, Estimate):
                 self._timing.record_clock_offset(one.content)
+            if isinstance(one.content, Estimate | Reading) and one.content.gateway is not None:
+                self._meet(one.content.gateway)
         return Batch(received)
+
+    def _meet(self, gateway: str) -> None:
+        if gateway not in self.gateways and len(self.gateways) < GATEWAYS_LIMIT:
+            self.gateways |= {gateway}
 
     def _handle(self, batch: Batch) -> None:
         """Make every message durable, acknowledge it, and answer the gateways; gives up only when the station stops."""

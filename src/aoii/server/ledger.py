@@ -108,6 +108,16 @@ def account(facts: Facts) -> Account:
     return _account(_Counted(facts), facts.first, facts.last, None)
 
 
+def account_up_to(facts: Facts, last: int) -> Account:
+    """The account of the numbers up to `last`.
+
+    Args:
+        facts: As for `account`; `last` is the end of a piece of their rows, or above or below them all.
+        last: The last number that counts.
+    """
+    return _account(_Counted(facts), facts.first, last, None)
+
+
 def accounts_by_day(facts: Facts, days: Sequence[tuple[date, int]]) -> Iterator[Account]:
     """The same numbers by days.
 

@@ -5,7 +5,7 @@ holes nothing is read but how many rows it has.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,11 +16,12 @@ from aoii.broker.messages import Identity
 from aoii.server import ranges
 from aoii.server.connection import ConnectionPool
 from aoii.server.gap import Gap, NodeEpoch
-from aoii.server.ledger import Facts, first_number
+from aoii.server.ledger import Account, Facts, account, first_number
 from aoii.server.ranges import Range
 from aoii.server.tables import FLOORS, GAPS, GATEWAY_NUMBERS, READINGS
 
 PAGE_ROWS = 100_000  # rows of one node and epoch that a statement looks at: 0.1 s in MariaDB
+DATED_ROWS = 20_000  # the same for a statement that also looks at their times, which the index does not have
 _R = READINGS.c
 
 
@@ -40,12 +41,18 @@ class LedgerFacts:
         connection: In a transaction that sees one state of the database until its end.
         letters: Numbers of dead letters, by node and epoch.
         node: The node; None for all.
+        progress: Called after each page, with the number of rows that it has.
     """
 
     def __init__(
-        self, connection: sa.Connection, letters: Mapping[NodeEpoch, Collection[int]], node: str | None
+        self,
+        connection: sa.Connection,
+        letters: Mapping[NodeEpoch, Collection[int]],
+        node: str | None,
+        progress: Callable[[int], None],
     ) -> None:
         self._connection = connection
+        self._progress = progress
         self._letters = letters
         self._gaps: dict[NodeEpoch, list[Gap]] = defaultdict(list)
         for row in connection.execute(_of(GAPS, node, "first", "last", "state", "detail").order_by(GAPS.c.first)):
@@ -57,7 +64,9 @@ class LedgerFacts:
         of_rows = {(row.node, row.epoch) for row in connection.execute(_of(READINGS, node).distinct())}
         of_letters = {key for key in letters if node in (None, key[0])}
         known = of_rows | of_letters | {*self._gaps, *self._floors, *self._highs}
-        self.keys: Sequence[NodeEpoch] = sorted(key for key in known if key[0] is not None)
+        self.keys: Sequence[NodeEpoch] = sorted(
+            key for key in known if None not in key
+        )  # a row of another program may have a node alone
 
     def facts(self, key: NodeEpoch, bounds: Iterable[int] = ()) -> Facts:
         """What is known of a node and epoch.
@@ -71,7 +80,7 @@ class LedgerFacts:
         holes: list[Range] = []
         at = self._floors.get(key, -1)  # a number below the first one, which no node uses, spoils the balance
         for bound in (*sorted(bounds), None):
-            for page in self._pages(key, at, bound):
+            for page in self._pages(key, at, bound, PAGE_ROWS):
                 rows.append((page.last, page.rows))
                 if page.first > at + 1:
                     holes.append((at + 1, page.first - 1))
@@ -84,27 +93,33 @@ class LedgerFacts:
     def days(self, key: NodeEpoch) -> list[tuple[date, int]]:
         """Each day on which a node sampled, UTC, ascending, with the highest number among its rows.
 
-        Rows without a time of their sample count for the day of their insert.
+        Rows without a time of their sample count for the day of their insert; rows up to the floor do not count.
         """
         at = sa.func.coalesce(_R.event_time, _R.created_utc, _R.created_at)
         day = sa.func.date(at).label("day")
-        query = sa.select(day, sa.func.max(_R.counter)).where(*_has(key)).group_by(day).order_by(day)
-        rows = self._connection.execute(query)
-        return [(date.fromisoformat(str(each)), highest) for each, highest in rows]
+        highest: dict[date, int] = {}
+        for page in self._pages(key, self._floors.get(key, -1), None, DATED_ROWS):
+            within = _R.counter.between(page.first, page.last)
+            query = sa.select(day, sa.func.max(_R.counter)).where(*_has(key), within).group_by(day)
+            for each, last in self._connection.execute(query):
+                on = date.fromisoformat(str(each))
+                highest[on] = max(last, highest.get(on, -1))
+        return sorted(highest.items())
 
-    def _pages(self, key: NodeEpoch, after: int, bound: int | None) -> Iterator[_Page]:
-        """The rows of a node and epoch with a number above `after`, up to `bound`, in pages."""
+    def _pages(self, key: NodeEpoch, after: int, bound: int | None, rows_limit: int) -> Iterator[_Page]:
+        """The rows of a node and epoch with a number above `after`, up to `bound`, in pages of `rows_limit`."""
         while True:
             wanted = sa.select(_R.counter).where(*_has(key), _R.counter > after)
             if bound is not None:
                 wanted = wanted.where(_R.counter <= bound)
-            page = wanted.order_by(_R.counter).limit(PAGE_ROWS).subquery()
+            page = wanted.order_by(_R.counter).limit(rows_limit).subquery()
             counter = page.c.counter
             found = self._connection.execute(sa.select(sa.func.min(counter), sa.func.max(counter), sa.func.count()))
             first, last, rows = found.one()
             if not rows:
                 return
             yield _Page(first, last, rows)
+            self._progress(rows)
             after = last
 
     def _holes(self, key: NodeEpoch, page: _Page) -> list[Range]:
@@ -116,14 +131,24 @@ class LedgerFacts:
         return [(counter + 1, following - 1) for counter, following in self._connection.execute(query)]
 
 
+def _ignore(rows: int) -> None:
+    """Nobody watches the progress."""
+
+
 @contextmanager
-def open_facts(pool: ConnectionPool, letters: Iterable[Identity], node: str | None = None) -> Iterator[LedgerFacts]:
+def open_facts(
+    pool: ConnectionPool,
+    letters: Iterable[Identity],
+    node: str | None = None,
+    progress: Callable[[int], None] = _ignore,
+) -> Iterator[LedgerFacts]:
     """The facts of the ledger, while the block runs.
 
     Args:
         pool: Connections to the database.
         letters: The identities of the dead letters. They are read first: one that is replayed meanwhile is a row then.
         node: Only this node; None for all.
+        progress: Called after each page of rows, with the number of rows that it has.
 
     Raises:
         DatabaseAway: The database does not answer.
@@ -132,7 +157,15 @@ def open_facts(pool: ConnectionPool, letters: Iterable[Identity], node: str | No
     for who in letters:
         numbers[who.node, who.epoch].add(who.counter)
     with pool.transaction() as connection:
-        yield LedgerFacts(connection, numbers, node)
+        yield LedgerFacts(connection, numbers, node, progress)
+
+
+def read_accounts(
+    pool: ConnectionPool, letters: Iterable[Identity], progress: Callable[[int], None] = _ignore
+) -> list[Account]:
+    """The account of every node and epoch; arguments and errors as for `open_facts`."""
+    with open_facts(pool, letters, progress=progress) as found:
+        return [account(found.facts(key)) for key in found.keys]
 
 
 def _of(table: sa.Table, node: str | None, *columns: str) -> sa.Select[tuple[object, ...]]:

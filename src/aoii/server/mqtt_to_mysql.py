@@ -20,6 +20,7 @@ from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest_worker import IngestWorker
 from aoii.server.insertion import insert_reading_with_retry
+from aoii.server.ledger_watch import LedgerWatch
 from aoii.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,13 @@ class Server(Station):
             base_delay_s=server.insert_base_delay_s,
             clock=settings.clock,
         )
+        self._ledger_watch = LedgerWatch(self._database.pool, self._dead_letters)
         self._broker_watch = subscription.watch_broker(settings.mqtt, f"{CLIENT_ID}-watch")
         self._audit = AuditWorker(
             self._database.pool,
             self._ingest.watch,
             self._dead_letters.identities,
+            lambda: self._ingest.gateways,
             settings.mqtt,
             f"{CLIENT_ID}-audit",
         )
@@ -69,6 +72,7 @@ class Server(Station):
         """Begin. Messages are taken after the database's first answer, or without one if it takes too long."""
         self._ingest.watch.start()
         self._ingest.thread.start()
+        self._ledger_watch.start()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
     def _listen(self) -> None:
@@ -89,6 +93,7 @@ class Server(Station):
         deadline_s = time.monotonic() + STOP_S
         with self._start_lock:
             self._stopping.set()
+        self._ledger_watch.stop()
         is_finished = self._ingest.stop(INGEST_STOP_S)
         self._ingest.watch.stop()
         if self._is_listening:
@@ -105,6 +110,7 @@ class Server(Station):
         """Its threads."""
         yield self._ingest.thread.part
         yield self._ingest.watch.part
+        yield self._ledger_watch.part
         if self._is_listening:
             yield self._client.thread.part
         else:

@@ -145,9 +145,9 @@ class Queries:
         if node is not None:
             query = query.where(READINGS.c.node == node)
         if start is not None:
-            query = query.where(sa.not_(_is_before(start)))
+            query = query.where(sa.not_(is_before(start)))
         if end is not None:
-            query = query.where(_is_before(end))
+            query = query.where(is_before(end))
         for row in self._pages(query):
             yield ReadingRow(**row._mapping)
 
@@ -293,7 +293,7 @@ def _stats(*, last_utc: datetime | None, last_without_utc: datetime | None, **ot
     return Stats(**others, last_utc=max((at for at in instants if at), default=None))
 
 
-def _is_before(instant: datetime) -> sa.ColumnElement[bool]:
+def is_before(instant: datetime) -> sa.ColumnElement[bool]:
     """Whether a reading is older than `instant`: by its event time, or by the instant of its insert if it has none."""
     at = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
     c = READINGS.c

@@ -31,6 +31,7 @@ class Answers:
         is_believed: Whether the table has rows of the node that it brought.
         high: The highest number that it has accepted; -1 if none.
         asked_node: The numbers for which it knows that it shall ask the node.
+        forgotten: The numbers that it has ever called forgotten.
         found: What it says of numbers, by kind; disjoint.
     """
 
@@ -39,6 +40,7 @@ class Answers:
     is_believed: bool
     high: int
     asked_node: Ranges
+    forgotten: Ranges
     found: Mapping[FindingKind, Ranges]
 
     def any_of(self, *kinds: FindingKind) -> Ranges:
@@ -76,7 +78,7 @@ def judge(key: NodeEpoch, missing: Ranges, facts: NodeFacts, answers: Sequence[A
     settled = _common(missing, [one.any_of(*KINDS) for one in answering])
     settled = ranges.difference(settled, ranges.difference(radio, _answered_by_node(answering)))
     believed = [one for one in answering if one.is_believed]
-    lost = ranges.intersection(settled, ranges.united(pair for one in believed for pair in one.any_of("forgotten")))
+    lost = ranges.intersection(settled, ranges.united(pair for one in believed for pair in one.forgotten))
     rest = ranges.difference(settled, lost)
     rest = ranges.intersection(rest, ((0, facts.highest_row),)) if facts.rows else ()
     void = ranges.intersection(rest, ranges.united(pair for one in believed for pair in one.any_of("void")))

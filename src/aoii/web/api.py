@@ -26,7 +26,7 @@ from aoii.server.rows import NodeSummary, ReadingRow, Stats
 from aoii.web.fleet import UNNAMED
 from aoii.web.history import Range, read_history
 from aoii.web.live import Live
-from aoii.web.page_json import Json, encode_pipeline, encode_summary
+from aoii.web.page_json import Json, encode_ledger, encode_pipeline, encode_summary
 from aoii.web.parameters import instant, whole_number
 from aoii.web.points import unix_ms
 from aoii.web.shared_fleet import DAY_S
@@ -61,6 +61,7 @@ class Api:
             Route("/api/history", self.history),
             Route("/api/series", self.series),
             Route("/api/pipeline", self.pipeline),
+            Route("/api/ledger", self.ledger),
             Route("/api/delivery", self.pipeline),  # its path in 0.1.0; to be removed in 0.3.0
             Route("/events", Streams(self._live).events),
             Route("/metrics", self.metrics),
@@ -109,6 +110,11 @@ class Api:
     def pipeline(self, request: Request) -> Response:
         """The health of every hop, as the stations and this page see it now."""
         return JSONResponse(encode_pipeline(self._live.pipeline()))
+
+    def ledger(self, request: Request) -> Response:
+        """What became of every number of every node; `age_s`: how long ago it was counted."""
+        counted = self._live.ledger.read()
+        return JSONResponse(encode_ledger(counted.accounts, counted.age_s, has_letters=counted.has_letters))
 
     def metrics(self, request: Request) -> Response:
         """The older installation's gauges and the page's own, in Prometheus's text format."""

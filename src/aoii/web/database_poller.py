@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from aoii.core.errors import UnavailableError
 from aoii.runtime.station import PartThread
+from aoii.server import durability
 from aoii.server.db import Database
 from aoii.server.rows import EdgeLogRow, ReadingRow
 from aoii.web.shared_fleet import SharedFleet
@@ -23,13 +25,25 @@ REREAD_ROWS = 200
 
 
 class DatabasePoller(PartThread):
-    """The thread, and the last row that it has read of each table. It ends once `stopping` is set."""
+    """The thread, and the last row that it has read of each table. It ends once `stopping` is set.
 
-    def __init__(self, source: Source, shared: SharedFleet, stopping: threading.Event) -> None:
+    Args:
+        source: The database.
+        shared: Where rows are added.
+        stopping: Ends the thread.
+        outbox: The file that a gateway on this machine has, or would have.
+
+    Attributes:
+        shares_disk: Whether `outbox` is on the database's disk, as it was when the database was opened; None: unknown.
+    """
+
+    def __init__(self, source: Source, shared: SharedFleet, stopping: threading.Event, outbox: Path) -> None:
         super().__init__("poller", self._work)
         self._source = source
         self._shared = shared
         self._stopping = stopping
+        self._outbox = outbox
+        self.shares_disk: bool | None = None
         self._opening = 0  # the value of `Source.openings` to which the ids below belong; 0: nothing was read yet
         self._last_reading_id = 0
         self._last_log_id = 0
@@ -70,6 +84,9 @@ class DatabasePoller(PartThread):
         """Add the nodes, and choose the row of each table after which to read."""
         nodes, readings, logs = self._source.query_in_this_thread(
             lambda database: (database.nodes(), database.recent(1), database.recent_edge_log(1))
+        )
+        self.shares_disk = self._source.query_in_this_thread(
+            lambda database: durability.shares_disk(database.pool, self._outbox)
         )
         self._shared.add_nodes(nodes, is_replaced=self.has_begun)
         self._opening = self._source.openings

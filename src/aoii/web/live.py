@@ -5,6 +5,7 @@ is new to it (stream.py). The gateway's estimates are in no table and come from 
 While the broker or the database is away, the other goes on, and the page says what is missing.
 """
 
+import contextlib
 import secrets
 import threading
 import time
@@ -20,6 +21,7 @@ from aoii.settings import Settings
 from aoii.web import pipeline_health
 from aoii.web.database_poller import DatabasePoller
 from aoii.web.fleet_settings import FleetSettings
+from aoii.web.ledger_reader import LedgerReader
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 from aoii.web.station_poller import StationPoller
@@ -36,6 +38,7 @@ class Live:
     Attributes:
         settings: The settings that all nodes share.
         source: The database, as the page reads it.
+        ledger: What became of every number of every node, from the same database.
         is_simulated: Whether event time comes from a simulated clock.
         now_ms: Returns the time on the nodes' wall clock, Unix ms.
         shared: The fleet and its summaries.
@@ -50,6 +53,7 @@ class Live:
             own.old_zone, own.own_thresholds,
         )  # fmt: skip
         self.source = Source(settings.database)
+        self.ledger = LedgerReader(self.source, settings.server.dead_letter_path)
         self.is_simulated = clock.start_unix_s is not None
         self.now_ms = clock.unix_ms
         self.stopping = threading.Event()
@@ -57,7 +61,8 @@ class Live:
         self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health)
         self._newest = NewestEstimates()
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
-        self._poller = DatabasePoller(self.source, self.shared, self.stopping)
+        self._outbox = own.outbox_path
+        self._poller = DatabasePoller(self.source, self.shared, self.stopping, self._outbox)
         self._stations = StationPoller(settings)
         self._broker = Client(
             settings.mqtt,
@@ -112,7 +117,14 @@ class Live:
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
         broker_away = None if self.broker_up else str(self._broker.refusal or self._broker.trouble or "")
-        return pipeline_health.assess(self._stations.reports(), self.source.away, broker_away)
+        shares_disk = self._poller.shares_disk is True and self._has_outbox()
+        return pipeline_health.assess(self._stations.reports(), self.source.away, broker_away, shares_disk=shares_disk)
+
+    def _has_outbox(self) -> bool:
+        """Whether a gateway has its outbox on this machine, as far as this user may see."""
+        with contextlib.suppress(OSError):
+            return self._outbox.exists()
+        return False
 
     def _add_message(self, message: Message) -> None:
         """Add a message from the broker to the fleet; runs in the network thread and must not raise."""

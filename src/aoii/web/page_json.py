@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
+from aoii.server.ledger import PARTS, Account
 from aoii.web.estimate_accuracy import is_coarse
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.pipeline_health import PipelineHealth
@@ -60,6 +61,13 @@ def encode_states(summaries: Sequence[Summary]) -> Json:
 def encode_pipeline(health: PipelineHealth) -> Json:
     """Every hop with its reports, the stations that are not hops, and the dead letters."""
     return asdict(health) | {"hops": [asdict(hop) | {"state": hop.state} for hop in health.hops]}
+
+
+def encode_ledger(accounts: Sequence[Account], age_s: float, *, has_letters: bool) -> Json:
+    """The account of every node and epoch; `has_letters`: whether dead letters are known, or count as waiting."""
+    names = ("node", "epoch", "first", "last", "is_balanced", *PARTS)
+    rows = [{name: getattr(account, name) for name in names} for account in accounts]
+    return {"age_s": round(age_s), "has_letters": has_letters, "accounts": rows}
 
 
 def encode_worst(health: PipelineHealth) -> Json:

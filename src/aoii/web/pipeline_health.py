@@ -25,7 +25,7 @@ NoteCode = Literal[
     "outboxFull", "outboxRefused", "outboxDamaged", "outboxGrows", "outboxOld",
     "notConnected", "connectionLost", "publishFailed", "brokerDrops",
     "lettersFull", "inboxOverrun", "badMessages",
-    "rowsRefused", "insertRetries", "rowsDeadLettered", "notReadable",
+    "rowsRefused", "insertRetries", "rowsDeadLettered", "notReadable", "oneDisk",
     "acksLost", "acksMismatched", "noAcks", "ackDelay",
 ]  # fmt: skip
 Note = tuple[NoteCode, dict[str, object]]
@@ -120,23 +120,29 @@ class PipelineHealth:
         return state, [hop.name for hop in self.hops if hop.state == state]
 
 
-def assess(stations: list[StationReport], database_away: str | None, broker_away: str | None) -> PipelineHealth:
+def assess(
+    stations: list[StationReport], database_away: str | None, broker_away: str | None, *, shares_disk: bool = False
+) -> PipelineHealth:
     """The health of the pipeline, from what the stations and this page see.
 
     Args:
         stations: What is known of each station.
         database_away: Why this page cannot read the database; None if it can.
         broker_away: Why this page is not connected to the broker, empty if unknown; None if it is connected.
+        shares_disk: Whether the database is known to be on one disk with the outbox of a gateway beside this page.
     """
     gateways = [station for station in stations if station.station == "gateway"]
     servers = [station for station in stations if station.station == "server"]
+    database = _seen_from_page("notReadable", database_away)
+    if shares_disk:
+        database.notes.append(("oneDisk", {}))  # good to know, and no fault: as it is installed, it is so
     reports = {
         "radio": _seen_from(gateways, _radio),
         "gateway": [_station_itself(station, _gateway) for station in gateways],
         "outbox": _seen_from(gateways, _outbox),
         "broker": [*_seen_from([*gateways, *servers], _broker), _seen_from_page("notConnected", broker_away)],
         "server": [_station_itself(station, _server) for station in servers],
-        "database": [*_seen_from(servers, _database), _seen_from_page("notReadable", database_away)],
+        "database": [*_seen_from(servers, _database), database],
         "commit": _seen_from(gateways, _commit),
     }
     others = [_station_itself(station, _other_station) for station in stations if station.station in OTHER_STATIONS]

@@ -1,9 +1,10 @@
 """Outbox files for tests."""
 
 import contextlib
+import functools
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from aoii.broker.messages import Identity
 from aoii.gateway.drivers.outbox_file import OutboxFile
+from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.outbox import Fetch
 from aoii.gateway.readings import Item
 
@@ -71,3 +73,15 @@ def disk(parent: Path, megabytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+def keep(store: OutboxFile, counters: Iterable[int], since_ms: int) -> None:
+    """Accept readings of 1 kB, `counter` ms after an instant, and acknowledge them, so that they are kept."""
+    numbers = list(counters)
+
+    def accept(transaction: Transaction) -> None:
+        for one in numbers:
+            transaction.insert(who(one), "d", 1, bytes(1000), since_ms + one)
+
+    store.submit(accept).result()
+    store.submit(functools.partial(Transaction.delete, identities=[who(one) for one in numbers])).result()

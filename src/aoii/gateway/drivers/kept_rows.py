@@ -19,6 +19,7 @@ from aoii.gateway.numbers import merged
 from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery
 
+FILE = "kept.db"  # beside the outbox
 VERSION = 1
 PAGE_BYTES = 4096
 NUMBER_LIMIT = 2**63 - 1  # what SQLite holds

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
-from aoii.gateway.drivers import outbox_rows
+from aoii.gateway.drivers import kept_rows, outbox_rows
 from aoii.gateway.drivers.disk_reserve import DiskReserve
 from aoii.gateway.drivers.kept_file import KeptFile
 from aoii.gateway.drivers.kept_rows import Origin
@@ -84,7 +84,7 @@ class OutboxFile:
         with contextlib.ExitStack() as unless_opened:
             unless_opened.callback(self._lock_file.close)
             self._connected(is_damaged=False)
-            self.kept = KeptFile(path.with_name("kept.db"), keep_bytes)
+            self.kept = KeptFile(path.with_name(kept_rows.FILE), keep_bytes)
             unless_opened.callback(self.kept.close)
             self.is_older_copy = self._is_older_copy()
             self._measure()

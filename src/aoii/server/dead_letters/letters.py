@@ -200,6 +200,12 @@ def open_letters(path: Path, writes: bool = False) -> Letters:
     return Letters(path, connection)
 
 
+def read_identities(path: Path) -> list[Identity]:
+    """The identities of the letters in a file that a server owns and may be using; errors as for `open_letters`."""
+    with contextlib.closing(open_letters(path)) as letters:
+        return list(letters.identities())
+
+
 def unix_ms() -> int:
     """Unix time by this machine's clock, ms."""
     return time.time_ns() // 1_000_000

@@ -48,6 +48,8 @@ const notes = {
   rowsDeadLettered: ({ count, outcome }) =>
     `${many(count, "reading")} moved to the dead letters ${MINUTE}: ${outcome}.`,
   notReadable: ({ reason }) => `This page cannot read the database: ${reason}`,
+  oneDisk: () =>
+    "The outbox is on this disk, too. If it dies, a backup elsewhere and the last 126 readings in each node are left.",
   acksLost: ({ count, status }) => `${many(count, "acknowledgement")} lost ${MINUTE} (${status}).`,
   acksMismatched: ({ count }) =>
     `${many(count, "acknowledgement")} for other content ${MINUTE}. Those readings were kept.`,

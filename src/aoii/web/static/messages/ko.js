@@ -240,6 +240,8 @@ export const ko = {
     insertRetries: ({ count }) => `지난 1분 동안 저장을 ${count}번 재시도했습니다.`,
     rowsDeadLettered: ({ count, outcome }) => `지난 1분 동안 측정값 ${count}개를 데드 레터로 옮겼습니다: ${outcome}.`,
     notReadable: ({ reason }) => `이 페이지에서 읽을 수 없습니다: ${reason}`,
+    oneDisk: () =>
+      "아웃박스도 같은 디스크에 있습니다. 고장 나면 다른 곳의 백업과 노드마다 최근 측정값 126개만 남습니다.",
     acksLost: ({ count, status }) => `지난 1분 동안 확인 ${count}건이 유실되었습니다(${status}).`,
     acksMismatched: ({ count }) => `지난 1분 동안 확인 ${count}건의 내용이 측정값과 달라 측정값을 그대로 보관했습니다.`,
     noAcks: () => "대기 중인 측정값이 있지만 지난 1분 동안 확인이 오지 않았습니다.",
