@@ -326,7 +326,7 @@ def test_a_node_with_old_firmware_is_silent_after_three_readings(gateway: Gatewa
     assert server.findings() == (Finding(2, 5, "silent"),)
 
 
-def test_of_nodes_that_cannot_be_asked_nothing_is_said_but_that_their_readings_are_not_here(gateway: Gateway, server: Server) -> None:
+def test_readings_of_nodes_that_cannot_be_asked_are_absent(gateway: Gateway, server: Server) -> None:
     for node, epoch in (("9", EPOCH), (NAME, EPOCH + 1), ("g/tty", 70_000), ("07", EPOCH)):
         server.ask(Hole(node, epoch, 2, 5, True))
 

@@ -135,6 +135,22 @@ PLACES = (
     Place("server/gap.py", "", standard=PURE),
     Place("server/ranges.py", "", standard=PURE),
     Place("server/ledger.py", "server.gap server.ranges", standard=PURE),
+    Place("server/look.py", "server.gap server.ledger server.ranges", standard=PURE),
+    Place("server/unaccounted.py", "server.gap server.look server.ranges", standard=PURE),
+    Place(
+        "server/verdict.py",
+        "broker.repair_messages server.gap server.ledger server.look server.ranges server.unaccounted",
+        standard=PURE,
+    ),
+    Place("server/asked_gateway.py", "broker.repair_messages server.gap server.ranges", standard=PURE),
+    Place("server/audit_account.py", "server.gap server.look server.ranges server.verdict", standard=PURE),
+    Place(
+        "server/audit.py",
+        "broker.repair_messages server.asked_gateway server.audit_account server.gap server.look server.ranges "
+        "server.unaccounted server.verdict",
+        standard=PURE,
+    ),
+    Place("server/audit_facts.py", "broker.messages server", "sqlalchemy"),
     Place("server/ledger_facts.py", "broker.messages server", "sqlalchemy"),
     Place("server/gaps.py", "server", "sqlalchemy"),
     Place("server/retirement.py", "server", "sqlalchemy"),

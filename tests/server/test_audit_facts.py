@@ -59,7 +59,7 @@ def test_a_row_that_was_committed_late_is_found(database: Database, place: Datab
     facts.look("full", [])
 
     database.insert_readings([a_reading(2)])
-    run_sql(place, f"UPDATE readings SET id = {late} WHERE counter = 2")
+    run_sql(place, f"UPDATE readings SET id = {late} WHERE counter = 2")  # noqa: S608 - a number of the test
     look = facts.look("incremental", [])
 
     assert not look.is_full

@@ -512,7 +512,7 @@ AUDIT_LOOK_S = _SERVER.gauge(
 AUDIT_FULL_LOOK_SECONDS = _SERVER.gauge("aoii_audit_full_look_seconds", "How long the latest full look took.")
 AUDIT_NUMBERS = _SERVER.gauge(
     "aoii_audit_numbers",
-    "Numbers of readings without a row, by state, as of the latest look: missing (in two looks, and not settled), and "
+    "Numbers of readings without a row, by state, as of the latest look: missing (in two looks, and not decided), and "
     "of the recorded ones open, void, unknown, lost, retired.",
     "state",
 )

@@ -26,10 +26,10 @@ SILENT_S = 2 * 3600.0  # two missed reports and some: a gateway that is off is n
 UNANSWERED_S = 1800.0  # questions that get no answer for so long do not reach it: others go on without it
 ROUND_TRIP_S = 3600.0  # between two questions that only prove that both topics work
 ANSWER_S = 60.0  # a question without an answer is counted as lost then, and asked again
-REFRESH_S = 3600.0  # an answer that did not settle a hole is asked for again
+REFRESH_S = 3600.0  # an answer that did not decide a hole is asked for again
 HOLDINGS_LIMIT = 20_000  # nodes and epochs that one gateway may report: a peer must not fill our memory
 NEVER_S = float("inf")
-PLAN_LIMIT = 10_000  # ranges in one plan, which is made again at each look: a gateway answers 300 in a second
+WANTED_LIMIT = 10_000  # ranges in one plan, which is made again at each look: a gateway answers 300 in a second
 
 
 @dataclass
@@ -149,7 +149,7 @@ class AskedGateway:
         """Ask what it holds, even if nothing else is to be asked."""
         self._is_report_wanted = True
 
-    def plan(self, holes: Mapping[NodeEpoch, Ranges], air: Mapping[NodeEpoch, Ranges], now_s: float) -> None:
+    def set_wanted(self, holes: Mapping[NodeEpoch, Ranges], air: Mapping[NodeEpoch, Ranges], now_s: float) -> None:
         """Ask from now on for `holes`, and for those of `air` ask the node; replaces the plan before.
 
         What has no answer yet comes first. What has one comes again after REFRESH_S, because the gateway may have
@@ -175,9 +175,9 @@ class AskedGateway:
             known = ranges.union(asked.confirmed, under_way)
             known_air = ranges.union(asked.confirmed_air, under_way_air)
             known = ranges.difference(known, ranges.difference(of_node, known_air))
-            if len(first) < PLAN_LIMIT:
+            if len(first) < WANTED_LIMIT:
                 first += _parts(key, ranges.difference(missing, known), of_node)
-            if is_refreshing and len(again) < PLAN_LIMIT:
+            if is_refreshing and len(again) < WANTED_LIMIT:
                 again += _parts(key, ranges.intersection(missing, known), of_node)
         self._queue = [*first, *again][::-1]  # taken from its end
 

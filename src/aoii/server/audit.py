@@ -187,7 +187,7 @@ class Audit:
             for key, numbers in self.missing.items()
             if key in look.facts and look.facts[key].rows
         }
-        self._plan(verdicts, now_s)
+        self._share_out(verdicts, now_s)
         clear = list(islice(_overridden(look), CHANGES_LIMIT))
         record = list(islice(_differences(verdicts, look), CHANGES_LIMIT))
         is_cut = len(clear) == CHANGES_LIMIT or len(record) == CHANGES_LIMIT
@@ -275,7 +275,7 @@ class Audit:
             if one.is_reporting
         ]
 
-    def _plan(self, verdicts: Mapping[NodeEpoch, Verdict], now_s: float) -> None:
+    def _share_out(self, verdicts: Mapping[NodeEpoch, Verdict], now_s: float) -> None:
         """Let every gateway be asked for all that is missing; of a node without rows only for what it reports."""
         for name, gateway in self._gateways.items():
             if not gateway.is_live(now_s):
@@ -285,7 +285,7 @@ class Audit:
                 if key in gateway.numbers:
                     holes[key] = ranges.intersection(self.missing[key], (gateway.numbers[key],))
             air = {key: one.for_node[name] for key, one in verdicts.items() if name in one.for_node}
-            gateway.plan(holes, air, now_s)
+            gateway.set_wanted(holes, air, now_s)
 
     def _schedule(self, has_changed: bool, now_s: float) -> None:
         """Set when the next look is due."""

@@ -8,7 +8,7 @@ from aoii.server.look import Look
 from aoii.server.ranges import Ranges
 from aoii.server.verdict import Verdict
 
-SETTLED = ("void", "unknown", "lost")
+DECIDED = ("void", "unknown", "lost")
 
 
 class AuditAccount:
@@ -24,7 +24,7 @@ class AuditAccount:
             - `rows`: readings in the table;
             - `missing`: numbers that two looks lacked;
             - `mended`: those of them that have a row or a dead letter now;
-            - `void`, `unknown`, `lost`: those that this audit has settled so;
+            - `void`, `unknown`, `lost`: those that this audit has decided so;
             - `open`: those that are being asked for, and `asked_nodes`: those of them that nodes are being asked for.
     """
 
@@ -43,14 +43,14 @@ class AuditAccount:
         """Take a look, what two looks lack by now, and the verdicts on it."""
         for key, numbers in missing.items():
             self._found[key] = ranges.union(self._found.get(key, ()), numbers)
-        counts = dict.fromkeys(("rows", "missing", "mended", *SETTLED, "open", "asked_nodes"), 0)
+        counts = dict.fromkeys(("rows", "missing", "mended", *DECIDED, "open", "asked_nodes"), 0)
         counts["rows"] = sum(ranges.count(facts.rows) for facts in look.facts.values())
         counts["missing"] = sum(map(ranges.count, self._found.values()))
         for key, found in self._found.items():
             facts = look.facts.get(key)
             if facts is not None:
                 counts["mended"] += ranges.count(ranges.intersection(found, facts.present))
-                for state in SETTLED:  # what was settled before this look is missing no more, and is in its gaps
+                for state in DECIDED:  # what was decided before this look is missing no more, and is in its gaps
                     of_state = ranges.united((gap.first, gap.last) for gap in facts.gaps if gap.state == state)
                     left = ranges.difference(ranges.intersection(found, of_state), missing.get(key, ()))
                     counts[state] += ranges.count(left)

@@ -1,4 +1,4 @@
-"""Which numbers nothing accounts for: no row, no dead letter, no gap that is settled, no floor. Pure.
+"""Which numbers nothing accounts for: no row, no dead letter, no gap that is decided, no floor. Pure.
 
 A number counts as missing only when two looks some time apart lack it: what one look lacks may be on its way.
 """
@@ -25,7 +25,7 @@ def unaccounted(
         key: The node and epoch.
         facts: What a look says of it.
         reported: Lowest and highest number that each gateway has accepted.
-        answering: The gateways that answer now. A gap that was settled without one of them is open again.
+        answering: The gateways that answer now. A gap that was decided without one of them is open again.
     """
     first = facts.first(key[1])
     if facts.rows:
@@ -35,17 +35,17 @@ def unaccounted(
     missing = ranges.difference(span, facts.present)
     if not missing:
         return (), ()
-    settled: list[Range] = []
+    decided: list[Range] = []
     reopened: list[Range] = []
     for gap in facts.gaps:
         if gap.state != "open":
-            (reopened if gaps_wait_for(gap, answering) else settled).append((gap.first, gap.last))
-    missing = ranges.difference(missing, ranges.united(settled))
+            (reopened if gaps_wait_for(gap, answering) else decided).append((gap.first, gap.last))
+    missing = ranges.difference(missing, ranges.united(decided))
     return missing, ranges.intersection(missing, ranges.united(reopened))
 
 
 def gaps_wait_for(gap: Gap, answering: Collection[str]) -> bool:
-    """Whether a gap was settled without one of these gateways."""
+    """Whether a gap was decided without one of these gateways."""
     _, is_waiting, names = gap.detail.partition(NOT_ASKED)
     return bool(is_waiting) and any(name in answering for name in re.split(r", |;", names))
 

@@ -1,7 +1,7 @@
 """The verdict on numbers that the table lacks: who is to be asked, and what is known once everybody has answered. Pure.
 
-First every gateway must say that it lacks a number; then one of them asks the node; then the number is settled. A
-gateway that does not answer keeps nobody from asking on, and the settled gap names it.
+First every gateway must say that it lacks a number; then one of them asks the node; then the number is decided. A
+gateway that does not answer keeps nobody from asking on, and the decided gap names it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,11 +75,11 @@ def judge(key: NodeEpoch, missing: Ranges, facts: NodeFacts, answers: Sequence[A
         return Verdict(_gaps(key, {("open", ""): missing}), {})
     radio = _on_the_air(key, missing, facts)
     for_node = _for_node(radio, answering)
-    settled = _common(missing, [one.any_of(*KINDS) for one in answering])
-    settled = ranges.difference(settled, ranges.difference(radio, _answered_by_node(answering)))
+    decided = _common(missing, [one.any_of(*KINDS) for one in answering])
+    decided = ranges.difference(decided, ranges.difference(radio, _answered_by_node(answering)))
     believed = [one for one in answering if one.is_believed]
-    lost = ranges.intersection(settled, ranges.united(pair for one in believed for pair in one.forgotten))
-    rest = ranges.difference(settled, lost)
+    lost = ranges.intersection(decided, ranges.united(pair for one in believed for pair in one.forgotten))
+    rest = ranges.difference(decided, lost)
     rest = ranges.intersection(rest, ((0, facts.highest_row),)) if facts.rows else ()
     void = ranges.intersection(rest, ranges.united(pair for one in believed for pair in one.any_of("void")))
     unknown = ranges.difference(rest, void)
@@ -131,7 +131,7 @@ def _common(numbers: Ranges, sets: Sequence[Ranges]) -> Ranges:
 
 
 def _note(silent: Sequence[str]) -> str:
-    """The detail of a gap that was settled without the answers of these gateways."""
+    """The detail of a gap that was decided without the answers of these gateways."""
     if not silent:
         return ""
     names = ""
