@@ -80,10 +80,10 @@ def _repairs(scene: Scene, looks: "_Looks") -> bool:
     field = installation.field
     field.trickle()
     _comes(lambda: field.unsent == 0, ANSWER_S)
-    is_whole = _comes(looks.have_ended, REPAIR_S)
+    is_whole = _comes(looks.are_repaired, REPAIR_S)
     field.quiet()
     _comes(lambda: field.is_idle, ANSWER_S)
-    return _comes(looks.have_ended, ANSWER_S) and is_whole
+    return _comes(looks.are_whole, ANSWER_S) and is_whole
 
 
 class _Looks:
@@ -100,8 +100,16 @@ class _Looks:
         self._missing = len(self._old)  # of the old ones, the fewest so far
         self._since_s = time.monotonic()
 
-    def have_ended(self) -> bool:
-        """Whether all is whole, or, in a control, nothing that is missing comes any more."""
+    def are_repaired(self) -> bool:
+        """Whether all readings from before the losses are whole; what a trickle brings is always under way."""
+        return self._have_ended(self._old)
+
+    def are_whole(self) -> bool:
+        """Whether all readings are, and nothing is under way."""
+        return self._have_ended(None)
+
+    def _have_ended(self, among: set[Key] | None) -> bool:
+        """Whether there is nothing left to wait for: in a control, too, when nothing that is missing comes any more."""
         recorder = self._scene.installation.recorder
         copies = self._scene.installation.look()
         self.false_void |= copies.false_void(recorder)
@@ -109,17 +117,18 @@ class _Looks:
         if missing < self._missing:
             self._missing, self._since_s = missing, time.monotonic()
         is_still = time.monotonic() - self._since_s > STILL_S
-        return not _why_not(self._scene, self._loss, copies) or (bool(self._loss.figure) and is_still)
+        return not _why_not(self._scene, self._loss, copies, among) or (bool(self._loss.figure) and is_still)
 
 
-def _why_not(scene: Scene, loss: Loss, copies: Copies) -> str:
-    """Why an installation is not whole yet; empty if it is."""
+def _why_not(scene: Scene, loss: Loss, copies: Copies, among: set[Key] | None = None) -> str:
+    """Why an installation is not whole yet, or not as far as some readings are concerned; empty if it is."""
     recorder = scene.installation.recorder
-    if missing := copies.missing(recorder) - scene.lost:
+    asked = recorder.all_accepted() if among is None else among
+    if missing := (copies.missing(recorder) - scene.lost) & asked:
         return f"{len(missing)} accepted readings are neither rows nor dead letters, such as {_some(missing)}"
-    if copies.under_way:
+    if among is None and copies.under_way:
         return copies.under_way
-    if (single := copies.single(recorder) - scene.alone) and not loss.is_capped:
+    if (single := (copies.single(recorder) - scene.alone) & asked) and not loss.is_capped:
         return f"{len(single)} readings are on one machine alone, such as {_some(single)}"
     if loss.is_capped and (uncalled := scene.lost - copies.in_state("lost")):
         return f"{len(uncalled)} readings are lost and not called so, such as {_some(set(uncalled))}"
