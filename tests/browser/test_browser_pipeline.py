@@ -13,8 +13,12 @@ from playwright.sync_api import Locator, expect
 
 from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC
-from browser.pages import PHONE, Visit, Visitor, loaded
+from aoii.server.dead_letters.store import DeadLetters
+from aoii.server.gaps import Gap, Gaps
+from browser.pages import PHONE, Visit, Visitor, loaded, serve
+from server.samples import a_reading
 from servers import Mosquitto, Server, free_port, pty_port, until
+from web.recorded import minutes, store
 from web.station import STATUS_PORTS, WebStation
 
 
@@ -167,3 +171,39 @@ def test_a_page_without_stations_shows_that_none_responds(tmp_path: Path, mosqui
         expect(visited.page.get_by_text("No server has reported its dead letters yet.")).to_be_visible()
         state(visited, "database", "down")
         visited.shot("alone", whole=True)
+
+
+def test_the_ledger_is_one_line_for_a_healthy_node_and_names_what_is_missing(
+    tmp_path: Path, mosquitto: Mosquitto, visit: Visitor
+) -> None:
+    with serve(tmp_path, mosquitto) as (station, database):
+        store(database, list(minutes("1", count=60)), logs=False)
+        stored_rows = database.stats().total
+        database.insert_readings([a_reading(counter, node="2") for counter in (1, 4)])
+        Gaps(database.pool).record([Gap("2", 1, 2, 2, "lost")])
+
+        visited = visit(f"{station.url}/#pipeline")
+
+        rows = visited.page.locator("#ledger-rows tr")
+        expect(rows).to_have_count(2)
+        expect(visited.page.locator("#ledger-note")).to_have_text(f"2 of {stored_rows + 4} readings not accounted for.")
+        expect(rows.nth(0)).to_have_text("2, epoch 1lost 1, waiting 1stored 2")
+        expect(rows.nth(1)).to_have_text(f"1, epoch 1all {stored_rows} readings accounted forstored {stored_rows}")
+        expect(visited.page.get_by_text("Dead letters cannot be read from here")).to_be_visible()
+        visited.page.get_by_role("button", name="한국어").click()
+        expect(rows.nth(0)).to_have_text("2, 에포크 1유실 1, 대기 1저장됨 2")
+        visited.page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+        assert visited.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        visited.shot("ledger", whole=True)
+
+
+def test_a_ledger_of_which_nothing_is_missing_says_so(tmp_path: Path, mosquitto: Mosquitto, visit: Visitor) -> None:
+    with serve(tmp_path, mosquitto) as (station, database):
+        database.insert_readings([a_reading(counter, node="2") for counter in (1, 2)])
+        DeadLetters(loaded(station).server.dead_letter_path, 4).close()
+
+        visited = visit(f"{station.url}/#pipeline")
+
+        expect(visited.page.locator("#ledger-note")).to_have_text("All 2 readings accounted for.")
+        expect(visited.page.locator("#ledger-age")).to_have_text(re.compile(r"^Counted .+\.$"))
+        expect(visited.page.locator("#ledger-letters")).to_be_hidden()

@@ -227,7 +227,9 @@ def test_a_datadir_in_memory_is_named(examined: Examined, kernel: MadeUpKernel, 
 
 
 def test_of_a_database_that_is_away_nothing_is_said_here(examined: Examined) -> None:
-    assert examined.of("database", MYSQL_HOST="127.0.0.1", MYSQL_PORT=free_port()) == []
+    found = examined.found(MYSQL_HOST="127.0.0.1", MYSQL_PORT=free_port())
+
+    assert [one.state.partition(":")[0] for one in found] == ["outbox", "broker", "dead letters"]
 
 
 # --- what concerns whom -----------------------------------------------------------------------------------------------

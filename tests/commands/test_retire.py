@@ -14,7 +14,8 @@ from aoii.server import retirement
 from aoii.server.db import Database
 from aoii.server.gaps import Gap, Gaps
 from aoii.server.retirement import Floors
-from server.samples import BASE, a_reading
+from aoii.settings import Database as DatabaseSettings
+from server.samples import BASE, a_reading, run_sql
 
 Retire = Callable[..., tuple[int, str, str]]
 
@@ -176,3 +177,25 @@ def test_a_database_that_is_away_is_said(retire: Retire, monkeypatch: pytest.Mon
 
     assert code == 2
     assert "aoii retire: database" in err
+
+
+@pytest.mark.parametrize("place", ["mariadb"], indirect=True)
+def test_a_user_who_may_not_delete_is_told_who_may(
+    retire: Retire, stored: Database, place: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.insert_reading(a_reading(1))
+    user = f"no_delete_{place.name}"[:32]
+    run_sql(
+        place,
+        f"CREATE USER '{user}'@'%'",
+        f"GRANT SELECT, INSERT, UPDATE ON {place.name}.* TO '{user}'@'%'",
+    )
+    monkeypatch.setenv("MYSQL_USER", user)
+
+    code, out, err = retire("--node", "7", "--all", "--delete", "--yes")
+
+    assert code == 2
+    assert "as a user who may delete readings, such as aoii_admin; the floor stays" in err
+    assert "rows deleted" not in out
+    assert Floors(stored.pool).all() == {("7", 1): 1}
+    assert numbers(stored) == [1]

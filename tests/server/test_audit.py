@@ -253,7 +253,7 @@ def test_what_the_node_says_decides_what_no_gateway_has(said: str, state: str) -
     assert world.states() == {4: state}
 
 
-def test_a_void_is_believed_only_from_a_gateway_that_brought_rows_of_the_node() -> None:
+def test_a_void_is_trusted_only_from_a_gateway_that_brought_rows_of_the_node() -> None:
     world = begun(gateway("b", [1, 10], node_says={4: "void"}))  # all rows are of `a`
 
     decided(world, 4)
@@ -417,7 +417,7 @@ def test_a_gap_that_was_decided_without_a_gateway_is_opened_again_when_it_answer
     assert world.details() == {""}
 
 
-def test_without_any_gateway_nothing_is_settled() -> None:
+def test_without_any_gateway_nothing_is_decided() -> None:
     world = World()
     world.store([1, 2, 5])
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from aoii.commands import container, doctor_delivery
+from aoii.commands import container, doctor_audit, doctor_delivery
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import UnavailableError
@@ -43,9 +43,11 @@ def examine(installation: Installation) -> Iterator[Finding]:
             yield from JUDGES[name](answer.snapshot, answer.unready)
         else:
             yield from _silent(installation, name, port)
-    if gateway := answers.get("gateway"):
-        server = answers.get("server")
-        yield from doctor_delivery.examine(installation, gateway.snapshot, server.snapshot if server else None)
+    gateway, server = (one.snapshot if (one := answers.get(name)) else None for name in ("gateway", "server"))
+    if gateway is not None:
+        yield from doctor_delivery.examine(installation, gateway, server)
+    if "gateway" in found:
+        yield from doctor_audit.examine(found["gateway"].gateway.gateway_id, gateway, server)
     if "web" in installation.settings:
         yield from _page(installation)
 

@@ -22,7 +22,7 @@ themselves. Readings without node and number, as from the older installation, ar
 Exit code: 0 balanced and nothing open; 1 not balanced, or something is open; 2 it could not be counted.
 """
 EXAMPLES = """\
-Nothing is changed. Ten million rows take about 20 s.
+Nothing is changed. Ten million rows take 15 to 30 s.
 
   aoii ledger                     one line for each node and epoch
   aoii ledger --node 7 --days     node 7, one line a day: when was it that readings were lost?

@@ -12,6 +12,7 @@ from aoii.commands.ledger_actions import counts_text
 from aoii.commands.progress import Progress
 from aoii.core.errors import InputError, UnavailableError
 from aoii.server.connection import ConnectionPool
+from aoii.server.database_errors import DatabaseAway
 from aoii.server.db import open_database
 from aoii.server.dead_letters.letters import read_identities
 from aoii.server.gap import NodeEpoch
@@ -83,9 +84,24 @@ def retire(settings: Settings, wish: Wish, is_agreed: bool) -> int:
         print("retired; what comes late is acknowledged and not stored")
         if wish.is_deleting:
             with Progress("rows deleted") as progress:
-                deleted = sum(delete_rows(database.pool, step.key, progress.add) for step in steps)
+                deleted = sum(_delete(database.pool, step.key, progress) for step in steps)
             print(f"{deleted:,} rows deleted")
     return 0
+
+
+def _delete(pool: ConnectionPool, key: NodeEpoch, progress: Progress) -> int:
+    """Delete the rows up to a floor; return their number.
+
+    Raises:
+        DatabaseAway: As for `delete_rows`; if this user may not delete, with who may.
+    """
+    try:
+        return delete_rows(pool, key, progress.add)
+    except DatabaseAway as error:
+        if error.reason != "refused":
+            raise
+        remedy = "give the same command as a user who may delete readings, such as aoii_admin; the floor stays"
+        raise DatabaseAway(error.reason, error.problem, remedy) from error
 
 
 def _identities(settings: Settings) -> list[Identity]:

@@ -293,7 +293,7 @@ class Repair:
     def _name_question(self) -> None:
         """Let the next report name the newest question if everything that was asked has been looked up.
 
-        It has all findings about it then, also those that an earlier report had: the server believes only what comes
+        It has all findings about it then, also those that an earlier report had: for the server takes only what comes
         with the number.
         """
         if self._taken is None or self._wanted or self._is_restored or isinstance(self._step, Look | ForgetForecasts):

@@ -34,6 +34,8 @@ DISK_FORECAST_FREE_SHARE = 0.5  # and no more than this share of it is free
 EARLY_CERTIFICATE_DAYS = 30  # `aoii doctor` and `aoii certs show`: who looks anyway can renew early
 CERTIFICATE_DAYS = 21
 BACKUP_LATE_FACTOR = 1.1  # times the interval: a daily backup that takes an hour is 25 h old when the next is ready
+AUDIT_LOOK_LATE_S = 3600  # since the audit looked at the tables, which it does every ten minutes
+AUDIT_ANSWER_LATE_S = 7800  # since a gateway answered; it is asked hourly, and one question may be lost
 DAY_S = 86_400
 
 # --- estimates --------------------------------------------------------------------------------------------------------

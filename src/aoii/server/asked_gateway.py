@@ -1,7 +1,7 @@
 """One gateway as the audit knows it: what it has been asked, and what it has answered. Pure.
 
 A gateway's answer counts only for numbers of a question that its report has named, and a report names a question only
-when it has arrived. So a lost question is asked again, and what a gateway said before it was asked is not believed.
+when it has arrived. So a lost question is asked again, and what a gateway said before it was asked does not count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,7 +103,7 @@ class AskedGateway:
         """Take a message of a report; return what of it to record, None while its file may be an older copy of itself.
 
         A sequence number that falls shows such a file, and so does a report that the broker delivers late. So it is
-        believed when a report says it that answers a question which we have sent since.
+        taken for one when a report says it that answers a question which we have sent since.
 
         Work: linear in what is asked of the nodes that the report names, and in its findings.
         """

@@ -28,7 +28,7 @@ class Answers:
 
     Attributes:
         is_answering: Whether its answer is waited for.
-        is_believed: Whether the table has rows of the node that it brought.
+        is_trusted: Whether the table has rows of the node that it brought.
         high: The highest number that it has accepted; -1 if none.
         asked_node: The numbers for which it knows that it shall ask the node.
         forgotten: The numbers that it has ever called forgotten.
@@ -37,7 +37,7 @@ class Answers:
 
     gateway: str
     is_answering: bool
-    is_believed: bool
+    is_trusted: bool
     high: int
     asked_node: Ranges
     forgotten: Ranges
@@ -77,11 +77,11 @@ def judge(key: NodeEpoch, missing: Ranges, facts: NodeFacts, answers: Sequence[A
     for_node = _for_node(radio, answering)
     decided = _common(missing, [one.any_of(*KINDS) for one in answering])
     decided = ranges.difference(decided, ranges.difference(radio, _answered_by_node(answering)))
-    believed = [one for one in answering if one.is_believed]
-    lost = ranges.intersection(decided, ranges.united(pair for one in believed for pair in one.forgotten))
+    trusted = [one for one in answering if one.is_trusted]
+    lost = ranges.intersection(decided, ranges.united(pair for one in trusted for pair in one.forgotten))
     rest = ranges.difference(decided, lost)
     rest = ranges.intersection(rest, ((0, facts.highest_row),)) if facts.rows else ()
-    void = ranges.intersection(rest, ranges.united(pair for one in believed for pair in one.any_of("void")))
+    void = ranges.intersection(rest, ranges.united(pair for one in trusted for pair in one.any_of("void")))
     unknown = ranges.difference(rest, void)
     old = ranges.intersection(unknown, ((0, facts.before),)) if facts.before >= 0 else ()
     note = _note([one.gateway for one in answers if not one.is_answering])
@@ -110,7 +110,7 @@ def _for_node(radio: Ranges, answering: Sequence[Answers]) -> dict[str, Ranges]:
         cannot = ranges.intersection(one.asked_node, one.any_of("absent"))
         chosen[one.gateway] = ranges.intersection(left, ranges.difference(one.asked_node, cannot))
         left = ranges.difference(left, chosen[one.gateway])
-    for one in sorted(answering, key=lambda one: (not one.is_believed, -one.high, one.gateway)):
+    for one in sorted(answering, key=lambda one: (not one.is_trusted, -one.high, one.gateway)):
         cannot = ranges.intersection(one.asked_node, one.any_of("absent"))
         mine = ranges.difference(left, cannot)
         chosen[one.gateway] = ranges.union(chosen[one.gateway], mine)

@@ -96,6 +96,16 @@ import { iso } from "./address.js";
  * @property {string} [first_at] when the first one was stored, in the server's local time
  * @property {string} [last_at] when the last one was stored
  *
+ * @typedef {"stored" | "dead_letters" | "void" | "waiting" | "open" | "unknown" | "lost" | "retired"} LedgerPart
+ *
+ * @typedef {{ node: string, epoch: number, first: number, last: number, is_balanced: boolean }} Numbers of a node and epoch
+ * @typedef {Numbers & Record<LedgerPart, number>} Account how many of them are in each part
+ *
+ * @typedef {object} Ledger what became of every number of every node
+ * @property {number} age_s how long ago it was counted
+ * @property {boolean} has_letters whether dead letters are known; otherwise they count as waiting
+ * @property {Account[]} accounts
+ *
  * @typedef {object} Settings what does not change while the page is open
  * @property {number} beta_temp
  * @property {number} beta_hum
@@ -238,6 +248,22 @@ export async function fetchTotals(signal) {
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;
+  }
+}
+
+/**
+ * Fetch the ledger; the server's reason as a text while it cannot tell it.
+ *
+ * @param {AbortSignal} signal
+ * @returns {Promise<Ledger | string>}
+ */
+export async function fetchLedger(signal) {
+  try {
+    const answer = await fetch("api/ledger", { signal });
+    const content = await answer.json();
+    return answer.ok ? content : content.error;
+  } catch (error) {
+    return String(error);
   }
 }
 

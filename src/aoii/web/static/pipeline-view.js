@@ -1,6 +1,7 @@
-/* The health of the pipeline, hop by hop, and the dead letters. */
+/* The health of the pipeline, hop by hop, the ledger, and the dead letters. */
 
 import { $, copyOf, fillRows, make, part, renewChildren, setText, showState } from "./dom.js";
+import { LedgerPanel } from "./ledger-panel.js";
 import { presentReasons, verdict } from "./pipeline.js";
 import { drawSpark } from "./spark.js";
 
@@ -19,6 +20,7 @@ export class PipelineView {
     this.app = app;
     /** @type {Pipeline | null} */
     this.pipeline = null;
+    this.ledger = new LedgerPanel(app);
   }
 
   title() {
@@ -30,15 +32,27 @@ export class PipelineView {
     this.showUpdate(event);
   }
 
+  leave() {
+    this.ledger.stop();
+  }
+
   /** @param {StreamEvent} event */
-  showUpdate({ pipeline }) {
+  showUpdate({ pipeline, status }) {
+    if (status) this.followLedger(status.database_away === null);
     if (!pipeline) return;
     this.pipeline = pipeline;
     this.show(pipeline);
   }
 
+  /** @param {boolean} isThere whether the database can be read */
+  followLedger(isThere) {
+    if (isThere) this.ledger.start();
+    else this.ledger.stop();
+  }
+
   translate() {
     if (this.pipeline) this.show(this.pipeline);
+    this.ledger.show();
   }
 
   /** @param {Pipeline} pipeline */
