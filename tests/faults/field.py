@@ -34,12 +34,12 @@ class Antenna:
     """The radio of one gateway, at the far end of its serial port.
 
     Attributes:
-        hears: Probability with which a packet of a node reaches it.
+        receives: Probability with which a packet of a node reaches it.
         is_heard: Probability with which a node hears its answer.
     """
 
     link: Path
-    hears: float = 1.0
+    receives: float = 1.0
     is_heard: float = 1.0
     port: int = -1
     reader: Reader = field(default_factory=Reader)
@@ -197,7 +197,7 @@ class Field:
             node.silent_s = time.monotonic() + self._silence_s
             node.tries += 1
             for antenna in self.antennas:
-                if self._rng.random() < antenna.hears:
+                if self._rng.random() < antenna.receives:
                     self._write(antenna, -90, send.data)
 
     def _begin(self, antenna: Antenna, data: bytes) -> None:

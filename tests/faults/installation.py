@@ -37,7 +37,7 @@ GATEWAYS = ("first", "witness")  # by rank
 
 
 @dataclass(frozen=True)
-class Plan:
+class Layout:
     """What an installation is made of.
 
     Attributes:
@@ -85,13 +85,13 @@ class Site:
         self._exit.close()
 
     @contextlib.contextmanager
-    def installation(self, plan: Plan, rng: random.Random) -> Iterator["Installation"]:
+    def installation(self, layout: Layout, rng: random.Random) -> Iterator["Installation"]:
         """A new installation that runs, with nothing in it."""
         self._installations += 1
         name = f"trial{self._installations}"
         self.broker.restart()  # it remembers sessions
         self.database.heal()
-        installation = Installation(self, name, plan, rng)
+        installation = Installation(self, name, layout, rng)
         try:
             with installation:
                 yield installation
@@ -119,24 +119,24 @@ class Installation:
         letters: The server's file of dead letters.
     """
 
-    def __init__(self, site: Site, schema: str, plan: Plan, rng: random.Random) -> None:
+    def __init__(self, site: Site, schema: str, layout: Layout, rng: random.Random) -> None:
         self.site = site
         self.schema = schema
-        self.plan = plan
+        self.layout = layout
         self.folder = site.folder / schema
         self.folder.mkdir()
         self.recorder = Recorder()
-        names = GATEWAYS[: plan.gateways]
+        names = GATEWAYS[: layout.gateways]
         links = [self.folder / f"receiver-{name}" for name in names]
-        self.field = Field(links, self.recorder, NODES, plan.ring, random.Random(rng.random()))
+        self.field = Field(links, self.recorder, NODES, layout.ring, random.Random(rng.random()))
         keys = self.folder / "node_keys"  # not on a gateway's disk: there must be a copy of it elsewhere
         node_keys.write_key_file(keys, self.field.keys)
         self.database_link = Proxy(site.loop, site.database.port)
         self.broker_links = {name: Proxy(site.loop, site.broker.port) for name in ("server", *names)}
-        self.gateways = [self._gateway(*each) for each in zip(names, links, plan.ranks, strict=False)]
+        self.gateways = [self._gateway(*each) for each in zip(names, links, layout.ranks, strict=False)]
         server = self._environment("server", "server") | self._of_server()
         self.server = Station(
-            "server", self.folder / "server", server, int(server["SERVER_STATUS_PORT"]), plan.server_variant
+            "server", self.folder / "server", server, int(server["SERVER_STATUS_PORT"]), layout.server_variant
         )
         self.letters = self.folder / "server" / "data" / "dead_letters.db"
         self._exit = contextlib.ExitStack()
@@ -157,9 +157,9 @@ class Installation:
             "NODE_KEYS_FILE": str(self.folder / "node_keys"),
             "RADIO_SPREADING": "7",  # a witness's slot is shortest
         }
-        environment |= self.plan.gateway
+        environment |= self.layout.gateway
         port = int(environment["GATEWAY_STATUS_PORT"])
-        return Gateway(name, self.folder / name, environment, port, self.plan.gateway_variant)
+        return Gateway(name, self.folder / name, environment, port, self.layout.gateway_variant)
 
     def _of_server(self) -> dict[str, str]:
         return {
@@ -168,7 +168,7 @@ class Installation:
             "MYSQL_USER": USER,
             "MYSQL_DATABASE": self.schema,
             "INSERT_BASE_DELAY": "0.1",  # retries for 3 s instead of 31 s: the same code, more trials
-        } | self.plan.server
+        } | self.layout.server
 
     def __enter__(self) -> "Installation":
         with contextlib.ExitStack() as starting:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from faults.copies import Copies
-from faults.installation import Gateway, Installation, Plan
+from faults.installation import Gateway, Installation, Layout
 from faults.recorder import Key
 from servers import until
 
@@ -46,14 +46,14 @@ class Scene:
         wanted = recorder.accepted + self.rng.randrange(samples // 4, samples // 2)
         until(lambda: recorder.accepted >= wanted, WAIT_S, "readings are accepted")
 
-    def settle(self) -> Copies:
+    def drain(self) -> Copies:
         """Send no more, and wait until everything accepted has arrived; what there is then."""
         self.installation.field.quiet()
         until(lambda: self.installation.field.is_idle, WAIT_S, "every frame is answered")
-        until(self._is_settled, WAIT_S, "everything accepted is stored")
+        until(self._is_drained, WAIT_S, "everything accepted is stored")
         return self.installation.look()
 
-    def _is_settled(self) -> bool:
+    def _is_drained(self) -> bool:
         copies = self.installation.look()
         return not copies.under_way and not copies.missing(self.installation.recorder)
 
@@ -97,7 +97,7 @@ class Loss:
     Attributes:
         when: What happens, to follow "nothing is lost or doubled when".
         inject: Makes it happen.
-        plan: What the installation is made of.
+        layout: What the installation is made of.
         is_lossy: More is lost than the promise covers: exactly `Scene.lost` must be missing.
         is_capped: The gateways keep little on purpose, so that old readings have no second copy; and the ledger must
             call exactly `Scene.lost` lost.
@@ -107,7 +107,7 @@ class Loss:
 
     when: str
     inject: Inject
-    plan: Plan = field(default_factory=Plan)
+    layout: Layout = field(default_factory=Layout)
     is_lossy: bool = False
     is_capped: bool = False
     is_harmless: bool = False

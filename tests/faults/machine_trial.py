@@ -25,7 +25,7 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
     """
     rng = random.Random(f"{name} {seed}")
     violations: list[str] = []
-    with site.installation(loss.plan, rng) as installation:
+    with site.installation(loss.layout, rng) as installation:
         scene = Scene(installation, rng)
         loss.inject(scene)
         installation.heal()

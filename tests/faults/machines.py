@@ -7,7 +7,7 @@ there the figure that each names must move.
 from collections.abc import Mapping
 
 from faults.forgeries import forgeries
-from faults.installation import Plan
+from faults.installation import Layout
 from faults.machine_scene import WAIT_S, Loss, Scene
 from faults.outsider import outsider
 from servers import until
@@ -24,7 +24,7 @@ def gateway_disk_lost(scene: Scene) -> None:
     """While the broker is away, so that the disk has readings that are nowhere else but in the nodes' rings."""
     installation = scene.installation
     scene.burst(LOT // 2)
-    scene.settle()
+    scene.drain()
     installation.site.broker.kill()
     scene.mid_burst(LOT)
     installation.lose_disk(scene.gateway)
@@ -41,7 +41,7 @@ def gateway_restored(scene: Scene) -> None:
     copy = installation.copy_disk(scene.gateway)
     scene.burst(LOT // 2)
     if scene.perhaps():
-        scene.settle()
+        scene.drain()
     installation.site.broker.kill()
     scene.mid_burst(LOT // 2)
     installation.put_back(scene.gateway, copy)
@@ -52,7 +52,7 @@ def two_gateways(scene: Scene) -> None:
     """Each gateway hears most packets; one of them loses its disk in mid-burst, and may never come back."""
     installation = scene.installation
     for antenna in installation.field.antennas:
-        antenna.hears = antenna.is_heard = scene.rng.uniform(0.7, 1.0)
+        antenna.receives = antenna.is_heard = scene.rng.uniform(0.7, 1.0)
     scene.burst(LOT // 3)
     if scene.perhaps():
         installation.site.broker.kill()
@@ -73,7 +73,7 @@ def database_restored(scene: Scene) -> None:
     scene.burst(LOT // 2)
     dump = installation.dump()
     scene.burst(MANY)
-    scene.settle()
+    scene.drain()
     is_down = scene.perhaps()
     if is_down:
         installation.server.kill()
@@ -87,7 +87,7 @@ def commits_lost(scene: Scene) -> None:
     """The database silently drops the newest rows; nobody notices anything."""
     installation = scene.installation
     scene.burst(MANY)
-    scene.settle()
+    scene.drain()
     if scene.perhaps():
         installation.field.load(LOT // 2)
     scene.detail = f"{installation.delete_newest(scene.rng.uniform(0.1, 0.9))} rows"
@@ -97,7 +97,7 @@ def database_replaced(scene: Scene) -> None:
     """The schema is gone, and an empty one is in its place."""
     installation = scene.installation
     scene.burst(MANY)
-    scene.settle()
+    scene.drain()
     is_down = scene.perhaps()
     if is_down:
         installation.server.kill()
@@ -113,7 +113,7 @@ def server_disk_lost(scene: Scene) -> None:
     """The server's disk dies with dead letters that the gateway has been told of, while the database is away."""
     installation = scene.installation
     scene.burst(LOT // 2)
-    scene.settle()
+    scene.drain()
     installation.site.database.kill()
     scene.burst(LOT)
     until(lambda: installation.look_at_letters() > LOT // 2, WAIT_S, "the server dead-letters readings")
@@ -130,7 +130,7 @@ def kept_cap(scene: Scene) -> None:
     scene.burst(LOT // 2)
     dump = installation.dump()
     scene.burst(2 * MANY)
-    scene.settle()
+    scene.drain()
     installation.server.kill()
     installation.restore(dump)
     scene.note_losses()
@@ -154,7 +154,7 @@ def two_losses(scene: Scene) -> None:
         scene.burst(LOT // 2)
         dump = installation.dump()
         scene.burst(MANY)
-        scene.settle()
+        scene.drain()
         installation.server.kill()
         installation.lose_disk(scene.gateway)
         installation.restore(dump)
@@ -170,7 +170,7 @@ def audit_race(scene: Scene) -> None:
     """Audits, one after another, of readings that one gateway has brought in late; nothing is lost at all."""
     installation = scene.installation
     first, witness = installation.field.antennas
-    first.hears, witness.hears = 0.9, 0.6
+    first.receives, witness.receives = 0.9, 0.6
     installation.broker_links[scene.gateway.machine].delay(0.4)
     installation.field.load(LOT)
     for _ in range(6):
@@ -185,7 +185,7 @@ def audit_forged(scene: Scene) -> None:
     scene.burst(LOT // 2)
     dump = installation.dump()
     scene.burst(MANY)
-    scene.settle()
+    scene.drain()
     installation.restore(dump)
     with outsider(port) as other:
         for _ in range(5):
@@ -207,14 +207,14 @@ def clock_years(scene: Scene) -> None:
     scene.burst(LOT // 2)
     dump = installation.dump()
     scene.burst(MANY // 2)
-    scene.settle()
+    scene.drain()
     scene.step_clocks(offsets_s[1])
     installation.field.load(LOT // 2)
     installation.restore(dump)
     until(lambda: installation.field.unsent == 0, WAIT_S, "the burst is sent")
 
 
-SMALL = Plan(ring=SMALL_RING)
+SMALL = Layout(ring=SMALL_RING)
 MACHINES: Mapping[str, Loss] = {
     "gateway_disk_lost": Loss("the gateway's disk is lost", gateway_disk_lost),
     "gateway_restored": Loss("an older copy of the gateway's disk comes back", gateway_restored),
@@ -225,19 +225,19 @@ MACHINES: Mapping[str, Loss] = {
     "kept_cap": Loss(
         "a dump comes back that is older than what the gateway keeps",
         kept_cap,
-        Plan(ring=20, gateway_variant="hasty+small_kept"),
+        Layout(ring=20, gateway_variant="hasty+small_kept"),
         is_lossy=True,
         is_capped=True,
     ),
     "audit_race": Loss(
         "audits come while readings are under way",
         audit_race,
-        Plan(gateways=2, server_variant="hasty+patient"),
+        Layout(gateways=2, server_variant="hasty+patient"),
         is_harmless=True,
     ),
     "audit_forged": Loss("somebody forges reports and questions", audit_forged, SMALL),
     "clock_years": Loss("all clocks step by twenty years", clock_years, SMALL),
-    "two_gateways": Loss("one of two gateways is lost in mid-burst", two_gateways, Plan(gateways=2)),
+    "two_gateways": Loss("one of two gateways is lost in mid-burst", two_gateways, Layout(gateways=2)),
     "two_losses": Loss("two machines are lost at once", two_losses, SMALL, is_lossy=True),
 }
 
@@ -265,21 +265,23 @@ MACHINE_CONTROLS: Mapping[str, Loss] = {
     "without_audit": Loss(
         "the server never looks for what is missing",
         database_restored,
-        Plan(ring=SMALL_RING, server_variant="without_audit"),
+        Layout(ring=SMALL_RING, server_variant="without_audit"),
         figure="missing",
     ),
     "ignored_questions": Loss("nodes ignore questions", ignored_questions, figure="missing"),
     "without_kept": Loss(
         "the gateway keeps nothing",
         database_restored,
-        Plan(ring=SMALL_RING, gateway={"KEEP_MB": "0"}),
+        Layout(ring=SMALL_RING, gateway={"KEEP_MB": "0"}),
         figure="missing",
     ),
     "one_look": Loss(
         "one look is enough to ask",
         audit_race,
-        Plan(gateways=2, server_variant="hasty+patient+one_look"),
+        Layout(gateways=2, server_variant="hasty+patient+one_look"),
         figure="asked",
     ),
-    "both_first": Loss("both gateways answer at once", both_first, Plan(gateways=2, ranks=(0, 0)), figure="collisions"),
+    "both_first": Loss(
+        "both gateways answer at once", both_first, Layout(gateways=2, ranks=(0, 0)), figure="collisions"
+    ),
 }

@@ -21,7 +21,7 @@ class Questions:
         self._asked: set[Key] = set()
         self._count = 0
         topics = [Subscription("aoii/ask/+", 0)]
-        self._client = Client(Mqtt("127.0.0.1", port), "questions", subscriptions=topics, on_message=self._hear)
+        self._client = Client(Mqtt("127.0.0.1", port), "questions", subscriptions=topics, on_message=self._take)
 
     def __enter__(self) -> "Questions":
         self._client.start()
@@ -40,7 +40,7 @@ class Questions:
         """Number of questions that asked for anything."""
         return self._count
 
-    def _hear(self, message: Message) -> None:
+    def _take(self, message: Message) -> None:
         try:
             ask = decode_ask(message.payload)
         except ProtocolError:  # a forgery

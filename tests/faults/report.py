@@ -31,8 +31,8 @@ def bites(control: Result) -> bool:
 
 
 def _moved(control: Result) -> dict[str, int]:
-    figures = [MOVES[control.scenario]] if control.scenario in MOVES else ["missing", "duplicates"]
-    return {figure: getattr(control, figure) for figure in figures}
+    moves = [MOVES[control.scenario]] if control.scenario in MOVES else ["missing", "duplicates"]
+    return {figure: getattr(control, figure) for figure in moves}
 
 
 def summary(results: list[Result], controls: Iterable[Result], skipped: Mapping[str, str]) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def text(found: Mapping[str, Any]) -> str:
         lines += [f"    seed {one['seed']}: {'; '.join(one['violations'])}" for one in scenario["broken"]]
     for name, control in found["controls"].items():
         said = "as it must" if control["bites"] else "FOUND NOTHING, so the campaign proves nothing"
-        figures = ", ".join(f"{value} {figure}" for figure, value in control["figures"].items())
-        lines.append(f"control {name}: {figures}: {said}")
+        values = ", ".join(f"{value} {figure}" for figure, value in control["figures"].items())
+        lines.append(f"control {name}: {values}: {said}")
     lines += [f"skipped {name}: {reason}" for name, reason in found["skipped"].items()]
     sums = found["sums"]
     lines.append(
