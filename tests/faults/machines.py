@@ -30,6 +30,7 @@ def gateway_disk_lost(scene: Scene) -> None:
     installation.lose_disk(scene.gateway)
     waiting = len(installation.look().missing(installation.recorder))
     scene.detail = f"{waiting} readings waited on the disk"
+    installation.field.cut_power(scene.rng.choice((0.0, 0.5)))
     if scene.perhaps():
         scene.gateway.start()  # before the broker is there
 
@@ -45,6 +46,7 @@ def gateway_restored(scene: Scene) -> None:
     installation.site.broker.kill()
     scene.mid_burst(LOT // 2)
     installation.put_back(scene.gateway, copy)
+    installation.field.cut_power(scene.rng.choice((0.0, 0.5)))
     scene.gateway.start()
 
 
@@ -59,9 +61,15 @@ def two_gateways(scene: Scene) -> None:
     scene.mid_burst(LOT // 2)
     gateway = scene.rng.choice(installation.gateways)
     installation.lose_disk(gateway)
-    if scene.perhaps():
-        scene.pause(2)  # the other one serves the field alone
-    scene.detail = f"the {gateway.machine} gateway's disk"
+    end = scene.rng.choice(("comes back at once", "comes back later", "never comes back"))
+    scene.detail = f"the {gateway.machine} gateway {end}"
+    if end == "comes back later":
+        scene.pause(3)  # the other one serves the field alone
+    elif end == "never comes back":
+        installation.gateways.remove(gateway)
+        (other,) = installation.gateways
+        other.stop()
+        other.set(GATEWAY_RANK="0")  # the operator's decision
 
 
 # --- database and server ----------------------------------------------------------------------------------------------
@@ -81,6 +89,15 @@ def database_restored(scene: Scene) -> None:
         installation.field.load(LOT // 2)
     installation.restore(dump)
     scene.detail = "server down" if is_down else "server connected"
+
+
+def lost_again(scene: Scene) -> None:
+    """What has just come back is lost once more."""
+    database_restored(scene)
+    scene.installation.heal()
+    scene.drain()
+    again = scene.installation.delete_newest(0.5)
+    scene.detail += f", then {again} rows"
 
 
 def commits_lost(scene: Scene) -> None:
@@ -219,6 +236,7 @@ MACHINES: Mapping[str, Loss] = {
     "gateway_disk_lost": Loss("the gateway's disk is lost", gateway_disk_lost),
     "gateway_restored": Loss("an older copy of the gateway's disk comes back", gateway_restored),
     "database_restored": Loss("an older dump of the database comes back", database_restored, SMALL),
+    "lost_again": Loss("what has come back is lost again", lost_again, SMALL),
     "commits_lost": Loss("the database drops what it has committed", commits_lost, SMALL),
     "database_replaced": Loss("the database is replaced by an empty one", database_replaced, SMALL),
     "server_disk_lost": Loss("the server's disk is lost with its dead letters", server_disk_lost),
@@ -237,7 +255,9 @@ MACHINES: Mapping[str, Loss] = {
     ),
     "audit_forged": Loss("somebody forges reports and questions", audit_forged, SMALL),
     "clock_years": Loss("all clocks step by twenty years", clock_years, SMALL),
-    "two_gateways": Loss("one of two gateways is lost in mid-burst", two_gateways, Layout(gateways=2)),
+    "two_gateways": Loss(
+        "one of two gateways is lost in mid-burst", two_gateways, Layout(gateways=2, server_variant="hasty+forgetful")
+    ),
     "two_losses": Loss("two machines are lost at once", two_losses, SMALL, is_lossy=True),
 }
 

@@ -80,6 +80,13 @@ def hasty() -> None:
     audit_worker.AGAIN_S = 0.5
 
 
+def forgetful() -> None:
+    """A gateway that does not answer is waited for for seconds instead of half an hour."""
+    from aoii.server import asked_gateway
+
+    asked_gateway.UNANSWERED_S = 6.0
+
+
 def small_kept() -> None:
     """A gateway keeps little: a hundred readings or so, where the smallest setting takes thousands."""
     from aoii.gateway.drivers import kept_file
@@ -141,7 +148,7 @@ def patient() -> None:
     audit.QUICK_S = audit.LOOK_S = 4.0
 
 
-RIGHT = (stepping_clock, hasty, patient, small_kept, wrong_clock)
+RIGHT = (stepping_clock, hasty, patient, forgetful, small_kept, wrong_clock)
 WRONG = (without_unique_key, without_commit_ack, without_generation_guard, without_audit, one_look)
 VARIANTS: dict[str, Callable[[], None]] = {function.__name__: function for function in (*RIGHT, *WRONG)}
 
