@@ -72,8 +72,8 @@ def hasty() -> None:
 
     repair.REPORT_MS = 200
     asked_gateway.ANSWER_S = 3.0
-    audit.QUICK_S = 1.0
-    audit.LOOK_S = 3.0
+    audit.QUICK_S = 0.7
+    audit.LOOK_S = 1.5
     audit.SOON_S = 0.3
     audit.COMING_S = 1.0
     audit_worker.REQUESTS_S = 0.3
