@@ -7,7 +7,7 @@ PARALLEL ?= -n $(shell expr $$(nproc) + 2) --dist loadfile --no-loadscope-reorde
 export PYTHON
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE # without bytecode every station starts at half the speed
 .DEFAULT_GOAL := help
-.PHONY: run test coverage lint bench faults compose-guide systemd-guide moving models docs docs-site lock clean help
+.PHONY: run test coverage lint bench faults simulate mutants compose-guide systemd-guide moving models docs docs-site lock clean help
 
 run: ## start the whole system with simulated nodes; the page is on http://127.0.0.1:5001 (ARGS="--speed 120 --nodes 10")
 	@scripts/set-up run
@@ -63,6 +63,14 @@ models: ## run the stateful models of outbox, broker link and radio link for 10,
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-10000} .venv/bin/python -m pytest --timeout=0 --durations=2 -v \
 		tests/gateway/test_outbox.py::TestWorld tests/server/test_link_model.py::TestLink \
 		tests/edge/test_node_model.py::TestModel $(ARGS)
+
+simulate: ## let the whole chain live through days of faults, in virtual time, and count what is lost (HISTORIES=1000 WORKERS=2 SEED=7)
+	@scripts/set-up test
+	@PYTHONHASHSEED=0 PYTHONPATH=tests .venv/bin/python -m histories.simulate
+
+mutants: ## plant mistakes in a copy of the package, one at a time, and run histories until one fails (MUTANTS=numbers_again LIMIT=10000)
+	@scripts/set-up test
+	@PYTHONHASHSEED=0 PYTHONPATH=tests .venv/bin/python -m histories.mutants
 
 moving: ## move from the older installation in every order, with emulators of its programs, and count the rows (HALF_MOVED_READINGS=200)
 	@scripts/install-test-servers

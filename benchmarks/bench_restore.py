@@ -8,7 +8,7 @@ database loses readings in four ways, and each time the seconds are counted unti
 - the newest commits are gone, and `aoii audit` is asked for;
 - every second reading is gone, so that there are as many holes as readings missing;
 - the database is replaced by an older dump while the server is down;
-- the database is replaced by an empty one while the server is connected.
+- the database is replaced by an empty one while the server is down; the gateway reports when it connects.
 
 Not measured: network between the machines, a memory card.
 """
@@ -162,8 +162,10 @@ def measured(bench: Bench, dump: Path) -> dict[str, float]:
     results["older dump put back, 9 of 10 missing"] = bench.seconds(start_server)
 
     bench.server.stop()
+    bench.gateway.stop()
     bench.replace(None)
-    results["replaced by an empty one"] = bench.seconds(start_server)
+    start_server()
+    results["replaced by an empty one"] = bench.seconds(bench.gateway.start)
     bench.server.stop()
     bench.gateway.stop()
     return results

@@ -17,6 +17,7 @@ from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
 from aoii.server.db import open_database
 from commands.test_doctor_delivery import accept_a_reading, has, running
 from secure_broker import SecureBroker
+from server.samples import a_reading
 from servers import free_port, until
 
 MINUTE_S, HOUR_S = 60, 3600
@@ -146,7 +147,7 @@ def test_old_stations_have_no_audit() -> None:
 
 @pytest.fixture
 def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, SecureBroker]]:
-    """A gateway and a server with users of their own, and a reading that makes the server know the gateway."""
+    """A gateway and a server with users of their own; a row, and a reading on its way, make the gateway known."""
     monkeypatch.setattr(doctor_installation, "UNITS", tmp_path / "units")
     ours, theirs = os.openpty()
     with SecureBroker(tmp_path / "broker") as broker:
@@ -162,8 +163,10 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
                 f"MQTT_TLS_CERT={broker.certs}/{user}.crt\nMQTT_TLS_KEY={broker.certs}/{user}.key\n"
             )
         values = settings.load({}, file)
-        open_database(values.database, migrate=True).close()
-        accept_a_reading(values, ago_s=1)
+        database = open_database(values.database, migrate=True)
+        database.insert_reading(a_reading(1, gateway="gateway"))
+        database.close()
+        accept_a_reading(values, ago_s=1, counter=2)
         yield file, broker
     os.close(ours)
     os.close(theirs)
@@ -190,16 +193,15 @@ def test_the_topic_that_a_broker_grants_and_does_not_deliver_is_named_until_its_
     assert line in whole
     broker.acl.write_text(whole.replace(line, "", 1))
     broker.signal(signal.SIGHUP)
-    with running("gateway", file):
-        with running("server", file):
-            until(lambda: has(file, "server", metrics.READINGS_PROCESSED, outcome="stored"), 120)
-            until(lambda: has(file, "server", metrics.AUDIT_QUESTIONS, kind="empty"), 120)
-            until(lambda: any(cause in one.state for one in audit(file)), 60, cause)
-        broker.acl.write_text(whole)
-        broker.signal(signal.SIGHUP)
-        with running("server", file):  # which asks when it starts
-            until(lambda: has(file, "server", metrics.AUDIT_ROUND_TRIP_S, gateway="gateway"), 120)
+    with running("gateway", file), running("server", file):
+        until(lambda: has(file, "server", metrics.AUDIT_QUESTIONS, kind="empty"), 200)
+        until(lambda: any(cause in one.state for one in audit(file)), 120, cause)
+    broker.acl.write_text(whole)
+    broker.signal(signal.SIGHUP)
+    accept_a_reading(settings.load({}, file), ago_s=1, counter=3)  # a server asks a gateway that it hears from
+    with running("gateway", file), running("server", file):
+        until(lambda: has(file, "server", metrics.AUDIT_ROUND_TRIP_S, gateway="gateway"), 200)
 
-            mended = audit(file)
+        mended = audit(file)
 
     assert mended == [Finding("audit", "gateway gateway answered the server 0 min ago")]

@@ -121,9 +121,9 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
     os.close(theirs)
 
 
-def accept_a_reading(values: settings.Settings, ago_s: float, gateway: str = "gateway") -> None:
+def accept_a_reading(values: settings.Settings, ago_s: float, gateway: str = "gateway", counter: int = 1) -> None:
     """Put a reading into the outbox as if the gateway had accepted it some time ago."""
-    reading = a_reading(gateway=gateway)
+    reading = a_reading(counter, gateway=gateway)
     assert reading.identity is not None
     identity, digest, payload = reading.identity, reading.digest(), encode_reading(reading, 1)
     outbox = OutboxFile(values.gateway.outbox_path, 10_000_000)

@@ -36,6 +36,7 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/secure.md": "docs/ko/안전하게_설치하기.md",
     "docs/howto/dead-letters.md": "docs/ko/데드_레터.md",
     "docs/howto/durability.md": "docs/ko/내구성.md",
+    "docs/howto/after-a-loss.md": "docs/ko/장비를_잃은_뒤.md",
     "docs/howto/retention.md": "docs/ko/데이터_보존.md",
     "docs/howto/web-page.md": "docs/ko/웹_페이지.md",
     "docs/tutorial/first-ten-minutes.md": "docs/ko/처음_10분.md",

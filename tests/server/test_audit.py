@@ -1,11 +1,12 @@
 """The audit's machine against a table and gateways in memory: what is asked, when, and what is recorded at last."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from aoii.broker.repair_messages import Finding, Holding, Report
-from aoii.server.asked_gateway import ANSWER_S, REFRESH_S, ROUND_TRIP_S, UNANSWERED_S
+from aoii.server.asked_gateway import ANSWER_S, OWED_S, REFRESH_S, ROUND_TRIP_S, UNANSWERED_S
 from aoii.server.audit import FULL_S, LOOK_S, QUICK_S
 from aoii.server.gap import Gap
 from aoii.server.verdict import OLD_DETAIL
@@ -289,6 +290,23 @@ def test_a_number_that_a_gateway_holds_is_decided_by_nobody() -> None:
     assert world.gateways["a"].asked_numbers(is_for_node=True) == set()
 
 
+def test_what_came_and_was_lost_again_before_a_look_is_asked_for_again_soon_and_then_ever_more_seldom() -> None:
+    world = begun(gateway("a", range(1, 11)))
+    world.lose([4])
+    for _ in range(int(3 * HOUR_S)):
+        world.step()
+        world.rows[KEY].pop(4, None)
+
+    asked_s = [at_s for at_s, _, ask in world.asks if ask.holes]
+    between_s = [later - earlier for earlier, later in pairwise(asked_s)]
+    assert OWED_S <= between_s[0] <= 2 * OWED_S
+    assert between_s[:4] == sorted(between_s[:4])
+    assert 5 <= len(asked_s) <= 10  # with one an hour that asks for everything again
+
+    world.run(HOUR_S + LOOK_S)
+    assert 4 in world.rows[KEY]
+
+
 def test_without_an_answer_of_the_node_a_number_stays_open_and_is_asked_for_again() -> None:
     world = begun(gateway("a", [1, 10]))
 
@@ -340,6 +358,20 @@ def test_holes_older_than_the_audit_are_unknown_and_no_node_is_asked_for_them() 
     assert world.details() == {OLD_DETAIL, ""}
     assert world.gateways["a"].asked_numbers(is_for_node=True) == {8}
     assert 2 in world.rows[KEY]
+
+
+def test_a_letter_that_is_being_dropped_is_still_there_when_its_number_is_retired() -> None:
+    world = begun(gateway("a", range(1, 11)))
+    world.rows[KEY].pop(4)
+    world.letters[KEY] = {4}
+    world.record(Gap(*KEY, 4, 4, "retired"))
+    world.run(2 * LOOK_S)
+
+    world.letters.clear()
+    world.run(3 * LOOK_S)
+
+    assert world.states() == {4: "retired"}
+    assert world.gateways["a"].asked_numbers() == set()
 
 
 def test_dead_letters_account_for_numbers_until_they_vanish() -> None:

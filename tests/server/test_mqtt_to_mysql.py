@@ -310,7 +310,7 @@ def test_while_the_database_is_gone_readings_become_dead_letters_and_are_then_re
             gateway.publish(readings[300:600])
             until(gateway.all_acknowledged, 30)
             assert not server.readiness()["database"]
-            assert server.liveness() == {"ingest": True, "database_watch": True, "network": True}
+            assert server.liveness() == {"ingest": True, "database_watch": True, "ledger_watch": True, "network": True}
 
             own.start() if fault == "kill" else own.thaw()
             gateway.publish(readings[600:])
@@ -517,7 +517,7 @@ def test_an_error_of_ours_in_the_database_watch_is_noticed(values: Settings, mon
     with running(values, wait_for=("broker",)) as server:
         until(server.ended)
 
-        assert server.liveness() == {"ingest": True, "database_watch": False, "network": True}
+        assert server.liveness() == {"ingest": True, "database_watch": False, "ledger_watch": True, "network": True}
 
 
 @pytest.mark.faults

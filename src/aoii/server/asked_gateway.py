@@ -27,6 +27,7 @@ UNANSWERED_S = 1800.0  # questions that get no answer for so long do not reach i
 ROUND_TRIP_S = 3600.0  # between two questions that only prove that both topics work
 ANSWER_S = 60.0  # a question without an answer is counted as lost then, and asked again
 REFRESH_S = 3600.0  # an answer that did not decide a hole is asked for again
+OWED_S = 60.0  # nothing has come for so long: what is owed is asked for again; doubled up to REFRESH_S
 HOLDINGS_LIMIT = 20_000  # nodes and epochs that one gateway may report: a peer must not fill our memory
 NEVER_S = float("inf")
 WANTED_LIMIT = 10_000  # ranges in one plan, which is made again at each look: a gateway answers 300 in a second
@@ -80,6 +81,9 @@ class AskedGateway:
         self._sent_s: float | None = None  # when the newest question left; None: none has
         self._unanswered_since_s: float | None = None  # when the first of the questions without an answer left
         self._refreshed_s = started_s
+        self._missing = 0  # numbers, as of the newest plan
+        self._progress_s = started_s  # when that changed, or what is owed was asked for again
+        self._owed_for_s = OWED_S
 
     def is_live(self, now_s: float) -> bool:
         """Whether it is waited for: it has reported, and not too long ago."""
@@ -153,8 +157,10 @@ class AskedGateway:
         """Ask from now on for `holes`, and for those of `air` ask the node; replaces the plan before.
 
         What has no answer yet comes first. What has one comes again after REFRESH_S, because the gateway may have
-        forgotten the question, or may hold the number since.
+        forgotten the question, or may hold the number since. What it owes comes again sooner: it may have come, and
+        have been lost again with the database's newest commits before anybody looked.
         """
+        is_owing = self._is_owing(sum(map(ranges.count, holes.values())), now_s)
         for key in [key for key in self._asked if key not in holes]:
             del self._asked[key]
         is_refreshing = now_s - self._refreshed_s >= REFRESH_S
@@ -167,6 +173,8 @@ class AskedGateway:
             asked = self._asked.get(key) or _Asked()
             of_node = ranges.intersection(air.get(key, ()), missing)
             asked.confirmed = ranges.intersection(asked.confirmed, missing)
+            if is_owing:
+                asked.confirmed = ranges.difference(asked.confirmed, self.owes(key))
             asked.confirmed_air = ranges.intersection(asked.confirmed_air, missing)
             asked.forgotten = ranges.intersection(asked.forgotten, missing)
             for kind, found in list(asked.findings.items()):
@@ -180,6 +188,15 @@ class AskedGateway:
             if is_refreshing and len(again) < WANTED_LIMIT:
                 again += _parts(key, ranges.intersection(missing, known), of_node)
         self._queue = [*first, *again][::-1]  # taken from its end
+
+    def _is_owing(self, missing: int, now_s: float) -> bool:
+        """Whether nothing has come for so long that what is owed is to be asked for again."""
+        if missing != self._missing:
+            self._missing, self._progress_s, self._owed_for_s = missing, now_s, OWED_S
+        elif now_s - self._progress_s >= self._owed_for_s:
+            self._progress_s, self._owed_for_s = now_s, min(2 * self._owed_for_s, REFRESH_S)
+            return True
+        return False
 
     def next_question(self, now_s: float) -> Ask | None:
         """The question to publish now; None: nothing is to ask, or an answer is waited for."""

@@ -317,11 +317,18 @@ class Audit:
 
 
 def _overridden(look: Look) -> Iterable[Numbers]:
-    """Numbers of gaps that have a row or a dead letter."""
+    """Numbers of gaps that have a row, or a dead letter.
+
+    A letter that is being dropped is still there when its number has become retired, so it does not count against that.
+    """
     for key, facts in look.facts.items():
         if facts.gaps:
-            of_gaps = ranges.united((gap.first, gap.last) for gap in facts.gaps)
-            for first, last in ranges.intersection(of_gaps, facts.present):
+            others = ranges.united((gap.first, gap.last) for gap in facts.gaps if gap.state != "retired")
+            retired = ranges.united((gap.first, gap.last) for gap in facts.gaps if gap.state == "retired")
+            for first, last in (
+                *ranges.intersection(others, facts.present),
+                *ranges.intersection(retired, facts.rows),
+            ):
                 yield (*key, first, last)
 
 

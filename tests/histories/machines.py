@@ -1,0 +1,444 @@
+"""The machines of a history, with the stations' own code: gateways, the server, and the imitated database behind it."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from aoii import settings
+from aoii.broker.messages import Identity
+from aoii.broker.repair_messages import decode_ask
+from aoii.core.errors import AoiiError
+from aoii.core.stream import Frame
+from aoii.gateway.gateway import Gateway
+from aoii.runtime.clock import Clock
+from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
+from aoii.server import subscription, tables
+from aoii.server.audit_worker import AGAIN_S, AuditWorker
+from aoii.server.connection import ConnectionPool
+from aoii.server.database_errors import DatabaseAway
+from aoii.server.db import Database
+from aoii.server.dead_letters.store import DeadLetters
+from aoii.server.inbox import Inbox
+from aoii.server.ingest_worker import HOLD_S, IngestWorker
+from aoii.settings import Settings
+from histories import stage
+from histories.disks import new_file, read_whole, write_whole
+from histories.field import PERIOD_S, Air
+from histories.timeline import START_UNIX_MS, Alarm
+
+NODES = 5
+EPOCH = 1
+KEYS = {number: NodeKey(EPOCH, bytes((number,)) * 16) for number in range(1, NODES + 1)}
+PATIENCE_MS = 600_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
+FAILURE_WAIT_MS = 60_000  # between two probes of a database that is away
+AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
+_migrate = tables.migrate
+
+
+@cache
+def _settings(name: str, rank: int) -> Settings:
+    folder = Path(mkdtemp(prefix="histories-"))
+    node_keys.write_key_file(folder / "keys", KEYS)
+    (folder / "empty.env").touch()
+    return settings.load(
+        {
+            "AOII_DATA_DIR": str(folder),
+            "GATEWAY_ID": name,
+            "GATEWAY_RANK": str(rank),
+            "RADIO_SPREADING": "9",
+            "SERIAL_PORT": "radio",
+            "MQTT_BROKER": "nowhere",
+            "NODE_KEYS_FILE": str(folder / "keys"),
+            "SAMPLE_PERIOD_S": str(PERIOD_S),
+            "HEARTBEAT_S": "14400",
+            "HEARTBEAT_MIN_S": "3600",
+        },
+        folder / "empty.env",
+    )
+
+
+class SteppedClock(Clock):
+    """The clock of a gateway: its wall clock may step."""
+
+    def __init__(self, scene: stage.Scene) -> None:
+        super().__init__()
+        object.__setattr__(self, "scene", scene)
+        object.__setattr__(self, "step_ms", 0)
+
+    scene: stage.Scene
+    step_ms: int
+
+    def step(self, step_ms: int) -> None:
+        object.__setattr__(self, "step_ms", step_ms)
+
+    def unix_ms(self) -> int:
+        return max(0, START_UNIX_MS + self.scene.timeline.now_ms + self.step_ms)
+
+    def elapsed_ms(self) -> int:
+        return 1_000_000 + self.scene.timeline.now_ms
+
+
+class GatewayMachine(stage.Machine):
+    """A gateway's machine; `process` is `aoii gateway`.
+
+    Attributes:
+        keep_bytes: Room for kept readings, if it is not the usual.
+    """
+
+    process: Gateway | None = None
+    keep_bytes: int | None = None
+
+    def __init__(self, name: str, rank: int, scene: stage.Scene, air: Air) -> None:
+        super().__init__(name, scene)
+        self.rank = rank
+        self.clock = SteppedClock(scene)
+        self._air = air
+        self._alarm: Alarm | None = None
+        self.is_deaf = False
+
+    def started(self) -> None:
+        self.process = gateway = Gateway(replace(_settings(self.name, self.rank), clock=self.clock))
+        publisher = gateway.publisher
+        alarm = self._alarm = Alarm(self.scene.timeline, lambda: self.run(self._publish))
+        wake = _Wake(alarm)
+        publisher._wake = wake  # type: ignore[assignment]
+        publisher._stopping = stage.Once()  # type: ignore[assignment]
+        publisher.repair._wake = wake.set
+        self._wake = wake
+        file = gateway._outbox_file
+        assert isinstance(file, stage.SteppedOutboxFile)
+        if self.keep_bytes is not None:
+            file.kept.limit_bytes = self.keep_bytes
+        file.is_ready()
+        publisher.client.start()
+        alarm.set(10)
+
+    def ended(self) -> None:
+        self.process = None
+        if self._alarm is not None:
+            self._alarm.end()
+
+    def hear(self, frame: Frame) -> None:
+        """A packet from the radio."""
+        if not self.is_deaf:
+            self.run(lambda: self._hear(frame))
+
+    def radio(self, usb: bytes) -> None:
+        """What the process writes to its port."""
+        self._air.down(self, usb)
+
+    def identities(self, table: str) -> set[tuple[str, int, int]]:
+        """What it has on its disk: the readings of `events` (the outbox) or `kept`."""
+        name = "outbox.db" if table == "events" else "kept.db"
+        query = f"SELECT node, epoch, counter FROM {table}"  # noqa: S608 - our own words
+        found = self.disk.open_for_reading(name, query)
+        return {(_text(node), epoch, counter) for node, epoch, counter in found}
+
+    def _hear(self, frame: Frame) -> None:
+        assert self.process is not None
+        port: Any = self.process._ports[0]
+        port.on_items([frame], self.scene.time.monotonic())
+
+    def _publish(self) -> None:
+        assert self.process is not None
+        self._wake.begin()
+        self.process.publisher._run()
+        assert self._alarm is not None
+        self._alarm.set(self._wake.wait_ms())
+
+
+class _Wake:
+    """The event on which the publisher waits; a wait for nothing in particular grows longer and longer."""
+
+    def __init__(self, alarm: Alarm) -> None:
+        self._alarm = alarm
+        self._is_set = False
+        self._idle_ms = 15_000
+        self._asked_ms = 1_000
+
+    def begin(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        self._idle_ms = 15_000
+        self._alarm.set(50)
+
+    def wait(self, wait_s: float) -> None:
+        self._asked_ms = max(1, round(1000 * wait_s))
+
+    def clear(self) -> None:
+        pass
+
+    def wait_ms(self) -> int:
+        if self._asked_ms < 1_000:
+            return self._asked_ms
+        wait_ms, self._idle_ms = self._idle_ms, min(40 * self._idle_ms, PATIENCE_MS)
+        return wait_ms
+
+
+class DatabaseMachine:
+    """The imitated database: SQLite in the place of MariaDB, which may be away, and forget what it has committed.
+
+    Attributes:
+        is_up: Whether it answers.
+        unsure: So many next commits are made, and their answer is lost.
+    """
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.unsure = 0
+        self._file = _database_file()
+        self.engine = _engine()
+        write_whole(self._file, _template())
+
+    def migrate(self) -> None:
+        if not self.is_up:
+            raise DatabaseAway("unreachable", "the database is away")
+        if not self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            write_whole(self._file, _template())
+
+    def dump(self) -> bytes:
+        return read_whole(self._file)
+
+    def restore(self, dump: bytes) -> None:
+        write_whole(self._file, dump)
+
+    def replace(self, has_tables: bool) -> None:
+        """Another database, in which is nothing."""
+        write_whole(self._file, _template() if has_tables else _blank())
+
+    def lose_last(self, count: int) -> int:
+        """Forget the last commits, as far as they made rows; return how many rows."""
+        if not self._read("SELECT 1"):
+            return 0
+        query = "DELETE FROM readings WHERE id IN (SELECT id FROM readings ORDER BY id DESC LIMIT ?)"
+        return self._file.execute(query, (count,)).rowcount
+
+    def rows(self) -> Iterator[tuple[str, int, int, int, int]]:
+        """Node, epoch, counter and content of each reading."""
+        query = "SELECT node, epoch, counter, actual_temp, actual_humidity FROM readings"
+        for node, epoch, counter, temperature, humidity in self._read(query):
+            yield node, epoch, counter, round(100 * temperature), round(100 * humidity)
+
+    def gaps(self) -> list[tuple[str, int, int, int, str]]:
+        return self._read("SELECT node, epoch, first, last, state FROM gaps")
+
+    def _read(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows as whoever looks from outside sees them; none while there are no tables."""
+        has_tables = self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        return self._file.execute(query).fetchall() if has_tables else []
+
+
+_databases: list[DatabaseMachine] = []
+
+
+@cache
+def _database_file() -> sqlite3.Connection:
+    return new_file()
+
+
+@cache
+def _engine() -> sa.Engine:
+    """One engine for all histories of this process: its statements are compiled once."""
+    engine = sa.create_engine("sqlite://", creator=_database_file, poolclass=sa.pool.StaticPool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        if not current_database().is_up:
+            away = sqlite3.OperationalError("the database is away")
+            away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise sa.exc.OperationalError("BEGIN", None, away)
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+@cache
+def _template() -> bytes:
+    """A database with tables and nothing in them."""
+    folder = Path(mkdtemp(prefix="histories-"))
+    path = folder / "template.db"
+    values = replace(_settings("template", 0).database, sqlite_path=path)
+    _migrate(values)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        return connection.serialize()
+
+
+@cache
+def _blank() -> bytes:
+    """A database without tables."""
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 0")
+        return connection.serialize()
+
+
+def current_database() -> DatabaseMachine:
+    return _databases[-1]
+
+
+def new_database() -> DatabaseMachine:
+    """The database of the history that begins."""
+    _databases[:] = [DatabaseMachine()]
+    return _databases[-1]
+
+
+class ServerMachine(stage.Machine):
+    """The server's machine; its process is what `aoii server` runs.
+
+    Attributes:
+        is_audited: Whether it looks for holes.
+        audit: What looks for them.
+        holes_asked: Ranges of numbers in all its questions.
+    """
+
+    def __init__(self, scene: stage.Scene, database: DatabaseMachine, is_audited: bool) -> None:
+        super().__init__("server", scene)
+        self.database = database
+        self.is_audited = is_audited
+        self.audit: AuditWorker | None = None
+        self.holes_asked = 0
+        self._audit_alarm: Alarm | None = None
+        self._audit_wait_ms = AUDIT_FIRST_MS
+        self.process: IngestWorker | None = None
+        self._inbox = Inbox()
+        self._letters: DeadLetters | None = None
+        self._alarm: Alarm | None = None
+        self._probe: Alarm | None = None
+
+    def started(self) -> None:
+        values = _settings("template", 0)
+        timeline = self.scene.timeline
+        self._inbox = Inbox()
+        self._letters = DeadLetters(Path("dead_letters.db"), 64)
+        client: Any = subscription.connect(values.mqtt, "aoii-server", self._inbox, "aoii server")
+        put = client._on_message
+
+        def on_message(message: Any) -> None:
+            put(message)
+            alarm.set(self.scene.chance.randint(100, 1_500))
+
+        client._on_message = on_message
+        worker = self.process = IngestWorker(
+            Database(values.database, create=True),
+            self._letters,
+            client,
+            self._inbox,
+            max_retries=2,
+            base_delay_s=2,
+            clock=SteppedClock(self.scene),
+        )
+        worker._metrics_due_s = float("inf")
+        worker._pause = lambda seconds: seconds == HOLD_S  # type: ignore[method-assign]
+        alarm = self._alarm = Alarm(timeline, lambda: self.run(self._step))
+        self._probe = Alarm(timeline, lambda: self.run(self._watch))
+        self._watch()
+        client.start()
+        alarm.set(1)
+        if self.is_audited:
+            self._start_audit(worker)
+
+    def _start_audit(self, worker: IngestWorker) -> None:
+        values = _settings("template", 0)
+        letters: Any = self._letters
+        audit = self.audit = AuditWorker(
+            worker._database.pool,
+            worker.watch,
+            letters.identities,
+            lambda: worker.gateways,
+            values.mqtt,
+            "aoii-server-audit",
+        )
+        alarm = self._audit_alarm = Alarm(self.scene.timeline, lambda: self.run(self._go_on_with_audit))
+        client: Any = audit.client
+        receive = client._on_message
+
+        def on_message(message: Any) -> None:
+            receive(message)
+            alarm.set(200)
+
+        publish = client.publish
+
+        def count_and_publish(topic: str, payload: bytes, qos: int) -> bool:
+            self.holes_asked += len(decode_ask(payload).holes)
+            return bool(publish(topic, payload, qos))
+
+        client._on_message = on_message
+        client.publish = count_and_publish
+        client.start()
+        alarm.set(300)
+
+    def _go_on_with_audit(self) -> None:
+        """Let the audit do what is due; while it asks, it is called again soon, and otherwise at its next look."""
+        audit = self.audit
+        assert audit is not None
+        assert self._audit_alarm is not None
+        try:
+            audit._go_on()
+        except AoiiError as error:
+            self.scene.log(f"audit: {error}")
+            self._audit_alarm.set(round(1000 * AGAIN_S))
+            return
+        machine = audit._audit
+        is_asking = any(one._queue or one._sent for one in machine.gateways.values())
+        self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
+        left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))
+        self._audit_alarm.set(min(left_ms, self._audit_wait_ms if is_asking else AUDIT_IDLE_MS))
+
+    def ended(self) -> None:
+        self.process = self._letters = self.audit = None
+        for alarm in (self._alarm, self._probe, self._audit_alarm):
+            if alarm is not None:
+                alarm.end()
+
+    def letters(self) -> set[tuple[str, int, int]]:
+        """The identities of the dead letters on its disk."""
+        query = "SELECT node, epoch, counter FROM letters WHERE node IS NOT NULL"
+        return {(_text(node), epoch, counter) for node, epoch, counter in
+                self.disk.open_for_reading("dead_letters.db", query)}  # fmt: skip
+
+    def identities(self) -> list[Identity]:
+        return [Identity(*one) for one in self.letters()]
+
+    def pool(self) -> ConnectionPool:
+        return ConnectionPool(_settings("template", 0).database, self.database.engine)
+
+    def _step(self) -> None:
+        worker = self.process
+        assert worker is not None
+        messages = self._inbox.take(500, 0)
+        if messages:
+            worker._handle(worker._decode(messages))
+        is_more = worker._replay_batch()
+        if is_more or self._inbox._messages:
+            assert self._alarm is not None
+            self._alarm.set(10)
+        if not worker.watch.is_up:
+            assert self._probe is not None
+            self._probe.set(FAILURE_WAIT_MS)
+
+    def _watch(self) -> None:
+        assert self.process is not None
+        assert self._probe is not None
+        assert self._alarm is not None
+        self.process.watch._probe()
+        if self.process.watch.is_up:
+            self._alarm.set(1)
+            if self._audit_alarm is not None:
+                self._audit_alarm.set(100)
+        else:
+            self._probe.set(FAILURE_WAIT_MS)
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
