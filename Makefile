@@ -46,7 +46,7 @@ bench: ## run the benchmarks
 	@scripts/set-up test
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; .venv/bin/python "$$bench" $(ARGS) || exit; done
 
-faults: ## kill, freeze, cut off and fill up parts of a running system, and count what is lost (TRIALS=20 SCENARIOS=gateway_kill,broker_kill SEED=7 OUT=faults.json)
+faults: ## kill, freeze, cut off and fill up parts of a running system, lose whole machines, and count what is lost (TRIALS=20 SCENARIOS=gateway_kill,machines SEED=7 OUT=faults.json)
 	@scripts/install-test-servers
 	@scripts/set-up test
 	@scripts/faults

@@ -22,6 +22,7 @@ LONGEST = (
     "integration/test_demo.py",
     "project/test_front_door.py",
     "project/test_distribution.py",
+    "faults/test_machines.py",
     "faults/test_alerts.py",
     "server/test_tables.py",
     "faults/test_spoofing.py",

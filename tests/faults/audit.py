@@ -173,7 +173,7 @@ class Audit:
         """Every dead letter that has an identity, and what it says; None: nobody can tell."""
         query = "SELECT node, epoch, counter, payload, reason FROM letters WHERE node IS NOT NULL"
         letters: list[tuple[Key, Content | None]] = []
-        for node, epoch, counter, payload, reason in _select(self._letters, query):
+        for node, epoch, counter, payload, reason in select_rows(self._letters, query):
             content = None if reason in ("malformed", "corrupt") else _content(payload)
             letters.append((_key(node, epoch, counter, content), content))
         return letters
@@ -183,7 +183,7 @@ class Audit:
         named: set[Key] = set()
         nameless = 0
         for path in self.outboxes:
-            for node, epoch, counter, payload in _select(path, "SELECT node, epoch, counter, payload FROM corrupt"):
+            for node, epoch, counter, payload in select_rows(path, "SELECT node, epoch, counter, payload FROM corrupt"):
                 row = Key(node.decode(errors="replace") if isinstance(node, bytes) else str(node), epoch, counter)
                 sent = {key for key in (row, _named_by(payload)) if key is not None and self._recorder.contents(key)}
                 named |= sent
@@ -227,7 +227,7 @@ def _named_by(payload: object) -> Key | None:
     return None
 
 
-def _select(path: Path, query: str) -> list[tuple[Any, ...]]:
+def select_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Rows of a station's SQLite file, which is only looked at; none when the file or the table does not exist."""
     if not path.exists():
         return []
@@ -241,4 +241,4 @@ def _select(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def _number(path: Path, query: str) -> int:
-    return int(sum(row[0] for row in _select(path, query)))
+    return int(sum(row[0] for row in select_rows(path, query)))

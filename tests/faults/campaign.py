@@ -15,22 +15,32 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import TypeVar
 
 from faults import report
+from faults.installation import Site
+from faults.machine_trial import run_machines
+from faults.machines import MACHINE_CONTROLS, MACHINES
 from faults.scenarios import CONTROLS, LONG, SCENARIOS, Scale, Skipped
 from faults.stack import Stack
 from faults.trial import NEVER, Result, commit_of, run, run_control
 
+R = TypeVar("R", Stack, Site)
+
+GROUPS = {"processes": (*SCENARIOS, *CONTROLS), "machines": (*MACHINES, *MACHINE_CONTROLS)}
+ALL_CONTROLS = (*CONTROLS, *MACHINE_CONTROLS)
+ALL = tuple(name for group in GROUPS.values() for name in group)
 INTERRUPTED = 130  # as a shell says it
 ROOT = Path(__file__).parent.parent.parent
 HELP = """\
 Settings, from the environment:
   TRIALS     trials in all, dealt to the scenarios in turn (default: one each)
-  SCENARIOS  names, separated by commas (default: all, the controls, and the alerts; `alerts`: only these)
+  SCENARIOS  names of scenarios, controls and groups, separated by commas (default: all of them, and the alerts).
+             Groups: processes (kills, freezes, cuts), machines (a machine is lost with its disk), alerts (alone)
   SEED       of the first trial of each scenario; the next has the next (default: drawn, and printed)
   OUT        file for the results, one JSON object a line; those that are there are not run again (default: none)
   WORKERS    stacks that work side by side (default: 1)
@@ -77,18 +87,20 @@ def read_request(environ: Mapping[str, str]) -> Request:
     Raises:
         ValueError: A value cannot be used; the text says which and what can.
     """
-    wanted = [name for name in environ.get("SCENARIOS", "").split(",") if name] or [*SCENARIOS, *CONTROLS]
-    unknown = [name for name in wanted if name not in SCENARIOS | CONTROLS]
-    if unknown:
-        raise ValueError(f"no scenario is named {', '.join(unknown)}; there are {', '.join([*SCENARIOS, *CONTROLS])}")
-    names = tuple(name for name in wanted if name in SCENARIOS)
+    given = [name for name in environ.get("SCENARIOS", "").split(",") if name] or list(GROUPS)
+    wanted = list(dict.fromkeys(each for name in given for each in GROUPS.get(name, (name,))))
+    if unknown := [name for name in wanted if name not in ALL]:
+        raise ValueError(
+            f"no scenario is named {', '.join(unknown)}; there are {', '.join(ALL)}, and the groups {', '.join(GROUPS)}"
+        )
+    names = tuple(name for name in wanted if name not in ALL_CONTROLS)
     out = Path(environ["OUT"]) if environ.get("OUT") else None
     earlier = read_results(out)
     begun = min((result.seed for result in earlier), default=random.SystemRandom().randrange(1_000_000))
     return Request(
         trials=_whole(environ, "TRIALS", len(names)),
         names=names,
-        controls=tuple(name for name in wanted if name in CONTROLS),
+        controls=tuple(name for name in wanted if name in ALL_CONTROLS),
         seed=_whole(environ, "SEED", begun),
         out=out,
         workers=max(1, _whole(environ, "WORKERS", 1)),
@@ -152,7 +164,7 @@ def main() -> int:
             print(f"{number + 1:5}/{len(todo)} {_line(outcome)}", flush=True)
             if outcome.result is None:
                 skipped[outcome.task.name] = outcome.skipped
-            elif outcome.task.name in CONTROLS:
+            elif outcome.task.name in ALL_CONTROLS:
                 controls.append(outcome.result)
             else:
                 results.append(outcome.result)
@@ -181,7 +193,7 @@ def _line(outcome: Outcome) -> str:
         return f"{outcome.task.name} skipped: {outcome.skipped}"
     numbers = ", ".join(f"{getattr(result, name)} {name}" for name in ("accepted", *NEVER, "duplicate_deliveries"))
     verdict = "VIOLATED " + "; ".join(result.violations) if result.violations else "kept"
-    if outcome.task.name in CONTROLS:
+    if outcome.task.name in ALL_CONTROLS:
         verdict = "control bites" if report.bites(result) else "CONTROL FINDS NOTHING"
     detail = f", {result.detail}" if result.detail else ""
     drained = "" if result.drain_s is None else f"; drained in {result.drain_s} s"
@@ -233,11 +245,11 @@ def _end_in_order() -> None:
 
 
 class _Workplace:
-    """One worker's stack, replaced when it is no longer whole."""
+    """One worker's stack or site, replaced when it is no longer whole, or when the other kind is needed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._stack: Stack | None = None
+        self._running: Stack | Site | None = None
         self._folder: Path | None = None
 
     def __enter__(self) -> "_Workplace":
@@ -248,33 +260,47 @@ class _Workplace:
 
     def work(self, task: Task, request: Request) -> Outcome:
         try:
-            stack = self._whole_stack()
-            if task.name in CONTROLS:
-                result = run_control(stack, task.name, CONTROLS[task.name], task.seed, request.scale)
-            else:
-                result = run(stack, task.name, SCENARIOS[task.name], task.seed, request.scale, request.commit)
+            result = self._try(task, request)
         except Skipped as reason:
             return Outcome(task, None, str(reason))
         except Exception as error:  # whatever it is: it belongs into the report, and the next trial needs a whole stack
             traceback.print_exc()
             result = _unfinished(task, request.commit, f"{type(error).__name__}: {error}")
         if result.violations:
-            self._clear(keep=task.name not in CONTROLS)
+            self._clear(keep=task.name not in ALL_CONTROLS)
         return Outcome(task, result)
 
-    def _whole_stack(self) -> Stack:
-        if self._stack is None:
-            folder = self._folder = Path(tempfile.mkdtemp(prefix="aoii-faults-"))
-            stack = Stack(folder, self._seed)
-            stack.__enter__()
-            self._stack = stack
-        return self._stack
+    def _try(self, task: Task, request: Request) -> Result:
+        if task.name in GROUPS["machines"]:
+            loss = {**MACHINES, **MACHINE_CONTROLS}[task.name]
+            return run_machines(self._site(), task.name, loss, task.seed, request.commit)
+        stack = self._stack()
+        if task.name in CONTROLS:
+            return run_control(stack, task.name, CONTROLS[task.name], task.seed, request.scale)
+        return run(stack, task.name, SCENARIOS[task.name], task.seed, request.scale, request.commit)
+
+    def _stack(self) -> Stack:
+        if not isinstance(running := self._running, Stack):
+            running = self._running = self._start(lambda folder: Stack(folder, self._seed))
+        return running
+
+    def _site(self) -> Site:
+        if not isinstance(running := self._running, Site):
+            running = self._running = self._start(Site)
+        return running
+
+    def _start(self, make: Callable[[Path], R]) -> R:
+        self._clear(keep=False)
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="aoii-faults-"))
+        running = make(folder)
+        running.__enter__()
+        return running
 
     def _clear(self, keep: bool) -> None:
-        stack, self._stack = self._stack, None
+        running, self._running = self._running, None
         folder, self._folder = self._folder, None
-        if stack is not None:
-            stack.__exit__(None, None, None)
+        if running is not None:
+            running.__exit__(None, None, None)
         if folder is None:  # nothing was begun; an empty path would be the folder in which this runs
             return
         if keep:

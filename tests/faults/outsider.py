@@ -1,4 +1,4 @@
-"""Somebody else at the broker: publishes whatever it likes to the topic of the readings, past every proxy."""
+"""Somebody else at the broker: publishes whatever it likes, past every proxy."""
 
 import contextlib
 import queue
@@ -20,12 +20,10 @@ class Outsider:
         self._client = client
         self._ended = ended
 
-    def publish(self, payloads: list[bytes]) -> list[bool]:
+    def publish(self, payloads: list[bytes], topic: str = READINGS_TOPIC) -> list[bool]:
         """Publish at QoS 1; for each payload, in order, whether the broker said that it took it."""
         taken = [False] * len(payloads)
-        waiting = sum(
-            self._client.publish(READINGS_TOPIC, payload, 1, number) for number, payload in enumerate(payloads)
-        )
+        waiting = sum(self._client.publish(topic, payload, 1, number) for number, payload in enumerate(payloads))
         deadline_s = time.monotonic() + WAIT_S
         with contextlib.suppress(queue.Empty):
             for _ in range(waiting):

@@ -13,15 +13,26 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
+from faults.machines import MACHINE_CONTROLS
 from faults.trial import NEVER, Result
 
 ENOUGH = 100  # trials after which a campaign that has seen no duplicate delivery has not tried hard enough
-SUMS = ("accepted", "stored", *NEVER, "lost_corrupt", "duplicate_deliveries")
+SUMS = ("accepted", "stored", *NEVER, "known_lost", "collisions", "asked", "lost_corrupt", "duplicate_deliveries")
+COLLISIONS = 5  # a control in which gateways collide does so at one reading in five at least
+MOVES = {name: control.figure for name, control in MACHINE_CONTROLS.items()}
 
 
 def bites(control: Result) -> bool:
-    """Whether a control has shown what it must: something lost or doubled."""
-    return control.missing > 0 or control.duplicates > 0
+    """Whether a control has moved the figure that it must; one without a figure of its own has lost or doubled."""
+    moved = _moved(control)
+    if "collisions" in moved:  # a busy first gateway sometimes answers as late as its witness
+        return COLLISIONS * moved["collisions"] > control.accepted
+    return any(moved.values())
+
+
+def _moved(control: Result) -> dict[str, int]:
+    moves = [MOVES[control.scenario]] if control.scenario in MOVES else ["missing", "duplicates"]
+    return {figure: getattr(control, figure) for figure in moves}
 
 
 def summary(results: list[Result], controls: Iterable[Result], skipped: Mapping[str, str]) -> dict[str, Any]:
@@ -35,10 +46,7 @@ def summary(results: list[Result], controls: Iterable[Result], skipped: Mapping[
         "scenarios": {name: _of_scenario(trials) for name, trials in by_name.items()},
         "sums": _sums(results),
         "rss_max_mb": max((result.rss_max_mb for result in results), default=0.0),
-        "controls": {
-            control.scenario: {"missing": control.missing, "duplicates": control.duplicates, "bites": bites(control)}
-            for control in controls
-        },
+        "controls": {control.scenario: {"figures": _moved(control), "bites": bites(control)} for control in controls},
         "skipped": dict(skipped),
     }
 
@@ -88,12 +96,14 @@ def text(found: Mapping[str, Any]) -> str:
         lines += [f"    seed {one['seed']}: {'; '.join(one['violations'])}" for one in scenario["broken"]]
     for name, control in found["controls"].items():
         said = "as it must" if control["bites"] else "FOUND NOTHING, so the campaign proves nothing"
-        lines.append(f"control {name}: {control['missing']} missing, {control['duplicates']} twice: {said}")
+        values = ", ".join(f"{value} {figure}" for figure, value in control["figures"].items())
+        lines.append(f"control {name}: {values}: {said}")
     lines += [f"skipped {name}: {reason}" for name, reason in found["skipped"].items()]
     sums = found["sums"]
     lines.append(
         f"{found['trials']} trials, {sums['accepted']} readings accepted, {sums['missing']} missing, "
         f"{sums['duplicates']} twice, {sums['spurious']} never sent, {sums['corrupt']} corrupt, "
+        f"{sums['single']} with a single copy, {sums['false_void']} falsely void, {sums['unbalanced']} unbalanced, "
         f"{sums['duplicate_deliveries']} duplicate deliveries recognised"
     )
     if _has_seen_too_little(found):

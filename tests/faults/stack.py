@@ -8,6 +8,7 @@ A scenario breaks parts; `heal` puts every part back, whatever was broken, so th
 import contextlib
 import random
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pymysql
@@ -72,8 +73,8 @@ class Broker(Mosquitto):
 class Store(MariaDB):
     """A MariaDB with a user for the stations, and a list of what undoes what a scenario did to it."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        super().__init__(folder, options=options)
         self._is_frozen = False
         self._undo: list[str] = []
         self._mend: list[str] = []

@@ -28,11 +28,15 @@ class Station:
         folder: Working directory; the log lies there.
         environment: Its settings.
         status_port: Where it serves its metrics.
+        variant: The version that it usually is, by its name in `faults.variants`; None: the real one.
     """
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str], status_port: int) -> None:
+    def __init__(
+        self, name: str, folder: Path, environment: dict[str, str], status_port: int, variant: str | None = None
+    ) -> None:
         self.name = name
-        self._folder = folder
+        self.folder = folder
+        self._variant = variant
         self._environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("MYSQL_", "MQTT_", "AOII_"))
         } | {PARENT_VARIABLE: str(os.getpid()), "PYTHONPATH": f"{TESTS}:{SOURCE}"} | environment  # fmt: skip
@@ -46,19 +50,24 @@ class Station:
         self.faults: list[str] = []  # what it did that no station may do
         folder.mkdir(parents=True, exist_ok=True)
 
+    def set(self, **settings: str) -> None:
+        """Change its settings from its next start on."""
+        self._environment |= settings
+
     def start(self, variant: str | None = None, **extra: str) -> None:
         """Start it, without waiting for anything.
 
         Args:
-            variant: A deliberately wrong version, by its name in `faults.variants`; None: the real one.
+            variant: A deliberately wrong version, by its name in `faults.variants`; None: the usual one.
             extra: Settings that it does not usually have; `heal` puts that and the variant right.
         """
         self._is_usual = variant is None and not extra
-        program = ["aoii.cli"] if variant is None else ["faults.variants", variant]
-        with (self._folder / f"{self.name}.log").open("ab") as log:
+        chosen = variant or self._variant
+        program = ["aoii.cli"] if chosen is None else ["faults.variants", chosen]
+        with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *program, self.name],
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._environment | extra,
                 stdout=log,
                 stderr=log,
@@ -66,7 +75,7 @@ class Station:
 
     def wait_started(self) -> None:
         """Wait until it serves its status page."""
-        until(lambda: self._scrape() is not None, START_S, f"{self.name} serves its status page; see {self._folder}")
+        until(lambda: self._scrape() is not None, START_S, f"{self.name} serves its status page; see {self.folder}")
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -149,11 +158,11 @@ class Station:
 
     def said(self, text: str) -> int:
         """How often its log says this."""
-        return (self._folder / f"{self.name}.log").read_text(errors="replace").count(text)
+        return (self.folder / f"{self.name}.log").read_text(errors="replace").count(text)
 
     def log_tail(self, lines: int = 20) -> str:
         """The end of its log."""
-        return "\n".join((self._folder / f"{self.name}.log").read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join((self.folder / f"{self.name}.log").read_text(errors="replace").splitlines()[-lines:])
 
     def _gone(self) -> None:
         if self.process is not None:

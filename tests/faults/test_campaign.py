@@ -9,6 +9,7 @@ import pytest
 
 import aoii
 from faults import campaign, report
+from faults.machines import MACHINE_CONTROLS, MACHINES
 from faults.scenarios import CONTROLS, FAILPOINTS, LONG, PLACES, SCENARIOS
 from faults.trial import Result
 
@@ -49,9 +50,31 @@ def summed(*results: Result, controls: tuple[Result, ...] = ()) -> dict[str, Any
 def test_without_settings_every_scenario_and_every_control_runs_once() -> None:
     request = campaign.read_request({})
 
-    assert [task.name for task in campaign.tasks(request, [])] == list(SCENARIOS)
-    assert request.controls == tuple(CONTROLS)
+    assert [task.name for task in campaign.tasks(request, [])] == [*SCENARIOS, *MACHINES]
+    assert request.controls == (*CONTROLS, *MACHINE_CONTROLS)
     assert request.scale == LONG
+
+
+def test_no_two_scenarios_or_controls_have_the_same_name() -> None:
+    assert len(set(campaign.ALL)) == len(campaign.ALL)
+
+
+def test_a_group_stands_for_its_scenarios_and_controls_and_none_runs_twice() -> None:
+    request = campaign.read_request({"SCENARIOS": "kept_cap,machines,broker_kill"})
+
+    assert sorted(request.names) == sorted([*MACHINES, "broker_kill"])
+    assert request.controls == tuple(MACHINE_CONTROLS)
+
+
+def test_a_control_that_loses_machines_must_move_its_own_figure() -> None:
+    lost = replace(BITING, scenario="without_kept")
+    asked = replace(GOOD, scenario="one_look", asked=1)
+    collided = replace(GOOD, scenario="both_first", collisions=GOOD.accepted)
+
+    assert all(map(report.bites, (lost, asked, collided)))
+    assert not report.bites(replace(lost, missing=0, asked=5))
+    assert not report.bites(replace(asked, asked=0, missing=5))
+    assert not report.bites(replace(collided, collisions=1))
 
 
 def test_trials_are_dealt_to_the_scenarios_in_turn_with_rising_seeds() -> None:

@@ -30,6 +30,12 @@ class Result:
         drain_s: Seconds from healing until everything accepted had arrived; None: it did not.
         rss_max_mb: Of gateway and server, the larger peak so far.
         fresh_s: Seconds from healing until a fresh reading was stored; None: it was not, in time.
+        single: Accepted readings with fewer than two copies when drained; only counted where machines are lost.
+        false_void: Numbers that the database calls void although a node saw them acknowledged.
+        unbalanced: Nodes and epochs whose ledger does not add up.
+        known_lost: Missing readings of which the losses left no copy; more was lost than the promise covers.
+        collisions: Frames that two gateways answered at the same moment.
+        asked: Accepted readings that the server asked the gateways for.
         violations: What was promised and not kept, in words; empty in a good trial.
     """
 
@@ -50,13 +56,19 @@ class Result:
     fresh_s: float | None
     detail: str
     violations: tuple[str, ...]
+    single: int = 0
+    false_void: int = 0
+    unbalanced: int = 0
+    known_lost: int = 0
+    collisions: int = 0
+    asked: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)
 
 
-NEVER = ("missing", "duplicates", "spurious", "corrupt")
+NEVER = ("missing", "duplicates", "spurious", "corrupt", "single", "false_void", "unbalanced")
 
 
 def run(
@@ -119,7 +131,7 @@ def run(
         detail=scene.detail,
         violations=(),
     )
-    return replace(result, violations=(*violations, *_broken(result)))
+    return replace(result, violations=(*violations, *broken(result)))
 
 
 def run_control(stack: Stack, name: str, scenario: Scenario, seed: int, scale: Scale) -> Result:
@@ -129,7 +141,8 @@ def run_control(stack: Stack, name: str, scenario: Scenario, seed: int, scale: S
     return result
 
 
-def _broken(result: Result) -> list[str]:
+def broken(result: Result) -> list[str]:
+    """What must never be, and is."""
     return [f"{getattr(result, name)} {name}" for name in NEVER if getattr(result, name)]
 
 

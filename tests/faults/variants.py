@@ -1,18 +1,25 @@
 """Stations that are wrong on purpose, each without one thing that keeps readings from being lost or doubled.
 
-`python -m faults.variants NAME STATION` runs a station as `aoii STATION` would, with one method replaced. If the
-campaign does not notice, the campaign is worth nothing. One is right and has a machine whose clock is wrong.
+`python -m faults.variants NAME STATION` runs a station as `aoii STATION` would, with one method replaced; several names
+are joined by `+`. If the campaign does not notice, the campaign is worth nothing. Some are right, and have a machine
+whose clock is wrong, or less patience.
 Production code knows nothing of this.
 """
 
+import datetime
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from aoii.broker.client import Client, Message, Published
 from aoii.broker.messages import Committed, Identity
 from aoii.commands import main
+
+REAL_DATETIME = datetime.datetime
+SMALL_KEPT_BYTES = 110_000  # of which the empty tables take 40,000
 
 
 def without_unique_key() -> None:
@@ -58,12 +65,95 @@ def stepping_clock() -> None:
     Clock.unix_ms = lambda self: steady(self) + int(steps.read_text())  # type: ignore[method-assign]  # that is the purpose
 
 
-VARIANTS: dict[str, Callable[[], None]] = {
-    function.__name__: function
-    for function in (without_unique_key, without_commit_ack, without_generation_guard, stepping_clock)
-}
+def hasty() -> None:
+    """Minutes between two looks of the audit, and between two reports, are seconds: the same code, more trials."""
+    from aoii.gateway import repair
+    from aoii.server import asked_gateway, audit, audit_worker
+
+    repair.REPORT_MS = 200
+    asked_gateway.ANSWER_S = 3.0
+    audit.QUICK_S = 0.7
+    audit.LOOK_S = 1.5
+    audit.SOON_S = 0.3
+    audit.COMING_S = 1.0
+    audit_worker.REQUESTS_S = 0.3
+    audit_worker.AGAIN_S = 0.5
+
+
+def forgetful() -> None:
+    """A gateway that does not answer is waited for for seconds instead of half an hour."""
+    from aoii.server import asked_gateway
+
+    asked_gateway.UNANSWERED_S = 6.0
+
+
+def small_kept() -> None:
+    """A gateway keeps little: a hundred readings or so, where the smallest setting takes thousands."""
+    from aoii.gateway.drivers import kept_file
+
+    made = kept_file.KeptFile.__init__
+
+    def make(self: kept_file.KeptFile, path: Path, max_bytes: int) -> None:
+        made(self, path, min(max_bytes, SMALL_KEPT_BYTES))
+
+    kept_file.KeptFile.__init__ = make  # type: ignore[method-assign]  # that is the purpose
+    kept_file.PRUNE_STEP = 20
+
+
+def wrong_clock() -> None:
+    """The machine's wall clock is off by CLOCK_OFFSET_S, wherever it is read."""
+    offset_s = float(os.environ["CLOCK_OFFSET_S"])
+    clock_s, clock_ns = time.time, time.time_ns
+
+    class Kind(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, REAL_DATETIME)
+
+    class Wrong(REAL_DATETIME, metaclass=Kind):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
+            return REAL_DATETIME.fromtimestamp(time.time(), tz)
+
+    time.time = lambda: clock_s() + offset_s
+    time.time_ns = lambda: clock_ns() + round(offset_s * 1e9)
+    datetime.datetime = Wrong  # type: ignore[misc]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("aoii.") and getattr(module, "datetime", None) is REAL_DATETIME:
+            module.datetime = Wrong  # type: ignore[attr-defined]
+
+
+def without_audit() -> None:
+    """The server never looks for what its table lacks."""
+    from aoii.server.audit_worker import AuditWorker
+
+    AuditWorker.start = lambda self: None  # type: ignore[method-assign]  # that is the purpose
+
+
+def one_look() -> None:
+    """What one look lacks is asked for."""
+    from aoii.server.unaccounted import TwoLooks
+
+    careful = TwoLooks.take
+
+    def take(self: TwoLooks, lacking: Any, known: Any, wait_s: float, now_s: float) -> None:
+        careful(self, lacking, lacking, wait_s, now_s)
+
+    TwoLooks.take = take  # type: ignore[method-assign]  # that is the purpose
+
+
+def patient() -> None:
+    """After `hasty`: a reading on its way has arrived in time for the second look, on a busy machine too."""
+    from aoii.server import audit
+
+    audit.QUICK_S = audit.LOOK_S = 4.0
+
+
+RIGHT = (stepping_clock, hasty, patient, forgetful, small_kept, wrong_clock)
+WRONG = (without_unique_key, without_commit_ack, without_generation_guard, without_audit, one_look)
+VARIANTS: dict[str, Callable[[], None]] = {function.__name__: function for function in (*RIGHT, *WRONG)}
 
 
 if __name__ == "__main__":
-    VARIANTS[sys.argv[1]]()
+    for name in sys.argv[1].split("+"):
+        VARIANTS[name]()
     raise SystemExit(main.main(sys.argv[2:]))
