@@ -182,11 +182,6 @@ MUTANTS = (
         "a reading is not published before the next start",
     ),
     _mutant(
-        "never_again", "gateway/outbox.py", "late = self._in_flight.late(now_ms)", "late = self._in_flight.late(-1)",
-        "a reading without an acknowledgement is not published again",
-        "broker_loses",
-    ),
-    _mutant(
         "published_and_forgotten", "gateway/outbox.py",
         "        self._launch(item, now_ms, is_fresh)\n        return item\n\n    def _source",
         "        return item\n\n    def _source", "a published reading is not waited for",
