@@ -32,7 +32,7 @@ class Hearing(Protocol):
 
     name: str
 
-    def hear(self, frame: Frame) -> None: ...
+    def receive(self, frame: Frame) -> None: ...
 
 
 class Air:
@@ -60,7 +60,7 @@ class Air:
         frame = Frame(UPLINK, SIGNAL + data)
         for gateway in self.gateways:
             for wait_ms in self._arrivals(gateway.name, True, UPLINK_MS):
-                self._scene.timeline.after(wait_ms, lambda to=gateway: to.hear(frame))  # type: ignore[misc]
+                self._scene.timeline.after(wait_ms, lambda to=gateway: to.receive(frame))  # type: ignore[misc]
 
     def down(self, gateway: Hearing, usb: bytes) -> None:
         """A gateway answers; other gateways hear it too."""
@@ -77,7 +77,7 @@ class Air:
         heard = Frame(UPLINK, SIGNAL + data)
         for other in self.gateways:
             if other is not gateway and self._chance.random() < 0.9:
-                self._scene.timeline.after(TURN_MS + DOWNLINK_MS, lambda to=other: to.hear(heard))  # type: ignore[misc]
+                self._scene.timeline.after(TURN_MS + DOWNLINK_MS, lambda to=other: to.receive(heard))  # type: ignore[misc]
 
     def _arrivals(self, gateway: str, is_up: bool, wait_ms: int) -> list[int]:
         if self._chance.random() < self.loss.get((gateway, is_up), 0.0):

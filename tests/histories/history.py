@@ -9,7 +9,7 @@ from aoii.server.ledger_facts import open_facts
 from histories import stage
 from histories.field import Air, SimulatedNode
 from histories.machines import EPOCH, KEYS, GatewayMachine, ServerMachine, new_database
-from histories.plans import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Plan
+from histories.outlines import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Outline
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
@@ -28,7 +28,7 @@ class Verdict:
         lines: What happened, if it was to be written down.
     """
 
-    plan: Plan
+    outline: Outline
     problems: list[str] = field(default_factory=list)
     readings: int = 0
     packets: int = 0
@@ -36,9 +36,9 @@ class Verdict:
     lines: list[str] = field(default_factory=list)
 
 
-def run(plan: Plan, is_verbose: bool = False) -> Verdict:
+def run(outline: Outline, is_verbose: bool = False) -> Verdict:
     """Let a history happen. `stage.set_up` must be in force."""
-    history = History(plan)
+    history = History(outline)
     if is_verbose:
         history.scene.lines = history.verdict.lines
     try:
@@ -53,25 +53,25 @@ def run(plan: Plan, is_verbose: bool = False) -> Verdict:
 class History:
     """A history while it happens."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.verdict = Verdict(plan)
-        self.scene = stage.Scene(plan.seed)
+    def __init__(self, outline: Outline) -> None:
+        self.outline = outline
+        self.verdict = Verdict(outline)
+        self.scene = stage.Scene(outline.seed)
         stage.begin(self.scene)
         self.scene.reach = self._reach
         self.timeline = self.scene.timeline
         self.broker = self.scene.broker
         self.air = Air(self.scene)
         self.database = new_database()
-        self.server = ServerMachine(self.scene, self.database, plan.is_audited)
+        self.server = ServerMachine(self.scene, self.database, outline.is_audited)
         self.gateways = [
             GatewayMachine(name, rank, self.scene, self.air)
-            for rank, name in enumerate(("first", "witness")[: plan.gateways])
+            for rank, name in enumerate(("first", "witness")[: outline.gateways])
         ]
         self.air.gateways.extend(self.gateways)
         self.nodes = [
-            SimulatedNode(number, EPOCH, KEYS[number].key, self.scene, self.air, plan.restlessness, plan.slots)
-            for number in range(1, plan.nodes + 1)
+            SimulatedNode(number, EPOCH, KEYS[number].key, self.scene, self.air, outline.restlessness, outline.slots)
+            for number in range(1, outline.nodes + 1)
         ]
         self.air.nodes.update({node.number: node for node in self.nodes})
         self._has_lost = False
@@ -82,7 +82,7 @@ class History:
             machine.start()
         for node in self.nodes:
             node.boot()
-        for fault in self.plan.faults:
+        for fault in self.outline.faults:
             self.timeline.at(fault.at_ms, lambda one=fault: self._begin(one))  # type: ignore[misc]
             if fault.kind == "database_restored":
                 self.timeline.at(round(fault.at_ms * fault.share), lambda one=fault: self._dump(one))  # type: ignore[misc]
@@ -291,9 +291,9 @@ class History:
         has_file = set().union(*machines[1:])
         for who in self._truth():
             count = sum(who in one for one in (*machines, database, letters))
-            if count < 2 and not self.plan.forgets:
+            if count < 2 and not self.outline.forgets:
                 self.problem(f"single: {who} is at {count} machine")
-        if not self.plan.loses_files:
+        if not self.outline.loses_files:
             for who in sorted((database | letters) - has_file):
                 self.problem(f"kept: no gateway has {who} any more")
 
@@ -312,14 +312,14 @@ class History:
         self._check_events(stored.keys())
         self._check_void()
         self._check_ledger()
-        if not self.plan.forgets:
+        if not self.outline.forgets:
             self._check_copies()
-        if self.plan.is_healthy and (self.air.asks or self.server.holes_asked):
+        if self.outline.is_healthy and (self.air.asks or self.server.holes_asked):
             self.problem(f"healthy, and {self.server.holes_asked} holes and {self.air.asks} nodes were asked")
 
     def _check_rows(self, stored: Mapping[Identity, tuple[int, ...]]) -> None:
         """Every reading that was acknowledged is there, as it was sent, and nothing else."""
-        accounted = self._accounted() if self.plan.forgets and self.plan.has_loss else set()
+        accounted = self._accounted() if self.outline.forgets and self.outline.has_loss else set()
         for who in self._truth():
             if who not in stored and who not in accounted:
                 self.problem(f"missing: {who}")
@@ -353,7 +353,7 @@ class History:
 
     def _check_events(self, stored: Collection[Identity]) -> None:
         """An event is in the flash before it is sent, so nothing but a torn write can lose it."""
-        if self.plan.forgets or any(fault.kind == "node_torn_write" for fault in self.plan.faults):
+        if self.outline.forgets or any(fault.kind == "node_torn_write" for fault in self.outline.faults):
             return
         for node in self.nodes:
             if node.is_dead:
@@ -378,6 +378,6 @@ class History:
                 account = ledger.account(facts.facts(key))
                 if not account.is_balanced:
                     self.problem(f"ledger: {account} is not balanced")
-                unsettled = account.open or account.waiting or (account.lost and not self.plan.forgets)
-                if self.plan.is_audited and unsettled and key[0] not in dead:
+                unsettled = account.open or account.waiting or (account.lost and not self.outline.forgets)
+                if self.outline.is_audited and unsettled and key[0] not in dead:
                     self.problem(f"ledger: {account} is not settled")

@@ -126,10 +126,10 @@ class GatewayMachine(stage.Machine):
         if self._alarm is not None:
             self._alarm.end()
 
-    def hear(self, frame: Frame) -> None:
+    def receive(self, frame: Frame) -> None:
         """A packet from the radio."""
         if not self.is_deaf:
-            self.run(lambda: self._hear(frame))
+            self.run(lambda: self._take_frame(frame))
 
     def radio(self, usb: bytes) -> None:
         """What the process writes to its port."""
@@ -142,7 +142,7 @@ class GatewayMachine(stage.Machine):
         found = self.disk.open_for_reading(name, query)
         return {(_text(node), epoch, counter) for node, epoch, counter in found}
 
-    def _hear(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Frame) -> None:
         assert self.process is not None
         port: Any = self.process._ports[0]
         port.on_items([frame], self.scene.time.monotonic())

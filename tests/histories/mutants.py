@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from histories import plans
-from histories.plans import Plan
+from histories import outlines
+from histories.outlines import Outline
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,11 +57,11 @@ def _mutant(name: str, file: str, old: str, new: str, meaning: str, *needs: str)
     return Mutant(name, file, ((old, new),), meaning, needs)
 
 
-def words(plan: Plan) -> set[str]:
-    """What a plan has: kinds of faults and failpoints, and how it is set up."""
-    found = {word for fault in plan.faults for word in (fault.kind, fault.point)}
-    found.add(("one gateway", "two gateways")[plan.gateways - 1])
-    return found | ({"audited"} if plan.is_audited else set())
+def words(outline: Outline) -> set[str]:
+    """What an outline has: kinds of faults and failpoints, and how it is set up."""
+    found = {word for fault in outline.faults for word in (fault.kind, fault.point)}
+    found.add(("one gateway", "two gateways")[outline.gateways - 1])
+    return found | ({"audited"} if outline.is_audited else set())
 
 
 MUTANTS = (
@@ -324,9 +324,9 @@ def hunt(limit: int, needs: set[str]) -> None:
     from histories import simulate
 
     with simulate.ready():
-        for verdict in simulate.run_all(seed for seed in range(limit) if needs <= words(plans.draw(seed))):
+        for verdict in simulate.run_all(seed for seed in range(limit) if needs <= words(outlines.draw(seed))):
             if verdict.problems:
-                print(json.dumps([verdict.plan.seed, verdict.problems[0]]))
+                print(json.dumps([verdict.outline.seed, verdict.problems[0]]))
                 return
     print(json.dumps([None, ""]))
 
@@ -384,7 +384,7 @@ def _fail_anyway(seeds: Mapping[int, Mutant]) -> bool:
         for verdict in simulate.run_all(sorted(seeds)):
             if verdict.problems:
                 failures += 1
-                seed = verdict.plan.seed
+                seed = verdict.outline.seed
                 print(f"history {seed} found {seeds[seed].name}, but fails without it too: {verdict.problems[0]}")
     return failures > 0
 

@@ -3,31 +3,31 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from histories.plans import Plan
+from histories.outlines import Outline
 
 SHORTEST_MS = 60_000
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
-    """A plan that fails as well, and of which nothing more can be left out."""
+def shrink(outline: Outline, fails: Callable[[Outline], bool]) -> Outline:
+    """A outline that fails as well, and of which nothing more can be left out."""
     is_smaller = True
     while is_smaller:
         is_smaller = False
-        for smaller in _smaller(plan):
+        for smaller in _smaller(outline):
             if fails(smaller):
-                plan, is_smaller = smaller, True
+                outline, is_smaller = smaller, True
                 break
-    return plan
+    return outline
 
 
-def _smaller(plan: Plan) -> Iterator[Plan]:
-    for fault in plan.faults:
-        yield plan.without((fault,))
-    if plan.nodes > 1:
-        yield replace(plan, nodes=plan.nodes - 1)
-    if plan.gateways > 1:
-        yield replace(plan, gateways=1)
-    for number, fault in enumerate(plan.faults):
+def _smaller(outline: Outline) -> Iterator[Outline]:
+    for fault in outline.faults:
+        yield outline.without((fault,))
+    if outline.nodes > 1:
+        yield replace(outline, nodes=outline.nodes - 1)
+    if outline.gateways > 1:
+        yield replace(outline, gateways=1)
+    for number, fault in enumerate(outline.faults):
         if fault.lasts_ms > SHORTEST_MS:
             shorter = replace(fault, lasts_ms=max(SHORTEST_MS, fault.lasts_ms // 4))
-            yield replace(plan, faults=(*plan.faults[:number], shorter, *plan.faults[number + 1 :]))
+            yield replace(outline, faults=(*outline.faults[:number], shorter, *outline.faults[number + 1 :]))

@@ -19,9 +19,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from histories import history, plans, stage
+from histories import history, outlines, stage
 from histories.history import Verdict
-from histories.plans import Plan
+from histories.outlines import Outline
 from histories.shrinking import shrink
 
 SHRUNK_LIMIT = 5  # failures that are shrunk; each takes as long as some dozen histories
@@ -47,12 +47,12 @@ class Tally:
     failures: list[Verdict] = field(default_factory=list)
 
     def add(self, verdict: Verdict) -> None:
-        plan = verdict.plan
+        outline = verdict.outline
         self.histories += 1
-        self.healthy += plan.is_healthy
-        self.audited += plan.is_audited
-        self.losses += plan.has_loss
-        self.faults += len(plan.faults)
+        self.healthy += outline.is_healthy
+        self.audited += outline.is_audited
+        self.losses += outline.has_loss
+        self.faults += len(outline.faults)
         self.readings += verdict.readings
         self.packets += verdict.packets
         self.crashes += verdict.crashes
@@ -86,14 +86,14 @@ def run_all(seeds: Iterable[int]) -> Iterator[Verdict]:
         for number, seed in enumerate(seeds):
             if number % COLLECT_EVERY == 0:
                 gc.collect()
-            yield history.run(plans.draw(seed))
+            yield history.run(outlines.draw(seed))
     finally:
         gc.enable()
 
 
-def fails(plan: Plan) -> bool:
+def fails(outline: Outline) -> bool:
     """Whether something goes wrong in a history that must not."""
-    return bool(history.run(plan).problems)
+    return bool(history.run(outline).problems)
 
 
 def _work(seeds: range) -> list[Verdict]:
@@ -101,24 +101,24 @@ def _work(seeds: range) -> list[Verdict]:
         return list(run_all(seeds))
 
 
-def explain(plan: Plan) -> None:
+def explain(outline: Outline) -> None:
     """Print what happens in a history; if it fails, in the smallest one that does."""
-    verdict = history.run(plan, is_verbose=True)
+    verdict = history.run(outline, is_verbose=True)
     print(*verdict.lines, sep="\n")
     print(f"{verdict.readings} readings acknowledged, {len(verdict.problems)} problems")
     if verdict.problems:
-        small = shrink(plan, fails)
-        print(f"\nshrunk from {len(plan.faults)} faults to {len(small.faults)}:", *small.faults, sep="\n  ")
+        small = shrink(outline, fails)
+        print(f"\nshrunk from {len(outline.faults)} faults to {len(small.faults)}:", *small.faults, sep="\n  ")
         print(f"  {small.nodes} nodes, {small.gateways} gateways")
         print(*history.run(small, is_verbose=True).lines, sep="\n")
 
 
 def main() -> int:
     if seed := os.environ.get("SEED"):
-        plan = plans.draw(int(seed))
+        outline = outlines.draw(int(seed))
         with ready():
-            explain(plan)
-            return int(fails(plan))
+            explain(outline)
+            return int(fails(outline))
     count, first = int(os.environ.get("HISTORIES") or 1000), int(os.environ.get("FIRST") or 0)
     workers = int(os.environ.get("WORKERS") or os.cpu_count() or 1)
     step = max(1, min(50, count // workers))
@@ -130,13 +130,13 @@ def main() -> int:
             for verdict in verdicts:
                 tally.add(verdict)
                 if verdict.problems:
-                    print(f"\nseed {verdict.plan.seed}: {'; '.join(verdict.problems[:5])}", flush=True)
+                    print(f"\nseed {verdict.outline.seed}: {'; '.join(verdict.problems[:5])}", flush=True)
             _show_progress(tally, count, time.monotonic() - begun_s)
     sys.stderr.write("\n")
     with ready():
-        for verdict in sorted(tally.failures, key=lambda one: one.plan.seed)[:SHRUNK_LIMIT]:
-            small = shrink(verdict.plan, fails)
-            print(f"seed {small.seed} fails with {len(small.faults)} of {len(verdict.plan.faults)} faults:")
+        for verdict in sorted(tally.failures, key=lambda one: one.outline.seed)[:SHRUNK_LIMIT]:
+            small = shrink(verdict.outline, fails)
+            print(f"seed {small.seed} fails with {len(small.faults)} of {len(verdict.outline.faults)} faults:")
             print(*small.faults, *history.run(small).problems, sep="\n  ")
     print(tally, f"; {(time.monotonic() - begun_s):.0f} s", sep="")
     if tally.failures:

@@ -1,4 +1,4 @@
-"""Plans: what shall happen in a history, drawn from its seed, as values that can be printed and shrunk."""
+"""Outlines: what shall happen in a history, drawn from its seed, as values that can be printed and shrunk."""
 
 import random
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Outline:
     """One history before it happens.
 
     Attributes:
@@ -120,12 +120,12 @@ class Plan:
         """Whether a gateway loses its disk."""
         return any(fault.kind in ("gateway_lost", ALL_LOST) for fault in self.faults)
 
-    def without(self, faults: tuple[Fault, ...]) -> "Plan":
+    def without(self, faults: tuple[Fault, ...]) -> "Outline":
         return replace(self, faults=tuple(one for one in self.faults if one not in faults))
 
 
-def draw(seed: int, can_audit: bool = True) -> Plan:
-    """The plan of a seed."""
+def draw(seed: int, can_audit: bool = True) -> Outline:
+    """The outline of a seed."""
     chance = random.Random(f"plan {seed}")
     nodes, gateways = chance.choice((3, 3, 3, 4)), chance.choice((1, 2, 2))
     restlessness = chance.uniform(0.05, 0.35)
@@ -144,7 +144,7 @@ def draw(seed: int, can_audit: bool = True) -> Plan:
         if has_loss:
             faults += _losses(chance, slots)
     ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
-    return Plan(seed, nodes, gateways, restlessness, is_audited, ordered, slots)
+    return Outline(seed, nodes, gateways, restlessness, is_audited, ordered, slots)
 
 
 def _deafness_before(chance: random.Random, cut: Fault) -> Fault:
