@@ -313,6 +313,51 @@ MUTANTS = (
         "a lost question is never asked again",
         "audited", "node_power", "broker_loses",
     ),
+    # planted by somebody who had not written the histories
+    _mutant(
+        "backfill_counts_as_live", "gateway/air_asks.py", "if uplink.flags & BACKFILL:", "if False:",
+        "what is newer than a reading that comes late counts as not used yet", "gateway_lost",
+    ),
+    _mutant(
+        "stale_finding", "gateway/repair_work.py", "            self._repair.arrived(whose, uplink.counter)\n", "",
+        "what was found of a number is still reported when its reading has come", "gateway_lost",
+    ),
+    _mutant(
+        "absent_for_good", "gateway/repair.py",
+        'known = [one for one in found if one.kind not in ("absent", "forgotten")]', "known = list(found)",
+        "who has said that it lacks a reading never asks the node for it", "gateway_lost",
+    ),
+    _mutant(
+        "only_what_waits_is_reported", "gateway/drivers/outbox_transaction.py",
+        "here = (NodeNumbers(*each, 0) for each in self._kept.numbers()) if self._kept.is_on else ()",
+        "here: tuple[NodeNumbers, ...] = ()", "nobody learns how far a gateway's kept readings go", "commits_lost",
+    ),
+    _mutant(
+        "witness_in_a_hurry", "gateway/receiver.py", "if not self._repetitions.is_repeated(uplink):", "if False:",
+        "the witness answers beside the first gateway", "two gateways",
+    ),
+    _mutant(
+        "node_not_waited_for", "server/verdict.py",
+        "    decided = ranges.difference(decided, ranges.difference(radio, _answered_by_node(answering)))\n", "",
+        "a number is given up before its node was asked", "gateway_lost", "one gateway",
+    ),
+    _mutant(
+        "begins_at_the_first_row", "server/unaccounted.py", "    first = facts.first(key[1])\n",
+        "    first = facts.rows[0][0] if facts.rows else facts.first(key[1])\n",
+        "what is missing below the first row is not missed", "database_replaced",
+    ),
+    _mutant(
+        "one_look_is_enough", "server/unaccounted.py", "                if now_s >= due_s:", "                if True:",
+        "what is on its way is asked for",
+    ),
+    _mutant(
+        "letters_unseen", "server/audit_facts.py", "        for who in letters:\n", "        for who in ():\n",
+        "what is a dead letter is asked for", "audited", "database_down",
+    ),
+    _mutant(
+        "gap_one_too_long", "server/gap.py", "gap=replace(one.gap, first=first, last=ranges[at][0] - 1))",
+        "gap=replace(one.gap, first=first, last=ranges[at][0]))", "a gap is cut one number too late", "gateway_lost",
+    ),
 )  # fmt: skip
 
 
