@@ -98,7 +98,8 @@ class Site:
         finally:
             self.database.heal()
             self.database.execute(f"DROP DATABASE IF EXISTS {name}")
-        shutil.rmtree(self.folder / name)  # those of a trial that failed stay
+        if not installation.is_broken:
+            shutil.rmtree(self.folder / name)
 
 
 class Gateway(Station):
@@ -117,6 +118,7 @@ class Installation:
         recorder: What was sent, and what the nodes saw acknowledged.
         questions: What the server has asked for.
         letters: The server's file of dead letters.
+        is_broken: Its files are of interest, and stay.
     """
 
     def __init__(self, site: Site, schema: str, layout: Layout, rng: random.Random) -> None:
@@ -125,6 +127,7 @@ class Installation:
         self.layout = layout
         self.folder = site.folder / schema
         self.folder.mkdir()
+        self.is_broken = False
         self.recorder = Recorder()
         names = GATEWAYS[: layout.gateways]
         links = [self.folder / f"receiver-{name}" for name in names]
@@ -294,3 +297,12 @@ class Installation:
         count = round(int(str(rows)) * share)
         execute(f"DELETE FROM readings ORDER BY id DESC LIMIT {count}")  # noqa: S608 - a number
         return count
+
+    def delete_ends(self, count: int) -> None:
+        """Delete so many rows of each node, the oldest and the newest."""
+        ends = "SELECT node, MIN(counter) AS low, MAX(counter) AS high FROM readings GROUP BY node"
+        self.site.database.execute(
+            f"DELETE readings FROM readings JOIN ({ends}) AS ends ON ends.node = readings.node "
+            f"WHERE counter < low + {count} OR counter > high - {count}",
+            database=self.schema,
+        )
