@@ -105,6 +105,8 @@ LIMITS: dict[str, list[float]] = {  # of each rule, in the order of its expressi
     "ErrorHigh": [health_limits.ERROR_HIGH_FACTOR] * 2,
     "GatewaysCollide": [health_limits.NEIGHBOUR_SIGNS] * 2,
     "BrokerUnstable": [health_limits.SHORT_CONNECTIONS],
+    "AuditStalled": [health_limits.AUDIT_LOOK_LATE_S],
+    "AuditUnanswered": [health_limits.AUDIT_ANSWER_LATE_S],
     "OutboxOld": [health_limits.OUTBOX_OLD_S],
     "OutboxGrowing": [health_limits.OUTBOX_GROWING_READINGS],
     "OutboxFull": [health_limits.OUTBOX_FULL_SHARE],

@@ -9,7 +9,7 @@ from aoii.server.ledger_facts import open_facts
 from histories import stage
 from histories.field import Air, SimulatedNode
 from histories.machines import EPOCH, KEYS, GatewayMachine, ServerMachine, new_database
-from histories.plans import ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Plan
+from histories.plans import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Plan
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
@@ -125,9 +125,15 @@ class History:
         return lambda: self.air.loss.update({key: 0.0})
 
     def _radio_deaf(self, fault: Fault) -> Callable[[], None]:
-        gateway = self._gateway(fault)
-        gateway.is_deaf = True
-        return lambda: setattr(gateway, "is_deaf", False)
+        deaf = self.gateways if fault.share >= ALL_DEAF else [self._gateway(fault)]
+        for gateway in deaf:
+            gateway.is_deaf = True
+
+        def end() -> None:
+            for gateway in deaf:
+                gateway.is_deaf = False
+
+        return end
 
     def _radio_copies(self, fault: Fault) -> Callable[[], None]:
         self.air.copies = fault.share / 2

@@ -12,6 +12,8 @@ END_MS = 26 * HOUR_MS
 
 RING_SLOTS, SMALL_SLOTS = 126, 7
 
+ALL_DEAF = 0.7  # from this share on, no gateway hears anything
+
 GATEWAY_FAILPOINTS = (
     "before_outbox_commit", "after_outbox_commit", "before_kept_commit", "after_kept_commit", "before_radio_ack",
     "after_radio_ack", "before_publish", "after_publish", "before_puback", "after_puback", "before_delete",
@@ -137,10 +139,18 @@ def draw(seed: int, can_audit: bool = True) -> Plan:
         focus = chance.sample(kinds, chance.randint(3, len(kinds)))  # some kinds together, again and again
         weights = [weight if kind in focus else 0 for kind, weight in FAULTS.items()]
         faults = [_fault(chance, kind) for kind in chance.choices(kinds, weights, k=chance.randint(5, 12))]
+        for cut in [fault for fault in faults if fault.kind == "node_power" and chance.random() < 0.4]:
+            faults.append(_deafness_before(chance, cut))
         if has_loss:
             faults += _losses(chance, slots)
     ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
     return Plan(seed, nodes, gateways, restlessness, is_audited, ordered, slots)
+
+
+def _deafness_before(chance: random.Random, cut: Fault) -> Fault:
+    """No gateway hears anything for an hour before a power cut and a while after it: so something waits in the node."""
+    deaf = _fault(chance, "radio_deaf")
+    return replace(deaf, at_ms=max(0, cut.at_ms - HOUR_MS), lasts_ms=HOUR_MS + 60_000, share=ALL_DEAF)
 
 
 def _losses(chance: random.Random, slots: int) -> list[Fault]:

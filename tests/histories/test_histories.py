@@ -8,7 +8,7 @@ from histories import history, plans, simulate
 from histories.plans import Fault, Plan
 from histories.shrinking import shrink
 
-HISTORIES = 30
+HISTORIES = 20
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -119,12 +119,31 @@ def test_while_the_database_is_away_nothing_is_looked_at() -> None:
 
 def test_rows_that_vanish_are_asked_for_ten_seconds_after_the_look_that_noticed_it() -> None:
     world = begun(gateway("a", range(1, 11)))
-    world.lose([8, 9, 10])  # the newest: only the gateway's fresh report knows of them
+    newest = {11, 12, 13}  # only a fresh report of the gateway knows of them
+    world.gateways["a"].held[KEY] |= newest
+    world.store(newest)
+    world.run(LOOK_S)
+    world.lose(newest)
     world.has_vanished = True
 
     world.run(LOOK_S + 60)
 
-    assert sorted(world.rows[KEY]) == list(range(1, 11))
+    assert sorted(world.rows[KEY]) == list(range(1, 14))
+
+
+def test_a_look_from_before_the_database_was_away_does_not_count() -> None:
+    world = begun(gateway("a", range(1, 11)))
+    world.lose([4])
+    world.run(LOOK_S)
+    world.audit.database_away()
+    world.run(LOOK_S)
+
+    world.audit.database_back(world.now_s)
+    world.run(QUICK_S - 1)
+    assert world.holes_asked() == set()
+    world.run(QUICK_S)
+
+    assert world.holes_asked() == {4}
 
 
 def test_a_look_that_failed_is_done_again() -> None:
@@ -225,6 +244,20 @@ def test_first_all_gateways_are_asked_and_then_the_one_that_heard_the_node_last_
     of_a = [at_s for at_s, name, ask in world.asks if name == "a" and ask.holes]
     of_node = [at_s for at_s, _, ask in world.asks if any(hole.is_for_node for hole in ask.holes)]
     assert max(of_a) < min(of_node)
+
+
+def test_who_asks_the_node_goes_on_though_another_one_has_newer_readings() -> None:
+    world = begun(gateway("a", [1, 10]), gateway("b", [1, 9]))
+    world.rows[KEY][9] = "b"
+    decided(world, 4, seconds=60)
+
+    world.gateways["b"].held[KEY].add(20)
+    world.store([20], "b")
+    world.report(world.gateways["b"])
+    world.run(3 * REFRESH_S)
+
+    assert world.gateways["a"].asked_numbers(is_for_node=True) >= {4}
+    assert 4 not in world.gateways["b"].asked_numbers(is_for_node=True)
 
 
 def test_who_cannot_ask_the_node_is_passed_over() -> None:
@@ -449,6 +482,16 @@ def test_a_gap_that_was_decided_without_a_gateway_is_opened_again_when_it_answer
     assert world.details() == {""}
 
 
+def test_a_gateway_that_never_reports_as_those_of_version_0_1_is_not_waited_for() -> None:
+    world = begun(gateway("a", [1, 10], node_says={4: "void"}))
+    world.audit.meet(["old"], world.now_s)
+
+    decided(world, 4)
+
+    assert world.states() == {4: "void"}
+    assert world.details() == {""}
+
+
 def test_without_any_gateway_nothing_is_decided() -> None:
     world = World()
     world.store([1, 2, 5])
@@ -471,6 +514,17 @@ def test_an_empty_table_is_filled_from_what_gateways_report_and_nothing_is_recor
 
     assert sorted(world.rows[KEY]) == [5, 6, 7, 8, 9]
     assert recorded == set()
+
+
+def test_of_a_node_with_dead_letters_and_no_rows_nothing_is_recorded() -> None:
+    world = World(gateway("a", [], [1, 5]))
+    world.letters[KEY] = {1}
+    world.connect()
+
+    world.run(HOUR_S)
+
+    assert world.gateways["a"].asked_numbers() == {2, 3, 4, 5}
+    assert world.gaps == {}
 
 
 def test_a_gateway_that_is_met_late_fills_an_empty_table_at_once() -> None:
@@ -539,6 +593,7 @@ def test_an_old_report_that_comes_late_or_twice_is_not_taken_for_an_older_copy()
     world.report(one)
 
     for _ in range(3):
+        world.report(one, old)
         world.report(one, old)
         world.run(3)
 

@@ -204,6 +204,21 @@ def test_an_interrupted_migration_is_finished_by_the_next(
     database.close()
 
 
+def test_rows_from_before_the_audit_are_marked_once(place: DatabaseSettings) -> None:
+    database = open_database(place, migrate=True)
+    assert run_sql(place, "SELECT value FROM marks WHERE name = 'rows_before_audit'") == [(0,)]
+    database.insert_readings([a_reading(1), a_reading(2)])
+    run_sql(place, "DROP TABLE marks", "UPDATE alembic_version SET version_num = '0003'")
+    highest = run_sql(place, "SELECT max(id) FROM readings")
+
+    for _ in range(2):
+        database.migrate()
+        run_sql(place, "UPDATE alembic_version SET version_num = '0003'")
+        assert run_sql(place, "SELECT value FROM marks WHERE name = 'rows_before_audit'") == highest
+        database.insert_readings([a_reading(3)])
+    database.close()
+
+
 def test_the_tables_have_a_column_for_each_field_of_their_rows(place: DatabaseSettings) -> None:
     open_database(place, migrate=True).close()
     names = {
