@@ -293,6 +293,12 @@ MACHINE_CONTROLS: Mapping[str, Loss] = {
         Layout(ring=SMALL_RING, gateway={"KEEP_MB": "0"}),
         figure="missing",
     ),
+    "void_too_far": Loss(
+        "a gateway calls void what a node did not prove",
+        gateway_disk_lost,
+        Layout(gateway_variant="hasty+void_too_far"),
+        figure="false_void",
+    ),
     "one_look": Loss(
         "one look is enough to ask",
         audit_race,
