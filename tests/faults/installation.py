@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pymysql
+
 from aoii.security import node_keys
 from aoii.settings import Database
 from faults.copies import Copies, Places, look, read_letters, unbalanced
@@ -32,6 +34,8 @@ NODES = 6
 RING = 126
 START_S = 60.0
 WAIT_S = 60.0
+QUERY_TRIES = 5  # each takes up to 10 s
+GONE = (2003, 2006, 2013)  # no connection, or none any more
 LAST_TABLE = "marks"
 GATEWAYS = ("first", "witness")  # by rank
 
@@ -220,8 +224,17 @@ class Installation:
     def look(self) -> Copies:
         """All copies of all readings, now."""
         disks = {gateway.machine: gateway.disk for gateway in self.gateways}
-        query = functools.partial(self.site.database.execute, database=self.schema)
-        return look(Places(query, self.letters, disks, self.field.held))
+        return look(Places(self._query, self.letters, disks, self.field.held))
+
+    def _query(self, statement: str) -> list[tuple[object, ...]]:
+        """Rows; asked again when the database does not come to it in time, as on a machine that stalls."""
+        for _ in range(QUERY_TRIES - 1):
+            try:
+                return self.site.database.execute(statement, database=self.schema)
+            except pymysql.err.OperationalError as error:
+                if error.args[0] not in GONE:
+                    raise
+        return self.site.database.execute(statement, database=self.schema)
 
     def look_at_letters(self) -> int:
         """Number of dead letters, which can be counted while the database is away."""
