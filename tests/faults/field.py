@@ -168,7 +168,7 @@ class Field:
             for node in self._nodes.values():
                 self._transmit(node, self._go_on(node, time.monotonic()))
         ports = {antenna.port: antenna for antenna in self.antennas}
-        for port in select.select(list(ports), [], [], 0.002)[0]:
+        for port in select.select(list(ports), [], [], 0.005)[0]:
             for item in ports[port].reader.feed(os.read(port, READ_BYTES)):
                 if isinstance(item, Frame) and item.type == DOWNLINK:
                     self._begin(ports[port], item.content)

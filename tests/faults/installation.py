@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pymysql
+
 from aoii.security import node_keys
 from aoii.settings import Database
 from faults.copies import Copies, Places, look, read_letters, unbalanced
@@ -32,6 +34,8 @@ NODES = 6
 RING = 126
 START_S = 60.0
 WAIT_S = 60.0
+QUERY_TRIES = 5  # each takes up to 10 s
+GONE = (2003, 2006, 2013)  # no connection, or none any more
 LAST_TABLE = "marks"
 GATEWAYS = ("first", "witness")  # by rank
 
@@ -98,7 +102,8 @@ class Site:
         finally:
             self.database.heal()
             self.database.execute(f"DROP DATABASE IF EXISTS {name}")
-        shutil.rmtree(self.folder / name)  # those of a trial that failed stay
+        if not installation.is_broken:
+            shutil.rmtree(self.folder / name)
 
 
 class Gateway(Station):
@@ -117,6 +122,7 @@ class Installation:
         recorder: What was sent, and what the nodes saw acknowledged.
         questions: What the server has asked for.
         letters: The server's file of dead letters.
+        is_broken: Its files are of interest, and stay.
     """
 
     def __init__(self, site: Site, schema: str, layout: Layout, rng: random.Random) -> None:
@@ -125,6 +131,7 @@ class Installation:
         self.layout = layout
         self.folder = site.folder / schema
         self.folder.mkdir()
+        self.is_broken = False
         self.recorder = Recorder()
         names = GATEWAYS[: layout.gateways]
         links = [self.folder / f"receiver-{name}" for name in names]
@@ -217,8 +224,17 @@ class Installation:
     def look(self) -> Copies:
         """All copies of all readings, now."""
         disks = {gateway.machine: gateway.disk for gateway in self.gateways}
-        query = functools.partial(self.site.database.execute, database=self.schema)
-        return look(Places(query, self.letters, disks, self.field.held))
+        return look(Places(self._query, self.letters, disks, self.field.held))
+
+    def _query(self, statement: str) -> list[tuple[object, ...]]:
+        """Rows; asked again when the database does not come to it in time, as on a machine that stalls."""
+        for _ in range(QUERY_TRIES - 1):
+            try:
+                return self.site.database.execute(statement, database=self.schema)
+            except pymysql.err.OperationalError as error:
+                if error.args[0] not in GONE:
+                    raise
+        return self.site.database.execute(statement, database=self.schema)
 
     def look_at_letters(self) -> int:
         """Number of dead letters, which can be counted while the database is away."""
@@ -294,3 +310,12 @@ class Installation:
         count = round(int(str(rows)) * share)
         execute(f"DELETE FROM readings ORDER BY id DESC LIMIT {count}")  # noqa: S608 - a number
         return count
+
+    def delete_ends(self, count: int) -> None:
+        """Delete so many rows of each node, the oldest and the newest."""
+        ends = "SELECT node, MIN(counter) AS low, MAX(counter) AS high FROM readings GROUP BY node"
+        self.site.database.execute(
+            f"DELETE readings FROM readings JOIN ({ends}) AS ends ON ends.node = readings.node "
+            f"WHERE counter < low + {count} OR counter > high - {count}",
+            database=self.schema,
+        )

@@ -11,6 +11,7 @@ from faults.recorder import Key
 from servers import until
 
 WAIT_S = 60.0
+LOOK_PAUSE_S = 0.3  # between two looks: the proxies share this process, and a busy one lets the stations' answers wait
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Scene:
         return self.installation.look()
 
     def _is_drained(self) -> bool:
+        time.sleep(LOOK_PAUSE_S)
         copies = self.installation.look()
         return not copies.under_way and not copies.missing(self.installation.recorder)
 
@@ -68,6 +70,7 @@ class Scene:
 
     def only_nodes_have_the_rest(self) -> bool:
         """Whether everything that is missing and has a copy is held by nodes alone."""
+        time.sleep(LOOK_PAUSE_S)
         copies = self.installation.look()
         return copies.missing(self.installation.recorder) - self.lost <= copies.nodes
 

@@ -62,15 +62,16 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
             collisions=installation.field.collisions,
             asked=len(installation.questions.asked() & installation.recorder.all_accepted()),
         )
-    if loss.is_lossy and missing != scene.lost:
-        violations.append(f"{len(scene.lost - missing)} readings are there of which no copy was left")
-    if loss.is_capped and called_lost != scene.lost:
-        violations.append(f"{len(called_lost)} readings are called lost, and {len(scene.lost)} are")
-    if loss.is_harmless and result.asked:
-        violations.append(f"{result.asked} readings were asked for that were under way")
-    violations += [*unbalanced, *broken(result)]
-    if not is_whole and not loss.figure:
-        violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, loss, copies)}")
+        if loss.is_lossy and scene.lost - missing:
+            violations.append(f"{len(scene.lost - missing)} readings are there of which no copy was left")
+        if loss.is_capped and called_lost != scene.lost:
+            violations.append(f"{len(called_lost)} readings are called lost, and {len(scene.lost)} are")
+        if loss.is_harmless and result.asked:
+            violations.append(f"{result.asked} readings were asked for that were under way")
+        violations += [*unbalanced, *broken(result)]
+        if not is_whole and not loss.figure:
+            violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, loss, copies)}")
+        installation.is_broken = bool(violations)
     return replace(result, violations=tuple(violations))
 
 

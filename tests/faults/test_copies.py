@@ -9,8 +9,10 @@ from typing import Any
 import pymysql
 import pytest
 
-from faults.copies import Copies, Places, look
+from aoii.server.tables import migrate
+from faults.copies import Copies, Places, look, unbalanced
 from faults.recorder import Content, Key, Recorder
+from server.samples import run_sql, sqlite_at
 
 KEYS = [Key("7", 3, counter) for counter in range(1, 5)]
 SAID = Content(2150, 4000)
@@ -87,6 +89,18 @@ def test_double_rows_and_rows_that_nobody_sent_or_said_so_are_counted(recorder: 
     count = copies.count(recorder)
 
     assert (count.duplicates, count.corrupt, count.spurious, count.missing) == (2, 1, 1, 0)
+
+
+def test_a_ledger_that_does_not_add_up_is_found(tmp_path: Path) -> None:
+    settings = sqlite_at(tmp_path / "aoii.db")
+    migrate(settings)
+    gap = "INSERT INTO gaps VALUES ('7', 3, {}, {}, '{}', '', '2026-01-01')"
+    run_sql(settings, gap.format(1, 4, "void"))
+    assert unbalanced(settings, KEYS[:1]) == []
+
+    run_sql(settings, gap.format(4, 5, "lost"))  # 4 is in two parts
+
+    assert len(unbalanced(settings, KEYS[:1])) == 1
 
 
 def test_a_disk_that_is_gone_and_tables_that_are_not_made_yet_hold_nothing(tmp_path: Path) -> None:

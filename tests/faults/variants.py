@@ -148,8 +148,20 @@ def patient() -> None:
     audit.QUICK_S = audit.LOOK_S = 4.0
 
 
+def void_too_far() -> None:
+    """A gateway takes a node's answer as proof for all numbers that it was asked for, and not for those between."""
+    from aoii.gateway import air_asks
+
+    exact = air_asks._answered
+
+    def claim(asked: Any, uplink: Any) -> Any:
+        return exact(asked, uplink._replace(counter=0, answers=abs(uplink.answers)))
+
+    air_asks._answered = claim
+
+
 RIGHT = (stepping_clock, hasty, patient, forgetful, small_kept, wrong_clock)
-WRONG = (without_unique_key, without_commit_ack, without_generation_guard, without_audit, one_look)
+WRONG = (without_unique_key, without_commit_ack, without_generation_guard, without_audit, one_look, void_too_far)
 VARIANTS: dict[str, Callable[[], None]] = {function.__name__: function for function in (*RIGHT, *WRONG)}
 
 
