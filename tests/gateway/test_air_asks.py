@@ -148,8 +148,22 @@ def test_a_node_is_asked_so_often_in_a_day_and_not_more() -> None:
 
     assert results.count("asked") <= DAILY_LIMIT
     assert results[-1] == "limited"
-    assert air.learn(event(200), True, DAY_MS - 1).again == 0
-    assert air.learn(event(201), True, DAY_MS).again == FARTHEST
+    assert air.learn(event(400), True, DAY_MS - 1).again == 0
+    assert air.learn(event(401), True, DAY_MS).again == FARTHEST
+
+
+def test_a_whole_ring_comes_back_in_one_day_before_new_readings_push_it_out() -> None:
+    last = 126
+    air = wanting((1, last))
+    wanted, newest = set(range(1, last + 1)), last + 1
+    again = air.learn(event(newest), True, 0).again
+    at = newest
+    while again:
+        at -= again
+        wanted.discard(at)
+        again = air.learn(answer(at, at), True, 0).again
+
+    assert wanted == set()
 
 
 def test_a_number_that_nobody_asks_for_any_more_is_given_up() -> None:

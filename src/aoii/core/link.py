@@ -82,9 +82,7 @@ RULES = {
 # Of a sampling period. A frame contains the age of its reading: resent after half a period, it would make the gateway
 # count one step too few.
 FRESH_PERMILLE = 400
-RECALLS_A_DAY = (
-    200  # an hour of recalls takes a seventh of the duty cycle at SF9; a gateway asks 64 times a day at most
-)
+RECALLS_A_DAY = 200  # an hour of recalls takes a seventh of the duty cycle at SF9; a gateway asks for 160 at most
 DAY_MS = 86_400_000
 UNKNOWN_MS = -0x4000000000000000  # sentinel: sampling time unknown; gives an age of AGE_LIMIT_S
 

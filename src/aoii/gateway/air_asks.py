@@ -19,7 +19,9 @@ from aoii.gateway.number_ranges import NumberRanges
 FARTHEST = 30  # the distance has five bits, and 31 is reserved: docs/reference/wire-format.md
 COUNTER_LIMIT = 2**31 - 1  # the answer names the number in a signed field of 32 bits
 SILENT_AFTER = 3  # readings that were acknowledged with a question, without an answer to any
-DAILY_LIMIT = 64  # acknowledgements with a question, by node: one costs the node a packet, and it sends 30 by itself
+# Acknowledgements with a question, by node; one costs the node a packet. So many that the whole ring (126) comes back
+# in a day, with some questions that are lost: later, new readings would have pushed its oldest out. A node recalls 200.
+DAILY_LIMIT = 160
 DAY_MS = 86_400_000
 PATIENCE_MS = 2 * DAY_MS  # after the server's last question a number is not asked for any longer
 RANGES_LIMIT = 300  # of numbers, by node: it holds 126 readings, so more would bring nothing

@@ -255,9 +255,9 @@ class Intake:
         """Use the new forecast from now on, and hand the reading to the publisher if it is new."""
         self._forecasts[name] = forecast
         if reading is not None and item is not None:
-            self.node_metrics.record_reading(reading)
+            self._on_accepted(item)  # first: it is acknowledged, and nothing else may keep it from being published
             self._total_tx += 1
-            self._on_accepted(item)
+            self.node_metrics.record_reading(reading)
 
     def _is_committed(self, future: "Future[FrameResult] | Future[LineResult]") -> bool:
         """Whether the commit succeeded.
