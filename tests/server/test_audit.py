@@ -652,8 +652,26 @@ def test_a_question_without_an_answer_is_asked_again_and_others_are_not_kept_wai
     world.run(LOOK_S + 10 * ANSWER_S)
 
     lost = [ask for _, name, ask in world.asks if name == "a" and ask not in world.gateways["a"].questions]
-    assert sum(bool(ask.holes) for ask in lost) >= 5
+    assert sum(bool(ask.holes) for ask in lost) >= 3
     assert 4 in world.rows[KEY]
+
+
+def test_a_lost_question_that_asks_only_for_an_answer_comes_again_within_minutes_and_then_ever_more_seldom() -> None:
+    world = World(gateway("a", range(1, 11)))
+    world.store(range(1, 11))
+    world.gateways["a"].is_deaf = True
+    world.connect()
+    world.run(4 * HOUR_S)
+    asked_s = [at_s for at_s, _, _ in world.asks]
+    assert asked_s[1] - asked_s[0] <= ANSWER_S + 5
+    assert 7 <= len(asked_s) <= 12
+    assert world.audit.gateways["a"].round_trip_s is None
+
+    world.gateways["a"].is_deaf = False
+    world.connect()  # its report shows that it is there
+    world.run(ANSWER_S + 5)
+
+    assert world.audit.gateways["a"].round_trip_s is not None
 
 
 def test_a_question_that_could_not_be_sent_comes_again() -> None:

@@ -25,7 +25,7 @@ from aoii.server.ranges import Ranges
 SILENT_S = 2 * 3600.0  # two missed reports and some: a gateway that is off is not waited for
 UNANSWERED_S = 1800.0  # questions that get no answer for so long do not reach it: others go on without it
 ROUND_TRIP_S = 3600.0  # between two questions that only prove that both topics work
-ANSWER_S = 60.0  # a question without an answer is counted as lost then, and asked again
+ANSWER_S = 60.0  # a question without an answer is counted as lost then, and asked again; doubled up to ROUND_TRIP_S
 REFRESH_S = 3600.0  # an answer that did not decide a hole is asked for again
 OWED_S = 60.0  # nothing has come for so long: what is owed is asked for again; doubled up to REFRESH_S
 HOLDINGS_LIMIT = 20_000  # nodes and epochs that one gateway may report: a peer must not fill our memory
@@ -80,6 +80,7 @@ class AskedGateway:
         self._sent: Ask | None = None  # the question that waits for its answer; None: none does
         self._sent_s: float | None = None  # when the newest question left; None: none has
         self._unanswered_since_s: float | None = None  # when the first of the questions without an answer left
+        self._patience_s = ANSWER_S
         self._refreshed_s = started_s
         self._missing = 0  # numbers, as of the newest plan
         self._progress_s = started_s  # when that changed, or what is owed was asked for again
@@ -113,6 +114,7 @@ class AskedGateway:
         """
         self.is_reporting = True
         self.heard_s = now_s
+        self._patience_s = ANSWER_S  # it is there
         if report.file != self.file:
             self.file, self.seq = report.file, report.seq
             self.numbers.clear()  # of a disk that is gone
@@ -201,9 +203,11 @@ class AskedGateway:
     def next_question(self, now_s: float) -> Ask | None:
         """The question to publish now; None: nothing is to ask, or an answer is waited for."""
         idle_s = NEVER_S if self._sent_s is None else now_s - self._sent_s
-        if self._sent is not None and idle_s < ANSWER_S:
-            return None
         if self._sent is not None:
+            if idle_s < self._patience_s:
+                return None
+            self._patience_s = min(2 * self._patience_s, ROUND_TRIP_S)
+            self._is_report_wanted = True
             self.fail_question()
         is_report_due = self._is_report_wanted or idle_s >= ROUND_TRIP_S
         is_suspected = self._suspected_at is not None and (self._suspected_at == self._number or idle_s >= ANSWER_S)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FIRST_S = 20.0  # after the start: the database has its tables by then, and readings that waited are stored
 PAUSE_S = 600.0
 PAUSE_SHARE = 100  # a pause is at least so many times the time of the count: ten million rows take 15 to 30 s
-STEP_S = 5.0  # in which the thread waits, so that it is known to be alive
+STEP_S = 1.0  # in which the thread waits, so that it is known to be alive
 
 
 class LedgerWatch:
