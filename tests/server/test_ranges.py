@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.server import ranges
-from aoii.server.ranges import NumberSet, Ranges
+from aoii.server.ranges import Ranges
 
 SETS = st.sets(st.integers(0, 40))
 
@@ -39,19 +39,6 @@ def test_ranges_that_overlap_and_come_in_any_order_are_united(given_: list[tuple
     found = ranges.united(pairs)
 
     assert as_set(found) == {number for first, last in pairs for number in range(first, last + 1)}
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 12))))
-def test_a_set_that_changes_by_one_number_is_a_set(steps: list[tuple[bool, int]]) -> None:
-    expected: set[int] = set()
-    found = NumberSet()
-
-    for is_added, number in steps:
-        (expected.add if is_added else expected.discard)(number)
-        (found.add if is_added else found.discard)(number)
-
-        assert as_set(found.ranges) == expected
-        assert (number in found) == is_added
 
 
 def test_a_million_numbers_without_a_hole_are_one_range() -> None:

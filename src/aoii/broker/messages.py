@@ -132,6 +132,11 @@ class Estimate:
         return (-1, -1) if self.epoch is None or self.counter is None else (self.epoch, self.counter)
 
 
+def is_gateway_name(text: str) -> bool:
+    """Whether a gateway may have this name, which becomes a level of a topic: a `GATEWAY_ID`."""
+    return bool(re.fullmatch(r"\w[\w.-]{0,63}", text, re.ASCII))
+
+
 def is_node_name(text: str) -> bool:
     """Whether a node may have this name: 1 to 128 printable characters, no blanks around them, and no formula.
 
@@ -391,6 +396,6 @@ def _gateway_id(fields: dict[str, object]) -> str | None:
     value = fields.get("gateway")
     if value is None:
         return None
-    if not isinstance(value, str) or not re.fullmatch(r"\w[\w.-]{0,63}", value, re.ASCII):  # it becomes part of a topic
+    if not isinstance(value, str) or not is_gateway_name(value):
         raise ProtocolError("shape", "gateway is not a GATEWAY_ID")
     return value

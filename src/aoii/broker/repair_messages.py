@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from aoii.broker import json_fields
-from aoii.broker.messages import is_node_name
+from aoii.broker.messages import is_gateway_name, is_node_name
 from aoii.core.errors import ProtocolError
 
 LIMIT_BYTES = 128_000  # a longer message is rejected
@@ -118,7 +118,8 @@ def holds_topic(gateway: str) -> str:
 
 def gateway_of_holds(topic: str) -> str | None:
     """The gateway that reports on this topic; None for another topic."""
-    return topic.removeprefix("aoii/holds/") if re.fullmatch(r"aoii/holds/\w[\w.-]{0,63}", topic, re.ASCII) else None
+    gateway = topic.removeprefix("aoii/holds/")
+    return gateway if gateway != topic and is_gateway_name(gateway) else None
 
 
 def ask_topic(gateway: str) -> str:

@@ -5,13 +5,12 @@ come, and once more the last OVERLAP before them, because transactions do not en
 these is gone or is another one, the database has lost what it had, and the look becomes a full one.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
-from aoii.broker.messages import Identity
+from aoii.broker.messages import Identity, is_gateway_name
 from aoii.server import ranges
 from aoii.server.audit import LookKind
 from aoii.server.connection import ConnectionPool
@@ -25,7 +24,6 @@ OVERLAP = 10_000  # rows that are read again: 20 batches of ingest
 PAGE_ROWS = 20_000  # in one statement
 SAMPLE_ROWS = 1_000  # of a node, the newest: who brought them
 NUMBER_LIMIT = 2**63 - 1
-GATEWAY = re.compile(r"\w[\w.-]{0,63}", re.ASCII)  # what a topic can name; old rows may have anything
 _R = READINGS.c
 
 _Who = tuple[NodeEpoch | None, int, str]
@@ -140,7 +138,8 @@ class AuditFacts:
                 frozenset(self._writers.get(key, ())),
                 self._before.get(key, -1),
             )
-        return Look(facts, is_full, frozenset(who[2] for who in newest.values() if GATEWAY.fullmatch(who[2])))
+        named = frozenset(who[2] for who in newest.values() if is_gateway_name(who[2]))  # old rows may have anything
+        return Look(facts, is_full, named)
 
 
 def _pages(connection: sa.Connection, after: int) -> Iterator[dict[int, _Who]]:

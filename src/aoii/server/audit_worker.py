@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from aoii.broker.client import Client, Message, Subscription
-from aoii.broker.messages import Identity
+from aoii.broker.messages import Identity, is_gateway_name
 from aoii.broker.packet_size import PacketTooLargeError
 from aoii.broker.repair_messages import Report, ask_topic, decode_report, encode_ask, gateway_of_holds
 from aoii.core.errors import AoiiError, ProtocolError
@@ -21,7 +21,7 @@ from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.station import PartThread
 from aoii.server import ranges
 from aoii.server.audit import Audit, KnownGateway, LookKind, Question
-from aoii.server.audit_facts import GATEWAY, AuditFacts
+from aoii.server.audit_facts import AuditFacts
 from aoii.server.audits import Audits
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_watch import DatabaseWatch
@@ -140,7 +140,7 @@ class AuditWorker:
         self._take_reports()
         if self._absences is None:
             return
-        self._audit.meet(filter(GATEWAY.fullmatch, self._heard()), time.monotonic())
+        self._audit.meet(filter(is_gateway_name, self._heard()), time.monotonic())
         self._take_request()
         kind = self._audit.look_due(time.monotonic())
         if kind is not None:

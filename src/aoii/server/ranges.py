@@ -4,7 +4,6 @@ A million numbers without a hole are one range, so a set costs what it has holes
 *sorted* sets: ascending ranges, each with its first and its last number, disjoint and not adjacent.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 
 Range = tuple[int, int]
@@ -74,53 +73,3 @@ def difference(one: Ranges, other: Ranges) -> Ranges:
 def count(ranges: Ranges) -> int:
     """How many numbers a set has."""
     return sum(last - first + 1 for first, last in ranges)
-
-
-class NumberSet:
-    """A set that changes by one number at a time; both changes take the time of a search."""
-
-    def __init__(self) -> None:
-        self._firsts: list[int] = []
-        self._lasts: list[int] = []
-
-    def __contains__(self, number: int) -> bool:
-        at = bisect_right(self._firsts, number) - 1
-        return at >= 0 and number <= self._lasts[at]
-
-    def add(self, number: int) -> None:
-        """Add a number; nothing happens if it is there."""
-        at = bisect_right(self._firsts, number)  # the range before it is at - 1
-        if at and number <= self._lasts[at - 1] + 1:
-            if number <= self._lasts[at - 1]:
-                return
-            self._lasts[at - 1] = number
-            if at < len(self._firsts) and self._firsts[at] == number + 1:
-                self._lasts[at - 1] = self._lasts.pop(at)
-                del self._firsts[at]
-        elif at < len(self._firsts) and self._firsts[at] == number + 1:
-            self._firsts[at] = number
-        else:
-            self._firsts.insert(at, number)
-            self._lasts.insert(at, number)
-
-    def discard(self, number: int) -> None:
-        """Remove a number; nothing happens if it is not there."""
-        at = bisect_right(self._firsts, number) - 1
-        if at < 0 or number > self._lasts[at]:
-            return
-        first, last = self._firsts[at], self._lasts[at]
-        if first < number < last:
-            self._lasts[at] = number - 1
-            self._firsts.insert(at + 1, number + 1)
-            self._lasts.insert(at + 1, last)
-        elif first == last:
-            del self._firsts[at], self._lasts[at]
-        elif number == first:
-            self._firsts[at] = number + 1
-        else:
-            self._lasts[at] = number - 1
-
-    @property
-    def ranges(self) -> Ranges:
-        """The set as it is now."""
-        return tuple(zip(self._firsts, self._lasts, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from aoii.broker.repair_messages import KINDS, FindingKind
+from aoii.broker.repair_messages import KINDS, NUMBER_LIMIT, FindingKind
 from aoii.server import ranges
 from aoii.server.gap import Gap, GapState, NodeEpoch
 from aoii.server.ledger import FIRST_OLD_EPOCH
@@ -19,7 +19,6 @@ from aoii.server.unaccounted import NOT_ASKED
 OF_NODE: tuple[FindingKind, ...] = ("void", "unknown", "silent", "forgotten")  # what a gateway that can ask it may find
 OLD_DETAIL = "before version 0.3"
 NAMES_LIMIT = 150  # characters of a gap's detail
-END = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _on_the_air(key: NodeEpoch, missing: Ranges, facts: NodeFacts) -> Ranges:
     """Those for which the node can be asked: it keeps nothing from before 0.3, and old firmware nothing at all."""
     if key[1] >= FIRST_OLD_EPOCH:
         return ()
-    return ranges.intersection(missing, ((facts.before + 1, END),))
+    return ranges.intersection(missing, ((facts.before + 1, NUMBER_LIMIT),))
 
 
 def _for_node(radio: Ranges, answering: Sequence[Answers]) -> dict[str, Ranges]:
@@ -122,7 +121,7 @@ def _answered_by_node(answering: Sequence[Answers]) -> Ranges:
     """The numbers of which the node, or its silence, has told a gateway; and those for which no gateway can ask it."""
     told = [ranges.intersection(one.asked_node, one.any_of(*OF_NODE)) for one in answering]
     cannot = [ranges.intersection(one.asked_node, one.any_of("absent")) for one in answering]
-    return ranges.united(pair for numbers in (*told, _common(((0, END),), cannot)) for pair in numbers)
+    return ranges.united(pair for numbers in (*told, _common(((0, NUMBER_LIMIT),), cannot)) for pair in numbers)
 
 
 def _common(numbers: Ranges, sets: Sequence[Ranges]) -> Ranges:
