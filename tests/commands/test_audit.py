@@ -12,7 +12,8 @@ from aoii.server.gaps import Gap, Gaps
 from servers import until
 
 Ran = tuple[int, str, str]
-NOTHING = {"rows": 12, "missing": 0, "mended": 0, "void": 0, "unknown": 0, "lost": 0, "open": 0, "asked_nodes": 0}
+NOTHING = {"rows": 12, "missing": 0, "mended": 0, "void": 0, "unknown": 0, "lost": 0, "open": 0, "asked_nodes": 0,
+           "answered": 2, "unanswered": 0}  # fmt: skip
 
 
 @pytest.fixture
@@ -46,6 +47,34 @@ def audit(stored: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 def test_a_whole_table_is_said_to_be_so(audit: Callable[..., Ran]) -> None:
     assert audit("--full", counts=NOTHING) == (0, "12 rows; nothing is missing\n", "")
+
+
+@pytest.mark.parametrize(
+    ("answered", "unanswered", "says"),
+    [
+        (0, 0, "no gateway is known, and only gateways can say"),
+        (0, 1, "1 gateway has not answered, and only gateways can say"),
+        (1, 2, "2 gateways have not answered, and only gateways can say"),
+    ],
+)
+@pytest.mark.parametrize("mended", [0, 3])
+def test_what_a_silent_gateway_may_hold_is_not_said_to_be_there(
+    audit: Callable[..., Ran], answered: int, unanswered: int, says: str, mended: int
+) -> None:
+    """As after a restore from a dump while the gateway is off: the newest rows lack, and the table shows no hole."""
+    found = NOTHING | {"missing": mended, "mended": mended, "answered": answered, "unanswered": unanswered}
+
+    code, out, _ = audit("--full", counts=found)
+
+    assert code == 1
+    assert says in out.splitlines()[-1]
+    assert "nothing is missing" not in out
+
+
+def test_of_an_older_server_it_is_not_known_who_has_answered(audit: Callable[..., Ran]) -> None:
+    counts = {name: count for name, count in NOTHING.items() if "answered" not in name}
+
+    assert audit(counts=counts) == (0, "12 rows; nothing is missing\n", "")
 
 
 def test_what_was_mended_and_what_is_left_is_said(audit: Callable[..., Ran]) -> None:

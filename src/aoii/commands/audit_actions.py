@@ -41,7 +41,8 @@ def audit(settings: Settings, is_full: bool, is_waiting: bool, is_accepting: boo
             print(f"{_accept(database.pool):,} accepted as lost")
             return 0
         open_ = sum(gap.last - gap.first + 1 for gap in Gaps(database.pool).all() if gap.state == "open")
-    return 1 if open_ or counts.get("open") or counts.get("unknown") or counts.get("lost") else 0
+    is_unseen = bool(counts.get("unanswered")) or counts.get("answered") == 0
+    return 1 if is_unseen or open_ or counts.get("open") or counts.get("unknown") or counts.get("lost") else 0
 
 
 def _wait(audits: Audits, id_: int) -> Mapping[str, int]:
@@ -95,14 +96,32 @@ def _show(found: Audit) -> None:
 
 def _summary(counts: Mapping[str, int]) -> str:
     rows = f"{counts.get('rows', 0):,} rows"
+    unseen = _unseen(counts)
     if not counts.get("missing"):
-        return f"{rows}; nothing is missing"
+        return f"{rows}; nothing is missing" if unseen is None else f"{rows}; nothing is known to be missing\n{unseen}"
     lines = [f"{rows}; {counts['missing']:,} were missing"]
     names = ("mended", "open", "void", "unknown", "lost")
     lines += [f"  {count:,} {name}" for name in names if (count := counts.get(name))]
     if of_nodes := counts.get("asked_nodes"):
         lines.append(f"nodes are asked for {of_nodes:,} with their next packets: `aoii ledger` shows how it goes on")
+    if unseen is not None:
+        lines.append(unseen)
     return "\n".join(lines)
+
+
+def _unseen(counts: Mapping[str, int]) -> str | None:
+    """What the audit could not see, and what to do; None: every gateway has answered, or an older server counted."""
+    answered, unanswered = counts.get("answered"), counts.get("unanswered", 0)
+    if answered == 0 and not unanswered:
+        who = "no gateway is known"
+    elif unanswered:
+        who = f"{unanswered:,} gateway{'s have' if unanswered > 1 else ' has'} not answered"
+    else:
+        return None
+    return (
+        f"{who}, and only gateways can say what the table lacks after its newest rows: see with `aoii doctor` which "
+        "gateway is silent, start it, and run this again"
+    )
 
 
 def _accept(pool: ConnectionPool) -> int:
