@@ -97,6 +97,19 @@ def test_the_exit_code_says_whether_something_is_left(audit: Callable[..., Ran],
     assert audit(counts=NOTHING | {"missing": 1, name: 1})[0] == code
 
 
+def test_what_was_given_up_before_is_not_said_to_be_there(audit: Callable[..., Ran], stored: Database) -> None:
+    Gaps(stored.pool).record([Gap("7", 1, 3, 4, "lost"), Gap("7", 1, 7, 7, "unknown"), Gap("7", 1, 9, 9, "void")])
+
+    assert audit(counts=NOTHING)[:2] == (
+        0, "12 rows; nothing more is missing\n3 were recorded before as unknown or lost: `aoii ledger` says whose\n",
+    )  # fmt: skip
+    assert audit(counts=NOTHING | {"missing": 3, "unknown": 1, "lost": 2})[1].splitlines() == [
+        "12 rows; 3 were missing",
+        "  1 unknown",
+        "  2 lost",
+    ]
+
+
 def test_what_is_open_from_before_counts_too(audit: Callable[..., Ran], stored: Database) -> None:
     Gaps(stored.pool).record([Gap("7", 1, 3, 4, "lost")])
     assert audit(counts=NOTHING)[0] == 0
