@@ -26,6 +26,8 @@ from secure_broker import SecureBroker
 from server.samples import a_reading
 from servers import free_port, until
 
+TESTS = Path(__file__).parent.parent
+
 
 def said(*lines: str) -> MetricSnapshot:
     return MetricSnapshot(samples=decode_metrics("\n".join([*lines, ""])))
@@ -132,11 +134,13 @@ def accept_a_reading(values: settings.Settings, ago_s: float, gateway: str = "ga
 
 
 @contextlib.contextmanager
-def running(station: str, file: Path) -> Iterator[None]:
-    """A station as its unit starts it."""
-    command = [sys.executable, "-m", "aoii.cli", "--env-file", str(file), station]
+def running(station: str, file: Path, variant: str = "") -> Iterator[None]:
+    """A station as its unit starts it; with less patience if `variant`, one of `faults.variants`, says so."""
+    module = ["faults.variants", variant] if variant else ["aoii.cli"]
+    command = [sys.executable, "-m", *module, "--env-file", str(file), station]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TESTS)}
     with (file.parent / f"{station}.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={"PATH": os.environ["PATH"]})
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         yield
     except BaseException as error:

@@ -92,7 +92,9 @@ class Copies:
             if said == state:
                 ranges.setdefault((node, epoch), []).append((first, last))
         return {
-            key for key in among if any(low <= key.counter <= high for low, high in ranges.get((key.node, key.epoch), ()))
+            key
+            for key in among
+            if any(low <= key.counter <= high for low, high in ranges.get((key.node, key.epoch), ()))
         }
 
     def beyond(self, recorder: Recorder) -> list[str]:
