@@ -25,7 +25,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
 from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.former_names import FormerNames
-from aoii.gateway.missing_acks import NO_SUBSCRIBER, MissingAcks
+from aoii.gateway.missing_acks import NO_SUBSCRIBER, SUCCESS, MissingAcks
 from aoii.gateway.outbox import Fetched, Outbox
 from aoii.gateway.readings import Item
 from aoii.gateway.repair_work import REPORT, RepairWork
@@ -156,8 +156,9 @@ class Publisher:
         if published.reason is not None:
             metrics.PUBLISH_REFUSED.set(not published.accepted)
         self._missing_acks.record_end(published)
-        self._ended.put(published)
-        self._wake.set()
+        if published.reason != SUCCESS or self._is_published_enough:  # else there is nothing to do, at each reading
+            self._ended.put(published)
+            self._wake.set()
         failpoints.reach("after_puback")
 
     def _on_state(self, is_connected: bool) -> None:
@@ -220,7 +221,6 @@ class Publisher:
             end = self._ended.get()
             if end.reason is None or not isinstance(end.token, Identity):
                 continue
-            self._missing_acks.record_answer(end.reason)
             if end.reason == TOO_LARGE:
                 self._hold(end.token)
             elif end.reason == NO_SUBSCRIBER:
