@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel
@@ -23,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from aoii.broker.buffered_socket import BufferedSocket
 from aoii.broker.connection_report import ConnectionReport, Refusal
 from aoii.broker.packet_size import PacketLimit, PacketTooLargeError, publish_bytes
 from aoii.broker.publishes import Publishes
@@ -32,6 +34,9 @@ from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.station import PartThread
 from aoii.security import tls
 from aoii.settings import Mqtt
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +94,13 @@ class Subscription:
     qos: int
     wants_kept: bool = False
     may_be_refused: bool = False
+
+
+class _Library(paho.Client):
+    """The library's client, whose connection reads ahead; it asks for a method of its own to make the connection."""
+
+    def _create_socket(self) -> "SocketLike":
+        return BufferedSocket(super()._create_socket())
 
 
 def _ignore(_: object) -> None:
@@ -298,7 +310,7 @@ class Client:
         return wait_s
 
     def _new_library(self) -> paho.Client:
-        library = paho.Client(
+        library = _Library(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=paho.MQTTv5,
@@ -382,7 +394,8 @@ class Client:
     def _granted(self, library: paho.Client) -> None:
         self._report.ready()
         self._ready_s = time.monotonic()
-        self.certificate_expires = tls.expires_of_peer(library.socket())
+        connection = library.socket()
+        self.certificate_expires = tls.expires_of_peer(getattr(connection, "connection", connection))
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self.connection_number})
         self._on_state(True)
