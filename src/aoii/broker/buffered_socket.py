@@ -1,14 +1,16 @@
-"""A socket that reads ahead: the MQTT library asks for a packet in three small pieces, each of them a system call.
+"""A connection that reads ahead and writes many packets at once, for a library that does neither.
 
-At each system call the interpreter lets another thread run, and then waits for its turn again. With a thousand packets
-a second that costs more than the packets. Reading ahead is all that this does: writing and everything else is the
-connection's own.
+The MQTT library asks for a packet in three small pieces, and sends each acknowledgement of four bytes by itself. At each
+such system call the interpreter lets another thread run, and then waits for its turn again: with a thousand packets a
+second that costs more than the packets. Whoever uses this must `flush` after writing, and ask for what is `pending` and
+`unsent` beside `select`. For one thread.
 """
 
 import ssl
 from typing import Protocol
 
 READ_BYTES = 16_384  # at a time; what a TLS record holds
+UNSENT_BYTES = 65_536  # that wait for `flush`: more, and `send` takes nothing
 
 
 class Connection(Protocol):
@@ -31,10 +33,10 @@ class Connection(Protocol):
 
 
 class BufferedSocket:
-    """Reads ahead from a connection that does not block.
+    """A connection with a buffer for each direction.
 
     Args:
-        connection: The connection, with or without TLS.
+        connection: The connection, with or without TLS; it does not block.
 
     Attributes:
         connection: The same.
@@ -43,26 +45,55 @@ class BufferedSocket:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._ahead = memoryview(b"")
+        self._unsent = bytearray()
+        self._failure: OSError | None = None  # of a `flush`; `recv` raises it
 
     def recv(self, limit: int) -> bytes:
         """What has come, at most so many bytes, and at least one; empty at the end of the connection.
 
         Raises:
-            OSError: As the connection does, `BlockingIOError` and `ssl.SSLWantReadError` too when nothing has come.
+            OSError: As the connection does, also when nothing has come; or what `flush` has met.
         """
         if not self._ahead:
+            if self._failure is not None:
+                raise self._failure
             self._ahead = memoryview(self.connection.recv(max(limit, READ_BYTES)))
         taken, self._ahead = self._ahead[:limit], self._ahead[limit:]
         return bytes(taken)
 
-    def pending(self) -> int:
-        """Bytes that have been read from the network already: no `select` tells of them."""
+    @property
+    def pending(self) -> bool:
+        """Whether `recv` has something of which `select` does not tell, because it was read from the network before."""
         held = self.connection.pending() if isinstance(self.connection, ssl.SSLSocket) else 0
-        return len(self._ahead) + held
+        return bool(self._ahead or held or self._failure)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something waits for `flush`."""
+        return bool(self._unsent) and self._failure is None
 
     def send(self, packet: bytes | bytearray) -> int:
-        """Send what the connection takes now; return how many bytes that is. Nothing of it stays here."""
-        return self.connection.send(packet)
+        """Take all of a packet, to be sent by `flush`; return its length.
+
+        Raises:
+            BlockingIOError: Too much waits already; nothing was taken.
+        """
+        if len(self._unsent) >= UNSENT_BYTES:
+            self.flush()
+            if len(self._unsent) >= UNSENT_BYTES:
+                raise BlockingIOError
+        self._unsent += packet
+        return len(packet)
+
+    def flush(self) -> None:
+        """Send what the network takes now; the rest stays `unsent`."""
+        try:
+            while self._unsent and self._failure is None:
+                del self._unsent[: self.connection.send(self._unsent)]
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            self._failure = error
 
     def fileno(self) -> int:
         """The connection's file descriptor, for `select`."""
@@ -73,5 +104,6 @@ class BufferedSocket:
         self.connection.setblocking(is_blocking)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Send what can be sent at once, and close the connection."""
+        self.flush()
         self.connection.close()

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel
@@ -24,8 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aoii.broker.buffered_socket import BufferedSocket
 from aoii.broker.connection_report import ConnectionReport, Refusal
+from aoii.broker.network_loop import Library, NetworkLoop
 from aoii.broker.packet_size import PacketLimit, PacketTooLargeError, publish_bytes
 from aoii.broker.publishes import Publishes
 from aoii.broker.reconnection import LASTED_S, TOO_LARGE, UNREADABLE, Reconnection
@@ -34,9 +33,6 @@ from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.station import PartThread
 from aoii.security import tls
 from aoii.settings import Mqtt
-
-if TYPE_CHECKING:
-    from paho.mqtt.client import SocketLike
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +90,6 @@ class Subscription:
     qos: int
     wants_kept: bool = False
     may_be_refused: bool = False
-
-
-class _Library(paho.Client):
-    """The library's client, whose connection reads ahead; it asks for a method of its own to make the connection."""
-
-    def _create_socket(self) -> "SocketLike":
-        return BufferedSocket(super()._create_socket())
 
 
 def _ignore(_: object) -> None:
@@ -277,7 +266,8 @@ class Client:
 
     def _run_connection(self) -> float:
         """Keep one connection from CONNECT to its end; return how long to wait before the next, seconds."""
-        library = self._new_library()
+        loop = NetworkLoop()
+        library = self._new_library(loop)
         self.connection_number += 1
         self._is_answered = self._is_ended_by_us = False
         self._end = None, "unknown"
@@ -294,7 +284,7 @@ class Client:
                 clean_start=self._session_expiry_s == 0,
                 properties=properties,
             )
-            while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
+            while loop.turn(library, LOOP_S):
                 self.thread.record_progress()
                 if self.is_ready and not self.short_connections:
                     self._report.stable()
@@ -306,11 +296,12 @@ class Client:
         except (OSError, ValueError) as error:
             self._report.away(error)
         finally:
+            loop.close()
             wait_s = self._close()
         return wait_s
 
-    def _new_library(self) -> paho.Client:
-        library = _Library(
+    def _new_library(self, loop: NetworkLoop) -> Library:
+        library = Library(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=paho.MQTTv5,
@@ -328,7 +319,7 @@ class Client:
         library.on_disconnect = self._disconnected
         library.on_log = self._logged
         # Without this callback, `publish` and `ack` write in the caller's thread, and two half-written packets mix.
-        library.on_socket_register_write = lambda _library, _userdata, _socket: None
+        library.on_socket_register_write = lambda _library, _userdata, _socket: loop.wake()
         return library
 
     def _close(self) -> float:
@@ -394,8 +385,8 @@ class Client:
     def _granted(self, library: paho.Client) -> None:
         self._report.ready()
         self._ready_s = time.monotonic()
-        connection = library.socket()
-        self.certificate_expires = tls.expires_of_peer(getattr(connection, "connection", connection))
+        assert isinstance(library, Library)  # we have made it
+        self.certificate_expires = tls.expires_of_peer(library.connection.connection)
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self.connection_number})
         self._on_state(True)
