@@ -11,6 +11,7 @@ import queue
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -252,8 +253,8 @@ class Publisher:
         if not committed:
             return
         self._wake.set()  # there may be more
-        for item in committed:
-            metrics.COMMIT_ACKS.labels(status=item.status).inc()
+        for status, count in Counter(item.status for item in committed).items():
+            metrics.COMMIT_ACKS.labels(status=status).inc(count)
         failpoints.reach("before_delete")
         self._outbox_file.submit(partial(Transaction.acknowledge, committed=committed), self._on_acknowledged)
 
@@ -266,8 +267,9 @@ class Publisher:
             log.error("acknowledged readings not removed", extra={"event": "delete_failed", "reason": str(error)})  # noqa: TRY400 - the message says it all
             return
         failpoints.reach("after_delete")
+        unix_ms = time.time_ns() // 1_000_000
         for at_ms in done.accepted_ms:
-            metrics.COMMIT_ACK_SECONDS.observe(max(0, time.time_ns() // 1_000_000 - at_ms) / 1000)
+            metrics.COMMIT_ACK_SECONDS.observe(max(0, unix_ms - at_ms) / 1000)
         with self._lock:
             self._outbox.acknowledge(done.acknowledged, _now_ms())
         self.repair.acknowledged(done.acknowledged)
