@@ -1,9 +1,9 @@
 """A connection that reads ahead and writes many packets at once, for a library that does neither.
 
-The MQTT library asks for a packet in three small pieces, and sends each acknowledgement of four bytes by itself. At each
-such system call the interpreter lets another thread run, and then waits for its turn again: with a thousand packets a
-second that costs more than the packets. Whoever uses this must `flush` after writing, and ask for what is `pending` and
-`unsent` beside `select`. For one thread.
+The MQTT library asks for a packet in three small pieces, and sends each acknowledgement of four bytes by itself. At
+each such system call the interpreter lets another thread run, and then waits for its turn again; with a thousand
+packets a second that is much. Whoever uses this must `flush` after writing, and ask for what is `pending` and `unsent`
+beside `select`. For one thread.
 """
 
 import ssl

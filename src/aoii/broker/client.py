@@ -1,4 +1,6 @@
-"""An MQTT connection that is kept up and reports by callbacks; the only file that imports the MQTT library.
+"""An MQTT connection that is kept up and reports by callbacks.
+
+Only this file and its `network_loop` import the MQTT library.
 
 Callbacks of the library only hand over; they never wait and never raise: an exception there kills the network thread,
 while the client still looks connected. Each connection is a new library client with a new *connection number*. So
@@ -385,8 +387,8 @@ class Client:
     def _granted(self, library: paho.Client) -> None:
         self._report.ready()
         self._ready_s = time.monotonic()
-        assert isinstance(library, Library)  # we have made it
-        self.certificate_expires = tls.expires_of_peer(library.connection.connection)
+        if isinstance(library, Library):  # always: we have made it
+            self.certificate_expires = tls.expires_of_peer(library.connection.connection)
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self.connection_number})
         self._on_state(True)

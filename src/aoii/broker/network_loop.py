@@ -1,7 +1,8 @@
 """Moves packets between the MQTT library and the network, one turn after another.
 
 In place of the library's own loop, which is woken by a system call for each packet that another thread hands over, and
-makes one for each packet that it writes. Here a burst of packets wakes it once, and is one write.
+makes one for each packet that it writes. Here a burst of packets wakes it once, and is one write. Decides nothing about
+connections, which are the client's (`client.py`).
 """
 
 import contextlib
@@ -41,7 +42,7 @@ class NetworkLoop:
             self._far.send(b"\0")
 
     def turn(self, library: Library, limit_s: float) -> bool:
-        """Read and write once, as soon as there is something to do, or after `limit_s`; False when the connection ended.
+        """Read and write once, as soon as there is something to do, or after `limit_s`; False when the connection ends.
 
         The library has called `wake` when a packet was handed over to it (`on_socket_register_write`).
         """

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from aoii.broker.messages import Identity
 from aoii.gateway.readings import Item
 
-
 STALE_LIMIT = 1_000  # entries of the heap that may be stale before it is made anew, besides one for each reading
 
 
