@@ -208,9 +208,7 @@ def test_a_burst_of_messages_wakes_the_network_thread_once(
         may_go_on.wait(30)
 
     where = Mqtt("127.0.0.1", mosquitto.port, None, None)
-    client = Client(
-        where, "burst", subscriptions=[Subscription("begin", 0)], on_message=be_busy, on_published=done.put
-    )
+    client = Client(where, "burst", subscriptions=[Subscription("begin", 0)], on_message=be_busy, on_published=done.put)
     client.start()
     assert client.wait_ready(30)
     assert client.publish("begin", b"", 0)
