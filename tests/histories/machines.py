@@ -8,9 +8,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import event
-
 from aoii import settings
 from aoii.broker.messages import Identity
 from aoii.broker.repair_messages import decode_ask
@@ -24,6 +21,7 @@ from aoii.server import subscription, tables
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_errors import DatabaseAway
+from aoii.server.database_watch import HEALTHY_PROBE_S
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
@@ -31,13 +29,14 @@ from aoii.server.ingest_worker import HOLD_S, IngestWorker
 from aoii.settings import Settings
 from histories import stage
 from histories.disks import new_file, read_whole, write_whole
+from histories.engine import Engine
 from histories.field import PERIOD_S, Air
 from histories.timeline import START_UNIX_MS, Alarm
 
 NODES = 5
 EPOCH = 1
 KEYS = {number: NodeKey(EPOCH, bytes((number,)) * 16) for number in range(1, NODES + 1)}
-PATIENCE_MS = 600_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
+PATIENCE_MS = 1_800_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
 FAILURE_WAIT_MS = 60_000  # between two probes of a database that is away
 AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
 _migrate = tables.migrate
@@ -152,11 +151,12 @@ class GatewayMachine(stage.Machine):
         self._wake.begin()
         self.process.publisher._run()
         assert self._alarm is not None
-        self._alarm.set(self._wake.wait_ms())
+        outbox = self.process.publisher._outbox
+        self._alarm.set(self._wake.wait_ms(outbox.deadline_ms(), self.scene.time.monotonic_ns() // 1_000_000))
 
 
 class _Wake:
-    """The event on which the publisher waits; a wait for nothing in particular grows longer and longer."""
+    """The event on which the publisher waits: until a reading is due, and no shorter again and again."""
 
     def __init__(self, alarm: Alarm) -> None:
         self._alarm = alarm
@@ -178,11 +178,19 @@ class _Wake:
     def clear(self) -> None:
         pass
 
-    def wait_ms(self) -> int:
+    def wait_ms(self, due_ms: int | None, now_ms: int) -> int:
+        """How long to wait now.
+
+        Args:
+            due_ms: When the next reading is to be published; None: it depends on something that wakes.
+            now_ms: Now.
+        """
         if self._asked_ms < 1_000:
             return self._asked_ms
-        wait_ms, self._idle_ms = self._idle_ms, min(40 * self._idle_ms, PATIENCE_MS)
-        return wait_ms
+        if due_ms is None:
+            return PATIENCE_MS
+        least_ms, self._idle_ms = self._idle_ms, min(40 * self._idle_ms, PATIENCE_MS)
+        return min(max(least_ms, due_ms - now_ms), PATIENCE_MS)
 
 
 class DatabaseMachine:
@@ -247,19 +255,16 @@ def _database_file() -> sqlite3.Connection:
 
 
 @cache
-def _engine() -> sa.Engine:
+def _engine() -> Any:
     """One engine for all histories of this process: its statements are compiled once."""
-    engine = sa.create_engine("sqlite://", creator=_database_file, poolclass=sa.pool.StaticPool)
+    return Engine(_database_file(), _check_database)
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        if not current_database().is_up:
-            away = sqlite3.OperationalError("the database is away")
-            away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-            raise sa.exc.OperationalError("BEGIN", None, away)
-        connection.exec_driver_sql("BEGIN")
 
-    return engine
+def _check_database() -> None:
+    if not current_database().is_up:
+        away = sqlite3.OperationalError("the database is away")
+        away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise away
 
 
 @cache
@@ -387,6 +392,8 @@ class ServerMachine(stage.Machine):
             audit._go_on()
         except AoiiError as error:
             self.scene.log(f"audit: {error}")
+            assert self._probe is not None
+            self._probe.set(round(1000 * HEALTHY_PROBE_S))  # in truth it probes all the time
             self._audit_alarm.set(round(1000 * AGAIN_S))
             return
         machine = audit._audit

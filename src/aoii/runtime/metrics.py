@@ -471,9 +471,9 @@ READINGS_PROCESSED = _SERVER.counter(
 )
 
 
-def count_delivery(status: str) -> None:
-    """Count a reading by its delivery status; `database_away` is `parked` here, as it has always been."""
-    READINGS_PROCESSED.labels(outcome="parked" if status == "database_away" else status).inc()
+def count_delivery(status: str, readings: int) -> None:
+    """Count readings by their delivery status; `database_away` is `parked` here, as it has always been."""
+    READINGS_PROCESSED.labels(outcome="parked" if status == "database_away" else status).inc(readings)
 
 
 INSERT_RETRIES = _SERVER.counter("aoii_insert_retries_total", "Inserts tried again after the database failed.")
