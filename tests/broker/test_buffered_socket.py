@@ -1,12 +1,18 @@
 """The buffers change how often the network is asked, and nothing else."""
 
 import contextlib
+import random
+import select
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from aoii.broker.buffered_socket import READ_BYTES, UNSENT_BYTES, BufferedSocket
+from aoii.security import authority
 
 
 class Counted:
@@ -135,3 +141,45 @@ def test_closing_sends_what_is_left(far: socket.socket) -> None:
     buffered.close()
 
     assert far.recv(10) == b"bye"
+
+
+def test_with_tls_what_waits_may_grow_between_two_tries_to_send_it(far: socket.socket, tmp_path: Path) -> None:
+    authority.make_authority(tmp_path)
+    issued = authority.make_server(tmp_path, "broker", ["localhost"])
+    of_server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    of_server.load_cert_chain(issued.certificate, issued.key)
+    of_client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    got = bytearray()
+
+    def serve() -> None:
+        with of_server.wrap_socket(far, server_side=True) as connection:
+            while len(got) < 1_000_000:
+                got.extend(connection.recv(3000))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    near = counted[0]._connection
+    near.setblocking(True)
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    connection = of_client.wrap_socket(near, server_hostname="localhost")
+    connection.setblocking(False)
+    buffered = BufferedSocket(connection)
+    chance = random.Random(1)
+    sent = bytearray()
+    unfinished = 0
+    while len(sent) < 1_000_000 or buffered.unsent:
+        packet = chance.randbytes(chance.choice((4, 500, 17_000)))
+        with contextlib.suppress(BlockingIOError):
+            if len(sent) < 1_000_000:
+                buffered.send(packet)
+                sent += packet
+        buffered.flush()
+        unfinished += buffered.unsent
+        if chance.random() < 0.5:
+            select.select([], [buffered], [], 1)
+    server.join(30)
+
+    assert unfinished
+    assert bytes(got) == bytes(sent[: len(got)])
+    assert len(got) >= 1_000_000
+    connection.close()
