@@ -53,6 +53,12 @@ class SecureBroker(Mosquitto):
         config.write_text(("user root\n" if AS_ROOT else "") + text)
         return started
 
+    def allow(self, acl: str) -> None:
+        """Replace the ACL and restart, as the guides say: after a SIGHUP 2.0.11 can crash if a session is offline."""
+        self.acl.write_text(acl)
+        self.kill()
+        self.start()
+
     def reached_by(self, user: str | None, host: str = "127.0.0.1", authority: Path | None = None) -> Mqtt:
         """Settings of a station that shows the certificate of `user`, or none."""
         cert, key = (None, None) if user is None else (self.certs / f"{user}.crt", self.certs / f"{user}.key")

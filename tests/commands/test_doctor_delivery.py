@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +25,8 @@ from aoii.server.db import open_database
 from secure_broker import SecureBroker
 from server.samples import a_reading
 from servers import free_port, until
+
+TESTS = Path(__file__).parent.parent
 
 
 def said(*lines: str) -> MetricSnapshot:
@@ -133,13 +134,18 @@ def accept_a_reading(values: settings.Settings, ago_s: float, gateway: str = "ga
 
 
 @contextlib.contextmanager
-def running(station: str, file: Path) -> Iterator[None]:
-    """A station as its unit starts it."""
-    command = [sys.executable, "-m", "aoii.cli", "--env-file", str(file), station]
+def running(station: str, file: Path, variant: str = "") -> Iterator[None]:
+    """A station as its unit starts it; with less patience if `variant`, one of `faults.variants`, says so."""
+    module = ["faults.variants", variant] if variant else ["aoii.cli"]
+    command = [sys.executable, "-m", *module, "--env-file", str(file), station]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TESTS)}
     with (file.parent / f"{station}.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={"PATH": os.environ["PATH"]})
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         yield
+    except BaseException as error:
+        error.add_note(f"--- {station}:\n{(file.parent / f'{station}.log').read_text()[-3000:]}")
+        raise
     finally:
         process.terminate()
         process.wait(30)
@@ -236,9 +242,8 @@ def test_a_reading_of_a_former_name_that_the_gateway_may_not_read_is_named_and_s
 ) -> None:
     file, broker = installation
     authority.make_client(broker.certs, "attic")
-    with broker.acl.open("a") as acl:
-        acl.write("\nuser attic\ntopic write aoii/readings\n")
-    broker.signal(signal.SIGHUP)
+    acl = broker.acl.read_text() + "\nuser attic\ntopic write aoii/readings\n"
+    broker.allow(acl)
     file.write_text(file.read_text().replace("GATEWAY_ID=gateway", "GATEWAY_ID=attic").replace("/gateway.", "/attic."))
     file.with_name("aoii.env.server").write_text(
         f"MQTT_TLS_CERT={broker.certs}/server.crt\nMQTT_TLS_KEY={broker.certs}/server.key\n"
@@ -248,9 +253,7 @@ def test_a_reading_of_a_former_name_that_the_gateway_may_not_read_is_named_and_s
         until(lambda: has(file, "server", metrics.READINGS_PROCESSED, outcome="stored"), 60)
         until(lambda: "set GATEWAY_ID back" in log.read_text(), 120)
         held = outbox(file)
-        with broker.acl.open("a") as acl:
-            acl.write("topic read aoii/ack/gateway\n")
-        broker.signal(signal.SIGHUP)
+        broker.allow(acl + "topic read aoii/ack/gateway\n")
 
         until(lambda: has(file, "gateway", metrics.COMMIT_ACKS, status="duplicate"), 400)
         until(lambda: outbox(file).remedy is None, 60)

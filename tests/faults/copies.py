@@ -85,18 +85,32 @@ class Copies:
         machines = self.machines()
         return {key for key in recorder.all_accepted() if machines[key] == 1}
 
-    def in_state(self, *states: str) -> set[Key]:
-        """The numbers of which the database says this."""
+    def in_state(self, state: str, among: Iterable[Key]) -> set[Key]:
+        """Those of the readings of which the database says this; a range in it may be of any length."""
+        ranges: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for node, epoch, first, last, said in self.gaps:
+            if said == state:
+                ranges.setdefault((node, epoch), []).append((first, last))
         return {
-            Key(node, epoch, counter)
-            for node, epoch, first, last, state in self.gaps
-            if state in states
-            for counter in range(first, last + 1)
+            key
+            for key in among
+            if any(low <= key.counter <= high for low, high in ranges.get((key.node, key.epoch), ()))
         }
+
+    def beyond(self, recorder: Recorder) -> list[str]:
+        """What the database says of numbers above all that a node has sent, each in words."""
+        sent: dict[tuple[str, int], int] = {}
+        for key in recorder.all_sent():
+            sent[key.node, key.epoch] = max(key.counter, sent.get((key.node, key.epoch), 0))
+        return [
+            f"{first} to {last} of node {node}, epoch {epoch}, are called {state}, and it has sent {sent[node, epoch]}"
+            for node, epoch, first, last, state in self.gaps
+            if last > sent.get((node, epoch), last)
+        ]
 
     def false_void(self, recorder: Recorder) -> set[Key]:
         """Called void, although a node saw them acknowledged."""
-        return self.in_state("void") & recorder.all_accepted()
+        return self.in_state("void", recorder.all_accepted())
 
     @property
     def under_way(self) -> str:

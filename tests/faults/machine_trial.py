@@ -40,7 +40,7 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
         copies = installation.look()
         missing = copies.missing(installation.recorder)
         single = set() if loss.is_capped else copies.single(installation.recorder) - scene.alone
-        called_lost = copies.in_state("lost") & installation.recorder.all_accepted()
+        called_lost = copies.in_state("lost", installation.recorder.all_accepted())
         unbalanced = installation.unbalanced(copies)
         count = asdict(copies.count(installation.recorder)) | {"missing": len(missing - scene.lost)}
         result = Result(
@@ -68,7 +68,7 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
             violations.append(f"{len(called_lost)} readings are called lost, and {len(scene.lost)} are")
         if loss.is_harmless and result.asked:
             violations.append(f"{result.asked} readings were asked for that were under way")
-        violations += [*unbalanced, *broken(result)]
+        violations += [*unbalanced, *copies.beyond(installation.recorder), *broken(result)]
         if not is_whole and not loss.figure:
             violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, loss, copies)}")
         installation.is_broken = bool(violations)
@@ -131,7 +131,7 @@ def _why_not(scene: Scene, loss: Loss, copies: Copies, among: set[Key] | None = 
         return copies.under_way
     if (single := (copies.single(recorder) - scene.alone) & asked) and not loss.is_capped:
         return f"{len(single)} readings are on one machine alone, such as {_some(single)}"
-    if loss.is_capped and (uncalled := scene.lost - copies.in_state("lost")):
+    if loss.is_capped and (uncalled := scene.lost - copies.in_state("lost", scene.lost)):
         return f"{len(uncalled)} readings are lost and not called so, such as {_some(set(uncalled))}"
     return ""
 

@@ -122,8 +122,6 @@ def database_replaced(scene: Scene) -> None:
     scene.detail = "server down" if is_down else "server connected"
     if not is_down:
         installation.field.load(LOT // 2)
-        scene.pause(2)
-        installation.server.stop()  # as its log says: only a server that starts makes tables
 
 
 def server_disk_lost(scene: Scene) -> None:

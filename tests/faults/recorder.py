@@ -55,6 +55,11 @@ class Recorder:
             new, self._unread = self._unread, []
             return new
 
+    def all_sent(self) -> set[Key]:
+        """Everything that was sent, or may have been."""
+        with self._lock:
+            return set(self._sent)
+
     def all_accepted(self) -> set[Key]:
         """Everything that was accepted."""
         with self._lock:

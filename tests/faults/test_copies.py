@@ -73,7 +73,16 @@ def test_a_void_number_is_false_only_if_a_node_saw_it_acknowledged(recorder: Rec
     copies = replace(WHOLE, gaps=[("7", 3, 2, 3, "void"), ("7", 3, 4, 4, "lost"), ("7", 3, 5, 90, "void")])
 
     assert copies.false_void(recorder) == {KEYS[1], KEYS[2]}
-    assert copies.in_state("lost") == {KEYS[3]}
+    assert copies.in_state("lost", KEYS) == {KEYS[3]}
+
+
+def test_a_range_that_has_no_end_is_told_and_fills_no_memory(recorder: Recorder) -> None:
+    copies = replace(WHOLE, gaps=[("7", 3, 4, 2**62, "lost"), ("8", 1, 1, 2**62, "unknown")])
+
+    assert copies.in_state("lost", KEYS) == set(KEYS[3:])
+    assert copies.beyond(recorder) == [
+        f"4 to {2**62} of node 7, epoch 3, are called lost, and it has sent {KEYS[-1].counter}"
+    ]
 
 
 def test_readings_in_an_outbox_and_letters_that_wait_are_under_way(recorder: Recorder) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aoii.gateway.findings import NodeEpoch
 from aoii.security import node_keys
 from aoii.settings import Settings
 from gateway.station import EPOCH, KEY, NODE, Counts, OwnNode, configured, running, wait_connected
@@ -43,6 +44,23 @@ def test_a_rotated_node_is_accepted_with_its_old_key_until_it_uses_the_new_one(v
         before = counts.since("gateway_rejected").get("epoch", 0)
         old.transmit(old.frame(4, 4))
         until(lambda: counts.since("gateway_rejected").get("epoch", 0) > before, what="the old key's refusal")
+
+
+def test_a_node_is_not_asked_for_an_epoch_that_it_has_left(values: Settings, far: int) -> None:
+    """Its old key may stay in the file for years, and nobody can answer with it any more."""
+    node = OwnNode(far, NODE, EPOCH, KEY)
+    with running(values) as gateway:
+        wait_connected(gateway)
+        node.send(1, 1)
+        new = rotate(values, far)
+        epochs = [NodeEpoch(str(NODE), epoch) for epoch in (EPOCH, EPOCH + 1)]
+        until(lambda: gateway._can_ask(epochs[1]), what="the new key is read")
+        before = [gateway._can_ask(one) for one in epochs]
+        new.send(1, 1)
+        after = [gateway._can_ask(one) for one in epochs]
+
+    assert before == [True, True]
+    assert after == [False, True]
 
 
 def test_after_the_rotation_is_finished_or_the_node_retired_its_key_is_unknown(values: Settings, far: int) -> None:

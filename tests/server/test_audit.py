@@ -190,6 +190,7 @@ def test_a_requested_audit_of_a_whole_table_ends_after_two_looks() -> None:
 
     assert QUICK_S <= world.now_s - begun_s <= QUICK_S + 5
     assert (found["rows"], found["missing"]) == (10, 0)
+    assert (found["answered"], found["unanswered"]) == (1, 0)
 
 
 def test_a_requested_audit_ends_though_a_gateway_does_not_answer() -> None:
@@ -204,6 +205,7 @@ def test_a_requested_audit_ends_though_a_gateway_does_not_answer() -> None:
 
     assert world.now_s - begun_s <= 3 * ANSWER_S
     assert found["mended"] == 1
+    assert (found["answered"], found["unanswered"]) == (1, 1)
 
 
 def test_a_requested_audit_ends_though_what_a_gateway_holds_never_comes() -> None:

@@ -107,7 +107,7 @@ def _are_refused(gateway: MetricSnapshot) -> bool:
 
 def _allow_reports(name: str) -> str:
     where = f"see {document('docs/howto/MQTT.md')}"
-    return f"let the gateway's user write aoii/holds/{name} in the broker's ACL, and reload the broker ({where})"
+    return f"let the gateway's user write aoii/holds/{name} in the broker's ACL, and restart the broker ({where})"
 
 
 def _is_recent(unix_s: float, now_s: float) -> bool:

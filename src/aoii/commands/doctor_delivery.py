@@ -22,7 +22,7 @@ from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.server.db import open_database
 from aoii.settings import station_file
 
-ALLOW_READINGS = "let the gateway's user write aoii/readings in the broker's ACL, and reload the broker"
+ALLOW_READINGS = "let the gateway's user write aoii/readings in the broker's ACL, and restart the broker"
 SUCCESS, NO_SUBSCRIBER = "0", "16"  # reason codes of MQTT 5; 16: the broker has the message, and nobody gets it
 
 
@@ -150,7 +150,7 @@ def _why_not_received(known: Evidence) -> str:
             f"not read them: give the server a user of its own, in {known.server_file}"
         )
     who = "the server's user" if known.server_user is None else f"the server's user, {known.server_user},"
-    return f"let {who} read aoii/readings in the broker's ACL, and reload the broker; then see the server's log"
+    return f"let {who} read aoii/readings in the broker's ACL, and restart the broker; then see the server's log"
 
 
 def _to_database(known: Evidence) -> Held | None:

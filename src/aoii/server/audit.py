@@ -196,7 +196,8 @@ class Audit:
         if self._account is not None:
             self._account.take(look, self.missing, verdicts, now_s)
             if not is_cut and not self._is_unfinished(now_s):
-                self._result, self._account = self._account.counts, None
+                self._result = {**self._account.counts, **self._answered_since(self._account.begun_s, look, now_s)}
+                self._account = None
         return Changes(clear, record)
 
     def fail_look(self, now_s: float) -> None:
@@ -225,9 +226,19 @@ class Audit:
         return None if self._account is None else self._account.counts
 
     def take_result(self) -> Mapping[str, int] | None:
-        """What the requested audit has found, once it has ended; None before, and after it was taken."""
+        """What the requested audit has found, once it has ended; None before, and after it was taken.
+
+        Besides the numbers of readings: `answered` is how many gateways have answered in it, `unanswered` how many have
+        not, although they are waited for or their rows are among the newest.
+        """
         result, self._result = self._result, None
         return result
+
+    def _answered_since(self, since_s: float, look: Look, now_s: float) -> dict[str, int]:
+        """How many gateways have answered a question since then, and how many have not."""
+        expected = [one for name, one in self._gateways.items() if one.is_live(now_s) or name in look.gateways]
+        answered = sum(one.round_trip_s is not None and one.round_trip_s >= since_s for one in expected)
+        return {"answered": answered, "unanswered": len(expected) - answered}
 
     def _hurry(self, now_s: float) -> None:
         """Look now, and again in QUICK_S; meanwhile the gateways say what they hold, in case the newest rows lack."""

@@ -18,6 +18,7 @@ class AuditAccount:
         begun_s: When it began, monotonic.
 
     Attributes:
+        begun_s: When it began, monotonic.
         changed_s: When something was last found or mended.
         counts: What was found so far, in numbers of readings:
 
@@ -29,7 +30,7 @@ class AuditAccount:
     """
 
     def __init__(self, begun_s: float) -> None:
-        self.changed_s = begun_s
+        self.begun_s = self.changed_s = begun_s
         self.counts: Mapping[str, int] = {"rows": 0}
         self._found: dict[NodeEpoch, Ranges] = {}
 
