@@ -31,7 +31,7 @@ class Engine:
         slow = sa.create_engine("sqlite://", creator=lambda: file, poolclass=sa.pool.StaticPool)
         self.slow = slow.connect()  # never closed: that would roll back
         self.dialect = slow.dialect
-        self.plans = _Plans(self.dialect)
+        self.prepared = _PreparedStatements(self.dialect)
         self._connection = Connection(self)
 
     def connect(self) -> "Connection":
@@ -76,10 +76,10 @@ class Connection:
             return Result(act(sql, parameters))
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
-        plan = self._engine.plans.find(statement, parameters)
-        if plan is not None:
-            with _translated(plan.sql):
-                return plan.execute(self._file, parameters)
+        prepared = self._engine.prepared.find(statement, parameters)
+        if prepared is not None:
+            with _translated(prepared.sql):
+                return prepared.execute(self._file, parameters)
         return self._engine.slow.execute(statement, parameters)
 
 
@@ -114,7 +114,7 @@ class Result:
         return None if row is None else row[0]
 
 
-class _Plan:
+class _Prepared:
     """A statement that was compiled: its text, the order of its parameters, and what its rows become."""
 
     def __init__(self, compiled: Any, dialect: Any) -> None:
@@ -145,26 +145,26 @@ class _Plan:
         return [values[name] if act is None else act(values[name]) for name, act in self._order]
 
 
-class _Plans:
-    """The plans of statements that stay."""
+class _PreparedStatements:
+    """The statements that stay, prepared."""
 
     def __init__(self, dialect: Any) -> None:
         self._dialect = dialect
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._plans: weakref.WeakKeyDictionary[Any, _Plan | None] = weakref.WeakKeyDictionary()
+        self._prepared: weakref.WeakKeyDictionary[Any, _Prepared | None] = weakref.WeakKeyDictionary()
 
-    def find(self, statement: Any, parameters: Any) -> _Plan | None:
-        """Its plan; None if it comes for the first time, or its text depends on the parameters."""
-        plan: _Plan | None = self._plans.get(statement)
-        if plan is None and statement not in self._plans:
+    def find(self, statement: Any, parameters: Any) -> _Prepared | None:
+        """It, prepared; None if it comes for the first time, or its text depends on the parameters."""
+        prepared: _Prepared | None = self._prepared.get(statement)
+        if prepared is None and statement not in self._prepared:
             if statement not in self._seen:
                 self._seen.add(statement)
                 return None
             keys = list(parameters[0]) if isinstance(parameters, list) else None
             compiled = statement.compile(dialect=self._dialect, column_keys=keys)
-            plan = None if compiled.post_compile_params else _Plan(compiled, self._dialect)
-            self._plans[statement] = plan
-        return plan
+            prepared = None if compiled.post_compile_params else _Prepared(compiled, self._dialect)
+            self._prepared[statement] = prepared
+        return prepared
 
 
 @contextmanager

@@ -237,6 +237,13 @@ class DatabaseMachine:
         for node, epoch, counter, temperature, humidity in self._read(query):
             yield node, epoch, counter, round(100 * temperature), round(100 * humidity)
 
+    def rows_in_gaps(self) -> list[tuple[str, int, int]]:
+        """Node, epoch and counter of readings that are there, and whose numbers a gap has nevertheless."""
+        return self._read(
+            "SELECT readings.node, readings.epoch, counter FROM gaps CROSS JOIN readings ON readings.node = gaps.node "
+            "AND readings.epoch = gaps.epoch AND counter BETWEEN first AND last"
+        )
+
     def gaps(self) -> list[tuple[str, int, int, int, str]]:
         return self._read("SELECT node, epoch, first, last, state FROM gaps")
 
@@ -383,11 +390,35 @@ class ServerMachine(stage.Machine):
         client.start()
         alarm.set(300)
 
+    def request_audit(self) -> None:
+        """Somebody requests an audit, and the server notices it at once."""
+
+        def request() -> None:
+            assert self.audit is not None
+            assert self._audit_alarm is not None
+            self.audit._audits.request(is_full=False)
+            self.audit._requests_due_s = 0.0
+            self._audit_alarm.set(1)
+
+        self.run(request)
+
+    def _check_gaps(self) -> None:
+        """After a look, no number in a gap has a row or a dead letter."""
+        letters = [
+            (node, epoch, counter)
+            for node, epoch, counter in self.letters()
+            for of, in_, first, last, _ in self.database.gaps()
+            if (of, in_) == (node, epoch) and first <= counter <= last
+        ]
+        for who in [*self.database.rows_in_gaps(), *letters]:
+            self.scene.errors.append(f"a gap that has {who}, which is there")
+
     def _go_on_with_audit(self) -> None:
         """Let the audit do what is due; while it asks, it is called again soon, and otherwise at its next look."""
         audit = self.audit
         assert audit is not None
         assert self._audit_alarm is not None
+        looked_s = audit._audit._looked_s
         try:
             audit._go_on()
         except AoiiError as error:
@@ -397,6 +428,8 @@ class ServerMachine(stage.Machine):
             self._audit_alarm.set(round(1000 * AGAIN_S))
             return
         machine = audit._audit
+        if machine._looked_s != looked_s:
+            self._check_gaps()
         is_asking = any(one._queue or one._sent for one in machine.gateways.values())
         self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
         left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))
