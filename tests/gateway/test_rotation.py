@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aoii.gateway.findings import NodeEpoch
 from aoii.security import node_keys
 from aoii.settings import Settings
 from gateway.station import EPOCH, KEY, NODE, Counts, OwnNode, configured, running, wait_connected
@@ -43,6 +44,21 @@ def test_a_rotated_node_is_accepted_with_its_old_key_until_it_uses_the_new_one(v
         before = counts.since("gateway_rejected").get("epoch", 0)
         old.transmit(old.frame(4, 4))
         until(lambda: counts.since("gateway_rejected").get("epoch", 0) > before, what="the old key's refusal")
+
+
+def test_a_node_that_uses_its_new_key_is_not_asked_for_numbers_of_the_old_epoch(values: Settings, far: int) -> None:
+    """Or they would stay open until somebody finishes the rotation: no frame of that epoch is accepted any more."""
+    old_numbers = NodeEpoch(str(NODE), EPOCH)
+    with running(values) as gateway:
+        wait_connected(gateway)
+        OwnNode(far, NODE, EPOCH, KEY).send(1, 1)
+        new = rotate(values, far)
+        assert gateway._can_ask(old_numbers)
+
+        new.send(1, 1)
+
+        until(lambda: not gateway._can_ask(old_numbers))
+        assert gateway._can_ask(NodeEpoch(str(NODE), new.epoch))
 
 
 def test_after_the_rotation_is_finished_or_the_node_retired_its_key_is_unknown(values: Settings, far: int) -> None:

@@ -138,11 +138,15 @@ class Gateway(Station):
     def _can_ask(self, whose: NodeEpoch) -> bool:
         """Whether a node can be asked over the air for numbers of this epoch: it has a key here, and uses it.
 
-        A witness asks no node: its answers say nothing but that a reading is safe.
+        A witness asks no node: its answers say nothing but that a reading is safe. A node that has begun its new epoch
+        holds nothing of the old one, and is heard in it no more, although its rotation may not be finished here.
         """
         if self._is_witness:
             return False
         key = self._keys.get(int(whose.node)) if re.fullmatch(r"0|[1-9]\d{0,4}", whose.node, re.ASCII) else None
+        newest = self.intake.newest_frame(whose.node)
+        if newest is not None and newest[0] > whose.epoch:
+            return False
         return key is not None and whose.epoch in (key.epoch, key.previous.epoch if key.previous else key.epoch)
 
     def _run_clock(self) -> None:
