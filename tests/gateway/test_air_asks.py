@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aoii.broker.repair_messages import Finding
 from aoii.core.forecast import HOLD
-from aoii.core.frames import BACKFILL, EVENT, Uplink
+from aoii.core.frames import BACKFILL, EVENT, HEARTBEAT, Uplink
 from aoii.gateway.air_asks import (
     COUNTER_LIMIT,
     DAILY_LIMIT,
@@ -18,6 +18,7 @@ from aoii.gateway.air_asks import (
     PATIENCE_MS,
     RANGES_LIMIT,
     SILENT_AFTER,
+    UNHEARD_MS,
     AirAsks,
     AirResult,
     Learned,
@@ -112,15 +113,33 @@ def test_a_lost_acknowledgement_is_repeated_with_its_question_and_counts_once() 
     assert air.learn(event(9, frame=10), True, 0) == Learned(6, [], [])  # the same reading in a new frame
 
 
-def test_a_node_that_goes_on_without_an_answer_is_silent() -> None:
+@pytest.mark.parametrize("flags", [HEARTBEAT, BACKFILL])
+def test_a_node_that_goes_on_without_an_answer_is_silent(flags: int) -> None:
+    air = wanting((3, 5))
+    for counter in range(10, 10 + SILENT_AFTER):
+        assert air.learn(uplink(counter, flags, 0), True, 0).results == ["asked"]
+
+    learned = air.learn(uplink(20, flags, 0), True, 0)
+
+    assert learned == Learned(0, [Finding(3, 5, "silent")], ["silent"])
+    assert air.learn(event(21), True, 0) == Learned()
+
+
+def test_a_node_that_may_have_heard_no_question_is_not_silent() -> None:
+    """The way down fails for hours: each event takes the place of one whose acknowledgement was lost."""
+    air = wanting((3, 3))
+    for counter in range(10, 100):
+        assert air.learn(event(counter), True, counter).findings == []
+    assert air.learn(answer(3, 3), True, 100).results == ["answered", "recovered"]
+
+
+def test_a_node_that_sends_nothing_but_events_is_silent_after_a_day() -> None:
     air = wanting((3, 5))
     for counter in range(10, 10 + SILENT_AFTER):
         assert air.learn(event(counter), True, 0).results == ["asked"]
 
-    learned = air.learn(event(20), True, 0)
-
-    assert learned == Learned(0, [Finding(3, 5, "silent")], ["silent"])
-    assert air.learn(event(21), True, 0) == Learned()
+    assert air.learn(event(30), True, UNHEARD_MS - 1).findings == []
+    assert air.learn(event(31), True, UNHEARD_MS).findings == [Finding(3, 5, "silent")]
 
 
 def test_readings_that_are_repeated_do_not_make_a_node_silent() -> None:

@@ -22,7 +22,7 @@ from aoii.broker.repair_messages import (
     encode_ask,
     holds_topic,
 )
-from aoii.core.frames import BACKFILL
+from aoii.core.frames import BACKFILL, HEARTBEAT
 from aoii.gateway.gateway import Gateway
 from aoii.settings import Settings
 from gateway.station import EPOCH, NODE, Counts, OwnNode, configured, is_connected, running, say, wait_connected
@@ -314,13 +314,13 @@ def test_a_finding_of_a_node_is_reported(gateway: Gateway, server: Server, far: 
     assert server.findings() == (Finding(2, 3, "unknown"),)
 
 
-def test_a_node_with_old_firmware_is_silent_after_three_readings(gateway: Gateway, server: Server, far: int) -> None:
+def test_a_node_with_old_firmware_is_silent_after_three_questions(gateway: Gateway, server: Server, far: int) -> None:
     stored(gateway, server, far, 1, 6)
     server.report(server.ask(hole(2, 5, is_for_node=True)))
     until(lambda: gateway.publisher.repair._air.wanted((NAME, EPOCH), 0, HUGE))  # type: ignore[arg-type]
     node = OwnNode(far)
 
-    distances = [node.send(counter, counter).again for counter in range(7, 11)]
+    distances = [node.send(counter, counter, flags=HEARTBEAT).again for counter in range(7, 11)]
 
     assert distances == [2, 3, 4, 0]
     assert server.findings() == (Finding(2, 5, "silent"),)

@@ -366,7 +366,7 @@ class ServerMachine(stage.Machine):
         audit = self.audit = AuditWorker(
             worker._database.pool,
             worker.watch,
-            letters.identities,
+            letters.accounted,
             lambda: worker.gateways,
             values.mqtt,
             "aoii-server-audit",

@@ -3,8 +3,10 @@
 A question is five bits of an acknowledgement: the distance from the acknowledged counter back to the number that is
 wanted, 30 at most; what lies farther back is reached in hops. The node answers with the newest reading that it holds
 at or below that number, and says what lies between (`Uplink.answers`). A question is repeated in each acknowledgement
-until an answer comes, because acknowledgements are lost and a node has one question at a time. A node that goes on
-without an answer, as old firmware does, is `silent`. Only nodes of our own with a key here are asked. Pure.
+until an answer comes, because acknowledgements are lost and a node has one question at a time. A node that has heard
+questions and goes on without an answer, as old firmware does, is `silent`. It has heard the last one when it sends a
+backfill, or a heartbeat after an event or a heartbeat: nothing waits for its acknowledgement then. Anything else may
+follow a reading whose acknowledgement was lost. Only nodes of our own with a key here are asked. Pure.
 """
 
 from collections.abc import Sequence
@@ -12,17 +14,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aoii.broker.repair_messages import Finding, FindingKind
-from aoii.core.frames import BACKFILL, Uplink
+from aoii.core.frames import BACKFILL, HEARTBEAT, Uplink
 from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.number_ranges import NumberRanges
 
 FARTHEST = 30  # the distance has five bits, and 31 is reserved: docs/reference/wire-format.md
 COUNTER_LIMIT = 2**31 - 1  # the answer names the number in a signed field of 32 bits
-SILENT_AFTER = 3  # readings that were acknowledged with a question, without an answer to any
+SILENT_AFTER = 3  # questions that a node has heard, without an answer to any
 # Acknowledgements with a question, by node; one costs the node a packet. So many that the whole ring (126) comes back
 # in a day, with some questions that are lost: later, new readings would have pushed its oldest out. A node recalls 200.
 DAILY_LIMIT = 160
 DAY_MS = 86_400_000
+UNHEARD_MS = DAY_MS  # a node that sends nothing but events is silent after so long: it may hear nothing
 PATIENCE_MS = 2 * DAY_MS  # after the server's last question a number is not asked for any longer
 RANGES_LIMIT = 300  # of numbers, by node: it holds 126 readings, so more would bring nothing
 
@@ -55,11 +58,35 @@ class _Asked:
         wanted: The numbers; the value says whether this gateway had them and has forgotten them.
         asked_ms: When the server last asked for one of them.
         questions: Counters of the readings that were acknowledged with a question since the last answer.
+        newest: The newest of these readings: its counter, and whether it was backfill; None once another one has come.
+        heard: How many of the questions it has heard for sure.
+        since_ms: When the first of them was asked.
     """
 
     wanted: NumberRanges[bool]
     asked_ms: int
     questions: set[int] = field(default_factory=set)
+    newest: tuple[int, bool] | None = None
+    heard: int = 0
+    since_ms: int = 0
+
+    def take(self, uplink: Uplink) -> None:
+        """Note what a new frame without an answer says of the newest question."""
+        if self.newest is None or uplink.counter == self.newest[0]:
+            return
+        is_after_backfill = self.newest[1]
+        self.newest = None
+        self.heard += bool(uplink.flags & BACKFILL or (uplink.flags & HEARTBEAT and not is_after_backfill))
+
+    def is_silent(self, counter: int, now_ms: int) -> bool:
+        """Whether the node, which sends this counter, has left enough questions without an answer."""
+        is_unheard_long = now_ms - self.since_ms >= UNHEARD_MS
+        return self.heard >= SILENT_AFTER or (is_unheard_long and len(self.questions - {counter}) >= SILENT_AFTER)
+
+    def answered(self) -> None:
+        """Begin anew: the node answers."""
+        self.questions.clear()
+        self.newest, self.heard = None, 0
 
 
 class AirAsks:
@@ -114,12 +141,14 @@ class AirAsks:
         findings = _unused(asked, uplink) if is_new else []
         if uplink.answers:
             findings += _answered(asked, uplink)
-            asked.questions.clear()
+            asked.answered()
             if is_new:
                 results += ["answered", "recovered"] if is_recovered else ["answered"]
-        elif is_new and len(asked.questions - {uplink.counter}) >= SILENT_AFTER:
-            findings += _findings(asked.wanted.cut(0, COUNTER_LIMIT), "silent")
-            results.append("silent")
+        elif is_new:
+            asked.take(uplink)
+            if asked.is_silent(uplink.counter, now_ms):
+                findings += _findings(asked.wanted.cut(0, COUNTER_LIMIT), "silent")
+                results.append("silent")
         again = self._again(asked, uplink, results, now_ms)
         if not asked.wanted:
             del self._nodes[whose]
@@ -139,7 +168,10 @@ class AirAsks:
                 results.append("limited")
                 return 0
             self._spent[node] = since_ms, spent + 1
+            if not asked.questions:
+                asked.since_ms = now_ms
             asked.questions.add(uplink.counter)
+            asked.newest = uplink.counter, bool(uplink.flags & BACKFILL)
             results.append("asked")
         return min(uplink.counter - wanted, FARTHEST)
 

@@ -75,7 +75,7 @@ class LedgerWatch:
 
     def _count(self) -> None:
         try:
-            accounts = read_accounts(self._pool, self._letters.identities(), self._record_page)
+            accounts = read_accounts(self._pool, self._letters.accounted(), self._record_page)
         except _Stopped:
             return
         except UnavailableError as error:

@@ -60,7 +60,7 @@ class Server(Station):
         self._audit = AuditWorker(
             self._database.pool,
             self._ingest.watch,
-            self._dead_letters.identities,
+            self._dead_letters.accounted,
             lambda: self._ingest.gateways,
             settings.mqtt,
             f"{CLIENT_ID}-audit",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aoii.core.errors import UnavailableError
+from aoii.server.dead_letters.letters import read_identities
 from aoii.server.dead_letters.store import DeadLetters
 from server.samples import a_reading
 
@@ -43,3 +44,13 @@ def test_while_another_process_holds_the_lock_the_letters_are_unavailable(letter
 
     letters.add([a_reading(1)], "bad_row", "")
     assert a_reading(1).identity == next(letters.identities())
+
+
+def test_a_letter_with_the_number_of_another_reading_accounts_for_nothing(letters: DeadLetters, tmp_path: Path) -> None:
+    """Its row may be lost with the database; the gateway that keeps that reading must be asked all the same."""
+    letters.add([a_reading(1)], "mismatch", "")
+    letters.add([a_reading(2)], "bad_row", "")
+
+    assert [who.counter for who in letters.identities()] == [1, 2]
+    assert [who.counter for who in letters.accounted()] == [2]
+    assert [who.counter for who in read_identities(tmp_path / "dead_letters.db")] == [2]

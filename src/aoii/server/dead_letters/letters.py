@@ -124,17 +124,28 @@ class Letters:
 
     def identities(self) -> Iterator[Identity]:
         """The identity of every letter that has one."""
+        return (who for who, _ in self._identified())
+
+    def accounted(self) -> Iterator[Identity]:
+        """The identities of the letters that account for their numbers, for audit and ledger.
+
+        A `mismatch` does not: its number belonged to a row with another content. If that row is lost, it is missing.
+        """
+        return (who for who, reason in self._identified() if reason != "mismatch")
+
+    def _identified(self) -> Iterator[tuple[Identity, DeliveryStatus]]:
+        """Identity and reason of every letter that has an identity."""
         last_id = 0
         while page := self._numbers(last_id):
-            for _, node, epoch, counter in page:
-                yield Identity(node, epoch, counter)
+            for _, node, epoch, counter, reason in page:
+                yield Identity(node, epoch, counter), reason
             last_id = page[-1][0]
 
-    def _numbers(self, after_id: int) -> list[tuple[int, str, int, int]]:
-        """Id, node, epoch and counter of a page of letters that have them; without payloads, which may be long."""
+    def _numbers(self, after_id: int) -> list[tuple[int, str, int, int, DeliveryStatus]]:
+        """Id, identity and reason of a page of letters with an identity; without payloads, which may be long."""
         sql = (
-            "SELECT id, node, epoch, counter FROM letters WHERE id > ? AND node IS NOT NULL AND epoch IS NOT NULL "
-            "AND counter IS NOT NULL ORDER BY id LIMIT ?"
+            "SELECT id, node, epoch, counter, reason FROM letters WHERE id > ? AND node IS NOT NULL "
+            "AND epoch IS NOT NULL AND counter IS NOT NULL ORDER BY id LIMIT ?"
         )
         with self._translated():
             return self._connection.execute(sql, (after_id, PAGE_LETTERS)).fetchall()
@@ -201,9 +212,9 @@ def open_letters(path: Path, writes: bool = False) -> Letters:
 
 
 def read_identities(path: Path) -> list[Identity]:
-    """The identities of the letters in a file that a server owns and may be using; errors as for `open_letters`."""
+    """What `accounted` gives, of a file that a server owns and may be using; errors as for `open_letters`."""
     with contextlib.closing(open_letters(path)) as letters:
-        return list(letters.identities())
+        return list(letters.accounted())
 
 
 def unix_ms() -> int:
