@@ -68,6 +68,16 @@ def test_the_exit_code_says_whether_something_is_left(audit: Callable[..., Ran],
     assert audit(counts=NOTHING | {"missing": 1, name: 1})[0] == code
 
 
+def test_a_gateway_that_did_not_answer_may_hold_what_no_hole_shows(audit: Callable[..., Ran]) -> None:
+    code, out, _ = audit(counts=NOTHING | {"silent_gateways": 1})
+
+    assert code == 1
+    assert out.splitlines() == [
+        "12 rows; no hole was found",
+        "gateways that did not answer: 1; what only they hold is not known: see `aoii doctor`",
+    ]
+
+
 def test_what_is_open_from_before_counts_too(audit: Callable[..., Ran], stored: Database) -> None:
     Gaps(stored.pool).record([Gap("7", 1, 3, 4, "lost")])
     assert audit(counts=NOTHING)[0] == 0

@@ -41,7 +41,7 @@ def audit(settings: Settings, is_full: bool, is_waiting: bool, is_accepting: boo
             print(f"{_accept(database.pool):,} accepted as lost")
             return 0
         open_ = sum(gap.last - gap.first + 1 for gap in Gaps(database.pool).all() if gap.state == "open")
-    return 1 if open_ or counts.get("open") or counts.get("unknown") or counts.get("lost") else 0
+    return int(open_ > 0 or any(counts.get(name) for name in ("open", "unknown", "lost", "silent_gateways")))
 
 
 def _wait(audits: Audits, id_: int) -> Mapping[str, int]:
@@ -95,9 +95,15 @@ def _show(found: Audit) -> None:
 
 def _summary(counts: Mapping[str, int]) -> str:
     rows = f"{counts.get('rows', 0):,} rows"
+    silent = counts.get("silent_gateways")
+    note = (
+        [f"gateways that did not answer: {silent:,}; what only they hold is not known: see `aoii doctor`"]
+        if silent
+        else []
+    )
     if not counts.get("missing"):
-        return f"{rows}; nothing is missing"
-    lines = [f"{rows}; {counts['missing']:,} were missing"]
+        return "\n".join([f"{rows}; {'no hole was found' if silent else 'nothing is missing'}", *note])
+    lines = [f"{rows}; {counts['missing']:,} were missing", *note]
     names = ("mended", "open", "void", "unknown", "lost")
     lines += [f"  {count:,} {name}" for name in names if (count := counts.get(name))]
     if of_nodes := counts.get("asked_nodes"):
