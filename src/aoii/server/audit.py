@@ -260,9 +260,8 @@ class Audit:
             for key in look.facts:
                 asking.setdefault(key, []).extend(self._gateways[name].may_ask_node(key))
         for key in {*look.facts, *reported}:
-            numbers, reopened = unaccounted(
-                key, look.facts_of(key), reported.get(key, ()), answering, ranges.united(asking.get(key, ()))
-            )
+            facts, by_air = look.facts_of(key), ranges.united(asking.get(key, ()))
+            numbers, reopened = unaccounted(key, facts, reported.get(key, ()), answering, by_air)
             if numbers:
                 lacking[key], known[key] = numbers, reopened
         return lacking, known
