@@ -10,6 +10,7 @@ import pytest
 
 from aoii.broker import embedded
 from aoii.broker.client import Client, Message, Published, Subscription
+from aoii.broker.network_loop import NetworkLoop
 from aoii.settings import Mqtt
 from servers import Mosquitto, free_port, until
 
@@ -186,6 +187,41 @@ def test_only_the_network_thread_writes_to_the_socket(mosquitto: Mosquitto, monk
     client.stop()
 
     assert writers == {"network"}
+
+
+def test_a_burst_of_messages_wakes_the_network_thread_once(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wakes = 0
+    wake = NetworkLoop.wake
+
+    def counted(loop: NetworkLoop) -> None:
+        nonlocal wakes
+        wakes += 1
+        wake(loop)
+
+    is_busy, may_go_on = threading.Event(), threading.Event()
+    done: queue.Queue[Published] = queue.Queue()
+
+    def be_busy(_: Message) -> None:
+        is_busy.set()
+        may_go_on.wait(30)
+
+    where = Mqtt("127.0.0.1", mosquitto.port, None, None)
+    client = Client(where, "burst", subscriptions=[Subscription("begin", 0)], on_message=be_busy, on_published=done.put)
+    client.start()
+    assert client.wait_ready(30)
+    assert client.publish("begin", b"", 0)
+    assert is_busy.wait(30)
+    monkeypatch.setattr(NetworkLoop, "wake", counted)
+
+    for number in range(100):
+        assert client.publish(TOPIC, b"", 1, number)
+    may_go_on.set()
+    assert [done.get(timeout=30).token for _ in range(100)] == list(range(100))
+    client.stop()
+
+    assert wakes <= 2  # the burst, and the end of the connection
 
 
 def test_a_namespace_keeps_an_experiment_apart_and_its_owner_does_not_see_it(mosquitto: Mosquitto) -> None:

@@ -83,6 +83,7 @@ def test_kept_readings_are_measured_and_what_cannot_be_kept_is_counted_and_logge
         assert metrics.value(metrics.KEPT_READINGS) == 2
         assert 0 < metrics.value(metrics.KEPT_BYTES) < metrics.value(metrics.KEPT_LIMIT_BYTES) == 1 << 20
         assert metrics.value(metrics.KEPT_OLDEST_S) > 1_000_000_000
+        assert metrics.value(metrics.KEPT_HAS_FORGOTTEN) == 0
         with contextlib.closing(sqlite3.connect(tmp_path / "kept.db")) as other:
             other.execute("CREATE TRIGGER refuse BEFORE INSERT ON kept BEGIN SELECT RAISE(ABORT, 'no more'); END")
         for one in who[2:4]:
@@ -99,6 +100,20 @@ def test_kept_readings_are_measured_and_what_cannot_be_kept_is_counted_and_logge
     assert metrics.value(metrics.KEPT_READINGS) == 3
     events = [vars(record).get("event") for record in caplog.records]
     assert [event for event in events if str(event).startswith("kept")] == ["kept_failed", "kept_works"]
+
+
+def test_that_kept_readings_have_made_room_is_served_also_after_a_restart(tmp_path: Path) -> None:
+    who = Identity("7", 1, 1)
+    with contextlib.closing(OutboxFile(tmp_path / "outbox.db", 1 << 24, keep_bytes=1 << 20)) as file:
+        file.submit(lambda tx: tx.insert(who, "d", 1, b"x", 1000)).result()
+        file.submit(lambda tx: tx.delete([who])).result()
+        until(lambda: file.kept.oldest_ms == 1000)
+        assert file.kept.give_room()
+    with contextlib.closing(OutboxFile(tmp_path / "outbox.db", 1 << 24, keep_bytes=1 << 20)) as file:
+        OutboxMetrics(file, tmp_path).update()
+
+    assert metrics.value(metrics.KEPT_HAS_FORGOTTEN) == 1
+    assert metrics.value(metrics.KEPT_OLDEST_S) == 0
 
 
 def test_that_nothing_is_kept_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.numbers import GivenBack, NodeNumbers, Place, Stretch, stretches
 from aoii.gateway.repair import (
     AGAIN_MS,
+    ANSWER_MS,
     GIVE_BACK,
     GIVE_BACK_AT,
     PIECES_LIMIT,
@@ -427,6 +428,68 @@ def test_it_is_reported_on_connect_hourly_after_a_question_and_at_new_findings_a
     assert reported(repair, now_ms + 2 * REPORT_MS, mine) is None
     repair.connected(now_ms + 3 * REPORT_MS)
     assert reported(repair, now_ms + 3 * REPORT_MS, mine) == Report(FILE, 9, 1, (with_finding,))
+
+
+def test_a_question_is_answered_without_a_report_when_nothing_of_it_is_missing() -> None:
+    repair, file, _ = made()
+    file.fill("kept", *range(0, 700, 2))
+    assert reported(repair, 0) is not None
+
+    answered = []
+    for number in range(1, 4):
+        now_ms = number * ANSWER_MS
+        repair.take(ask(*((one, one) for one in range(200 * number - 200, 200 * number, 2)), number=number), now_ms)
+        assert repair.take_answer(now_ms) is None  # it is being looked up
+        while file.do(now_ms):
+            pass
+        answered.append(repair.take_answer(now_ms))
+
+    assert answered == [1, 2, 3]
+    assert reported(repair, REPORT_MS - 1) is None
+    report = reported(repair, REPORT_MS)
+    assert report is not None
+    assert report.asked == 3
+
+
+def test_answers_are_not_more_frequent_however_fast_a_server_asks() -> None:
+    repair, file, _ = made()
+    file.fill("kept", *range(100))
+
+    answers = 0
+    for now_ms in range(10 * ANSWER_MS):
+        repair.take(ask((now_ms % 100, now_ms % 100), number=1 + now_ms), now_ms)
+        file.do(now_ms)
+        answers += repair.take_answer(now_ms) is not None
+
+    assert answers == 10
+
+
+@pytest.mark.parametrize("holes", [(), ((2, 3), (9, 9))])
+def test_what_is_missing_or_a_question_for_a_report_is_answered_by_a_report(holes: tuple[tuple[int, int], ...]) -> None:
+    repair, file, _ = made()
+    file.fill("kept", 2, 3)
+
+    repair.take(ask(*holes), 0)
+    while file.do():
+        pass
+
+    assert repair.take_answer(REPORT_MS) is None
+    report = reported(repair, REPORT_MS)
+    assert report is not None
+    assert report.asked == 1
+
+
+def test_an_answer_waits_for_the_broker() -> None:
+    repair, file, _ = made()
+    file.fill("kept", 2)
+    repair.disconnected()
+    repair.take(ask((2, 2)), 0)
+    while file.do():
+        pass
+
+    assert repair.take_answer(0) is None
+    repair.connected(1)
+    assert repair.take_answer(1) == 1
 
 
 def test_a_node_of_which_nothing_was_ever_here_is_reported_with_a_number_that_is_asked_for() -> None:

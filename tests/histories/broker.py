@@ -38,19 +38,21 @@ class Broker:
     Attributes:
         loss: Share of messages that it loses although it has acknowledged them.
         copies: Share of QoS 1 messages that it delivers twice.
+        hop_range_ms: How long a message takes from or to a client, at the least and at the most.
     """
 
     def __init__(self, timeline: Timeline, chance: random.Random) -> None:
         self.timeline = timeline
         self.chance = chance
         self.loss = self.copies = 0.0
+        self.hop_range_ms = HOP_MS
         self.is_up = True
         self._sessions: dict[str, Session] = {}
         self._mid = 0
         self.connections: list[Connection] = []
 
     def hop_ms(self) -> int:
-        return self.chance.randint(*HOP_MS)
+        return self.chance.randint(*self.hop_range_ms)
 
     def stop(self) -> None:
         self.is_up = False

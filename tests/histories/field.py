@@ -5,6 +5,7 @@ The truth of a history is what its nodes saw acknowledged: it stands in `Simulat
 
 import random
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -43,6 +44,8 @@ class Air:
         copies: Share of packets that arrive a second time, later.
         packets: Packets that nodes have sent.
         asks: Acknowledgements that asked for a reading.
+        answers: Acknowledgements that a gateway has sent, by its name.
+        on_packet: Called when a node sends.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -53,10 +56,13 @@ class Air:
         self.loss: dict[tuple[str, bool], float] = {}
         self.copies = 0.0
         self.packets = self.asks = 0
+        self.answers: Counter[str] = Counter()
+        self.on_packet: Callable[[], None] = lambda: None
 
     def up(self, data: bytes) -> None:
         """A node sends."""
         self.packets += 1
+        self.on_packet()
         frame = Frame(UPLINK, SIGNAL + data)
         for gateway in self.gateways:
             for wait_ms in self._arrivals(gateway.name, True, UPLINK_MS):
@@ -67,6 +73,7 @@ class Air:
         frame = stream._frame(usb[1:-1])  # what `Reader` finds, in a tenth of the time
         assert isinstance(frame, Frame)
         assert frame.type == DOWNLINK
+        self.answers[gateway.name] += 1
         data = frame.content
         number = node_of(data)
         node = self.nodes.get(-1 if number is None else number)

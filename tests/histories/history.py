@@ -7,12 +7,14 @@ from aoii.server import ledger
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.ledger_facts import open_facts
 from histories import stage
-from histories.field import Air, SimulatedNode
+from histories.field import PERIOD_S, Air, SimulatedNode
 from histories.machines import EPOCH, KEYS, GatewayMachine, ServerMachine, new_database
 from histories.outlines import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Outline
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
+SLOW_HOP_MS = (2, 3_500)  # no fault: a reading is there within QUICK_S nevertheless
+EARLY_MS = 4_000  # at most, before a node sends, an audit is requested: gateways report what is on its way then
 TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
 
 Identity = tuple[str, int, int]
@@ -88,6 +90,8 @@ class History:
                 self.timeline.at(round(fault.at_ms * fault.share), lambda one=fault: self._dump(one))  # type: ignore[misc]
         for at_ms in range(SURVEY_MS, QUIET_MS, SURVEY_MS):
             self.timeline.at(at_ms, self._survey)
+        if self.outline.is_healthy and self.outline.is_audited:
+            self._request_audits()
         self.timeline.run(HEALED_MS)
         self._heal()
         self.timeline.run(QUIET_MS)
@@ -100,6 +104,19 @@ class History:
         self.scene.log(f"PROBLEM: {words}")
         if words not in self.verdict.problems:
             self.verdict.problems.append(words)
+
+    def _request_audits(self) -> None:
+        """Have audits requested when a reading is under way, in a slow network: it must not be taken for missing.
+
+        A node that sends now takes its next sample a period later, and may send then.
+        """
+        self.broker.hop_range_ms = SLOW_HOP_MS
+        chance = self.scene.chance
+
+        def request_soon() -> None:
+            self.timeline.after(1000 * PERIOD_S - chance.randint(0, EARLY_MS), self.server.request_audit)
+
+        self.air.on_packet = request_soon
 
     # What goes wrong.
 
@@ -316,6 +333,8 @@ class History:
             self._check_copies()
         if self.outline.is_healthy and (self.air.asks or self.server.holes_asked):
             self.problem(f"healthy, and {self.server.holes_asked} holes and {self.air.asks} nodes were asked")
+        if self.outline.is_healthy and self.air.answers["witness"]:
+            self.problem(f"healthy, and the witness has answered {self.air.answers['witness']} times")
 
     def _check_rows(self, stored: Mapping[Identity, tuple[int, ...]]) -> None:
         """Every reading that was acknowledged is there, as it was sent, and nothing else."""

@@ -8,9 +8,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import event
-
 from aoii import settings
 from aoii.broker.messages import Identity
 from aoii.broker.repair_messages import decode_ask
@@ -24,6 +21,7 @@ from aoii.server import subscription, tables
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_errors import DatabaseAway
+from aoii.server.database_watch import HEALTHY_PROBE_S
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
@@ -31,13 +29,14 @@ from aoii.server.ingest_worker import HOLD_S, IngestWorker
 from aoii.settings import Settings
 from histories import stage
 from histories.disks import new_file, read_whole, write_whole
+from histories.engine import Engine
 from histories.field import PERIOD_S, Air
 from histories.timeline import START_UNIX_MS, Alarm
 
 NODES = 5
 EPOCH = 1
 KEYS = {number: NodeKey(EPOCH, bytes((number,)) * 16) for number in range(1, NODES + 1)}
-PATIENCE_MS = 600_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
+PATIENCE_MS = 1_800_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
 FAILURE_WAIT_MS = 60_000  # between two probes of a database that is away
 AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
 _migrate = tables.migrate
@@ -152,11 +151,12 @@ class GatewayMachine(stage.Machine):
         self._wake.begin()
         self.process.publisher._run()
         assert self._alarm is not None
-        self._alarm.set(self._wake.wait_ms())
+        outbox = self.process.publisher._outbox
+        self._alarm.set(self._wake.wait_ms(outbox.deadline_ms(), self.scene.time.monotonic_ns() // 1_000_000))
 
 
 class _Wake:
-    """The event on which the publisher waits; a wait for nothing in particular grows longer and longer."""
+    """The event on which the publisher waits: until a reading is due, and no shorter again and again."""
 
     def __init__(self, alarm: Alarm) -> None:
         self._alarm = alarm
@@ -178,11 +178,19 @@ class _Wake:
     def clear(self) -> None:
         pass
 
-    def wait_ms(self) -> int:
+    def wait_ms(self, due_ms: int | None, now_ms: int) -> int:
+        """How long to wait now.
+
+        Args:
+            due_ms: When the next reading is to be published; None: it depends on something that wakes.
+            now_ms: Now.
+        """
         if self._asked_ms < 1_000:
             return self._asked_ms
-        wait_ms, self._idle_ms = self._idle_ms, min(40 * self._idle_ms, PATIENCE_MS)
-        return wait_ms
+        if due_ms is None:
+            return PATIENCE_MS
+        least_ms, self._idle_ms = self._idle_ms, min(40 * self._idle_ms, PATIENCE_MS)
+        return min(max(least_ms, due_ms - now_ms), PATIENCE_MS)
 
 
 class DatabaseMachine:
@@ -229,6 +237,13 @@ class DatabaseMachine:
         for node, epoch, counter, temperature, humidity in self._read(query):
             yield node, epoch, counter, round(100 * temperature), round(100 * humidity)
 
+    def rows_in_gaps(self) -> list[tuple[str, int, int]]:
+        """Node, epoch and counter of readings that are there, and whose numbers a gap has nevertheless."""
+        return self._read(
+            "SELECT readings.node, readings.epoch, counter FROM gaps CROSS JOIN readings ON readings.node = gaps.node "
+            "AND readings.epoch = gaps.epoch AND counter BETWEEN first AND last"
+        )
+
     def gaps(self) -> list[tuple[str, int, int, int, str]]:
         return self._read("SELECT node, epoch, first, last, state FROM gaps")
 
@@ -247,19 +262,16 @@ def _database_file() -> sqlite3.Connection:
 
 
 @cache
-def _engine() -> sa.Engine:
+def _engine() -> Any:
     """One engine for all histories of this process: its statements are compiled once."""
-    engine = sa.create_engine("sqlite://", creator=_database_file, poolclass=sa.pool.StaticPool)
+    return Engine(_database_file(), _check_database)
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        if not current_database().is_up:
-            away = sqlite3.OperationalError("the database is away")
-            away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-            raise sa.exc.OperationalError("BEGIN", None, away)
-        connection.exec_driver_sql("BEGIN")
 
-    return engine
+def _check_database() -> None:
+    if not current_database().is_up:
+        away = sqlite3.OperationalError("the database is away")
+        away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise away
 
 
 @cache
@@ -378,18 +390,46 @@ class ServerMachine(stage.Machine):
         client.start()
         alarm.set(300)
 
+    def request_audit(self) -> None:
+        """Somebody requests an audit, and the server notices it at once."""
+
+        def request() -> None:
+            assert self.audit is not None
+            assert self._audit_alarm is not None
+            self.audit._audits.request(is_full=False)
+            self.audit._requests_due_s = 0.0
+            self._audit_alarm.set(1)
+
+        self.run(request)
+
+    def _check_gaps(self) -> None:
+        """After a look, no number in a gap has a row or a dead letter."""
+        letters = [
+            (node, epoch, counter)
+            for node, epoch, counter in self.letters()
+            for of, in_, first, last, _ in self.database.gaps()
+            if (of, in_) == (node, epoch) and first <= counter <= last
+        ]
+        for who in [*self.database.rows_in_gaps(), *letters]:
+            self.scene.errors.append(f"a gap that has {who}, which is there")
+
     def _go_on_with_audit(self) -> None:
         """Let the audit do what is due; while it asks, it is called again soon, and otherwise at its next look."""
         audit = self.audit
         assert audit is not None
         assert self._audit_alarm is not None
+        looked_s = audit._audit._looked_s
         try:
             audit._go_on()
         except AoiiError as error:
             self.scene.log(f"audit: {error}")
+            assert self._probe is not None
+            self._probe.set(round(1000 * HEALTHY_PROBE_S))  # in truth it probes all the time
             self._audit_alarm.set(round(1000 * AGAIN_S))
             return
         machine = audit._audit
+        if machine._looked_s != looked_s:
+            self._check_gaps()
         is_asking = any(one._queue or one._sent for one in machine.gateways.values())
         self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
         left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))

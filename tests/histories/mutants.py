@@ -61,7 +61,7 @@ def words(outline: Outline) -> set[str]:
     """What an outline has: kinds of faults and failpoints, and how it is set up."""
     found = {word for fault in outline.faults for word in (fault.kind, fault.point)}
     found.add(("one gateway", "two gateways")[outline.gateways - 1])
-    return found | ({"audited"} if outline.is_audited else set())
+    return found | ({"audited"} if outline.is_audited else set()) | ({"healthy"} if outline.is_healthy else set())
 
 
 MUTANTS = (
@@ -334,7 +334,7 @@ MUTANTS = (
     ),
     _mutant(
         "witness_in_a_hurry", "gateway/receiver.py", "if not self._repetitions.is_repeated(uplink):", "if False:",
-        "the witness answers beside the first gateway", "two gateways",
+        "the witness answers beside the first gateway", "two gateways", "healthy",
     ),
     _mutant(
         "node_not_waited_for", "server/verdict.py",
@@ -348,7 +348,7 @@ MUTANTS = (
     ),
     _mutant(
         "one_look_is_enough", "server/unaccounted.py", "                if now_s >= due_s:", "                if True:",
-        "what is on its way is asked for",
+        "what is on its way is asked for", "audited", "healthy",
     ),
     _mutant(
         "letters_unseen", "server/audit_facts.py", "        for who in letters:\n", "        for who in ():\n",

@@ -117,6 +117,7 @@ PLACES = (
     ),
     # drivers: one library each
     Place("broker/connection_report.py", "core runtime.failure_log settings security.tls"),
+    Place("broker/network_loop.py", "broker.buffered_socket", "paho"),
     Place("broker/client.py", "core broker runtime.failure_log runtime.station settings security.tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
     Place("edge/drivers/board_interfaces.py", "core edge"),  # for type checkers only

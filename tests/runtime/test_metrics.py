@@ -136,14 +136,27 @@ def test_labels_are_those_that_are_declared(system: System) -> None:
             assert set(re.findall(r'(\w+)="', labels)) - {"le"} == allowed[base], sample
 
 
+def test_a_server_serves_how_old_a_backup_gets_for_the_alert_about_kept_readings(system: System) -> None:
+    assert system.value("server", "aoii_backup_interval_seconds") == 24 * 3600  # BACKUP_INTERVAL_H is 24
+
+
 def test_what_receiver_and_node_report_is_served(system: System) -> None:
     found = {
         name: system.value("gateway", f'aoii_node_{name}{{node="{NODE}"}}')
-        for name in ("rssi_dbm", "snr_db", "battery_volts", "battery_low", "readings_missing", "error_celsius")
+        for name in (
+            "rssi_dbm",
+            "snr_db",
+            "battery_volts",
+            "battery_low",
+            "readings_missing",
+            "readings_waiting",
+            "error_celsius",
+        )
     }
 
     assert found == {
-        "rssi_dbm": -90, "snr_db": 8, "battery_volts": 3.2, "battery_low": 1, "readings_missing": 2, "error_celsius": 2,
+        "rssi_dbm": -90, "snr_db": 8, "battery_volts": 3.2, "battery_low": 1, "readings_missing": 2,
+        "readings_waiting": 1, "error_celsius": 2,
     }  # fmt: skip
     heard_s = system.value("gateway", f'aoii_node_last_heard_timestamp_seconds{{node="{NODE}"}}')
     assert heard_s is not None

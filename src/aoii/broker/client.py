@@ -1,4 +1,6 @@
-"""An MQTT connection that is kept up and reports by callbacks; the only file that imports the MQTT library.
+"""An MQTT connection that is kept up and reports by callbacks.
+
+Only this file and its `network_loop` import the MQTT library.
 
 Callbacks of the library only hand over; they never wait and never raise: an exception there kills the network thread,
 while the client still looks connected. Each connection is a new library client with a new *connection number*. So
@@ -24,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aoii.broker.connection_report import ConnectionReport, Refusal
+from aoii.broker.network_loop import Library, NetworkLoop
 from aoii.broker.packet_size import PacketLimit, PacketTooLargeError, publish_bytes
 from aoii.broker.publishes import Publishes
 from aoii.broker.reconnection import LASTED_S, TOO_LARGE, UNREADABLE, Reconnection
@@ -265,7 +268,8 @@ class Client:
 
     def _run_connection(self) -> float:
         """Keep one connection from CONNECT to its end; return how long to wait before the next, seconds."""
-        library = self._new_library()
+        loop = NetworkLoop()
+        library = self._new_library(loop)
         self.connection_number += 1
         self._is_answered = self._is_ended_by_us = False
         self._end = None, "unknown"
@@ -282,7 +286,7 @@ class Client:
                 clean_start=self._session_expiry_s == 0,
                 properties=properties,
             )
-            while library.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
+            while loop.turn(library, LOOP_S):
                 self.thread.record_progress()
                 if self.is_ready and not self.short_connections:
                     self._report.stable()
@@ -294,11 +298,12 @@ class Client:
         except (OSError, ValueError) as error:
             self._report.away(error)
         finally:
+            loop.close()
             wait_s = self._close()
         return wait_s
 
-    def _new_library(self) -> paho.Client:
-        library = paho.Client(
+    def _new_library(self, loop: NetworkLoop) -> Library:
+        library = Library(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=paho.MQTTv5,
@@ -316,7 +321,7 @@ class Client:
         library.on_disconnect = self._disconnected
         library.on_log = self._logged
         # Without this callback, `publish` and `ack` write in the caller's thread, and two half-written packets mix.
-        library.on_socket_register_write = lambda _library, _userdata, _socket: None
+        library.on_socket_register_write = lambda _library, _userdata, _socket: loop.wake()
         return library
 
     def _close(self) -> float:
@@ -382,7 +387,8 @@ class Client:
     def _granted(self, library: paho.Client) -> None:
         self._report.ready()
         self._ready_s = time.monotonic()
-        self.certificate_expires = tls.expires_of_peer(library.socket())
+        if isinstance(library, Library):  # always: we have made it
+            self.certificate_expires = tls.expires_of_peer(library.connection.connection)
         self._ready.set()
         log.info("broker connected", extra={"event": "broker_connected", "generation": self.connection_number})
         self._on_state(True)

@@ -15,8 +15,8 @@ starts and when the database was away. This command has it look now, and says wh
   unknown   everybody was asked, and nobody can say whether there was a reading
   lost      a gateway once had the reading, and nobody has it now
 
-Exit code: 0 nothing is missing; 1 something is open, or was found unknown or lost, or a gateway in use did not answer,
-so that nobody knows what only it holds; 2 there was no audit.
+Exit code: 0 nothing is missing; 1 something is open, or was found unknown or lost, or a gateway has not answered and
+what it holds is not known; 2 there was no audit.
 """
 EXAMPLES = """\
 An audit takes half a minute, and as long as readings come back. Repeating it does no harm.

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,12 +37,16 @@ def audit(settings: Settings, is_full: bool, is_waiting: bool, is_accepting: boo
             print(f"audit {id_} is asked for; a running server begins at once")
             return 0
         counts = _wait(audits, id_)
-        print(_summary(counts))
+        recorded: Counter[str] = Counter()
+        for gap in Gaps(database.pool).all():
+            recorded[gap.state] += gap.last - gap.first + 1
+        print(_summary(counts, recorded["unknown"] + recorded["lost"]))
         if is_accepting:
             print(f"{_accept(database.pool):,} accepted as lost")
             return 0
-        open_ = sum(gap.last - gap.first + 1 for gap in Gaps(database.pool).all() if gap.state == "open")
-    return int(open_ > 0 or any(counts.get(name) for name in ("open", "unknown", "lost", "silent_gateways")))
+    open_ = recorded["open"]
+    is_unseen = bool(counts.get("unanswered")) or counts.get("answered") == 0
+    return 1 if is_unseen or open_ or counts.get("open") or counts.get("unknown") or counts.get("lost") else 0
 
 
 def _wait(audits: Audits, id_: int) -> Mapping[str, int]:
@@ -93,22 +98,42 @@ def _show(found: Audit) -> None:
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _summary(counts: Mapping[str, int]) -> str:
+def _summary(counts: Mapping[str, int], recorded: int) -> str:
+    """What the audit has found; `recorded` is how many numbers are recorded as unknown or lost, of this audit too."""
     rows = f"{counts.get('rows', 0):,} rows"
-    silent = counts.get("silent_gateways")
-    note = (
-        [f"gateways that did not answer: {silent:,}; what only they hold is not known: see `aoii doctor`"]
-        if silent
-        else []
-    )
-    if not counts.get("missing"):
-        return "\n".join([f"{rows}; {'no hole was found' if silent else 'nothing is missing'}", *note])
-    lines = [f"{rows}; {counts['missing']:,} were missing", *note]
-    names = ("mended", "open", "void", "unknown", "lost")
-    lines += [f"  {count:,} {name}" for name in names if (count := counts.get(name))]
-    if of_nodes := counts.get("asked_nodes"):
-        lines.append(f"nodes are asked for {of_nodes:,} with their next packets: `aoii ledger` shows how it goes on")
+    unseen = _unseen(counts)
+    if counts.get("missing"):
+        lines = [f"{rows}; {counts['missing']:,} were missing"]
+        names = ("mended", "open", "void", "unknown", "lost")
+        lines += [f"  {count:,} {name}" for name in names if (count := counts.get(name))]
+        if of_nodes := counts.get("asked_nodes"):
+            lines.append(
+                f"nodes are asked for {of_nodes:,} with their next packets: `aoii ledger` shows how it goes on"
+            )
+    elif unseen is not None:
+        lines = [f"{rows}; nothing is known to be missing"]
+    else:
+        lines = [f"{rows}; nothing {'more ' if recorded else ''}is missing"]
+    if (earlier := recorded - counts.get("unknown", 0) - counts.get("lost", 0)) > 0:
+        lines.append(f"{earlier:,} were recorded before as unknown or lost: `aoii ledger` says whose")
+    if unseen is not None:
+        lines.append(unseen)
     return "\n".join(lines)
+
+
+def _unseen(counts: Mapping[str, int]) -> str | None:
+    """What the audit could not see, and what to do; None: every gateway has answered, or an older server counted."""
+    answered, unanswered = counts.get("answered"), counts.get("unanswered", 0)
+    if answered == 0 and not unanswered:
+        who = "no gateway is known"
+    elif unanswered:
+        who = f"{unanswered:,} gateway{'s have' if unanswered > 1 else ' has'} not answered"
+    else:
+        return None
+    return (
+        f"{who}, and only gateways can say what the table lacks after its newest rows: see with `aoii doctor` which "
+        "gateway is silent, start it, and run this again"
+    )
 
 
 def _accept(pool: ConnectionPool) -> int:

@@ -138,16 +138,16 @@ class Gateway(Station):
     def _can_ask(self, whose: NodeEpoch) -> bool:
         """Whether a node can be asked over the air for numbers of this epoch: it has a key here, and uses it.
 
-        A witness asks no node: its answers say nothing but that a reading is safe. A node that has begun its new epoch
-        holds nothing of the old one, and is heard in it no more, although its rotation may not be finished here.
+        A node that has begun another epoch never uses the old one again, although its old key may stay in the file. A
+        witness asks no node: its answers say nothing but that a reading is safe.
         """
         if self._is_witness:
             return False
         key = self._keys.get(int(whose.node)) if re.fullmatch(r"0|[1-9]\d{0,4}", whose.node, re.ASCII) else None
-        newest = self.intake.newest_frame(whose.node)
-        if newest is not None and newest[0] > whose.epoch:
+        if key is None or whose.epoch not in (key.epoch, key.previous.epoch if key.previous else key.epoch):
             return False
-        return key is not None and whose.epoch in (key.epoch, key.previous.epoch if key.previous else key.epoch)
+        newest = self.intake.newest_frame(whose.node)
+        return newest is None or whose.epoch >= newest[0]
 
     def _run_clock(self) -> None:
         while not self._stopping.wait(min(self.estimates.wait_s(), TICK_S)):

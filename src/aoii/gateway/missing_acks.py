@@ -10,6 +10,7 @@ from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 
 log = logging.getLogger(__name__)
 
+SUCCESS = 0
 NO_SUBSCRIBER = 16  # the broker has the message and nobody gets it
 REFUSES = (
     f"the broker refuses the readings (reason code {{}}); let the gateway's user write {READINGS_TOPIC} in its ACL, or "
@@ -55,14 +56,11 @@ class MissingAcks:
         """Note how the publish of a reading has ended; called in the connection's thread."""
         if published.reason is None:
             return
+        self._answer = published.reason
         if published.accepted:
             self._refusals.record_success()
         else:
             self._refusals.record_failure(REFUSES.format(published.reason))
-
-    def record_answer(self, reason: int) -> None:
-        """Note the broker's reason code for a reading."""
-        self._answer = reason
 
     def report(self, oldest_s: float, silent_s: float, is_ready: bool) -> None:
         """Log once that no acknowledgement comes, with the likely causes, and once that they come again.

@@ -13,6 +13,7 @@ from aoii.broker.messages import Identity, is_wrong
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
 from aoii.gateway.readings import AcceptedReading
 from aoii.gateway.suspicion import RepeatedNumbers, sensor_fault
+from aoii.gateway.waiting_numbers import WaitingNumbers
 from aoii.runtime import metrics
 from aoii.settings import Gateway as Settings
 
@@ -36,6 +37,7 @@ class NodeMetrics:
         self._heartbeat_s = settings.heartbeat_s
         self._sample_period_s = settings.sample_period_s
         self._counters: dict[str, _MissingCounters] = {}
+        self._waiting: dict[str, WaitingNumbers] = {}
         self._expected: set[str] = set()  # nodes whose counters are served
         self._restored: set[str] = set()  # nodes of an earlier run
         self._counted_s: dict[str, float] = {}  # by node: up to when its sample periods are counted
@@ -92,6 +94,8 @@ class NodeMetrics:
         self._set_last_heard(node, False, time.time())
         metrics.NODE_RSSI.labels(node=node).set(rssi_dbm)
         metrics.NODE_SNR.labels(node=node).set(snr_db)
+        waiting = self._waiting.setdefault(node, WaitingNumbers())
+        metrics.NODE_WAITING.labels(node=node).set(waiting.record(uplink, time.monotonic()))
         if uplink.flags & BACKFILL:  # its flags describe the node in the past
             return
         if uplink.battery:
@@ -138,6 +142,7 @@ class NodeMetrics:
     def remove(self, node: str) -> None:
         """Remove a node that does not belong here any more."""
         self._counters.pop(node, None)
+        self._waiting.pop(node, None)
         self._counted_s.pop(node, None)
         self._expected.discard(node)
         self._repeated.forget(node)

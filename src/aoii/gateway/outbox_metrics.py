@@ -69,6 +69,7 @@ class _KeptMetrics:
         metrics.KEPT_BYTES.set(self._kept.used_bytes)
         metrics.KEPT_LIMIT_BYTES.set(self._kept.limit_bytes)
         metrics.KEPT_OLDEST_S.set(self._kept.oldest_s())
+        metrics.KEPT_HAS_FORGOTTEN.set(self._kept.has_forgotten)
         if failures := self._kept.failures - self._failures:
             self._failures += failures
             metrics.KEPT_FAILURES.inc(failures)

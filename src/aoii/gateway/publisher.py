@@ -11,6 +11,7 @@ import queue
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -25,7 +26,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Acknowledgement, Transaction
 from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.former_names import FormerNames
-from aoii.gateway.missing_acks import NO_SUBSCRIBER, MissingAcks
+from aoii.gateway.missing_acks import NO_SUBSCRIBER, SUCCESS, MissingAcks
 from aoii.gateway.outbox import Fetched, Outbox
 from aoii.gateway.readings import Item
 from aoii.gateway.repair_work import REPORT, RepairWork
@@ -156,8 +157,9 @@ class Publisher:
         if published.reason is not None:
             metrics.PUBLISH_REFUSED.set(not published.accepted)
         self._missing_acks.record_end(published)
-        self._ended.put(published)
-        self._wake.set()
+        if published.reason != SUCCESS or self._is_published_enough:  # else there is nothing to do, at each reading
+            self._ended.put(published)
+            self._wake.set()
         failpoints.reach("after_puback")
 
     def _on_state(self, is_connected: bool) -> None:
@@ -220,7 +222,6 @@ class Publisher:
             end = self._ended.get()
             if end.reason is None or not isinstance(end.token, Identity):
                 continue
-            self._missing_acks.record_answer(end.reason)
             if end.reason == TOO_LARGE:
                 self._hold(end.token)
             elif end.reason == NO_SUBSCRIBER:
@@ -252,8 +253,8 @@ class Publisher:
         if not committed:
             return
         self._wake.set()  # there may be more
-        for item in committed:
-            metrics.COMMIT_ACKS.labels(status=item.status).inc()
+        for status, count in Counter(item.status for item in committed).items():
+            metrics.COMMIT_ACKS.labels(status=status).inc(count)
         failpoints.reach("before_delete")
         self._outbox_file.submit(partial(Transaction.acknowledge, committed=committed), self._on_acknowledged)
 
@@ -266,8 +267,9 @@ class Publisher:
             log.error("acknowledged readings not removed", extra={"event": "delete_failed", "reason": str(error)})  # noqa: TRY400 - the message says it all
             return
         failpoints.reach("after_delete")
+        unix_ms = time.time_ns() // 1_000_000
         for at_ms in done.accepted_ms:
-            metrics.COMMIT_ACK_SECONDS.observe(max(0, time.time_ns() // 1_000_000 - at_ms) / 1000)
+            metrics.COMMIT_ACK_SECONDS.observe(max(0, unix_ms - at_ms) / 1000)
         with self._lock:
             self._outbox.acknowledge(done.acknowledged, _now_ms())
         self.repair.acknowledged(done.acknowledged)

@@ -122,6 +122,7 @@ class RepairWork:
         has_room = file.is_writable and file.used_bytes < ROOM_SHARE * file.limit_bytes
         with self._lock:
             step = self._repair.next_step(has_room, _now_ms())
+            answer = self._repair.take_answer(_now_ms())
             is_report_due = self._repair.is_report_due(_now_ms())
         match step:
             case Look():
@@ -130,6 +131,8 @@ class RepairWork:
                 file.submit(partial(_give_back, step=step), partial(self._on_gave_back, step))
             case ForgetForecasts():
                 file.submit(Transaction.forget_states, partial(self._on_forgot, step))
+        if answer is not None:
+            file.submit(lambda tx: Report(tx.file_id(), tx.last_seq(), answer, ()), self._on_answer)
         if is_report_due:
             file.submit(lambda tx: (tx.file_id(), tx.last_seq(), tx.numbers()), self._on_numbers)
         while not self._reports.empty():
@@ -217,6 +220,11 @@ class RepairWork:
         with self._lock:
             self._repair.failed(step, _now_ms())
         return True
+
+    def _on_answer(self, future: "Future[Report]") -> None:
+        if future.exception() is None:  # else the report that is due says it later
+            self._reports.put(future.result())
+            self._wake()
 
     def _on_numbers(self, future: "Future[tuple[str, int, list[NodeNumbers]]]") -> None:
         error = future.exception()

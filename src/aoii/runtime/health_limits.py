@@ -11,6 +11,9 @@ PAGE_SILENCE_GRACE_S = 600  # added to the heartbeat interval; the page also jud
 PAGE_SILENCE_WITHOUT_HEARTBEAT_S = 86_400.0  # a node without heartbeats may be silent for long while nothing changes
 AOII_HIGH_S = 600  # as SILENCE_S: an estimate may stay wrong no longer than a node may be silent
 
+# --- nodes ------------------------------------------------------------------------------------------------------------
+WAITING_READINGS = 63  # half of a node's ring; also the most that one restart skips, so that one raises no alert
+
 # --- gateways ---------------------------------------------------------------------------------------------------------
 NEIGHBOUR_SIGNS = 3  # in six hours, in which a calm node sends six packets; one may be a gateway that has just joined
 

@@ -272,6 +272,12 @@ NODE_MISSING = _GATEWAY.gauge(
     "Counters that the node skipped within a day and whose readings have not arrived; a restart skips up to 63.",
     "node",
 )
+NODE_WAITING = _GATEWAY.gauge(
+    "aoii_node_readings_waiting",
+    "Readings that the node may still hold and this gateway lacks: at most so many, as far as it has heard since its "
+    "start and within a day. The node's ring has room for 126.",
+    "node",
+)
 NODE_CLOCK_OFFSET_S = _GATEWAY.gauge(
     "aoii_node_clock_offset_seconds", "Clock of an old node minus the gateway's, transmission time included.", "node"
 )
@@ -372,6 +378,10 @@ KEPT_OLDEST_S = _GATEWAY.gauge(
     "aoii_kept_oldest_age_seconds",
     "Age of the oldest kept reading: a backup of the database that is older cannot be completed from this gateway.",
 )
+KEPT_HAS_FORGOTTEN = _GATEWAY.gauge(
+    "aoii_kept_has_forgotten",
+    "1 once kept readings have had to make room: before the oldest one something is missing; 0: all of them are there.",
+)
 KEPT_FAILURES = _GATEWAY.counter(
     "aoii_kept_failures_total",
     "Acknowledged readings of which the gateway has no copy, because its file could not be written or was damaged.",
@@ -461,9 +471,9 @@ READINGS_PROCESSED = _SERVER.counter(
 )
 
 
-def count_delivery(status: str) -> None:
-    """Count a reading by its delivery status; `database_away` is `parked` here, as it has always been."""
-    READINGS_PROCESSED.labels(outcome="parked" if status == "database_away" else status).inc()
+def count_delivery(status: str, readings: int) -> None:
+    """Count readings by their delivery status; `database_away` is `parked` here, as it has always been."""
+    READINGS_PROCESSED.labels(outcome="parked" if status == "database_away" else status).inc(readings)
 
 
 INSERT_RETRIES = _SERVER.counter("aoii_insert_retries_total", "Inserts tried again after the database failed.")
@@ -536,6 +546,9 @@ AUDIT_ROUND_TRIP_S = _SERVER.gauge(
     "gateway",
 )
 AUDIT_FAILURES = _SERVER.counter("aoii_audit_failures_total", "Steps of the audit that failed and are tried again.")
+BACKUP_INTERVAL_S = _SERVER.gauge(
+    "aoii_backup_interval_seconds", "BACKUP_INTERVAL_H: how old the newest backup of the database gets."
+)
 LEDGER_NUMBERS = _SERVER.gauge(
     "aoii_ledger_numbers",
     "Numbers of all nodes by what became of their readings, as last counted: stored, dead_letters, void, waiting, "

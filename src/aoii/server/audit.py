@@ -196,9 +196,10 @@ class Audit:
         self._schedule(is_cut or before != self.missing, now_s)
         self._looked_s = now_s
         if self._account is not None:
-            self._account.take(look, self.missing, verdicts, self._silent(look, now_s), now_s)
+            self._account.take(look, self.missing, verdicts, now_s)
             if not is_cut and not self._is_unfinished(now_s):
-                self._result, self._account = self._account.counts, None
+                self._result = {**self._account.counts, **self._answered_since(self._account.begun_s, look, now_s)}
+                self._account = None
         return Changes(clear, record)
 
     def fail_look(self, now_s: float) -> None:
@@ -227,9 +228,19 @@ class Audit:
         return None if self._account is None else self._account.counts
 
     def take_result(self) -> Mapping[str, int] | None:
-        """What the requested audit has found, once it has ended; None before, and after it was taken."""
+        """What the requested audit has found, once it has ended; None before, and after it was taken.
+
+        Besides the numbers of readings: `answered` is how many gateways have answered in it, `unanswered` how many have
+        not, although they are waited for or their rows are among the newest.
+        """
         result, self._result = self._result, None
         return result
+
+    def _answered_since(self, since_s: float, look: Look, now_s: float) -> dict[str, int]:
+        """How many gateways have answered a question since then, and how many have not."""
+        expected = [one for name, one in self._gateways.items() if one.is_live(now_s) or name in look.gateways]
+        answered = sum(one.has_answered_since(since_s) for one in expected)
+        return {"answered": answered, "unanswered": len(expected) - answered}
 
     def _hurry(self, now_s: float) -> None:
         """Look now, and again in QUICK_S; meanwhile the gateways say what they hold, in case the newest rows lack."""
@@ -324,15 +335,6 @@ class Audit:
         if has_changed or is_coming or self._account is not None:
             self._pause_s = SOON_S if has_changed else min(2 * self._pause_s, COMING_S)
             self._next_look_s = min(self._next_look_s, now_s + self._pause_s)
-
-    def _silent(self, look: Look, now_s: float) -> int:
-        """How many gateways in use have not answered since the requested audit began."""
-        begun_s = now_s if self._account is None else self._account.begun_s
-        return sum(
-            one.is_reporting and not one.has_answered_since(begun_s)
-            for name, one in self._gateways.items()
-            if name in look.gateways or one.is_live(now_s)
-        )
 
     def _is_unfinished(self, now_s: float) -> bool:
         """Whether the requested audit has to go on: it has had no second look, or something may still come back."""

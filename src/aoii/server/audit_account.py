@@ -18,7 +18,7 @@ class AuditAccount:
         begun_s: When it began, monotonic.
 
     Attributes:
-        begun_s: The same.
+        begun_s: When it began, monotonic.
         changed_s: When something was last found or mended.
         counts: What was found so far, in numbers of readings:
 
@@ -26,8 +26,7 @@ class AuditAccount:
             - `missing`: numbers that two looks lacked;
             - `mended`: those of them that have a row or a dead letter now;
             - `void`, `unknown`, `lost`: those that this audit has decided so;
-            - `open`: those that are being asked for, and `asked_nodes`: those of them that nodes are being asked for;
-            - `silent_gateways`: gateways, and no numbers, that have not answered since it began.
+            - `open`: those that are being asked for, and `asked_nodes`: those of them that nodes are being asked for.
     """
 
     def __init__(self, begun_s: float) -> None:
@@ -40,10 +39,9 @@ class AuditAccount:
         look: Look,
         missing: Mapping[NodeEpoch, Ranges],
         verdicts: Mapping[NodeEpoch, Verdict],
-        silent: int,
         now_s: float,
     ) -> None:
-        """Take a look, what two looks lack by now, the verdicts on it, and how many gateways have not answered."""
+        """Take a look, what two looks lack by now, and the verdicts on it."""
         for key, numbers in missing.items():
             self._found[key] = ranges.union(self._found.get(key, ()), numbers)
         counts = dict.fromkeys(("rows", "missing", "mended", *DECIDED, "open", "asked_nodes"), 0)
@@ -64,7 +62,6 @@ class AuditAccount:
                 counts["asked_nodes"] += ranges.count(for_node)
             else:
                 counts["open"] += ranges.count(missing.get(key, ()))
-        counts["silent_gateways"] = silent
         if {**counts, "rows": 0} != {**self.counts, "rows": 0}:
             self.changed_s = now_s
         self.counts = counts

@@ -7,6 +7,7 @@ these is gone or is another one, the database has lost what it had, and the look
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 
 import sqlalchemy as sa
 
@@ -25,6 +26,18 @@ PAGE_ROWS = 20_000  # in one statement
 SAMPLE_ROWS = 1_000  # of a node, the newest: who brought them
 NUMBER_LIMIT = 2**63 - 1
 _R = READINGS.c
+
+# Made once: SQLAlchemy takes twice as long to make a statement as to execute it.
+_HIGHEST = sa.select(sa.func.max(_R.id))
+_BOUNDARY = sa.select(MARKS.c.value).where(MARKS.c.name == ROWS_BEFORE_AUDIT)
+_FLOORS = sa.select(FLOORS.c.node, FLOORS.c.epoch, FLOORS.c.floor)
+_GAPS = sa.select(*(GAPS.c[field.name] for field in fields(Gap))).order_by(GAPS.c.node, GAPS.c.epoch, GAPS.c.first)
+_PAGE = (
+    sa.select(_R.id, _R.node, _R.epoch, _R.counter, _R.gateway)
+    .where(_R.id > sa.bindparam("after"))
+    .order_by(_R.id)
+    .limit(sa.bindparam("rows"))
+)
 
 _Who = tuple[NodeEpoch | None, int, str]
 """Node and epoch, number, and gateway of a row; no node if it has no identity."""
@@ -87,10 +100,10 @@ class AuditFacts:
     def _read_all(self, connection: sa.Connection) -> dict[int, _Who]:
         """The newest rows by id, once all rows have been read."""
         self._rows, self._writers, self._before = {}, {}, {}
-        highest = connection.execute(sa.select(sa.func.max(_R.id))).scalar() or 0
+        highest = connection.execute(_HIGHEST).scalar() or 0
         newest = {id_: who for page in _pages(connection, highest - OVERLAP) for id_, who in page.items()}
         ledger = LedgerFacts(connection, {}, None, lambda _: self._on_progress())
-        boundary = connection.execute(sa.select(MARKS.c.value).where(MARKS.c.name == ROWS_BEFORE_AUDIT)).scalar() or 0
+        boundary = connection.execute(_BOUNDARY).scalar() or 0
         for key in ledger.keys:
             self._on_progress()
             facts = ledger.facts(key)
@@ -121,11 +134,10 @@ class AuditFacts:
         newest: Mapping[int, _Who],
     ) -> Look:
         """The look, with the small tables as they are at the same instant."""
-        floors = {(row.node, row.epoch): row.floor for row in connection.execute(sa.select(FLOORS))}
-        columns = (GAPS.c.node, GAPS.c.epoch, GAPS.c.first, GAPS.c.last, GAPS.c.state, GAPS.c.detail)
+        floors = {(node, epoch): floor for node, epoch, floor in connection.execute(_FLOORS)}
         gaps: dict[NodeEpoch, list[Gap]] = defaultdict(list)
-        for row in connection.execute(sa.select(*columns).order_by(*columns[:3])):
-            gaps[row.node, row.epoch].append(Gap(**row._mapping))
+        for row in connection.execute(_GAPS):
+            gaps[row.node, row.epoch].append(Gap(*row))
         facts = {}
         for key in {*self._rows, *letters, *gaps, *floors}:
             floor = floors.get(key, -1)
@@ -144,8 +156,7 @@ class AuditFacts:
 
 def _pages(connection: sa.Connection, after: int) -> Iterator[dict[int, _Who]]:
     """The rows after an id, by id, in pages."""
-    query = sa.select(_R.id, _R.node, _R.epoch, _R.counter, _R.gateway).order_by(_R.id).limit(PAGE_ROWS)
-    while page := connection.execute(query.where(_R.id > after)).all():
+    while page := connection.execute(_PAGE, {"after": after, "rows": PAGE_ROWS}).all():
         yield {
             id_: (None, 0, gateway or "") if node is None or epoch is None else ((node, epoch), counter, gateway or "")
             for id_, node, epoch, counter, gateway in page

@@ -14,6 +14,7 @@ from aoii.server.connection import ConnectionPool
 from aoii.server.tables import AUDITS
 
 KEPT = 1000  # audits that stay in the list, the newest
+_NEXT = sa.select(AUDITS).where(AUDITS.c.finished_at.is_(None)).order_by(AUDITS.c.id).limit(1)  # asked each second
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Audits:
 
     def next_request(self) -> Audit | None:
         """The oldest audit that has not ended, even one that a server began before it stopped; None if all have."""
-        return self._one(sa.select(AUDITS).where(AUDITS.c.finished_at.is_(None)).order_by(AUDITS.c.id))
+        return self._one(_NEXT)
 
     def begin(self, id_: int) -> None:
         """Note that an audit begins."""
@@ -75,15 +76,16 @@ class Audits:
 
     def find(self, id_: int) -> Audit | None:
         """The audit with this number; None if there is none any more."""
-        return self._one(sa.select(AUDITS).where(AUDITS.c.id == id_))
+        return self._one(sa.select(AUDITS).where(AUDITS.c.id == id_).limit(1))
 
     def last(self) -> Audit | None:
         """The newest audit that has ended."""
-        return self._one(sa.select(AUDITS).where(AUDITS.c.finished_at.is_not(None)).order_by(AUDITS.c.id.desc()))
+        query = sa.select(AUDITS).where(AUDITS.c.finished_at.is_not(None)).order_by(AUDITS.c.id.desc())
+        return self._one(query.limit(1))
 
     def _one(self, query: sa.Select[tuple[object, ...]]) -> Audit | None:
         with self._pool.transaction() as connection:
-            row = connection.execute(query.limit(1)).first()
+            row = connection.execute(query).first()
         if row is None:
             return None
         return Audit(**dict(row._mapping) | {"counts": json.loads(row.counts or "{}")})

@@ -25,6 +25,18 @@ R = TypeVar("R")
 
 DETAIL_LIMIT = 200  # characters, as the column has; what is longer is cut
 PAGE = 500  # gaps that one statement removes
+_C = GAPS.c
+_NEAR = (
+    sa.select(GAPS)
+    .where(
+        _C.node == sa.bindparam("node"),
+        _C.epoch == sa.bindparam("epoch"),
+        _C.first <= sa.bindparam("high"),
+        _C.last >= sa.bindparam("low"),
+    )
+    .order_by(_C.first)
+    .with_for_update()
+)
 CONFLICT_RETRIES = 5  # the audit, `aoii retire` and `aoii dlq drop` may change gaps at the same moment
 
 
@@ -78,14 +90,13 @@ class Gaps:
     def _rewrite(
         self, touched: Mapping[NodeEpoch, Sequence[tuple[int, int]]], added: Mapping[NodeEpoch, list[DatedGap]]
     ) -> None:
-        c = GAPS.c
         with self._pool.transaction(write=True) as connection:
             gone: list[DatedGap] = []
             come: list[DatedGap] = []
             for (node, epoch), ranges in sorted(touched.items()):  # in one order everywhere: fewer deadlocks
                 low, high = min(first for first, _ in ranges) - 1, max(last for _, last in ranges) + 1
-                near = sa.select(GAPS).where(c.node == node, c.epoch == epoch, c.first <= high, c.last >= low)
-                before = list(_dated(connection.execute(near.order_by(c.first).with_for_update())))
+                near = {"node": node, "epoch": epoch, "low": low, "high": high}
+                before = list(_dated(connection.execute(_NEAR, near)))
                 after = overlaid(before, ranges, added.get((node, epoch), []))
                 kept = set(before) & set(after)
                 gone += [one for one in before if one not in kept]
@@ -93,8 +104,8 @@ class Gaps:
             for (node, epoch), of_node in groupby(gone, lambda one: (one.gap.node, one.gap.epoch)):
                 firsts = [one.gap.first for one in of_node]
                 for begin in range(0, len(firsts), PAGE):
-                    page = c.first.in_(firsts[begin : begin + PAGE])
-                    connection.execute(sa.delete(GAPS).where(c.node == node, c.epoch == epoch, page))
+                    page = _C.first.in_(firsts[begin : begin + PAGE])
+                    connection.execute(sa.delete(GAPS).where(_C.node == node, _C.epoch == epoch, page))
             if come:
                 connection.execute(sa.insert(GAPS), [vars(one.gap) | {"found_at": one.found_at} for one in come])
 

@@ -15,6 +15,12 @@ from aoii.server.gaps import retried
 from aoii.server.tables import GATEWAY_FILES, GATEWAY_NUMBERS
 from aoii.server.upsert import upsert
 
+_C = GATEWAY_NUMBERS.c
+_FILE = sa.select(GATEWAY_FILES).where(GATEWAY_FILES.c.gateway == sa.bindparam("gateway")).with_for_update()
+_NUMBERS = sa.select(GATEWAY_NUMBERS).where(
+    _C.gateway == sa.bindparam("gateway"), _C.node.in_(sa.bindparam("nodes", expanding=True))
+)
+
 
 @dataclass(frozen=True)
 class GatewayFile:
@@ -73,8 +79,7 @@ class GatewayReports:
     def _record(self, gateway: str, report: Report) -> bool:
         now = datetime.now(UTC).replace(tzinfo=None)
         with self._pool.transaction(write=True) as connection:
-            of_gateway = GATEWAY_FILES.c.gateway == gateway
-            before = connection.execute(sa.select(GATEWAY_FILES).where(of_gateway).with_for_update()).first()
+            before = connection.execute(_FILE, {"gateway": gateway}).first()
             file = {"gateway": gateway, "file": report.file, "seq": report.seq, "reported_at": now}
             upsert(connection, GATEWAY_FILES, [file])
             if before is not None and before.file != report.file:  # what waited in the other file waits no more
@@ -91,9 +96,8 @@ class GatewayReports:
 
     def numbers(self) -> list[GatewayNumbers]:
         """The numbers of every gateway, by gateway, node and epoch."""
-        c = GATEWAY_NUMBERS.c
         with self._pool.transaction() as connection:
-            rows = connection.execute(sa.select(GATEWAY_NUMBERS).order_by(c.gateway, c.node, c.epoch))
+            rows = connection.execute(sa.select(GATEWAY_NUMBERS).order_by(_C.gateway, _C.node, _C.epoch))
             return [GatewayNumbers(**row._mapping) for row in rows]
 
 
@@ -101,10 +105,8 @@ def _numbers(connection: sa.Connection, gateway: str, report: Report) -> Iterato
     """The rows that a report makes of those that are there; one for each node and epoch."""
     if not report.holdings:
         return
-    c = GATEWAY_NUMBERS.c
-    nodes = {one.node for one in report.holdings}
-    query = sa.select(GATEWAY_NUMBERS).where(c.gateway == gateway, c.node.in_(nodes))
-    known = {(row.node, row.epoch): row for row in connection.execute(query)}
+    of_nodes = {"gateway": gateway, "nodes": sorted({one.node for one in report.holdings})}
+    known = {(row.node, row.epoch): row for row in connection.execute(_NUMBERS, of_nodes)}
     for one in {(one.node, one.epoch): one for one in report.holdings}.values():
         row = known.get((one.node, one.epoch))
         low, high = (one.low, one.high) if row is None else (min(row.low, one.low), max(row.high, one.high))

@@ -7,6 +7,7 @@ thread keeps the batch and takes no other; further messages wait in the inbox an
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from aoii.broker.client import Client, Message
@@ -184,10 +185,11 @@ class IngestWorker:
         for (one, reading), delivery in zip(pending, insertion.deliveries, strict=True):
             if delivery is not None:
                 batch.mark_durable([one])
-                metrics.count_delivery(delivery.status)
                 if delivery.status == "stored":
                     self._timing.record_latency(reading)
                 answers.append(Answer(one.message.payload, reading, delivery.status))
+        for status, count in Counter(answer.status for answer in answers).items():
+            metrics.count_delivery(status, count)
         return answers
 
     def _replay_batch(self) -> bool:
@@ -200,8 +202,8 @@ class IngestWorker:
             if letters:
                 deliveries = replay(self._database, self._dead_letters, letters)
                 self._record_insert(None)
-                for delivery in deliveries:
-                    metrics.count_delivery(delivery.status)
+                for status, count in Counter(delivery.status for delivery in deliveries).items():
+                    metrics.count_delivery(status, count)
                 log.info("dead letters replayed", extra={"event": "replayed", "readings": len(letters)})
         except DatabaseAway as error:
             self._record_insert(error)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from aoii.runtime import certificate_expiry
+from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part, Station, run_station
 from aoii.server import subscription
 from aoii.server.audit_worker import AuditWorker
@@ -42,6 +42,7 @@ class Server(Station):
         self._dead_letters = DeadLetters(server.dead_letter_path, server.dead_letter_max_mb)
         self._database = Database(settings.database, create=True)
         log.info("rows go to a database", extra={"event": "rows_go_to", "database": settings.database.description})
+        metrics.BACKUP_INTERVAL_S.set(settings.database.backup_interval_h * 3600)
         self._inbox = Inbox()
         self._client = subscription.connect(settings.mqtt, CLIENT_ID, self._inbox, "aoii server")
         certificate_expiry.register("database", settings.database.tls, lambda: self._database.certificate_expires)

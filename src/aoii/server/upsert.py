@@ -1,6 +1,7 @@
 """One statement that both engines take: insert rows, or replace what rows of the same primary key say."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
@@ -16,11 +17,15 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     """
     if not rows:
         return
+    connection.execute(_statement(table, connection.dialect.name), rows)
+
+
+@cache  # SQLAlchemy takes five times as long to make it as to execute it
+def _statement(table: sa.Table, dialect: str) -> sa.Insert:
     others = [column.name for column in table.c if not column.primary_key]
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         ours = sqlite.insert(table)
         replaced = {name: ours.excluded[name] for name in others}
-        connection.execute(ours.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced), rows)
-    else:
-        theirs = mysql.insert(table)
-        connection.execute(theirs.on_duplicate_key_update({name: theirs.inserted[name] for name in others}), rows)
+        return ours.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced)
+    theirs = mysql.insert(table)
+    return theirs.on_duplicate_key_update({name: theirs.inserted[name] for name in others})

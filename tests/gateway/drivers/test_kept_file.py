@@ -163,6 +163,7 @@ def test_the_oldest_make_room_and_their_numbers_are_remembered(path: Path) -> No
         assert store.kept.readings == 3999 - forgotten.last
         assert store.submit(Transaction.numbers).result() == [NodeNumbers("7", 1, 0, 3999, 0)]
         until(lambda: store.kept.oldest_ms == 1000 + keeps.first)
+        until(lambda: store.kept.has_forgotten)
     assert path.with_name("kept.db").stat().st_size < 2 * MEGABYTE
 
 

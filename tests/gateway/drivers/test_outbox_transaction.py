@@ -73,6 +73,16 @@ def test_an_acknowledgement_removes_the_payload_that_it_names_and_no_other(path:
         assert counters(store) == [1, 4]
 
 
+def test_a_reading_that_is_named_twice_is_removed_and_kept_once(path: Path) -> None:
+    with opened(path, keep_bytes=1 << 20) as store:
+        add(store, 1).result()
+
+        found = store.submit(lambda transaction: transaction.acknowledge(2 * [Committed(who(1), "stored")])).result()
+
+        assert found == ([1001], [who(1), who(1)], [])
+        assert (store.events, store.kept.readings) == (0, 1)
+
+
 def test_a_reading_that_is_damaged_here_and_sound_in_the_database_is_quarantined(path: Path) -> None:
     filled(path, 2)
     with contextlib.closing(sqlite3.connect(path)) as connection:

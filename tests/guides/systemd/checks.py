@@ -7,7 +7,8 @@ from guides.systemd.container import Container
 from servers import until
 
 STATIONS = ("gateway", "server", "web")
-DOCTOR = "sudo -u aoii -g dialout /opt/aoii/.venv/bin/aoii --env-file /etc/aoii/aoii.env doctor"
+AOII = "/opt/aoii/.venv/bin/aoii --env-file /etc/aoii/aoii.env"
+DOCTOR = f"sudo -u aoii -g dialout {AOII} doctor"
 LIMIT_S = 600.0  # a busy machine is slow, and only a fault takes so long
 LONGER_THAN_A_START_S = 65  # the limit that units had for a start, and that a daemon-reload brought back
 OVERDUE_S = 600.0  # by then a reading that should have been acknowledged after a minute is a fault
@@ -69,6 +70,20 @@ def check_readings_arrive(machine: Installation) -> None:
 def check_doctor_finds_no_fault(machine: Installation) -> None:
     """`aoii doctor` finds no fault."""
     ran = machine.container.run(DOCTOR)
+    assert ran.returncode == 0, ran.stdout
+
+
+def check_lost_rows_come_back(machine: Installation) -> None:
+    """Rows that the database has lost are asked for, given back and accounted for, with the rights that each has."""
+    machine.ask("mariadb aoii -e 'DELETE FROM readings ORDER BY id LIMIT 2'")
+    machine.ask("mariadb aoii -e 'DELETE FROM readings ORDER BY id DESC LIMIT 1'")  # no hole shows this one
+
+    ran = machine.container.run(f"sudo -u aoii {AOII} audit --full")
+
+    assert ran.returncode == 0, ran.stdout
+    assert "3 mended" in ran.stdout, ran.stdout
+    assert machine.stored() == machine.sent
+    ran = machine.container.run(f"sudo -u aoii {AOII} ledger")
     assert ran.returncode == 0, ran.stdout
 
 
@@ -148,6 +163,7 @@ CHECKS: tuple[Callable[[Installation], None], ...] = (
     check_stations_are_ready,
     check_readings_arrive,
     check_doctor_finds_no_fault,
+    check_lost_rows_come_back,
     check_secrets_are_apart,
     check_daemon_reload,
     check_boot_without_a_network,

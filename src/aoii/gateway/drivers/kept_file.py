@@ -44,6 +44,7 @@ class KeptFile:
     Attributes:
         readings: Kept readings.
         oldest_ms: When the one that has been kept for longest was accepted, Unix milliseconds; None if there is none.
+        has_forgotten: Whether older ones have made room; if not, all that were ever acknowledged are there.
         used_bytes: Room that rows occupy.
         limit_bytes: Room that they may occupy.
         failures: Readings without this second copy: they could not be kept, or were kept and are damaged.
@@ -57,6 +58,7 @@ class KeptFile:
         self.limit_bytes = max_bytes
         self.readings, self.used_bytes, self.failures = 0, 0, 0
         self.oldest_ms: int | None = None
+        self.has_forgotten = False
         self.failure: str | None = None
         self.recoveries: list[Recovery] = []
         self._connection: sqlite3.Connection | None = None
@@ -262,6 +264,7 @@ class KeptFile:
                 connection.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES // 5})")
             row = connection.execute("SELECT accepted_ms FROM kept ORDER BY id LIMIT 1").fetchone()
             self.oldest_ms = row[0] if row and isinstance(row[0], int) else None
+            self.has_forgotten = connection.execute("SELECT 1 FROM forgotten LIMIT 1").fetchone() is not None
             self.used_bytes = kept_rows.used_bytes(connection)
 
         try:

@@ -77,7 +77,7 @@ def insert(connection: sqlite3.Connection, rows: Iterable[EventRow]) -> int:
         "INSERT INTO kept (node, epoch, counter, digest, qos, payload, accepted_ms, checksum) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node, epoch, counter) DO NOTHING"
     )
-    return sum(connection.execute(statement, row[1:]).rowcount for row in rows)
+    return connection.executemany(statement, (row[1:] for row in rows)).rowcount
 
 
 def forget_oldest(connection: sqlite3.Connection, limit: int) -> int:

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aoii.broker.messages import Committed, Identity, payload_digest
 from aoii.core.errors import ProtocolError, UnavailableError
@@ -160,43 +160,46 @@ class Transaction:
 
         With the commit they are among the kept ones, but for those that fail their checksum.
         """
-        accepted_ms: list[int] = []
-        for who in identities:
-            rows = self._connection.execute(
-                "DELETE FROM events WHERE node = ? AND epoch = ? AND counter = ? "  # noqa: S608 - our own constant
-                f"RETURNING {outbox_rows.EVENT_COLUMNS}",
-                (who.node, who.epoch, who.counter),
-            ).fetchall()
-            accepted_ms += [row[7] for row in rows if isinstance(row[7], int)]  # any other type is damage
-            self.changes.removed += [event for event in map(outbox_rows.decode_event, rows) if event is not None]
-            self.changes.events_added -= len(rows)
-        return accepted_ms
+        return self.acknowledge(Committed(who, "stored") for who in identities).accepted_ms
 
     def acknowledge(self, committed: Iterable[Committed]) -> Acknowledgement:
         """Remove the readings that commit acknowledgements name.
 
         A reading stays if the acknowledgement names another payload: then somebody else has published something under
-        this identity. A reading that is damaged here is quarantined and counts as acknowledged: the server has it.
+        this identity. A reading that is damaged here counts as acknowledged, because the server has it; it is
+        quarantined, but not if the acknowledgement names no payload.
+
+        With the commit, what is removed and not damaged is among the kept readings.
         """
         done = Acknowledgement([], [], [])
+        removed: dict[int, EventRow | None] = {}  # by sequence number; each row is read, checked and deleted once
         for item in committed:
-            if item.digest is not None and self._is_other(item.identity, item.digest):
+            row = self._row(item.identity)
+            event = None if row is None else outbox_rows.decode_event(row)
+            if event is not None and item.digest is not None and payload_digest(event.payload) != item.digest:
                 done.mismatched.append(item.identity)
-            else:
-                done.accepted_ms.extend(self.delete([item.identity]))
-                done.acknowledged.append(item.identity)
+                continue
+            done.acknowledged.append(item.identity)
+            if row is None or row[0] in removed:
+                continue
+            if event is None and item.digest is not None:
+                self._decode(row)
+                continue
+            removed[row[0]] = event
+            if isinstance(row[7], int):  # any other type is damage
+                done.accepted_ms.append(row[7])
+        self._connection.executemany("DELETE FROM events WHERE seq = ?", ((seq,) for seq in removed))
+        self.changes.events_added -= len(removed)
+        self.changes.removed += [event for event in removed.values() if event is not None]
         return done
 
-    def _is_other(self, who: Identity, digest: str) -> bool:
-        """Whether the reading is here, undamaged, with another payload than the digest names."""
-        row = self._connection.execute(
+    def _row(self, who: Identity) -> tuple[Any, ...] | None:
+        """The row of a reading, which may be damaged; None if it is not here."""
+        row: tuple[Any, ...] | None = self._connection.execute(
             f"SELECT {outbox_rows.EVENT_COLUMNS} FROM events WHERE node = ? AND epoch = ? AND counter = ?",  # noqa: S608 - our own constant
             (who.node, who.epoch, who.counter),
         ).fetchone()
-        if row is None:
-            return False
-        event = self._decode(row)
-        return event is not None and payload_digest(event.payload) != digest
+        return row
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """The readings asked for. One that fails its checksum is quarantined and left out."""
