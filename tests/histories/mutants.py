@@ -280,8 +280,8 @@ MUTANTS = (
     ),
     # the audit
     _mutant(
-        "reports_ignored", "server/audit.py", "unaccounted(key, facts, reported.get(key, ()), answering)",
-        "unaccounted(key, facts, (), answering)", "what gateways hold is not missed behind the last row",
+        "reports_ignored", "server/audit.py", "unaccounted(key, facts, reported.get(key, ()), answering, by_air)",
+        "unaccounted(key, facts, (), answering, by_air)", "what gateways hold is not missed behind the last row",
         "node_dies",
     ),
     Mutant(
@@ -294,8 +294,8 @@ MUTANTS = (
         ("commits_lost",),
     ),
     _mutant(
-        "unknown_is_void", "server/verdict.py", '("unknown", note): ranges.difference(unknown, old)',
-        '("void", note + " "): ranges.difference(unknown, old)', "what nobody knows is called void",
+        "unknown_is_void", "server/verdict.py", '("unknown", ranges.difference(unknown, old), "")',
+        '("void", ranges.difference(unknown, old), " ")', "what nobody knows is called void",
         "gateways_lost",
     ),
     _mutant(

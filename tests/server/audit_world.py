@@ -180,7 +180,8 @@ class World:
                 frozenset(rows.values()),
                 self.before.get(key, -1),
             )
-        return Look(facts, is_full)
+        writers = {by for of_key in self.rows.values() for by in of_key.values()}
+        return Look(facts, is_full, frozenset(writers))
 
     def states(self, key: NodeEpoch = KEY) -> dict[int, str]:
         """The state of each number that has a gap."""

@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from aoii.broker.repair_messages import Finding, Holding, Report
+from aoii.broker.repair_messages import Finding, Holding, Hole, Report
 from aoii.server.asked_gateway import ANSWER_S, OWED_S, REFRESH_S, ROUND_TRIP_S, UNANSWERED_S
 from aoii.server.audit import FULL_S, LOOK_S, QUICK_S
 from aoii.server.gap import Gap
-from aoii.server.verdict import OLD_DETAIL
+from aoii.server.unaccounted import NODE_NOT_ASKED, OLD_DETAIL
 from server.audit_world import KEY, FakeGateway, World, gateway
 
 HOUR_S = 3600.0
@@ -717,3 +717,106 @@ def test_a_gateway_of_an_earlier_process_is_asked_to_report() -> None:
     world.run(3)
 
     assert len(world.gateways["a"].questions) == questions + 1
+
+
+# --- what was given up too early ------------------------------------------------------------------------------------
+
+
+def test_what_was_given_up_is_asked_of_a_gateway_that_nobody_knew_of_then() -> None:
+    """As in a database that was replaced, or when a gateway comes back under another name or with its old disk."""
+    world = begun(gateway("a", [1, 10], node_says={4: "unknown"}))
+    decided(world, 4)
+    assert world.states() == {4: "unknown"}
+    assert world.details() == {""}
+
+    world.gateways["b"] = gateway("b", [1, 4])
+    world.report(world.gateways["b"])
+    world.run(60)
+
+    assert 4 in world.rows[KEY]
+
+
+def test_an_old_gap_that_came_back_with_a_backup_hides_no_reading_that_is_kept() -> None:
+    world = begun(gateway("a", range(1, 11)))
+    world.lose([4])
+    world.record(Gap(*KEY, 4, 4, "unknown"))
+
+    world.run(2 * LOOK_S)
+
+    assert 4 in world.rows[KEY]
+    assert world.states() == {}
+
+
+def test_what_was_accepted_as_lost_comes_back_with_the_gateway_that_was_off() -> None:
+    world = begun(gateway("a", [1, 10]), gateway("b", [1, 4]))
+    world.gateways["b"].is_deaf = True
+    world.lose([4])
+    world.record(Gap(*KEY, 4, 4, "lost", "accepted by an operator"))
+    world.run(2 * HOUR_S)
+
+    world.gateways["b"].is_deaf = False
+    world.report(world.gateways["b"])
+    world.run(HOUR_S)
+
+    assert 4 in world.rows[KEY]
+
+
+def test_what_was_given_up_is_asked_for_once_and_after_what_is_missing() -> None:
+    world = begun(gateway("a", [1, *range(3, 11)]))
+    world.record(Gap(*KEY, 2, 2, "lost"))
+    world.record(Gap(*KEY, 4, 4, "void"))
+    world.record(Gap(*KEY, 5, 5, "unknown", OLD_DETAIL))
+    world.lose([2, 4, 5])
+
+    world.run(5 * HOUR_S)
+
+    assert [hole for ask in world.gateways["a"].questions for hole in ask.holes] == [Hole(*KEY, 2, 2, False)]
+    assert world.states() == {2: "lost", 4: "void", 5: "unknown"}
+
+
+def test_what_was_given_up_because_nobody_could_ask_the_node_is_open_again_when_somebody_can() -> None:
+    """The first gateway is gone with its disk, and the witness is promoted a day later."""
+    world = begun(gateway("a", [1, 10]), gateway("b", [1, 10], can_ask=False, node_says={4: "void"}))
+    world.store([11], "b")
+    del world.gateways["a"]
+    decided(world, 4)
+    assert world.states() == {4: "unknown"}
+    assert world.details() == {f"{NODE_NOT_ASKED}; not asked: a"}
+
+    world.gateways["b"].can_ask = True
+    world.run(2 * HOUR_S)
+
+    assert world.states() == {4: "void"}
+    assert world.details() == {"not asked: a"}
+
+
+def test_of_a_node_without_rows_what_its_gateway_had_is_lost_and_no_longer_waited_for() -> None:
+    """The database was replaced, and an epoch is older than everything that is kept."""
+    old = "7", 1
+    world = begun(gateway("a", range(1, 11), can_ask=False), gateway("b", can_ask=False))
+    world.gateways["a"].forgotten[old] = {1, 2, 4}
+    world.gateways["b"].forgotten["8", 1] = {1}  # nobody has ever seen a row of this gateway
+    world.connect()
+
+    decided(world)
+
+    assert world.states(old) == {1: "lost", 2: "lost", 3: "open", 4: "lost"}
+    assert world.states(("8", 1)) == {}
+
+
+def test_a_requested_audit_waits_for_the_gateways_and_asks_for_what_only_their_answer_shows() -> None:
+    world = begun(gateway("a", range(1, 16)))
+    world.gateways["a"].is_deaf = True
+    world.lose(range(11, 16))
+    world.audit.gateways["a"].numbers[KEY] = 1, 10  # the newest rows went with the database, and what was known of them
+    world.audit.request(False, world.now_s)
+    world.run(2.5 * QUICK_S)
+    assert world.audit.take_result() is None
+
+    world.gateways["a"].is_deaf = False
+    world.report(world.gateways["a"], world.gateways["a"].answer(world.asks[-1][2])[0])  # late
+    while (found := world.audit.take_result()) is None:
+        world.step()
+
+    assert found["mended"] == 5
+    assert found["unanswered"] == 0

@@ -155,32 +155,42 @@ class AskedGateway:
         """Ask what it holds, even if nothing else is to be asked."""
         self._is_report_wanted = True
 
-    def set_wanted(self, holes: Mapping[NodeEpoch, Ranges], air: Mapping[NodeEpoch, Ranges], now_s: float) -> None:
-        """Ask from now on for `holes`, and for those of `air` ask the node; replaces the plan before.
+    def set_wanted(
+        self,
+        holes: Mapping[NodeEpoch, Ranges],
+        air: Mapping[NodeEpoch, Ranges],
+        review: Mapping[NodeEpoch, Ranges],
+        now_s: float,
+    ) -> None:
+        """Ask for `holes` from now on, and once for `review`; of both, ask the node for `air`. Replaces the plan.
 
-        What has no answer yet comes first. What has one comes again after REFRESH_S, because the gateway may have
-        forgotten the question, or may hold the number since. What it owes comes again sooner: it may have come, and
-        have been lost again with the database's newest commits before anybody looked.
+        What has no answer yet comes first, and `review` last. What has one comes again after REFRESH_S, because the
+        gateway may have forgotten the question, or may hold the number since. What it owes comes again sooner: it may
+        have come, and have been lost again with the database's newest commits before anybody looked.
         """
         is_owing = self._is_owing(sum(map(ranges.count, holes.values())), now_s)
-        for key in [key for key in self._asked if key not in holes]:
+        for key in [key for key in self._asked if key not in holes and key not in review]:
             del self._asked[key]
         is_refreshing = now_s - self._refreshed_s >= REFRESH_S
         if is_refreshing:
             self._refreshed_s = now_s
         first: list[Part] = []
         again: list[Part] = []
+        once: list[Part] = []
         sent = _by_key(self._sent)
-        for key, missing in holes.items():
+        for key in {**holes, **review}:
+            missing = holes.get(key, ())
+            given_up = ranges.difference(review.get(key, ()), missing)
+            both = ranges.union(missing, given_up)
             asked = self._asked.get(key) or _Asked()
-            of_node = ranges.intersection(air.get(key, ()), missing)
-            asked.confirmed = ranges.intersection(asked.confirmed, missing)
+            of_node = ranges.intersection(air.get(key, ()), both)
+            asked.confirmed = ranges.intersection(asked.confirmed, both)
             if is_owing:
                 asked.confirmed = ranges.difference(asked.confirmed, self.owes(key))
-            asked.confirmed_air = ranges.intersection(asked.confirmed_air, missing)
-            asked.forgotten = ranges.intersection(asked.forgotten, missing)
+            asked.confirmed_air = ranges.intersection(asked.confirmed_air, both)
+            asked.forgotten = ranges.intersection(asked.forgotten, both)
             for kind, found in list(asked.findings.items()):
-                asked.findings[kind] = ranges.intersection(found, missing)
+                asked.findings[kind] = ranges.intersection(found, both)
             under_way, under_way_air = sent.get(key, ((), ()))
             known = ranges.union(asked.confirmed, under_way)
             known_air = ranges.union(asked.confirmed_air, under_way_air)
@@ -188,8 +198,10 @@ class AskedGateway:
             if len(first) < WANTED_LIMIT:
                 first += _parts(key, ranges.difference(missing, known), of_node)
             if is_refreshing and len(again) < WANTED_LIMIT:
-                again += _parts(key, ranges.intersection(missing, known), of_node)
-        self._queue = [*first, *again][::-1]  # taken from its end
+                again += _parts(key, ranges.intersection(ranges.union(missing, of_node), known), of_node)
+            if len(once) < WANTED_LIMIT:
+                once += _parts(key, ranges.difference(given_up, known), of_node)
+        self._queue = [*first, *again, *once][::-1]  # taken from its end
 
     def _is_owing(self, missing: int, now_s: float) -> bool:
         """Whether nothing has come for so long that what is owed is to be asked for again."""
@@ -231,12 +243,22 @@ class AskedGateway:
             self._queue += [_part(hole) for hole in self._sent.holes][::-1]
         self._sent = None
 
+    def may_ask_node(self, key: NodeEpoch) -> Ranges:
+        """The numbers for which it was to ask the node, and has not said that it cannot."""
+        return ranges.difference(self.asked_node(key), self.found(key, "absent"))
+
+    def has_answered_since(self, since_s: float) -> bool:
+        """Whether a question of ours has come back since an instant."""
+        return self.round_trip_s is not None and self.round_trip_s >= since_s
+
     def is_waited_for(self, now_s: float) -> bool:
         """Whether it is being asked for something, or is still to be asked, and seems to be there."""
+        return self.is_patient(now_s) and (bool(self._queue) or (self._sent is not None and bool(self._sent.holes)))
+
+    def is_patient(self, now_s: float) -> bool:
+        """Whether no question has been without an answer for so long that a requested audit goes on without it."""
         since_s = self._unanswered_since_s
-        if since_s is not None and now_s - since_s >= ANSWER_S:
-            return False
-        return bool(self._queue) or (self._sent is not None and bool(self._sent.holes))
+        return since_s is None or now_s - since_s < ANSWER_S
 
     def _ask(self, parts: Sequence[Part]) -> Ask:
         holes = tuple(Hole(*key, first, last, is_for_node) for key, first, last, is_for_node in parts)

@@ -18,9 +18,9 @@ from aoii.server import ranges
 from aoii.server.asked_gateway import AskedGateway
 from aoii.server.audit_account import AuditAccount
 from aoii.server.gap import Gap, NodeEpoch, Numbers
-from aoii.server.look import Look, NodeFacts
+from aoii.server.look import Look
 from aoii.server.ranges import Ranges
-from aoii.server.unaccounted import TwoLooks, unaccounted
+from aoii.server.unaccounted import TwoLooks, node_not_asked, reviewed, unaccounted
 from aoii.server.verdict import Answers, Verdict, judge
 
 LookKind = Literal["incremental", "full"]
@@ -124,10 +124,12 @@ class Audit:
         if asked is None:
             return None
         before = asked.is_answering(now_s), asked.round_trip_s
+        begun_s = float("-inf") if self._account is None else self._account.begun_s
+        was_awaited = not asked.has_answered_since(begun_s)
         to_record = asked.learn(report, now_s)
         has_findings = any(one.findings for one in report.holdings)
-        if before[1] is None and asked.round_trip_s is not None:
-            self._is_hurried, self._next_look_s = True, now_s  # it is new here: the tables may lack what it has
+        if was_awaited and asked.has_answered_since(begun_s):
+            self._is_hurried, self._next_look_s = True, now_s  # the tables may lack what it has
         is_new = before != (asked.is_answering(now_s), asked.round_trip_s)
         if (self._two_looks.missing or now_s < self._quick_until_s) and (has_findings or is_new):
             self._pause_s = SOON_S
@@ -183,11 +185,11 @@ class Audit:
         wait_s = QUICK_S if now_s <= self._quick_until_s else LOOK_S
         self._two_looks.take(*self._lacking(look, now_s), wait_s, now_s)
         verdicts = {
-            key: judge(key, numbers, look.facts[key], self._answers(key, look.facts[key], now_s))
+            key: judge(key, numbers, look.facts_of(key), self._answers(key, look, now_s))
             for key, numbers in self.missing.items()
-            if key in look.facts and look.facts[key].rows
+            if look.facts_of(key).rows or self._is_vouched_for(key, look)
         }
-        self._share_out(verdicts, now_s)
+        self._share_out(verdicts, look, now_s)
         clear = list(islice(_overridden(look), CHANGES_LIMIT))
         record = list(islice(_differences(verdicts, look), CHANGES_LIMIT))
         is_cut = len(clear) == CHANGES_LIMIT or len(record) == CHANGES_LIMIT
@@ -237,7 +239,7 @@ class Audit:
     def _answered_since(self, since_s: float, look: Look, now_s: float) -> dict[str, int]:
         """How many gateways have answered a question since then, and how many have not."""
         expected = [one for name, one in self._gateways.items() if one.is_live(now_s) or name in look.gateways]
-        answered = sum(one.round_trip_s is not None and one.round_trip_s >= since_s for one in expected)
+        answered = sum(one.has_answered_since(since_s) for one in expected)
         return {"answered": answered, "unanswered": len(expected) - answered}
 
     def _hurry(self, now_s: float) -> None:
@@ -264,19 +266,31 @@ class Audit:
         }
         lacking: dict[NodeEpoch, Ranges] = {}
         known: dict[NodeEpoch, Ranges] = {}
+        asking: dict[NodeEpoch, list[ranges.Range]] = {}
+        for name in answering:
+            for key in look.facts:
+                asking.setdefault(key, []).extend(self._gateways[name].may_ask_node(key))
         for key in {*look.facts, *reported}:
-            facts = look.facts.get(key, NodeFacts())
-            numbers, reopened = unaccounted(key, facts, reported.get(key, ()), answering)
+            facts, by_air = look.facts_of(key), ranges.united(asking.get(key, ()))
+            numbers, reopened = unaccounted(key, facts, reported.get(key, ()), answering, by_air)
             if numbers:
                 lacking[key], known[key] = numbers, reopened
         return lacking, known
 
-    def _answers(self, key: NodeEpoch, facts: NodeFacts, now_s: float) -> list[Answers]:
+    def _is_vouched_for(self, key: NodeEpoch, look: Look) -> bool:
+        """Whether a gateway that brings readings says that it had some of a node and epoch.
+
+        Then a table that has none of them any more must not hide that they are lost.
+        """
+        return any(name in look.gateways and key in one.numbers for name, one in self._gateways.items())
+
+    def _answers(self, key: NodeEpoch, look: Look, now_s: float) -> list[Answers]:
+        facts = look.facts_of(key)
         return [
             Answers(
                 name,
                 one.is_answering(now_s),
-                name in facts.writers,
+                name in (facts.writers if facts.rows else look.gateways),
                 one.numbers.get(key, (0, -1))[1],
                 one.asked_node(key),
                 one.forgotten(key),
@@ -286,8 +300,14 @@ class Audit:
             if one.is_reporting
         ]
 
-    def _share_out(self, verdicts: Mapping[NodeEpoch, Verdict], now_s: float) -> None:
-        """Let every gateway be asked for all that is missing; of a node without rows only for what it reports."""
+    def _share_out(self, verdicts: Mapping[NodeEpoch, Verdict], look: Look, now_s: float) -> None:
+        """Let every gateway be asked for all that is missing; of a node without rows only for what it reports.
+
+        When there is nothing else to ask, it is asked once for what was given up: it may have been away or unknown
+        then, or the database may have got an old gap back together with its backup.
+        """
+        review = {key: found for key, facts in look.facts.items() if (found := reviewed(facts.gaps))}
+        nodeless = {key: node_not_asked(look.facts[key].gaps) for key in review}
         for name, gateway in self._gateways.items():
             if not gateway.is_live(now_s):
                 continue
@@ -295,8 +315,12 @@ class Audit:
             for key in self.missing.keys() - verdicts.keys():
                 if key in gateway.numbers:
                     holes[key] = ranges.intersection(self.missing[key], (gateway.numbers[key],))
-            air = {key: one.for_node[name] for key, one in verdicts.items() if name in one.for_node}
-            gateway.set_wanted(holes, air, now_s)
+            air = nodeless | {
+                key: ranges.union(one.for_node[name], nodeless.get(key, ()))
+                for key, one in verdicts.items()
+                if name in one.for_node
+            }
+            gateway.set_wanted(holes, air, review, now_s)
 
     def _schedule(self, has_changed: bool, now_s: float) -> None:
         """Set when the next look is due."""
@@ -322,6 +346,7 @@ class Audit:
         gateways = [one for one in self._gateways.values() if one.is_answering(now_s)]
         return any(
             one.is_waited_for(now_s)
+            or (one.is_patient(now_s) and not one.has_answered_since(account.begun_s))
             or any(ranges.intersection(one.owes(key), numbers) for key, numbers in self.missing.items())
             for one in gateways
         )
@@ -347,7 +372,7 @@ def _differences(verdicts: Mapping[NodeEpoch, Verdict], look: Look) -> Iterable[
     """Gaps that are not recorded yet as the verdicts say."""
     for key, verdict in verdicts.items():
         recorded: dict[tuple[str, str], list[ranges.Range]] = {}
-        for gap in look.facts[key].gaps:
+        for gap in look.facts_of(key).gaps:
             recorded.setdefault((gap.state, gap.detail), []).append((gap.first, gap.last))
         same = {label: ranges.united(pairs) for label, pairs in recorded.items()}
         for gap in verdict.gaps:

@@ -57,3 +57,7 @@ class Look:
     facts: Mapping[NodeEpoch, NodeFacts]
     is_full: bool
     gateways: frozenset[str] = field(default_factory=frozenset)
+
+    def facts_of(self, key: NodeEpoch) -> NodeFacts:
+        """What is known of a node and epoch, which may be nothing."""
+        return self.facts.get(key, NodeFacts())

@@ -11,11 +11,17 @@ from aoii.server.gap import Gap, NodeEpoch
 from aoii.server.look import NodeFacts
 from aoii.server.ranges import Range, Ranges
 
+OLD_DETAIL = "before version 0.3"  # in the detail of a gap from a time when gateways kept nothing
+NODE_NOT_ASKED = "no gateway could ask the node"  # likewise
 NOT_ASKED = "not asked: "  # in the detail of a gap, before the names of gateways that did not answer
 
 
 def unaccounted(
-    key: NodeEpoch, facts: NodeFacts, reported: Iterable[Range], answering: Collection[str]
+    key: NodeEpoch,
+    facts: NodeFacts,
+    reported: Iterable[Range],
+    answering: Collection[str],
+    asking: Ranges = (),
 ) -> tuple[Ranges, Ranges]:
     """The numbers of a node and epoch that nothing accounts for, and those of them whose gap is open again.
 
@@ -26,6 +32,7 @@ def unaccounted(
         facts: What a look says of it.
         reported: Lowest and highest number that each gateway has accepted.
         answering: The gateways that answer now. A gap that was decided without one of them is open again.
+        asking: Numbers for which a gateway asks the node now. A gap that was decided without the node is open again.
     """
     first = facts.first(key[1])
     if facts.rows:
@@ -38,8 +45,14 @@ def unaccounted(
     decided: list[Range] = []
     reopened: list[Range] = []
     for gap in facts.gaps:
-        if gap.state != "open":
-            (reopened if gaps_wait_for(gap, answering) else decided).append((gap.first, gap.last))
+        if gap.state == "open":
+            continue
+        if gaps_wait_for(gap, answering):
+            reopened.append((gap.first, gap.last))
+            continue
+        again = ranges.intersection(((gap.first, gap.last),), asking) if NODE_NOT_ASKED in gap.detail else ()
+        reopened += again
+        decided += ranges.difference(((gap.first, gap.last),), again)
     missing = ranges.difference(missing, ranges.united(decided))
     return missing, ranges.intersection(missing, ranges.united(reopened))
 
@@ -48,6 +61,17 @@ def gaps_wait_for(gap: Gap, answering: Collection[str]) -> bool:
     """Whether a gap was decided without one of these gateways."""
     _, is_waiting, names = gap.detail.partition(NOT_ASKED)
     return bool(is_waiting) and any(name in answering for name in re.split(r", |;", names))
+
+
+def node_not_asked(gaps: Iterable[Gap]) -> Ranges:
+    """The numbers that were given up because no gateway could ask the node."""
+    return ranges.united((gap.first, gap.last) for gap in gaps if NODE_NOT_ASKED in gap.detail)
+
+
+def reviewed(gaps: Iterable[Gap]) -> Ranges:
+    """The numbers that were given up, although a gateway may hold them that was not asked, or was asked too early."""
+    given_up = (gap for gap in gaps if gap.state in ("unknown", "lost") and OLD_DETAIL not in gap.detail)
+    return ranges.united((gap.first, gap.last) for gap in given_up)
 
 
 class TwoLooks:

@@ -14,10 +14,9 @@ from aoii.server.gap import Gap, GapState, NodeEpoch
 from aoii.server.ledger import FIRST_OLD_EPOCH
 from aoii.server.look import NodeFacts
 from aoii.server.ranges import Ranges
-from aoii.server.unaccounted import NOT_ASKED
+from aoii.server.unaccounted import NODE_NOT_ASKED, NOT_ASKED, OLD_DETAIL
 
 OF_NODE: tuple[FindingKind, ...] = ("void", "unknown", "silent", "forgotten")  # what a gateway that can ask it may find
-OLD_DETAIL = "before version 0.3"
 NAMES_LIMIT = 150  # characters of a gap's detail
 
 
@@ -83,13 +82,21 @@ def judge(key: NodeEpoch, missing: Ranges, facts: NodeFacts, answers: Sequence[A
     void = ranges.intersection(rest, ranges.united(pair for one in trusted for pair in one.any_of("void")))
     unknown = ranges.difference(rest, void)
     old = ranges.intersection(unknown, ((0, facts.before),)) if facts.before >= 0 else ()
+    states: dict[tuple[GapState, str], Ranges] = {}
+    untold = ranges.difference(radio, _told_by_node(answering))
     note = _note([one.gateway for one in answers if not one.is_answering])
-    states: dict[tuple[GapState, str], Ranges] = {
-        ("lost", note): lost,
-        ("void", note): void,
-        ("unknown", note): ranges.difference(unknown, old),
-        ("unknown", "; ".join(filter(None, (OLD_DETAIL, note)))): old,
-    }
+    found: tuple[tuple[GapState, Ranges, str], ...] = (
+        ("lost", lost, ""),
+        ("void", void, ""),
+        ("unknown", ranges.difference(unknown, old), ""),
+        ("unknown", old, OLD_DETAIL),
+    )
+    for state, numbers, detail in found:
+        for part, without_node in (
+            (ranges.difference(numbers, untold), ""),
+            (ranges.intersection(numbers, untold), NODE_NOT_ASKED),
+        ):
+            states[state, "; ".join(filter(None, (detail, without_node, note)))] = part
     states["open", ""] = ranges.difference(missing, ranges.united((*lost, *void, *unknown)))
     return Verdict(_gaps(key, states), for_node)
 
@@ -119,9 +126,14 @@ def _for_node(radio: Ranges, answering: Sequence[Answers]) -> dict[str, Ranges]:
 
 def _answered_by_node(answering: Sequence[Answers]) -> Ranges:
     """The numbers of which the node, or its silence, has told a gateway; and those for which no gateway can ask it."""
-    told = [ranges.intersection(one.asked_node, one.any_of(*OF_NODE)) for one in answering]
     cannot = [ranges.intersection(one.asked_node, one.any_of("absent")) for one in answering]
-    return ranges.united(pair for numbers in (*told, _common(((0, NUMBER_LIMIT),), cannot)) for pair in numbers)
+    return ranges.union(_told_by_node(answering), _common(((0, NUMBER_LIMIT),), cannot))
+
+
+def _told_by_node(answering: Sequence[Answers]) -> Ranges:
+    """The numbers of which the node, or its silence, has told a gateway."""
+    told = [ranges.intersection(one.asked_node, one.any_of(*OF_NODE)) for one in answering]
+    return ranges.united(pair for numbers in told for pair in numbers)
 
 
 def _common(numbers: Ranges, sets: Sequence[Ranges]) -> Ranges:
