@@ -16,6 +16,7 @@ SURVEY_MS = 4 * HOUR_MS
 SLOW_HOP_MS = (2, 3_500)  # no fault: a reading is there within QUICK_S nevertheless
 EARLY_MS = 4_000  # at most, before a node sends, an audit is requested: gateways report what is on its way then
 TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
+ALIKE_LIMIT = 2  # then too: one node in sixty would else be silent until the end, and answer nothing
 
 Identity = tuple[str, int, int]
 
@@ -279,6 +280,7 @@ class History:
         for node in self.nodes:
             node.flash.cut_at = -1
             node.restlessness = max(node.restlessness, TALKATIVE)
+            node.alike_limit = ALIKE_LIMIT
 
     # What must hold.
 
