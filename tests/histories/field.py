@@ -111,6 +111,7 @@ class SimulatedNode:
         events: The numbers of the events among these; they wait in the flash until they are acknowledged.
         acknowledged: Of these, what it has seen acknowledged, by counter.
         sleeps: Whether it sleeps deeply between two samples.
+        alike_limit: So many samples in a row may be alike.
     """
 
     def __init__(
@@ -128,6 +129,8 @@ class SimulatedNode:
         self._air = air
         self._chance = random.Random(f"{number} {scene.chance.random()}")
         self.restlessness = restlessness
+        self.alike_limit = 1_000_000
+        self._alike = 0
         self.flash = Flash(NUMBER_SLOTS + slots)
         self.contents: dict[int, Content] = {}
         self.acknowledged: dict[int, Content] = {}
@@ -220,7 +223,9 @@ class SimulatedNode:
             return
         period_ms = 1000 * self.node.settings.period_s
         self._scene.timeline.after(max(period_ms, 600_000), lambda: self._sample(life))
-        if self._chance.random() < self.restlessness:
+        self._alike += 1
+        if self._chance.random() < self.restlessness or self._alike > self.alike_limit:
+            self._alike = 0
             self.temperature_c = 2000 + (self.temperature_c - 2000 + self._chance.choice((-150, 90, 150))) % 1500
         if self.sleeps:
             state = self.node.dump()

@@ -16,6 +16,7 @@ SURVEY_MS = 4 * HOUR_MS
 SLOW_HOP_MS = (2, 3_500)  # no fault: a reading is there within QUICK_S nevertheless
 EARLY_MS = 4_000  # at most, before a node sends, an audit is requested: gateways report what is on its way then
 TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
+ALIKE_LIMIT = 2  # then too: one node in sixty would else be silent until the end, and answer nothing
 
 Identity = tuple[str, int, int]
 
@@ -279,6 +280,7 @@ class History:
         for node in self.nodes:
             node.flash.cut_at = -1
             node.restlessness = max(node.restlessness, TALKATIVE)
+            node.alike_limit = ALIKE_LIMIT
 
     # What must hold.
 
@@ -328,6 +330,7 @@ class History:
         self._check_drained()
         self._check_events(stored.keys())
         self._check_void()
+        self._check_unknown()
         self._check_ledger()
         if not self.outline.forgets:
             self._check_copies()
@@ -389,6 +392,18 @@ class History:
                 for who in truth:
                     if who[:2] == (node, epoch) and first <= who[2] <= last:
                         self.problem(f"false void: {who}")
+
+    def _check_unknown(self) -> None:
+        """Without a loss, a node that forgets nothing proves which numbers it has never used.
+
+        After a torn write it cannot. Of two gateways, the server may not believe the one that the node has told.
+        """
+        is_torn = any(fault.kind == "node_torn_write" for fault in self.outline.faults)
+        if self._has_lost or self.outline.forgets or is_torn or len(self.gateways) > 1:
+            return
+        for node, epoch, first, last, state in self.database.gaps():
+            if state == "unknown":
+                self.problem(f"unknown: {first} to {last} of node {node}, epoch {epoch}, which it has never used")
 
     def _check_ledger(self) -> None:
         dead = {str(node.number) for node in self.nodes if node.is_dead}  # they answer nobody

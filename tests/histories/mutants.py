@@ -316,7 +316,8 @@ MUTANTS = (
     # planted by somebody who had not written the histories
     _mutant(
         "backfill_counts_as_live", "gateway/air_asks.py", "if uplink.flags & BACKFILL:", "if False:",
-        "what is newer than a reading that comes late counts as not used yet", "gateway_lost",
+        "what is newer than a reading that comes late counts as not used yet",
+        "audited", "node_power", "one gateway",
     ),
     _mutant(
         "stale_finding", "gateway/repair_work.py", "            self._repair.arrived(whose, uplink.counter)\n", "",

@@ -45,6 +45,11 @@ def test_a_seed_repeats_its_history_exactly() -> None:
     assert (one.readings, one.packets) == (other.readings, other.packets)
 
 
+@pytest.mark.parametrize("seed", [10_035, 10_187])
+def test_a_node_that_is_asked_says_something_before_the_end(seed: int) -> None:
+    assert history.run(outlines.draw(seed)).problems == []
+
+
 def test_a_history_that_fails_shrinks_to_the_faults_that_matter() -> None:
     outline = outlines.draw(11)
     culprit = outline.faults[2]
