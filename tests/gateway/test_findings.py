@@ -63,6 +63,18 @@ def test_of_too_many_nodes_those_untouched_for_longest_are_forgotten() -> None:
     assert NodeEpoch(f"forged {2 * LIMIT - 1}", 0) in findings.take(is_all=True)
 
 
+def test_of_too_many_findings_of_one_node_those_that_were_reported_go_first() -> None:
+    """Or those of the lowest numbers never reach the server, which asks for them again and again."""
+    findings = Findings()
+    findings.put(NODE, [Finding(2 * one, 2 * one, "absent") for one in range(LIMIT, 2 * LIMIT)], 0)
+    findings.take(is_all=False)
+
+    lowest = [Finding(2 * one, 2 * one, "absent") for one in range(LIMIT)]
+    findings.put(NODE, lowest, 0)
+
+    assert findings.take(is_all=False) == {NODE: tuple(lowest)}
+
+
 def test_of_too_many_findings_of_one_node_the_highest_numbers_stay() -> None:
     findings = Findings()
 

@@ -1,7 +1,8 @@
 """Findings: what became of numbers that the server asked for and this gateway does not hold.
 
 They are kept for a day after the last one of the same node and epoch, so that a question that is repeated is answered
-without asking the node again. Memory is bounded: what has been reported longest goes first. Pure.
+without asking the node again. Memory is bounded: the nodes untouched for longest go first, and of a single node what has
+been reported. Pure.
 """
 
 from collections.abc import Iterable
@@ -98,7 +99,9 @@ class Findings:
             self._drop(next(iter(self._ranges)))
         if self._size > LIMIT:
             ((whose, ranges),) = self._ranges.items()
-            self.cut(whose, 0, list(ranges)[-LIMIT][0] - 1)
+            reported_first = sorted(ranges, key=lambda one: one[2].is_new)  # the server remembers those
+            for first, last, _ in reported_first[: self._size - LIMIT]:
+                self.cut(whose, first, last)
 
     def _drop(self, whose: NodeEpoch) -> None:
         self._size -= len(self._ranges.pop(whose))
