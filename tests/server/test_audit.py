@@ -804,6 +804,19 @@ def test_of_a_node_without_rows_what_its_gateway_had_is_lost_and_no_longer_waite
     assert world.states(("8", 1)) == {}
 
 
+def test_what_a_node_has_proved_to_a_gateway_counts_though_another_gateway_is_always_faster() -> None:
+    other = "8", 1
+    world = begun(gateway("first", node_says={8: "void"}), gateway("witness", {*range(1, 8), 9, 10}, can_ask=False))
+    world.lose([8])
+    world.rows[KEY] = dict.fromkeys(world.rows[KEY], "witness")
+    world.store([1], "first", other)
+    world.gateways["first"].held[other] = {1}
+
+    decided(world)
+
+    assert world.states() == {8: "void"}
+
+
 def test_a_requested_audit_waits_for_the_gateways_and_asks_for_what_only_their_answer_shows() -> None:
     world = begun(gateway("a", range(1, 16)))
     world.gateways["a"].is_deaf = True

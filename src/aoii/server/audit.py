@@ -290,7 +290,7 @@ class Audit:
             Answers(
                 name,
                 one.is_answering(now_s),
-                name in (facts.writers if facts.rows else look.gateways),
+                name in facts.writers or name in look.gateways,
                 one.numbers.get(key, (0, -1))[1],
                 one.asked_node(key),
                 one.forgotten(key),

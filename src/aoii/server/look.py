@@ -18,7 +18,7 @@ class NodeFacts:
         letters: The numbers of dead letters.
         gaps: What is recorded of numbers without a row, ascending.
         floor: Up to here nothing is looked for; less than the first number if there is no floor.
-        writers: The gateways that have brought rows of this node: only their word counts.
+        writers: The gateways that have brought rows of this node.
         before: Up to here the numbers are older than the audit itself (version 0.3); -1 if none is.
     """
 

@@ -26,7 +26,7 @@ class Answers:
 
     Attributes:
         is_answering: Whether its answer is waited for.
-        is_trusted: Whether the table has rows of the node that it brought.
+        is_trusted: Whether the table has rows that it brought: of the node, or newest ones of any node.
         high: The highest number that it has accepted; -1 if none.
         asked_node: The numbers for which it knows that it shall ask the node.
         forgotten: The numbers that it has ever called forgotten.
