@@ -409,7 +409,9 @@ def main() -> int:
         tries = {pool.submit(try_mutant, mutant, limit): mutant for mutant in mutants}
         for one in as_completed(tries):
             mutant, (seed, problem) = tries[one], one.result()
-            found = f"SURVIVED {problem}" if seed is None else f"found in history {seed}: {problem[:100]}"
+            found = f"found in history {seed}: {problem[:100]}"
+            if seed is None:
+                found = f"NOT HUNTED: {problem}" if problem else "SURVIVED"
             print(f"{mutant.name:32} {found}", flush=True)
             if seed is None:
                 survivors.append(mutant)

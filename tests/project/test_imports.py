@@ -144,11 +144,12 @@ PLACES = (
         standard=PURE,
     ),
     Place("server/asked_gateway.py", "broker.repair_messages server.gap server.ranges", standard=PURE),
+    Place("server/gap_changes.py", "server.gap server.look server.ranges server.verdict", standard=PURE),
     Place("server/audit_account.py", "server.gap server.look server.ranges server.verdict", standard=PURE),
     Place(
         "server/audit.py",
-        "broker.repair_messages server.asked_gateway server.audit_account server.gap server.look server.ranges "
-        "server.unaccounted server.verdict",
+        "broker.repair_messages server.asked_gateway server.audit_account server.gap server.gap_changes server.look "
+        "server.ranges server.unaccounted server.verdict",
         standard=PURE,
     ),
     Place("server/audit_facts.py", "broker.messages server", "sqlalchemy"),

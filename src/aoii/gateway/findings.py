@@ -1,8 +1,8 @@
 """Findings: what became of numbers that the server asked for and this gateway does not hold.
 
 They are kept for a day after the last one of the same node and epoch, so that a question that is repeated is answered
-without asking the node again. Memory is bounded: the nodes untouched for longest go first, and of a single node what has
-been reported. Pure.
+without asking the node again. Memory is bounded: the nodes untouched for longest go first, and of a single node what
+has been reported. Pure.
 """
 
 from collections.abc import Iterable

@@ -8,16 +8,16 @@ One round: look, look again, ask every gateway for what is missing in both, ask 
 all gateways lack, and record what nobody can fill. Each step may take days: rows that come meanwhile end it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 from aoii.broker.repair_messages import KINDS, Ask, Report
 from aoii.server import ranges
 from aoii.server.asked_gateway import AskedGateway
 from aoii.server.audit_account import AuditAccount
-from aoii.server.gap import Gap, NodeEpoch, Numbers
+from aoii.server.gap import NodeEpoch
+from aoii.server.gap_changes import Changes, changes_after
 from aoii.server.look import Look
 from aoii.server.ranges import Ranges
 from aoii.server.unaccounted import TwoLooks, node_not_asked, reviewed, unaccounted
@@ -31,17 +31,8 @@ LOOK_S = 600.0  # else: a reading on its way has arrived by then
 FULL_S = 86_400.0
 SOON_S = 2.0  # between two looks while readings come back; doubled each time that nothing has changed
 COMING_S = 60.0  # the longest pause while readings are to come back
-CHANGES_LIMIT = 2_000  # gaps that one look changes: ingest waits for the transaction
 GATEWAYS_LIMIT = 1_000  # that are known: a peer must not fill our memory
 PATIENCE_S = 120.0  # a requested audit ends when nothing has come back for so long, whatever is still promised
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What to write into the table `gaps` after a look: first `clear`, then `record`."""
-
-    clear: Sequence[Numbers] = ()
-    record: Sequence[Gap] = ()
 
 
 @dataclass(frozen=True)
@@ -190,17 +181,15 @@ class Audit:
             if look.facts_of(key).rows or self._is_vouched_for(key, look)
         }
         self._share_out(verdicts, look, now_s)
-        clear = list(islice(_overridden(look), CHANGES_LIMIT))
-        record = list(islice(_differences(verdicts, look), CHANGES_LIMIT))
-        is_cut = len(clear) == CHANGES_LIMIT or len(record) == CHANGES_LIMIT
-        self._schedule(is_cut or before != self.missing, now_s)
+        changes = changes_after(verdicts, look)
+        self._schedule(changes.is_cut or before != self.missing, now_s)
         self._looked_s = now_s
         if self._account is not None:
             self._account.take(look, self.missing, verdicts, now_s)
-            if not is_cut and not self._is_unfinished(now_s):
+            if not changes.is_cut and not self._is_unfinished(now_s):
                 self._result = {**self._account.counts, **self._answered_since(self._account.begun_s, look, now_s)}
                 self._account = None
-        return Changes(clear, record)
+        return changes
 
     def fail_look(self, now_s: float) -> None:
         """The look that was due could not be done; it is due again later."""
@@ -350,32 +339,3 @@ class Audit:
             or any(ranges.intersection(one.owes(key), numbers) for key, numbers in self.missing.items())
             for one in gateways
         )
-
-
-def _overridden(look: Look) -> Iterable[Numbers]:
-    """Numbers of gaps that have a row, or a dead letter.
-
-    A letter that is being dropped is still there when its number has become retired, so it does not count against that.
-    """
-    for key, facts in look.facts.items():
-        if facts.gaps:
-            others = ranges.united((gap.first, gap.last) for gap in facts.gaps if gap.state != "retired")
-            retired = ranges.united((gap.first, gap.last) for gap in facts.gaps if gap.state == "retired")
-            for first, last in (
-                *ranges.intersection(others, facts.present),
-                *ranges.intersection(retired, facts.rows),
-            ):
-                yield (*key, first, last)
-
-
-def _differences(verdicts: Mapping[NodeEpoch, Verdict], look: Look) -> Iterable[Gap]:
-    """Gaps that are not recorded yet as the verdicts say."""
-    for key, verdict in verdicts.items():
-        recorded: dict[tuple[str, str], list[ranges.Range]] = {}
-        for gap in look.facts_of(key).gaps:
-            recorded.setdefault((gap.state, gap.detail), []).append((gap.first, gap.last))
-        same = {label: ranges.united(pairs) for label, pairs in recorded.items()}
-        for gap in verdict.gaps:
-            already = same.get((gap.state, gap.detail), ())
-            for first, last in ranges.difference(((gap.first, gap.last),), already):
-                yield Gap(*key, first, last, gap.state, gap.detail)
