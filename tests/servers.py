@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import secrets
 import shutil
 import signal
 import socket
@@ -18,13 +19,19 @@ from typing import Self
 
 AS_ROOT = os.geteuid() == 0
 START_TIMEOUT_S = 60.0
+FREE_PORTS = range(20_000, 32_000)  # below those of outgoing connections: from 32768 on Linux, from 49152 on macOS
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback TCP port that nobody used a moment ago, and that no outgoing connection takes meanwhile.
+
+    A client that tries a port of outgoing connections again and again may even reach itself there.
+    """
+    while True:
+        port = secrets.choice(FREE_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def until(truth: Callable[[], object], timeout_s: float = 30.0, what: str = "") -> None:
