@@ -29,8 +29,8 @@ __all__ = ["Server", "insert_reading_with_retry", "run"]  # the second is here f
 
 CLIENT_ID = "aoii-server"  # names the session at the broker: one server at a time
 IDLE_S = 0.2  # how often `_listen` looks for a stop
-STOP_S = 6.0  # of the 10 s that a graceful stop may take
-INGEST_STOP_S = 4.0  # for the batch in hand; a frozen database needs longer, and then the batch is delivered again
+STOP_S = 4.5  # of the 10 s that a graceful stop may take, also on a machine that is busy
+INGEST_STOP_S = 3.0  # for the batch in hand; a frozen database needs longer, and then the batch is delivered again
 
 
 class Server(Station):
