@@ -1,7 +1,7 @@
 """A TCP proxy between a station and its server that can cut, swallow, delay, and lose all answers or that to a COMMIT.
 
 One thread with its own event loop serves all proxies. Each proxy is one link of one station, so that a fault can hit
-one station alone. Knows no protocol but for MySQL's COMMIT packet.
+one station alone. Knows no protocol but for three packets of MySQL: an insert of readings, COMMIT and ROLLBACK.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ T = TypeVar("T")
 
 CHUNK_BYTES = 65536
 CALL_TIMEOUT_S = 30.0
-# A packet: length in three bytes, sequence number 0, COM_QUERY (3), the text.
+# Packets: length in three bytes, sequence number 0, COM_QUERY (3), the text; of the insert its beginning.
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
+ROLLBACK = b"\x09\x00\x00\x00\x03ROLLBACK"
+INSERT = b"\x03INSERT INTO readings "
 
 
 class Loop:
@@ -54,6 +56,7 @@ class _Link:
         self.station = station
         self.server = server
         self.is_torn = False  # bytes are missing: it must never carry any again
+        self.has_inserted = False  # the transaction under way has readings: the server commits much else
         self.has_committed = False  # the next answer is the answer to a COMMIT that is to be lost
 
     def abort(self) -> None:
@@ -91,7 +94,7 @@ class Proxy:
         self._set(delay_s=seconds)
 
     def lose_commits(self, count: int) -> None:
-        """The next `count` answers to COMMIT are lost together with their connections; the commits are not."""
+        """The next `count` answers to COMMITs of readings are lost with their connections; the commits are not."""
         self._set(commits=count)
 
     def heal(self) -> None:
@@ -160,9 +163,12 @@ class Proxy:
             link.abort()
 
     def _towards_server(self, link: _Link, chunk: bytes) -> bool:
-        if self._commits_to_lose and chunk.endswith(COMMIT):
-            self._commits_to_lose -= 1
-            link.has_committed = True
+        link.has_inserted |= INSERT in chunk
+        if chunk.endswith((COMMIT, ROLLBACK)):
+            if link.has_inserted and self._commits_to_lose and chunk.endswith(COMMIT):
+                self._commits_to_lose -= 1
+                link.has_committed = True
+            link.has_inserted = False
         return True
 
     def _towards_station(self, link: _Link, chunk: bytes) -> bool:

@@ -140,20 +140,24 @@ def test_nobody_at_the_other_end_is_a_connection_that_ends(loop: Loop) -> None:
 def test_a_commit_whose_answer_is_lost_has_happened_and_the_next_is_answered(loop: Loop, mariadb: MariaDB) -> None:
     proxy = Proxy(loop, mariadb.port)
     schema = mariadb.new_schema()
-    mariadb.execute("CREATE TABLE t (n INT)", database=schema)
+    for table in ("readings", "other"):
+        mariadb.execute(f"CREATE TABLE {table} (n INT)", database=schema)
 
-    def insert(number: int) -> None:
+    def insert(number: int, table: str = "readings") -> None:
         with (
             pymysql.connect(host="127.0.0.1", port=proxy.port, user="root", database=schema) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute("INSERT INTO t VALUES (%s)", (number,))
+            cursor.execute("INSERT INTO readings VALUES (0)")
+            connection.rollback()
+            cursor.execute(f"INSERT INTO {table} VALUES (%s)", (number,))  # noqa: S608 - ours
             connection.commit()
 
     proxy.lose_commits(1)
+    insert(0, "other")  # not of readings: answered
     with pytest.raises(pymysql.err.OperationalError):
         insert(1)
     insert(2)
 
     assert proxy.commits_lost == 1
-    until(lambda: mariadb.execute("SELECT n FROM t ORDER BY n", database=schema) == [(1,), (2,)])
+    until(lambda: mariadb.execute("SELECT n FROM readings ORDER BY n", database=schema) == [(1,), (2,)])
