@@ -4,7 +4,6 @@ import contextlib
 import logging
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from aoii.core.errors import UnavailableError
 from aoii.server.audits import Audit, Audits
 from aoii.server.connection import ConnectionPool
 from aoii.server.db import open_database
+from aoii.server.gap import numbers_by_state
 from aoii.server.gaps import Gaps
 from aoii.settings import Settings
 
@@ -37,16 +37,14 @@ def audit(settings: Settings, is_full: bool, is_waiting: bool, is_accepting: boo
             print(f"audit {id_} is asked for; a running server begins at once")
             return 0
         counts = _wait(audits, id_)
-        recorded: Counter[str] = Counter()
-        for gap in Gaps(database.pool).all():
-            recorded[gap.state] += gap.last - gap.first + 1
+        recorded = numbers_by_state(Gaps(database.pool).all())
         print(_summary(counts, recorded["unknown"] + recorded["lost"]))
         if is_accepting:
             print(f"{_accept(database.pool):,} accepted as lost")
             return 0
-    open_ = recorded["open"]
     is_unseen = bool(counts.get("unanswered")) or counts.get("answered") == 0
-    return 1 if is_unseen or open_ or counts.get("open") or counts.get("unknown") or counts.get("lost") else 0
+    is_missing = bool(recorded["open"]) or any(counts.get(state) for state in ("open", "unknown", "lost"))
+    return 1 if is_unseen or is_missing else 0
 
 
 def _wait(audits: Audits, id_: int) -> Mapping[str, int]:
@@ -142,6 +140,6 @@ def _accept(pool: ConnectionPool) -> int:
     detail = f"accepted by an operator on {datetime.now(UTC):%Y-%m-%d}"
     accepted = [replace(gap, state="lost", detail=detail) for gap in gaps.all() if gap.state in ("open", "unknown")]
     gaps.record(accepted)
-    count = sum(gap.last - gap.first + 1 for gap in accepted)
+    count = numbers_by_state(accepted).total()
     log.warning("missing readings accepted as lost", extra={"event": "gaps_accepted", "readings": count})
     return count

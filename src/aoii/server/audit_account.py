@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aoii.server import ranges
-from aoii.server.gap import NodeEpoch
+from aoii.server.gap import NodeEpoch, numbers_by_state
 from aoii.server.look import Look
 from aoii.server.ranges import Ranges
 from aoii.server.verdict import Verdict
@@ -56,8 +56,8 @@ class AuditAccount:
                     left = ranges.difference(ranges.intersection(found, of_state), missing.get(key, ()))
                     counts[state] += ranges.count(left)
             if key in verdicts:
-                for gap in verdicts[key].gaps:
-                    counts[gap.state] += gap.last - gap.first + 1
+                for decided, count in numbers_by_state(verdicts[key].gaps).items():
+                    counts[decided] += count
                 for_node = ranges.united(pair for each in verdicts[key].for_node.values() for pair in each)
                 counts["asked_nodes"] += ranges.count(for_node)
             else:

@@ -25,7 +25,7 @@ from aoii.server.audit_facts import AuditFacts
 from aoii.server.audits import Audits
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_watch import DatabaseWatch
-from aoii.server.gap import NodeEpoch
+from aoii.server.gap import NodeEpoch, numbers_by_state
 from aoii.server.gaps import Gaps
 from aoii.server.gateway_reports import GatewayReports
 from aoii.server.look import Look
@@ -270,9 +270,7 @@ def _decoded(message: Message) -> tuple[str, Report]:
 
 def _count_numbers(look: Look, audit: Audit) -> None:
     counts = dict.fromkeys(("missing", "open", "void", "unknown", "lost", "retired"), 0)
-    for facts in look.facts.values():
-        for gap in facts.gaps:
-            counts[gap.state] += gap.last - gap.first + 1
+    counts |= numbers_by_state(gap for facts in look.facts.values() for gap in facts.gaps)
     counts["missing"] = sum(ranges.count(numbers) for numbers in audit.missing.values())
     for state, count in counts.items():
         metrics.AUDIT_NUMBERS.labels(state).set(count)

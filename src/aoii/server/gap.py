@@ -3,6 +3,7 @@
 A change is decided in one sweep over the gaps that it touches, so that thousands take no more than thousands of steps.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -36,6 +37,14 @@ class Gap:
     last: int
     state: GapState
     detail: str = ""
+
+
+def numbers_by_state(gaps: Iterable[Gap]) -> Counter[str]:
+    """How many numbers have each state."""
+    counts: Counter[str] = Counter()
+    for gap in gaps:
+        counts[gap.state] += gap.last - gap.first + 1
+    return counts
 
 
 @dataclass(frozen=True)
