@@ -394,12 +394,9 @@ class History:
                         self.problem(f"false void: {who}")
 
     def _check_unknown(self) -> None:
-        """Without a loss, a node that forgets nothing proves which numbers it has never used.
-
-        After a torn write it cannot. Of two gateways, the server may not believe the one that the node has told.
-        """
+        """Without a loss and a torn write, a node that forgets nothing proves which numbers it has never used."""
         is_torn = any(fault.kind == "node_torn_write" for fault in self.outline.faults)
-        if self._has_lost or self.outline.forgets or is_torn or len(self.gateways) > 1:
+        if self._has_lost or self.outline.forgets or is_torn:
             return
         for node, epoch, first, last, state in self.database.gaps():
             if state == "unknown":

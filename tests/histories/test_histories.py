@@ -45,6 +45,10 @@ def test_a_seed_repeats_its_history_exactly() -> None:
     assert (one.readings, one.packets) == (other.readings, other.packets)
 
 
+def test_what_a_node_has_proved_is_believed_beside_a_witness_that_is_always_faster() -> None:
+    assert history.run(outlines.draw(1309)).problems == []
+
+
 @pytest.mark.parametrize("seed", [10_035, 10_187])
 def test_a_node_that_is_asked_says_something_before_the_end(seed: int) -> None:
     assert history.run(outlines.draw(seed)).problems == []
