@@ -411,6 +411,8 @@ def test_it_is_reported_on_connect_hourly_after_a_question_and_at_new_findings_a
 
     repair.connected(5)
     assert reported(repair, 5, mine) == Report(FILE, 9, 0, (Holding("7", 2, 1, 9, 3),))
+    repair.take(ask(number=3), 5)
+    assert reported(repair, 5 + REPORT_MS, mine) == Report(FILE, 9, 3, (Holding("7", 2, 1, 9, 3),))
     assert reported(repair, 5 + REPORT_EVERY_MS - 1, mine) is None
     assert reported(repair, 5 + REPORT_EVERY_MS, mine) is not None
 
@@ -428,6 +430,36 @@ def test_it_is_reported_on_connect_hourly_after_a_question_and_at_new_findings_a
     assert reported(repair, now_ms + 2 * REPORT_MS, mine) is None
     repair.connected(now_ms + 3 * REPORT_MS)
     assert reported(repair, now_ms + 3 * REPORT_MS, mine) == Report(FILE, 9, 1, (with_finding,))
+
+
+def test_a_report_that_nobody_has_heard_is_repeated_until_a_server_asks() -> None:
+    repair, mine = Repair(AirAsks(), lambda _: True), NodeNumbers("7", 2, 1, 9, 3)
+
+    def report_times_s(first_ms: int, last_ms: int) -> list[int]:
+        return [ms // 1000 for ms in range(first_ms, last_ms, 1000) if reported(repair, ms, mine) is not None]
+
+    repair.connected(0)
+    assert report_times_s(0, 2 * REPORT_EVERY_MS) == [0, 10, 30, 70, 150, 310, 630, 1270, 2550, 5110]
+    repair.connected(2 * REPORT_EVERY_MS)
+    asked_ms = 2 * REPORT_EVERY_MS + 15_000
+    assert report_times_s(2 * REPORT_EVERY_MS, asked_ms) == [7200, 7210]
+    repair.take(ask(), asked_ms)
+    assert report_times_s(asked_ms, asked_ms + REPORT_EVERY_MS) == [7215]
+    assert report_times_s(asked_ms + REPORT_EVERY_MS, asked_ms + 3 * REPORT_EVERY_MS) == [10815, 14415]
+
+
+def test_a_question_does_not_put_off_the_report_after_a_connection() -> None:
+    """Only that one has the findings which were reported before."""
+    repair, mine = Repair(AirAsks(), lambda _: True), NodeNumbers("7", 2, 1, 9, 3)
+    repair.found(NODE, [Finding(5, 6, "void")], 0)
+    repair.connected(0)
+    assert reported(repair, 0, mine) is not None
+    repair.disconnected()
+    repair.connected(10_000)
+    repair.take(ask(), 10_000)
+    report = reported(repair, 10_000, mine)
+    assert report is not None
+    assert report.holdings[0].findings == (Finding(5, 6, "void"),)
 
 
 def test_a_question_is_answered_without_a_report_when_nothing_of_it_is_missing() -> None:

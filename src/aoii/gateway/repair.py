@@ -22,7 +22,7 @@ from aoii.gateway.numbers import GivenBack, NodeNumbers, Stretch
 
 V = TypeVar("V")
 
-GIVE_BACK = 500  # readings given back and not acknowledged: as many as the outbox has in flight
+GIVE_BACK = 1_000  # readings given back and not acknowledged: twice as many as the outbox has in flight
 GIVE_BACK_AT = GIVE_BACK // 2  # not acknowledged: with so few, more are given back, so that the way never runs empty
 STALLED_MS = 600_000  # after so long without an acknowledgement those given back keep no others waiting
 WANTED_LIMIT = 10_000  # ranges of numbers that wait to be looked up, and again so many to be given back: 2 MB each
@@ -32,6 +32,7 @@ LOOK_LIMIT = 500  # ranges found in one step, so that they fit among those that 
 REPORT_MS = 1_000  # at least, between two reports
 ANSWER_MS = 50  # at least, between two answers without a report: at most 6,000 holes a second
 REPORT_EVERY_MS = 3_600_000
+REPORT_AGAIN_MS = 10_000  # after connecting, until a server asks: it may not listen yet; doubled up to REPORT_EVERY_MS
 AGAIN_MS = 60_000  # after a step that failed
 RESTORED_MS = 3_600_000  # a file is not restored twice in an hour, but a question that says so may be repeated
 
@@ -116,6 +117,7 @@ class Repair:
         self._reported_ms = -REPORT_MS
         self._answered_ms = -ANSWER_MS
         self._next_full_ms = 0
+        self._full_every_ms = REPORT_EVERY_MS
 
     @property
     def outstanding(self) -> int:
@@ -128,9 +130,9 @@ class Repair:
         return not (self._wanted or self._kept or self._batches or self._step or self._is_restored)
 
     def connected(self, now_ms: int) -> None:
-        """The broker can be reached: report everything."""
+        """The broker can be reached: report everything, and again until a server has asked something."""
         self._is_online, self._is_reporting = True, False
-        self._next_full_ms = now_ms
+        self._next_full_ms, self._full_every_ms = now_ms, REPORT_AGAIN_MS
 
     def disconnected(self) -> None:
         """Nothing is reported until `connected`."""
@@ -141,6 +143,10 @@ class Repair:
 
         A report names it when all of it has been looked up: then what is not found is here, and will be given back.
         """
+        if self._full_every_ms != REPORT_EVERY_MS:
+            self._full_every_ms = REPORT_EVERY_MS
+            if now_ms < self._next_full_ms:
+                self._next_full_ms = now_ms + REPORT_EVERY_MS
         if ask.is_restored and (self._restored_ms is None or now_ms - self._restored_ms >= RESTORED_MS):
             self._is_restored, self._restored_ms = True, now_ms
         for number, hole in enumerate(ask.holes):
@@ -284,7 +290,8 @@ class Repair:
         """
         is_all = now_ms >= self._next_full_ms
         if is_all:
-            self._next_full_ms = now_ms + REPORT_EVERY_MS
+            self._next_full_ms = now_ms + self._full_every_ms
+            self._full_every_ms = min(2 * self._full_every_ms, REPORT_EVERY_MS)
         is_full, self._is_full_due = is_all or self._is_full_due, False
         self._is_report_due = self._is_reporting = False
         findings = self.findings.take(is_all)
