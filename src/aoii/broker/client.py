@@ -354,6 +354,7 @@ class Client:
         self, library: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
         self._is_answered = True
+        library.on_log = None  # with it, the library formats a line for every packet
         if reason.is_failure:
             self._report.refused("login", UnavailableError(f"the broker refused the connection: {reason}"))
             library.disconnect()
@@ -420,7 +421,8 @@ class Client:
             self._report.hung_up()
 
     def _logged(self, library: paho.Client, userdata: object, level: int, words: str) -> None:
-        # In TLS 1.3 the broker checks our certificate after the handshake; the library reports a failure only here.
+        # In TLS 1.3 the broker checks our certificate after the handshake; the library reports a failure only here,
+        # before CONNACK.
         if level == LogLevel.MQTT_LOG_ERR and not self._is_answered:
             self._is_answered = self._report.tls_failed(words)
 
