@@ -1,5 +1,7 @@
 """Seconds until a database that has lost readings is whole again, with a real gateway, broker, server and database.
 
+Beside them stands the CPU time that each process used for a reading, which a busy machine changes less.
+
 Run: .venv/bin/python benchmarks/bench_restore.py [--count N] [--json FILE]
 
 The gateway's outbox is filled and drained first, which is measured too: then its readings are among the kept ones. The
@@ -26,6 +28,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -39,8 +42,29 @@ from faults.stations import Station
 from servers import MariaDB, Mosquitto, free_port, until
 
 NODES = 20
+LOOK_S = 0.5  # between two looks at the database, which compete with what is measured
 LIMIT_S = 900.0
 SCHEMA = "aoii"
+
+
+class Cost(NamedTuple):
+    """Of bringing readings into the database.
+
+    Attributes:
+        seconds: Until the last was a row.
+        readings: How many were missing.
+        cpu_us: CPU time a reading, by process.
+    """
+
+    seconds: float
+    readings: int
+    cpu_us: dict[str, int]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def reading(number: int) -> Reading:
@@ -69,6 +93,7 @@ class Bench:
 
     def __init__(self, folder: Path, broker: Mosquitto, database: MariaDB, count: int) -> None:
         self.count = count
+        self.broker = broker
         self.database = database
         ports = {"gateway": free_port(), "server": free_port()}
         settings = {
@@ -90,12 +115,29 @@ class Bench:
         except Exception:  # there is no table yet
             return -1
 
-    def seconds(self, begin: Callable[[], object]) -> float:
-        """From `begin` until every reading is a row."""
+    def pids(self) -> dict[str, int]:
+        """Of the processes that run now."""
+        processes = {
+            "gateway": self.gateway.process,
+            "server": self.server.process,
+            "Mosquitto": self.broker.process,
+            "MariaDB": self.database.process,
+        }
+        return {name: process.pid for name, process in processes.items() if process is not None}
+
+    def cost(self, begin: Callable[[], object]) -> Cost:
+        """From `begin` until every reading is a row; `begin` may start a station.
+
+        Of a process that ran before, only what it used since counts; of a station that starts, all.
+        """
+        missing = self.count - max(0, self.rows())
+        before = {pid: cpu_s(pid) for pid in self.pids().values()}
         began_s = time.perf_counter()
         begin()
-        until(lambda: self.rows() == self.count, LIMIT_S, f"{self.count} readings are in the database")
-        return time.perf_counter() - began_s
+        until(lambda: self.rows() == self.count, LIMIT_S, f"{self.count} readings are in the database", LOOK_S)
+        seconds = time.perf_counter() - began_s
+        used = {name: cpu_s(pid) - before.get(pid, 0.0) for name, pid in self.pids().items()}
+        return Cost(round(seconds, 1), missing, {name: round(1e6 * cpu / missing) for name, cpu in used.items()})
 
     def request(self) -> None:
         """What `aoii audit` does."""
@@ -106,7 +148,7 @@ class Bench:
     def wait_for_audit(self) -> None:
         """Wait until no requested audit runs."""
         unfinished = "SELECT COUNT(*) FROM audits WHERE finished_at IS NULL"
-        until(lambda: self.sql(unfinished)[0][0] == 0, LIMIT_S, "the audit has ended")
+        until(lambda: self.sql(unfinished)[0][0] == 0, LIMIT_S, "the audit has ended", LOOK_S)
 
     def dump(self, path: Path) -> None:
         tool = ["mariadb-dump", "--no-defaults", "-h127.0.0.1", f"-P{self.database.port}", "-uroot", SCHEMA]
@@ -122,50 +164,48 @@ class Bench:
                 subprocess.run(tool, stdin=file, check=True)
 
 
-class Results(dict[str, float]):
-    """Seconds by what was lost."""
+class Results(dict[str, Cost]):
+    """What each loss cost, each printed when it is known."""
 
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self._count = count
-
-    def __setitem__(self, what: str, seconds: float) -> None:
-        super().__setitem__(what, seconds)
-        print(f"{what:40}{seconds:8.1f} s{self._count / seconds:10,.0f} readings/s", flush=True)
+    def __setitem__(self, what: str, cost: Cost) -> None:
+        super().__setitem__(what, cost)
+        cpu = ", ".join(f"{name} {value}" for name, value in cost.cpu_us.items())
+        rate = cost.readings / cost.seconds
+        print(f"{what:40}{cost.seconds:8.1f} s{rate:10,.0f} readings/s; CPU in µs a reading: {cpu}", flush=True)
 
 
-def measured(bench: Bench, dump: Path) -> dict[str, float]:
-    """Seconds of each loss, each printed when it is known."""
-    results = Results(bench.count)
+def measured(bench: Bench, dump: Path) -> dict[str, Cost]:
+    """What each loss cost."""
+    results = Results()
     bench.gateway.start()
 
     def start_server() -> None:
         bench.server.start()
         bench.server.wait_started()
 
-    results["drain"] = bench.seconds(start_server)
+    results["drain"] = bench.cost(start_server)
     until(lambda: bench.gateway.gauge("aoii_outbox_events") == 0, LIMIT_S, "the outbox is empty")
     until(lambda: bench.gateway.gauge("aoii_kept_readings") == bench.count, LIMIT_S, "all readings are kept")
 
     bench.sql("DELETE FROM readings")
-    results["newest commits lost"] = bench.seconds(bench.request)
+    results["newest commits lost"] = bench.cost(bench.request)
     bench.wait_for_audit()
 
     bench.sql("DELETE FROM readings WHERE counter % 2 = 0")
-    results["every second reading lost"] = bench.seconds(bench.request)
+    results["every second reading lost"] = bench.cost(bench.request)
     bench.wait_for_audit()
 
     bench.server.stop()
     bench.sql("DELETE FROM readings WHERE counter > (SELECT * FROM (SELECT MAX(counter) FROM readings) one) DIV 10")
     bench.dump(dump)
     bench.replace(dump)
-    results["older dump put back, 9 of 10 missing"] = bench.seconds(start_server)
+    results["older dump put back, 9 of 10 missing"] = bench.cost(start_server)
 
     bench.server.stop()
     bench.gateway.stop()
     bench.replace(None)
     start_server()
-    results["replaced by an empty one"] = bench.seconds(bench.gateway.start)
+    results["replaced by an empty one"] = bench.cost(bench.gateway.start)
     bench.server.stop()
     bench.gateway.stop()
     return results
@@ -191,7 +231,8 @@ def main() -> None:
                 station.kill()
     if options.json:
         machine = {"machine": platform.platform(), "cpus": os.cpu_count(), "readings": options.count}
-        options.json.write_text(json.dumps(machine | {"seconds": results}, indent=2) + "\n")
+        costs = {name: cost._asdict() for name, cost in results.items()}
+        options.json.write_text(json.dumps(machine | costs, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,13 +34,13 @@ def free_port() -> int:
             return port
 
 
-def until(truth: Callable[[], object], timeout_s: float = 30.0, what: str = "") -> None:
+def until(truth: Callable[[], object], timeout_s: float = 30.0, what: str = "", every_s: float = 0.02) -> None:
     """Wait until `truth()` holds; fail with its name when it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while not truth():
         if time.monotonic() > deadline:
             raise AssertionError(f"did not come within {timeout_s:g} s: {what or truth}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def accepts(port: int) -> bool:

@@ -13,7 +13,7 @@ from histories.outlines import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, L
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
-SLOW_HOP_MS = (2, 3_500)  # no fault: a reading is there within QUICK_S nevertheless
+SLOW_HOP_MS = (2, 1_700)  # no fault: a reading is there within QUICK_S nevertheless
 EARLY_MS = 4_000  # at most, before a node sends, an audit is requested: gateways report what is on its way then
 TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
 ALIKE_LIMIT = 2  # then too: one node in sixty would else be silent until the end, and answer nothing

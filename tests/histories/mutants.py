@@ -304,7 +304,7 @@ MUTANTS = (
         "audited", "node_power",
     ),
     _mutant(
-        "asks_without_a_second_look", "server/audit.py", "QUICK_S = 10.0 ", "QUICK_S = 1e9 ",
+        "asks_without_a_second_look", "server/audit.py", "QUICK_S = 5.0 ", "QUICK_S = 1e9 ",
         "the second look after a start never comes",
         "audited", "node_power",
     ),

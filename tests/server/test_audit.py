@@ -1,7 +1,10 @@
 """The audit's machine against a table and gateways in memory: what is asked, when, and what is recorded at last."""
 
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +14,9 @@ from aoii.server.audit import FULL_S, LOOK_S, QUICK_S
 from aoii.server.gap import Gap
 from aoii.server.unaccounted import NODE_NOT_ASKED, OLD_DETAIL
 from server.audit_world import KEY, FakeGateway, World, gateway
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 HOUR_S = 3600.0
 
@@ -53,7 +59,7 @@ def test_it_looks_every_ten_minutes_and_at_every_row_once_a_day() -> None:
     assert [kind for _, kind in world.looks[:2]] == ["full", "incremental"]
 
 
-def test_after_the_start_two_looks_ten_seconds_apart_come_before_a_question() -> None:
+def test_after_the_start_two_looks_five_seconds_apart_come_before_a_question() -> None:
     world = World(gateway("a", range(1, 11)))
     world.store([1, 2, 5])
     start_s = world.now_s
@@ -117,7 +123,7 @@ def test_while_the_database_is_away_nothing_is_looked_at() -> None:
     assert len(world.looks) == looks
 
 
-def test_rows_that_vanish_are_asked_for_ten_seconds_after_the_look_that_noticed_it() -> None:
+def test_rows_that_vanish_are_asked_for_five_seconds_after_the_look_that_noticed_it() -> None:
     world = begun(gateway("a", range(1, 11)))
     newest = {11, 12, 13}  # only a fresh report of the gateway knows of them
     world.gateways["a"].held[KEY] |= newest
@@ -833,3 +839,31 @@ def test_a_requested_audit_waits_for_the_gateways_and_asks_for_what_only_their_a
 
     assert found["mended"] == 5
     assert found["unanswered"] == 0
+
+
+def test_the_work_of_looks_grows_with_the_holes_and_not_with_their_square() -> None:
+    small, large = lines_of_looks(300), lines_of_looks(1200)
+
+    assert large / small < 6  # with the square, 16
+
+
+def lines_of_looks(holes: int) -> int:
+    """Lines that the audit executes in looks at a table with so many scattered holes, which nobody fills."""
+    world = begun(gateway("a", range(1, 2 * holes + 1)), rows=2 * holes)
+    world.gateways["a"].is_deaf = True
+    world.lose(range(2, 2 * holes, 2))
+    lines = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> "TraceFunction | None":
+        nonlocal lines
+        lines += event == "line"
+        return count if frame.f_globals["__name__"].startswith("aoii.server.") else None
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        world.run(3 * LOOK_S)
+    finally:
+        sys.settrace(before)
+    assert len(world.states()) == holes - 1
+    return lines

@@ -135,6 +135,25 @@ def test_dead_letters_account_for_numbers(
     assert gateway.asked == []
 
 
+def test_after_a_look_it_rests_so_that_ingest_has_the_machine(
+    start: Callable[..., AuditWorker], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_worker, "REST", 1e6)
+    monkeypatch.setattr(audit_worker, "REST_LIMIT_S", 4.0)
+    looks_s: list[float] = []
+
+    def letters() -> list[Identity]:
+        looks_s.append(time.monotonic())
+        return []
+
+    start(letters)
+    until(lambda: looks_s, 30, "the first look")
+    Audits(database.pool).request(True)  # looked for every second, and begun at once
+    until(lambda: len(looks_s) == 2, 30, "the next look")
+
+    assert looks_s[1] - looks_s[0] >= 4
+
+
 def test_what_fails_is_tried_again_and_counted_and_ends_nothing(
     start: Callable[..., AuditWorker], gateway: Gateway, database: Database
 ) -> None:

@@ -30,7 +30,7 @@ REFRESH_S = 3600.0  # an answer that did not decide a hole is asked for again
 OWED_S = 60.0  # nothing has come for so long: what is owed is asked for again; doubled up to REFRESH_S
 HOLDINGS_LIMIT = 20_000  # nodes and epochs that one gateway may report: a peer must not fill our memory
 NEVER_S = float("inf")
-WANTED_LIMIT = 10_000  # ranges in one plan, made again at each look: a gateway answers 6,000 a second at most
+WANTED_LIMIT = 20_000  # ranges in one plan, made again at each look: a gateway answers 6,000 a second at most
 
 
 @dataclass

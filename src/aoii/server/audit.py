@@ -26,7 +26,7 @@ from aoii.server.verdict import Answers, Verdict, judge
 LookKind = Literal["incremental", "full"]
 """`incremental`: only what is new since the look before; `full`: every row."""
 
-QUICK_S = 10.0  # between two looks after the start, when the database came back, and in a requested audit
+QUICK_S = 5.0  # between two looks after the start, when the database came back, and in a requested audit
 LOOK_S = 600.0  # else: a reading on its way has arrived by then
 FULL_S = 86_400.0
 SOON_S = 2.0  # between two looks while readings come back; doubled each time that nothing has changed

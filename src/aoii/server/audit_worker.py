@@ -39,6 +39,8 @@ REPORTS_AT_ONCE = 200
 IDLE_S = 0.2  # for the first report
 REQUESTS_S = 1.0  # between two looks for requested audits
 AGAIN_S = 5.0  # after a failure
+REST = 3.0  # after a look, times as long as it took: ingest needs the machine and the database more
+REST_LIMIT_S = 10.0
 
 
 class AuditWorker:
@@ -87,6 +89,7 @@ class AuditWorker:
         self._running: int | None = None  # the requested audit
         self._noted: Mapping[str, int] = {}
         self._requests_due_s = 0.0
+        self._rested_s = 0.0  # no look before
         self._writers: frozenset[str] = frozenset()  # the gateways of the newest rows
         self._served: set[str] = set()  # gateways with a metric
 
@@ -142,8 +145,7 @@ class AuditWorker:
             return
         self._audit.meet(filter(is_gateway_name, self._heard()), time.monotonic())
         self._take_request()
-        kind = self._audit.look_due(time.monotonic())
-        if kind is not None:
+        if time.monotonic() >= self._rested_s and (kind := self._audit.look_due(time.monotonic())) is not None:
             self._look(kind)
         self._ask()
         self._note_progress()
@@ -208,10 +210,12 @@ class AuditWorker:
             metrics.AUDIT_LOOKS.labels(result="failed").inc()
             self._audit.fail_look(time.monotonic())
             raise
+        ended_s = time.monotonic()
+        self._rested_s = ended_s + min(REST * (ended_s - begun_s), REST_LIMIT_S)
         metrics.AUDIT_LOOKS.labels(result="full" if look.is_full else "incremental").inc()
         metrics.AUDIT_LOOK_S.set_to_current_time()
         if look.is_full:
-            metrics.AUDIT_FULL_LOOK_SECONDS.set(time.monotonic() - begun_s)
+            metrics.AUDIT_FULL_LOOK_SECONDS.set(ended_s - begun_s)
         self._writers = look.gateways
         _count_numbers(look, self._audit)
 

@@ -1,12 +1,13 @@
 """What a look changes in the table `gaps`: entries that a row has overridden go, and verdicts are recorded. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from aoii.server import ranges
-from aoii.server.gap import Gap, NodeEpoch, Numbers
+from aoii.server.gap import Gap, GapState, NodeEpoch, Numbers
 from aoii.server.look import Look
+from aoii.server.ranges import Ranges
 from aoii.server.verdict import Verdict
 
 CHANGES_LIMIT = 2_000  # gaps that one look changes: ingest waits for the transaction
@@ -53,11 +54,15 @@ def _overridden(look: Look) -> Iterator[Numbers]:
 def _differences(verdicts: Mapping[NodeEpoch, Verdict], look: Look) -> Iterator[Gap]:
     """Gaps that are not recorded yet as the verdicts say."""
     for key, verdict in verdicts.items():
-        recorded: dict[tuple[str, str], list[ranges.Range]] = {}
-        for gap in look.facts_of(key).gaps:
-            recorded.setdefault((gap.state, gap.detail), []).append((gap.first, gap.last))
-        same = {label: ranges.united(pairs) for label, pairs in recorded.items()}
-        for gap in verdict.gaps:
-            already = same.get((gap.state, gap.detail), ())
-            for first, last in ranges.difference(((gap.first, gap.last),), already):
-                yield Gap(*key, first, last, gap.state, gap.detail)
+        recorded = _by_label(look.facts_of(key).gaps)
+        for (state, detail), numbers in _by_label(verdict.gaps).items():
+            for first, last in ranges.difference(numbers, recorded.get((state, detail), ())):
+                yield Gap(*key, first, last, state, detail)
+
+
+def _by_label(gaps: Iterable[Gap]) -> dict[tuple[GapState, str], Ranges]:
+    """The numbers of gaps of one node and epoch, by state and detail."""
+    pairs: dict[tuple[GapState, str], list[ranges.Range]] = {}
+    for gap in gaps:
+        pairs.setdefault((gap.state, gap.detail), []).append((gap.first, gap.last))
+    return {label: ranges.united(each) for label, each in pairs.items()}
