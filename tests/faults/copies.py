@@ -97,7 +97,7 @@ class Copies:
             if any(low <= key.counter <= high for low, high in ranges.get((key.node, key.epoch), ()))
         }
 
-    def beyond(self, recorder: Recorder) -> list[str]:
+    def beyond(self, recorder: Recorder, may_be_open: bool = False) -> list[str]:
         """What the database says of numbers above all that a node has sent, each in words."""
         sent: dict[tuple[str, int], int] = {}
         for key in recorder.all_sent():
@@ -105,7 +105,7 @@ class Copies:
         return [
             f"{first} to {last} of node {node}, epoch {epoch}, are called {state}, and it has sent {sent[node, epoch]}"
             for node, epoch, first, last, state in self.gaps
-            if last > sent.get((node, epoch), last)
+            if last > sent.get((node, epoch), last) and not (may_be_open and state == "open")
         ]
 
     def false_void(self, recorder: Recorder) -> set[Key]:

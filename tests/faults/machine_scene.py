@@ -105,6 +105,7 @@ class Loss:
         is_capped: The gateways keep little on purpose, so that old readings have no second copy; and the ledger must
             call exactly `Scene.lost` lost.
         is_harmless: Nothing is lost at all, so the server must ask for nothing that was accepted.
+        is_forged: Somebody claims numbers that no node has sent; they may be called open, and nothing else.
         figure: Of a control: the figure of the result that must be above 0.
     """
 
@@ -114,4 +115,5 @@ class Loss:
     is_lossy: bool = False
     is_capped: bool = False
     is_harmless: bool = False
+    is_forged: bool = False
     figure: str = ""

@@ -68,7 +68,7 @@ def run_machines(site: Site, name: str, loss: Loss, seed: int, commit: str) -> R
             violations.append(f"{len(called_lost)} readings are called lost, and {len(scene.lost)} are")
         if loss.is_harmless and result.asked:
             violations.append(f"{result.asked} readings were asked for that were under way")
-        violations += [*unbalanced, *copies.beyond(installation.recorder), *broken(result)]
+        violations += [*unbalanced, *copies.beyond(installation.recorder, loss.is_forged), *broken(result)]
         if not is_whole and not loss.figure:
             violations.append(f"not whole within {REPAIR_S:g} s: {_why_not(scene, loss, copies)}")
         installation.is_broken = bool(violations)

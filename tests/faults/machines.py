@@ -249,7 +249,7 @@ MACHINES: Mapping[str, Loss] = {
         Layout(gateways=2, server_variant="hasty+patient"),
         is_harmless=True,
     ),
-    "audit_forged": Loss("somebody forges reports and questions", audit_forged, SMALL),
+    "audit_forged": Loss("somebody forges reports and questions", audit_forged, SMALL, is_forged=True),
     "clock_years": Loss("all clocks step by twenty years", clock_years, SMALL),
     "two_gateways": Loss(
         "one of two gateways is lost in mid-burst", two_gateways, Layout(gateways=2, server_variant="hasty+forgetful")

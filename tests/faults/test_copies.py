@@ -85,6 +85,14 @@ def test_a_range_that_has_no_end_is_told_and_fills_no_memory(recorder: Recorder)
     ]
 
 
+def test_forged_numbers_may_be_open_and_nothing_else(recorder: Recorder) -> None:
+    beyond = KEYS[-1].counter + 1
+    copies = replace(WHOLE, gaps=[("7", 3, beyond, 500, "open"), ("7", 3, 501, 502, "void")])
+
+    assert len(copies.beyond(recorder)) == 2
+    assert copies.beyond(recorder, may_be_open=True) == copies.beyond(recorder)[1:]
+
+
 def test_readings_in_an_outbox_and_letters_that_wait_are_under_way(recorder: Recorder) -> None:
     assert "2 readings wait in the outbox of first" in replace(WHOLE, outboxes={"first": set(KEYS[:2])}).under_way
     assert "1 dead letters wait" in replace(WHOLE, letters={KEYS[0]: "database_away"}).under_way
