@@ -25,7 +25,7 @@ from servers import pty_port
 
 SILENCE_S = 0.4  # a gateway that lives answers within 10 ms
 AIR_S = 0.06  # an acknowledgement on the air at SF7, where two gateways may collide
-TRICKLE_S = 0.7  # between two samples of one node when the burst is over
+TRICKLE_S = 2.0  # between two samples of one node when the burst is over: a busy machine is slower than a small ring
 SUPERSEDED_AFTER = 3  # tries without an answer, after which the measurement may have moved on
 
 
