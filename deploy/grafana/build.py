@@ -313,6 +313,14 @@ DELIVERY = (
         ("aoii_outbox_limit_bytes", "limit"),
     ),
     lines(
+        "Time to full",
+        "s",
+        "At the present rate; a week: it does not fill, or later.",
+        ("clamp_max(aoii_outbox_time_to_full_seconds, 604800)", "outbox, {{instance}}"),
+        ("clamp_max(aoii_dead_letters_time_to_full_seconds, 604800)", "dead letters"),
+        ("clamp_max(aoii_disk_time_to_full_seconds, 604800)", "disk, {{station}}"),
+    ),
+    lines(
         "Latency",
         "s",
         "95th percentile, from the sample to the commit and from acceptance to acknowledgement.",

@@ -114,6 +114,8 @@ def test_stations_that_are_well_have_no_remedies(tmp_path: Path) -> None:
         ("aoii_gateway_clock_synced 0", "clock"),
         ('aoii_gateway_serial_up{port="/dev/ttyUSB0"} 0', "serial port"),
         ("aoii_outbox_bytes 90\naoii_outbox_limit_bytes 100", "outbox"),
+        ("aoii_outbox_time_to_full_seconds 86399", "outbox"),
+        ("aoii_disk_time_to_full_seconds 9000\naoii_disk_free_bytes 4\naoii_disk_size_bytes 9", "disk"),
         ('aoii_outbox_damaged_total{outcome="lost"} 2\naoii_outbox_damaged_total{outcome="salvaged"} 9', "disk"),
     ],
 )
@@ -122,6 +124,33 @@ def test_a_fault_that_a_gateway_reports_names_the_hop(tmp_path: Path, more: str,
     lines = [line for line in (WELL["gateway"] % time.time()).splitlines() if not line.startswith(name.split("{")[0])]
 
     assert faults(tmp_path, gateway="\n".join([*lines, more, ""])).keys() == {subject}
+
+
+def test_the_doctor_says_in_hours_when_buffers_are_full_and_how_far_kept_readings_go_back(tmp_path: Path) -> None:
+    gateway = WELL["gateway"] % time.time() + (
+        "aoii_outbox_time_to_full_seconds 18000\naoii_kept_reach_seconds 864000\n"
+        "aoii_disk_time_to_full_seconds 180000\n"
+    )
+    server = WELL["server"] + "aoii_dead_letters_time_to_full_seconds 1800\naoii_disk_time_to_full_seconds NaN\n"
+
+    found = {(one.subject, one.state): one.remedy for one in findings(tmp_path, gateway=gateway, server=server)}
+
+    outbox = found["outbox", "full in 5.0 h, at the rate of the last 10 minutes"]
+    assert "raise OUTBOX_MAX_MB" in (outbox or "")
+    letters = found["dead letters", "full in 30 minutes, at the rate of the last 10 minutes"]
+    assert "repair the database" in (letters or "")
+    assert found["disk", "full in 50.0 h, at the rate of the last 120 minutes"] is None  # no fault yet
+    assert found["copies", "kept readings: at the rate of the last day there is room for 10 days"] is None
+    assert [state for subject, state in found if subject == "disk"] == [
+        "full in 50.0 h, at the rate of the last 120 minutes"
+    ]
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "+Inf", "700000"])
+def test_what_is_not_known_does_not_fill_or_is_far_off_is_not_named(tmp_path: Path, seconds: str) -> None:
+    text = WELL["gateway"] % time.time() + f"aoii_outbox_time_to_full_seconds {seconds}\n"
+
+    assert not [one for one in findings(tmp_path, gateway=text) if one.state.startswith("full in")]
 
 
 def test_a_node_whose_flash_was_erased_is_named_with_the_cure(tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ LIMITS: dict[str, list[float]] = {  # of each rule, in the order of its expressi
     "AuditUnanswered": [health_limits.AUDIT_ANSWER_LATE_S],
     "OutboxOld": [health_limits.OUTBOX_OLD_S],
     "OutboxGrowing": [health_limits.OUTBOX_GROWING_READINGS],
+    "OutboxFilling": [health_limits.FULL_SOON_S],
+    "DeadLettersFilling": [health_limits.FULL_SOON_S],
     "OutboxFull": [health_limits.OUTBOX_FULL_SHARE],
     "ClockUnsynchronised": [health_limits.CLOCK_OFFSET_S],
     "DiskFilling": [

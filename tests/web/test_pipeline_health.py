@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
-from aoii.web.pipeline_health import HOPS, Hop, HopReport, assess, node_health
+from aoii.web.node_health import node_health
+from aoii.web.pipeline_health import HOPS, Hop, HopReport, assess
 from aoii.web.station_report import StationReport
 
 WELL = (None, None)  # this page reads the database, and is connected to the broker
@@ -191,3 +192,50 @@ def test_of_a_node_that_two_gateways_receive_the_stronger_signal_counts() -> Non
 
     assert (found["7"].rssi_dbm, found["7"].battery_v, found["7"].low_battery) == (-80.0, None, True)
     assert node_health([answers("gateway", strong, contact="unreachable")]) == {}
+
+
+def ahead(**seconds: float) -> str:
+    """What a station serves of times to full, with a disk that is nearly full."""
+    return "aoii_disk_free_bytes 10\naoii_disk_size_bytes 100\n" + "".join(
+        f"aoii_{name}_seconds {value}\n" for name, value in seconds.items()
+    )
+
+
+def test_outbox_dead_letters_and_disks_say_when_they_will_be_full_and_warn_a_day_before() -> None:
+    gateway = answers("gateway", GATEWAY + ahead(outbox_time_to_full=7200, disk_time_to_full=86_401, kept_reach=9e6))
+    server = answers("server", SERVER + ahead(dead_letters_time_to_full=90_000, disk_time_to_full=3600))
+
+    outbox, disk, letters = only("outbox", gateway), only("gateway", gateway), only("server", server)
+
+    assert (outbox.ahead_s, outbox.state) == ({"outboxFull": 7200, "keptReach": 9e6}, "warn")
+    assert outbox.notes == [("outboxFullSoon", {"seconds": 7200})]
+    assert (disk.ahead_s, disk.state) == ({"diskFull": 86_401}, "ok")
+    assert letters.ahead_s == {"diskFull": 3600, "lettersFull": 90_000}
+    assert letters.notes == [("diskFullSoon", {"seconds": 3600})]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 8 * 86_400.0])
+def test_what_is_not_known_does_not_fill_or_is_far_off_is_not_shown(seconds: float) -> None:
+    gateway = answers("gateway", GATEWAY + ahead(outbox_time_to_full=seconds, disk_time_to_full=seconds))
+
+    assert (only("outbox", gateway).ahead_s, only("outbox", gateway).state) == ({}, "ok")
+    assert (only("gateway", gateway).ahead_s, only("gateway", gateway).state) == ({}, "ok")
+
+
+def test_a_gateway_of_an_earlier_release_says_nothing_of_times_to_full() -> None:
+    assert only("outbox", answers("gateway", GATEWAY)).ahead_s == {}
+
+
+def test_a_disk_that_fills_while_more_than_half_of_it_is_free_is_shown_and_no_fault() -> None:
+    roomy = ahead(disk_time_to_full=3600).replace("free_bytes 10", "free_bytes 60")
+
+    report = only("gateway", answers("gateway", GATEWAY + roomy))
+
+    assert (report.ahead_s, report.state) == ({"diskFull": 3600}, "ok")
+
+
+def test_a_station_that_does_not_answer_any_more_has_no_times_to_full() -> None:
+    text = GATEWAY + ahead(outbox_time_to_full=7200)
+    dead = answers("gateway", text, contact="unreachable", reason="x", age_s=70.0)
+
+    assert only("outbox", dead).ahead_s == {}

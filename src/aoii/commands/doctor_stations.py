@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from aoii.commands import container, doctor_audit, doctor_delivery
+from aoii.commands import container, doctor_audit, doctor_buffers, doctor_delivery
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import UnavailableError
@@ -41,6 +41,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
         if answer is not None:
             yield _answering(name, port, answer.dead)
             yield from JUDGES[name](answer.snapshot, answer.unready)
+            yield from doctor_buffers.examine(answer.snapshot)
         else:
             yield from _silent(installation, name, port)
     gateway, server = (one.snapshot if (one := answers.get(name)) else None for name in ("gateway", "server"))

@@ -28,6 +28,10 @@ COMMIT_ACK_DEADLINE_S = 60  # of the oldest reading, at the gateway; a server gi
 OUTBOX_OLD_S = 300  # of the oldest reading; a restart of broker, server or database is over sooner and wakes nobody
 OUTBOX_GROWING_READINGS = 100  # fewer may be the burst after a short interruption
 OUTBOX_FULL_SHARE = 0.8  # of its limit
+FULL_SOON_S = 86_400  # until outbox, dead letters or disk are full: a person who looks today is in time
+PAGE_AHEAD_S = (
+    7 * 86_400
+)  # page and doctor name a time to full up to here; what is further off changes with the weather
 
 # --- the machine ------------------------------------------------------------------------------------------------------
 CLOCK_OFFSET_S = 30  # the measurement includes the time on the way, which is far shorter

@@ -8,10 +8,8 @@ The values of a bounded label are declared too, and each is served at 0 from the
 a series begins at 1, so the first event of its kind would be missing on every panel and in every alert.
 """
 
-import contextlib
-import shutil
+import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -152,6 +150,11 @@ BROKER_SHORT_CONNECTIONS = _ON_BROKER.gauge(
 _ON_DISK = ServedBy("gateway", "server")
 DISK_FREE_BYTES = _ON_DISK.gauge("aoii_disk_free_bytes", "Free space on the disk that holds the station's own file.")
 DISK_BYTES = _ON_DISK.gauge("aoii_disk_size_bytes", "Size of the disk that holds the station's own file.")
+_AT_RATE = "at the rate of the last %s; 0: it is full, +Inf: it does not fill, NaN: not known yet."
+DISK_TIME_TO_FULL_S = _ON_DISK.gauge(
+    "aoii_disk_time_to_full_seconds",
+    f"Time until the disk that holds the station's own file is full, {_AT_RATE % 'two hours'}",
+)
 BROKER_REFUSALS = _ON_DISK.counter(
     "aoii_broker_refusals_total",
     "Failed attempts to use the broker, by reason: tls (one side does not trust the other), login, subscription.",
@@ -176,12 +179,14 @@ def count_broker_refusal(reason: str) -> None:
     BROKER_REFUSALS.labels(reason).inc()
 
 
-def record_disk(folder: Path) -> None:
-    """Update the gauges of the disk that holds `folder`; they keep their values while it does not answer."""
-    with contextlib.suppress(OSError):
-        usage = shutil.disk_usage(folder)
-        DISK_FREE_BYTES.set(usage.free)
-        DISK_BYTES.set(usage.total)
+def set_ahead(gauge: Gauge, seconds: float | None) -> None:
+    """Set one of the gauges in `AHEAD`; None: not known.
+
+    NaN, because it is below no limit, so that no alert fires: a gauge that was never set is served as 0, which would
+    say that the buffer is full. What does not fill is +Inf and not NaN: that nothing fills is known, and a panel that
+    shows the least of several still works.
+    """
+    gauge.set(math.nan if seconds is None else seconds)
 
 
 # --- gateway: serial side ---------------------------------------------------------------------------------------------
@@ -348,6 +353,11 @@ OUTBOX_LIMIT_BYTES = _GATEWAY.gauge(
     "aoii_outbox_limit_bytes",
     "Space that the readings in the outbox file may occupy; when it is used up, nodes get no answer.",
 )
+OUTBOX_TIME_TO_FULL_S = _GATEWAY.gauge(
+    "aoii_outbox_time_to_full_seconds",
+    "Time until the outbox is full, by its limit or because the disk is, and nodes get no answer, "
+    f"{_AT_RATE % 'ten minutes'}",
+)
 OUTBOX_TOO_LARGE = _GATEWAY.gauge(
     "aoii_outbox_too_large_events", "Readings in the outbox that exceed the broker's limit on the size of a packet."
 )
@@ -381,6 +391,11 @@ KEPT_OLDEST_S = _GATEWAY.gauge(
 KEPT_HAS_FORGOTTEN = _GATEWAY.gauge(
     "aoii_kept_has_forgotten",
     "1 once kept readings have had to make room: before the oldest one something is missing; 0: all of them are there.",
+)
+KEPT_REACH_S = _GATEWAY.gauge(
+    "aoii_kept_reach_seconds",
+    "How far back the kept readings go once they have filled their room, at the rate of the last day; +Inf: no reading "
+    "comes, NaN: not known yet.",
 )
 KEPT_FAILURES = _GATEWAY.counter(
     "aoii_kept_failures_total",
@@ -501,6 +516,10 @@ BROKER_DROPPED = _SERVER.gauge(
 )
 BROKER_SYS_UP = _SERVER.gauge("aoii_broker_sys_up", "1 while the broker publishes its own statistics on $SYS.")
 DEAD_LETTERS = _SERVER.gauge("aoii_dead_letters", "Dead letters kept, by reason.", "reason")
+DEAD_LETTERS_TIME_TO_FULL_S = _SERVER.gauge(
+    "aoii_dead_letters_time_to_full_seconds",
+    f"Time until the dead letters are full and the server acknowledges nothing more, {_AT_RATE % 'ten minutes'}",
+)
 DEAD_LETTERS_DAMAGED = _SERVER.counter(
     "aoii_dead_letters_damaged_total",
     "Dead letters of a damaged file, by outcome: salvaged, corrupt (kept with that reason), lost.",
@@ -612,6 +631,11 @@ WEB_BROKER_UP = _PAGE.gauge(
 )
 WEB_STREAMS = _PAGE.gauge("aoii_web_streams", "Open pages, by their event streams.")
 WEB_REFUSALS = _PAGE.counter("aoii_web_refusals_total", "Requests without the token that the page requires.")
+
+# What lies ahead at the present rate, in seconds; see `set_ahead`.
+AHEAD = (OUTBOX_TIME_TO_FULL_S, DISK_TIME_TO_FULL_S, DEAD_LETTERS_TIME_TO_FULL_S, KEPT_REACH_S)
+for _gauge in AHEAD:
+    set_ahead(_gauge, None)
 
 # Metrics with a sample for each node; the samples of a retired node are removed.
 PER_NODE = tuple(metric for metric, declared in DECLARED.items() if "node" in declared.labels)

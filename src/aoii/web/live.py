@@ -22,6 +22,7 @@ from aoii.web import pipeline_health
 from aoii.web.database_poller import DatabasePoller
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.ledger_reader import LedgerReader
+from aoii.web.node_health import node_health
 from aoii.web.shared_fleet import SharedFleet
 from aoii.web.source import Source
 from aoii.web.station_poller import StationPoller
@@ -111,7 +112,7 @@ class Live:
     def node_health(self) -> dict[str, NodeHealth]:
         """What the gateways report of their nodes, by node; a gateway that does not answer reports nothing."""
         if self._health is None or time.monotonic() - self._health[0] > HEALTH_MAX_AGE_S:
-            self._health = (time.monotonic(), pipeline_health.node_health(self._stations.reports()))
+            self._health = (time.monotonic(), node_health(self._stations.reports()))
         return self._health[1]
 
     def pipeline(self) -> pipeline_health.PipelineHealth:

@@ -15,14 +15,15 @@ from typing import Literal, NamedTuple
 from prometheus_client import Counter, Gauge
 
 from aoii.runtime import health_limits, metrics
+from aoii.runtime.times_ahead import Ahead, full_soon, times_ahead
 from aoii.web.station_report import StationReport
-from aoii.web.summary import NodeHealth
 
 HopState = Literal["ok", "warn", "unreachable", "down", "unknown"]
 NoteCode = Literal[
     "noPort", "unasked", "noAnswer", "neverAnswered", "notTold", "checkFails",
     "portClosed", "rejected", "repliesLate",
     "outboxFull", "outboxRefused", "outboxDamaged", "outboxGrows", "outboxOld",
+    "outboxFullSoon", "diskFullSoon", "lettersFullSoon",
     "notConnected", "connectionLost", "publishFailed", "brokerDrops",
     "lettersFull", "inboxOverrun", "badMessages",
     "rowsRefused", "insertRetries", "rowsDeadLettered", "notReadable", "oneDisk",
@@ -34,15 +35,6 @@ STATE_RANK: dict[HopState, int] = {"unknown": 0, "ok": 1, "warn": 2, "unreachabl
 HOPS = ("radio", "gateway", "outbox", "broker", "server", "database", "commit")
 # Stations that readings do not pass on their way to the database, each with the metric that counts what it writes.
 OTHER_STATIONS = {"csv": metrics.CSV_ROWS, "edgelog": metrics.LOG_LINES}
-# Fields of `NodeHealth`, each with the metric that it comes from.
-NODE_METRICS = {
-    "battery_v": metrics.NODE_BATTERY_V,
-    "rssi_dbm": metrics.NODE_RSSI,
-    "snr_db": metrics.NODE_SNR,
-    "missing": metrics.NODE_MISSING,
-    "low_battery": metrics.NODE_BATTERY_LOW,
-    "sensor_fault": metrics.NODE_SENSOR_FAULT,
-}
 
 
 @dataclass(frozen=True)
@@ -57,6 +49,8 @@ class HopReport:
         oldest_s: How long the oldest of them has waited, s.
         per_minute: Readings or messages that pass it in a minute.
         track: How many readings waited here over the last minutes, oldest first.
+        ahead_s: What lies ahead at the present rate, s, by name: when a buffer will be full, how far kept readings go
+            back.
         notes: What a person should know, the worst first.
         stale_s: Age of the values, s, if the station no longer answers; None if it answers or never did.
     """
@@ -68,6 +62,7 @@ class HopReport:
     oldest_s: float | None = None
     per_minute: float | None = None
     track: tuple[float, ...] = ()
+    ahead_s: dict[Ahead, float] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     stale_s: float | None = None
 
@@ -149,26 +144,6 @@ def assess(
     return PipelineHealth([Hop(name, reports[name]) for name in HOPS], others, _dead_letters(servers))
 
 
-def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
-    """What the gateways report of their nodes now, by node; if several receive a node, the one with the best signal."""
-    found: dict[str, NodeHealth] = {}
-    for station in (station for station in stations if station.contact == "answers"):
-        values = {name: station.now.by_label(metric, "node") for name, metric in NODE_METRICS.items()}
-        for node in set().union(*values.values()):
-            reported = NodeHealth(
-                battery_v=values["battery_v"].get(node) or None,  # 0: the node does not measure its battery
-                rssi_dbm=values["rssi_dbm"].get(node),
-                snr_db=values["snr_db"].get(node),
-                missing=values["missing"].get(node),
-                low_battery=bool(values["low_battery"].get(node)),
-                sensor_fault=bool(values["sensor_fault"].get(node)),
-            )
-            known = found.get(node)
-            if known is None or (reported.rssi_dbm or -999) > (known.rssi_dbm or -999):
-                found[node] = reported
-    return found
-
-
 # --- from station reports to hop reports ------------------------------------------------------------------------------
 
 
@@ -193,7 +168,7 @@ def _unknown(station: StationReport, view: View) -> HopReport:
     """The report on a hop from a station that does not answer: its last values, judged as unknown."""
     last = view(station) if station.age_s is not None else HopReport(station.station, station.address, "unknown")
     notes: list[Note] = [("notTold", {"station": station.station})] if station.address else [("noPort", {})]
-    return replace(last, state="unknown", per_minute=None, notes=notes, stale_s=station.age_s)
+    return replace(last, state="unknown", per_minute=None, ahead_s={}, notes=notes, stale_s=station.age_s)
 
 
 def _station_itself(station: StationReport, view: View) -> HopReport:
@@ -227,6 +202,19 @@ def _increased(
         yield Problem(state, code, {"count": count, **labels})
 
 
+SOON: dict[Ahead, NoteCode] = {
+    "outboxFull": "outboxFullSoon",
+    "diskFull": "diskFullSoon",
+    "lettersFull": "lettersFullSoon",
+}
+
+
+def _full_soon(station: StationReport, *names: Ahead) -> Iterator[Problem]:
+    """A problem for each of these buffers of the station that will be full within a day."""
+    for name, seconds in full_soon(station.now, *names):
+        yield Problem("warn", SOON[name], {"seconds": seconds})
+
+
 def _failed_checks(station: StationReport, other_hops: tuple[str, ...], state: HopState = "down") -> Iterator[Problem]:
     """A problem for each of the station's checks that fails, except those that belong to other hops."""
     for name, passes in station.checks.items():
@@ -253,18 +241,21 @@ def _radio_problems(gateway: StationReport) -> Iterator[Problem]:
 
 def _gateway(gateway: StationReport) -> HopReport:
     sent = gateway.per_minute(metrics.PUBLISHES, event="RX", result="sent")
-    return _hop_report(gateway, _failed_checks(gateway, ("broker", "outbox", "serial")), sent)
+    problems = [*_failed_checks(gateway, ("broker", "outbox", "serial")), *_full_soon(gateway, "diskFull")]
+    return replace(_hop_report(gateway, problems, sent), ahead_s=times_ahead(gateway.now, "diskFull"))
 
 
 def _outbox(gateway: StationReport) -> HopReport:
     waiting, oldest_s = gateway.now.total(metrics.OUTBOX_EVENTS), gateway.now.total(metrics.OUTBOX_OLDEST_S)
     report = _hop_report(gateway, _outbox_problems(gateway), gateway.per_minute(metrics.COMMIT_ACKS))
-    return replace(report, waiting=waiting, oldest_s=oldest_s, track=gateway.outbox_track)
+    ahead_s = times_ahead(gateway.now, "outboxFull", "keptReach")
+    return replace(report, waiting=waiting, oldest_s=oldest_s, track=gateway.outbox_track, ahead_s=ahead_s)
 
 
 def _outbox_problems(gateway: StationReport) -> Iterator[Problem]:
     if gateway.checks.get("outbox") is False:
         yield Problem("down", "outboxFull")
+    yield from _full_soon(gateway, "outboxFull")
     yield from _increased(gateway, "outboxRefused", metrics.OUTBOX_REJECTED_READINGS, "down")
     for outcome, count in gateway.now.by_label(metrics.OUTBOX_DAMAGED, "outcome").items():
         if count:
@@ -302,13 +293,15 @@ def _seen_from_page(code: NoteCode, reason: str | None) -> HopReport:
 
 
 def _server(server: StationReport) -> HopReport:
-    return _hop_report(server, _server_problems(server), server.per_minute(metrics.MESSAGES, event="RX"))
+    report = _hop_report(server, _server_problems(server), server.per_minute(metrics.MESSAGES, event="RX"))
+    return replace(report, ahead_s=times_ahead(server.now, "diskFull", "lettersFull"))
 
 
 def _server_problems(server: StationReport) -> Iterator[Problem]:
     yield from _failed_checks(server, ("broker", "database", "dead_letters"))
     if server.checks.get("dead_letters") is False:
         yield Problem("down", "lettersFull")
+    yield from _full_soon(server, "diskFull", "lettersFull")
     yield from _increased(server, "inboxOverrun", metrics.INBOX_OVERRUNS)
     yield from _increased(server, "badMessages", metrics.MESSAGES_REJECTED)
 

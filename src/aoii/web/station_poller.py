@@ -18,7 +18,7 @@ from aoii.runtime.failure_log import FailureLog
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.station_client import StationClient
 from aoii.settings import Settings, StatusAddress
-from aoii.web.pipeline_health import NODE_METRICS
+from aoii.web.node_health import NODE_METRICS
 from aoii.web.station_report import StationReport
 
 log = logging.getLogger(__name__)

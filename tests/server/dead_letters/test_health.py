@@ -1,5 +1,6 @@
 """Whether the dead letters can be used: the metrics, and what is logged once."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,23 @@ def test_a_recovery_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFi
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert vars(record)["event"] == "dead_letters_damaged"
+
+
+def test_dead_letters_that_go_on_coming_say_when_they_are_full(letters: DeadLetters) -> None:
+    at_s = 0.0
+    health = DeadLetterHealth(letters, lambda: at_s)
+    health.update_metrics()
+    at_start = metrics.value(metrics.DEAD_LETTERS_TIME_TO_FULL_S)
+
+    for minute in range(11):
+        letters.add([a_reading(30 * minute + number) for number in range(30)], "database_away", "")
+        at_s += 60
+        health.update_metrics()
+    promised_s = metrics.value(metrics.DEAD_LETTERS_TIME_TO_FULL_S)
+    left = fill(letters, "8")
+    health.update_metrics()
+
+    assert math.isnan(at_start)
+    assert promised_s == pytest.approx(left / 30 * 60, rel=0.2)
+    assert metrics.value(metrics.DEAD_LETTERS_TIME_TO_FULL_S) == 0
+    assert math.isnan(metrics.value(metrics.DISK_TIME_TO_FULL_S))  # of a disk ten minutes say nothing

@@ -54,6 +54,8 @@ class OutboxFile:
         oldest_ms: When it was accepted, Unix milliseconds; None if there is none. Measured with it.
         used_bytes: Room that rows occupy. Measured each second.
         limit_bytes: Room that they may occupy.
+        spare_bytes: Room of deleted rows in the file, which the next rows take.
+        accepted: Readings accepted since the file was opened.
         corrupt_found: Readings quarantined while running.
         states_lost: States of nodes deleted while running.
         recoveries: What became of damaged files, oldest first.
@@ -74,7 +76,8 @@ class OutboxFile:
         self.events, self.corrupt_found, self.states_lost = 0, 0, 0
         self.oldest_seq: int | None = None
         self.oldest_ms: int | None = None
-        self.used_bytes, self.limit_bytes = 0, 1
+        self.used_bytes, self.limit_bytes, self.spare_bytes = 0, 1, 0
+        self.accepted = 0
         self.recoveries: list[Recovery] = []
         self.thread = PartThread("outbox", self._run)
         self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
@@ -214,6 +217,7 @@ class OutboxFile:
         self._last_write_succeeded = True
         for request in batch:
             self.events += request.changes.events_added
+            self.accepted += request.changes.accepted
             self.corrupt_found += request.changes.events_corrupt
             self.states_lost += request.changes.states_lost
             request.complete()
@@ -317,7 +321,7 @@ class OutboxFile:
             return
         self.oldest_seq = row[0] if row else None
         self.oldest_ms = row[1] if row and isinstance(row[1], int) else None
-        self.used_bytes, self.limit_bytes = (pages - free) * size, limit * size
+        self.used_bytes, self.limit_bytes, self.spare_bytes = (pages - free) * size, limit * size, free * size
         self.kept.measure()
 
 

@@ -48,12 +48,14 @@ class Changes:
 
     Attributes:
         events_added: Readings added, less those removed or quarantined.
+        accepted: New readings added.
         events_corrupt: Readings quarantined.
         states_lost: States of nodes deleted because they failed their checksum.
         removed: Readings removed because they were acknowledged; they are to be kept.
     """
 
     events_added: int = 0
+    accepted: int = 0
     events_corrupt: int = 0
     states_lost: int = 0
     removed: list[EventRow] = field(default_factory=list)
@@ -138,6 +140,7 @@ class Transaction:
             return None
         seq = self._add(*key, digest, qos, payload, now_ms)
         outbox_rows.set_meta(self._connection, "total_tx", self.total_tx() + 1)
+        self.changes.accepted += 1
         return Item(seq, who, qos, payload, now_ms)
 
     def _require_room(self) -> None:

@@ -142,10 +142,15 @@ class DeadLetters(Letters):
 
     def has_room(self) -> bool:
         """Whether the file is below `NEAR_CAP` of its cap; removed letters do not count."""
+        used, cap = self.used_and_cap()
+        return used < NEAR_CAP * cap
+
+    def used_and_cap(self) -> tuple[int, int]:
+        """The room that letters occupy, and the room that they may occupy, bytes."""
         with self._translated():
             (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
             (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        return bool(pages - free < NEAR_CAP * self._max_pages)
+        return (pages - free) * PAGE_BYTES, self._max_pages * PAGE_BYTES
 
 
 def _letter(reason: DeliveryStatus, detail: str, key: Key, payload: bytes, now_ms: int) -> tuple[object, ...]:

@@ -119,6 +119,8 @@ import { iso } from "./address.js";
  * @typedef {"radio" | "gateway" | "outbox" | "broker" | "server" | "database" | "commit"} HopName
  * @typedef {"gateway" | "server" | "csv" | "edgelog"} StationName
  *
+ * @typedef {"outboxFull" | "diskFull" | "lettersFull" | "keptReach"} Ahead
+ *
  * @typedef {object} HopReport how a hop is doing, as one station sees it
  * @property {StationName | "web"} by
  * @property {string | null} address
@@ -127,6 +129,7 @@ import { iso } from "./address.js";
  * @property {number | null} oldest_s
  * @property {number | null} per_minute
  * @property {number[]} track how many readings waited over the last minutes, oldest first
+ * @property {Partial<Record<Ahead, number>>} ahead_s seconds until a buffer is full, or that kept readings go back
  * @property {[code: NoteCode, values: Record<string, string | number>][]} notes
  * @property {number | null} stale_s age of the last answer; null: the station answers, or never did
  *

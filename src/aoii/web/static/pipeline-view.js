@@ -118,13 +118,15 @@ export class PipelineView {
    * @param {HopReport} report
    * @returns {[name: string, value: string][]}
    */
-  counts({ waiting, oldest_s: oldest, per_minute: rate }) {
+  counts({ waiting, oldest_s: oldest, per_minute: rate, ahead_s: ahead }) {
     const { messages, whole, tenth, duration } = this.app.locale;
     /** @type {[string, string][]} */
     const counts = [];
     if (waiting !== null) counts.push([messages.waiting, whole(waiting)]);
     if (waiting) counts.push([messages.oldest, duration(oldest ?? 0)]);
     if (rate !== null) counts.push([messages.rate, tenth(rate)]);
+    for (const [name, seconds] of Object.entries(ahead))
+      counts.push([messages.ahead[/** @type {keyof typeof ahead} */ (name)], duration(seconds)]);
     return counts;
   }
 

@@ -35,6 +35,11 @@ const notes = {
   outboxGrows: ({ count }) =>
     `Grew by ${count} ${MINUTE} without acknowledgements. Nothing is lost; check the hops below.`,
   outboxOld: () => "Its oldest reading has been waiting for a long time. Check the hops below.",
+  outboxFullSoon: ({ seconds }) =>
+    `Full in ${seconds} at the present rate. Then nodes get no reply. Repair the hops below, or raise OUTBOX_MAX_MB.`,
+  diskFullSoon: ({ seconds }) => `Its disk is full in ${seconds} at the present rate. Make room.`,
+  lettersFullSoon: ({ seconds }) =>
+    `The dead letters are full in ${seconds} at the present rate. Then it accepts nothing more. Repair the database.`,
   notConnected: ({ reason }) => (reason ? `Not connected: ${reason}` : "Not connected."),
   connectionLost: ({ count }) => `Connection lost ${many(count, "time")} ${MINUTE}.`,
   publishFailed: ({ count, result }) => `${many(count, "publish attempt")} ${result} ${MINUTE}.`,
@@ -255,6 +260,12 @@ export const en = {
   waiting: "waiting",
   oldest: "oldest",
   rate: "per minute",
+  ahead: {
+    outboxFull: "full in",
+    diskFull: "disk full in",
+    lettersFull: "dead letters full in",
+    keptReach: "kept for",
+  },
   stale: (/** @type {string} */ age) => `reported ${age}`,
   others: "Other stations",
   othersMore: "Not on the way to the database. A station that you do not run is shown as not responding.",

@@ -190,6 +190,12 @@ export const ko = {
   waiting: "대기",
   oldest: "최장 대기",
   rate: "분당",
+  ahead: {
+    outboxFull: "가득 찰 때까지",
+    diskFull: "디스크가 찰 때까지",
+    lettersFull: "데드 레터가 찰 때까지",
+    keptReach: "보관 기간",
+  },
   stale: (age) => `${age} 보고`,
   others: "기타 프로그램",
   othersMore: "데이터베이스로 가는 경로에는 속하지 않습니다. 사용하지 않는 프로그램은 응답 없음으로 표시됩니다.",
@@ -251,6 +257,11 @@ export const ko = {
     outboxGrows: ({ count }) =>
       `지난 1분 동안 저장 확인 없이 ${count}개 늘었습니다. 유실은 없습니다. 아래 단계를 확인하세요.`,
     outboxOld: () => "가장 오래된 측정값이 오랫동안 대기하고 있습니다. 아래 단계를 확인하세요.",
+    outboxFullSoon: ({ seconds }) =>
+      `지금 속도로는 ${seconds} 뒤에 가득 찹니다. 그때부터 노드는 응답을 받지 못합니다. 아래 단계를 고치거나 OUTBOX_MAX_MB를 늘리세요.`,
+    diskFullSoon: ({ seconds }) => `지금 속도로는 디스크가 ${seconds} 뒤에 가득 찹니다. 공간을 확보하세요.`,
+    lettersFullSoon: ({ seconds }) =>
+      `지금 속도로는 데드 레터가 ${seconds} 뒤에 가득 찹니다. 그때부터 아무것도 받지 못합니다. 데이터베이스를 고치세요.`,
     notConnected: ({ reason }) => (reason ? `연결되지 않음: ${reason}` : "연결되지 않았습니다."),
     connectionLost: ({ count }) => `지난 1분 동안 연결이 ${count}번 끊겼습니다.`,
     publishFailed: ({ count, result }) => `지난 1분 동안 발행 ${count}건이 실패했습니다(${result}).`,
