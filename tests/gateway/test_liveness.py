@@ -84,10 +84,9 @@ def test_a_node_belongs_to_the_receiver_that_heard_it_last() -> None:
 
 def test_a_restart_keeps_the_silence_and_leaves_out_the_pause() -> None:
     before = listening()
-    heard = before.hear("7", RECEIVER, 3600, 500)
-    listened_ms = before.listened_ms(500 + HOUR_MS)
+    before.hear("7", RECEIVER, 3600, 500)
 
-    after = NodesLiveness(listened_ms, {"7": heard})
+    after = NodesLiveness(before.listened_ms(500 + HOUR_MS), before.heard())
     assert word(after, 10) == "unknown"
     after.set_listening(RECEIVER, True, 10)
 
@@ -95,6 +94,20 @@ def test_a_restart_keeps_the_silence_and_leaves_out_the_pause() -> None:
     assert found is not None
     assert (found.liveness, found.silent_ms) == ("ok", HOUR_MS)
     assert word(after, 10 + HOUR_MS) == "dead"
+
+
+def test_after_a_crash_only_the_dead_stay_dead() -> None:
+    before = listening()
+    before.hear("dead", RECEIVER, 3600, 0)
+    before.hear("7", RECEIVER, 3600, HOUR_MS)
+    after = NodesLiveness(before.listened_ms(2 * HOUR_MS), before.heard())
+
+    after.pardon()
+    after.set_listening(RECEIVER, True, 0)
+
+    assert word(after, 0, "dead") == "dead"
+    assert word(after, 2 * HOUR_MS - 1) == "late"
+    assert word(after, 2 * HOUR_MS) == "dead"
 
 
 def test_without_a_promise_the_deadline_follows_from_the_longest_silence() -> None:

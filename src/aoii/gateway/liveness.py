@@ -143,7 +143,7 @@ class NodesLiveness:
         """Note that a receiver listens from now on, or does not."""
         self._clock(receiver).set_listening(is_listening, now_ms)
 
-    def hear(self, node: str, receiver: str, heartbeat_s: int, now_ms: int) -> Heard:
+    def hear(self, node: str, receiver: str, heartbeat_s: int, now_ms: int) -> None:
         """Note that a receiver has heard a node, which promises a heartbeat after `heartbeat_s` (0: none)."""
         heard_ms = self._clock(receiver).read(now_ms)
         before = self._nodes.get(node)
@@ -152,7 +152,20 @@ class NodesLiveness:
             one.silences_ms.append(self._silent_ms(before, now_ms))
         one.receiver, one.heard_ms, one.heartbeat_s = receiver, heard_ms, heartbeat_s
         self._nodes[node] = one
-        return Heard(receiver, heard_ms, heartbeat_s, tuple(one.silences_ms))
+
+    def pardon(self) -> None:
+        """Give each node that is not dead its whole deadline again: what it said last may not have been stored."""
+        for one in self._nodes.values():
+            heard_ms = self._clock(one.receiver).read(0)
+            if heard_ms - one.heard_ms < one.promise().dead_ms:
+                one.heard_ms = heard_ms
+
+    def heard(self) -> dict[str, Heard]:
+        """By node, when it was heard last."""
+        return {
+            name: Heard(one.receiver, one.heard_ms, one.heartbeat_s, tuple(one.silences_ms))
+            for name, one in self._nodes.items()
+        }
 
     def forget(self, node: str) -> None:
         """Forget a node that does not belong here any more."""
