@@ -5,12 +5,12 @@ What it means is decided in `liveness`. Safe to share between threads.
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aoii.gateway.drivers import liveness_file
 from aoii.gateway.drivers.liveness_file import Remembered
-from aoii.gateway.liveness import Heard, Judgement, NodesLiveness
+from aoii.gateway.liveness import Judgement, NodesLiveness
 from aoii.runtime.clock import Clock
 from aoii.runtime.failure_log import FailureLog
 
@@ -52,8 +52,8 @@ class Listening:
             self._nodes.set_listening(receiver, is_listening, now_ms)
             self._nodes.set_listening(ANY, bool(self._open), now_ms)
 
-    def hear(self, node: str, receiver: str, heartbeat_s: int) -> None:
-        """Note that a receiver has heard a node, which promises a heartbeat after `heartbeat_s` (0: none)."""
+    def hear(self, node: str, receiver: str, heartbeat_s: int | None) -> None:
+        """Note that a receiver has heard a node; arguments as for `NodesLiveness.hear`."""
         with self._lock:
             self._nodes.hear(node, receiver, heartbeat_s, self._clock.elapsed_ms())
 
@@ -62,10 +62,10 @@ class Listening:
         with self._lock:
             return self._nodes.judge(node, self._clock.elapsed_ms())
 
-    def forget(self, node: str) -> None:
-        """Forget a node that does not belong here any more."""
+    def retain(self, belongs_here: Callable[[str], bool]) -> None:
+        """Forget the nodes that do not belong here any more."""
         with self._lock:
-            self._nodes.forget(node)
+            self._nodes.retain(belongs_here)
 
     def save_due(self) -> None:
         """Store everything, if it is time."""

@@ -10,7 +10,7 @@ longest silence among the last ones.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -143,10 +143,19 @@ class NodesLiveness:
         """Note that a receiver listens from now on, or does not."""
         self._clock(receiver).set_listening(is_listening, now_ms)
 
-    def hear(self, node: str, receiver: str, heartbeat_s: int, now_ms: int) -> None:
-        """Note that a receiver has heard a node, which promises a heartbeat after `heartbeat_s` (0: none)."""
+    def hear(self, node: str, receiver: str, heartbeat_s: int | None, now_ms: int) -> None:
+        """Note that a receiver has heard a node.
+
+        Args:
+            node: The node.
+            receiver: The receiver.
+            heartbeat_s: The node promises a heartbeat after so many seconds of silence; 0: none; None: as before.
+            now_ms: Now.
+        """
         heard_ms = self._clock(receiver).read(now_ms)
         before = self._nodes.get(node)
+        if heartbeat_s is None:
+            heartbeat_s = 0 if before is None else before.heartbeat_s
         one = _Node(receiver, heard_ms, heartbeat_s) if before is None else before
         if before is not None and not heartbeat_s:
             one.silences_ms.append(self._silent_ms(before, now_ms))
@@ -167,9 +176,9 @@ class NodesLiveness:
             for name, one in self._nodes.items()
         }
 
-    def forget(self, node: str) -> None:
-        """Forget a node that does not belong here any more."""
-        self._nodes.pop(node, None)
+    def retain(self, belongs_here: Callable[[str], bool]) -> None:
+        """Forget the nodes that do not belong here any more."""
+        self._nodes = {name: one for name, one in self._nodes.items() if belongs_here(name)}
 
     def judge(self, node: str, now_ms: int) -> Judgement | None:
         """What is known of a node; None if nobody has heard it yet."""
