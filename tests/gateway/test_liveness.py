@@ -43,19 +43,19 @@ def word(nodes: NodesLiveness, now_ms: int, node: str = "7") -> str | None:
 def test_a_node_is_ok_until_its_heartbeat_is_late_and_dead_after_two() -> None:
     nodes = listening()
     assert nodes.judge("7", 0) is None
-    nodes.hear("7", RECEIVER, 3600, 1000)
+    nodes.record("7", RECEIVER, 3600, 1000)
 
     assert word(nodes, 1000 + HOUR_MS + LATE_MS - 1) == "ok"
     assert word(nodes, 1000 + HOUR_MS + LATE_MS) == "late"
     assert word(nodes, 1000 + 2 * HOUR_MS - 1) == "late"
     assert word(nodes, 1000 + 2 * HOUR_MS) == "dead"
-    nodes.hear("7", RECEIVER, 3600, 3 * HOUR_MS)
+    nodes.record("7", RECEIVER, 3600, 3 * HOUR_MS)
     assert word(nodes, 3 * HOUR_MS) == "ok"
 
 
 def test_time_in_which_nobody_listened_does_not_count() -> None:
     nodes = listening()
-    nodes.hear("7", RECEIVER, 3600, 0)
+    nodes.record("7", RECEIVER, 3600, 0)
     nodes.set_listening(RECEIVER, False, HOUR_MS)
 
     assert word(nodes, 30 * HOUR_MS) == "unknown"
@@ -66,7 +66,7 @@ def test_time_in_which_nobody_listened_does_not_count() -> None:
 
 def test_who_was_dead_before_the_receiver_went_stays_dead() -> None:
     nodes = listening()
-    nodes.hear("7", RECEIVER, 3600, 0)
+    nodes.record("7", RECEIVER, 3600, 0)
     nodes.set_listening(RECEIVER, False, 3 * HOUR_MS)
 
     assert word(nodes, 4 * HOUR_MS) == "dead"
@@ -74,9 +74,9 @@ def test_who_was_dead_before_the_receiver_went_stays_dead() -> None:
 
 def test_a_node_belongs_to_the_receiver_that_heard_it_last() -> None:
     nodes = listening()
-    nodes.hear("7", RECEIVER, 3600, 0)
+    nodes.record("7", RECEIVER, 3600, 0)
     nodes.set_listening("/dev/other", True, HOUR_MS)
-    nodes.hear("7", "/dev/other", 3600, HOUR_MS)
+    nodes.record("7", "/dev/other", 3600, HOUR_MS)
     nodes.set_listening(RECEIVER, False, HOUR_MS)
 
     assert word(nodes, 2 * HOUR_MS) == "ok"
@@ -84,7 +84,7 @@ def test_a_node_belongs_to_the_receiver_that_heard_it_last() -> None:
 
 def test_a_restart_keeps_the_silence_and_leaves_out_the_pause() -> None:
     before = listening()
-    before.hear("7", RECEIVER, 3600, 500)
+    before.record("7", RECEIVER, 3600, 500)
 
     after = NodesLiveness(before.listened_ms(500 + HOUR_MS), before.heard())
     assert word(after, 10) == "unknown"
@@ -98,8 +98,8 @@ def test_a_restart_keeps_the_silence_and_leaves_out_the_pause() -> None:
 
 def test_after_a_crash_only_the_dead_stay_dead() -> None:
     before = listening()
-    before.hear("dead", RECEIVER, 3600, 0)
-    before.hear("7", RECEIVER, 3600, HOUR_MS)
+    before.record("dead", RECEIVER, 3600, 0)
+    before.record("7", RECEIVER, 3600, HOUR_MS)
     after = NodesLiveness(before.listened_ms(2 * HOUR_MS), before.heard())
 
     after.pardon()
@@ -115,7 +115,7 @@ def test_without_a_promise_the_deadline_follows_from_the_longest_silence() -> No
     now_ms = 0
     for number in range(SILENCES_LEAST + 1):
         now_ms += HOUR_MS if number % 2 else HOUR_MS // 2
-        nodes.hear("7", RECEIVER, 0, now_ms)
+        nodes.record("7", RECEIVER, 0, now_ms)
 
     assert word(nodes, now_ms + MEASURED_FACTOR * HOUR_MS - 1) == "late"
     assert word(nodes, now_ms + MEASURED_FACTOR * HOUR_MS) == "dead"
@@ -123,12 +123,12 @@ def test_without_a_promise_the_deadline_follows_from_the_longest_silence() -> No
 
 def test_without_a_promise_few_silences_say_little_and_short_ones_no_less_than_an_hour() -> None:
     nodes = listening()
-    nodes.hear("7", RECEIVER, 0, 0)
+    nodes.record("7", RECEIVER, 0, 0)
     assert word(nodes, UNPROMISED_MOST_MS // 2 - 1) == "ok"
     assert word(nodes, UNPROMISED_MOST_MS) == "dead"
 
     for second in range(SILENCES_LEAST + 1):
-        nodes.hear("8", RECEIVER, 0, 1000 * second)
+        nodes.record("8", RECEIVER, 0, 1000 * second)
     assert word(nodes, 1000 * SILENCES_LEAST + UNPROMISED_LEAST_MS - 1, "8") == "late"
     assert word(nodes, 1000 * SILENCES_LEAST + UNPROMISED_LEAST_MS, "8") == "dead"
 

@@ -41,7 +41,7 @@ class Listening:
         if not remembered.is_complete:  # it ended in the midst: what it heard last is missing
             self._nodes.pardon()
         for node in set(known) - remembered.heard.keys():
-            self._nodes.hear(node, ANY, 0, now_ms)
+            self._nodes.record(node, ANY, 0, now_ms)
         self._saved_ms = now_ms - SAVE_EVERY_MS  # at once, so that from now on the file says that it is incomplete
 
     def set_listening(self, receiver: str, is_listening: bool) -> None:
@@ -52,10 +52,10 @@ class Listening:
             self._nodes.set_listening(receiver, is_listening, now_ms)
             self._nodes.set_listening(ANY, bool(self._open), now_ms)
 
-    def hear(self, node: str, receiver: str, heartbeat_s: int | None) -> None:
-        """Note that a receiver has heard a node; arguments as for `NodesLiveness.hear`."""
+    def record(self, node: str, receiver: str, heartbeat_s: int | None) -> None:
+        """Note that a receiver has heard a node; arguments as for `NodesLiveness.record`."""
         with self._lock:
-            self._nodes.hear(node, receiver, heartbeat_s, self._clock.elapsed_ms())
+            self._nodes.record(node, receiver, heartbeat_s, self._clock.elapsed_ms())
 
     def judge(self, node: str) -> Judgement | None:
         """What is known of a node; None if nobody has heard it yet."""

@@ -21,7 +21,7 @@ Liveness = Literal["ok", "late", "dead", "unknown"]
 came in twice the time; `unknown`: nobody listens now, or nobody has heard it yet.
 """
 
-RETRIES_MS = 600_000  # within which a node sends the same packet nine times at least: core.link_timing.TIMING
+RETRIES_MS = 1_200_000  # within which a node sends the same packet eleven times at least: core.link_timing.TIMING
 LATE_MS = 120_000  # likewise six times
 SILENCES = 32  # that are remembered of a node without a promise
 SILENCES_LEAST = 8  # fewer say nothing
@@ -143,7 +143,7 @@ class NodesLiveness:
         """Note that a receiver listens from now on, or does not."""
         self._clock(receiver).set_listening(is_listening, now_ms)
 
-    def hear(self, node: str, receiver: str, heartbeat_s: int | None, now_ms: int) -> None:
+    def record(self, node: str, receiver: str, heartbeat_s: int | None, now_ms: int) -> None:
         """Note that a receiver has heard a node.
 
         Args:

@@ -179,7 +179,7 @@ class Receiver:
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
         self._intake.node_metrics.record_frame(uplink, *signal)
         heartbeat_s = decision.state.heartbeat_s if isinstance(decision, node_state.Accepted) else None
-        self._listening.hear(str(uplink.node), self.port.path, heartbeat_s)
+        self._listening.record(str(uplink.node), self.port.path, heartbeat_s)
         if decision.answer.is_moved:
             self._neighbours.record_moved(uplink.node)
         if self._slot_ms is not None:
@@ -226,7 +226,7 @@ class Receiver:
             return
         self._is_conflict_reported = False
         metrics.PACKETS.labels(kind="legacy").inc()
-        self._listening.hear(self._old_node, self.port.path, 0)
+        self._listening.record(self._old_node, self.port.path, 0)
         if accepted.diverged:
             log.warning("mirrored model diverged and starts again", extra={"event": "diverged", "node": self._old_node})
         self._reply(read_s)
