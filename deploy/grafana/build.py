@@ -15,8 +15,6 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 
-from aoii.runtime.health_limits import HEARTBEAT_GRACE_S, SILENCE_S
-
 HERE = Path(__file__).parent
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="aoii-prometheus")
 MYSQL = DataSourceRef(type_val="mysql", uid="aoii-mysql")
@@ -94,8 +92,8 @@ def page(uid: str, title: str, meaning: str, since: str, *panels: Chart) -> dash
     return made
 
 
-LIMIT = f"clamp_min(aoii_node_heartbeat_seconds + {HEARTBEAT_GRACE_S}, {SILENCE_S})"
-SILENT = "time() - aoii_node_last_heard_timestamp_seconds"
+DEAD = 'min by (job, node) (aoii_node_liveness{state="dead"})'
+SILENT = "min by (job, node) (aoii_node_silence_seconds)"
 
 
 def _quantile(share: float, name: str, window: str) -> str:
@@ -163,14 +161,9 @@ def measured(title: str, unit: str, column: str) -> Chart:
 
 FLEET = (
     number(
-        "Nodes in time", "short", "Nodes whose silence is within the limit.", f"count({SILENT} <= {LIMIT}) or vector(0)"
+        "Live nodes", "short", "Nodes whose silence is shorter than their deadline.", f"count({DEAD} == 0) or vector(0)"
     ),
-    number(
-        "Silent nodes",
-        "short",
-        "Nodes that have been silent for longer than the limit.",
-        f"count({SILENT} > {LIMIT}) or vector(0)",
-    ),
+    number("Dead nodes", "short", "Nodes silent for twice as long as promised.", f"count({DEAD} == 1) or vector(0)"),
     number("Alerts", "short", "Alerts that are firing now.", 'count(ALERTS{alertstate="firing"}) or vector(0)'),
     number(
         "Last row",

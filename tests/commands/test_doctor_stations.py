@@ -187,14 +187,15 @@ def test_connections_that_end_soon_again_and_again_are_found_with_the_likely_cau
 
 def test_a_node_that_is_silent_while_others_speak_is_named(tmp_path: Path) -> None:
     text = WELL["gateway"] % time.time() + (
-        'aoii_node_last_heard_timestamp_seconds{node="8"} 1000\naoii_node_heartbeat_seconds{node="8"} 60\n'
-        'aoii_node_last_heard_timestamp_seconds{node="9"} 1000\n'  # with no heartbeat, silence says nothing
+        'aoii_node_liveness{node="8",state="dead"} 1\naoii_node_liveness{node="8",state="ok"} 0\n'
+        'aoii_node_liveness{node="9",state="dead"} 0\naoii_node_liveness{node="9",state="late"} 1\n'
     )
 
     found = faults(tmp_path, gateway=text)
 
     assert found.keys() == {"node"}
-    assert found["node"].state == "1 silent for too long: 8"
+    assert found["node"].state == "1 dead, silent for twice as long as promised: 8"
+    assert "1 late: 9" in [one.state for one in findings(tmp_path, gateway=text)]
 
 
 @pytest.mark.parametrize(

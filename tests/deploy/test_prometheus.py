@@ -100,7 +100,6 @@ LIMITS: dict[str, list[float]] = {  # of each rule, in the order of its expressi
     "aoii:packets:per_minute": [60],  # seconds of a minute
     "aoii:commit_ack_seconds:p95": [0.95],
     "aoii:end_to_end_latency_seconds:p95": [0.95],
-    "NodeSilent": [*SILENCE],
     "NodeReadingsWaiting": [health_limits.WAITING_READINGS],
     "AoiiHigh": [health_limits.AOII_HIGH_S],
     "ErrorHigh": [health_limits.ERROR_HIGH_FACTOR] * 2,

@@ -32,6 +32,7 @@ from aoii.core.store import RamStore
 from aoii.core.stream import DOWNLINK, Frame, Reader, encode_usb_uplink
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.intake import Intake
+from aoii.gateway.listening import Listening
 from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.node_state import REPLAY_WINDOW
 from aoii.gateway.receiver import Receiver
@@ -106,9 +107,9 @@ class Gateway:
         self.store = OutboxFile(settings.gateway.outbox_path, 1 << 26)
         intake = Intake(settings.gateway, settings.clock, None, self.store, lambda _: None, lambda _: True)
         keys = KeyRing(settings.gateway.node_keys_file)
-        self._receiver = Receiver(
-            "nowhere", "gateway/nowhere", intake, keys, Neighbours(intake.wanted, 0), lambda *_: 0
-        )
+        listening = Listening(folder / "liveness.json", settings.clock, [])
+        neighbours = Neighbours(intake.wanted, 0)
+        self._receiver = Receiver("nowhere", "gateway/nowhere", intake, keys, neighbours, listening, lambda *_: 0)
         self._port = _SilentPort()
         self._receiver.port = self._port  # type: ignore[assignment]  # a double
         self._air, self._ear = Reader(), Reader()

@@ -20,6 +20,7 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
 from aoii.gateway.intake import Intake, LineResult
+from aoii.gateway.listening import Listening
 from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.receiver import Receiver
 from aoii.runtime.clock import Clock
@@ -373,6 +374,7 @@ def test_a_reading_that_conflicts_with_one_in_the_outbox_is_counted_and_logged_o
             intake,
             KeyRing(values.gateway.node_keys_file),
             Neighbours(intake.wanted, 0),
+            Listening(values.gateway.outbox_path.with_name("liveness.json"), values.clock, []),
             lambda *_: 0,
         )
         ended: Future[LineResult] = Future()

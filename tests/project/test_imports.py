@@ -53,6 +53,7 @@ PLACES = (
     Place("broker/reconnection.py", "core runtime.health_limits", standard=PURE),
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
     Place("gateway/suspicion.py", "core", standard=PURE),
+    Place("gateway/liveness.py", "", standard=PURE),
     Place("gateway/numbers.py", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
     Place("gateway/witness.py", "core", standard=PURE),

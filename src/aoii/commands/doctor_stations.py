@@ -12,6 +12,7 @@ from aoii.commands import container, doctor_audit, doctor_buffers, doctor_delive
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import UnavailableError
+from aoii.gateway.liveness import Liveness
 from aoii.runtime import health_limits, metrics
 from aoii.runtime.advice import document
 from aoii.runtime.metric_snapshot import MetricSnapshot
@@ -148,18 +149,16 @@ def _radio(snapshot: MetricSnapshot) -> Iterator[Finding]:
         yield Finding("radio", f"no frame from any node for {silent_s:.0f} s", remedy)
         return
     yield Finding("radio", f"last frame {silent_s:.0f} s ago")
-    silences_s = {
-        node: (now_unix_s - heard_unix_s[node], beat_s) for node, beat_s in heartbeats_s.items() if node in heard_unix_s
-    }
-    yield from _nodes(snapshot, silences_s)
+    yield from _nodes(snapshot)
 
 
-def _nodes(snapshot: MetricSnapshot, silences_s: Mapping[str, tuple[float, float]]) -> Iterator[Finding]:
-    """What is wrong with single nodes; `silences_s` has the silence and heartbeat interval of each."""
-    limit_s = health_limits.silence_limit_s
-    if silent := [node for node, (silent_s, beat_s) in silences_s.items() if silent_s > limit_s(beat_s)]:
+def _nodes(snapshot: MetricSnapshot) -> Iterator[Finding]:
+    """What is wrong with single nodes."""
+    if dead := _in_state(snapshot, "dead"):
         remedy = f"see {document('docs/runbooks/NodeSilent.md')}"
-        yield Finding("node", f"{len(silent)} silent for too long: {_named(silent)}", remedy)
+        yield Finding("node", f"{len(dead)} dead, silent for twice as long as promised: {_named(dead)}", remedy)
+    if late := _in_state(snapshot, "late"):
+        yield Finding("node", f"{len(late)} late: {_named(late)}")
     if erased := [node for node, is_set in snapshot.by_label(metrics.NODE_FLASH_ERASED, "node").items() if is_set]:
         state = f"repeats the numbers of its epoch, as after its flash was erased: {_named(erased)}"
         remedy = f"give it a new key: aoii board node --force; see {document('docs/runbooks/NodeFlashErased.md')}"
@@ -167,6 +166,11 @@ def _nodes(snapshot: MetricSnapshot, silences_s: Mapping[str, tuple[float, float
     for metric, state in ((metrics.NODE_BATTERY_LOW, "low battery"), (metrics.NODE_SENSOR_FAULT, "sensor fault")):
         if nodes := [node for node, is_set in snapshot.by_label(metric, "node").items() if is_set]:
             yield Finding("node", f"{state}: {_named(nodes)}", "visit it")
+
+
+def _in_state(snapshot: MetricSnapshot, state: Liveness) -> list[str]:
+    """The nodes in one state of liveness."""
+    return [node for node, is_in in snapshot.by_label(metrics.NODE_LIVENESS, "node", state=state).items() if is_in]
 
 
 # --- the others -------------------------------------------------------------------------------------------------------

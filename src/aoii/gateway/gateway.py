@@ -19,6 +19,7 @@ from aoii.gateway.findings import NodeEpoch
 from aoii.gateway.intake import Intake
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.weights import extract_weights
+from aoii.gateway.listening import Listening
 from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
@@ -72,12 +73,13 @@ class Gateway(Station):
         )
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
         self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
+        self.listening = Listening(own.outbox_path.with_name("liveness.json"), settings.clock, self.intake.nodes())
         self._is_witness = own.rank > 0
         neighbours = Neighbours(self.intake.wanted, own.rank)
         slot_ms = SLOTS_MS[own.spreading] if own.rank else None
         learn = self.publisher.repair.learn
         self._ports = [
-            Receiver(path, name, self.intake, keys, neighbours, learn, slot_ms).port
+            Receiver(path, name, self.intake, keys, neighbours, self.listening, learn, slot_ms).port
             for name, path in self._old_nodes.items()
         ]
         self._clock_thread = PartThread("clock", self._run_clock)
@@ -106,6 +108,7 @@ class Gateway(Station):
         for port in self._ports:
             port.stop(left_s(THREADS_LIMIT_S))
         self._clock_thread.join(left_s(THREADS_LIMIT_S))
+        self.listening.close()
         self.publisher.stop(left_s(THREADS_LIMIT_S))
         self._outbox_file.close(left_s(STOP_LIMIT_S))
         if hanging := [part.name for part in self.parts() if part.is_running]:
@@ -157,8 +160,16 @@ class Gateway(Station):
 
     def _update_metrics(self) -> None:
         self._outbox_metrics.update()
-        self.intake.count_periods(map(str, self._keys.nodes()))
+        provisioned = [str(node) for node in self._keys.nodes()]
+        self.intake.count_periods(provisioned)
+        self._update_liveness(provisioned)
         metrics.CLOCK_SYNCED.set(self.intake.now().is_synced)
+
+    def _update_liveness(self, provisioned: Iterable[str]) -> None:
+        self.listening.retain(self._belongs_here)
+        for node in {*provisioned, *filter(self._belongs_here, self.intake.nodes())}:
+            self.intake.node_metrics.record_liveness(node, self.listening.judge(node))
+        self.listening.save_due()
 
 
 def _check_thresholds(own: GatewaySettings, old_nodes: Iterable[str]) -> None:

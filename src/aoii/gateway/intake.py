@@ -110,6 +110,10 @@ class Intake:
         is_synced = unix_ms >= (CLOCK_FLOOR_MS if self._clock.start_unix_s is None else EARLIEST_SYNCED_MS)
         return Instant(unix_ms, is_synced, self._clock.elapsed_ms(), self._session)
 
+    def nodes(self) -> list[str]:
+        """The nodes that have ever been heard."""
+        return list(self._forecasts)
+
     def newest_frame(self, node: str) -> tuple[int, int] | None:
         """Epoch and number of the newest frame that was accepted of one of our own nodes; None before the first."""
         state = self._forecasts.get(node)

@@ -8,9 +8,11 @@ of authenticated nodes and of old nodes, one for each port, so their number is b
 import logging
 import time
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 from aoii.broker.messages import Identity, is_wrong
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
+from aoii.gateway.liveness import Judgement, Liveness
 from aoii.gateway.readings import AcceptedReading
 from aoii.gateway.suspicion import RepeatedNumbers, sensor_fault
 from aoii.gateway.waiting_numbers import WaitingNumbers
@@ -20,6 +22,7 @@ from aoii.settings import Gateway as Settings
 log = logging.getLogger(__name__)
 
 OLD_HEARTBEAT_S = 600  # fixed in the old firmware
+STATES = (*get_args(Liveness), "sensor_fault")
 MISSING_KEPT = 1000  # missing counters remembered for each node; more are not counted
 MISSING_FOR_S = 86_400  # after a day a reading that has not arrived is not counted as missing any more
 
@@ -41,6 +44,7 @@ class NodeMetrics:
         self._expected: set[str] = set()  # nodes whose counters are served
         self._restored: set[str] = set()  # nodes of an earlier run
         self._counted_s: dict[str, float] = {}  # by node: up to when its sample periods are counted
+        self._liveness: dict[str, str] = {}
         self._repeated = RepeatedNumbers()
         self._erased: set[str] = set()  # nodes of which it was said that their flash was erased
         self._faulty: set[str] = set()  # nodes of which it was said that their readings look like a sensor's fault
@@ -139,11 +143,25 @@ class NodeMetrics:
         if reading.estimate is not None:
             self._record_error(reading, *reading.estimate)
 
+    def record_liveness(self, node: str, judgement: Judgement | None) -> None:
+        """Record what is known of a node's silence; None: nobody has heard it yet."""
+        state: Liveness | Literal["sensor_fault"] = "unknown" if judgement is None else judgement.liveness
+        if judgement is not None:
+            metrics.NODE_SILENCE_S.labels(node=node).set(judgement.silent_ms / 1000)
+            metrics.NODE_DEADLINE_S.labels(node=node).set(judgement.promise.dead_ms / 1000)
+            if state == "ok" and metrics.value(metrics.NODE_SENSOR_FAULT.labels(node=node)):
+                state = "sensor_fault"
+        if self._liveness.get(node) != state:
+            self._liveness[node] = state
+            for each in STATES:
+                metrics.NODE_LIVENESS.labels(node=node, state=each).set(each == state)
+
     def remove(self, node: str) -> None:
         """Remove a node that does not belong here any more."""
         self._counters.pop(node, None)
         self._waiting.pop(node, None)
         self._counted_s.pop(node, None)
+        self._liveness.pop(node, None)
         self._expected.discard(node)
         self._repeated.forget(node)
         self._erased.discard(node)

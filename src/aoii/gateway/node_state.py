@@ -69,6 +69,11 @@ class NodeState:
     session: int
     is_in_force: bool = False
 
+    @property
+    def heartbeat_s(self) -> int:
+        """Seconds of silence after which the node has promised a heartbeat; 0: none, or nothing is known of it yet."""
+        return self.forecasts[0].forecast.settings.heartbeat_s if self.forecasts else 0
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -30,6 +30,7 @@ from aoii.gateway.drivers.serial_port import STOPPED, SerialPort
 from aoii.gateway.intake import FrameResult, Intake, LineResult
 from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.old_node import Payload, RejectedLine, TimeRequest
+from aoii.gateway.listening import Listening
 from aoii.gateway.neighbours import Neighbours
 from aoii.gateway.readings import Instant
 from aoii.runtime import metrics
@@ -50,6 +51,7 @@ class Receiver:
         intake: Where readings go.
         keys: Keys of our own nodes.
         neighbours: What is heard of other gateways; the same object for all receivers of this gateway.
+        listening: Is told what is heard, and whether anybody listens.
         learn: Gets each frame of our own nodes that is answered, in the outbox file's thread, and whether it was not
             accepted before; returns what its acknowledgement asks for.
         slot_ms: How long a witness waits before it answers; None: this gateway is no witness.
@@ -62,6 +64,7 @@ class Receiver:
         intake: Intake,
         keys: KeyRing,
         neighbours: Neighbours,
+        listening: Listening,
         learn: Callable[[Uplink, bool], int],
         slot_ms: int | None = None,
     ) -> None:
@@ -70,6 +73,7 @@ class Receiver:
         self._intake = intake
         self._keys = keys
         self._neighbours = neighbours
+        self._listening = listening
         self._slot_ms = slot_ms
         self._repetitions = witness.Repetitions()
         self._is_conflict_reported = False
@@ -81,6 +85,7 @@ class Receiver:
 
     def _on_state(self, is_open: bool, reason: str) -> None:
         metrics.SERIAL_UP.labels(port=self.port.path).set(is_open)
+        self._listening.set_listening(self.port.path, is_open)
         if is_open:
             metrics.SERIAL_OPENS.inc()
             self._away.record_success()
@@ -173,6 +178,8 @@ class Receiver:
         is_new = isinstance(decision, node_state.Accepted) and decision.reading is not None
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
         self._intake.node_metrics.record_frame(uplink, *signal)
+        heartbeat_s = decision.state.heartbeat_s if isinstance(decision, node_state.Accepted) else None
+        self._listening.record(str(uplink.node), self.port.path, heartbeat_s)
         if decision.answer.is_moved:
             self._neighbours.record_moved(uplink.node)
         if self._slot_ms is not None:
@@ -219,6 +226,7 @@ class Receiver:
             return
         self._is_conflict_reported = False
         metrics.PACKETS.labels(kind="legacy").inc()
+        self._listening.record(self._old_node, self.port.path, 0)
         if accepted.diverged:
             log.warning("mirrored model diverged and starts again", extra={"event": "diverged", "node": self._old_node})
         self._reply(read_s)

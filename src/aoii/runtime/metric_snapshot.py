@@ -57,12 +57,12 @@ class MetricSnapshot:
         """The sum or the number of a histogram's observations; None if the metric is not served."""
         return self._total(f"{metrics.name_of(metric)}_{kind}", {})
 
-    def by_label(self, metric: Counter | Gauge, label: str) -> dict[str, float]:
-        """The values of a metric by one of its labels, each the sum over all other labels."""
+    def by_label(self, metric: Counter | Gauge, label: str, **others: str) -> dict[str, float]:
+        """The values of a metric by one of its labels, each the sum over all samples that have the `others`."""
         found: dict[str, float] = {}
         for labels, value in self.samples.get(metrics.name_of(metric), {}).items():
             key = dict(labels).get(label)
-            if key is not None:
+            if key is not None and others.items() <= dict(labels).items():
                 found[key] = found.get(key, 0) + value
         return found
 

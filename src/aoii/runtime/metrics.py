@@ -252,6 +252,21 @@ NODE_LAST_HEARD_S = _GATEWAY.gauge(
     "Unix time of the node's last frame; after a restart, of the last reading that the gateway kept.",
     "node",
 )
+NODE_LIVENESS = _GATEWAY.gauge(
+    "aoii_node_liveness",
+    "1 for what is known of the node now, 0 for the rest: ok (its silence is within what it has promised), late, dead, "
+    "sensor_fault (it sends, and its sensor does not measure), unknown (nobody listens, or nobody has heard it yet).",
+    "node",
+    "state",
+)
+NODE_SILENCE_S = _GATEWAY.gauge(
+    "aoii_node_silence_seconds",
+    "Since the node was heard; time in which its receiver did not listen is not in it.",
+    "node",
+)
+NODE_DEADLINE_S = _GATEWAY.gauge(
+    "aoii_node_deadline_seconds", "Silence after which the node is called dead: two heartbeats, or measured.", "node"
+)
 NODE_HEARTBEAT_S = _GATEWAY.gauge(
     "aoii_node_heartbeat_seconds",
     "Longest silence of a healthy node; not served for nodes without heartbeats (HEARTBEAT_S=0).",
