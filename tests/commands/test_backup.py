@@ -22,9 +22,9 @@ from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
+from aoii.server.db import open_database
 from aoii.server.dead_letters.letters import open_letters
 from aoii.server.dead_letters.store import DeadLetters
-from aoii.server.db import open_database
 from aoii.server.gaps import Gap, Gaps
 from aoii.settings import Database as DatabaseSettings
 from gateway.drivers.outbox_files import add, counters, opened, who
@@ -32,7 +32,7 @@ from server.samples import a_reading, an_edge_log_row, mysql_at, run_sql, sqlite
 from servers import MariaDB, free_port
 
 TABLES = ("readings", "edge_log", "gaps", "floors", "gateway_files", "gateway_numbers", "audits", "marks")
-PASSWORD = "a 'b\" #;\\n=c"  # every sign is meant, as settings are literal
+ODD = "a 'b\" #;\\n=c"  # every sign is meant, as settings are literal
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -270,7 +270,7 @@ def test_what_was_acknowledged_since_the_backup_does_not_come_back(small: Machin
 
     assert code == 0, err
     assert "1 were acknowledged since" in out
-    name, events, _ = outbox_of(small.outbox)
+    _, events, _ = outbox_of(small.outbox)
     assert sorted(counter for _, counter in events) == [4, 5, 6]  # 6 waits still: it came after the backup
 
 
@@ -390,11 +390,11 @@ def test_a_dump_that_lacks_a_table_is_an_error(tmp_path: Path, mariadb: MariaDB,
     machine.fill()
     schema = machine.place.name
     user = f"u{time.monotonic_ns() % 10**9}"
-    quoted = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
+    quoted = ODD.replace("\\", "\\\\").replace("'", "\\'")
     mariadb.execute(f"CREATE USER '{user}'@'%' IDENTIFIED BY '{quoted}'")
     for table in {*TABLES, "alembic_version"} - {"gaps"}:
         mariadb.execute(f"GRANT SELECT ON {schema}.{table} TO '{user}'@'%'")
-    text = machine.env.read_text().replace("MYSQL_USER=root", f"MYSQL_USER={user}\nMYSQL_PASSWORD={PASSWORD}")
+    text = machine.env.read_text().replace("MYSQL_USER=root", f"MYSQL_USER={user}\nMYSQL_PASSWORD={ODD}")
     machine.env.write_text(text)
 
     code, _, err = run("--env-file", machine.env, "backup")

@@ -44,6 +44,7 @@ def save(place: DatabaseSettings, target: Path, progress: Callable[[int], None] 
     with _options(place) as options:
         command = [
             _tool("dump"), f"--defaults-extra-file={options}", "--single-transaction", "--quick", "--skip-triggers",
+            "--skip-add-locks",  # putting it in would need a right that aoii_admin has not
             "--no-tablespaces", "--hex-blob", "--no-autocommit", "--default-character-set=utf8mb4", place.name,
         ]  # fmt: skip
         with (
