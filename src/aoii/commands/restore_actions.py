@@ -232,7 +232,7 @@ def _put(archive: Archive, step: Step, counted: Counted) -> Iterator[str]:
         new.unlink()
         raise InputError(f"{archive.path}: {member.name} is damaged ({wrong})", backup_archive.REMEDY)
     if target.exists() and member.kind in ("sqlite", "outbox"):
-        _settle(target)
+        _fold(target)
     how = "is back"
     if member.kind == "outbox":
         new, how = _new_outbox(new, target)
@@ -262,7 +262,7 @@ def _new_outbox(copy: Path, target: Path) -> tuple[Path, str]:
     return fresh, how
 
 
-def _settle(path: Path) -> None:
+def _fold(path: Path) -> None:
     """Move what is in the write-ahead log into the file, so that the file is all; a damaged file stays as it is."""
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite_recovery.connect_as_owner(path)) as own:
         own.execute("PRAGMA journal_mode = DELETE")
