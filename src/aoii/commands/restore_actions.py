@@ -28,6 +28,7 @@ from aoii.runtime.sqlite_recovery import sibling
 from aoii.server import dump
 from aoii.server.connection import open_pool
 from aoii.settings import Database, Settings
+from aoii.settings.faults import SettingsError
 
 ANSWER_S = 1.0  # for which a status port on this machine is waited for
 NEW, FRESH = ".restoring", ".restored"  # endings of files that are not complete, or not in their place yet
@@ -96,8 +97,7 @@ def restore(env_file: Path | None, wish: Wish) -> int:
             counted = megabytes(shown)
             archive.check(counted)
             steps = _steps(archive.manifest, wish, env_file)
-            values = _settings(env_file, archive.manifest)
-            running = [] if wish.to else list(_running(values, steps))
+            running = [] if wish.to else list(_running(_ports(env_file, archive.manifest), steps))
             in_the_way = [] if wish.force else list(_in_the_way(steps))
             if wish.dry_run:
                 return _describe(archive, steps, [*running, *in_the_way])
@@ -166,9 +166,17 @@ def _database(env_file: Path | None, manifest: Manifest) -> Database:
     return values.database
 
 
-def _running(values: Settings | None, steps: list[Step]) -> Iterator[str]:
+def _ports(env_file: Path | None, manifest: Manifest) -> dict[str, int]:
+    """The status ports of the stations; none where settings are wrong, as before the keys that they name are back."""
+    with contextlib.suppress(SettingsError):
+        values = _settings(env_file, manifest)
+        return {} if values is None else values.status_ports
+    return {}
+
+
+def _running(ports: dict[str, int], steps: list[Step]) -> Iterator[str]:
     """What shows that a station runs: its status port answers, or a file or the database is in use."""
-    for station, port in {} if values is None else values.status_ports.items():
+    for station, port in ports.items():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), ANSWER_S):
             yield f"the {station} runs (port {port} answers)"
     for step in steps:
