@@ -1,7 +1,6 @@
 """`aoii backup` and `aoii restore`: the options for saving what a machine has, and for putting it back."""
 
 import argparse
-from pathlib import Path
 
 from aoii.commands.arguments import Commands, file_path, whole
 from aoii.core.errors import InputError
@@ -69,7 +68,7 @@ def add_commands(commands: Commands) -> None:
         epilog=RESTORE_EXAMPLES,
         formatter_class=form,
     )
-    restore.add_argument("archive", type=Path, metavar="ARCHIVE", help="the .tar that `aoii backup` made")
+    restore.add_argument("archive", type=file_path, metavar="ARCHIVE", help="the .tar that `aoii backup` made")
     restore.add_argument("--to", type=file_path, metavar="DIR", help="put files below DIR; a dump becomes a file there")
     restore.add_argument("--dry-run", action="store_true", help="only check the archive, and say what would be done")
     restore.add_argument("--force", action="store_true", help="also over what exists and differs")
