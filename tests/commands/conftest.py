@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from aoii.commands import main
 from aoii.server.db import Database, open_database
 from aoii.settings import Database as DatabaseSettings
+from commands.saved_machine import Machine, Run
 from server.samples import mysql_at, sqlite_at
 from servers import MariaDB
 
@@ -30,3 +32,36 @@ def stored(place: DatabaseSettings) -> Iterator[Database]:
     """The database of the commands, open for the test."""
     with contextlib.closing(open_database(place, migrate=True)) as database:
         yield database
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path, run: Run) -> Machine:
+    """A machine with each kind of database."""
+    if request.param == "sqlite":
+        made = Machine(tmp_path, sqlite_at(tmp_path / "data" / "aoii.db"))
+    else:
+        server: MariaDB = request.getfixturevalue("mariadb")
+        made = Machine(tmp_path, mysql_at(server, server.new_schema()))
+    made.fill()
+    return made
+
+
+@pytest.fixture
+def small(tmp_path: Path, run: Run) -> Machine:
+    """A machine with SQLite."""
+    made = Machine(tmp_path, sqlite_at(tmp_path / "data" / "aoii.db"))
+    made.fill()
+    return made
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command; its exit code and what it printed."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main.main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run

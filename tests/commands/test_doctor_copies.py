@@ -240,6 +240,7 @@ def test_a_new_backup_on_another_disk_is_well(examined: Examined, other_disk: Pa
     back_up(other_disk, 90)
     back_up(other_disk, 5, "monday/aoii.sql.gz")
     back_up(other_disk, 0, "failed.sql.gz", b"")
+    back_up(other_disk, 0, ".aoii-backup/aoii.tar")  # of a backup that is being made, or was killed
 
     found = examined.one("backup", BACKUP_DIR=other_disk)
 

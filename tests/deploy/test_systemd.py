@@ -16,7 +16,10 @@ from aoii.commands import main, stations
 SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "systemd"
 UNITS = sorted(path.name for path in (SHIPPED / "system").glob("aoii*.*") if path.is_file())
 SERVICES = [name for name in UNITS if name.endswith(".service")]
+BACKUP = "aoii-backup.service"
+STATIONS = [name for name in SERVICES if name != BACKUP]
 COMMON = Path("aoii-.service.d") / "common.conf"
+COMMON_OF = {BACKUP: Path("aoii-backup.service.d") / "common.conf"}  # systemd takes the file of the longer name
 EXPOSURE = 20  # of 100; what systemd calls OK begins at 50
 STOP_S = 10  # what a graceful stop may take
 
@@ -48,7 +51,7 @@ def analyzed(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def values(unit: str, key: str) -> list[str]:
     """What a unit and the part that is common to all say for a key."""
-    text = "".join((SHIPPED / "system" / name).read_text() for name in (unit, COMMON))
+    text = "".join((SHIPPED / "system" / name).read_text() for name in (unit, COMMON_OF.get(unit, COMMON)))
     return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
 
 
@@ -89,10 +92,10 @@ def test_an_open_unit_is_found(root: Path) -> None:
 
 
 def test_every_station_but_the_simulated_nodes_has_its_unit() -> None:
-    assert [f"aoii-{name}.service" for name, *_ in sorted(stations.STATIONS) if name != "edge"] == SERVICES
+    assert [f"aoii-{name}.service" for name, *_ in sorted(stations.STATIONS) if name != "edge"] == STATIONS
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", STATIONS)
 def test_a_unit_starts_its_station_and_lets_it_stop_in_its_own_time(unit: str) -> None:
     (command,) = values(unit, "ExecStart")
     station = unit.removeprefix("aoii-").removesuffix(".service")
@@ -108,16 +111,27 @@ def test_a_unit_starts_its_station_and_lets_it_stop_in_its_own_time(unit: str) -
     assert values(unit, "WantedBy") == ["aoii.target"]
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", STATIONS)
 def test_a_unit_waits_for_nothing_that_its_station_waits_for_by_itself(unit: str) -> None:
     for key in ("After", "Wants", "Requires", "BindsTo", "Requisite"):
         assert values(unit, key) == []
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", STATIONS)
 def test_a_unit_sees_the_secrets_of_its_own_station_only(unit: str) -> None:
     assert values(unit, "TemporaryFileSystem") == ["/etc/aoii/secrets:ro"]
     assert values(unit, "BindReadOnlyPaths") == ["-/etc/aoii/secrets/%j"]
+
+
+def test_the_backup_is_no_station_and_sees_the_secrets_of_all() -> None:
+    (command,) = values(BACKUP, "ExecStart")
+    options = main.build_parser().parse_args(command.split()[1:])
+
+    assert (options.command, options.keep, options.to) == ("backup", 14, None)
+    assert values(BACKUP, "Type") == ["oneshot"]
+    assert values(BACKUP, "User") == ["aoii"]
+    assert values(BACKUP, "TemporaryFileSystem") == []
+    assert "WantedBy=timers.target" in (SHIPPED / "system" / "aoii-backup.timer").read_text()
 
 
 def test_the_shared_settings_are_settings_and_name_no_user_and_no_key() -> None:
@@ -129,7 +143,7 @@ def test_the_shared_settings_are_settings_and_name_no_user_and_no_key() -> None:
     assert not [name for name in names if name.endswith(("_CERT", "_KEY", "_USER", "_USERNAME")) or "PASSWORD" in name]
 
 
-@pytest.mark.parametrize("station", [name.removeprefix("aoii-").removesuffix(".service") for name in SERVICES])
+@pytest.mark.parametrize("station", [name.removeprefix("aoii-").removesuffix(".service") for name in STATIONS])
 def test_the_settings_of_a_station_keep_its_secrets_where_only_its_unit_sees_them(station: str) -> None:
     lines = (SHIPPED / f"aoii.env.{station}").read_text().splitlines()
     own = dict(line.split("=", 1) for line in lines if not line.startswith("#"))

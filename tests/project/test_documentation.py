@@ -24,6 +24,7 @@ PAGES = sorted(
 KOREAN = {  # an English page and its Korean twin
     "README.md": "README.ko.md",
     "docs/howto/MONITORING.md": "docs/ko/MONITORING.md",
+    "docs/howto/backup.md": "docs/ko/백업과_복원.md",
     "docs/howto/move-from-the-older-installation.md": "docs/ko/기존_설치에서_옮기기.md",
     "docs/howto/MQTT.md": "docs/ko/MQTT.md",
     "docs/howto/deploy-with-systemd.md": "docs/ko/systemd로_배포하기.md",

@@ -136,7 +136,7 @@ PLACES = (
     Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.serial_line runtime.station"),
     Place(
         "gateway/drivers/*",
-        "core gateway broker.messages runtime.failpoints runtime.sqlite_recovery runtime.station",
+        "core gateway broker.messages runtime.failpoints runtime.private_file runtime.sqlite_recovery runtime.station",
     ),
     Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
     Place("server/tables.py", "server settings", "sqlalchemy"),
@@ -168,6 +168,7 @@ PLACES = (
     Place("server/gateway_reports.py", "broker.repair_messages server", "sqlalchemy"),
     Place("server/durability.py", "runtime.disks server settings", "sqlalchemy"),
     Place("server/audits.py", "server", "sqlalchemy"),
+    Place("server/dump.py", "core runtime.private_file server settings", "sqlalchemy"),
     Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),

@@ -12,9 +12,10 @@ import pytest
 
 from aoii.broker.repair_messages import Holding, Report
 from aoii.commands import main
-from aoii.core.errors import InputError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.security import authority
 from aoii.security.tls import Tls
+from aoii.server import dump
 from aoii.server.audits import Audits
 from aoii.server.db import DatabaseAway, open_database
 from aoii.server.gaps import Gap, Gaps
@@ -275,3 +276,25 @@ def migrate(server: SecureDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_the_command_brings_the_tables_up_to_date(migrate: Migrate, capsys: pytest.CaptureFixture[str]) -> None:
     assert migrate(ADMIN) == 0
     assert "up to date" in capsys.readouterr().out
+
+
+def test_the_servers_user_may_make_a_dump_and_only_the_admin_may_put_it_in(
+    server: SecureDatabase, tmp_path: Path
+) -> None:
+    target = tmp_path / "aoii.sql"
+    dump.save(server.settings(SERVER), target)
+
+    assert target.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UnavailableError, match="denied"):
+        dump.load(server.settings(SERVER), [target.read_bytes()])
+    dump.load(server.settings(ADMIN), [target.read_bytes()])
+    dump.save(server.settings(SERVER), tmp_path / "again.sql")  # what the users may do has outlived it
+
+
+def test_a_dump_is_not_asked_of_a_server_that_another_authority_vouches_for(
+    server: SecureDatabase, tmp_path: Path
+) -> None:
+    authority.make_authority(tmp_path / "other")
+
+    with pytest.raises(UnavailableError, match="certificate"):
+        dump.save(server.settings(SERVER, tmp_path / "other" / "ca.crt"), tmp_path / "aoii.sql")

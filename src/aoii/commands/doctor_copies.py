@@ -124,10 +124,12 @@ def _age_h(path: Path) -> float:
 def _newest(folder: Path) -> Path | None:
     """The newest file with content in a folder or in a folder of it; an empty one is a dump that failed.
 
+    What begins with a dot does not count: `aoii backup` puts parts and archives together under such names.
+
     Raises:
         OSError: A folder cannot be read.
     """
-    names = [Path(entry) for entry in os.scandir(folder)]
+    names = [Path(entry) for entry in os.scandir(folder) if not entry.name.startswith(".")]
     inner = [Path(entry) for name in names if name.is_dir() for entry in os.scandir(name)]
     files = [name for name in (*names, *inner) if name.is_file() and name.stat().st_size > 0]
     return max(files, key=lambda name: name.stat().st_mtime, default=None)

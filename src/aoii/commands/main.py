@@ -12,13 +12,29 @@ import os
 import sys
 
 from aoii import __version__
-from aoii.commands import audit, board, certs, demo, dlq, export, health, keys, lab, ledger, migrate, retire, stations
+from aoii.commands import (
+    audit,
+    backup,
+    board,
+    certs,
+    demo,
+    dlq,
+    export,
+    health,
+    keys,
+    lab,
+    ledger,
+    migrate,
+    retire,
+    stations,
+)
 from aoii.commands.arguments import file_path
 from aoii.core.errors import AoiiError
 from aoii.runtime import advice
 
 PRINTING = {
     "audit",
+    "backup",
     "board",
     "certs",
     "dlq",
@@ -26,6 +42,7 @@ PRINTING = {
     "health",
     "keys",
     "ledger",
+    "restore",
 }  # their output may be piped into `head`
 
 
@@ -71,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"
     parser.add_argument("--env-file", type=file_path, metavar="FILE", help=env_file)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, stations, health, export, audit, ledger, retire, dlq, board, migrate, certs, keys):
+    for command in (demo, stations, health, export, audit, ledger, retire, dlq, backup, board, migrate, certs, keys):
         command.add_commands(commands)
     doctor = commands.add_parser(  # here, so that other commands do not import what doctor.py imports
         "doctor",

@@ -90,6 +90,8 @@ AUDITS = sa.Table(
     sa.Column("counts", sa.String),
 )
 MARKS = sa.Table("marks", _metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.BigInteger))
+ALL = frozenset(_metadata.tables)
+"""The names of all our tables, but for Alembic's own."""
 ROWS_BEFORE_AUDIT = "rows_before_audit"  # the mark: the highest `id` in `readings` when there was no audit yet
 
 

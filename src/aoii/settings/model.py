@@ -74,8 +74,8 @@ class Database:
         "BACKUP_DIR",
         None,
         kinds.path,
-        "Folder with backups of the database, of which `aoii doctor` looks at the newest file. Unset: the doctor says "
-        "that none is known.",
+        "Folder with backups, on another disk: `aoii backup` puts archives there, and `aoii doctor` looks at the "
+        "newest file. Unset: the doctor says that none is known.",
         example="/mnt/backup/aoii",
     )
     backup_interval_h: int = setting(
