@@ -1,67 +1,32 @@
 """The machines of a history, with the stations' own code: gateways, the server, and the imitated database behind it."""
 
-import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
-from aoii import settings
 from aoii.broker.messages import Identity
 from aoii.broker.repair_messages import decode_ask
 from aoii.core.errors import AoiiError
 from aoii.core.stream import Frame
 from aoii.gateway.gateway import Gateway
 from aoii.runtime.clock import Clock
-from aoii.security import node_keys
-from aoii.security.node_keys import NodeKey
-from aoii.server import subscription, tables
+from aoii.server import subscription
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
-from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import HEALTHY_PROBE_S
 from aoii.server.db import Database
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest_worker import HOLD_S, IngestWorker
-from aoii.settings import Settings
 from histories import stage
-from histories.disks import new_file, read_whole, write_whole
-from histories.engine import Engine
-from histories.field import PERIOD_S, Air
+from histories.database import DatabaseMachine
+from histories.field import Air
+from histories.installation import settings_of
 from histories.timeline import START_UNIX_MS, Alarm
 
-NODES = 5
-EPOCH = 1
-KEYS = {number: NodeKey(EPOCH, bytes((number,)) * 16) for number in range(1, NODES + 1)}
 PATIENCE_MS = 1_800_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
 FAILURE_WAIT_MS = 60_000  # between two probes of a database that is away
 AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
-_migrate = tables.migrate
-
-
-@cache
-def _settings(name: str, rank: int) -> Settings:
-    folder = Path(mkdtemp(prefix="histories-"))
-    node_keys.write_key_file(folder / "keys", KEYS)
-    (folder / "empty.env").touch()
-    return settings.load(
-        {
-            "AOII_DATA_DIR": str(folder),
-            "GATEWAY_ID": name,
-            "GATEWAY_RANK": str(rank),
-            "RADIO_SPREADING": "9",
-            "SERIAL_PORT": "radio",
-            "MQTT_BROKER": "nowhere",
-            "NODE_KEYS_FILE": str(folder / "keys"),
-            "SAMPLE_PERIOD_S": str(PERIOD_S),
-            "HEARTBEAT_S": "14400",
-            "HEARTBEAT_MIN_S": "3600",
-        },
-        folder / "empty.env",
-    )
 
 
 class SteppedClock(Clock):
@@ -104,7 +69,7 @@ class GatewayMachine(stage.Machine):
         self.is_deaf = False
 
     def started(self) -> None:
-        self.process = gateway = Gateway(replace(_settings(self.name, self.rank), clock=self.clock))
+        self.process = gateway = Gateway(replace(settings_of(self.name, self.rank), clock=self.clock))
         publisher = gateway.publisher
         alarm = self._alarm = Alarm(self.scene.timeline, lambda: self.run(self._publish))
         wake = _Wake(alarm)
@@ -193,118 +158,6 @@ class _Wake:
         return min(max(least_ms, due_ms - now_ms), PATIENCE_MS)
 
 
-class DatabaseMachine:
-    """The imitated database: SQLite in the place of MariaDB, which may be away, and forget what it has committed.
-
-    Attributes:
-        is_up: Whether it answers.
-        unsure: So many next commits are made, and their answer is lost.
-    """
-
-    def __init__(self) -> None:
-        self.is_up = True
-        self.unsure = 0
-        self._file = _database_file()
-        self.engine = _engine()
-        write_whole(self._file, _template())
-
-    def migrate(self) -> None:
-        if not self.is_up:
-            raise DatabaseAway("unreachable", "the database is away")
-        if not self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            write_whole(self._file, _template())
-
-    def dump(self) -> bytes:
-        return read_whole(self._file)
-
-    def restore(self, dump: bytes) -> None:
-        write_whole(self._file, dump)
-
-    def replace(self, has_tables: bool) -> None:
-        """Another database, in which is nothing."""
-        write_whole(self._file, _template() if has_tables else _blank())
-
-    def lose_last(self, count: int) -> int:
-        """Forget the last commits, as far as they made rows; return how many rows."""
-        if not self._read("SELECT 1"):
-            return 0
-        query = "DELETE FROM readings WHERE id IN (SELECT id FROM readings ORDER BY id DESC LIMIT ?)"
-        return self._file.execute(query, (count,)).rowcount
-
-    def rows(self) -> Iterator[tuple[str, int, int, int, int]]:
-        """Node, epoch, counter and content of each reading."""
-        query = "SELECT node, epoch, counter, actual_temp, actual_humidity FROM readings"
-        for node, epoch, counter, temperature, humidity in self._read(query):
-            yield node, epoch, counter, round(100 * temperature), round(100 * humidity)
-
-    def rows_in_gaps(self) -> list[tuple[str, int, int]]:
-        """Node, epoch and counter of readings that are there, and whose numbers a gap has nevertheless."""
-        return self._read(
-            "SELECT readings.node, readings.epoch, counter FROM gaps CROSS JOIN readings ON readings.node = gaps.node "
-            "AND readings.epoch = gaps.epoch AND counter BETWEEN first AND last"
-        )
-
-    def gaps(self) -> list[tuple[str, int, int, int, str]]:
-        return self._read("SELECT node, epoch, first, last, state FROM gaps")
-
-    def _read(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows as whoever looks from outside sees them; none while there are no tables."""
-        has_tables = self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        return self._file.execute(query).fetchall() if has_tables else []
-
-
-_databases: list[DatabaseMachine] = []
-
-
-@cache
-def _database_file() -> sqlite3.Connection:
-    return new_file()
-
-
-@cache
-def _engine() -> Any:
-    """One engine for all histories of this process: its statements are compiled once."""
-    return Engine(_database_file(), _check_database)
-
-
-def _check_database() -> None:
-    if not current_database().is_up:
-        away = sqlite3.OperationalError("the database is away")
-        away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-        raise away
-
-
-@cache
-def _template() -> bytes:
-    """A database with tables and nothing in them."""
-    folder = Path(mkdtemp(prefix="histories-"))
-    path = folder / "template.db"
-    values = replace(_settings("template", 0).database, sqlite_path=path)
-    _migrate(values)
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-        return connection.serialize()
-
-
-@cache
-def _blank() -> bytes:
-    """A database without tables."""
-    with sqlite3.connect(":memory:") as connection:
-        connection.execute("PRAGMA user_version = 1")
-        connection.execute("PRAGMA user_version = 0")
-        return connection.serialize()
-
-
-def current_database() -> DatabaseMachine:
-    return _databases[-1]
-
-
-def new_database() -> DatabaseMachine:
-    """The database of the history that begins."""
-    _databases[:] = [DatabaseMachine()]
-    return _databases[-1]
-
-
 class ServerMachine(stage.Machine):
     """The server's machine; its process is what `aoii server` runs.
 
@@ -329,7 +182,7 @@ class ServerMachine(stage.Machine):
         self._probe: Alarm | None = None
 
     def started(self) -> None:
-        values = _settings("template", 0)
+        values = settings_of("template", 0)
         timeline = self.scene.timeline
         self._inbox = Inbox()
         self._letters = DeadLetters(Path("dead_letters.db"), 64)
@@ -361,7 +214,7 @@ class ServerMachine(stage.Machine):
             self._start_audit(worker)
 
     def _start_audit(self, worker: IngestWorker) -> None:
-        values = _settings("template", 0)
+        values = settings_of("template", 0)
         letters: Any = self._letters
         audit = self.audit = AuditWorker(
             worker._database.pool,
@@ -451,7 +304,7 @@ class ServerMachine(stage.Machine):
         return [Identity(*one) for one in self.letters()]
 
     def pool(self) -> ConnectionPool:
-        return ConnectionPool(_settings("template", 0).database, self.database.engine)
+        return ConnectionPool(settings_of("template", 0).database, self.database.engine)
 
     def _step(self) -> None:
         worker = self.process
