@@ -14,7 +14,12 @@ from histories.disks import new_file, read_whole, write_whole
 from histories.engine import Engine
 from histories.installation import settings_of
 
+_COUNTER = [column.name for column in tables.READINGS.c if column.name != "id"].index("counter")
 _migrate = tables.migrate
+
+
+GapRow = tuple[str, int, int, int, str]
+"""Node, epoch, first and last number, and state of a gap."""
 
 
 class DatabaseMachine:
@@ -23,14 +28,20 @@ class DatabaseMachine:
     Attributes:
         is_up: Whether it answers.
         unsure: So many next commits are made, and their answer is lost.
+        refuses: Which readings it refuses, as rows that do not fit: divisors of numbers, each with the remainder.
     """
 
     def __init__(self) -> None:
         self.is_up = True
         self.unsure = 0
+        self.refuses: list[tuple[int, int]] = []
         self._file = _database_file()
         self.engine = _engine()
         write_whole(self._file, _template())
+
+    def is_refused(self, counter: int) -> bool:
+        """Whether it refuses readings with this number."""
+        return any(counter % divisor == remainder for divisor, remainder in self.refuses)
 
     def migrate(self) -> None:
         if not self.is_up:
@@ -68,7 +79,7 @@ class DatabaseMachine:
             "AND readings.epoch = gaps.epoch AND counter BETWEEN first AND last"
         )
 
-    def gaps(self) -> list[tuple[str, int, int, int, str]]:
+    def gaps(self) -> list[GapRow]:
         return self._read("SELECT node, epoch, first, last, state FROM gaps")
 
     def _read(self, query: str) -> list[tuple[Any, ...]]:
@@ -88,7 +99,7 @@ def _database_file() -> sqlite3.Connection:
 @cache
 def _engine() -> Any:
     """One engine for all histories of this process: its statements are compiled once."""
-    return Engine(_database_file(), _check_database)
+    return Engine(_database_file(), _check_database, _check_rows)
 
 
 def _check_database() -> None:
@@ -96,6 +107,16 @@ def _check_database() -> None:
         away = sqlite3.OperationalError("the database is away")
         away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
         raise away
+
+
+def _check_rows(sql: str, rows: Any) -> None:
+    database = current_database()
+    if not database.refuses or not sql.startswith("INSERT INTO readings "):
+        return
+    if any(database.is_refused(row[_COUNTER]) for row in rows):
+        refused = sqlite3.IntegrityError("a row does not fit")
+        refused.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT
+        raise refused
 
 
 @cache

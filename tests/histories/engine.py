@@ -23,11 +23,18 @@ class Engine:
     Args:
         file: The database.
         begin: Called at the beginning of each transaction; may raise an error of SQLite.
+        check: Called with each statement that SQLAlchemy does not make, and its parameters; may raise one, too.
     """
 
-    def __init__(self, file: sqlite3.Connection, begin: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        file: sqlite3.Connection,
+        begin: Callable[[], None],
+        check: Callable[[str, Any], None] = lambda *_: None,
+    ) -> None:
         self.file = file
         self.begin = begin
+        self.check = check
         slow = sa.create_engine("sqlite://", creator=lambda: file, poolclass=sa.pool.StaticPool)
         self.slow = slow.connect()  # never closed: that would roll back
         self.dialect = slow.dialect
@@ -73,6 +80,7 @@ class Connection:
     def exec_driver_sql(self, sql: str, parameters: Any = ()) -> "Result":
         act = self._file.executemany if isinstance(parameters, list) else self._file.execute
         with _translated(sql):
+            self._engine.check(sql, parameters)
             return Result(act(sql, parameters))
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:

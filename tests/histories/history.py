@@ -1,5 +1,6 @@
 """One history: nodes, gateways, broker, server and database for a day and some hours, and whether all was kept."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,13 +11,25 @@ from histories.field import PERIOD_S, Air, SimulatedNode
 from histories.installation import EPOCH, KEYS
 from histories.judgement import Judge
 from histories.machines import GatewayMachine, ServerMachine
-from histories.outlines import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Outline
+from histories.outlines import (
+    ALL_DEAF,
+    ALL_LOST,
+    END_MS,
+    HEALED_MS,
+    HOUR_MS,
+    LOSSES,
+    QUIET_MS,
+    REFUSED_FOR_GOOD,
+    Fault,
+    Outline,
+)
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
 SLOW_HOP_MS = (2, 1_700)  # no fault: a reading is there within QUICK_S nevertheless
 EARLY_MS = 4_000  # at most, before a node sends, an audit is requested: gateways report what is on its way then
 TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
+REPLAY_MS = 3 * HOUR_MS  # then too: until a person replays what the database had refused
 ALIKE_LIMIT = 2  # then too: one node in sixty would else be silent until the end, and answer nothing
 
 
@@ -78,6 +91,10 @@ class History:
         self.air.nodes.update({node.number: node for node in self.nodes})
         self.judge = Judge(outline, self.nodes, self.gateways, self.server, self.problem)
         self._dumps: dict[Fault, bytes] = {}
+        self._refused_for_good: list[tuple[int, int]] = []
+        self.server.on_look = self.judge.check_given_up
+        for gateway in self.gateways:
+            gateway.keep_bytes = outline.keep_bytes
 
     def happen(self) -> None:
         for machine in (self.server, *self.gateways):
@@ -227,6 +244,32 @@ class History:
     def _database_unsure(self, fault: Fault) -> None:
         self.database.unsure = 1 + fault.who // 3
 
+    def _database_refuses(self, fault: Fault) -> Callable[[], None]:
+        """It refuses some readings, for a while or for good; afterwards a person replays the dead letters."""
+        divisor = 2 + fault.who % 5
+        rule = divisor, round(97 * fault.share) % divisor
+        self.database.refuses.append(rule)
+
+        def end() -> None:
+            if rule not in self._refused_for_good:
+                self.database.refuses.remove(rule)
+            self.server.replay_refused()
+
+        if fault.share < REFUSED_FOR_GOOD:
+            self._refused_for_good.append(rule)
+        return end
+
+    def _gateway_restarts(self, fault: Fault) -> None:
+        """The process of a gateway restarts now and then."""
+        gateway, chance = self._gateway(fault), random.Random(f"restarts {fault.share}")
+
+        def restart() -> None:
+            gateway.kill()
+            self.timeline.after(chance.randint(500, 30_000), gateway.start)
+
+        for _ in range(8):
+            self.timeline.after(chance.randrange(fault.lasts_ms), restart)
+
     def _gateway_lost(self, fault: Fault) -> Callable[[], None]:
         gateway = self._gateway(fault)
         gateway.kill()
@@ -271,6 +314,8 @@ class History:
         self.air.copies = self.broker.loss = self.broker.copies = 0.0
         self.scene.time.step_ms = self.database.unsure = 0
         self.database.is_up = True
+        self.database.refuses = list(self._refused_for_good)
+        self.timeline.after(REPLAY_MS, self.server.replay_refused)
         if not self.broker.is_up:
             self.broker.start(False)
         for machine in (self.server, *self.gateways):

@@ -1,10 +1,10 @@
 """What must hold in a history: on the way, after each look of the audit, and at the end."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from aoii.server import ledger
 from aoii.server.ledger_facts import open_facts
-from histories.database import DatabaseMachine
+from histories.database import DatabaseMachine, GapRow
 from histories.field import Content, SimulatedNode
 from histories.machines import GatewayMachine, ServerMachine
 from histories.outlines import Outline
@@ -70,7 +70,7 @@ class Judge:
             count = sum(who in one for one in (*machines, database, letters))
             if count < 2 and not self._outline.forgets:
                 self._problem(f"single: {who} is at {count} machine")
-        if not self._outline.loses_files:
+        if not self._outline.loses_files and self._outline.keep_bytes is None:
             for who in sorted((database | letters) - has_file):
                 self._problem(f"kept: no gateway has {who} any more")
 
@@ -87,7 +87,7 @@ class Judge:
             self._problem(f"duplicates: {len(rows) - len(stored)}")
         self._check_rows(stored)
         self._check_drained()
-        self._check_events(stored.keys())
+        self._check_events(stored.keys() | self._server.letters())
         self._check_void()
         self._check_unknown()
         self._check_ledger()
@@ -100,10 +100,8 @@ class Judge:
 
     def _check_rows(self, stored: Mapping[Who, tuple[int, ...]]) -> None:
         """Every reading that was acknowledged is there, as it was sent, and nothing else."""
-        accounted = self._accounted() if self._outline.forgets and self._outline.has_loss else set()
-        for who in self.truth():
-            if who not in stored and who not in accounted:
-                self._problem(f"missing: {who}")
+        missing = self.truth().keys() - stored.keys() - self._server.letters()
+        self._check_missing(missing)
         sent = {(str(node.number), node.epoch): node for node in self._nodes}
         for who, content in stored.items():
             if sent[who[:2]].contents.get(who[2]) != content:
@@ -120,17 +118,39 @@ class Judge:
         for gateway in self._gateways:
             if left := gateway.identities("events"):
                 self._problem(f"{gateway.name} still has {len(left)} readings in its outbox")
-        if letters := self._server.letters():
+        if letters := [who for who in self._server.letters() if not self._database.is_refused(who[2])]:
             self._problem(f"{len(letters)} dead letters are left")
 
-    def _accounted(self) -> set[Who]:
-        """The numbers of which nobody says more than that nobody has them."""
-        return {
-            (node, epoch, number)
-            for node, epoch, first, last, state in self._database.gaps()
-            if state in ("unknown", "lost")
-            for number in range(first, last + 1)
-        }
+    def _check_missing(self, missing: Collection[Who]) -> None:
+        """Missing is only what no copy is left of, and it is accounted for.
+
+        A gateway that has its disk remembers the numbers of what it has kept: then it is called lost.
+        """
+        is_allowed = self._outline.forgets and self._outline.has_loss
+        states = _decided(self._database.gaps())
+        copies = self._copies()
+        known = ("lost", "unknown") if self._outline.loses_files else ("lost",)
+        for who in sorted(missing):
+            if not is_allowed or any(who in one for one in copies):
+                self._problem(f"missing: {who}")
+            elif (state := states.get(who)) not in known:
+                self._problem(f"missing: {who} is called {state}")
+
+    def check_given_up(self, before: Sequence[GapRow]) -> None:
+        """After a look: none of the numbers that it has given up is of a reading that its node could be asked for.
+
+        Only the first gateway asks nodes. While it does not answer, others decide without it, and it is asked later.
+
+        Args:
+            before: The gaps as they were before the look.
+        """
+        if not self._server.is_answered_by(self._gateways[0].name):
+            return
+        old, new = _decided(before), _decided(self._database.gaps())
+        held = {(str(one.number), one.epoch): one.held() for one in self._nodes if not one.is_dead}
+        for who in sorted(new.keys() - old.keys()):
+            if who[2] in held.get(who[:2], ()):
+                self._problem(f"given up: {who} is called {new[who]}, and the node has it")
 
     def _check_events(self, stored: Collection[Who]) -> None:
         """An event is in the flash before it is sent, so nothing but a torn write can lose it."""
@@ -171,3 +191,13 @@ class Judge:
                 unsettled = account.open or account.waiting or (account.lost and not self._outline.forgets)
                 if self._outline.is_audited and unsettled and key[0] not in dead:
                     self._problem(f"ledger: {account} is not settled")
+
+
+def _decided(gaps: Iterable[GapRow]) -> dict[Who, str]:
+    """What each number is called whose gap is decided."""
+    return {
+        (node, epoch, number): state
+        for node, epoch, first, last, state in gaps
+        if state != "open"
+        for number in range(first, last + 1)
+    }

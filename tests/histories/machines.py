@@ -1,11 +1,13 @@
 """The machines of a history, with the stations' own code: gateways, the server, and the imitated database behind it."""
 
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aoii.broker.messages import Identity
-from aoii.broker.repair_messages import decode_ask
+from aoii.broker.repair_messages import Report, decode_ask
 from aoii.core.errors import AoiiError
 from aoii.core.stream import Frame
 from aoii.gateway.gateway import Gateway
@@ -13,13 +15,15 @@ from aoii.runtime.clock import Clock
 from aoii.server import subscription
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
+from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import HEALTHY_PROBE_S
 from aoii.server.db import Database
+from aoii.server.dead_letters.replay import replay
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest_worker import HOLD_S, IngestWorker
 from histories import stage
-from histories.database import DatabaseMachine
+from histories.database import DatabaseMachine, GapRow
 from histories.field import Air
 from histories.installation import settings_of
 from histories.timeline import START_UNIX_MS, Alarm
@@ -76,6 +80,15 @@ class GatewayMachine(stage.Machine):
         publisher._wake = wake  # type: ignore[assignment]
         publisher._stopping = stage.Once()  # type: ignore[assignment]
         publisher.repair._wake = wake.set
+        repair: Any = publisher.repair._repair
+        make_report = repair.report
+
+        def report(*args: Any) -> Report:
+            made: Report = make_report(*args)
+            self._check_report(made)
+            return made
+
+        repair.report = report
         self._wake = wake
         file = gateway._outbox_file
         assert isinstance(file, stage.SteppedOutboxFile)
@@ -89,6 +102,18 @@ class GatewayMachine(stage.Machine):
         self.process = None
         if self._alarm is not None:
             self._alarm.end()
+
+    def _check_report(self, report: Report) -> None:
+        """It says of no number that its reading is not here which is."""
+        if not any(holding.findings for holding in report.holdings):
+            return
+        here = self.identities("events") | self.identities("kept")
+        for node, epoch, number in sorted(here):
+            for holding in report.holdings:
+                found = holding.findings if (holding.node, holding.epoch) == (node, epoch) else ()
+                for one in found:
+                    if one.first <= number <= one.last:
+                        self.scene.errors.append(f"{self.name} reports {node, epoch, number}: {one.kind}; and has it")
 
     def receive(self, frame: Frame) -> None:
         """A packet from the radio."""
@@ -163,6 +188,7 @@ class ServerMachine(stage.Machine):
 
     Attributes:
         is_audited: Whether it looks for holes.
+        on_look: Called after each look, with the gaps as they were before it.
         audit: What looks for them.
         holes_asked: Ranges of numbers in all its questions.
     """
@@ -173,6 +199,7 @@ class ServerMachine(stage.Machine):
         self.is_audited = is_audited
         self.audit: AuditWorker | None = None
         self.holes_asked = 0
+        self.on_look: Callable[[Sequence[GapRow]], None] = lambda _: None
         self._audit_alarm: Alarm | None = None
         self._audit_wait_ms = AUDIT_FIRST_MS
         self.process: IngestWorker | None = None
@@ -255,6 +282,22 @@ class ServerMachine(stage.Machine):
 
         self.run(request)
 
+    def is_answered_by(self, gateway: str) -> bool:
+        """Whether its audit takes a gateway for one that answers."""
+        known = None if self.audit is None else self.audit._audit.gateways.get(gateway)
+        return known is not None and known.is_answering(self.scene.time.monotonic())
+
+    def replay_refused(self) -> None:
+        """A person has the dead letters replayed that the database had refused (`aoii dlq replay`)."""
+
+        def act() -> None:
+            assert self.process is not None
+            assert self._letters is not None
+            with contextlib.suppress(DatabaseAway):
+                replay(self.process._database, self._letters, self._letters.letters(1000, reason="bad_row"))
+
+        self.run(act)
+
     def _check_gaps(self) -> None:
         """After a look, no number in a gap has a row or a dead letter."""
         letters = [
@@ -271,7 +314,7 @@ class ServerMachine(stage.Machine):
         audit = self.audit
         assert audit is not None
         assert self._audit_alarm is not None
-        looked_s = audit._audit._looked_s
+        looked_s, gaps = audit._audit._looked_s, self.database.gaps()
         try:
             audit._go_on()
         except AoiiError as error:
@@ -283,6 +326,7 @@ class ServerMachine(stage.Machine):
         machine = audit._audit
         if machine._looked_s != looked_s:
             self._check_gaps()
+            self.on_look(gaps)
         is_asking = any(one._queue or one._sent for one in machine.gateways.values())
         self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
         left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))

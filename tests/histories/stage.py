@@ -386,6 +386,7 @@ def set_up() -> Iterator[None]:
         for module in (publisher, former_names, subscription, audit_worker):
             put(module, "Client", _connect)
         put(outbox_file, "DiskReserve", Reserve)
+        put(kept_file, "PRUNE_STEP", 3)  # instead of 500: a history has a hundred readings
         put(gateway, "OutboxFile", SteppedOutboxFile)
         put(receiver, "SerialPort", Port)
         put(sqlite_recovery, "open_or_recover", _open)

@@ -34,7 +34,7 @@ def test_a_history_has_three_nodes_a_day_and_five_faults_unless_it_is_healthy() 
     assert all(sum(fault.kind in outlines.LOSSES for fault in outline.faults) <= 1 for outline in drawn)
     assert all(outline.forgets for outline in drawn if any(fault.kind == outlines.ALL_LOST for fault in outline.faults))
     kinds = {fault.kind for outline in drawn for fault in outline.faults}
-    assert kinds == {*outlines.FAULTS, *outlines.LOSSES, outlines.ALL_LOST, "node_dies"}
+    assert kinds == {*outlines.FAULTS, *outlines.MORE_FAULTS, *outlines.LOSSES, outlines.ALL_LOST, "node_dies"}
     assert outlines.QUIET_MS >= 86_400_000
 
 
@@ -46,16 +46,16 @@ def test_a_seed_repeats_its_history_exactly() -> None:
 
 
 def test_what_a_node_has_proved_is_believed_beside_a_witness_that_is_always_faster() -> None:
-    assert history.run(outlines.draw(1309)).problems == []
+    assert history.run(outlines.draw_plain(1309)).problems == []
 
 
 @pytest.mark.parametrize("seed", [10_035, 10_187])
 def test_a_node_that_is_asked_says_something_before_the_end(seed: int) -> None:
-    assert history.run(outlines.draw(seed)).problems == []
+    assert history.run(outlines.draw_plain(seed)).problems == []
 
 
 def test_a_history_that_fails_shrinks_to_the_faults_that_matter() -> None:
-    outline = outlines.draw(11)
+    outline = outlines.draw_plain(11)
     culprit = outline.faults[2]
 
     def fails(one: Outline) -> bool:
