@@ -50,8 +50,8 @@ class Receiver:
         intake: Where readings go.
         keys: Keys of our own nodes.
         neighbours: What is heard of other gateways; the same object for all receivers of this gateway.
-        learn: Gets each frame of our own nodes that is answered, in the outbox file's thread, and whether it was not
-            accepted before; returns what its acknowledgement asks for.
+        learn: Gets each frame of our own nodes that is safe, in the outbox file's thread, and whether it was not
+            accepted before; returns what its acknowledgement asks for: nothing at a witness.
         slot_ms: How long a witness waits before it answers; None: this gateway is no witness.
     """
 
@@ -175,10 +175,10 @@ class Receiver:
         self._intake.node_metrics.record_frame(uplink, *signal)
         if decision.answer.is_moved:
             self._neighbours.record_moved(uplink.node)
+        again = self._learn(uplink, isinstance(decision, node_state.Accepted))
         if self._slot_ms is not None:
             self._answer_as_witness(uplink, key, read_s, self._slot_ms)
             return
-        again = self._learn(uplink, isinstance(decision, node_state.Accepted))
         now = self._intake.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings
