@@ -30,7 +30,7 @@ from histories.timeline import START_UNIX_MS, Alarm
 
 PATIENCE_MS = 1_800_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
 FAILURE_WAIT_MS = 60_000  # between two probes of a database that is away
-AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
+AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 2_400_000  # between two steps of the audit
 
 
 class SteppedClock(Clock):

@@ -360,7 +360,7 @@ class Once:
         return False
 
 
-MEASURE_S = 600.0  # at least, between two measurements of an outbox file; in truth it is a second
+MEASURE_S = 3600.0  # at least, between two measurements of an outbox file; in truth it is a second
 LOOK_S = 2400.0  # instead of 600: samples are rarer too, and looks are most of an audited history's time
 STRETCH = 3  # of hourly reports and questions, for the same reason
 
