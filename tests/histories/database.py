@@ -61,7 +61,7 @@ class DatabaseMachine:
 
     def lose_last(self, count: int) -> int:
         """Forget the last commits, as far as they made rows; return how many rows."""
-        if not self._read("SELECT 1"):
+        if not self._read("SELECT 1 FROM readings LIMIT 1"):
             return 0
         query = "DELETE FROM readings WHERE id IN (SELECT id FROM readings ORDER BY id DESC LIMIT ?)"
         return self._file.execute(query, (count,)).rowcount
@@ -84,8 +84,12 @@ class DatabaseMachine:
 
     def _read(self, query: str) -> list[tuple[Any, ...]]:
         """Rows as whoever looks from outside sees them; none while there are no tables."""
-        has_tables = self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        return self._file.execute(query).fetchall() if has_tables else []
+        try:
+            return self._file.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            if self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                raise
+            return []
 
 
 _databases: list[DatabaseMachine] = []

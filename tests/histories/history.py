@@ -251,7 +251,7 @@ class History:
         self.database.refuses.append(rule)
 
         def end() -> None:
-            if rule not in self._refused_for_good:
+            if rule not in self._refused_for_good and rule in self.database.refuses:
                 self.database.refuses.remove(rule)
             self.server.replay_refused()
 

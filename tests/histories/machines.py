@@ -13,6 +13,7 @@ from aoii.core.stream import Frame
 from aoii.gateway.gateway import Gateway
 from aoii.runtime.clock import Clock
 from aoii.server import subscription
+from aoii.server.audit import LookKind
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_errors import DatabaseAway
@@ -265,6 +266,15 @@ class ServerMachine(stage.Machine):
             self.holes_asked += len(decode_ask(payload).holes)
             return bool(publish(topic, payload, qos))
 
+        look = audit._look
+
+        def look_and_check(kind: LookKind) -> None:
+            gaps = self.database.gaps()
+            look(kind)
+            self._check_gaps()
+            self.on_look(gaps)
+
+        audit._look = look_and_check  # type: ignore[method-assign]
         client._on_message = on_message
         client.publish = count_and_publish
         client.start()
@@ -314,7 +324,6 @@ class ServerMachine(stage.Machine):
         audit = self.audit
         assert audit is not None
         assert self._audit_alarm is not None
-        looked_s, gaps = audit._audit._looked_s, self.database.gaps()
         try:
             audit._go_on()
         except AoiiError as error:
@@ -324,9 +333,6 @@ class ServerMachine(stage.Machine):
             self._audit_alarm.set(round(1000 * AGAIN_S))
             return
         machine = audit._audit
-        if machine._looked_s != looked_s:
-            self._check_gaps()
-            self.on_look(gaps)
         is_asking = any(one._queue or one._sent for one in machine.gateways.values())
         self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
         left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))
