@@ -310,10 +310,11 @@ class ServerMachine(stage.Machine):
 
     def _check_gaps(self) -> None:
         """After a look, no number in a gap has a row or a dead letter."""
+        gaps = self.database.gaps()
         letters = [
             (node, epoch, counter)
             for node, epoch, counter in self.letters()
-            for of, in_, first, last, _ in self.database.gaps()
+            for of, in_, first, last, _ in gaps
             if (of, in_) == (node, epoch) and first <= counter <= last
         ]
         for who in [*self.database.rows_in_gaps(), *letters]:
