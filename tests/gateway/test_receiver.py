@@ -14,8 +14,9 @@ import pytest
 
 from aoii.broker.messages import Identity
 from aoii.core.errors import ProtocolError
-from aoii.core.forecast import NodeSettings
-from aoii.core.frames import BACKFILL, HEARTBEAT
+from aoii.core.forecast import HOLD, NodeSettings
+from aoii.core.frames import BACKFILL, EVENT, HEARTBEAT, Uplink, encode_uplink
+from aoii.core.stream import UPLINK, Frame
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
 from aoii.gateway.gateway import Gateway
@@ -385,3 +386,29 @@ def test_a_reading_that_conflicts_with_one_in_the_outbox_is_counted_and_logged_o
 
     assert counts.since("gateway_rejected") == {"conflict": 3}
     assert [record.levelname for record in caplog.records if record.name.endswith("receiver")] == ["ERROR"]
+
+
+@pytest.mark.parametrize("slot_ms", [None, 250])
+def test_a_witness_learns_as_the_first_gateway_does_that_a_reading_has_come(
+    tmp_path: Path, slot_ms: int | None
+) -> None:
+    """What it has said of the number is not true any more: it must not report that again."""
+    values = configured(tmp_path, 1, "g", tmp_path / "port")
+    learned: list[tuple[int, bool]] = []
+    with contextlib.closing(OutboxFile(tmp_path / "o.db", 1 << 20, keep_bytes=0)) as file:
+        intake = Intake(values.gateway, Clock(), None, file, lambda _: None, lambda _: True)
+
+        def learn(uplink: Uplink, is_new: bool) -> int:
+            learned.append((uplink.counter, is_new))
+            return 0
+
+        keys = KeyRing(values.gateway.node_keys_file)
+        neighbours = Neighbours(intake.wanted, 0)
+        listening = Listening(tmp_path / "liveness.json", Clock(), [])
+        receiver = Receiver("/dev/absent", "old", intake, keys, neighbours, listening, learn, slot_ms)
+
+        frame = encode_uplink(Uplink(NODE, EPOCH, 5, 3, 0, 2150, 4000, HOLD, EVENT, 1, 0, 0), KEY)
+        receiver._on_items([Frame(UPLINK, b"\xa6\x08" + frame)], time.monotonic())
+        until(lambda: bool(learned))
+
+    assert learned == [(3, True)]

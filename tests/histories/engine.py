@@ -23,11 +23,18 @@ class Engine:
     Args:
         file: The database.
         begin: Called at the beginning of each transaction; may raise an error of SQLite.
+        check: Called with each statement that SQLAlchemy does not make, and its parameters; may raise one, too.
     """
 
-    def __init__(self, file: sqlite3.Connection, begin: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        file: sqlite3.Connection,
+        begin: Callable[[], None],
+        check: Callable[[str, Any], None] = lambda *_: None,
+    ) -> None:
         self.file = file
         self.begin = begin
+        self.check = check
         slow = sa.create_engine("sqlite://", creator=lambda: file, poolclass=sa.pool.StaticPool)
         self.slow = slow.connect()  # never closed: that would roll back
         self.dialect = slow.dialect
@@ -73,6 +80,7 @@ class Connection:
     def exec_driver_sql(self, sql: str, parameters: Any = ()) -> "Result":
         act = self._file.executemany if isinstance(parameters, list) else self._file.execute
         with _translated(sql):
+            self._engine.check(sql, parameters)
             return Result(act(sql, parameters))
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
@@ -115,13 +123,23 @@ class Result:
 
 
 class _Prepared:
-    """A statement that was compiled: its text, the order of its parameters, and what its rows become."""
+    """A statement that was compiled: its text, the order of its parameters, and what its rows become.
 
-    def __init__(self, compiled: Any, dialect: Any) -> None:
-        self.sql = str(compiled)
-        self._compiled = compiled
-        processors = compiled._bind_processors
-        self._order = [(name, processors.get(name)) for name in compiled.positiontup]
+    Args:
+        compiled: The statement.
+        dialect: SQLite's.
+        parameters: The values of its first use, or a list of them. A list among the values has the same length always.
+    """
+
+    def __init__(self, compiled: Any, dialect: Any, parameters: Any) -> None:
+        self.sql, names, processors = str(compiled), compiled.positiontup, compiled._bind_processors
+        self._defaults = compiled.construct_params(_check=False)
+        self._lists: dict[str, list[str]] = {}  # by parameter, the names of its members
+        if compiled.post_compile_params:
+            made = compiled._process_parameters_for_postcompile(compiled.construct_params(parameters))
+            self.sql, names, self._lists = made.statement, made.positiontup, made.parameter_expansion
+            processors = {**processors, **made.processors}
+        self._order = [(name, processors.get(name)) for name in names]
         columns = compiled._result_columns
         convert = [one.type._cached_result_processor(dialect, None) for one in columns]
         self._made: Callable[[Sequence[Any]], Row] = tuple
@@ -141,30 +159,40 @@ class _Prepared:
         return Result(file.execute(self.sql, self._values(parameters)), self._made)
 
     def _values(self, parameters: Mapping[str, Any] | None) -> list[Any]:
-        values = self._compiled.construct_params(parameters)
+        values = self._defaults if parameters is None else {**self._defaults, **parameters}
+        for name, members in self._lists.items():
+            values.update(zip(members, values[name], strict=True))
         return [values[name] if act is None else act(values[name]) for name, act in self._order]
 
 
 class _PreparedStatements:
-    """The statements that stay, prepared."""
+    """The statements that stay, prepared: one that has lists among its values, for each length of these."""
 
     def __init__(self, dialect: Any) -> None:
         self._dialect = dialect
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._prepared: weakref.WeakKeyDictionary[Any, _Prepared | None] = weakref.WeakKeyDictionary()
+        self._prepared: weakref.WeakKeyDictionary[Any, dict[tuple[int, ...], _Prepared]] = weakref.WeakKeyDictionary()
 
     def find(self, statement: Any, parameters: Any) -> _Prepared | None:
-        """It, prepared; None if it comes for the first time, or its text depends on the parameters."""
-        prepared: _Prepared | None = self._prepared.get(statement)
-        if prepared is None and statement not in self._prepared:
+        """It, prepared; None if it comes for the first time, or a list among its values is empty."""
+        of_lengths = self._prepared.get(statement)
+        if of_lengths is None:
             if statement not in self._seen:
                 self._seen.add(statement)
                 return None
+            of_lengths = self._prepared[statement] = {}
+        lengths: tuple[int, ...] = ()
+        if isinstance(parameters, dict):
+            lengths = tuple(len(value) for value in parameters.values() if isinstance(value, list))
+            if 0 in lengths:
+                return None
+        if lengths not in of_lengths:
             keys = list(parameters[0]) if isinstance(parameters, list) else None
             compiled = statement.compile(dialect=self._dialect, column_keys=keys)
-            prepared = None if compiled.post_compile_params else _Prepared(compiled, self._dialect)
-            self._prepared[statement] = prepared
-        return prepared
+            if compiled.post_compile_params and not lengths:
+                return None  # its lists belong to the statement itself, which does not stay then
+            of_lengths[lengths] = _Prepared(compiled, self._dialect, parameters)
+        return of_lengths[lengths]
 
 
 @contextmanager

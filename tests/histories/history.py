@@ -1,24 +1,36 @@
 """One history: nodes, gateways, broker, server and database for a day and some hours, and whether all was kept."""
 
-from collections.abc import Callable, Collection, Mapping
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aoii.server import ledger
 from aoii.server.database_errors import DatabaseAway
-from aoii.server.ledger_facts import open_facts
 from histories import stage
+from histories.database import new_database
 from histories.field import PERIOD_S, Air, SimulatedNode
-from histories.machines import EPOCH, KEYS, GatewayMachine, ServerMachine, new_database
-from histories.outlines import ALL_DEAF, ALL_LOST, END_MS, HEALED_MS, HOUR_MS, LOSSES, QUIET_MS, Fault, Outline
+from histories.installation import EPOCH, KEYS
+from histories.judgement import Judge
+from histories.machines import GatewayMachine, ServerMachine
+from histories.outlines import (
+    ALL_DEAF,
+    ALL_LOST,
+    END_MS,
+    HEALED_MS,
+    HOUR_MS,
+    LOSSES,
+    QUIET_MS,
+    REFUSED_FOR_GOOD,
+    Fault,
+    Outline,
+)
 
 DECADE_MS = 10 * 365 * 86_400_000
 SURVEY_MS = 4 * HOUR_MS
 SLOW_HOP_MS = (2, 1_700)  # no fault: a reading is there within QUICK_S nevertheless
 EARLY_MS = 4_000  # at most, before a node sends, an audit is requested: gateways report what is on its way then
 TALKATIVE = 0.4  # in the time of repair: what a node is asked for comes only when it has something to say
+REPLAY_MS = 3 * HOUR_MS  # then too: until a person replays what the database had refused
 ALIKE_LIMIT = 2  # then too: one node in sixty would else be silent until the end, and answer nothing
-
-Identity = tuple[str, int, int]
 
 
 @dataclass
@@ -77,8 +89,12 @@ class History:
             for number in range(1, outline.nodes + 1)
         ]
         self.air.nodes.update({node.number: node for node in self.nodes})
-        self._has_lost = False
+        self.judge = Judge(outline, self.nodes, self.gateways, self.server, self.problem)
         self._dumps: dict[Fault, bytes] = {}
+        self._refused_for_good: list[tuple[int, int]] = []
+        self.server.on_look = self.judge.check_given_up
+        for gateway in self.gateways:
+            gateway.keep_bytes = outline.keep_bytes
 
     def happen(self) -> None:
         for machine in (self.server, *self.gateways):
@@ -90,7 +106,7 @@ class History:
             if fault.kind == "database_restored":
                 self.timeline.at(round(fault.at_ms * fault.share), lambda one=fault: self._dump(one))  # type: ignore[misc]
         for at_ms in range(SURVEY_MS, QUIET_MS, SURVEY_MS):
-            self.timeline.at(at_ms, self._survey)
+            self.timeline.at(at_ms, self.judge.survey)
         if self.outline.is_healthy and self.outline.is_audited:
             self._request_audits()
         self.timeline.run(HEALED_MS)
@@ -99,7 +115,11 @@ class History:
         for node in self.nodes:
             node.be_quiet()
         self.timeline.run(END_MS)
-        self._judge()
+        for error in self.scene.errors:
+            self.problem(f"a station fails with {error}")
+        self.judge.judge(self.air.asks, self.air.answers)
+        self.verdict.readings, self.verdict.packets = len(self.judge.truth()), self.air.packets
+        self.verdict.crashes = sum(one.crashes for one in (self.server, *self.gateways))
 
     def problem(self, words: str) -> None:
         self.scene.log(f"PROBLEM: {words}")
@@ -124,8 +144,8 @@ class History:
     def _begin(self, fault: Fault) -> None:
         self.scene.log(str(fault))
         if fault.kind in (*LOSSES, ALL_LOST):
-            self._survey()
-            self._has_lost = True
+            self.judge.survey()
+            self.judge.has_lost = True
         begin: Callable[[Fault], Callable[[], None] | None] = getattr(self, f"_{fault.kind}")
         end = begin(fault)
         if end is not None:
@@ -224,6 +244,32 @@ class History:
     def _database_unsure(self, fault: Fault) -> None:
         self.database.unsure = 1 + fault.who // 3
 
+    def _database_refuses(self, fault: Fault) -> Callable[[], None]:
+        """It refuses some readings, for a while or for good; afterwards a person replays the dead letters."""
+        divisor = 2 + fault.who % 5
+        rule = divisor, round(97 * fault.share) % divisor
+        self.database.refuses.append(rule)
+
+        def end() -> None:
+            if rule not in self._refused_for_good and rule in self.database.refuses:
+                self.database.refuses.remove(rule)
+            self.server.replay_refused()
+
+        if fault.share < REFUSED_FOR_GOOD:
+            self._refused_for_good.append(rule)
+        return end
+
+    def _gateway_restarts(self, fault: Fault) -> None:
+        """The process of a gateway restarts now and then."""
+        gateway, chance = self._gateway(fault), random.Random(f"restarts {fault.share}")
+
+        def restart() -> None:
+            gateway.kill()
+            self.timeline.after(chance.randint(500, 30_000), gateway.start)
+
+        for _ in range(8):
+            self.timeline.after(chance.randrange(fault.lasts_ms), restart)
+
     def _gateway_lost(self, fault: Fault) -> Callable[[], None]:
         gateway = self._gateway(fault)
         gateway.kill()
@@ -268,6 +314,8 @@ class History:
         self.air.copies = self.broker.loss = self.broker.copies = 0.0
         self.scene.time.step_ms = self.database.unsure = 0
         self.database.is_up = True
+        self.database.refuses = list(self._refused_for_good)
+        self.timeline.after(REPLAY_MS, self.server.replay_refused)
         if not self.broker.is_up:
             self.broker.start(False)
         for machine in (self.server, *self.gateways):
@@ -281,134 +329,3 @@ class History:
             node.flash.cut_at = -1
             node.restlessness = max(node.restlessness, TALKATIVE)
             node.alike_limit = ALIKE_LIMIT
-
-    # What must hold.
-
-    def _truth(self) -> dict[Identity, tuple[int, int]]:
-        return {
-            (str(node.number), node.epoch, counter): content
-            for node in self.nodes
-            for counter, content in node.acknowledged.items()
-        }
-
-    def _copies(self) -> list[set[Identity]]:
-        """What each machine has: the nodes together, each gateway, the database, and the server."""
-        of_nodes = {(str(node.number), node.epoch, counter) for node in self.nodes if not node.is_dead
-                    for counter in node.held()}  # fmt: skip
-        of_gateways = [one.identities("events") | one.identities("kept") for one in self.gateways]
-        of_database = {row[:3] for row in self.database.rows()}
-        return [of_nodes, *of_gateways, of_database, self.server.letters()]
-
-    def _survey(self) -> None:
-        """On the way: while no machine was lost, two machines have everything that was acknowledged."""
-        self._check_void()
-        if not self._has_lost:
-            self._check_copies()
-
-    def _check_copies(self) -> None:
-        *machines, database, letters = self._copies()
-        has_file = set().union(*machines[1:])
-        for who in self._truth():
-            count = sum(who in one for one in (*machines, database, letters))
-            if count < 2 and not self.outline.forgets:
-                self.problem(f"single: {who} is at {count} machine")
-        if not self.outline.loses_files:
-            for who in sorted((database | letters) - has_file):
-                self.problem(f"kept: no gateway has {who} any more")
-
-    def _judge(self) -> None:
-        """At the end, when everything has been well for hours."""
-        rows = list(self.database.rows())
-        stored = {row[:3]: row[3:] for row in rows}
-        self.verdict.readings, self.verdict.packets = len(self._truth()), self.air.packets
-        self.verdict.crashes = sum(one.crashes for one in (self.server, *self.gateways))
-        for error in self.scene.errors:
-            self.problem(f"a station fails with {error}")
-        if len(stored) != len(rows):
-            self.problem(f"duplicates: {len(rows) - len(stored)}")
-        self._check_rows(stored)
-        self._check_drained()
-        self._check_events(stored.keys())
-        self._check_void()
-        self._check_unknown()
-        self._check_ledger()
-        if not self.outline.forgets:
-            self._check_copies()
-        if self.outline.is_healthy and (self.air.asks or self.server.holes_asked):
-            self.problem(f"healthy, and {self.server.holes_asked} holes and {self.air.asks} nodes were asked")
-        if self.outline.is_healthy and self.air.answers["witness"]:
-            self.problem(f"healthy, and the witness has answered {self.air.answers['witness']} times")
-
-    def _check_rows(self, stored: Mapping[Identity, tuple[int, ...]]) -> None:
-        """Every reading that was acknowledged is there, as it was sent, and nothing else."""
-        accounted = self._accounted() if self.outline.forgets and self.outline.has_loss else set()
-        for who in self._truth():
-            if who not in stored and who not in accounted:
-                self.problem(f"missing: {who}")
-        sent = {(str(node.number), node.epoch): node for node in self.nodes}
-        for who, content in stored.items():
-            if sent[who[:2]].contents.get(who[2]) != content:
-                self.problem(f"content: {who} was never sent as {content}")
-        for node in self.nodes:
-            for counter in node.wrong_contents:
-                self.problem(f"content: node {node.number} has used number {counter} twice")
-
-    def _check_drained(self) -> None:
-        """Nothing waits anywhere."""
-        for node in self.nodes:
-            if not node.is_dead and node.waiting():
-                self.problem(f"node {node.number} is not done: {node.node.link.ring.waiting} readings wait")
-        for gateway in self.gateways:
-            if left := gateway.identities("events"):
-                self.problem(f"{gateway.name} still has {len(left)} readings in its outbox")
-        if letters := self.server.letters():
-            self.problem(f"{len(letters)} dead letters are left")
-
-    def _accounted(self) -> set[Identity]:
-        """The numbers of which nobody says more than that nobody has them."""
-        return {
-            (node, epoch, number)
-            for node, epoch, first, last, state in self.database.gaps()
-            if state in ("unknown", "lost")
-            for number in range(first, last + 1)
-        }
-
-    def _check_events(self, stored: Collection[Identity]) -> None:
-        """An event is in the flash before it is sent, so nothing but a torn write can lose it."""
-        if self.outline.forgets or any(fault.kind == "node_torn_write" for fault in self.outline.faults):
-            return
-        for node in self.nodes:
-            if node.is_dead:
-                continue
-            lost = [counter for counter in node.events if (str(node.number), node.epoch, counter) not in stored]
-            if lost:
-                self.problem(f"events {lost} of node {node.number} never arrived")
-
-    def _check_void(self) -> None:
-        """Nothing is called void that a node saw acknowledged."""
-        truth = self._truth()
-        for node, epoch, first, last, state in self.database.gaps():
-            if state == "void":
-                for who in truth:
-                    if who[:2] == (node, epoch) and first <= who[2] <= last:
-                        self.problem(f"false void: {who}")
-
-    def _check_unknown(self) -> None:
-        """Without a loss and a torn write, a node that forgets nothing proves which numbers it has never used."""
-        is_torn = any(fault.kind == "node_torn_write" for fault in self.outline.faults)
-        if self._has_lost or self.outline.forgets or is_torn:
-            return
-        for node, epoch, first, last, state in self.database.gaps():
-            if state == "unknown":
-                self.problem(f"unknown: {first} to {last} of node {node}, epoch {epoch}, which it has never used")
-
-    def _check_ledger(self) -> None:
-        dead = {str(node.number) for node in self.nodes if node.is_dead}  # they answer nobody
-        with open_facts(self.server.pool(), self.server.identities()) as facts:
-            for key in facts.keys:
-                account = ledger.account(facts.facts(key))
-                if not account.is_balanced:
-                    self.problem(f"ledger: {account} is not balanced")
-                unsettled = account.open or account.waiting or (account.lost and not self.outline.forgets)
-                if self.outline.is_audited and unsettled and key[0] not in dead:
-                    self.problem(f"ledger: {account} is not settled")

@@ -1,67 +1,37 @@
 """The machines of a history, with the stations' own code: gateways, the server, and the imitated database behind it."""
 
-import sqlite3
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
-from aoii import settings
 from aoii.broker.messages import Identity
-from aoii.broker.repair_messages import decode_ask
+from aoii.broker.repair_messages import Report, decode_ask
 from aoii.core.errors import AoiiError
 from aoii.core.stream import Frame
 from aoii.gateway.gateway import Gateway
 from aoii.runtime.clock import Clock
-from aoii.security import node_keys
-from aoii.security.node_keys import NodeKey
-from aoii.server import subscription, tables
+from aoii.server import subscription
+from aoii.server.audit import LookKind
 from aoii.server.audit_worker import AGAIN_S, AuditWorker
 from aoii.server.connection import ConnectionPool
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import HEALTHY_PROBE_S
 from aoii.server.db import Database
+from aoii.server.dead_letters.replay import replay
 from aoii.server.dead_letters.store import DeadLetters
 from aoii.server.inbox import Inbox
 from aoii.server.ingest_worker import HOLD_S, IngestWorker
-from aoii.settings import Settings
 from histories import stage
-from histories.disks import new_file, read_whole, write_whole
-from histories.engine import Engine
-from histories.field import PERIOD_S, Air
+from histories.database import DatabaseMachine, GapRow
+from histories.field import Air
+from histories.installation import settings_of
 from histories.timeline import START_UNIX_MS, Alarm
 
-NODES = 5
-EPOCH = 1
-KEYS = {number: NodeKey(EPOCH, bytes((number,)) * 16) for number in range(1, NODES + 1)}
 PATIENCE_MS = 1_800_000  # of a publisher for which nothing is due: it looks again, as it does each second in truth
 FAILURE_WAIT_MS = 60_000  # between two probes of a database that is away
-AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 600_000  # between two steps of the audit
-_migrate = tables.migrate
-
-
-@cache
-def _settings(name: str, rank: int) -> Settings:
-    folder = Path(mkdtemp(prefix="histories-"))
-    node_keys.write_key_file(folder / "keys", KEYS)
-    (folder / "empty.env").touch()
-    return settings.load(
-        {
-            "AOII_DATA_DIR": str(folder),
-            "GATEWAY_ID": name,
-            "GATEWAY_RANK": str(rank),
-            "RADIO_SPREADING": "9",
-            "SERIAL_PORT": "radio",
-            "MQTT_BROKER": "nowhere",
-            "NODE_KEYS_FILE": str(folder / "keys"),
-            "SAMPLE_PERIOD_S": str(PERIOD_S),
-            "HEARTBEAT_S": "14400",
-            "HEARTBEAT_MIN_S": "3600",
-        },
-        folder / "empty.env",
-    )
+AUDIT_FIRST_MS, AUDIT_LAST_MS, AUDIT_IDLE_MS = 1_100, 61_000, 2_400_000  # between two steps of the audit
 
 
 class SteppedClock(Clock):
@@ -104,13 +74,22 @@ class GatewayMachine(stage.Machine):
         self.is_deaf = False
 
     def started(self) -> None:
-        self.process = gateway = Gateway(replace(_settings(self.name, self.rank), clock=self.clock))
+        self.process = gateway = Gateway(replace(settings_of(self.name, self.rank), clock=self.clock))
         publisher = gateway.publisher
         alarm = self._alarm = Alarm(self.scene.timeline, lambda: self.run(self._publish))
         wake = _Wake(alarm)
         publisher._wake = wake  # type: ignore[assignment]
         publisher._stopping = stage.Once()  # type: ignore[assignment]
         publisher.repair._wake = wake.set
+        repair: Any = publisher.repair._repair
+        make_report = repair.report
+
+        def report(*args: Any) -> Report:
+            made: Report = make_report(*args)
+            self._check_report(made)
+            return made
+
+        repair.report = report
         self._wake = wake
         file = gateway._outbox_file
         assert isinstance(file, stage.SteppedOutboxFile)
@@ -124,6 +103,18 @@ class GatewayMachine(stage.Machine):
         self.process = None
         if self._alarm is not None:
             self._alarm.end()
+
+    def _check_report(self, report: Report) -> None:
+        """It says of no number that its reading is not here which is."""
+        if not any(holding.findings for holding in report.holdings):
+            return
+        here = self.identities("events") | self.identities("kept")
+        for node, epoch, number in sorted(here):
+            for holding in report.holdings:
+                found = holding.findings if (holding.node, holding.epoch) == (node, epoch) else ()
+                for one in found:
+                    if one.first <= number <= one.last:
+                        self.scene.errors.append(f"{self.name} reports {node, epoch, number}: {one.kind}; and has it")
 
     def receive(self, frame: Frame) -> None:
         """A packet from the radio."""
@@ -193,123 +184,12 @@ class _Wake:
         return min(max(least_ms, due_ms - now_ms), PATIENCE_MS)
 
 
-class DatabaseMachine:
-    """The imitated database: SQLite in the place of MariaDB, which may be away, and forget what it has committed.
-
-    Attributes:
-        is_up: Whether it answers.
-        unsure: So many next commits are made, and their answer is lost.
-    """
-
-    def __init__(self) -> None:
-        self.is_up = True
-        self.unsure = 0
-        self._file = _database_file()
-        self.engine = _engine()
-        write_whole(self._file, _template())
-
-    def migrate(self) -> None:
-        if not self.is_up:
-            raise DatabaseAway("unreachable", "the database is away")
-        if not self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            write_whole(self._file, _template())
-
-    def dump(self) -> bytes:
-        return read_whole(self._file)
-
-    def restore(self, dump: bytes) -> None:
-        write_whole(self._file, dump)
-
-    def replace(self, has_tables: bool) -> None:
-        """Another database, in which is nothing."""
-        write_whole(self._file, _template() if has_tables else _blank())
-
-    def lose_last(self, count: int) -> int:
-        """Forget the last commits, as far as they made rows; return how many rows."""
-        if not self._read("SELECT 1"):
-            return 0
-        query = "DELETE FROM readings WHERE id IN (SELECT id FROM readings ORDER BY id DESC LIMIT ?)"
-        return self._file.execute(query, (count,)).rowcount
-
-    def rows(self) -> Iterator[tuple[str, int, int, int, int]]:
-        """Node, epoch, counter and content of each reading."""
-        query = "SELECT node, epoch, counter, actual_temp, actual_humidity FROM readings"
-        for node, epoch, counter, temperature, humidity in self._read(query):
-            yield node, epoch, counter, round(100 * temperature), round(100 * humidity)
-
-    def rows_in_gaps(self) -> list[tuple[str, int, int]]:
-        """Node, epoch and counter of readings that are there, and whose numbers a gap has nevertheless."""
-        return self._read(
-            "SELECT readings.node, readings.epoch, counter FROM gaps CROSS JOIN readings ON readings.node = gaps.node "
-            "AND readings.epoch = gaps.epoch AND counter BETWEEN first AND last"
-        )
-
-    def gaps(self) -> list[tuple[str, int, int, int, str]]:
-        return self._read("SELECT node, epoch, first, last, state FROM gaps")
-
-    def _read(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows as whoever looks from outside sees them; none while there are no tables."""
-        has_tables = self._file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        return self._file.execute(query).fetchall() if has_tables else []
-
-
-_databases: list[DatabaseMachine] = []
-
-
-@cache
-def _database_file() -> sqlite3.Connection:
-    return new_file()
-
-
-@cache
-def _engine() -> Any:
-    """One engine for all histories of this process: its statements are compiled once."""
-    return Engine(_database_file(), _check_database)
-
-
-def _check_database() -> None:
-    if not current_database().is_up:
-        away = sqlite3.OperationalError("the database is away")
-        away.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-        raise away
-
-
-@cache
-def _template() -> bytes:
-    """A database with tables and nothing in them."""
-    folder = Path(mkdtemp(prefix="histories-"))
-    path = folder / "template.db"
-    values = replace(_settings("template", 0).database, sqlite_path=path)
-    _migrate(values)
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-        return connection.serialize()
-
-
-@cache
-def _blank() -> bytes:
-    """A database without tables."""
-    with sqlite3.connect(":memory:") as connection:
-        connection.execute("PRAGMA user_version = 1")
-        connection.execute("PRAGMA user_version = 0")
-        return connection.serialize()
-
-
-def current_database() -> DatabaseMachine:
-    return _databases[-1]
-
-
-def new_database() -> DatabaseMachine:
-    """The database of the history that begins."""
-    _databases[:] = [DatabaseMachine()]
-    return _databases[-1]
-
-
 class ServerMachine(stage.Machine):
     """The server's machine; its process is what `aoii server` runs.
 
     Attributes:
         is_audited: Whether it looks for holes.
+        on_look: Called after each look, with the gaps as they were before it.
         audit: What looks for them.
         holes_asked: Ranges of numbers in all its questions.
     """
@@ -320,6 +200,7 @@ class ServerMachine(stage.Machine):
         self.is_audited = is_audited
         self.audit: AuditWorker | None = None
         self.holes_asked = 0
+        self.on_look: Callable[[Sequence[GapRow]], None] = lambda _: None
         self._audit_alarm: Alarm | None = None
         self._audit_wait_ms = AUDIT_FIRST_MS
         self.process: IngestWorker | None = None
@@ -329,7 +210,7 @@ class ServerMachine(stage.Machine):
         self._probe: Alarm | None = None
 
     def started(self) -> None:
-        values = _settings("template", 0)
+        values = settings_of("template", 0)
         timeline = self.scene.timeline
         self._inbox = Inbox()
         self._letters = DeadLetters(Path("dead_letters.db"), 64)
@@ -361,7 +242,7 @@ class ServerMachine(stage.Machine):
             self._start_audit(worker)
 
     def _start_audit(self, worker: IngestWorker) -> None:
-        values = _settings("template", 0)
+        values = settings_of("template", 0)
         letters: Any = self._letters
         audit = self.audit = AuditWorker(
             worker._database.pool,
@@ -385,6 +266,15 @@ class ServerMachine(stage.Machine):
             self.holes_asked += len(decode_ask(payload).holes)
             return bool(publish(topic, payload, qos))
 
+        look = audit._look
+
+        def look_and_check(kind: LookKind) -> None:
+            gaps = self.database.gaps()
+            look(kind)
+            self._check_gaps()
+            self.on_look(gaps)
+
+        audit._look = look_and_check  # type: ignore[method-assign]
         client._on_message = on_message
         client.publish = count_and_publish
         client.start()
@@ -402,12 +292,29 @@ class ServerMachine(stage.Machine):
 
         self.run(request)
 
+    def is_answered_by(self, gateway: str) -> bool:
+        """Whether its audit takes a gateway for one that answers."""
+        known = None if self.audit is None else self.audit._audit.gateways.get(gateway)
+        return known is not None and known.is_answering(self.scene.time.monotonic())
+
+    def replay_refused(self) -> None:
+        """A person has the dead letters replayed that the database had refused (`aoii dlq replay`)."""
+
+        def act() -> None:
+            assert self.process is not None
+            assert self._letters is not None
+            with contextlib.suppress(DatabaseAway):
+                replay(self.process._database, self._letters, self._letters.letters(1000, reason="bad_row"))
+
+        self.run(act)
+
     def _check_gaps(self) -> None:
         """After a look, no number in a gap has a row or a dead letter."""
+        gaps = self.database.gaps()
         letters = [
             (node, epoch, counter)
             for node, epoch, counter in self.letters()
-            for of, in_, first, last, _ in self.database.gaps()
+            for of, in_, first, last, _ in gaps
             if (of, in_) == (node, epoch) and first <= counter <= last
         ]
         for who in [*self.database.rows_in_gaps(), *letters]:
@@ -418,7 +325,6 @@ class ServerMachine(stage.Machine):
         audit = self.audit
         assert audit is not None
         assert self._audit_alarm is not None
-        looked_s = audit._audit._looked_s
         try:
             audit._go_on()
         except AoiiError as error:
@@ -428,8 +334,6 @@ class ServerMachine(stage.Machine):
             self._audit_alarm.set(round(1000 * AGAIN_S))
             return
         machine = audit._audit
-        if machine._looked_s != looked_s:
-            self._check_gaps()
         is_asking = any(one._queue or one._sent for one in machine.gateways.values())
         self._audit_wait_ms = min(2 * self._audit_wait_ms, AUDIT_LAST_MS) if is_asking else AUDIT_FIRST_MS
         left_ms = max(100, round(1000 * (min(machine.deadline_s(), 1e9) - self.scene.time.monotonic())))
@@ -451,7 +355,7 @@ class ServerMachine(stage.Machine):
         return [Identity(*one) for one in self.letters()]
 
     def pool(self) -> ConnectionPool:
-        return ConnectionPool(_settings("template", 0).database, self.database.engine)
+        return ConnectionPool(settings_of("template", 0).database, self.database.engine)
 
     def _step(self) -> None:
         worker = self.process

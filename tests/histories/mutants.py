@@ -61,6 +61,8 @@ def words(outline: Outline) -> set[str]:
     """What an outline has: kinds of faults and failpoints, and how it is set up."""
     found = {word for fault in outline.faults for word in (fault.kind, fault.point)}
     found.add(("one gateway", "two gateways")[outline.gateways - 1])
+    if outline.keep_bytes is not None:
+        found.add("little kept")
     return found | ({"audited"} if outline.is_audited else set()) | ({"healthy"} if outline.is_healthy else set())
 
 
@@ -321,7 +323,7 @@ MUTANTS = (
     ),
     _mutant(
         "stale_finding", "gateway/repair_work.py", "            self._repair.arrived(whose, uplink.counter)\n", "",
-        "what was found of a number is still reported when its reading has come", "gateway_lost",
+        "what was found of a number is still reported when its reading has come", "audited",
     ),
     _mutant(
         "absent_for_good", "gateway/repair.py",
@@ -353,7 +355,7 @@ MUTANTS = (
     ),
     _mutant(
         "letters_unseen", "server/audit_facts.py", "        for who in letters:\n", "        for who in ():\n",
-        "what is a dead letter is asked for", "audited", "database_down",
+        "what is a dead letter is asked for", "audited", "database_refuses",
     ),
     _mutant(
         "gap_one_too_long", "server/gap.py", "gap=replace(one.gap, first=first, last=ranges[at][0] - 1))",

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 HOUR_MS = 3_600_000
 FAULTS_MS = 18 * HOUR_MS  # no fault begins later
-HEALED_MS = 20 * HOUR_MS  # from here on nothing is wrong any more
+HEALED_MS = 20 * HOUR_MS  # from here on nothing is wrong any more, but that gateways may restart for two hours
 QUIET_MS = 49 * HOUR_MS // 2  # from here on nodes take no samples
 END_MS = 26 * HOUR_MS
 
 RING_SLOTS, SMALL_SLOTS = 126, 7
+FEW_BYTES = (40_960, 45_056, 53_248)  # for kept readings: from a few up to about thirty; an empty file takes 36,864
+REFUSED_FOR_GOOD = 0.3  # from this share on, the database takes again what it has refused
 
 ALL_DEAF = 0.7  # from this share on, no gateway hears anything
 
@@ -46,6 +48,9 @@ FAULTS: Mapping[str, int] = {  # how often, against each other
     "database_down": 4,
     "database_unsure": 3,
 }
+MORE_FAULTS = (  # drawn after all others, so that a seed has the history that it had before there were these
+    "database_refuses", "gateway_restarts",
+)  # fmt: skip
 OUTAGES = {  # before the loss of a machine, so that it has what no other has
     "gateway_lost": ("database_down", "broker_down", "server_killed"),
     "server_lost": ("database_down",),
@@ -92,6 +97,7 @@ class Outline:
         restlessness: Share of samples that are worth a packet.
         is_audited: Whether the server looks for holes.
         slots: Readings that a node's ring holds: 126, or so few that it forgets some.
+        keep_bytes: Room for kept readings at each gateway, so little that it forgets some; None: room for all.
     """
 
     seed: int
@@ -101,6 +107,7 @@ class Outline:
     is_audited: bool
     faults: tuple[Fault, ...]
     slots: int = RING_SLOTS
+    keep_bytes: int | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -108,8 +115,8 @@ class Outline:
 
     @property
     def forgets(self) -> bool:
-        """Whether a node may forget what it saw acknowledged."""
-        return self.slots < RING_SLOTS
+        """Whether a reading that was acknowledged may be gone from its node, or from node and gateways."""
+        return self.slots < RING_SLOTS or (self.keep_bytes is not None and self.has("node_dies"))
 
     @property
     def has_loss(self) -> bool:
@@ -118,20 +125,29 @@ class Outline:
     @property
     def loses_files(self) -> bool:
         """Whether a gateway loses its disk."""
-        return any(fault.kind in ("gateway_lost", ALL_LOST) for fault in self.faults)
+        return self.has("gateway_lost") or self.has(ALL_LOST)
+
+    def has(self, kind: str) -> bool:
+        """Whether a fault is of this kind."""
+        return any(fault.kind == kind for fault in self.faults)
 
     def without(self, faults: tuple[Fault, ...]) -> "Outline":
         return replace(self, faults=tuple(one for one in self.faults if one not in faults))
 
 
-def draw(seed: int, can_audit: bool = True) -> Outline:
+def draw(seed: int) -> Outline:
     """The outline of a seed."""
+    return _with_more(draw_plain(seed))
+
+
+def draw_plain(seed: int) -> Outline:
+    """The outline of a seed without MORE_FAULTS, and with gateways that keep everything."""
     chance = random.Random(f"plan {seed}")
     nodes, gateways = chance.choice((3, 3, 3, 4)), chance.choice((1, 2, 2))
     restlessness = chance.uniform(0.05, 0.35)
     faults: list[Fault] = []
     is_healthy = chance.random() < 0.03
-    is_audited = can_audit and chance.random() < 0.6
+    is_audited = chance.random() < 0.6
     has_loss = is_audited and chance.random() < 0.75
     slots = SMALL_SLOTS if chance.random() < 0.15 else RING_SLOTS
     kinds, weights = list(FAULTS), list(FAULTS.values())
@@ -145,6 +161,23 @@ def draw(seed: int, can_audit: bool = True) -> Outline:
             faults += _losses(chance, slots)
     ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
     return Outline(seed, nodes, gateways, restlessness, is_audited, ordered, slots)
+
+
+def _with_more(plain: Outline) -> Outline:
+    """An outline with readings that the database refuses, gateways that restart while they repair, or keep little."""
+    chance = random.Random(f"more {plain.seed}")
+    keep_bytes = chance.choice(FEW_BYTES) if chance.random() < 0.25 else None
+    faults = list(plain.faults)
+    if faults and chance.random() < 0.35:
+        faults += [_fault(chance, "database_refuses") for _ in range(chance.randint(1, 2))]
+    if plain.has_loss and chance.random() < 0.4:
+        lost = next(fault for fault in faults if fault.kind in LOSSES)
+        for at_ms in (lost.at_ms, HEALED_MS):
+            faults.append(replace(_fault(chance, "gateway_restarts"), at_ms=at_ms, lasts_ms=2 * HOUR_MS))
+    if keep_bytes is not None and chance.random() < 0.7:  # else nothing but the numbers of what was kept would be left
+        faults = [fault for fault in faults if fault.kind != ALL_LOST]
+    ordered = tuple(sorted(faults, key=lambda fault: fault.at_ms))
+    return replace(plain, faults=ordered, keep_bytes=keep_bytes)
 
 
 def _deafness_before(chance: random.Random, cut: Fault) -> Fault:

@@ -360,7 +360,7 @@ class Once:
         return False
 
 
-MEASURE_S = 600.0  # at least, between two measurements of an outbox file; in truth it is a second
+MEASURE_S = 3600.0  # at least, between two measurements of an outbox file; in truth it is a second
 LOOK_S = 2400.0  # instead of 600: samples are rarer too, and looks are most of an audited history's time
 STRETCH = 3  # of hourly reports and questions, for the same reason
 
@@ -386,6 +386,7 @@ def set_up() -> Iterator[None]:
         for module in (publisher, former_names, subscription, audit_worker):
             put(module, "Client", _connect)
         put(outbox_file, "DiskReserve", Reserve)
+        put(kept_file, "PRUNE_STEP", 3)  # instead of 500: a history has a hundred readings
         put(gateway, "OutboxFile", SteppedOutboxFile)
         put(receiver, "SerialPort", Port)
         put(sqlite_recovery, "open_or_recover", _open)

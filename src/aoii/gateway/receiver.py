@@ -52,8 +52,8 @@ class Receiver:
         keys: Keys of our own nodes.
         neighbours: What is heard of other gateways; the same object for all receivers of this gateway.
         listening: Is told what is heard, and whether anybody listens.
-        learn: Gets each frame of our own nodes that is answered, in the outbox file's thread, and whether it was not
-            accepted before; returns what its acknowledgement asks for.
+        learn: Gets each frame of our own nodes that is safe, in the outbox file's thread, and whether it was not
+            accepted before; returns what its acknowledgement asks for: nothing at a witness.
         slot_ms: How long a witness waits before it answers; None: this gateway is no witness.
     """
 
@@ -182,10 +182,10 @@ class Receiver:
         self._listening.record(str(uplink.node), self.port.path, heartbeat_s)
         if decision.answer.is_moved:
             self._neighbours.record_moved(uplink.node)
+        again = self._learn(uplink, isinstance(decision, node_state.Accepted))
         if self._slot_ms is not None:
             self._answer_as_witness(uplink, key, read_s, self._slot_ms)
             return
-        again = self._learn(uplink, isinstance(decision, node_state.Accepted))
         now = self._intake.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings
