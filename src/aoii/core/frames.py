@@ -44,7 +44,6 @@ _UPLINK = "<BHHIIHB"  # version and damping, node, epoch, frame, counter, age (2
 _READING = "<hH4sBB"  # temperature, humidity, trend or answers, flags and generation, battery
 _ACK = "<BHHIIHB"  # version and type 1, node, epoch, frame, Unix time in s and ms, generation and `again`
 _SETTINGS = "<HHHHHB"  # the fields of NodeSettings
-_INNER_PAD, _OUTER_PAD = b"\x36" * (64 - KEY_BYTES), b"\x5c" * (64 - KEY_BYTES)  # of a key's zeros, RFC 2104
 
 
 class Uplink(
@@ -283,8 +282,9 @@ def _mac(direction: bytes, body: bytes, key: bytes) -> bytes:
     """The first MAC_BYTES of HMAC-SHA256 (RFC 2104); MicroPython has no hmac module."""
     if len(key) != KEY_BYTES:
         raise InternalError(f"a key has {len(key)} bytes; provision the node with {KEY_BYTES}")
-    digest = hashlib.sha256(bytes([byte ^ 0x36 for byte in key]) + _INNER_PAD + direction + body).digest()
-    return hashlib.sha256(bytes([byte ^ 0x5C for byte in key]) + _OUTER_PAD + digest).digest()[:MAC_BYTES]
+    padded = key + bytes(64 - KEY_BYTES)
+    digest = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + direction + body).digest()
+    return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + digest).digest()[:MAC_BYTES]
 
 
 def _same(one: bytes, other: bytes) -> bool:
