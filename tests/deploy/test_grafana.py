@@ -194,6 +194,7 @@ from prometheus_client import generate_latest
 from aoii.broker.messages import Identity
 from aoii.core.forecast import Trend
 from aoii.core.frames import EVENT, Uplink
+from aoii.gateway.liveness import Judgement, promise
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.readings import AcceptedReading
 from aoii.runtime import metrics
@@ -203,6 +204,7 @@ nodes.expect("7")
 nodes.record_frame(Uplink(7, 1, 1, 1, 0, 2100, 4000, Trend(0, 0, 0, 0, 0), EVENT, 0, 150, 0), -90, 7)
 nodes.record_reading(AcceptedReading(Identity("7", 1, 1), "event", 21.0, 40.0, (20.0, 41.0), 0, True, held_ms=0))
 nodes.count_periods(["7"], 60)
+nodes.record_liveness("7", Judgement("ok", 0, promise(3600)))
 metrics.SERIAL_UP.labels(port="/dev/ttyUSB0").set(1)
 metrics.CLOCK_OFFSET_S.labels(gateway="gateway").set(0)
 metrics.DEAD_LETTERS.labels(reason="mismatch").set(0)  # as the server does at its start, for every reason

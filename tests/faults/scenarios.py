@@ -788,7 +788,7 @@ def without_commit_ack(scene: Scene) -> None:
     stack.server.kill()
     stack.radio.load(BURST)
     until(lambda: stack.radio.unsent == 0, WAIT_S, "the burst is accepted")
-    scene.hold(1.0)  # it lets go of them
+    until(lambda: stack.gateway.gauge("aoii_outbox_events") == 0, WAIT_S, "the gateway has let go of it")
     stack.broker.restart()
 
 

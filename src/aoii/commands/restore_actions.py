@@ -24,6 +24,7 @@ from aoii.commands.progress import Progress
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers import kept_rows, restored_outbox
 from aoii.runtime import private_file, sqlite_copy, sqlite_recovery
+from aoii.runtime.advice import document
 from aoii.runtime.sqlite_recovery import sibling
 from aoii.server import dump
 from aoii.server.connection import open_pool
@@ -303,5 +304,7 @@ def _give(path: Path, owner: tuple[str, str] | None) -> None:
     try:
         shutil.chown(path, *owner)
     except LookupError as error:
-        remedy = "make the user first, as in step 1 of docs/howto/deploy-with-systemd.md, and run it again"
+        remedy = (
+            f"make the user first, as in step 1 of {document('docs/howto/deploy-with-systemd.md')}, and run it again"
+        )
         raise UnavailableError(f"{path}: there is no user {':'.join(owner)} on this machine", remedy) from error

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.runtime import private_file
+from aoii.runtime.advice import document
 from aoii.server import tables
 from aoii.server.connection import ConnectionPool, open_pool
 from aoii.settings import Database as DatabaseSettings
@@ -61,7 +62,8 @@ def save(place: DatabaseSettings, target: Path, progress: Callable[[int], None] 
             os.fsync(file.fileno())
     if missing := _expected(place) - _tables_in(target):
         state = f"database {_name(place)}: this user may not read the table {', '.join(sorted(missing))}"
-        raise UnavailableError(state, "dump as a user who may read every table; deploy/mariadb/grants.sql gives rights")
+        remedy = f"dump as a user who may read every table; {document('deploy/mariadb/grants.sql')} gives rights"
+        raise UnavailableError(state, remedy)
     if (wrong := problem(target)) is not None:
         raise UnavailableError(f"database {_name(place)}: {wrong}", "see the database's log, and make it again")
 
