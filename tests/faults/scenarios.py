@@ -781,14 +781,22 @@ def without_unique_key(scene: Scene) -> None:
 
 
 def without_commit_ack(scene: Scene) -> None:
-    """The broker forgets what it took for a server that is away, and the gateway has forgotten it before."""
+    """The broker forgets what it took for a server that is away, and the gateway has forgotten it before.
+
+    It keeps nothing either: else the audit brings back within seconds what a trusted PUBACK has lost.
+    """
     stack = scene.stack
     stack.gateway.stop()
-    stack.gateway.start("without_commit_ack")
+    stack.gateway.start("without_commit_ack", KEEP_MB="0")
     stack.server.kill()
     stack.radio.load(BURST)
     until(lambda: stack.radio.unsent == 0, WAIT_S, "the burst is accepted")
-    until(lambda: stack.gateway.gauge("aoii_outbox_events") == 0, WAIT_S, "the gateway has let go of it")
+
+    def has_let_go() -> bool:
+        waiting = stack.gateway.gauge("aoii_outbox_events")
+        return waiting is not None and waiting < BURST / 2  # the trickle goes on
+
+    until(has_let_go, WAIT_S, "it lets go of most of it")
     stack.broker.restart()
 
 
