@@ -168,7 +168,7 @@ PLACES = (
     Place("server/gateway_reports.py", "broker.repair_messages server", "sqlalchemy"),
     Place("server/durability.py", "runtime.disks server settings", "sqlalchemy"),
     Place("server/audits.py", "server", "sqlalchemy"),
-    Place("server/dump.py", "core runtime.private_file server settings", "sqlalchemy"),
+    Place("server/dump.py", "core runtime.advice runtime.private_file server settings", "sqlalchemy"),
     Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
     Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
