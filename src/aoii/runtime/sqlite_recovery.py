@@ -8,7 +8,6 @@ decides what becomes of the rows (gateway/drivers/outbox_recovery.py, server/dea
 
 import collections
 import contextlib
-import os
 import shutil
 import sqlite3
 import time
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from aoii.runtime import private_file
 
 R = TypeVar("R")
 
@@ -216,11 +217,7 @@ def _recover(path: Path, schema: Schema, salvage: Callable[[sqlite3.Connection, 
         with contextlib.suppress(FileNotFoundError):
             sibling(path, suffix).rename(sibling(kept_as, suffix))
     new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    private_file.sync(path.parent)
     return result
 
 
