@@ -94,7 +94,16 @@ def test_after_a_crash_who_was_not_dead_has_the_whole_deadline_again(values: Set
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[1]", '{"v":1,"complete":true,"listened_ms":{"a":-1},"heard":{}}', '{"v":2}', "\xff"]
+    "content",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"v":1,"complete":true,"listened_ms":{"a":-1},"heard":{}}',
+        '{"v":1,"complete":true,"listened_ms":[],"heard":[]}',
+        '{"v":2}',
+        "\xff",
+    ],
 )
 def test_a_file_that_cannot_be_used_is_as_none(tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / FILE).write_bytes(content.encode("latin-1"))

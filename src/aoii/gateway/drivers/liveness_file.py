@@ -41,7 +41,7 @@ def read(path: Path) -> Remembered:
         return _decoded(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return Remembered()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         fields = {"event": "liveness_file_unusable", "path": str(path), "reason": str(error)}
         log.warning("file of the nodes' silences cannot be used; each gets its whole deadline again", extra=fields)
         return Remembered()
