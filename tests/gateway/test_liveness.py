@@ -86,7 +86,7 @@ def test_a_restart_keeps_the_silence_and_leaves_out_the_pause() -> None:
     before = listening()
     before.record("7", RECEIVER, 3600, 500)
 
-    after = NodesLiveness(before.listened_ms(500 + HOUR_MS), before.heard())
+    after = NodesLiveness(before.listened_ms(500 + HOUR_MS), before.heard)
     assert word(after, 10) == "unknown"
     after.set_listening(RECEIVER, True, 10)
 
@@ -100,7 +100,7 @@ def test_after_a_crash_only_the_dead_stay_dead() -> None:
     before = listening()
     before.record("dead", RECEIVER, 3600, 0)
     before.record("7", RECEIVER, 3600, HOUR_MS)
-    after = NodesLiveness(before.listened_ms(2 * HOUR_MS), before.heard())
+    after = NodesLiveness(before.listened_ms(2 * HOUR_MS), before.heard)
 
     after.pardon()
     after.set_listening(RECEIVER, True, 0)

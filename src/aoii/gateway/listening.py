@@ -80,7 +80,7 @@ class Listening:
 
     def _save(self, is_complete: bool) -> None:
         with self._lock:
-            remembered = Remembered(is_complete, self._nodes.listened_ms(self._clock.elapsed_ms()), self._nodes.heard())
+            remembered = Remembered(is_complete, self._nodes.listened_ms(self._clock.elapsed_ms()), self._nodes.heard)
         try:
             liveness_file.write(self._path, remembered)
         except OSError as error:  # it is a convenience: readings are stored elsewhere

@@ -9,9 +9,8 @@ A node that promises nothing, with the old firmware or without heartbeats, gets 
 longest silence among the last ones.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Liveness = Literal["ok", "late", "dead", "unknown"]
@@ -75,23 +74,25 @@ class ListeningClock:
         return self._listened_ms + (0 if self._since_ms is None else max(0, now_ms - self._since_ms))
 
 
-@dataclass
-class _Node:
-    """One node.
+@dataclass(frozen=True)
+class Heard:
+    """When a node was heard last, and what it has promised; it outlives a restart.
 
     Attributes:
         receiver: That has heard it last.
         heard_ms: When, on the clock of that receiver.
         heartbeat_s: What it has promised; 0: nothing.
-        silences_ms: The last silences that a packet ended, on such clocks.
+        silences_ms: The last silences that a packet ended, on such clocks; at most SILENCES.
     """
 
     receiver: str
     heard_ms: int
     heartbeat_s: int
-    silences_ms: deque[int] = field(default_factory=lambda: deque(maxlen=SILENCES))
+    silences_ms: tuple[int, ...] = ()
 
+    @property
     def promise(self) -> Promise:
+        """How long it may be silent."""
         if self.heartbeat_s:
             return promise(self.heartbeat_s)
         longest_ms = max(self.silences_ms) if len(self.silences_ms) >= SILENCES_LEAST else UNPROMISED_MOST_MS
@@ -114,30 +115,20 @@ class Judgement:
     promise: Promise
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What outlives a restart: when a node was heard, on the clock of which receiver."""
-
-    receiver: str
-    heard_ms: int
-    heartbeat_s: int
-    silences_ms: tuple[int, ...] = ()
-
-
 class NodesLiveness:
     """The nodes of one gateway; for one thread.
 
     Args:
         listened_ms: By receiver, for how long it listened in earlier runs.
         heard: By node, when it was heard in earlier runs.
+
+    Attributes:
+        heard: By node, when it was heard last; replaced and never changed.
     """
 
     def __init__(self, listened_ms: Mapping[str, int], heard: Mapping[str, Heard]) -> None:
         self._clocks = {receiver: ListeningClock(ms) for receiver, ms in listened_ms.items()}
-        self._nodes = {
-            name: _Node(one.receiver, one.heard_ms, one.heartbeat_s, deque(one.silences_ms, SILENCES))
-            for name, one in heard.items()
-        }
+        self.heard = dict(heard)
 
     def set_listening(self, receiver: str, is_listening: bool, now_ms: int) -> None:
         """Note that a receiver listens from now on, or does not."""
@@ -153,39 +144,31 @@ class NodesLiveness:
             now_ms: Now.
         """
         heard_ms = self._clock(receiver).read(now_ms)
-        before = self._nodes.get(node)
+        before = self.heard.get(node)
         if heartbeat_s is None:
             heartbeat_s = 0 if before is None else before.heartbeat_s
-        one = _Node(receiver, heard_ms, heartbeat_s) if before is None else before
+        silences_ms = () if before is None else before.silences_ms
         if before is not None and not heartbeat_s:
-            one.silences_ms.append(self._silent_ms(before, now_ms))
-        one.receiver, one.heard_ms, one.heartbeat_s = receiver, heard_ms, heartbeat_s
-        self._nodes[node] = one
+            silences_ms = (*silences_ms, self._silent_ms(before, now_ms))[-SILENCES:]
+        self.heard = self.heard | {node: Heard(receiver, heard_ms, heartbeat_s, silences_ms)}
 
     def pardon(self) -> None:
         """Give each node that is not dead its whole deadline again: what it said last may not have been stored."""
-        for one in self._nodes.values():
-            heard_ms = self._clock(one.receiver).read(0)
-            if heard_ms - one.heard_ms < one.promise().dead_ms:
-                one.heard_ms = heard_ms
-
-    def heard(self) -> dict[str, Heard]:
-        """By node, when it was heard last."""
-        return {
-            name: Heard(one.receiver, one.heard_ms, one.heartbeat_s, tuple(one.silences_ms))
-            for name, one in self._nodes.items()
-        }
+        for name, one in self.heard.items():
+            listened_ms = self._clock(one.receiver).read(0)
+            if listened_ms - one.heard_ms < one.promise.dead_ms:
+                self.heard = self.heard | {name: replace(one, heard_ms=listened_ms)}
 
     def retain(self, belongs_here: Callable[[str], bool]) -> None:
         """Forget the nodes that do not belong here any more."""
-        self._nodes = {name: one for name, one in self._nodes.items() if belongs_here(name)}
+        self.heard = {name: one for name, one in self.heard.items() if belongs_here(name)}
 
     def judge(self, node: str, now_ms: int) -> Judgement | None:
         """What is known of a node; None if nobody has heard it yet."""
-        one = self._nodes.get(node)
+        one = self.heard.get(node)
         if one is None:
             return None
-        silent_ms, limits = self._silent_ms(one, now_ms), one.promise()
+        silent_ms, limits = self._silent_ms(one, now_ms), one.promise
         liveness: Liveness = "ok"
         if silent_ms >= limits.dead_ms:
             liveness = "dead"
@@ -202,5 +185,5 @@ class NodesLiveness:
     def _clock(self, receiver: str) -> ListeningClock:
         return self._clocks.setdefault(receiver, ListeningClock())
 
-    def _silent_ms(self, node: _Node, now_ms: int) -> int:
+    def _silent_ms(self, node: Heard, now_ms: int) -> int:
         return max(0, self._clock(node.receiver).read(now_ms) - node.heard_ms)
