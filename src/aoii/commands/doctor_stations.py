@@ -43,6 +43,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
             yield _answering(name, port, answer.dead)
             yield from JUDGES[name](answer.snapshot, answer.unready)
             yield from doctor_buffers.examine(answer.snapshot)
+            yield from doctor_buffers.written(name, answer.snapshot)
         else:
             yield from _silent(installation, name, port)
     gateway, server = (one.snapshot if (one := answers.get(name)) else None for name in ("gateway", "server"))

@@ -453,6 +453,14 @@ class Settings:
     """
 
     data_dir: Path = setting("AOII_DATA_DIR", DATA_DIR, _folder, "Folder for all files that a station writes.")
+    write_budget_mb: int | None = setting(
+        "WRITE_BUDGET_MB",
+        None,
+        kinds.whole(0, 10**7),
+        "What each station may write to its disk in a day, MB; more raises an alert, and nothing is written later or "
+        "left out. 0: any amount. Unset: 500 if AOII_DATA_DIR is on a memory card, else any amount.",
+        example="500",
+    )
     database: Database = group(Database, title="Database")
     mqtt: Mqtt = group(Mqtt, title="MQTT broker")
     gateway: Gateway = group(Gateway, title="Gateway")

@@ -130,6 +130,7 @@ import { iso } from "./address.js";
  * @property {number | null} per_minute
  * @property {number[]} track how many readings waited over the last minutes, oldest first
  * @property {Partial<Record<Ahead, number>>} ahead_s seconds until a buffer is full, or that kept readings go back
+ * @property {number | null} written_mb what the station writes to its disk in a day, MB
  * @property {[code: NoteCode, values: Record<string, string | number>][]} notes
  * @property {number | null} stale_s age of the last answer; null: the station answers, or never did
  *

@@ -40,6 +40,8 @@ const notes = {
   diskFullSoon: ({ seconds }) => `Its disk is full in ${seconds} at the present rate. Make room.`,
   lettersFullSoon: ({ seconds }) =>
     `The dead letters are full in ${seconds} at the present rate. Then it accepts nothing more. Repair the database.`,
+  writesTooMuch: ({ written, budget }) =>
+    `Writes ${written} MB a day, more than the ${budget} MB of WRITE_BUDGET_MB: a memory card wears out.`,
   notConnected: ({ reason }) => (reason ? `Not connected: ${reason}` : "Not connected."),
   connectionLost: ({ count }) => `Connection lost ${many(count, "time")} ${MINUTE}.`,
   publishFailed: ({ count, result }) => `${many(count, "publish attempt")} ${result} ${MINUTE}.`,
@@ -266,6 +268,7 @@ export const en = {
     lettersFull: "dead letters full in",
     keptReach: "kept for",
   },
+  written: "written a day",
   stale: (/** @type {string} */ age) => `reported ${age}`,
   others: "Other stations",
   othersMore: "Not on the way to the database. A station that you do not run is shown as not responding.",

@@ -196,6 +196,7 @@ export const ko = {
     lettersFull: "데드 레터가 찰 때까지",
     keptReach: "보관 기간",
   },
+  written: "하루 쓰기량",
   stale: (age) => `${age} 보고`,
   others: "기타 프로그램",
   othersMore: "데이터베이스로 가는 경로에는 속하지 않습니다. 사용하지 않는 프로그램은 응답 없음으로 표시됩니다.",
@@ -262,6 +263,8 @@ export const ko = {
     diskFullSoon: ({ seconds }) => `지금 속도로는 디스크가 ${seconds} 뒤에 가득 찹니다. 공간을 확보하세요.`,
     lettersFullSoon: ({ seconds }) =>
       `지금 속도로는 데드 레터가 ${seconds} 뒤에 가득 찹니다. 그때부터 아무것도 받지 못합니다. 데이터베이스를 고치세요.`,
+    writesTooMuch: ({ written, budget }) =>
+      `하루에 ${written} MB를 씁니다. WRITE_BUDGET_MB의 ${budget} MB를 넘으며, 메모리 카드의 수명이 줄어듭니다.`,
     notConnected: ({ reason }) => (reason ? `연결되지 않음: ${reason}` : "연결되지 않았습니다."),
     connectionLost: ({ count }) => `지난 1분 동안 연결이 ${count}번 끊겼습니다.`,
     publishFailed: ({ count, result }) => `지난 1분 동안 발행 ${count}건이 실패했습니다(${result}).`,
