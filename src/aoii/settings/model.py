@@ -421,6 +421,12 @@ class Edge:
     record_file: Path | None = setting(
         "EDGE_RECORD_FILE", None, kinds.path, "File that records what the gateway sends to the nodes. Unset: none."
     )
+    switches_file: Path | None = setting(
+        "EDGE_SWITCHES_FILE",
+        None,
+        kinds.path,
+        "File of the switches by which the page of a demo breaks its parts; only `aoii demo` sets it. Unset: none.",
+    )
     status_port: int = _status_port("EDGE_STATUS_PORT", "5015", "the nodes'")
 
 

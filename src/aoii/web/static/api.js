@@ -142,6 +142,9 @@ import { iso } from "./address.js";
  * @property {HopReport[]} others stations that are not hops
  * @property {{ counts: Record<string, number> | null, stale_s: number | null, dropped: number }} dead_letters
  *
+ * @typedef {"broker" | "database" | "receiver" | "node" | "clock"} SwitchName
+ * @typedef {{ present: SwitchName[], broken: SwitchName[] }} Switches
+ *
  * @typedef {object} Status of the whole system; sent once a second
  * @property {number} now_ms
  * @property {string | null} database_away why the database cannot be read; null: it can
@@ -264,6 +267,24 @@ export async function fetchTotals(signal) {
 export async function fetchLedger(signal) {
   try {
     const answer = await fetch("api/ledger", { signal });
+    const content = await answer.json();
+    return answer.ok ? content : content.error;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+/**
+ * The switches of a demo, and which parts they have broken; none where there is no demo, or no answer.
+ *
+ * @param {{ name: SwitchName, broken: boolean }} [turn] the switch to turn first
+ * @returns {Promise<Switches | string>} the server's reason as a text if it refuses to turn it
+ */
+export async function fetchSwitches(turn) {
+  const body = turn && JSON.stringify({ switch: turn.name, broken: turn.broken });
+  const headers = { "Content-Type": "application/json" };
+  try {
+    const answer = await fetch("api/switches", body ? { method: "POST", headers, body } : {});
     const content = await answer.json();
     return answer.ok ? content : content.error;
   } catch (error) {
