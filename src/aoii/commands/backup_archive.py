@@ -23,7 +23,8 @@ from typing import IO, Any, Literal, Self, cast
 
 from aoii import __version__
 from aoii.core.errors import InputError, UnavailableError
-from aoii.runtime import failpoints, private_file
+from aoii.runtime import failpoints
+from aoii.security import private_file
 
 FORMAT = 1
 MANIFEST, MANIFEST_SUM = "manifest.json", "manifest.json.sha256"

@@ -23,9 +23,10 @@ from aoii.commands.backup_archive import Archive, Counted, Manifest, Member
 from aoii.commands.progress import Progress
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers import kept_rows, restored_outbox
-from aoii.runtime import private_file, sqlite_copy, sqlite_recovery
+from aoii.runtime import sqlite_copy, sqlite_recovery
 from aoii.runtime.advice import document
 from aoii.runtime.sqlite_recovery import sibling
+from aoii.security import private_file
 from aoii.server import dump
 from aoii.server.connection import open_pool
 from aoii.settings import Database, Settings

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aoii.core.errors import UnavailableError
-from aoii.runtime import private_file, sqlite_recovery
+from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import sibling
+from aoii.security import private_file
 
 STEP_PAGES = 2560  # 10 MiB between two reports of progress
 ROUNDS_LIMIT = 5  # copies until no station has opened the file meanwhile; a station starts once

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from aoii.runtime import private_file
+from aoii.security import private_file
 
 R = TypeVar("R")
 

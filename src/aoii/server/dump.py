@@ -17,7 +17,7 @@ from typing import IO, cast
 import sqlalchemy as sa
 
 from aoii.core.errors import InputError, UnavailableError
-from aoii.runtime import private_file
+from aoii.security import private_file
 from aoii.runtime.advice import document
 from aoii.server import tables
 from aoii.server.connection import ConnectionPool, open_pool

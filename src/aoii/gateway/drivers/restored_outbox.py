@@ -13,7 +13,8 @@ from pathlib import Path
 
 from aoii.core.errors import UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.runtime import private_file, sqlite_recovery
+from aoii.runtime import sqlite_recovery
+from aoii.security import private_file
 
 COLUMNS = "node, epoch, counter, digest, qos, payload, accepted_ms, checksum"
 
