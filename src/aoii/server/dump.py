@@ -17,8 +17,8 @@ from typing import IO, cast
 import sqlalchemy as sa
 
 from aoii.core.errors import InputError, UnavailableError
-from aoii.security import private_file
 from aoii.runtime.advice import document
+from aoii.security import private_file
 from aoii.server import tables
 from aoii.server.connection import ConnectionPool, open_pool
 from aoii.settings import Database as DatabaseSettings
