@@ -171,7 +171,7 @@ PLACES = (
     Place("server/dump*.py", "core runtime.advice security.private_file server settings", "sqlalchemy"),
     Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
-    Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
+    Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery security.private_file"),
     Place("server/dead_letters/letters.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "broker.messages server.dead_letters runtime.sqlite_recovery"),
     Place("server/export.py", "core settings server", "pyarrow"),

@@ -87,11 +87,11 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from aoii.commands import restore_actions
+    from aoii.commands import restore_actions, restore_plan
 
     logs.configure("restore", "info", as_json=False)
     parts = set(options.only or PARTS) - set(options.without)
     if not parts:
         raise InputError("every part is left out", "leave out fewer with --without")
-    wish = restore_actions.Wish(options.archive, options.to, options.dry_run, options.force, frozenset(parts))
+    wish = restore_plan.Wish(options.archive, options.to, options.dry_run, options.force, frozenset(parts))
     return restore_actions.restore(options.env_file, wish)
