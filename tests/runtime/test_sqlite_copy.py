@@ -14,6 +14,15 @@ from aoii.runtime.sqlite_recovery import sibling
 
 ROWS = 2000  # of 1 kB, so that a copy takes more than one step
 
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 5")
+connection.execute("BEGIN")
+connection.execute("UPDATE numbers SET number = -1, filling = zeroblob(1000)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -67,15 +76,7 @@ def test_what_a_writer_without_a_log_has_not_committed_is_never_copied(source: P
     """It was killed in a transaction whose pages were written to the file already."""
     with contextlib.closing(sqlite3.connect(source)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-    child = f"""
-import os, signal, sqlite3
-connection = sqlite3.connect({str(source)!r}, isolation_level=None)
-connection.execute("PRAGMA cache_size = 5")
-connection.execute("BEGIN")
-connection.execute("UPDATE numbers SET number = -1, filling = zeroblob(1000)")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", child], check=False)
+    subprocess.run([sys.executable, "-c", KILLED, str(source)], check=False)
     assert sibling(source, "-journal").stat().st_size > 0
 
     with pytest.raises(UnavailableError, match="cannot be copied"):

@@ -18,6 +18,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast, get_args
 
@@ -253,6 +254,7 @@ def _decode(found: dict[str, Any]) -> Manifest:
     Raises:
         KeyError, TypeError, ValueError: It is none that this version or any other writes.
     """
+    datetime.fromisoformat(found["made_at"])
     members = tuple(map(_decode_member, found["members"]))
     return Manifest(found["machine"], found["made_at"], found["env_file"], tuple(found["without"]), members)
 
