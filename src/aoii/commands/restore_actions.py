@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from aoii.commands import backup_archive, restore_plan
+from aoii.commands import backup_archive, restore_steps
 from aoii.commands.backup_actions import megabytes
 from aoii.commands.backup_archive import Archive, Counted, Member
 from aoii.commands.progress import Progress
-from aoii.commands.restore_plan import Step, Wish
+from aoii.commands.restore_steps import Step, Wish
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers import kept_rows, restored_outbox
 from aoii.runtime import sqlite_copy, sqlite_recovery
@@ -54,10 +54,10 @@ def restore(env_file: Path | None, wish: Wish) -> int:
             counted = megabytes(shown)
             archive.check(counted)
             manifest = archive.manifest
-            steps = restore_plan.steps(manifest, wish, env_file)
-            ports = {} if wish.to else restore_plan.status_ports(env_file, manifest)
-            running = [] if wish.to else list(restore_plan.running(ports, steps))
-            in_the_way = [] if wish.force else list(restore_plan.in_the_way(steps))
+            steps = restore_steps.steps(manifest, wish, env_file)
+            ports = {} if wish.to else restore_steps.status_ports(env_file, manifest)
+            running = [] if wish.to else list(restore_steps.running(ports, steps))
+            in_the_way = [] if wish.force else list(restore_steps.in_the_way(steps))
             if wish.dry_run:
                 return _describe(archive, steps, [*running, *in_the_way])
             if running:

@@ -139,12 +139,12 @@ def status_ports(env_file: Path | None, manifest: Manifest) -> dict[str, int]:
     return {}
 
 
-def running(ports: dict[str, int], planned: list[Step]) -> Iterator[str]:
+def running(ports: dict[str, int], all_steps: list[Step]) -> Iterator[str]:
     """What shows that a station runs: its status port answers, or a file or the database is in use."""
     for station, port in ports.items():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), ANSWER_S):
             yield f"the {station} runs (port {port} answers)"
-    for step in planned:
+    for step in all_steps:
         if step.database is not None:
             with contextlib.closing(open_pool(step.database, create=False)) as pool:
                 if others := dump.others_connected(pool):
@@ -164,9 +164,9 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def in_the_way(planned: list[Step]) -> Iterator[str]:
+def in_the_way(all_steps: list[Step]) -> Iterator[str]:
     """What is there and differs."""
-    for step in planned:
+    for step in all_steps:
         if step.database is not None:
             with contextlib.closing(open_pool(step.database, create=False)) as pool:
                 if filled := dump.filled_tables(pool):
