@@ -43,7 +43,8 @@ def copy(source: Path, target: Path, progress: Callable[[int], None] = lambda _:
                 return  # else it was read as a file that nobody uses, and somebody has begun to use it
     except (sqlite3.Error, OSError) as error:
         raise UnavailableError(
-            f"{source}: cannot be copied ({error})", "run this as the user of the station; check the file and the disk"
+            f"{source}: cannot be copied to {target.parent} ({error})",
+            f"run this as the user of the station; check the file, and whether the disk of {target.parent} is full",
         ) from error
     raise UnavailableError(f"{source}: a station starts again and again while it is copied", "see the station's log")
 
