@@ -259,3 +259,20 @@ def test_what_root_has_left_does_not_keep_the_user_of_the_stations_from_a_backup
     saved(by_nobody, run)
     assert not killed.exists()
     assert len(by_nobody.archives()) == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_disk_that_is_full_leaves_the_older_archive_and_nothing_else(small: Machine, run: Run, share: float) -> None:
+    """Every file may have so much of the size of an archive."""
+    archive = saved(small, run)
+    limited = (
+        "import resource, sys; from aoii.commands import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); sys.exit(main.main(sys.argv[2:]))"
+    )
+    words = [str(int(share * archive.stat().st_size)), "--env-file", str(small.env), "backup", "--keep", "1"]
+    environ = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
+
+    done = subprocess.run([sys.executable, "-c", limited, *words], env=environ, capture_output=True, check=False)
+
+    assert done.returncode == 2, done.stderr
+    assert {path.name for path in small.backups.iterdir()} == {archive.name, ".aoii-backup.lock"}
