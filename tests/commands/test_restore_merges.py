@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import socket
 import sqlite3
 from pathlib import Path
@@ -14,7 +15,8 @@ from aoii.server.dead_letters.store import DeadLetters
 from commands.saved_machine import Machine, Run, letters_of, outbox_of, saved
 from commands.test_backup import NOBODY, by_nobody  # noqa: F401 - a fixture
 from gateway.drivers.outbox_files import add, opened
-from server.samples import a_reading
+from server.samples import a_reading, mysql_at
+from servers import MariaDB
 
 LETTERS = 200
 
@@ -54,6 +56,35 @@ def test_a_file_that_is_no_database_keeps_nothing_from_being_put_back(
     _, events, _ = outbox_of(small.outbox)
     assert [counter for _, counter in events] == [3, 4, 5]
     assert letters_of(small) == letters
+
+
+def test_kept_readings_are_read_and_nothing_is_left_beside_them(small: Machine, run: Run) -> None:
+    archive = saved(small, run)
+    small.outbox.unlink()
+
+    _, out, _ = run("--env-file", small.env, "restore", archive, "--only", "outbox")
+
+    assert "3 readings" in out
+    assert [path.name for path in small.data.glob("kept.db*")] == ["kept.db"]
+
+
+def test_a_dump_that_is_cut_off_by_the_database_says_how_to_go_on(tmp_path: Path, mariadb: MariaDB, run: Run) -> None:
+    machine = Machine(tmp_path, mysql_at(mariadb, mariadb.new_schema()))
+    machine.fill()
+    archive = saved(machine, run)
+    user = f"u{secrets.token_hex(6)}"
+    name = machine.place.name
+    rights = "SELECT, CREATE, DROP, ALTER, INSERT"
+    mariadb.execute(f"CREATE USER '{user}'@'%'", f"GRANT SELECT, CREATE, DROP ON {name}.* TO '{user}'@'%'")
+    machine.env.write_text(machine.env.read_text().replace("MYSQL_USER=root", f"MYSQL_USER={user}"))
+
+    words = ("--env-file", machine.env, "restore", archive, "--only", "database", "--force")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "run it again with --force" in err
+    mariadb.execute(f"GRANT {rights} ON {name}.* TO '{user}'@'%'")
+    assert run(*words)[0] == 0
+    assert len(machine.rows()["readings"]) == 40
 
 
 def test_the_quarantine_comes_back_and_what_was_damaged_is_in_it_once(small: Machine, run: Run) -> None:

@@ -101,7 +101,11 @@ def _put(archive: Archive, step: Step, counted: Counted) -> Iterator[str]:
         yield f"{member.part}: {step.place} is there already"
         return
     if step.database is not None:
-        dump.load(step.database, archive.chunks(member), counted)
+        try:
+            dump.load(step.database, archive.chunks(member), counted)
+        except UnavailableError as error:
+            again = "correct that, and run it again with --force: a part of the tables may be there already"
+            raise UnavailableError(error.problem, again) from error
         yield f"{member.part}: {step.place} is back"
         return
     target = step.target
@@ -186,8 +190,9 @@ def _give(path: Path, place: Path, owner: tuple[str, str] | None) -> Iterator[st
     if owner is None:
         return
     if os.geteuid() != 0:
-        if pwd.getpwuid(os.geteuid()).pw_name != owner[0]:
-            yield f"{place} is yours now and was {':'.join(owner)}'s: only root may give it back"
+        with contextlib.suppress(KeyError):  # of a user without a name
+            if pwd.getpwuid(os.geteuid()).pw_name != owner[0]:
+                yield f"{place} is yours now and was {':'.join(owner)}'s: only root may give it back"
         return
     try:
         shutil.chown(path, *owner)

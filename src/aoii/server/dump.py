@@ -117,8 +117,7 @@ def load(place: DatabaseSettings, dump: Iterable[bytes], progress: Callable[[int
                 for piece in dump:
                     pipe.write(piece)
                     progress(len(piece))
-            remedy = "correct that, and run it again with --force: a part of the tables may be there already"
-            _require_success(process.wait(), said, f"database {_name(place)}: the dump cannot be put in", remedy)
+            _require_success(process.wait(), said, f"database {_name(place)}: the dump cannot be put in")
 
 
 def tables_of(pool: ConnectionPool, schema: str) -> set[str]:
@@ -207,13 +206,11 @@ def _options(place: DatabaseSettings) -> Iterator[Path]:
         yield path
 
 
-def _require_success(
-    code: int, said: IO[bytes], failed: str, remedy: str = "check the database, its user and the disk"
-) -> None:
+def _require_success(code: int, said: IO[bytes], failed: str) -> None:
     if code != 0:
         said.seek(0)
         text = said.read().decode(errors="replace").strip()
-        raise UnavailableError(f"{failed} ({text[:SAID_LIMIT]})", remedy)
+        raise UnavailableError(f"{failed} ({text[:SAID_LIMIT]})", "check the database, its user and the disk")
 
 
 def _name(place: DatabaseSettings) -> str:

@@ -105,14 +105,16 @@ def _quarantine(connection: sqlite3.Connection, *values: object) -> None:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that reads what can be read of a file, with text as bytes."""
-    with contextlib.closing(sqlite_recovery.connect_read_only(path)) as connection:
+    try:
+        connection = sqlite_recovery.connect_as_guest(path, writes=False)
+    except sqlite3.Error as error:
+        if not sqlite_recovery.is_damage(error):
+            raise
+        connection = sqlite_recovery.connect_read_only(path)
+    with contextlib.closing(connection):
         connection.text_factory = bytes
-        try:
+        with contextlib.suppress(sqlite3.DatabaseError):
             connection.execute("PRAGMA writable_schema = ON")  # otherwise nothing of a truncated file can be read
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.Error as error:
-            if not sqlite_recovery.is_damage(error):
-                raise
         yield connection
 
 
