@@ -25,3 +25,7 @@ GRANT SELECT ON aoii.gateway_files TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.gateway_numbers TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.audits TO 'aoii_web'@'%';
 GRANT SELECT ON aoii.marks TO 'aoii_web'@'%';
+
+-- `aoii backup` puts a dump back for trial, into a database that it makes and removes. Leave this out where a second copy
+-- for some minutes is too much; the backup then says that it was not tried.
+GRANT CREATE, DROP, SELECT, INSERT, ALTER, INDEX ON `aoii\_trial\_%`.* TO 'aoii_server'@'%';

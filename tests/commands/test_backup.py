@@ -8,15 +8,19 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aoii.commands import backup, backup_parts
 from commands.saved_machine import ODD, TABLES, Machine, Run, letters_of, outbox_of, saved, writing
-from server.samples import mysql_at, run_sql
+from server.samples import mysql_at, run_sql, sqlite_at
 from servers import MariaDB, free_port
+
+NOBODY = 65534
 
 
 def test_what_was_saved_is_back_row_by_row_after_everything_is_gone(machine: Machine, run: Run) -> None:
@@ -164,7 +168,10 @@ def test_a_dump_that_lacks_a_table_is_an_error(tmp_path: Path, mariadb: MariaDB,
     assert "may not read the table gaps" in err
 
     mariadb.execute(f"GRANT SELECT ON {schema}.gaps TO '{user}'@'%'")
-    assert run("--env-file", machine.env, "backup")[0] == 0
+    code, out, _ = run("--env-file", machine.env, "backup")
+    assert code == 0
+    assert "was not restored for trial: its user may not make a database" in out  # and so it is not called verified
+    assert "verified" not in out
 
 
 def test_key_files_that_only_one_station_names_are_saved(small: Machine, run: Run) -> None:
@@ -204,3 +211,68 @@ def _newest(machine: Machine, run: Run) -> Path:
     saved(machine, run)
     (new,) = set(machine.archives()) - before
     return new
+
+
+def test_a_dump_is_counted_in_a_database_that_is_gone_afterwards(tmp_path: Path, mariadb: MariaDB, run: Run) -> None:
+    machine = Machine(tmp_path, mysql_at(mariadb, mariadb.new_schema()))
+    machine.fill()
+
+    _, out, _ = run("--env-file", machine.env, "backup")
+
+    assert f"database: {machine.place.name} at 127.0.0.1:{machine.place.port}, 40 readings" in out
+    assert "read back and verified" in out
+    left = [name for (name,) in mariadb.execute("SHOW DATABASES") if f"{machine.place.name}_" in str(name)]
+    assert left == []
+
+
+@pytest.fixture
+def by_nobody() -> Iterator[Machine]:
+    """A machine whose files are nobody's, in a folder that everybody may pass, while we are nobody."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        made = Machine(folder, sqlite_at(folder / "data" / "aoii.db"))
+        made.fill()
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield made
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_what_root_has_left_does_not_keep_the_user_of_the_stations_from_a_backup(by_nobody: Machine, run: Run) -> None:
+    os.seteuid(0)
+    saved(by_nobody, run)
+    killed = by_nobody.backups / ".aoii-backup-killed"
+    killed.mkdir(mode=0o700)
+    (killed / "0-aoii.env").touch()
+    os.seteuid(NOBODY)
+
+    saved(by_nobody, run)
+
+    assert killed.exists()
+    os.seteuid(0)
+    saved(by_nobody, run)
+    assert not killed.exists()
+    assert len(by_nobody.archives()) == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_disk_that_is_full_leaves_the_older_archive_and_nothing_else(small: Machine, run: Run, share: float) -> None:
+    """Every file may have so much of the size of an archive."""
+    archive = saved(small, run)
+    limited = (
+        "import resource, sys; from aoii.commands import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); sys.exit(main.main(sys.argv[2:]))"
+    )
+    words = [str(int(share * archive.stat().st_size)), "--env-file", str(small.env), "backup", "--keep", "1"]
+    environ = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
+
+    done = subprocess.run([sys.executable, "-c", limited, *words], env=environ, capture_output=True, check=False)
+
+    assert done.returncode == 2, done.stderr
+    assert {path.name for path in small.backups.iterdir()} == {archive.name, ".aoii-backup.lock"}

@@ -1,15 +1,18 @@
 """What has a copy when a disk is lost: node keys, the readings on one disk, the backup, and how far back it goes."""
 
+import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from aoii import settings
-from aoii.commands import doctor_copies, doctor_installation
+from aoii.commands import backup_archive, doctor_copies, doctor_installation
+from aoii.commands.backup_archive import Manifest, Member
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.gateway.drivers import kept_rows
@@ -244,7 +247,51 @@ def test_a_new_backup_on_another_disk_is_well(examined: Examined, other_disk: Pa
 
     found = examined.one("backup", BACKUP_DIR=other_disk)
 
-    assert found == Finding("copies", "backup: the newest, monday/aoii.sql.gz, is 5 h old")
+    unknown = "not made by aoii backup, so nobody knows here what is in it"
+    state = f"backup: the newest, monday/aoii.sql.gz, is 5 h old, and {unknown}"
+    assert found == Finding("copies", state, is_checked=False)
+
+
+def an_archive(folder: Path, hours: float, *parts: str, name: str = "made") -> Path:
+    """An archive of `aoii backup` with some parts, made some hours ago."""
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    content = folder / "content"
+    content.write_bytes(b"")
+    members = tuple(
+        Member(f"{part}/content", part, "file", f"/etc/{part}", 0, hashlib.sha256().hexdigest()) for part in parts
+    )
+    path = folder / f"aoii-{name}.tar"
+    backup_archive.write(path, Manifest("attic", at.isoformat(), None, (), members[:1]), folder, lambda _: None)
+    return path
+
+
+def test_of_archives_the_manifest_says_how_old_they_are_and_whether_they_have_the_database(
+    examined: Examined, other_disk: Path
+) -> None:
+    an_archive(other_disk, 30, "database", name="copied-today")
+    an_archive(other_disk, 1, "settings", name="of-a-gateway")
+    (other_disk / "notes.txt").write_text("remember the milk")
+
+    late = examined.one("backup", BACKUP_DIR=other_disk)
+    an_archive(other_disk, 2, "database", name="whole")
+    well = examined.one("backup", BACKUP_DIR=other_disk)
+
+    assert "aoii-copied-today.tar, is 30 h old, and one is due" in late.state
+    assert well == Finding("copies", "backup: the newest, aoii-whole.tar, is 2 h old")
+
+
+def test_archives_without_the_database_or_damaged_are_no_backup_of_it(examined: Examined, other_disk: Path) -> None:
+    an_archive(other_disk, 1, "settings", name="settings")
+    partial = examined.one("backup", BACKUP_DIR=other_disk)
+    damaged = an_archive(other_disk, 1, "database", name="whole")
+    damaged.write_bytes(damaged.read_bytes()[:600])
+
+    found = examined.of("backup", BACKUP_DIR=other_disk)
+
+    assert "has no archive with the database that can be read" in partial.state
+    assert partial.remedy
+    assert [str(damaged) in one.state for one in found] == [True, False]
+    assert all(one.remedy for one in found)
 
 
 def test_a_backup_that_is_late_is_named_by_its_own_interval(examined: Examined, other_disk: Path) -> None:

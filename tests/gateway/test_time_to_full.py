@@ -99,6 +99,9 @@ def test_an_outbox_that_nobody_acknowledges_says_when_it_is_full_and_is_full_the
         assert outbox.at_s - at_s == pytest.approx(promised_s, rel=0.1)
         outbox.pass_minutes(20)
         assert said() == 0  # it does not grow any more, and is no less full
+        name = metrics.name_of(OUTBOX_TIME_TO_FULL_S)
+        (found,) = doctor_buffers.examine(MetricSnapshot(samples={name: {frozenset(): said()}}))
+        assert (found.state, bool(found.remedy)) == ("full", True)
 
 
 def test_readings_that_are_acknowledged_fill_nothing_however_many_there_are(tmp_path: Path) -> None:

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from aoii.commands import main
-from aoii.gateway.drivers import outbox_rows
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server.audits import Audit, Audits
 from aoii.server.db import Database, open_database
 from aoii.server.ledger import account
 from aoii.server.ledger_facts import open_facts
+from aoii.settings import Database as DatabaseSettings
 from integration.test_two_gateways import EPOCH, KEY, NODE, SETTINGS, station
 from integration.test_witness import FIRST, MINUTE_MS, WITNESS, Air, GatewayProcess, stored
 from server.samples import sqlite_at
@@ -47,9 +46,13 @@ class Site:
     def stop_server(self) -> None:
         self.stack.close()
 
+    @property
+    def place(self) -> DatabaseSettings:
+        return sqlite_at(self.server / "aoii.db")
+
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
-        database = open_database(sqlite_at(self.server / "aoii.db"))
+        database = open_database(self.place)
         try:
             yield database
         finally:
@@ -180,56 +183,3 @@ def test_what_a_gateway_took_with_its_disk_comes_back_from_the_ring_of_the_node(
     until(lambda: is_whole(site, air), 60, "what the node saw acknowledged")
     site.audit()
     assert site.is_balanced()
-
-
-def test_a_site_that_is_restored_from_its_backup_goes_on_and_loses_nothing(site: Site) -> None:
-    settings = site.folder / "etc" / "aoii.env"
-    settings.parent.mkdir()
-    off = "".join(f"{name}_STATUS_PORT=0\n" for name in ("GATEWAY", "SERVER", "CSV", "EDGE_LOG", "EDGE"))
-    settings.write_text(f"{off}NODE_KEYS_FILE={site.shared['NODE_KEYS_FILE']}\n")
-    for name, folder in (("gateway", site.first.folder), ("server", site.server)):
-        settings.with_name(f"aoii.env.{name}").write_text(f"AOII_DATA_DIR={folder}\n")
-    site.start_server()
-    site.first.start()
-    air = filled(site, 4)
-    until(lambda: is_whole(site, air), 60, "every reading")
-    site.broker.kill()
-    for minute in range(8, 14, 2):
-        air.sample(minute, 20.0 + minute)
-        air.sample(minute + 1, 20.0 + minute)
-    assert not is_whole(site, air)
-    before = rows(site)
-
-    assert main.main(["--env-file", str(settings), "backup", "--to", str(site.folder)]) == 0  # while both run
-    old = outbox_name(site)
-    site.first.kill()
-    site.stop_server()
-    for folder in (site.first.folder, site.server, settings.parent):
-        shutil.rmtree(folder)
-    (archive,) = site.folder.glob("aoii-*.tar")
-    assert main.main(["restore", str(archive)]) == 0
-
-    assert rows(site) == before
-    assert outbox_name(site) != old
-    site.broker.start()
-    site.start_server()
-    site.first.start()
-    until(lambda: is_whole(site, air), 60, "what had waited in the outbox")
-    air.sample(14, 60.0)
-    air.sample(15, 60.0)
-    until(lambda: is_whole(site, air), 60, "a reading that came after the restore")
-    audit = site.audit(is_full=True)
-    assert audit.counts["missing"] == audit.counts["lost"] == audit.counts["unknown"] == 0
-    assert site.is_balanced()
-    assert rows(site)[: len(before)] == before
-
-
-def rows(site: Site) -> list[tuple[object, ...]]:
-    """Every column of every row of the readings."""
-    with contextlib.closing(sqlite3.connect(site.server / "aoii.db")) as database:
-        return database.execute("SELECT * FROM readings ORDER BY id").fetchall()
-
-
-def outbox_name(site: Site) -> str:
-    with contextlib.closing(sqlite3.connect(site.first.folder / "outbox.db")) as connection:
-        return outbox_rows.file_id(connection)

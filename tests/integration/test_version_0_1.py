@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from aoii.commands import main
 from aoii.core.frames import HEARTBEAT
 from aoii.security import node_keys
 from aoii.server.audits import Audit, Audits
@@ -106,6 +107,15 @@ class Installation:
             database.execute(statement)
             database.commit()
 
+    def back_up(self) -> Path:
+        """An archive that this version makes, of whichever version the files are."""
+        env = self.folder / "aoii.env"
+        env.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+        assert main.main(["--env-file", str(env), "backup", "--to", str(self.folder)]) == 0
+        env.unlink()
+        (archive,) = self.folder.glob("aoii-*.tar")
+        return archive
+
     def audit(self) -> tuple[Audit, list[Gap]]:
         """What an audit of the running server finds, and the gaps afterwards."""
         with contextlib.closing(open_database(sqlite_at(self.folder / "data" / "aoii.db"))) as database:
@@ -147,29 +157,43 @@ def test_what_version_0_1_has_accepted_arrives_once_and_its_node_goes_on(
     assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0), (4, 23.0)]
 
 
-def test_a_server_of_version_0_1_goes_on_with_tables_whose_version_was_set_back(
+def test_a_machine_goes_back_to_version_0_1_with_all_that_waits_and_forward_again(
     tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path
 ) -> None:
     """As the guide for updates says; what later versions have added is not in its way."""
     installation = Installation(tmp_path, mosquitto)
+    letters = "SELECT counter FROM letters"
     with pty_port(tmp_path / "receiver") as far:
         node = OwnNode(far)
         with installation.running("server", "gateway"):
             node.send(1, 1, 2000)
             until(lambda: len(installation.rows()) == 1, 60, "the first row")
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "aoii.db")) as database:
-            database.execute("UPDATE alembic_version SET version_num = '0002'")
-            database.commit()
-
-        with installation.running("server", package=version_0_1), installation.running("gateway"):
-            node.send(2, 2, 2100)
-            until(lambda: len(installation.rows()) == 2, 60, "a row of version 0.1")
+        installation.change("ALTER TABLE readings RENAME TO mislaid")
         with installation.running("server", "gateway"):
+            node.send(2, 2, 2100)
+            until(lambda: installation.select("data/dead_letters.db", letters) == [(2,)], 60, "a dead letter")
+        installation.change("ALTER TABLE mislaid RENAME TO readings")
+        with installation.running("gateway"):  # nobody takes what it publishes
             node.send(3, 3, 2200)
-            until(lambda: len(installation.rows()) == 3, 60, "a row of this version again")
-            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+            node.send(4, 4, 2300)
+            assert installation.waiting() == 2
 
-    assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0)]
+        installation.change("UPDATE alembic_version SET version_num = '0002'")
+        with installation.running("server", "gateway", package=version_0_1):
+            until(lambda: len(installation.rows()) == 4, 60, "the dead letter, and what had waited")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+        with installation.running("gateway", package=version_0_1):
+            node.send(5, 5, 2400)
+            assert installation.waiting() == 1
+        with installation.running("server", "gateway"):
+            node.send(6, 6, 2500)
+            until(lambda: len(installation.rows()) == 6, 60, "rows of this version again")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+            audit, gaps = installation.audit()
+
+    assert [counter for counter, _ in installation.rows()] == [1, 2, 3, 4, 5, 6]
+    assert installation.select("data/dead_letters.db", letters) == []
+    assert (audit.counts["missing"], gaps) == (0, [])
 
 
 def test_a_gateway_of_version_0_1_goes_on_with_the_outbox_of_this_version_and_this_one_with_it_again(
@@ -255,26 +279,35 @@ def test_what_a_server_of_version_0_1_stored_and_lost_the_gateway_gives_back(
     assert (audit.counts["missing"], audit.counts["mended"], gaps) == (2, 2, [])
 
 
-def test_dead_letters_of_version_0_1_go_into_the_table(tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path) -> None:
+def test_a_machine_of_version_0_1_with_all_that_waits_is_saved_and_goes_on_with_this_version(
+    tmp_path: Path, mosquitto: Mosquitto, version_0_1: Path
+) -> None:
     installation = Installation(tmp_path, mosquitto)
+    letters = "SELECT counter FROM letters"
     with pty_port(tmp_path / "receiver") as far:
+        node = OwnNode(far)
         with installation.running("server", "gateway", package=version_0_1):
-            OwnNode(far).send(1, 1, 2000)
+            node.send(1, 1, 2000)
             until(lambda: len(installation.rows()) == 1, 60, "the row")
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "aoii.db")) as database:
-            database.execute("ALTER TABLE readings RENAME TO mislaid")
-            database.commit()
+        installation.change("ALTER TABLE readings RENAME TO mislaid")
         with installation.running("server", "gateway", package=version_0_1):
-            OwnNode(far).send(2, 2, 2100)
-            letters = "SELECT counter FROM letters"
+            node.send(2, 2, 2100)
             until(lambda: installation.select("data/dead_letters.db", letters) == [(2,)], 60, "the dead letter")
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "aoii.db")) as database:
-            database.execute("ALTER TABLE mislaid RENAME TO readings")
-            database.commit()
+        installation.change("ALTER TABLE mislaid RENAME TO readings")
+        with installation.running("gateway", package=version_0_1):  # nobody takes what it publishes
+            node.send(3, 3, 2200)
+            assert installation.waiting() == 1
+            archive = installation.back_up()  # as the guide for updates says, before the stations start again
+        for lost in (tmp_path / "data").iterdir():
+            lost.unlink()
+        assert main.main(["restore", str(archive)]) == 0
 
-        with installation.running("server"):
-            until(lambda: len(installation.rows()) == 2, 60, "the dead letter in the table")
+        with installation.running("server", "gateway"):
+            until(lambda: len(installation.rows()) == 3, 60, "the dead letter, and what had waited")
+            until(lambda: installation.waiting() == 0, 60, "an empty outbox")
+            audit, gaps = installation.audit()
 
-    assert installation.rows() == [(1, 20.0), (2, 21.0)]
+    assert installation.rows() == [(1, 20.0), (2, 21.0), (3, 22.0)]
+    assert (audit.counts["missing"], gaps) == (0, [])
     stored = installation.select("data/aoii.db", "SELECT node, epoch FROM readings")
     assert set(stored) == {(str(NODE), EPOCH)}

@@ -137,8 +137,8 @@ PLACES = (
     Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.serial_line runtime.station"),
     Place(
         "gateway/drivers/*",
-        "core gateway broker.messages runtime.failpoints runtime.private_file runtime.sqlite_pages "
-        "runtime.sqlite_recovery runtime.station",
+        "core gateway broker.messages runtime.failpoints runtime.sqlite_pages runtime.sqlite_recovery runtime.station "
+        "security.private_file",
     ),
     Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
     Place("server/tables.py", "server settings", "sqlalchemy"),
@@ -170,10 +170,10 @@ PLACES = (
     Place("server/gateway_reports.py", "broker.repair_messages server", "sqlalchemy"),
     Place("server/durability.py", "runtime.disks server settings", "sqlalchemy"),
     Place("server/audits.py", "server", "sqlalchemy"),
-    Place("server/dump.py", "core runtime.advice runtime.private_file server settings", "sqlalchemy"),
+    Place("server/dump*.py", "core runtime.advice security.private_file server settings", "sqlalchemy"),
     Place("server/db.py", "broker.messages runtime server settings", "sqlalchemy"),
     Place("server/migrations/*", "server.migrations", "sqlalchemy alembic"),
-    Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery"),
+    Place("server/dead_letters/file.py", "core broker.messages runtime.sqlite_recovery security.private_file"),
     Place("server/dead_letters/letters.py", "core broker.messages server.dead_letters.file runtime.sqlite_recovery"),
     Place("server/dead_letters/store.py", "broker.messages server.dead_letters runtime.sqlite_recovery"),
     Place("server/export.py", "core settings server", "pyarrow"),
@@ -192,8 +192,8 @@ PLACES = (
     Place("simulation/*", "core runtime.numerals simulation settings.channel"),
     Place("lab/*", "core edge lab simulation settings.channel", "numpy matplotlib sklearn rich"),
     # what stations share
-    Place("security/*", "core", "cryptography"),
-    Place("runtime/*", "core runtime security.tls", "prometheus_client"),
+    Place("security/*", "core security.private_file", "cryptography"),
+    Place("runtime/*", "core runtime security.private_file security.tls", "prometheus_client"),
     Place("settings/channel.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
     Place("settings/env_file.py", "settings", standard=PURE),
     Place("settings/unknown_keys.py", "", standard=PURE),

@@ -15,7 +15,7 @@ from aoii.commands import main
 from aoii.core.errors import InputError, UnavailableError
 from aoii.security import authority
 from aoii.security.tls import Tls
-from aoii.server import dump
+from aoii.server import dump, dump_trial
 from aoii.server.audits import Audits
 from aoii.server.db import DatabaseAway, open_database
 from aoii.server.gaps import Gap, Gaps
@@ -285,6 +285,9 @@ def test_the_servers_user_may_make_a_dump_and_only_the_admin_may_put_it_in(
     dump.save(server.settings(SERVER), target)
 
     assert target.stat().st_mode & 0o777 == 0o600
+    assert dump_trial.restore_for_trial(server.settings(SERVER), target).why_not == ""
+    assert refusal(server, SERVER, "CREATE DATABASE aoii_other") == 1044
+    assert refusal(server, SERVER, "DROP DATABASE aoii") == 1044
     with pytest.raises(UnavailableError, match="denied"):
         dump.load(server.settings(SERVER), [target.read_bytes()])
     dump.load(server.settings(ADMIN), [target.read_bytes()])

@@ -14,12 +14,13 @@ Save what this machine has, in one archive: settings; keys, certificates and pas
 the database, SQLite or MariaDB. What there is, and where, the settings of its stations say.
 
 It is safe while the stations run. What was written is read back: each checksum is compared, SQLite checks its files,
-and the outbox is restored for trial. Older archives are removed only after that.
+the outbox is restored for trial, and so is a dump, where the database allows it. Older archives are removed only after
+that.
 """
 BACKUP_EXAMPLES = """\
 The archive has passwords and keys in it, and mode 0600: keep it where nobody else reads it. A part that should be there
 and cannot be saved is an error, and no archive is made; --without says that it is meant. Exit code: 0 if all of it was
-saved and verified, else 2.
+saved, and what was restored for trial came back; else 2. What was not tried is named.
 
   aoii backup                                  into BACKUP_DIR
   aoii backup --to /mnt/usb --keep 14          there; the newest 14 archives of this machine stay
@@ -34,8 +35,8 @@ Checksums are compared first. Nothing is put back while a station runs, nor over
 An outbox is not put back as it was, because sequence numbers would be given twice. Its readings go into a new one.
 """
 RESTORE_EXAMPLES = """\
-With --force, files that are in the way are renamed and stay; tables of MariaDB are replaced. MariaDB needs a user who
-may make and drop tables, in the guides aoii_admin.
+With --force, files that are in the way are renamed and stay; outbox and dead letters are put together with those that
+are there; tables of MariaDB are replaced, which needs a user who may make and drop tables, in the guides aoii_admin.
 
   aoii restore ARCHIVE --dry-run                            check the archive, and say what would be done
   aoii restore ARCHIVE --to /tmp/trial                      put every file below that folder, and change nothing else
@@ -55,7 +56,7 @@ def add_commands(commands: Commands) -> None:
         formatter_class=form,
     )
     backup.add_argument("--to", type=file_path, metavar="DIR", help="the folder for the archive; default: BACKUP_DIR")
-    keep = "archives of this machine that stay, this one included; the oldest go; default: all stay"
+    keep = "archives of this machine in which each part stays, this one included; older ones go; default: all stay"
     backup.add_argument("--keep", type=whole(1, KEEP_LIMIT), metavar="N", help=keep)
     left_out = "leave this part out: %(choices)s; may be repeated"
     backup.add_argument("--without", action="append", choices=PARTS, default=[], metavar="PART", help=left_out)
@@ -87,11 +88,11 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from aoii.commands import restore_actions
+    from aoii.commands import restore_actions, restore_steps
 
     logs.configure("restore", "info", as_json=False)
     parts = set(options.only or PARTS) - set(options.without)
     if not parts:
         raise InputError("every part is left out", "leave out fewer with --without")
-    wish = restore_actions.Wish(options.archive, options.to, options.dry_run, options.force, frozenset(parts))
+    wish = restore_steps.Wish(options.archive, options.to, options.dry_run, options.force, frozenset(parts))
     return restore_actions.restore(options.env_file, wish)

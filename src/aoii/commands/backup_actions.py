@@ -5,26 +5,24 @@ import fcntl
 import grp
 import os
 import pwd
-import re
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aoii import settings
-from aoii.commands import backup_archive, backup_parts
-from aoii.commands.backup_archive import Archive, Counted, Manifest, Member
+from aoii.commands import backup_archive, backup_parts, backup_retention, backup_verification
+from aoii.commands.backup_archive import Counted, Manifest, Member
 from aoii.commands.backup_parts import PARTS, Found, Source
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.progress import Progress
 from aoii.core.errors import InputError, UnavailableError
-from aoii.gateway.drivers import restored_outbox
-from aoii.runtime import failpoints, sqlite_copy
-from aoii.server import dump
+from aoii.runtime import disks, failpoints
+from aoii.settings import Database
 
-WORK = ".aoii-backup"  # the folder in which parts are put together, and its lock; nothing takes them for a backup
-TABLES = {"outbox": "events", "dead-letters": "letters", "database": "readings"}
+WORK = ".aoii-backup"  # how the folder in which parts are put together begins, and its lock; no backup does
 CALLED = {"outbox": "readings that wait", "dead-letters": "dead letters", "database": "readings"}
 NOT_IN_IT = (
     "not in it: kept readings, which the database has; the CSV files, which are views; the broker; and the authority "
@@ -56,24 +54,36 @@ def backup(env_file: Path | None, to: Path | None, keep: int | None, without: Se
         counted = megabytes(shown)
         manifest = _save(installation, found, work, at, tuple(without), counted)
         failpoints.reach("before_backup_archive")
-        archive = folder / f"{_prefix()}{at:%Y%m%dT%H%M%S.%f}Z.tar"
+        archive = folder / backup_retention.name_of(at)
         unfinished = work / archive.name
         try:
             backup_archive.write(unfinished, manifest, work, counted)
-            counts = _verify(unfinished, work, counted)
+            verified = backup_verification.verify(unfinished, work, _dumped(found), counted)
             failpoints.reach("before_backup_published")
             backup_archive.publish(unfinished, archive)
         except OSError as error:
             raise UnavailableError(
                 f"{archive}: cannot be written ({error})", "make room, or name another --to"
             ) from error
-    _report(found, without, manifest, counts)
-    print(f"{archive}: {archive.stat().st_size / 1e6:,.1f} MB, read back and verified")
-    older = _older(folder, archive)
-    for old in older[: max(0, len(older) + 1 - keep)] if keep is not None else ():
-        old.unlink()
-        print(f"removed: {old}")
+        older = [] if keep is None else backup_retention.remove(archive, keep)
+    _report(found, without, manifest, verified.rows)
+    state = "read back and verified" if not verified.untried else "read back, and every checksum is right"
+    print(f"{archive}: {archive.stat().st_size / 1e6:,.1f} MB, {state}")
+    for line in (*verified.untried, *_beside(found, folder), *older):
+        print(line)
     return 0
+
+
+def _dumped(found: dict[str, Found]) -> Database | None:
+    """The database that is dumped; None: there is none."""
+    return next((source.database for one in found.values() for source in one.sources if source.database), None)
+
+
+def _beside(found: dict[str, Found], folder: Path) -> Iterator[str]:
+    """Which parts are on the disk of the archive."""
+    files = {name: [source.path for source in one.sources if source.database is None] for name, one in found.items()}
+    if near := [name for name, paths in files.items() if any(disks.are_on_one_disk(path, folder) for path in paths)]:
+        yield f"on the same disk as {', '.join(near)}: if it dies, both are gone; keep a copy on another one"
 
 
 def _backup_dir(installation: Installation) -> Path:
@@ -96,16 +106,15 @@ def _work_folder(folder: Path) -> Iterator[Path]:
     """
     if not folder.is_dir():
         raise UnavailableError(f"{folder} is not a folder", "mount its disk, make it, or name another --to")
-    work = folder / WORK
     try:
         with (folder / f"{WORK}.lock").open("ab") as lock:
+            if os.geteuid() == 0:  # the next backup may be made by the user of the stations
+                os.fchown(lock.fileno(), folder.stat().st_uid, folder.stat().st_gid)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(mode=0o700)
-            try:
-                yield work
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+            for left in folder.glob(f"{WORK}-*"):  # of root, it stays until root makes a backup
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=f"{WORK}-", dir=folder, ignore_cleanup_errors=True) as work:
+                yield Path(work)
     except BlockingIOError as error:
         raise UnavailableError(f"{folder}: another backup is being made there", "wait until it has ended") from error
     except OSError as error:
@@ -154,50 +163,6 @@ def _owner(of: os.stat_result) -> tuple[str, str] | None:
     return None
 
 
-def _verify(archive: Path, work: Path, counted: Counted) -> dict[str, int]:
-    """Read the archive back, and restore what is in it into the folder `work`, for trial; by part, how many rows.
-
-    Raises:
-        UnavailableError: What was written is not what was saved.
-        OSError: The folder cannot be written.
-    """
-    counts: dict[str, int] = {}
-    try:
-        with Archive(archive) as written:
-            for member in written.manifest.members:
-                file = work / "restored"
-                written.extract(member, file)
-                counted(member.bytes)
-                _try(member, file)
-                if member.kind in ("sqlite", "outbox"):
-                    counts[member.part] = sqlite_copy.rows(file, TABLES[member.part])
-                file.unlink()
-    except InputError as error:
-        raise UnavailableError(f"what was written is not what was saved: {error}") from error
-    return counts
-
-
-def _try(member: Member, file: Path) -> None:
-    """Use a part that was restored for trial.
-
-    Raises:
-        InputError: It cannot be used.
-    """
-    wrong: str | None = None
-    if member.kind == "dump":
-        wrong = dump.problem(file)
-    elif member.kind in ("sqlite", "outbox"):
-        wrong = sqlite_copy.problem(file)
-    if wrong is None and member.kind == "outbox":
-        trial = file.with_name("outbox")
-        made = restored_outbox.make(trial, [file], None)
-        trial.unlink()
-        if made.readings + made.corrupt != sqlite_copy.rows(file, "events"):
-            wrong = "a new outbox made of it lacks readings"
-    if wrong is not None:
-        raise InputError(f"{member.place}: {wrong}", "see whether its station complains of damage")
-
-
 def _report(found: dict[str, Found], without: Sequence[str], manifest: Manifest, counts: dict[str, int]) -> None:
     for part in PARTS:
         if part.name in without:
@@ -215,17 +180,6 @@ def _report(found: dict[str, Found], without: Sequence[str], manifest: Manifest,
     if given and "settings" not in without:
         print(f"not in it: what the environment sets ({', '.join(given)})")
     print(NOT_IN_IT)
-
-
-def _prefix() -> str:
-    """How the names of this machine's archives begin; several machines may share a folder."""
-    return f"aoii-{re.sub(r'[^A-Za-z0-9_-]', '_', socket.gethostname())}-"
-
-
-def _older(folder: Path, newest: Path) -> list[Path]:
-    """This machine's other archives, oldest first."""
-    name = re.compile(re.escape(_prefix()) + r"\d{8}T\d{6}\.\d{6}Z\.tar")
-    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name) and path != newest)
 
 
 def megabytes(shown: Progress) -> Counted:

@@ -17,13 +17,15 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Literal, Self, cast
+from typing import IO, Any, Literal, Self, cast, get_args
 
 from aoii import __version__
 from aoii.core.errors import InputError, UnavailableError
-from aoii.runtime import failpoints, private_file
+from aoii.runtime import failpoints
+from aoii.security import private_file
 
 FORMAT = 1
 MANIFEST, MANIFEST_SUM = "manifest.json", "manifest.json.sha256"
@@ -173,18 +175,17 @@ class Archive:
                 progress(len(chunk))
 
     def chunks(self, member: Member) -> Iterator[bytes]:
-        """The content of a member; an error comes after its last chunk.
+        """The content of a member; a wrong checksum is an error after its last chunk.
 
         Raises:
             InputError: Its size or checksum is not that of the manifest.
         """
-        digest, size = hashlib.sha256(), 0
-        with self._damage(member.name), self._open(member.name) as file:
+        digest = hashlib.sha256()
+        with self._damage(member.name), self._open(member.name, member.bytes) as file:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
-                size += len(chunk)
                 yield chunk
-        if size != member.bytes or digest.hexdigest() != member.sha256:
+        if digest.hexdigest() != member.sha256:
             raise InputError(f"{self.path}: {member.name} is damaged: its checksum differs", REMEDY)
 
     def extract(self, member: Member, target: Path) -> None:
@@ -212,11 +213,14 @@ class Archive:
         text, digest = (self._small(name) for name in (MANIFEST, MANIFEST_SUM))
         if hashlib.sha256(text).hexdigest().encode() != digest:
             raise InputError(f"{self.path}: the manifest is damaged: its checksum differs", REMEDY)
-        found = json.loads(text)
-        if found["format"] != FORMAT:
-            made_by = f"format {found['format']}, by aoii {found['aoii']}"
-            raise InputError(f"{self.path}: {made_by}, and this one reads {FORMAT}", "install that version")
-        manifest = _decode(found)
+        try:
+            found = json.loads(text)
+            if found["format"] != FORMAT:
+                made_by = f"format {found['format']}, by aoii {found['aoii']}"
+                raise InputError(f"{self.path}: {made_by}, and this one reads {FORMAT}", "install that version")
+            manifest = _decode(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self.path}: the manifest is not one of aoii backup ({error!r})", REMEDY) from error
         if names[2:] != [member.name for member in manifest.members]:
             raise InputError(f"{self.path}: members are missing or are too many", REMEDY)
         return manifest
@@ -225,10 +229,14 @@ class Archive:
         with self._damage(name), self._open(name) as file:
             return file.read(MANIFEST_LIMIT_BYTES)
 
-    def _open(self, name: str) -> IO[bytes]:
-        file = self._tar.extractfile(name)
-        if file is None:
+    def _open(self, name: str, size: int | None = None) -> IO[bytes]:
+        """A member; with `size` only if it has so many bytes, before any of them is read."""
+        entry = self._tar.getmember(name)
+        file = self._tar.extractfile(entry) if entry.type == tarfile.REGTYPE and not entry.issparse() else None
+        if file is None:  # a link, or one whose content is not in the archive and may fill a disk
             raise InputError(f"{self.path}: {name} is no file", REMEDY)
+        if size not in (None, entry.size):
+            raise InputError(f"{self.path}: {name} is damaged: it has {entry.size:,} bytes, not {size:,}", REMEDY)
         return file
 
     @contextlib.contextmanager
@@ -241,14 +249,44 @@ class Archive:
 
 
 def _decode(found: dict[str, Any]) -> Manifest:
-    def owner(pair: Sequence[str] | None) -> tuple[str, str] | None:
-        return None if pair is None else (pair[0], pair[1])
+    """The manifest.
 
-    members = tuple(
-        Member(**{**one, "owner": owner(one["owner"]), "folder_owner": owner(one["folder_owner"])})
-        for one in found["members"]
-    )
+    Raises:
+        KeyError, TypeError, ValueError: It is none that this version or any other writes.
+    """
+    datetime.fromisoformat(found["made_at"])
+    members = tuple(map(_decode_member, found["members"]))
     return Manifest(found["machine"], found["made_at"], found["env_file"], tuple(found["without"]), members)
+
+
+def _decode_member(found: dict[str, Any]) -> Member:
+    def owner(pair: Sequence[str] | None) -> tuple[str, str] | None:
+        if pair is None:
+            return None
+        user, group = pair
+        return str(user), str(group)
+
+    known = {field.name: found[field.name] for field in fields(Member)}  # a later version may add more
+    member = Member(**known | {"owner": owner(found["owner"]), "folder_owner": owner(found["folder_owner"])})
+    if not all(isinstance(text, str) for text in (member.name, member.part, member.place, member.sha256)):
+        raise TypeError("a member's name, part, place or checksum is no text")
+    if not isinstance(member.bytes, int):
+        raise TypeError("the size of a member is no number")
+    if member.kind not in get_args(Kind):
+        raise ValueError(f"kind {member.kind}")
+    for mode in (member.mode, member.folder_mode):
+        if not 0 <= mode <= 0o777:
+            raise ValueError(f"mode {mode:o}")
+    if member.kind != "dump" and (
+        member.place == "/"
+        or os.path.normpath(member.place) != member.place
+        or not member.place.startswith("/")
+        or member.place.startswith("//")
+    ):
+        raise ValueError(f"place {member.place}")  # such as one with `..`, which leads out of every folder
+    if "/" in member.name.removeprefix(f"{member.part}/") or Path(member.name).name in ("", ".."):
+        raise ValueError(f"name {member.name}")
+    return member
 
 
 def sha256(path: Path) -> str:

@@ -17,7 +17,8 @@ from aoii.commands.backup_archive import Counted, Kind
 from aoii.commands.doctor_durability import here
 from aoii.commands.doctor_installation import Installation
 from aoii.core.errors import InputError, UnavailableError
-from aoii.runtime import private_file, sqlite_copy
+from aoii.runtime import sqlite_copy
+from aoii.security import private_file
 from aoii.server import dump
 from aoii.settings import Database, Settings, kinds
 from aoii.settings.env_file import decode

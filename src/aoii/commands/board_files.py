@@ -14,7 +14,7 @@ from pathlib import Path
 from aoii.core.errors import InputError, UnavailableError
 from aoii.core.forecast import PROVISIONED
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air, air_fault
-from aoii.security import node_keys
+from aoii.security import node_keys, private_file
 from aoii.security.node_keys import NodeKey
 
 SOURCE = Path(__file__).parents[1]
@@ -159,8 +159,7 @@ def _write(options: Options, config: dict[str, object]) -> None:
         (out / "main.py").write_text(MAIN, encoding="ascii")
         secret = out / CONFIG
         secret.unlink(missing_ok=True)
-        secret.touch(mode=0o600)
-        secret.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+        private_file.write(secret, (json.dumps(content, indent=1) + "\n").encode("ascii"))
     except OSError as error:
         raise UnavailableError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
     except subprocess.CalledProcessError as error:

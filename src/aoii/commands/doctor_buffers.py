@@ -41,7 +41,8 @@ def examine(snapshot: MetricSnapshot) -> Iterator[Finding]:
     soon = dict(full_soon(snapshot, *FULL))
     for name, seconds in times_ahead(snapshot, *FULL).items():
         one = BUFFERS[name]
-        state = f"full in {hours(seconds)}, at the rate of the last {one.span_s / 60:.0f} minutes"
+        ahead = f"full in {hours(seconds)}, at the rate of the last {one.span_s / 60:.0f} minutes"
+        state = ahead if seconds > 0 else "full"  # then its rate is 0
         yield Finding(one.subject, state, one.remedy if name in soon else None)
     for reach_s in times_ahead(snapshot, "keptReach").values():
         yield Finding("copies", f"kept readings: at the rate of the last day there is room for {hours(reach_s)}")

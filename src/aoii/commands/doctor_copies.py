@@ -3,26 +3,25 @@
 A disk that dies is no fault that can be found beforehand; a copy that is not there can be.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
+from aoii.commands import doctor_backup
 from aoii.commands.doctor_durability import guarded, here, not_lasting, on_disks
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
 from aoii.edge.drivers.board_flash import RING_SLOTS
 from aoii.gateway.drivers import kept_rows, outbox_view
-from aoii.runtime import disks, health_limits
+from aoii.runtime import disks
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server import durability
 from aoii.server.connection import open_pool
-from aoii.server.database_errors import DatabaseAway
-from aoii.settings import Database, Settings
+from aoii.settings import Settings
 
 SUBJECT = "copies"
 NAMED_NODES = 5  # a finding names no more nodes than this
@@ -36,7 +35,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
         yield from guarded(SUBJECT, _kept(gateway))
     if server is not None:
         yield from guarded(SUBJECT, _one_disk(server, _outbox_beside(installation, gateway)))
-        yield from guarded(SUBJECT, _backup(server))
+        yield from guarded(SUBJECT, doctor_backup.examine(server))
 
 
 def _outbox_beside(installation: Installation, gateway: Settings | None) -> Path | None:
@@ -70,69 +69,7 @@ def _one_disk(values: Settings, outbox: Path | None) -> Iterator[Finding]:
     yield Finding(SUBJECT, f"outbox: {how}: if that dies, {left}", is_checked=False)
 
 
-# --- backup and kept readings -----------------------------------------------------------------------------------------
-
-
-def _backup(values: Settings) -> Iterator[Finding]:
-    base = values.database
-    folder = base.backup_dir
-    if folder is None:
-        state = (
-            "none is known (BACKUP_DIR): a database that is lost gets back only what the gateways have kept and the "
-            "nodes still hold"
-        )
-        yield Finding(SUBJECT, f"backup: {state}", is_checked=False)
-        return
-    if not folder.is_dir():
-        yield Finding(SUBJECT, f"backup: {folder} is not a folder", "mount it, make it, or correct BACKUP_DIR")
-        return
-    newest = _newest(folder)
-    if newest is None:
-        remedy = "make a backup, and see why there is none"
-        yield Finding(SUBJECT, f"backup: {folder} has no file, or only empty ones", remedy)
-        return
-    age_h = _age_h(newest)
-    state = f"backup: the newest, {newest.relative_to(folder)}, is {age_h:.0f} h old"
-    if age_h > base.backup_interval_h * health_limits.BACKUP_LATE_FACTOR:
-        remedy = "see why none was made since then, or correct BACKUP_DIR or BACKUP_INTERVAL_H"
-        yield Finding(SUBJECT, f"{state}, and one is due every {base.backup_interval_h} h", remedy)
-    elif bad := not_lasting(SUBJECT, "backup", newest, "BACKUP_DIR"):
-        yield bad
-    elif _is_beside_database(base, folder):
-        yield Finding(SUBJECT, f"{state}, on the database's own disk: keep a copy on another one", is_checked=False)
-    else:
-        yield Finding(SUBJECT, state)
-
-
-def _is_beside_database(base: Database, folder: Path) -> bool:
-    with closing(open_pool(base, create=False)) as pool, suppress(DatabaseAway):  # of which a check has a finding
-        return durability.shares_disk(pool, folder) is True
-    return False
-
-
-def _newest_known(base: Database) -> Path | None:
-    """The newest backup, as far as it can be seen from here."""
-    with suppress(OSError):
-        return None if base.backup_dir is None else _newest(base.backup_dir)
-    return None
-
-
-def _age_h(path: Path) -> float:
-    return max(0.0, time.time() - path.stat().st_mtime) / 3600
-
-
-def _newest(folder: Path) -> Path | None:
-    """The newest file with content in a folder or in a folder of it; an empty one is a dump that failed.
-
-    What begins with a dot does not count: `aoii backup` puts parts and archives together under such names.
-
-    Raises:
-        OSError: A folder cannot be read.
-    """
-    names = [Path(entry) for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    inner = [Path(entry) for name in names if name.is_dir() for entry in os.scandir(name)]
-    files = [name for name in (*names, *inner) if name.is_file() and name.stat().st_size > 0]
-    return max(files, key=lambda name: name.stat().st_mtime, default=None)
+# --- kept readings ----------------------------------------------------------------------------------------------------
 
 
 def _kept(values: Settings) -> Iterator[Finding]:
@@ -154,8 +91,8 @@ def _kept(values: Settings) -> Iterator[Finding]:
         yield Finding(SUBJECT, "kept readings: all that the database has acknowledged; none has had to make room")
         return
     reach_h = 0.0 if span.oldest_ms is None else max(0.0, time.time() - span.oldest_ms / 1000) / 3600
-    newest = _newest_known(base)
-    age_h = 0.0 if newest is None else _age_h(newest)
+    newest = doctor_backup.newest(base)
+    age_h = 0.0 if newest is None else newest.age_h
     state = f"kept readings: they go back {reach_h:.0f} h"
     if reach_h >= max(age_h, base.backup_interval_h):  # the backup ages until the next one is made
         yield Finding(SUBJECT, state)

@@ -5,33 +5,29 @@ interrupted, the same command can be run again: what is in its place already is 
 """
 
 import contextlib
-import fcntl
 import os
+import pwd
 import shutil
 import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from aoii import settings
-from aoii.commands import backup_archive
+from aoii.commands import backup_archive, restore_steps
 from aoii.commands.backup_actions import megabytes
-from aoii.commands.backup_archive import Archive, Counted, Manifest, Member
+from aoii.commands.backup_archive import Archive, Counted, Member
 from aoii.commands.progress import Progress
+from aoii.commands.restore_steps import Step, Wish
 from aoii.core.errors import InputError, UnavailableError
 from aoii.gateway.drivers import kept_rows, restored_outbox
-from aoii.runtime import private_file, sqlite_copy, sqlite_recovery
+from aoii.runtime import sqlite_copy, sqlite_recovery
 from aoii.runtime.advice import document
 from aoii.runtime.sqlite_recovery import sibling
+from aoii.security import private_file
 from aoii.server import dump
-from aoii.server.connection import open_pool
-from aoii.settings import Database, Settings
-from aoii.settings.faults import SettingsError
+from aoii.server.dead_letters import file as dead_letters
 
-ANSWER_S = 1.0  # for which a status port on this machine is waited for
 NEW, FRESH = ".restoring", ".restored"  # endings of files that are not complete, or not in their place yet
 
 EMPTY = """\
@@ -45,47 +41,6 @@ next: start the stations, and run `aoii audit --full` where the server runs: it 
 after the backup"""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What is to be put back.
-
-    Attributes:
-        archive: The archive.
-        to: The folder below which files go, for trial; None: to their places.
-        dry_run: Only say what would be done.
-        force: Also over what exists and differs.
-        parts: The names of the parts that are put back.
-    """
-
-    archive: Path
-    to: Path | None
-    dry_run: bool
-    force: bool
-    parts: frozenset[str]
-
-
-class Step(NamedTuple):
-    """A member, and where it goes.
-
-    Attributes:
-        member: The member of the archive.
-        target: The file.
-        database: For a dump that goes into its database; None otherwise.
-        is_done: Whether the file is there already, byte for byte.
-    """
-
-    member: Member
-    target: Path
-    database: Database | None
-    is_done: bool
-
-    @property
-    def place(self) -> str:
-        """Where it goes, for people."""
-        at = self.database
-        return str(self.target) if at is None else f"{at.name} at {at.host}:{at.port}"
-
-
 def restore(env_file: Path | None, wish: Wish) -> int:
     """Check an archive, put back what is wished, say what begins empty, and return the exit code.
 
@@ -93,121 +48,38 @@ def restore(env_file: Path | None, wish: Wish) -> int:
         InputError: The archive is damaged, or something is in the way; nothing was changed.
         UnavailableError: A station runs, and nothing was changed; or something cannot be written.
     """
+    said: list[str] = []
     try:
         with Archive(wish.archive) as archive, Progress("MB checked and put back") as shown:
             counted = megabytes(shown)
             archive.check(counted)
-            steps = _steps(archive.manifest, wish, env_file)
-            running = [] if wish.to else list(_running(_ports(env_file, archive.manifest), steps))
-            in_the_way = [] if wish.force else list(_in_the_way(steps))
+            manifest = archive.manifest
+            steps = restore_steps.steps(manifest, wish, env_file)
+            ports = {} if wish.to else restore_steps.status_ports(env_file, manifest)
+            running = [] if wish.to else list(restore_steps.running(ports, steps))
+            in_the_way = [] if wish.force else list(restore_steps.in_the_way(steps))
             if wish.dry_run:
                 return _describe(archive, steps, [*running, *in_the_way])
             if running:
                 raise UnavailableError("; ".join(running), "stop the stations first: sudo systemctl stop aoii.target")
             if in_the_way:
                 raise InputError("; ".join(in_the_way), "move it away, choose with --only, or say --force")
-            said = [line for step in steps for line in _put(archive, step, counted)]
+            if manifest.machine != (here := socket.gethostname()):
+                said.append(f"this was saved on {manifest.machine}, and is put back on {here}")
+            for step in steps:
+                said.extend(_put(archive, step, counted))
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(
             f"not everything was put back ({error})", "correct that, and run it again; as root for places of others"
         ) from error
-    print("\n".join(said))
+    finally:
+        for line in said:
+            print(line)
     if any(step.member.kind == "outbox" for step in steps):
         print(EMPTY)
     if wish.to is None:
         print(AFTERWARDS)
     return 0
-
-
-def _steps(manifest: Manifest, wish: Wish, env_file: Path | None) -> list[Step]:
-    members = [member for member in manifest.members if member.part in wish.parts]
-    if not members:
-        there = ", ".join(dict.fromkeys(member.part for member in manifest.members))
-        raise InputError(f"{wish.archive} has nothing of {', '.join(sorted(wish.parts))}", f"it has: {there}")
-    return [_step(member, manifest, wish, env_file) for member in members]
-
-
-def _step(member: Member, manifest: Manifest, wish: Wish, env_file: Path | None) -> Step:
-    if member.kind == "dump":
-        name = Path(member.name).name
-        if wish.to is not None:
-            target = wish.to / name
-            return Step(member, target, None, _is_there(member, target))
-        return Step(member, Path(name), _database(env_file, manifest), is_done=False)
-    place = Path(member.place)
-    target = place if wish.to is None else wish.to / place.relative_to("/")
-    return Step(member, target, None, _is_there(member, target))
-
-
-def _is_there(member: Member, target: Path) -> bool:
-    """Whether exactly this file is there; an outbox never is, because it is not put back as it was."""
-    if member.kind == "outbox" or not target.is_file() or target.stat().st_size != member.bytes:
-        return False
-    return not sibling(target, "-wal").exists() and backup_archive.sha256(target) == member.sha256
-
-
-def _settings(env_file: Path | None, manifest: Manifest) -> Settings | None:
-    """The settings of the server on this machine, as given, as in `.env`, or where the backup found them."""
-    files = [env_file] if env_file is not None else [None] if Path(settings.ENV_FILE).is_file() else []
-    if not files and manifest.env_file is not None and Path(manifest.env_file).is_file():
-        files = [Path(manifest.env_file)]
-    if not files and not settings.BY_NAME.keys() & os.environ.keys():
-        return None
-    return settings.load(env_file=files[0] if files else None, station="server")
-
-
-def _database(env_file: Path | None, manifest: Manifest) -> Database:
-    values = _settings(env_file, manifest)
-    if values is None:
-        first = "put the settings back first with --without database"
-        raise InputError("no settings say where the database is", f"name them with --env-file, or {first}")
-    if values.database.host is None:
-        raise InputError("the archive has a dump of MariaDB, and the settings say SQLite", "set MYSQL_HOST")
-    dump.require_tools()
-    return values.database
-
-
-def _ports(env_file: Path | None, manifest: Manifest) -> dict[str, int]:
-    """The status ports of the stations; none where settings are wrong, as before the keys that they name are back."""
-    with contextlib.suppress(SettingsError):
-        values = _settings(env_file, manifest)
-        return {} if values is None else values.status_ports
-    return {}
-
-
-def _running(ports: dict[str, int], steps: list[Step]) -> Iterator[str]:
-    """What shows that a station runs: its status port answers, or a file or the database is in use."""
-    for station, port in ports.items():
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), ANSWER_S):
-            yield f"the {station} runs (port {port} answers)"
-    for step in steps:
-        if step.database is not None:
-            with contextlib.closing(open_pool(step.database, create=False)) as pool:
-                if others := dump.others_connected(pool):
-                    yield f"database {pool.place}: {others} others are connected"
-        elif step.member.kind == "outbox" and _is_locked(sibling(step.target, ".lock")):
-            yield f"{step.target}: a gateway uses it"
-        elif step.member.kind in ("sqlite", "outbox") and sqlite_copy.is_in_use(step.target):
-            yield f"{step.target}: a station uses it"
-
-
-def _is_locked(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _in_the_way(steps: list[Step]) -> Iterator[str]:
-    for step in steps:
-        if step.database is not None:
-            with contextlib.closing(open_pool(step.database, create=False)) as pool:
-                if filled := dump.filled_tables(pool):
-                    yield f"database {pool.place}: there are rows in {', '.join(filled)}"
-        elif step.target.exists() and not step.is_done:
-            yield f"{step.target} exists and differs"
 
 
 def _describe(archive: Archive, steps: list[Step], obstacles: list[str]) -> int:
@@ -229,7 +101,11 @@ def _put(archive: Archive, step: Step, counted: Counted) -> Iterator[str]:
         yield f"{member.part}: {step.place} is there already"
         return
     if step.database is not None:
-        dump.load(step.database, archive.chunks(member), counted)
+        try:
+            dump.load(step.database, archive.chunks(member), counted)
+        except UnavailableError as error:
+            again = "correct that, and run it again with --force: a part of the tables may be there already"
+            raise UnavailableError(error.problem, again) from error
         yield f"{member.part}: {step.place} is back"
         return
     target = step.target
@@ -245,8 +121,10 @@ def _put(archive: Archive, step: Step, counted: Counted) -> Iterator[str]:
     how = "is back"
     if member.kind == "outbox":
         new, how = _new_outbox(new, target)
+    elif member.part == "dead-letters" and target.exists():
+        new, how = _merged_letters(new, target)
     new.chmod(member.mode)
-    _give(new, member.owner)
+    yield from _give(new, target, member.owner)
     if target.exists():
         aside = _set_aside(target)
         yield f"{member.part}: what was there is now {aside}"
@@ -267,8 +145,18 @@ def _new_outbox(copy: Path, target: Path) -> tuple[Path, str]:
     if made.acknowledged:
         how += f"; {made.acknowledged:,} were acknowledged since"
     if made.corrupt:
-        how += f"; {made.corrupt:,} were damaged before the backup, and stay in the archive"
+        how += f"; {made.corrupt:,} were damaged, and are among the dead letters (`aoii dlq list`)"
     return fresh, how
+
+
+def _merged_letters(copy: Path, target: Path) -> tuple[Path, str]:
+    """Dead letters made of those that are there, and of the copy, which is deleted."""
+    fresh = target.with_name(f".{target.name}{FRESH}")
+    for left in (fresh, sibling(fresh, "-journal")):
+        left.unlink(missing_ok=True)
+    letters = dead_letters.merge(fresh, [target, copy])
+    copy.unlink()
+    return fresh, f"has {letters:,} dead letters now: those that were there, and those of the archive"
 
 
 def _fold(path: Path) -> None:
@@ -294,12 +182,17 @@ def _make_folder(folder: Path, member: Member) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700)
     folder.chmod(member.folder_mode)
-    _give(folder, member.folder_owner)
+    list(_give(folder, folder, member.folder_owner))
 
 
-def _give(path: Path, owner: tuple[str, str] | None) -> None:
-    """Give a file to its user and group; only root may."""
-    if owner is None or os.geteuid() != 0:
+def _give(path: Path, place: Path, owner: tuple[str, str] | None) -> Iterator[str]:
+    """Give a file, which will be at a place, to its user and group; only root may, and else it is said."""
+    if owner is None:
+        return
+    if os.geteuid() != 0:
+        with contextlib.suppress(KeyError):  # of a user without a name
+            if pwd.getpwuid(os.geteuid()).pw_name != owner[0]:
+                yield f"{place} is yours now and was {':'.join(owner)}'s: only root may give it back"
         return
     try:
         shutil.chown(path, *owner)

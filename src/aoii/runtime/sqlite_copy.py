@@ -9,10 +9,12 @@ import fcntl
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from aoii.core.errors import UnavailableError
-from aoii.runtime import private_file, sqlite_recovery
+from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import sibling
+from aoii.security import private_file
 
 STEP_PAGES = 2560  # 10 MiB between two reports of progress
 ROUNDS_LIMIT = 5  # copies until no station has opened the file meanwhile; a station starts once
@@ -34,16 +36,30 @@ def copy(source: Path, target: Path, progress: Callable[[int], None] = lambda _:
         for _ in range(ROUNDS_LIMIT):
             target.unlink(missing_ok=True)
             private_file.create(target).close()
-            was_in_use = sibling(source, "-wal").exists()
+            before = _use(source)
             _copy_once(source, target, progress)
-            if was_in_use or not sibling(source, "-wal").exists():
+            if before.is_seen or before == _use(source):
                 private_file.sync(target)
-                return  # else it was read as a file that nobody uses, and somebody began to use it
+                return  # else it was read as a file that nobody uses, and somebody has begun to use it
     except (sqlite3.Error, OSError) as error:
         raise UnavailableError(
-            f"{source}: cannot be copied ({error})", "run this as the user of the station; check the file and the disk"
+            f"{source}: cannot be copied to {target.parent} ({error})",
+            f"run this as the user of the station; check the file, and whether the disk of {target.parent} is full",
         ) from error
     raise UnavailableError(f"{source}: a station starts again and again while it is copied", "see the station's log")
+
+
+class _Use(NamedTuple):
+    """What shows that a file is used, or was meanwhile."""
+
+    is_seen: bool
+    instant: tuple[int, int, int]
+
+
+def _use(path: Path) -> _Use:
+    found = path.stat()
+    is_seen = any(sibling(path, suffix).exists() for suffix in ("-wal", "-journal"))
+    return _Use(is_seen, (found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 def _copy_once(source: Path, target: Path, progress: Callable[[int], None]) -> None:

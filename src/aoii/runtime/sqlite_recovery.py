@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from aoii.runtime import private_file
+from aoii.security import private_file
 
 R = TypeVar("R")
 
@@ -111,8 +111,10 @@ def connect_as_guest(path: Path, writes: bool) -> sqlite3.Connection:
         sqlite3.Error: The file is missing, or we have no right to read or write it.
     """
     # A file without a write-ahead log is not in use. Without `immutable` we would make that log and leave it behind,
-    # and the owner would have no right to write to it.
-    reading = "mode=ro" if sibling(path, "-wal").exists() else "mode=ro&immutable=1"
+    # and the owner would have no right to write to it. A journal is of a writer without that log, as of another
+    # program; `immutable` would read what it has not committed.
+    is_in_use = any(sibling(path, suffix).exists() for suffix in ("-wal", "-journal"))
+    reading = "mode=ro" if is_in_use else "mode=ro&immutable=1"
     connection = _connect_by_uri(path, "mode=rw" if writes else reading)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -7,7 +7,6 @@ Host only.
 
 import contextlib
 import ipaddress
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from aoii.core.errors import InputError
+from aoii.security import private_file
 
 AUTHORITY = "ca"  # its files: ca.crt and ca.key
 AUTHORITY_DAYS = 3650  # ten years: a new CA means new certificates for all
@@ -226,17 +226,8 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.Ellip
             raise InputError(f"{path} exists and is not overwritten", "move it away, or choose another name or folder")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(issued.key, private, 0o600)
-        _create(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        private_file.write(issued.key, private)
+        private_file.write(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})", "give a folder that you own") from error
     return issued
-
-
-def _create(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file. Its mode is never wider than `mode`, not even for a moment."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # the umask may have removed bits
-        file.write(content)
-        os.fsync(descriptor)

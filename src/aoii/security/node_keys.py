@@ -10,12 +10,12 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aoii.core.errors import InputError
+from aoii.security import private_file
 
 log = logging.getLogger(__name__)
 
@@ -77,16 +77,7 @@ def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
     lines = heading + [_line(node, keys[node]) + comments.get(node, "") for node in sorted(keys)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write("\n".join(lines) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        private_file.replace(path, ("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})", "check the folder's permissions") from error
 

@@ -160,6 +160,7 @@ def mysql_engine(settings: DatabaseSettings, schema: str | None, io_timeout_s: f
         pool_timeout=LOCK_TIMEOUT_S,
         isolation_level="REPEATABLE READ",  # its locks keep a floor from appearing where an insert has seen none
         connect_args={
+            "password": settings.password.encode(),  # as text, PyMySQL takes Latin-1 only
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": io_timeout_s,

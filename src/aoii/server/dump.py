@@ -17,8 +17,8 @@ from typing import IO, cast
 import sqlalchemy as sa
 
 from aoii.core.errors import InputError, UnavailableError
-from aoii.runtime import private_file
 from aoii.runtime.advice import document
+from aoii.security import private_file
 from aoii.server import tables
 from aoii.server.connection import ConnectionPool, open_pool
 from aoii.settings import Database as DatabaseSettings
@@ -44,14 +44,16 @@ def save(place: DatabaseSettings, target: Path, progress: Callable[[int], None] 
     """
     with _options(place) as options:
         command = [
-            _tool("dump"), f"--defaults-extra-file={options}", "--single-transaction", "--quick", "--skip-triggers",
+            _tool("dump"), f"--defaults-file={options}", "--single-transaction", "--quick", "--skip-triggers",
             "--skip-add-locks",  # putting it in would need a right that aoii_admin has not
             "--no-tablespaces", "--hex-blob", "--no-autocommit", "--default-character-set=utf8mb4", place.name,
         ]  # fmt: skip
         with (
             private_file.create(target) as file,
             tempfile.TemporaryFile() as said,
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as process,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=_environment()
+            ) as process,
         ):
             pipe = cast(IO[bytes], process.stdout)
             while chunk := pipe.read(CHUNK_BYTES):
@@ -60,7 +62,7 @@ def save(place: DatabaseSettings, target: Path, progress: Callable[[int], None] 
             _require_success(process.wait(), said, f"database {_name(place)}: no dump can be made")
             file.flush()
             os.fsync(file.fileno())
-    if missing := _expected(place) - _tables_in(target):
+    if missing := expected_tables(place) - _tables_in(target):
         state = f"database {_name(place)}: this user may not read the table {', '.join(sorted(missing))}"
         remedy = f"dump as a user who may read every table; {document('deploy/mariadb/grants.sql')} gives rights"
         raise UnavailableError(state, remedy)
@@ -75,8 +77,12 @@ def problem(dump: Path) -> str | None:
         return None if COMPLETED in file.read() else "the dump was cut off"
 
 
-def _expected(place: DatabaseSettings) -> set[str]:
-    """The tables that a dump must have; a table that the user may not read does not exist for the tool."""
+def expected_tables(place: DatabaseSettings) -> set[str]:
+    """The tables that a dump must have; a table that the user may not read does not exist for the tool.
+
+    Raises:
+        DatabaseAway: The database cannot be asked.
+    """
     with contextlib.closing(open_pool(place, create=False)) as pool, pool.transaction() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return {"readings"}  # of the older installation
@@ -102,14 +108,26 @@ def load(place: DatabaseSettings, dump: Iterable[bytes], progress: Callable[[int
         UnavailableError: The tool is missing, or it failed; then a part of the tables may be there.
     """
     with _options(place) as options, tempfile.TemporaryFile() as said:
-        command = [_tool("load"), f"--defaults-extra-file={options}", "--default-character-set=utf8mb4", place.name]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said) as process:
+        command = [_tool("load"), f"--defaults-file={options}", "--default-character-set=utf8mb4", place.name]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=_environment()
+        ) as process:
             pipe = cast(IO[bytes], process.stdin)
             with contextlib.suppress(BrokenPipeError), pipe:  # what the tool said is the reason
                 for piece in dump:
                     pipe.write(piece)
                     progress(len(piece))
             _require_success(process.wait(), said, f"database {_name(place)}: the dump cannot be put in")
+
+
+def tables_of(pool: ConnectionPool, schema: str) -> set[str]:
+    """The tables of a schema that this user may see.
+
+    Raises:
+        DatabaseAway: The database cannot be asked.
+    """
+    with pool.transaction() as connection:
+        return set(sa.inspect(connection).get_table_names(schema))
 
 
 def filled_tables(pool: ConnectionPool) -> list[str]:
@@ -153,6 +171,11 @@ def _tool(kind: str) -> str:
         if found := shutil.which(name):
             return found
     raise UnavailableError(f"{TOOLS[kind][0]} is not installed", "sudo apt-get install mariadb-client")
+
+
+def _environment() -> dict[str, str]:
+    """Our environment without what the tools would take from it, such as MYSQL_PWD; they read no file but ours, too."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(("MYSQL_", "MARIADB_"))}
 
 
 @contextlib.contextmanager

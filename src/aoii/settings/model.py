@@ -75,7 +75,7 @@ class Database:
         None,
         kinds.path,
         "Folder with backups, on another disk: `aoii backup` puts archives there, and `aoii doctor` looks at the "
-        "newest file. Unset: the doctor says that none is known.",
+        "newest one with the database. Unset: the doctor says that none is known.",
         example="/mnt/backup/aoii",
     )
     backup_interval_h: int = setting(

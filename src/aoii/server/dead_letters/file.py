@@ -9,6 +9,7 @@ import contextlib
 import sqlite3
 import time
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aoii.broker.messages import DeliveryStatus
 from aoii.core.errors import UnavailableError
 from aoii.runtime import sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery, Schema
+from aoii.security import private_file
 
 REASONS: tuple[DeliveryStatus, ...] = ("database_away", "bad_row", "mismatch", "malformed", "corrupt")
 
@@ -82,6 +84,64 @@ def open_file(path: Path, max_pages: int, is_damaged: bool = False) -> tuple[sql
             f"dead letters {path}: the file cannot be opened ({error}); check the folder, its rights and the disk"
         ) from error
     return connection, recovery
+
+
+def merge(target: Path, sources: Iterable[Path]) -> int:
+    """Make a file with the letters of others, each once, and have it on the disk; the first of two stays.
+
+    Numbers stay, unless another letter has them. Of a file that is damaged it takes what can be read.
+
+    Args:
+        target: The new file, which must not exist.
+        sources: Files of dead letters that nobody uses.
+
+    Returns:
+        How many letters are in it.
+
+    Raises:
+        UnavailableError: A file cannot be read or written, and the reason is not damage; or a newer aoii made it.
+    """
+    files = list(sources)
+    seen: set[tuple[object, ...]] = set()
+    try:
+        private_file.create(target).close()
+        with contextlib.closing(sqlite_recovery.connect_as_owner(target)) as connection:
+            _create(connection)
+            connection.execute("BEGIN")
+            highest = max(map(_highest, files), default=0)
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('letters', ?)", (highest,))
+            for key, letter in (one for file in files for one in _letters(file)):
+                if key not in seen:
+                    seen.add(key)
+                    if not connection.execute(INSERT, letter).rowcount:
+                        connection.execute(INSERT, (None, *letter[1:]))
+            connection.execute("COMMIT")
+            return int(connection.execute("SELECT count(*) FROM letters").fetchone()[0])
+    except (sqlite3.Error, OSError) as error:
+        raise UnavailableError(
+            f"dead letters {target}: cannot be made of older ones ({error}); check the disk"
+        ) from error
+
+
+def _highest(path: Path) -> int:
+    with contextlib.closing(sqlite_recovery.connect_read_only(path)) as older:
+        return sqlite_recovery.last_rowid(older, "letters")
+
+
+def _letters(path: Path) -> Iterator[tuple[tuple[object, ...], tuple[object, ...]]]:
+    """The values of INSERT for every letter that can be read, each behind what tells it from any other."""
+    with contextlib.closing(sqlite_recovery.connect_read_only(path)) as older:
+        older.text_factory = bytes
+        try:
+            older.execute("PRAGMA writable_schema = ON")  # otherwise nothing of a truncated file can be read
+            check_version(path, older)
+        except sqlite3.Error as error:
+            if not sqlite_recovery.is_damage(error):
+                raise
+        columns = COLUMNS if _has_checksums(older) else f"{OLD_COLUMNS}, NULL"
+        for row in sqlite_recovery.readable_rows(older, "letters", columns):
+            letter = _sound(row)
+            yield (row[3:9], letter) if letter is not None else (row, _corrupt(row))
 
 
 def check_version(path: Path, connection: sqlite3.Connection) -> int:
