@@ -61,6 +61,7 @@ def write(path: Path, remembered: Remembered) -> None:
         "complete": remembered.is_complete,
         "listened_ms": dict(remembered.listened_ms),
         "heard": heard,
+        "heard_unix_ms": {node: one.unix_ms for node, one in remembered.heard.items() if one.unix_ms is not None},
     }
     new = path.with_suffix(".new")
     with new.open("w", encoding="utf-8") as file:
@@ -74,10 +75,11 @@ def _decoded(content: Any) -> Remembered:
     if content["v"] != FORMAT:
         raise ValueError(f"format {content['v']} is not {FORMAT}")
     listened_ms = {str(receiver): _whole(ms) for receiver, ms in content["listened_ms"].items()}
+    unix_ms = {str(node): _whole(ms) for node, ms in content.get("heard_unix_ms", {}).items()}
     heard = {}
     for node, (receiver, heard_ms, heartbeat_s, *silences_ms) in content["heard"].items():
         rest = tuple(map(_whole, silences_ms[-SILENCES:]))
-        heard[str(node)] = Heard(str(receiver), _whole(heard_ms), _whole(heartbeat_s), rest)
+        heard[str(node)] = Heard(str(receiver), _whole(heard_ms), _whole(heartbeat_s), rest, unix_ms.get(node))
     return Remembered(content["complete"] is True, listened_ms, heard)
 
 
