@@ -62,7 +62,7 @@ def test_on_a_simulated_clock_the_age_is_counted_in_real_seconds() -> None:
 def test_a_gateway_that_is_away_hides_no_other() -> None:
     known = KnownStatuses()
     add(known, STATUS, now_s=0)
-    cellar = replace(STATUS, gateway="cellar", vouched=Vouched("dead", SAID_MS - 120_000))
+    cellar = replace(STATUS, gateway="cellar", vouched=Vouched("dead", SAID_MS - 180_000))
     add(known, cellar, now_s=250)
     assert known.of("7", 260).liveness == "ok"
     assert known.of("7", 310).liveness == "unknown"  # attic had heard it later than cellar, and is away

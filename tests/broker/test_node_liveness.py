@@ -9,6 +9,7 @@ from aoii.broker.node_liveness import UNKNOWN, ErrorBound, NodeLiveness, Vouched
 from aoii.core.errors import ProtocolError
 
 THRESHOLDS = ErrorBound(0.5, 3.0)
+LATER = 60_002  # than 1 by more than a packet and its retries take, ms
 Said = tuple[NodeLiveness, int | None]
 
 
@@ -18,33 +19,37 @@ Said = tuple[NodeLiveness, int | None]
         ([], "unknown"),
         ([("ok", 9)], "ok"),
         ([("dead", 9)], "dead"),
-        # who hears it is right
-        ([("dead", 1), ("ok", 9)], "ok"),
-        ([("late", 1), ("ok", 9)], "ok"),
+        # who heard it last is right, whatever the others miss
+        ([("dead", 1), ("ok", LATER)], "ok"),
+        ([("late", 1), ("ok", LATER)], "ok"),
+        ([("dead", None), ("ok", LATER)], "ok"),
+        ([("dead", 1), ("ok", None)], "ok"),
+        ([("dead", 1), ("late", LATER)], "late"),
+        ([("late", 1), ("dead", LATER)], "dead"),
+        ([("sensor_fault", LATER), ("dead", 1)], "sensor_fault"),
         ([("unknown", None), ("ok", 9)], "ok"),
-        ([("unknown", 12), ("ok", 9)], "ok"),
-        ([("ok", 1), ("dead", 9)], "ok"),
+        ([("unknown", LATER), ("ok", 1)], "ok"),
+        # they lost it at once: who counts the longest silence has listened longest since, and the other was away
+        ([("ok", 9), ("dead", 1)], "dead"),
+        ([("ok", 1), ("late", 9)], "late"),
+        ([("late", 9), ("dead", 1)], "dead"),
+        ([("dead", 1), ("dead", 9)], "dead"),
         # two hear it: the newer frame says what its sensor does
         ([("ok", 1), ("sensor_fault", 9)], "sensor_fault"),
         ([("ok", 9), ("sensor_fault", 1)], "ok"),
         ([("ok", 9), ("sensor_fault", 9)], "sensor_fault"),
         ([("ok", None), ("sensor_fault", None)], "sensor_fault"),
-        ([("sensor_fault", 9), ("dead", 1)], "sensor_fault"),
-        # nobody hears it: who misses it for the shortest time is right
-        ([("late", 9), ("dead", 1)], "late"),
-        ([("late", 1), ("dead", 9)], "late"),
-        ([("dead", 1), ("dead", 9)], "dead"),
-        # one does not listen and never heard it: it hides nothing
+        # one does not listen, and never heard it or lost it as early: it hides nothing
         ([("unknown", None), ("dead", 9)], "dead"),
         ([("unknown", None), ("late", 9)], "late"),
-        ([("unknown", 1), ("dead", 9)], "dead"),
-        ([("unknown", 9), ("dead", 9)], "dead"),
+        ([("unknown", 1), ("dead", LATER)], "dead"),
+        ([("unknown", 60_001), ("dead", 1)], "dead"),
         ([("unknown", None), ("dead", None)], "dead"),
-        # one does not listen and heard it after the others had lost it: it may hear it now
-        ([("unknown", 9), ("dead", 1)], "unknown"),
-        ([("unknown", 9), ("late", 1)], "unknown"),
-        ([("unknown", 9), ("dead", 1), ("late", 10)], "late"),
-        ([("unknown", 9), ("dead", 10), ("late", 1)], "late"),
+        # one does not listen, and heard it after the others had lost it: it might hear it now
+        ([("unknown", LATER), ("dead", 1)], "unknown"),
+        ([("unknown", LATER), ("late", 1)], "unknown"),
+        ([("unknown", LATER), ("dead", 1), ("late", LATER)], "late"),
+        ([("unknown", LATER), ("dead", LATER), ("late", 1)], "dead"),
         ([("unknown", None), ("unknown", 5)], "unknown"),
     ],
 )
@@ -60,8 +65,9 @@ def test_the_bound_is_that_of_the_gateway_whose_word_holds() -> None:
     other = ErrorBound(1.0, 5.0)
 
     assert combine([Vouched("ok", 1, other), Vouched("ok", 9, THRESHOLDS)]).error_bound == THRESHOLDS
-    assert combine([Vouched("late", 9, THRESHOLDS), Vouched("dead", 1)]).error_bound == THRESHOLDS
-    assert combine([Vouched("unknown", 9), Vouched("late", 1, THRESHOLDS)]).error_bound is None
+    assert combine([Vouched("late", LATER, THRESHOLDS), Vouched("dead", 1)]).error_bound == THRESHOLDS
+    assert combine([Vouched("ok", 9, THRESHOLDS), Vouched("dead", 1)]).error_bound is None
+    assert combine([Vouched("unknown", LATER), Vouched("late", 1, THRESHOLDS)]).error_bound is None
     assert combine([]) == UNKNOWN
 
 

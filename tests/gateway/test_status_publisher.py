@@ -10,6 +10,7 @@ import pytest
 
 from aoii.broker import embedded
 from aoii.broker.client import Client, Message, Published, Subscription
+from aoii.broker.node_liveness import ErrorBound
 from aoii.broker.node_status import EVERY_NODE, topic_of
 from aoii.gateway.status_publisher import STATUS, StatusPublisher
 from aoii.runtime import metrics
@@ -172,6 +173,6 @@ def test_estimates_and_readings_say_where_a_value_comes_from(
     assert (reading["source"], reading["is_historical"]) == ("measured", False)
     assert reading["error_bound"] == {"temperature": 0, "humidity": 0}
     assert reading["last_heard"] == reading["event_unix_ms"]
-    assert (estimate.liveness, estimate.error_bound) == ("ok", (0.5, 3.0))
+    assert (estimate.liveness, estimate.error_bound) == ("ok", ErrorBound(0.5, 3.0))
     assert estimate.last_heard_ms is not None
     assert estimate.last_heard_ms >= reading["last_heard"]

@@ -121,10 +121,13 @@ PLACES = (
         standard=PURE,
     ),
     Place("web/estimate_accuracy.py", "core web.fleet_settings web.points", standard=PURE),
-    Place("web/summary.py", "core web.estimate_accuracy web.fleet_settings web.points", standard=PURE),
+    Place(
+        "web/summary.py", "core broker.node_liveness web.estimate_accuracy web.fleet_settings web.points", standard=PURE
+    ),
     Place(
         "web/fleet.py",
-        "broker.messages server.rows web.estimate_accuracy web.fleet_settings web.points web.summary",
+        "broker.messages broker.node_liveness server.rows web.estimate_accuracy web.fleet_settings web.points "
+        "web.summary",
         standard=PURE,
     ),
     Place(

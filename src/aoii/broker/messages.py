@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from aoii.broker import json_fields
-from aoii.broker.node_liveness import ErrorBound, NodeLiveness, decode_bound, decode_liveness, encode_bound
+from aoii.broker.node_liveness import MEASURED, ErrorBound, NodeLiveness, decode_bound, decode_liveness, encode_bound
 from aoii.core.errors import ProtocolError
 
 READINGS_TOPIC = "aoii/readings"
@@ -25,8 +25,6 @@ DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 # With these signs, also in their wide form, a spreadsheet begins a formula; some split a line of CSV at ; or | too.
 FORMULA = re.compile(r"(?:^|[,;|])\s*[=+\-@＝＋－＠]")
-
-MEASURED = ErrorBound(0, 0)  # a reading is what the sensor said
 
 Kind = Literal["event", "heartbeat", "backfill", "legacy"]
 DeliveryStatus = Literal[

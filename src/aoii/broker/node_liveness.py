@@ -4,10 +4,11 @@ Pure: the words, their fields in messages, and one rule that combines what sever
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
 from aoii.broker import json_fields
+from aoii.broker.json_fields import YEAR_9999_MS
 from aoii.core.errors import ProtocolError
 
 NodeLiveness = Literal["ok", "late", "dead", "sensor_fault", "unknown"]
@@ -21,11 +22,15 @@ STATES: tuple[NodeLiveness, ...] = get_args(NodeLiveness)
 BOUND_LIMIT = 1000.0  # °C or %RH; a threshold is at most 655.35
 
 
-class ErrorBound(NamedTuple):
+@dataclass(frozen=True)
+class ErrorBound:
     """What a value may be wrong by: °C and %RH."""
 
     temperature: float
     humidity: float
+
+
+MEASURED = ErrorBound(0, 0)  # of a reading: it is what the sensor said
 
 
 @dataclass(frozen=True)
@@ -44,32 +49,35 @@ class Vouched:
 
 
 UNKNOWN = Vouched()
-HEARD_ORDER: dict[NodeLiveness, int] = {"ok": 0, "sensor_fault": 1}  # of two that heard it at once: the worse
+SAME_MS = 60_000  # two gateways that heard a node within so long have lost it at once: one packet, or its retries
 
 
 def combine(said: Iterable[Vouched]) -> Vouched:
     """What holds of a node of which several gateways say something.
 
-    Who hears a node is right, whatever the others miss: of those that do, the one that heard it last. If none hears it,
-    a gateway that listens and misses it is right, `late` before `dead`; unless another one that does not listen now had
-    heard it later, for that one might hear it. What a gateway that never heard it does not know hides nothing.
+    Of the gateways that listen, the one that heard it last is right, whatever the others miss. If several heard it last
+    at once, the one that counts the longest silence is right: it has listened longest since. If that is longer than
+    promised, another gateway that does not listen now, and has heard the node later, might hear it: then it is
+    unknown. What a gateway that never heard it does not know hides nothing.
     """
     everyone = list(said)
-    last_heard_ms = max((one.last_heard_ms for one in everyone if one.last_heard_ms is not None), default=None)
-    heard = [one for one in everyone if one.liveness in HEARD_ORDER]
-    missed = [one for one in everyone if one.liveness in ("late", "dead")]
-    deaf_ms = max((_heard_ms(one) for one in everyone if one.liveness == "unknown"), default=-1)
+    listening = [one for one in everyone if one.liveness != "unknown"]
+    newest_ms = max(map(_evidence_ms, listening), default=-1)
+    last = [one for one in listening if _evidence_ms(one) >= newest_ms - SAME_MS]
+    missing = [one for one in last if not _hears(one)]
+    deaf_ms = max((one.last_heard_ms or -1 for one in everyone if one.liveness == "unknown"), default=-1)
     holds = UNKNOWN
-    if heard:
-        holds = max(heard, key=lambda one: (_heard_ms(one), HEARD_ORDER[one.liveness]))
-    elif missed and deaf_ms <= max(map(_heard_ms, missed)):
-        holds = max(missed, key=lambda one: (one.liveness == "late", _heard_ms(one)))
+    if not missing and last:
+        holds = max(last, key=lambda one: (_evidence_ms(one), one.liveness == "sensor_fault"))
+    elif missing and deaf_ms <= newest_ms + SAME_MS:
+        holds = max(missing, key=lambda one: one.liveness == "dead")
+    last_heard_ms = max((one.last_heard_ms for one in everyone if one.last_heard_ms is not None), default=None)
     return Vouched(holds.liveness, last_heard_ms, holds.error_bound)
 
 
 def encode_bound(bound: ErrorBound | None) -> dict[str, float] | None:
     """The field `error_bound`."""
-    return None if bound is None else bound._asdict()
+    return None if bound is None else asdict(bound)
 
 
 def decode_bound(fields: json_fields.Fields) -> ErrorBound | None:
@@ -83,7 +91,8 @@ def decode_bound(fields: json_fields.Fields) -> ErrorBound | None:
         return None
     if not isinstance(bound, dict):
         raise ProtocolError("shape", "error_bound is not an object with temperature and humidity")
-    return ErrorBound(*(json_fields.number(bound, name, 0, BOUND_LIMIT) for name in ErrorBound._fields))
+    temperature, humidity = (json_fields.number(bound, name, 0, BOUND_LIMIT) for name in ("temperature", "humidity"))
+    return ErrorBound(temperature, humidity)
 
 
 def decode_liveness(fields: json_fields.Fields) -> NodeLiveness | None:
@@ -101,5 +110,12 @@ def decode_liveness(fields: json_fields.Fields) -> NodeLiveness | None:
     raise ProtocolError("shape", f"liveness is not one of {', '.join(STATES)}")
 
 
-def _heard_ms(one: Vouched) -> int:
-    return -1 if one.last_heard_ms is None else one.last_heard_ms
+def _hears(one: Vouched) -> bool:
+    return one.liveness in ("ok", "sensor_fault")
+
+
+def _evidence_ms(one: Vouched) -> int:
+    """When it was heard last; without a wall clock, one that hears it now has heard it later than all others."""
+    if one.last_heard_ms is not None:
+        return one.last_heard_ms
+    return YEAR_9999_MS if _hears(one) else -1

@@ -11,8 +11,6 @@ from aoii.gateway.readings import Instant
 REPEAT_S = 120.0  # an unchanged status is published again
 VALID_S = 300  # for so long it holds: two repetitions and half of another
 
-Said = tuple[NodeLiveness, ErrorBound | None]
-
 
 def status_of(
     node: str,
@@ -49,7 +47,7 @@ class DueStatuses:
 
     def __init__(self) -> None:
         self._connection = 0
-        self._said: dict[str, tuple[Said | None, float]] = {}  # on this connection; None: that the node is gone
+        self._said: dict[str, tuple[Vouched | None, float]] = {}  # on this connection; None: that the node is gone
         self._ever: set[str] = set()
 
     def due(self, statuses: Mapping[str, NodeStatus], known: Iterable[str], connection: int, now_s: float) -> list[str]:
@@ -69,14 +67,10 @@ class DueStatuses:
         found = [node for node in gone if node not in self._said or self._said[node][0] is not None]
         for node, status in statuses.items():
             said, at_s = self._said.get(node, (None, 0.0))
-            if said != _said(status) or now_s - at_s >= REPEAT_S:
+            if said != status.vouched or now_s - at_s >= REPEAT_S:
                 found.append(node)
         return found
 
     def record(self, node: str, status: NodeStatus | None, now_s: float) -> None:
         """Note that this was published; None: that the node is gone."""
-        self._said[node] = (None if status is None else _said(status)), now_s
-
-
-def _said(status: NodeStatus) -> Said:
-    return status.vouched.liveness, status.vouched.error_bound
+        self._said[node] = (None if status is None else status.vouched), now_s
