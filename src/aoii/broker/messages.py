@@ -18,7 +18,7 @@ from aoii.broker.node_liveness import MEASURED, ErrorBound, NodeLiveness, decode
 from aoii.core.errors import ProtocolError
 
 READINGS_TOPIC = "aoii/readings"
-PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 650 bytes; anything near this limit is not ours
+PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 450 bytes; anything near this limit is not ours
 ACK_ITEMS_LIMIT = 300  # items in one commit acknowledgement: about 17 kB, under the embedded broker's limit of 20 kB
 ACK_LIMIT_BYTES = 128_000  # a longer commit acknowledgement is rejected, whatever the number of its items
 DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)

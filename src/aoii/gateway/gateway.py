@@ -81,6 +81,8 @@ class Gateway(Station):
             self.intake, self.publisher.client, settings.clock, self._stopping, self._vouched_for
         )
         self.listening = Listening(own.outbox_path.with_name("liveness.json"), settings.clock, self.intake.nodes())
+        for node in filter(self._belongs_here, self.listening.faulty()):
+            self.intake.node_metrics.restore_fault(node)
         self._is_witness = own.rank > 0
         neighbours = Neighbours(self.intake.wanted, own.rank)
         slot_ms = SLOTS_MS[own.spreading] if own.rank else None

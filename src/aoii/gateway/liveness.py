@@ -84,6 +84,7 @@ class Heard:
         heartbeat_s: What it has promised; 0: nothing.
         silences_ms: The last silences that a packet ended, on such clocks; at most SILENCES.
         unix_ms: When, by the wall clock; None if that was not synced.
+        is_faulty: Whether its sensor did not measure.
     """
 
     receiver: str
@@ -91,6 +92,7 @@ class Heard:
     heartbeat_s: int
     silences_ms: tuple[int, ...] = ()
     unix_ms: int | None = None
+    is_faulty: bool = False
 
     @property
     def promise(self) -> Promise:
@@ -139,7 +141,14 @@ class NodesLiveness:
         self._clock(receiver).set_listening(is_listening, now_ms)
 
     def record(
-        self, node: str, receiver: str, heartbeat_s: int | None, now_ms: int, unix_ms: int | None = None
+        self,
+        node: str,
+        receiver: str,
+        heartbeat_s: int | None,
+        now_ms: int,
+        unix_ms: int | None = None,
+        *,
+        is_faulty: bool = False,
     ) -> None:
         """Note that a receiver has heard a node.
 
@@ -149,6 +158,7 @@ class NodesLiveness:
             heartbeat_s: The node promises a heartbeat after so many seconds of silence; 0: none; None: as before.
             now_ms: Now.
             unix_ms: Now, by the wall clock; None if that is not synced.
+            is_faulty: Whether its sensor does not measure.
         """
         heard_ms = self._clock(receiver).read(now_ms)
         before = self.heard.get(node)
@@ -157,7 +167,7 @@ class NodesLiveness:
         silences_ms = () if before is None else before.silences_ms
         if before is not None and not heartbeat_s:
             silences_ms = (*silences_ms, self._silent_ms(before, now_ms))[-SILENCES:]
-        self.heard = self.heard | {node: Heard(receiver, heard_ms, heartbeat_s, silences_ms, unix_ms)}
+        self.heard = self.heard | {node: Heard(receiver, heard_ms, heartbeat_s, silences_ms, unix_ms, is_faulty)}
 
     def pardon(self) -> None:
         """Give each node that is not dead its whole deadline again: what it said last may not have been stored."""

@@ -147,6 +147,10 @@ class NodeMetrics:
         """Whether the node's last frame reported a fault of its sensor, or looked like one."""
         return node in self._sensor_faults
 
+    def restore_fault(self, node: str) -> None:
+        """A node of an earlier run, whose sensor did not measure when it was heard last."""
+        self._set_faulty(node, True)
+
     def record_status(self, status: NodeStatus) -> None:
         """Record what the gateway says of a node."""
         node, state = status.node, status.liveness
@@ -184,15 +188,17 @@ class NodeMetrics:
     def _set_sensor_fault(self, node: str, temperature: float, humidity: float, is_reported: bool) -> None:
         """Set the gauge by what the node reports of its sensor and what its reading, °C and %RH, looks like."""
         reason = sensor_fault(temperature, humidity)
-        is_faulty = is_reported or reason is not None
-        (self._sensor_faults.add if is_faulty else self._sensor_faults.discard)(node)
-        metrics.NODE_SENSOR_FAULT.labels(node=node).set(is_faulty)
+        self._set_faulty(node, is_reported or reason is not None)
         if reason is None:
             self._faulty.discard(node)
         elif node not in self._faulty:
             self._faulty.add(node)
             fields = {"event": "sensor_suspected", "node": node, "actual_t": temperature, "actual_h": humidity}
             log.warning("a reading looks like a fault of the sensor; it is stored", extra=fields | {"reason": reason})
+
+    def _set_faulty(self, node: str, is_faulty: bool) -> None:
+        (self._sensor_faults.add if is_faulty else self._sensor_faults.discard)(node)
+        metrics.NODE_SENSOR_FAULT.labels(node=node).set(is_faulty)
 
     def _record_error(self, reading: AcceptedReading, estimate_t: float, estimate_h: float) -> None:
         node = reading.identity.node

@@ -180,7 +180,7 @@ class Receiver:
         self._intake.node_metrics.record_frame(uplink, *signal)
         heartbeat_s = decision.state.heartbeat_s if isinstance(decision, node_state.Accepted) else None
         now = self._intake.now()
-        self._listening.record(str(uplink.node), self.port.path, heartbeat_s, now.synced_unix_ms)
+        self._record_heard(str(uplink.node), heartbeat_s, now)
         if decision.answer.is_moved:
             self._neighbours.record_moved(uplink.node)
         again = self._learn(uplink, isinstance(decision, node_state.Accepted))
@@ -226,10 +226,14 @@ class Receiver:
             return
         self._is_conflict_reported = False
         metrics.PACKETS.labels(kind="legacy").inc()
-        self._listening.record(self._old_node, self.port.path, 0, self._intake.now().synced_unix_ms)
+        self._record_heard(self._old_node, 0, self._intake.now())
         if accepted.diverged:
             log.warning("mirrored model diverged and starts again", extra={"event": "diverged", "node": self._old_node})
         self._reply(read_s)
+
+    def _record_heard(self, node: str, heartbeat_s: int | None, at: Instant) -> None:
+        is_faulty = self._intake.node_metrics.is_sensor_faulty(node)
+        self._listening.record(node, self.port.path, heartbeat_s, at.synced_unix_ms, is_faulty=is_faulty)
 
     def _reply(self, read_s: float) -> None:
         """Answer an old node with Unix seconds, which are the time and the acknowledgement in one."""
