@@ -64,7 +64,7 @@ def combine(said: Iterable[Vouched]) -> Vouched:
     listening = [one for one in everyone if one.liveness != "unknown"]
     newest_ms = max(map(_evidence_ms, listening), default=-1)
     last = [one for one in listening if _evidence_ms(one) >= newest_ms - SAME_MS]
-    missing = [one for one in last if not _hears(one)]
+    missing = [one for one in last if not _is_there(one)]
     deaf_ms = max((one.last_heard_ms or -1 for one in everyone if one.liveness == "unknown"), default=-1)
     holds = UNKNOWN
     if not missing and last:
@@ -110,7 +110,7 @@ def decode_liveness(fields: json_fields.Fields) -> NodeLiveness | None:
     raise ProtocolError("shape", f"liveness is not one of {', '.join(STATES)}")
 
 
-def _hears(one: Vouched) -> bool:
+def _is_there(one: Vouched) -> bool:
     return one.liveness in ("ok", "sensor_fault")
 
 
@@ -118,4 +118,4 @@ def _evidence_ms(one: Vouched) -> int:
     """When it was heard last; without a wall clock, one that hears it now has heard it later than all others."""
     if one.last_heard_ms is not None:
         return one.last_heard_ms
-    return YEAR_9999_MS if _hears(one) else -1
+    return YEAR_9999_MS if _is_there(one) else -1
