@@ -23,7 +23,7 @@ def add(
 
 def test_a_message_holds_for_as_long_as_it_says_and_then_its_gateway_is_away() -> None:
     known = KnownStatuses()
-    add(known, STATUS, now_s=1000, age_s=99_999)  # it has just come: whatever the clocks say
+    add(known, STATUS, now_s=1000, age_s=59)
 
     assert known.of("7", 1299.9) == STATUS.vouched
     assert known.of("7", 1300) == Vouched("unknown", SAID_MS - 60_000, None)
@@ -39,6 +39,18 @@ def test_a_kept_message_holds_as_far_as_the_clocks_prove_it(age_s: float, holds_
 
     assert known.of("7", 50 + holds_s).liveness == "unknown"
     assert holds_s == 0 or known.of("7", 50 + holds_s - 0.5).liveness == "ok"
+
+
+@pytest.mark.parametrize("age_s", [-99_999, -61, 61, 99_999])
+def test_a_gateway_whose_clock_is_wrong_says_no_times_that_count(age_s: float) -> None:
+    known = KnownStatuses()
+    ahead = replace(STATUS, gateway="cellar", vouched=Vouched("dead", SAID_MS + 10**9))
+    add(known, STATUS)
+    add(known, ahead, age_s=age_s)
+
+    assert known.of("7", 1) == STATUS.vouched
+    add(known, STATUS, age_s=age_s)
+    assert known.of("7", 1) == Vouched("ok", None, BOUND)
 
 
 def test_a_kept_message_without_a_clock_proves_nothing_until_a_fresh_one_comes() -> None:

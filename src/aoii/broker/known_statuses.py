@@ -2,7 +2,7 @@
 
 A message holds for its `valid_s`; then its gateway is away, and the node is unknown there. One that the broker had kept
 is old when it comes: it holds only if the clocks of both ends show that it is not too old, and no longer than that.
-What it says of when the node was heard stays true.
+What it says of when the node was heard stays true, unless the clocks of both ends are apart.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from aoii.broker.node_liveness import Vouched, combine
 from aoii.broker.node_status import NodeStatus, decode
 
 CLOCKS_APART_S = 5.0  # by which synced clocks of two machines may differ
+COMPARED_S = 60.0  # if they differ by more, one is wrong, and when a node was heard cannot be compared
 NODES_LIMIT = 10_000  # names come from messages
 
 
@@ -53,6 +54,8 @@ class KnownStatuses:
         if topic not in self._node_of and len(self._node_of) >= NODES_LIMIT:
             return
         left_s = self._left_s(status, unix_ms) if is_kept else status.valid_s
+        if not is_kept and abs(self._age_s(status, unix_ms)) > COMPARED_S:
+            status = replace(status, vouched=replace(status.vouched, last_heard_ms=None))
         self._node_of[topic] = status.node
         self._by_node.setdefault(status.node, {})[topic] = _Known(status, now_s + left_s)
 
@@ -69,11 +72,15 @@ class KnownStatuses:
             vouched = known.status.vouched
             yield vouched if now_s < known.until_s else replace(vouched, liveness="unknown", error_bound=None)
 
+    def _age_s(self, status: NodeStatus, unix_ms: int) -> float:
+        """How long ago a message was sent by the clocks of both ends, real seconds; 0 without a clock."""
+        return 0.0 if status.unix_ms is None else (unix_ms - status.unix_ms) / 1000 / self._speed
+
     def _left_s(self, status: NodeStatus, unix_ms: int) -> float:
         """For how long a message that was kept still holds, s."""
         if status.unix_ms is None:
             return 0.0
-        age_s = (unix_ms - status.unix_ms) / 1000 / self._speed
+        age_s = self._age_s(status, unix_ms)
         return status.valid_s - max(0.0, age_s) if age_s >= -CLOCKS_APART_S else 0.0
 
     def _remove(self, topic: str) -> None:
