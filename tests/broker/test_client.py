@@ -167,6 +167,39 @@ def test_only_the_ends_of_qos_1_publishes_are_reported_however_the_two_are_mixed
     sender.stop()
 
 
+@pytest.mark.parametrize("retains", ["true", "false"])
+def test_what_is_to_be_kept_is_kept_by_a_broker_that_can_and_passes_through_one_that_cannot(
+    tmp_path: Path, retains: str
+) -> None:
+    done: queue.Queue[Published] = queue.Queue()
+    got: queue.Queue[Message] = queue.Queue()
+    with Mosquitto(tmp_path / "broker", extra=f"retain_available {retains}") as server:
+        mqtt = Mqtt("127.0.0.1", server.port, None, None)
+        sender = Client(mqtt, "sender", on_published=done.put)
+        reader, late = (
+            Client(mqtt, name, subscriptions=[Subscription(TOPIC, 1, wants_kept=True)], on_message=got.put)
+            for name in ("reader", "late")
+        )
+        for client in (sender, reader):
+            client.start()
+            assert client.wait_ready(30)
+
+        for payload in (b"first", b"second"):
+            assert sender.publish(TOPIC, payload, 1, payload, keep=True)
+            assert done.get(timeout=30).accepted
+        found = [got.get(timeout=30) for _ in range(2)]
+        late.start()
+        assert late.wait_ready(30)
+        assert sender.publish(TOPIC, b"third", 1)
+        found += [got.get(timeout=30) for _ in range(3 if retains == "true" else 2)]
+        for client in (sender, reader, late):
+            client.stop()
+
+    assert sender.connection_number == 1
+    assert [message.payload for message in found if message.is_kept] == [b"second"] * (retains == "true")
+    assert [message.payload for message in found if not message.is_kept] == [b"first", b"second", b"third", b"third"]
+
+
 def test_only_the_network_thread_writes_to_the_socket(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     writers: set[str] = set()
     send = paho.Client._sock_send

@@ -1,6 +1,7 @@
 """Payloads: the older installation's keys, strict reading, and no exception but a `ProtocolError` for any bytes."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from aoii.broker import messages
 from aoii.broker.messages import Committed, Estimate, Identity, Reading
+from aoii.broker.node_liveness import ErrorBound
 from aoii.core.errors import ProtocolError
 
 REFERENCE_KEYS = [
@@ -83,6 +85,31 @@ def test_an_estimate_has_null_for_what_was_not_measured_and_survives_the_wire() 
 
     assert [json.loads(payload)[key] for key in ("actual_t", "actual_h", "error_t", "error_h")] == [None] * 4
     assert messages.decode_message(payload) == estimate
+
+
+def test_every_value_says_where_it_comes_from_and_what_it_may_be_wrong_by() -> None:
+    plain = Estimate("gw", "7", "2026-02-25 12:53:00", 0.5368, 24.2, 25.5, 12, 1_772_000_000_000)
+    vouched = replace(plain, liveness="late", last_heard_ms=1_771_999_000_000, error_bound=ErrorBound(0.5, 3.0))
+    old = messages.decode_message(json.dumps(OLD_RX).encode())
+    assert isinstance(old, Reading)
+    late = replace(old, identity=Identity("7", 2, 9), gateway="gw", kind="backfill", last_heard_ms=2**40)
+    said = [json.loads(payload) for payload in (
+        messages.encode_estimate(plain), messages.encode_estimate(vouched), messages.encode_reading(late, 1),
+        messages.encode_reading(replace(late, kind="heartbeat", last_heard_ms=None), 1),
+    )]  # fmt: skip
+
+    names = "source", "error_bound", "last_heard", "liveness", "is_historical"
+    assert [tuple(fields.get(name) for name in names) for fields in said] == [
+        ("estimated", None, None, None, False),
+        ("estimated", {"temperature": 0.5, "humidity": 3.0}, 1_771_999_000_000, "late", False),
+        ("measured", {"temperature": 0, "humidity": 0}, 2**40, None, True),
+        ("measured", {"temperature": 0, "humidity": 0}, None, None, False),
+    ]
+    assert messages.decode_message(messages.encode_estimate(vouched)) == vouched
+    assert messages.decode_message(messages.encode_reading(late, 1)) == late
+    for missing in ({}, dict.fromkeys(names)):
+        without = {key: value for key, value in said[0].items() if key not in names} | missing
+        assert messages.decode_message(json.dumps(without).encode()) == plain
 
 
 def test_a_message_of_the_older_gateway_is_read() -> None:
@@ -317,4 +344,4 @@ def test_an_estimate_carries_the_identity_of_its_reading_and_may_lack_it() -> No
     assert messages.decode_message(messages.encode_estimate(named)) == named
     assert messages.decode_message(messages.encode_estimate(plain)) == plain
     assert b"counter" not in messages.encode_estimate(plain)
-    assert plain.source < named.source
+    assert plain.follows_from < named.follows_from

@@ -13,6 +13,7 @@ import pytest
 from aoii.broker.client import Client, Message, Published, Subscription
 from aoii.broker.connection_report import Refusal
 from aoii.broker.messages import READINGS_TOPIC, ack_topic
+from aoii.broker.node_status import EVERY_NODE, topic_of
 from aoii.broker.repair_messages import ask_topic, holds_topic
 from aoii.core.errors import InputError
 from aoii.security import authority
@@ -120,6 +121,14 @@ def test_a_report_and_a_question_pass_between_gateway_and_server(broker: SecureB
     assert gateway.received.get(timeout=15).payload == b"question"
 
 
+def test_what_a_gateway_says_of_a_node_reaches_the_page(broker: SecureBroker, connect: Connect) -> None:
+    page = connect(broker.reached_by("web"), EVERY_NODE)
+
+    for node in ("7", "gateway/dev/ttyUSB0"):
+        assert connect(broker.reached_by("gateway")).publish(topic_of("gateway", node), node.encode()) == 0
+        assert page.received.get(timeout=15).payload == node.encode()
+
+
 @pytest.mark.parametrize("user", ["web", "csv"])
 def test_readers_get_readings(broker: SecureBroker, connect: Connect, user: str) -> None:
     reader = connect(broker.reached_by(user), READINGS_TOPIC)
@@ -150,16 +159,21 @@ def test_the_connection_knows_when_the_brokers_certificate_ends(broker: SecureBr
         ("gateway", ack_topic("other")),
         ("gateway", ask_topic("gateway")),
         ("gateway", holds_topic("other")),
+        ("gateway", topic_of("other", "7")),
+        ("gateway", topic_of("gateway", "7") + "/more"),
         ("gateway", "aoii/anything"),
         ("gateway", "$SYS/broker/version"),
         ("server", READINGS_TOPIC),
         ("server", holds_topic("gateway")),
+        ("server", topic_of("server", "7")),
         ("server", "aoii/anything"),
         ("web", READINGS_TOPIC),
         ("web", ack_topic("gateway")),
         ("web", ask_topic("gateway")),
         ("web", holds_topic("gateway")),
         ("web", holds_topic("web")),
+        ("web", topic_of("gateway", "7")),
+        ("web", topic_of("web", "7")),
         ("csv", READINGS_TOPIC),
         ("csv", holds_topic("csv")),
         ("csv", ack_topic("gateway")),
@@ -352,6 +366,7 @@ def test_a_user_that_is_struck_from_the_acl_writes_no_more_after_a_restart(tmp_p
 
         text = server.acl.read_text()
         lines = "user gateway\ntopic write aoii/readings\ntopic write aoii/holds/gateway\n"
+        lines += "topic write aoii/nodes/gateway/+\n"
         assert lines in text
         server.allow(text.replace(lines, ""))
 

@@ -3,8 +3,10 @@
 Screenshots of each state are left in the test's temporary folder; look at them after a change of the design.
 """
 
+import queue
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,8 @@ from playwright.sync_api import Page, expect
 from aoii import settings
 from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate, encode_reading
+from aoii.broker.node_liveness import ErrorBound, NodeLiveness, Vouched
+from aoii.broker.node_status import NodeStatus, encode, topic_of
 from aoii.server.db import Database, open_database
 from servers import Mosquitto, until
 from web.recorded import PERIOD_MS, START_MS, Minute
@@ -91,7 +95,8 @@ def serve(
         "CLOCK_ORIGIN_S": time.monotonic(),
         "CLOCK_SPEED": 60,
     }
-    station = WebStation(folder / "station", **{"MQTT_PORT": mosquitto.port} | clock | values)
+    broker = {"MQTT_PORT": mosquitto.port, "MQTT_NAMESPACE": secrets.token_hex(4)}  # it keeps what it is told of nodes
+    station = WebStation(folder / "station", **broker | clock | values)
     database = open_database(loaded(station).database, migrate=True)
     try:
         with station:
@@ -119,6 +124,23 @@ def gateway(station: WebStation) -> Iterator[Callable[[list[Minute]], None]]:
 
     try:
         yield publish
+    finally:
+        client.stop()
+
+
+def say(station: WebStation, nodes: Mapping[str, NodeLiveness]) -> None:
+    """Have the broker keep what a gateway would say of nodes at the beginning of the station's clock."""
+    begun_ms = round(1000 * float(str(station.values["CLOCK_START_UNIX_S"])))
+    client = Client(loaded(station).mqtt, "says", on_published=lambda published: ended.put(published.reason))
+    ended: queue.Queue[int | None] = queue.Queue()
+    client.start()
+    try:
+        assert client.wait_ready(30)
+        for node, liveness in nodes.items():
+            bound = ErrorBound(0.5, 3.0) if liveness in ("ok", "late") else None
+            status = NodeStatus(node, "roof", Vouched(liveness, begun_ms, bound), 60, 7200, begun_ms, 86_400)
+            assert client.publish(topic_of("roof", node), encode(status), 1, node, keep=True)
+        assert {ended.get(timeout=30) for _ in nodes} <= {0, 16}
     finally:
         client.stop()
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
-from browser.pages import PHONE, Visitor, serve
+from browser.pages import PHONE, Visitor, say, serve
 from servers import Mosquitto
 from web.recorded import START_MS, minutes, store
 
@@ -26,13 +26,14 @@ MINUTES = 300
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
-    """Twenty nodes and one that is only expected: number 20 fell silent, number 4 has no log."""
+    """Twenty nodes and one that is only expected: number 20 is dead, number 4 has no log."""
     now = START_MS / 1000 + MINUTES * 60
     folder = tmp_path_factory.mktemp("fleet")
     with serve(folder, mosquitto, CLOCK_SPEED=SLOW, CLOCK_START_UNIX_S=now, WEB_NODES="20-21") as (station, database):
         for node in range(1, NODES + 1):
             story = list(minutes(str(node), count=MINUTES - 150 if node == NODES else MINUTES, shift=70 * node))
             store(database, story, logs=node != 4)
+        say(station, {str(node): "dead" if node == NODES else "ok" for node in range(1, NODES + 1)})
         yield f"{station.url}/"
 
 
@@ -41,7 +42,7 @@ def test_the_fleet_shows_the_worst_first(url: str, visit: Visitor) -> None:
     tiles = visited.page.locator(".tile")
     expect(tiles).to_have_count(NODES + 1)
 
-    first = [("20", "silent"), ("21", "no packets yet"), ("4", "reporting"), ("1", "estimate correct")]
+    first = [("20", "dead"), ("21", "unknown"), ("1", "okestimate correct"), ("2", "okestimate correct")]
     for place, (node, state) in enumerate(first):
         expect(tiles.nth(place)).to_contain_text(f"Node {node}{state}")
     expect(tiles.nth(12)).to_contain_text("Node 11")
@@ -54,10 +55,10 @@ def test_nodes_are_found_by_state_and_by_name_with_the_keyboard(url: str, visit:
     shown = page.locator("#tiles > li:visible")
     expect(shown).to_have_count(NODES + 1)
 
-    page.get_by_role("button", name="silent 1").focus()
+    page.get_by_role("button", name="dead 1").focus()
     page.keyboard.press("Space")
     expect(shown).to_have_count(1)
-    expect(page.get_by_role("button", name="silent 1")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="dead 1")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Space")
     page.get_by_role("searchbox", name="Find a node").fill("1")
     expect(shown).to_have_count(12)
@@ -67,12 +68,12 @@ def test_nodes_are_found_by_state_and_by_name_with_the_keyboard(url: str, visit:
 
 def test_the_fleet_is_a_table_too_and_its_states_are_read_aloud(url: str, visit: Visitor) -> None:
     page = visit(url).page
-    expect(page.locator("#fleet-spoken")).to_have_text("silent 1, no packets yet 1, reporting 1, estimate correct 18")
+    expect(page.locator("#fleet-spoken")).to_have_text("dead 1, unknown 1, ok 19, estimate correct 18")
 
     page.get_by_text("All nodes as a table").click()
     rows = page.locator("#fleet-rows tr")
     expect(rows).to_have_count(NODES + 1)
-    expect(rows.first).to_contain_text("Node 20silent")
+    expect(rows.first).to_contain_text("Node 20dead")
     page.get_by_role("table").get_by_role("link", name="Node 4", exact=True).click()
     expect(page.locator("h1:visible")).to_have_text("Node 4")
 
@@ -137,24 +138,24 @@ aoii_node_battery_low{node="1"} 1.0
 aoii_node_rssi_dbm{node="1"} -117.0
 aoii_node_snr_db{node="1"} -4.0
 aoii_node_readings_missing{node="1"} 2.0
-aoii_node_sensor_fault{node="2"} 1.0
 """
     with fake_gateway(metrics) as port:
         values = {"WEB_STATIONS": f"gateway=127.0.0.1:{port}", "CLOCK_START_UNIX_S": START_MS / 1000 + 3600}
         with serve(tmp_path, mosquitto, CLOCK_SPEED=SLOW, **values) as (station, database):  # type: ignore[arg-type]  # days is not among them
             for node in ("1", "2", "3"):
                 store(database, list(minutes(node, count=60)))
+            say(station, {"1": "ok", "2": "sensor_fault", "3": "ok"})
             page = visit(station.url).page
             tiles = page.locator(".tile")
 
             expect(tiles.nth(0)).to_contain_text("Node 2sensor fault")
             expect(tiles.nth(1)).to_contain_text("Node 1low battery")
-            expect(tiles.nth(2)).to_contain_text("Node 3estimate correct")
+            expect(tiles.nth(2)).to_contain_text("Node 3okestimate correct")
             tiles.nth(1).click()
             expect(page.locator("#battery")).to_have_text("3.31 V")
             expect(page.locator("#rssi")).to_have_text("−117 dBm")
             expect(page.locator("#rssi-more")).to_have_text("SNR −4 dB, 2 readings missing")
-            expect(page.locator("#node-states")).to_have_text("low batteryestimate correct")
+            expect(page.locator("#node-states")).to_have_text("low batteryokestimate correct")
 
 
 def test_five_hundred_nodes_are_a_map_on_a_desk_and_on_a_phone(

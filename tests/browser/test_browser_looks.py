@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.pages import DESK, PHONE, Visitor, serve
+from aoii.broker.node_liveness import NodeLiveness
+from browser.pages import DESK, PHONE, Visitor, say, serve
 from servers import Mosquitto
 from web.recorded import START_MS, minutes, store
 
@@ -69,13 +70,15 @@ NAMELESS = """() => [...document.querySelectorAll("a, button, input, [tabindex='
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Iterator[str]:
-    """Six nodes: one fell silent, one is only expected, two have no log."""
+    """Six nodes in all states of liveness, two of them without a log, and one that is only expected."""
     now = START_MS / 1000 + 400 * 60
     folder = tmp_path_factory.mktemp("looks")
     with serve(folder, mosquitto, CLOCK_SPEED=0.01, CLOCK_START_UNIX_S=now, WEB_NODES="1-7") as (station, database):
         for node in range(1, 7):
             story = list(minutes(str(node), count=200 if node == 5 else 400, shift=200 * node, loses_every=9))
             store(database, story, logs=node not in (3, 4))
+        said: tuple[NodeLiveness, ...] = "ok", "late", "unknown", "ok", "dead", "sensor_fault"
+        say(station, {str(node): liveness for node, liveness in enumerate(said, 1)})
         yield f"{station.url}/"
 
 
@@ -119,7 +122,7 @@ def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
 def test_a_node_without_packets_has_a_page_that_says_so(url: str, visit: Visitor) -> None:
     page = visit(f"{url}#node=7").page
 
-    expect(page.locator("#node-states")).to_have_text("no packets yet")
+    expect(page.locator("#node-states")).to_have_text("unknown")
     expect(page.locator("#last")).to_have_text("never")
     expect(page.locator("#accuracy-more")).to_have_text("no packets received")
     expect(page.get_by_role("img", name="Temperature, °C of node 7: no data yet.")).to_be_visible()

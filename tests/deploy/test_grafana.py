@@ -192,9 +192,10 @@ def test_the_provider_takes_the_dashboards_from_a_folder_and_lets_nobody_change_
 HEALTHY = """
 from prometheus_client import generate_latest
 from aoii.broker.messages import Identity
+from aoii.broker.node_liveness import Vouched
+from aoii.broker.node_status import NodeStatus
 from aoii.core.forecast import Trend
 from aoii.core.frames import EVENT, Uplink
-from aoii.gateway.liveness import Judgement, promise
 from aoii.gateway.node_metrics import NodeMetrics
 from aoii.gateway.readings import AcceptedReading
 from aoii.runtime import metrics
@@ -204,7 +205,7 @@ nodes.expect("7")
 nodes.record_frame(Uplink(7, 1, 1, 1, 0, 2100, 4000, Trend(0, 0, 0, 0, 0), EVENT, 0, 150, 0), -90, 7)
 nodes.record_reading(AcceptedReading(Identity("7", 1, 1), "event", 21.0, 40.0, (20.0, 41.0), 0, True, held_ms=0))
 nodes.count_periods(["7"], 60)
-nodes.record_liveness("7", Judgement("ok", 0, promise(3600)))
+nodes.record_status(NodeStatus("7", "gateway", Vouched("ok"), 0, 7200, None, 300))
 metrics.SERIAL_UP.labels(port="/dev/ttyUSB0").set(1)
 metrics.CLOCK_OFFSET_S.labels(gateway="gateway").set(0)
 metrics.DEAD_LETTERS.labels(reason="mismatch").set(0)  # as the server does at its start, for every reason

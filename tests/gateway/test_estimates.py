@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.messages import Estimate
+from aoii.broker.node_liveness import UNKNOWN
 from aoii.gateway.estimates import EstimatePublisher
 from aoii.runtime.clock import Clock
 from aoii.security import node_keys
@@ -95,7 +96,9 @@ def test_an_estimate_that_cannot_be_published_is_tried_once_more_and_counted(
             refuse_once = iter([False])
             publish = gateway.publisher.client.publish
             monkeypatch.setattr(
-                gateway.publisher.client, "publish", lambda *message: next(refuse_once, True) and publish(*message)
+                gateway.publisher.client,
+                "publish",
+                lambda *message, **kept: (kept or next(refuse_once, True)) and publish(*message, **kept),
             )
             assert gateway.estimates.publish(b'{"event":"EST","gateway":"estimates"}')
             assert listener.next("EST")["at_qos"] == 0
@@ -123,12 +126,12 @@ class Connection:
 class TwoNodes:
     """An intake that knows two nodes."""
 
-    def estimates(self) -> list[Estimate]:
+    def estimates(self, vouched_for: object) -> list[Estimate]:
         return [Estimate("g", node, "2025-10-09 08:53:20", 0.5, 21.5, 40.0, 2, None) for node in ("7", "8")]
 
 
 def publisher_of(connection: Connection, clock: Clock) -> EstimatePublisher:
-    return EstimatePublisher(TwoNodes(), connection, clock, threading.Event())  # type: ignore[arg-type]  # doubles
+    return EstimatePublisher(TwoNodes(), connection, clock, threading.Event(), lambda _: UNKNOWN)  # type: ignore[arg-type]  # doubles
 
 
 def test_estimates_are_due_each_minute_and_missed_ones_are_not_made_up_for() -> None:

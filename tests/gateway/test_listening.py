@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aoii.core.frames import EVENT, SENSOR_FAULT
 from aoii.gateway.drivers import liveness_file
 from aoii.gateway.drivers.liveness_file import Remembered
 from aoii.gateway.liveness import Heard
@@ -64,6 +65,20 @@ def test_a_node_is_ok_when_it_is_heard_and_dead_after_two_heartbeats_over_a_rest
         until(lambda: state() == "ok", what="the node lives")
 
 
+def test_a_sensor_that_did_not_measure_vouches_for_nothing_over_a_restart(values: Settings, far: int) -> None:
+    node = OwnNode(far)
+    with running(values):
+        node.send(1, 1, flags=EVENT | SENSOR_FAULT)
+        until(lambda: state() == "sensor_fault", what="the sensor is faulty")
+    metrics.NODE_SENSOR_FAULT.remove_by_labels({"node": str(NODE)})
+
+    with running(values):
+        until(lambda: state() == "sensor_fault", what="the sensor is faulty still")
+        assert metrics.value(metrics.NODE_SENSOR_FAULT.labels(node=str(NODE)))
+        node.send(2, 2)
+        until(lambda: state() == "ok", what="the sensor measures again")
+
+
 def test_while_the_receiver_is_away_a_node_is_unknown_and_its_silence_stands(
     values: Settings, far: int, link: Path
 ) -> None:
@@ -113,9 +128,18 @@ def test_a_file_that_cannot_be_used_is_as_none(tmp_path: Path, content: str, cap
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    heard = {"7": Heard("/dev/a", 5, 3600, (1, 2)), "attic/ttyUSB0": Heard("", 0, 0, ())}
+    heard = {
+        "7": Heard("/dev/a", 5, 3600, (1, 2), 1_772_000_000_000, is_faulty=True),
+        "attic/ttyUSB0": Heard("", 0, 0, ()),
+    }
     remembered = Remembered(True, {"/dev/a": 10, "": 0}, heard)
 
     assert liveness_file.read(tmp_path / FILE) == Remembered()
     liveness_file.write(tmp_path / FILE, remembered)
     assert liveness_file.read(tmp_path / FILE) == remembered
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"v":1,"complete":true,"listened_ms":{"a":10},"heard":{"7":["a",5,3600,1]}}')
+
+    assert liveness_file.read(tmp_path / FILE) == Remembered(True, {"a": 10}, {"7": Heard("a", 5, 3600, (1,))})

@@ -11,6 +11,7 @@ import pytest
 
 from aoii.broker.client import Client, Message, Subscription
 from aoii.broker.messages import READINGS_TOPIC, Committed, Identity, ack_topic, decode_message, encode_commit_ack
+from aoii.broker.node_liveness import UNKNOWN
 from aoii.broker.repair_messages import (
     Ask,
     Finding,
@@ -360,14 +361,14 @@ def test_a_gateway_whose_file_is_an_older_copy_forgets_its_forecasts(
     stored(gateway, server, far, 1)
     say(far, "21.5,40.0")
     old = identity(server.reading())
-    assert len(list(gateway.intake.estimates())) == 2
+    assert len(list(gateway.intake.estimates(lambda _: UNKNOWN))) == 2
 
     with caplog.at_level(logging.WARNING):
         server.ask(restored=True)
         server.ask(restored=True)
         until(lambda: "older copy" in caplog.text)
 
-    assert list(gateway.intake.estimates()) == []
+    assert list(gateway.intake.estimates(lambda _: UNKNOWN)) == []
     say(far, "21.5,40.0")
     new = identity(server.reading())
     assert (new.node, new.counter) == (old.node, 0)

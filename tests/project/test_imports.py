@@ -46,7 +46,10 @@ PLACES = (
     Place("edge/sample_log.py", "core", standard=BOARD),
     Place("edge/receiver_bridge.py", "core", standard=BOARD),
     Place("broker/json_fields.py", "core", standard=PURE),
-    Place("broker/messages.py", "core broker.json_fields", standard=PURE),
+    Place("broker/messages.py", "core broker.json_fields broker.node_liveness", standard=PURE),
+    Place("broker/node_liveness.py", "core broker.json_fields", standard=PURE),
+    Place("broker/node_status.py", "core broker.json_fields broker.messages broker.node_liveness", standard=PURE),
+    Place("broker/known_statuses.py", "broker.node_liveness broker.node_status", standard=PURE),
     Place("broker/newest_estimates.py", "broker.messages", standard=PURE),
     Place("broker/repair_messages.py", "core broker.json_fields broker.messages", standard=PURE),
     Place("broker/packet_size.py", "core", standard=PURE),
@@ -54,6 +57,11 @@ PLACES = (
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
     Place("gateway/suspicion.py", "core", standard=PURE),
     Place("gateway/liveness.py", "", standard=PURE),
+    Place(
+        "gateway/node_statuses.py",
+        "broker.node_liveness broker.node_status gateway.liveness gateway.readings",
+        standard=PURE,
+    ),
     Place("gateway/numbers.py", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
     Place("gateway/witness.py", "core", standard=PURE),
@@ -114,10 +122,13 @@ PLACES = (
         standard=PURE,
     ),
     Place("web/estimate_accuracy.py", "core web.fleet_settings web.points", standard=PURE),
-    Place("web/summary.py", "core web.estimate_accuracy web.fleet_settings web.points", standard=PURE),
+    Place(
+        "web/summary.py", "core broker.node_liveness web.estimate_accuracy web.fleet_settings web.points", standard=PURE
+    ),
     Place(
         "web/fleet.py",
-        "broker.messages server.rows web.estimate_accuracy web.fleet_settings web.points web.summary",
+        "broker.messages broker.node_liveness server.rows web.estimate_accuracy web.fleet_settings web.points "
+        "web.summary",
         standard=PURE,
     ),
     Place(

@@ -31,7 +31,7 @@ class RememberingClient(Client):
         self.acknowledged.append(message.mid)
         return True
 
-    def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
+    def publish(self, topic: str, payload: bytes, qos: int, token: object = None, *, keep: bool = False) -> bool:
         assert (topic, qos) == ("aoii/ack/gateway", 1)
         self.told += [(item.identity.counter, item.status) for item in decode_commit_ack(payload)]
         return True

@@ -105,7 +105,7 @@ def test_a_page_first_gets_what_is_stored_and_then_what_arrives(station: WebStat
     assert (snapshot["node"], snapshot["beta_temp"], snapshot["beta_hum"]) == ("7", 0.5, 3.0)
     assert len(snapshot["packets"]) == packets_of(STORY)  # type: ignore[arg-type]  # JSON
     assert len(snapshot["samples"]) == len(STORY)  # type: ignore[arg-type]  # JSON
-    assert (snapshot["previous"], snapshot["next"], snapshot["states"]) == (None, None, {"silent": 1})
+    assert (snapshot["previous"], snapshot["next"], snapshot["states"]) == (None, None, {"unknown": 1})
 
     more = list(minutes("7", count=620))[600:]
     database = database_of(station)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aoii.broker.messages import Estimate, Identity, Reading
+from aoii.broker.node_liveness import STATES, ErrorBound, NodeLiveness, Vouched
 from aoii.runtime.clock import utc
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import fleet
@@ -201,13 +202,32 @@ def test_without_the_log_aoii_is_marked_as_a_bound() -> None:
     assert aoii.wrong == sum(reading is not None and reading.kind == "backfill" for reading in late)
 
 
-def test_a_node_is_silent_one_heartbeat_and_ten_minutes_after_its_last_packet() -> None:
+@pytest.mark.parametrize("liveness", STATES)
+def test_what_the_gateways_say_of_a_node_is_its_state_and_vouches_for_its_estimate(liveness: NodeLiveness) -> None:
+    vouched = Vouched(liveness, START_MS + 5, ErrorBound(0.5, 3.0) if liveness in ("ok", "late") else None)
+    (minute,) = minutes("7", count=1)
+    assert minute.reading is not None
+    nodes = Fleet(FLEET_SETTINGS)
+    assert minute.estimate.node is not None
+    nodes.expect(minute.estimate.node)
+    empty = nodes.summary("7", DAY_S, END_MS, vouched=vouched)
+    nodes.add_reading(row_of(minute.reading))
+    measured = nodes.summary("7", DAY_S, END_MS, vouched=vouched)
+    nodes.add_message(minute.estimate)
+    estimated = nodes.summary("7", DAY_S, END_MS, vouched=vouched)
+
+    for summary in (empty, measured, estimated):
+        assert (summary.states, summary.liveness, summary.last_heard_ms) == ([liveness], liveness, START_MS + 5)
+    assert [(one.source, one.error_bound) for one in (empty, measured, estimated)] == [
+        (None, None), ("measured", ErrorBound(0, 0)), ("estimated", vouched.error_bound)
+    ]  # fmt: skip
+
+
+def test_a_node_was_heard_when_its_last_packet_came_if_no_gateway_says_more() -> None:
     nodes = fleet_of(list(minutes("7", count=1)))
 
-    just_in_time = summary_of(nodes, now_ms=START_MS + 4_200_000)
-    too_late = summary_of(nodes, now_ms=START_MS + 4_200_001)
-
-    assert (just_in_time.states, too_late.states) == (["reporting"], ["silent"])
+    assert summary_of(nodes).last_heard_ms == START_MS
+    assert nodes.summary("7", DAY_S, END_MS, vouched=Vouched("ok", START_MS - 1)).last_heard_ms == START_MS
 
 
 def test_with_a_fresh_log_the_state_is_wrong_or_correct() -> None:
@@ -221,24 +241,23 @@ def test_with_a_fresh_log_the_state_is_wrong_or_correct() -> None:
     long_ago = summary_of(fleet_of(story[: lost + 1]), now_ms=now_ms + 4 * PERIOD_MS)
 
     states = [summary.states for summary in (wrong, right, on_its_way, long_ago)]
-    assert states == [["wrong"], ["correct"], ["correct"], ["reporting"]]
+    assert states == [["wrong", "unknown"], ["unknown", "correct"], ["unknown", "correct"], ["unknown"]]
 
 
 def test_the_health_of_a_node_adds_states_the_worst_first() -> None:
     nodes = fleet_of(list(minutes("7", count=1)))
-    flat, broken = NodeHealth(battery_v=3.3, low_battery=True), NodeHealth(sensor_fault=True, low_battery=True)
+    flat = NodeHealth(battery_v=3.3, low_battery=True)
 
-    assert nodes.summary("7", DAY_S, START_MS, flat).states == ["low_battery", "reporting"]
-    assert nodes.summary("7", DAY_S, START_MS, broken).states == ["sensor_fault", "low_battery", "reporting"]
-    assert nodes.summary("7", DAY_S, END_MS, broken).states == ["silent", "sensor_fault", "low_battery"]
+    assert nodes.summary("7", DAY_S, END_MS, flat, Vouched("ok")).states == ["low_battery", "ok"]
+    assert nodes.summary("7", DAY_S, END_MS, flat, Vouched("dead")).states == ["dead", "low_battery"]
 
 
-def test_an_expected_node_and_one_with_only_a_log_have_no_packets() -> None:
+def test_an_expected_node_and_one_with_only_a_log_are_unknown() -> None:
     nodes = Fleet(FLEET_SETTINGS)
     nodes.expect("3")
     nodes.add_log_row(next(iter(minutes("7"))).log)
 
-    assert [summary_of(nodes, node).states for node in nodes.names()] == [["no_packets"], ["no_packets"]]
+    assert [summary_of(nodes, node).states for node in nodes.names()] == [["unknown"], ["unknown"]]
 
 
 def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,13 +273,13 @@ def test_many_nodes_share_the_room_for_points(monkeypatch: pytest.MonkeyPatch) -
     assert [len(nodes.points(node, DAY_S).estimates) for node in "1234"] == [25] * 4
 
 
-def test_a_node_whose_rows_are_too_old_is_listed_and_silent() -> None:
+def test_a_node_whose_rows_are_too_old_is_listed() -> None:
     nodes = Fleet(FLEET_SETTINGS)
 
     nodes.add_node(NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS)))
 
     summary = summary_of(nodes, "9")
-    assert (summary.states, summary.last_packet_ms, summary.gateway) == (["silent"], START_MS, "roof")
+    assert (summary.states, summary.last_packet_ms, summary.gateway) == (["unknown"], START_MS, "roof")
     assert (summary.packets, summary.aoii, summary.spark) == (0, None, [])
 
 
@@ -386,4 +405,4 @@ def test_a_span_ends_where_the_nodes_own_time_ends() -> None:
     summary = summary_of(fleet_of(story), now_ms=END_MS + int(timedelta(days=400).total_seconds() * 1000))
 
     assert summary.end_ms == START_MS + 29 * PERIOD_MS + 20_000
-    assert summary.states == ["silent"]
+    assert summary.states == ["unknown"]

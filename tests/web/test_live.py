@@ -8,6 +8,8 @@ import pytest
 
 from aoii.broker.client import Message
 from aoii.broker.messages import READINGS_TOPIC, Estimate, encode_estimate, encode_reading
+from aoii.broker.node_liveness import UNKNOWN, ErrorBound, Vouched
+from aoii.broker.node_status import NodeStatus, encode, topic_of
 from aoii.runtime.station import liveness_of
 from aoii.server.db import Database
 from aoii.web.live import Live
@@ -52,11 +54,40 @@ def test_what_the_broker_has_retained_is_ignored(live: Live) -> None:
     assert live.shared.names() == ["3"]
 
 
+def say(live: Live, status: NodeStatus, *, is_kept: bool = False) -> None:
+    live._add_message(Message(topic_of(status.gateway, status.node), encode(status), 0, 0, 0, is_kept))
+
+
+def test_what_the_gateways_say_of_a_node_is_its_state_as_long_as_it_holds(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("aoii.web.live.time.monotonic", lambda: now_s)
+    vouched = Vouched("ok", live.now_ms() - 60_000, ErrorBound(0.5, 3.0))
+    ok = NodeStatus("3", "attic", vouched, 60, 7200, live.now_ms(), 300)
+    assert live.vouched_for("3") == UNKNOWN
+
+    say(live, replace(ok, unix_ms=live.now_ms() - 301_000), is_kept=True)
+    assert live.vouched_for("3").liveness == "unknown"  # nobody knows whether its gateway is still there
+    say(live, ok, is_kept=True)
+    assert live.vouched_for("3") == vouched
+    say(live, replace(ok, gateway="cellar", vouched=Vouched("dead", live.now_ms() - 90_000)))
+    assert live.vouched_for("3") == vouched
+    now_s += 301
+    assert live.vouched_for("3").liveness == "unknown"
+    summary = live.shared.summary("3", DAY_S)
+
+    assert summary is not None
+    assert (summary.states, summary.last_heard_ms) == (["unknown"], vouched.last_heard_ms)
+
+
 @pytest.mark.parametrize("payload", [b"", b"no JSON", b"{}", b"[]", bytes(range(256))])
 def test_a_malformed_message_changes_nothing(live: Live, payload: bytes) -> None:
     receive(live, payload)
+    live._add_message(Message(topic_of("attic", "3"), payload, 0, 0, 0))
 
     assert live.shared.names() == ["3"]
+    assert live.vouched_for("3") == UNKNOWN
 
 
 def test_the_settings_of_nodes_are_those_of_the_gateway(live: Live) -> None:

@@ -34,7 +34,7 @@ def test_a_gap_is_a_row_of_nulls() -> None:
 
 
 def test_a_tile_has_all_of_a_summary_but_the_spans_of_a_chart() -> None:
-    whole, tile = page_json.encode_summary(summary("7", "silent")), page_json.encode_tile(summary("7", "silent"))
+    whole, tile = page_json.encode_summary(summary("7", "dead")), page_json.encode_tile(summary("7", "dead"))
 
     assert whole is not None
     assert whole.keys() - tile.keys() == {"wrong_spans"}
@@ -42,9 +42,9 @@ def test_a_tile_has_all_of_a_summary_but_the_spans_of_a_chart() -> None:
 
 
 def test_nodes_are_counted_by_their_worst_state_the_worst_first() -> None:
-    nodes = [summary("1", "correct"), summary("2", "silent", "low_battery"), summary("3", "correct")]
+    nodes = [summary("1", "correct"), summary("2", "dead", "low_battery"), summary("3", "correct")]
 
-    assert list(page_json.encode_states(nodes).items()) == [("silent", 1), ("correct", 2)]
+    assert list(page_json.encode_states(nodes).items()) == [("dead", 1), ("correct", 2)]
 
 
 def test_the_pipeline_has_its_hops_in_order_and_names_the_worst() -> None:

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from aoii.broker.node_liveness import UNKNOWN, Vouched
 from aoii.runtime.clock import utc
 from aoii.server.rows import NodeSummary
 from aoii.web import shared_fleet
@@ -16,7 +17,7 @@ STORED = NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS))
 
 
 def fleet_of(*expected: str) -> SharedFleet:
-    return SharedFleet(FLEET_SETTINGS, expected, lambda: START_MS, dict)
+    return SharedFleet(FLEET_SETTINGS, expected, lambda: START_MS, dict, lambda _: UNKNOWN)
 
 
 class Clock:
@@ -35,7 +36,8 @@ class Watched:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.health: dict[str, NodeHealth] = {}
-        self.shared = SharedFleet(FLEET_SETTINGS, ["8"], lambda: START_MS, lambda: self.health)
+        self.vouched = UNKNOWN
+        self.shared = SharedFleet(FLEET_SETTINGS, ["8"], lambda: START_MS, lambda: self.health, lambda _: self.vouched)
         self.estimates = itertools.count()
         self.change()
 
@@ -109,6 +111,17 @@ def test_another_health_is_a_change(watched: Watched) -> None:
 
     assert summary is not None
     assert summary.health == watched.health["7"]
+
+
+def test_another_word_of_the_gateways_is_a_change(watched: Watched) -> None:
+    watched.shared.summary("7", DAY_S)
+    watched.vouched = Vouched("late", START_MS)
+    watched.clock.now_s += SUMMARY_MAX_AGE_S + 0.1
+
+    summary = watched.shared.summary("7", DAY_S)
+
+    assert summary is not None
+    assert summary.liveness == "late"
 
 
 def test_every_span_has_its_own_summary_and_an_unknown_node_has_none(watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aoii.broker.node_liveness import STATES, NodeLiveness, Vouched
 from aoii.web.estimate_accuracy import Instant
 from aoii.web.points import Sample
 from aoii.web.summary import (
@@ -30,9 +31,9 @@ def samples(count: int) -> list[Sample]:
 
 
 def states(
-    last_packet_ms: int | None = NOW_MS, *, instants: tuple[Instant, ...] = (), health: NodeHealth | None = None
+    liveness: NodeLiveness = "ok", *, instants: tuple[Instant, ...] = (), health: NodeHealth | None = None
 ) -> list[NodeState]:
-    return node_states(last_packet_ms, instants, health, NOW_MS, FLEET_SETTINGS)
+    return node_states(instants, health, NOW_MS, FLEET_SETTINGS, Vouched(liveness))
 
 
 def test_aoii_grows_by_a_period_at_every_wrong_instant() -> None:
@@ -66,36 +67,34 @@ def test_a_small_line_keeps_few_points_and_both_ends() -> None:
     assert spark([]) == []
 
 
-@pytest.mark.parametrize(
-    ("last_packet_ms", "expected"),
-    [(None, "no_packets"), (NOW_MS - 4_200_001, "silent"), (NOW_MS - 4_200_000, "reporting")],
-)
-def test_without_a_log_the_last_packet_decides(last_packet_ms: int | None, expected: NodeState) -> None:
-    assert states(last_packet_ms) == [expected]
+@pytest.mark.parametrize("liveness", STATES)
+def test_without_a_log_the_gateways_decide_alone(liveness: NodeLiveness) -> None:
+    assert states(liveness) == [liveness]
+    assert node_states((), None, NOW_MS, FLEET_SETTINGS) == ["unknown"]
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(True, "wrong"), (False, "correct")])
 def test_a_fresh_log_says_whether_the_estimate_is_wrong(wrong: bool, expected: NodeState) -> None:
-    assert states(instants=(Instant(NOW_MS - 60_000, wrong),)) == [expected]
+    assert set(states(instants=(Instant(NOW_MS - 60_000, wrong),))) == {expected, "ok"}
 
 
 def test_an_old_log_says_nothing_about_now() -> None:
-    assert states(instants=(Instant(NOW_MS - 180_000, True),)) == ["wrong"]
-    assert states(instants=(Instant(NOW_MS - 180_001, True),)) == ["reporting"]
+    assert states(instants=(Instant(NOW_MS - 180_000, True),)) == ["wrong", "ok"]
+    assert states(instants=(Instant(NOW_MS - 180_001, True),)) == ["ok"]
 
 
 def test_the_newest_instant_counts_only_when_its_packet_must_have_arrived() -> None:
     before = Instant(NOW_MS - 60_000, False)
 
-    assert states(instants=(before, Instant(NOW_MS - 14_999, True))) == ["correct"]
-    assert states(instants=(before, Instant(NOW_MS - 15_000, True))) == ["wrong"]
+    assert states(instants=(before, Instant(NOW_MS - 14_999, True))) == ["ok", "correct"]
+    assert states(instants=(before, Instant(NOW_MS - 15_000, True))) == ["wrong", "ok"]
 
 
 def test_what_a_node_reports_holds_beside_the_rest_in_the_order_of_states() -> None:
-    health = NodeHealth(low_battery=True, sensor_fault=True)
+    health = NodeHealth(low_battery=True)
 
-    found = states(instants=(Instant(NOW_MS - 60_000, True),), health=health)
+    found = states("sensor_fault", instants=(Instant(NOW_MS - 60_000, True),), health=health)
 
     assert found == ["sensor_fault", "wrong", "low_battery"]
     assert found == sorted(found, key=NODE_STATES.index)
-    assert states(health=NodeHealth(battery_v=3.3)) == ["reporting"]
+    assert states(health=NodeHealth(battery_v=3.3)) == ["ok"]

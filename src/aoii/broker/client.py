@@ -154,6 +154,7 @@ class Client:
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self._library: paho.Client | None = None  # of the present connection; None between connections
+        self._can_keep = True  # whether the broker retains messages; if not, it ends a connection that asks for it
         self._is_answered = False  # whether the broker has answered our CONNECT, or refused the TLS connection
         self._is_ended_by_us = False
         self._end: tuple[int | None, str] = None, "unknown"  # of the connection: the broker's reason, also in words
@@ -214,8 +215,10 @@ class Client:
             self._is_ended_by_us = True
             library.disconnect()
 
-    def publish(self, topic: str, payload: bytes, qos: int, token: object = None) -> bool:
+    def publish(self, topic: str, payload: bytes, qos: int, token: object = None, *, keep: bool = False) -> bool:
         """Hand a message to the connection; return False when it cannot take it (then nothing is queued).
+
+        With `keep` the broker retains it for those that subscribe later, unless it retains nothing.
 
         After True, a QoS 1 publish always ends with `token` in `on_published`: with the broker's reason code, or with
         None when the connection ended first. A QoS 0 publish has ended when this returns.
@@ -230,7 +233,7 @@ class Client:
         topic = self._prefix + topic
         size = publish_bytes(topic, len(payload), qos)
         self._refuse_too_large(topic, size)
-        info = library.publish(topic, payload, qos)
+        info = library.publish(topic, payload, qos, retain=keep and self._can_keep)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return False
         return publishes.add(info.mid, token if qos else UNREPORTED, size if qos else 0)
@@ -360,6 +363,7 @@ class Client:
             library.disconnect()
             return
         self._packet_limit.announce(getattr(properties, "MaximumPacketSize", None))
+        self._can_keep = getattr(properties, "RetainAvailable", 1) == 1  # MQTT 5, 3.2.2.3.5
         # Before SUBACK: a persistent session delivers at once, and its messages can be acknowledged.
         with self._lock:
             self._library, self._publishes = library, Publishes(self._report_published)

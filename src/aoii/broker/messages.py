@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from aoii.broker import json_fields
+from aoii.broker.node_liveness import MEASURED, ErrorBound, NodeLiveness, decode_bound, decode_liveness, encode_bound
 from aoii.core.errors import ProtocolError
 
 READINGS_TOPIC = "aoii/readings"
-PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 500 bytes; anything near this limit is not ours
+PAYLOAD_LIMIT_BYTES = 4096  # an RX has about 450 bytes; anything near this limit is not ours
 ACK_ITEMS_LIMIT = 300  # items in one commit acknowledgement: about 17 kB, under the embedded broker's limit of 20 kB
 ACK_LIMIT_BYTES = 128_000  # a longer commit acknowledgement is rejected, whatever the number of its items
 DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -70,6 +71,8 @@ class Reading:
         event_unix_ms: When the node took the sample, Unix milliseconds; None if unknown.
         clock_synced: Whether `event_unix_ms` comes from a synced clock.
         is_delay_impossible: Whether the older installation's gateway gave a delay that cannot be one; it is None then.
+        last_heard_ms: When the gateway heard the node say it, Unix milliseconds; None from gateways before 0.3, and
+            without a synced clock.
     """
 
     identity: Identity | None
@@ -86,6 +89,7 @@ class Reading:
     event_unix_ms: int | None
     clock_synced: bool
     is_delay_impossible: bool = False
+    last_heard_ms: int | None = None
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits over the content that the node sent, the same at every gateway.
@@ -113,6 +117,9 @@ class Estimate:
         unix_ms: The instant of the estimate, Unix milliseconds; None without a synced clock.
         epoch: Epoch of the reading that the estimate follows from; None from gateways before 0.3, and if it is unknown.
         counter: Counter of that reading; None in the same cases.
+        liveness: Of the node; None from gateways before 0.3.
+        last_heard_ms: When the gateway heard the node last, Unix milliseconds; None as in a `Reading`.
+        error_bound: What the estimate may be wrong by; None if nothing vouches for it.
     """
 
     gateway: str | None
@@ -125,9 +132,12 @@ class Estimate:
     unix_ms: int | None
     epoch: int | None = None
     counter: int | None = None
+    liveness: NodeLiveness | None = None
+    last_heard_ms: int | None = None
+    error_bound: ErrorBound | None = None
 
     @property
-    def source(self) -> tuple[int, int]:
+    def follows_from(self) -> tuple[int, int]:
         """Epoch and counter of its reading, for comparison; unknown ones are lower than all others."""
         return (-1, -1) if self.epoch is None or self.counter is None else (self.epoch, self.counter)
 
@@ -171,6 +181,12 @@ def encode_reading(reading: Reading, qos: int) -> bytes:
     if who is not None:
         payload |= {"node": who.node, "epoch": who.epoch, "counter": who.counter}
     payload |= {"event_unix_ms": reading.event_unix_ms, "clock_synced": reading.clock_synced}
+    payload |= {
+        "source": "measured",
+        "error_bound": encode_bound(MEASURED),
+        "last_heard": reading.last_heard_ms,
+        "is_historical": reading.kind == "backfill",
+    }
     return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -195,6 +211,13 @@ def encode_estimate(estimate: Estimate) -> bytes:
     }
     if estimate.epoch is not None and estimate.counter is not None:
         payload |= {"epoch": estimate.epoch, "counter": estimate.counter}
+    payload |= {
+        "source": "estimated",
+        "error_bound": encode_bound(estimate.error_bound),
+        "last_heard": estimate.last_heard_ms,
+        "liveness": estimate.liveness,
+        "is_historical": False,
+    }
     return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -212,8 +235,8 @@ def decode_message(payload: bytes) -> Reading | Estimate:
         return _reading(fields)
     if event == "EST":
         return Estimate(
-            gateway=_gateway_id(fields),
-            node=_name(fields, "node"),
+            gateway=decode_gateway(fields),
+            node=decode_name(fields, "node"),
             timestamp=_timestamp(fields),
             time_n=json_fields.number(fields, "time_n", 0, 1),
             pred_t=json_fields.number(fields, "pred_t", *TEMPERATURE_RANGE),
@@ -222,6 +245,9 @@ def decode_message(payload: bytes) -> Reading | Estimate:
             unix_ms=json_fields.instant(fields, "unix_ms", is_synced=True),
             epoch=json_fields.whole_or_none(fields, "epoch", 0, 2**63 - 1),
             counter=json_fields.whole_or_none(fields, "counter", 0, 2**63 - 1),
+            liveness=decode_liveness(fields),
+            last_heard_ms=_last_heard(fields),
+            error_bound=decode_bound(fields),
         )
     raise ProtocolError("event", "event is neither RX nor EST")
 
@@ -233,7 +259,7 @@ def decode_sender(payload: bytes) -> tuple[str, Identity] | None:
     """
     try:
         fields = json_fields.decode_object(payload, PAYLOAD_LIMIT_BYTES)
-        gateway, node = _gateway_id(fields), _name(fields, "node")
+        gateway, node = decode_gateway(fields), decode_name(fields, "node")
         if gateway is None or node is None:
             return None
         return gateway, _identity(fields, node)
@@ -251,14 +277,14 @@ def _reading(fields: dict[str, object]) -> Reading:
     kind = fields.get("kind", "legacy")
     if kind not in KINDS:
         raise ProtocolError("shape", f"kind is not one of {', '.join(KINDS)}")
-    node = _name(fields, "node")
+    node = decode_name(fields, "node")
     # The older installation's gateway subtracts the node's clock modulo 2**32 from Unix milliseconds: about 1.8e12.
     is_delay_impossible = node is None and not _is_delay(fields.get("transmission_delay_ms"))
     delay_ms = None if is_delay_impossible else json_fields.whole_or_none(fields, "transmission_delay_ms", *DELAY_RANGE)
     clock_synced = json_fields.truth(fields, "clock_synced")
     return Reading(
         identity=None if node is None else _identity(fields, node),
-        gateway=_gateway_id(fields),
+        gateway=decode_gateway(fields),
         kind=kind,
         timestamp=_timestamp(fields),
         time_n=json_fields.number(fields, "time_n", 0, 1),
@@ -271,6 +297,7 @@ def _reading(fields: dict[str, object]) -> Reading:
         event_unix_ms=json_fields.instant(fields, "event_unix_ms", clock_synced),
         clock_synced=clock_synced,
         is_delay_impossible=is_delay_impossible,
+        last_heard_ms=_last_heard(fields),
     )
 
 
@@ -371,7 +398,12 @@ def _timestamp(fields: dict[str, object]) -> str:
     raise ProtocolError("shape", "timestamp is not a time as YYYY-MM-DD HH:MM:SS")
 
 
-def _name(fields: dict[str, object], name: str) -> str | None:
+def decode_name(fields: dict[str, object], name: str) -> str | None:
+    """A field with the name of a node; None if it is missing or null.
+
+    Raises:
+        ProtocolError: `shape`.
+    """
     value = fields.get(name)
     if value is None:
         return None
@@ -392,7 +424,16 @@ def _identity(fields: dict[str, object], node: str) -> Identity:
     )
 
 
-def _gateway_id(fields: dict[str, object]) -> str | None:
+def _last_heard(fields: dict[str, object]) -> int | None:
+    return json_fields.instant(fields, "last_heard", is_synced=True)
+
+
+def decode_gateway(fields: dict[str, object]) -> str | None:
+    """The field `gateway`; None if it is missing or null.
+
+    Raises:
+        ProtocolError: `shape`.
+    """
     value = fields.get("gateway")
     if value is None:
         return None

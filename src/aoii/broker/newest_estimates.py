@@ -18,7 +18,7 @@ NODES_LIMIT = 10_000  # names come from messages; of further nodes every estimat
 @dataclass
 class _Held:
     gateway: str | None
-    source: tuple[int, int]
+    follows_from: tuple[int, int]
     heard_s: float
 
 
@@ -37,9 +37,9 @@ class NewestEstimates:
         """
         held = self._held.get(estimate.node)
         if held is not None and held.gateway != estimate.gateway and now_s - held.heard_s <= SILENT_S:
-            if estimate.source <= held.source:
+            if estimate.follows_from <= held.follows_from:
                 return False
         elif held is None and len(self._held) >= NODES_LIMIT:
             return True
-        self._held[estimate.node] = _Held(estimate.gateway, estimate.source, now_s)
+        self._held[estimate.node] = _Held(estimate.gateway, estimate.follows_from, now_s)
         return True

@@ -6,9 +6,11 @@ Estimates go out at QoS 0 and are not kept: a lost one is replaced by the next.
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from aoii.broker.client import Client
 from aoii.broker.messages import READINGS_TOPIC, encode_estimate
+from aoii.broker.node_liveness import Vouched
 from aoii.broker.packet_size import PacketTooLargeError
 from aoii.broker.reconnection import TOO_LARGE
 from aoii.gateway.intake import Intake
@@ -29,13 +31,22 @@ class EstimatePublisher:
         client: The connection to the broker.
         clock: The gateway's clock; simulated in the demo.
         stopping: Ends the wait for a connection.
+        vouched_for: What this gateway says of a node.
     """
 
-    def __init__(self, intake: Intake, client: Client, clock: Clock, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        client: Client,
+        clock: Clock,
+        stopping: threading.Event,
+        vouched_for: Callable[[str], Vouched],
+    ) -> None:
         self._intake = intake
         self._client = client
         self._clock = clock
         self._stopping = stopping
+        self._vouched_for = vouched_for
         self._due_ms = clock.elapsed_ms() + ESTIMATE_EVERY_MS
 
     def wait_s(self) -> float:
@@ -48,7 +59,7 @@ class EstimatePublisher:
         if late_ms < 0:
             return
         self._due_ms += ESTIMATE_EVERY_MS * (late_ms // ESTIMATE_EVERY_MS + 1)
-        payloads = [encode_estimate(estimate) for estimate in self._intake.estimates()]
+        payloads = [encode_estimate(estimate) for estimate in self._intake.estimates(self._vouched_for)]
         for number, payload in enumerate(payloads):
             if not self.publish(payload):  # the others would wait for the same connection
                 _count("failed", len(payloads) - number - 1)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from aoii.broker.node_liveness import Vouched
+from aoii.broker.node_status import NodeStatus
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.estimates import EstimatePublisher
 from aoii.gateway.findings import NodeEpoch
@@ -21,6 +23,7 @@ from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.weights import extract_weights
 from aoii.gateway.listening import Listening
 from aoii.gateway.neighbours import Neighbours
+from aoii.gateway.node_statuses import status_of
 from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
 from aoii.gateway.receiver import Receiver
@@ -73,8 +76,14 @@ class Gateway(Station):
             forget_forecasts=self._forget_forecasts,
         )
         self.intake = Intake(own, settings.clock, weights, self._outbox_file, self.publisher.add, self._belongs_here)
-        self.estimates = EstimatePublisher(self.intake, self.publisher.client, settings.clock, self._stopping)
+        self._gateway_id = own.gateway_id
+        self._statuses: dict[str, NodeStatus] = {}  # of all nodes that belong here
+        self.estimates = EstimatePublisher(
+            self.intake, self.publisher.client, settings.clock, self._stopping, self._vouched_for
+        )
         self.listening = Listening(own.outbox_path.with_name("liveness.json"), settings.clock, self.intake.nodes())
+        for node in filter(self._belongs_here, self.listening.faulty()):
+            self.intake.node_metrics.restore_fault(node)
         self._is_witness = own.rank > 0
         neighbours = Neighbours(self.intake.wanted, own.rank)
         slot_ms = SLOTS_MS[own.spreading] if own.rank else None
@@ -110,6 +119,7 @@ class Gateway(Station):
             port.stop(left_s(THREADS_LIMIT_S))
         self._clock_thread.join(left_s(THREADS_LIMIT_S))
         self.listening.close()
+        self.publisher.statuses.retract(self._statuses.values())
         self.publisher.stop(left_s(THREADS_LIMIT_S))
         self._outbox_file.close(left_s(STOP_LIMIT_S))
         if hanging := [part.name for part in self.parts() if part.is_running]:
@@ -167,10 +177,24 @@ class Gateway(Station):
         metrics.CLOCK_SYNCED.set(self.intake.now().is_synced)
 
     def _update_liveness(self, provisioned: Iterable[str]) -> None:
+        """Judge every node once, and say it everywhere: in the metrics, on its topic, and in the estimates to come."""
         self.listening.retain(self._belongs_here)
-        for node in {*provisioned, *filter(self._belongs_here, self.intake.nodes())}:
-            self.intake.node_metrics.record_liveness(node, self.listening.judge(node))
+        known, at, node_metrics = self.intake.nodes(), self.intake.now(), self.intake.node_metrics
+        statuses: dict[str, NodeStatus] = {}
+        for node in {*provisioned, *filter(self._belongs_here, known)}:
+            judgement, bound = self.listening.judge(node), self.intake.error_bound(node)
+            is_faulty = node_metrics.is_sensor_faulty(node)
+            status = status_of(node, self._gateway_id, judgement, bound, at, is_sensor_faulty=is_faulty)
+            statuses[node] = status
+            node_metrics.record_status(status)
+        for node in self._statuses.keys() - statuses.keys():
+            node_metrics.remove(node)
+        self._statuses = statuses
+        self.publisher.statuses.publish_due(statuses, known)
         self.listening.save_due()
+
+    def _vouched_for(self, node: str) -> Vouched:
+        return self._statuses[node].vouched if node in self._statuses else Vouched()
 
 
 def _check_thresholds(own: GatewaySettings, old_nodes: Iterable[str]) -> None:

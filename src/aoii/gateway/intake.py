@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from aoii.broker.json_fields import EARLIEST_SYNCED_MS
 from aoii.broker.messages import HUMIDITY_RANGE, TEMPERATURE_RANGE, Estimate, Reading, encode_reading, is_wrong
+from aoii.broker.node_liveness import ErrorBound, Vouched
 from aoii.core.errors import UnavailableError
 from aoii.core.forecast import NodeSettings
 from aoii.core.frames import Rejected, Uplink
@@ -181,8 +182,24 @@ class Intake:
         heard = [name for name in list(self._forecasts) if self._belongs_here(name)]
         self.node_metrics.count_periods(heard, self._clock.elapsed_ms() / 1000)
 
-    def estimates(self) -> Iterator[Estimate]:
+    def error_bound(self, node: str) -> ErrorBound | None:
+        """What the estimate of a node may be wrong by while it keeps its promise; None if there is no estimate.
+
+        These are the thresholds that the node has said it uses; an old node says nothing, and its gateway knows them.
+        """
+        state = self._forecasts.get(node)
+        if isinstance(state, NodeState):
+            if not state.forecasts:
+                return None
+            own = state.forecasts[0].forecast.settings
+            return ErrorBound(own.beta_t_c / 100, own.beta_h_c / 100)
+        return None if state is None else ErrorBound(*self.node_metrics.thresholds(node))
+
+    def estimates(self, vouched_for: Callable[[str], Vouched]) -> Iterator[Estimate]:
         """The current estimate of each node that has one.
+
+        Args:
+            vouched_for: What this gateway says of a node.
 
         A node that no longer belongs here is skipped, and its metrics are removed.
         """
@@ -198,6 +215,7 @@ class Intake:
             else:
                 values = node_state.estimate(forecast, at)
             if values is not None:
+                vouched = vouched_for(name)
                 yield Estimate(
                     gateway=self._settings.gateway_id,
                     node=name,
@@ -209,6 +227,9 @@ class Intake:
                     unix_ms=at.unix_ms if at.is_synced else None,
                     epoch=source and source[0],
                     counter=source and source[1],
+                    liveness=vouched.liveness,
+                    last_heard_ms=vouched.last_heard_ms,
+                    error_bound=vouched.error_bound,
                 )
 
     def _insert(self, tx: Transaction, accepted: AcceptedReading, at: Instant) -> Item | None:
@@ -232,6 +253,7 @@ class Intake:
             transmission_delay_ms=accepted.delay_ms,
             event_unix_ms=accepted.unix_ms,
             clock_synced=accepted.clock_synced,
+            last_heard_ms=at.synced_unix_ms,
         )
         error_t, error_h = reading.actual_t - reading.pred_t, reading.actual_h - reading.pred_h
         wrong = is_wrong(error_t, error_h, *self.node_metrics.thresholds(accepted.identity.node))

@@ -52,10 +52,17 @@ class Listening:
             self._nodes.set_listening(receiver, is_listening, now_ms)
             self._nodes.set_listening(ANY, bool(self._open), now_ms)
 
-    def record(self, node: str, receiver: str, heartbeat_s: int | None) -> None:
+    def record(
+        self, node: str, receiver: str, heartbeat_s: int | None, unix_ms: int | None, *, is_faulty: bool
+    ) -> None:
         """Note that a receiver has heard a node; arguments as for `NodesLiveness.record`."""
         with self._lock:
-            self._nodes.record(node, receiver, heartbeat_s, self._clock.elapsed_ms())
+            self._nodes.record(node, receiver, heartbeat_s, self._clock.elapsed_ms(), unix_ms, is_faulty=is_faulty)
+
+    def faulty(self) -> list[str]:
+        """The nodes whose sensors did not measure when they were heard last."""
+        with self._lock:
+            return [node for node, one in self._nodes.heard.items() if one.is_faulty]
 
     def judge(self, node: str) -> Judgement | None:
         """What is known of a node; None if nobody has heard it yet."""

@@ -83,12 +83,16 @@ class Heard:
         heard_ms: When, on the clock of that receiver.
         heartbeat_s: What it has promised; 0: nothing.
         silences_ms: The last silences that a packet ended, on such clocks; at most SILENCES.
+        unix_ms: When, by the wall clock; None if that was not synced.
+        is_faulty: Whether its sensor did not measure.
     """
 
     receiver: str
     heard_ms: int
     heartbeat_s: int
     silences_ms: tuple[int, ...] = ()
+    unix_ms: int | None = None
+    is_faulty: bool = False
 
     @property
     def promise(self) -> Promise:
@@ -108,11 +112,13 @@ class Judgement:
         liveness: In a word.
         silent_ms: Since it was heard, as far as somebody listened.
         promise: How long it may be silent.
+        heard_unix_ms: When it was heard last, by the wall clock; None if that was not synced.
     """
 
     liveness: Liveness
     silent_ms: int
     promise: Promise
+    heard_unix_ms: int | None = None
 
 
 class NodesLiveness:
@@ -134,7 +140,16 @@ class NodesLiveness:
         """Note that a receiver listens from now on, or does not."""
         self._clock(receiver).set_listening(is_listening, now_ms)
 
-    def record(self, node: str, receiver: str, heartbeat_s: int | None, now_ms: int) -> None:
+    def record(
+        self,
+        node: str,
+        receiver: str,
+        heartbeat_s: int | None,
+        now_ms: int,
+        unix_ms: int | None = None,
+        *,
+        is_faulty: bool = False,
+    ) -> None:
         """Note that a receiver has heard a node.
 
         Args:
@@ -142,6 +157,8 @@ class NodesLiveness:
             receiver: The receiver.
             heartbeat_s: The node promises a heartbeat after so many seconds of silence; 0: none; None: as before.
             now_ms: Now.
+            unix_ms: Now, by the wall clock; None if that is not synced.
+            is_faulty: Whether its sensor does not measure.
         """
         heard_ms = self._clock(receiver).read(now_ms)
         before = self.heard.get(node)
@@ -150,7 +167,7 @@ class NodesLiveness:
         silences_ms = () if before is None else before.silences_ms
         if before is not None and not heartbeat_s:
             silences_ms = (*silences_ms, self._silent_ms(before, now_ms))[-SILENCES:]
-        self.heard = self.heard | {node: Heard(receiver, heard_ms, heartbeat_s, silences_ms)}
+        self.heard = self.heard | {node: Heard(receiver, heard_ms, heartbeat_s, silences_ms, unix_ms, is_faulty)}
 
     def pardon(self) -> None:
         """Give each node that is not dead its whole deadline again: what it said last may not have been stored."""
@@ -176,7 +193,7 @@ class NodesLiveness:
             liveness = "unknown"
         elif silent_ms >= limits.late_ms:
             liveness = "late"
-        return Judgement(liveness, silent_ms, limits)
+        return Judgement(liveness, silent_ms, limits, one.unix_ms)
 
     def listened_ms(self, now_ms: int) -> dict[str, int]:
         """By receiver, for how long it has listened."""

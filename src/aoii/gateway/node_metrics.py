@@ -8,11 +8,11 @@ of authenticated nodes and of old nodes, one for each port, so their number is b
 import logging
 import time
 from collections.abc import Iterable
-from typing import Literal, get_args
 
 from aoii.broker.messages import Identity, is_wrong
+from aoii.broker.node_liveness import STATES
+from aoii.broker.node_status import NodeStatus
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
-from aoii.gateway.liveness import Judgement, Liveness
 from aoii.gateway.readings import AcceptedReading
 from aoii.gateway.suspicion import RepeatedNumbers, sensor_fault
 from aoii.gateway.waiting_numbers import WaitingNumbers
@@ -22,7 +22,6 @@ from aoii.settings import Gateway as Settings
 log = logging.getLogger(__name__)
 
 OLD_HEARTBEAT_S = 600  # fixed in the old firmware
-STATES = (*get_args(Liveness), "sensor_fault")
 MISSING_KEPT = 1000  # missing counters remembered for each node; more are not counted
 MISSING_FOR_S = 86_400  # after a day a reading that has not arrived is not counted as missing any more
 
@@ -47,6 +46,7 @@ class NodeMetrics:
         self._liveness: dict[str, str] = {}
         self._repeated = RepeatedNumbers()
         self._erased: set[str] = set()  # nodes of which it was said that their flash was erased
+        self._sensor_faults: set[str] = set()  # nodes whose last frame says so
         self._faulty: set[str] = set()  # nodes of which it was said that their readings look like a sensor's fault
         metrics.THRESHOLD_T.set(settings.beta_temp)
         metrics.THRESHOLD_H.set(settings.beta_hum)
@@ -143,14 +143,20 @@ class NodeMetrics:
         if reading.estimate is not None:
             self._record_error(reading, *reading.estimate)
 
-    def record_liveness(self, node: str, judgement: Judgement | None) -> None:
-        """Record what is known of a node's silence; None: nobody has heard it yet."""
-        state: Liveness | Literal["sensor_fault"] = "unknown" if judgement is None else judgement.liveness
-        if judgement is not None:
-            metrics.NODE_SILENCE_S.labels(node=node).set(judgement.silent_ms / 1000)
-            metrics.NODE_DEADLINE_S.labels(node=node).set(judgement.promise.dead_ms / 1000)
-            if state == "ok" and metrics.value(metrics.NODE_SENSOR_FAULT.labels(node=node)):
-                state = "sensor_fault"
+    def is_sensor_faulty(self, node: str) -> bool:
+        """Whether the node's last frame reported a fault of its sensor, or looked like one."""
+        return node in self._sensor_faults
+
+    def restore_fault(self, node: str) -> None:
+        """A node of an earlier run, whose sensor did not measure when it was heard last."""
+        self._set_faulty(node, True)
+
+    def record_status(self, status: NodeStatus) -> None:
+        """Record what the gateway says of a node."""
+        node, state = status.node, status.liveness
+        if status.silence_s is not None and status.deadline_s is not None:
+            metrics.NODE_SILENCE_S.labels(node=node).set(status.silence_s)
+            metrics.NODE_DEADLINE_S.labels(node=node).set(status.deadline_s)
         if self._liveness.get(node) != state:
             self._liveness[node] = state
             for each in STATES:
@@ -166,6 +172,7 @@ class NodeMetrics:
         self._repeated.forget(node)
         self._erased.discard(node)
         self._faulty.discard(node)
+        self._sensor_faults.discard(node)
         for metric in metrics.PER_NODE:
             metric.remove_by_labels({"node": node})
 
@@ -181,13 +188,17 @@ class NodeMetrics:
     def _set_sensor_fault(self, node: str, temperature: float, humidity: float, is_reported: bool) -> None:
         """Set the gauge by what the node reports of its sensor and what its reading, °C and %RH, looks like."""
         reason = sensor_fault(temperature, humidity)
-        metrics.NODE_SENSOR_FAULT.labels(node=node).set(is_reported or reason is not None)
+        self._set_faulty(node, is_reported or reason is not None)
         if reason is None:
             self._faulty.discard(node)
         elif node not in self._faulty:
             self._faulty.add(node)
             fields = {"event": "sensor_suspected", "node": node, "actual_t": temperature, "actual_h": humidity}
             log.warning("a reading looks like a fault of the sensor; it is stored", extra=fields | {"reason": reason})
+
+    def _set_faulty(self, node: str, is_faulty: bool) -> None:
+        (self._sensor_faults.add if is_faulty else self._sensor_faults.discard)(node)
+        metrics.NODE_SENSOR_FAULT.labels(node=node).set(is_faulty)
 
     def _record_error(self, reading: AcceptedReading, estimate_t: float, estimate_h: float) -> None:
         node = reading.identity.node

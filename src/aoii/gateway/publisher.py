@@ -30,6 +30,7 @@ from aoii.gateway.missing_acks import NO_SUBSCRIBER, SUCCESS, MissingAcks
 from aoii.gateway.outbox import Fetched, Outbox
 from aoii.gateway.readings import Item
 from aoii.gateway.repair_work import REPORT, RepairWork
+from aoii.gateway.status_publisher import STATUS, StatusPublisher
 from aoii.runtime import certificate_expiry, failpoints, metrics
 from aoii.runtime.station import PartThread
 from aoii.settings import Mqtt
@@ -92,6 +93,7 @@ class Publisher:
             session_expiry_s=SESSION_EXPIRY_S,
             unique_id="give each gateway a GATEWAY_ID of its own, or stop the other process with this one",
         )
+        self.statuses = StatusPublisher(gateway_id, self.client)
         self.repair = RepairWork(
             gateway_id,
             outbox_file,
@@ -148,6 +150,9 @@ class Publisher:
     def _on_published(self, published: Published) -> None:
         if published.token is REPORT:
             self.repair.record_end(published)
+            return
+        if published.token is STATUS:
+            self.statuses.record_end(published)
             return
         failpoints.reach("before_puback")
         result = "sent" if published.accepted else "failed" if published.reason is None else "refused"

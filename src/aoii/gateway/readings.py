@@ -23,6 +23,11 @@ class Instant:
     elapsed_ms: int
     session: int
 
+    @property
+    def synced_unix_ms(self) -> int | None:
+        """The wall clock; None if it cannot be relied on."""
+        return self.unix_ms if self.is_synced else None
+
 
 @dataclass(frozen=True)
 class AcceptedReading:

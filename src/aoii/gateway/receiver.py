@@ -179,14 +179,14 @@ class Receiver:
         metrics.PACKETS.labels(kind=uplink.kind if is_new else "repeated").inc()
         self._intake.node_metrics.record_frame(uplink, *signal)
         heartbeat_s = decision.state.heartbeat_s if isinstance(decision, node_state.Accepted) else None
-        self._listening.record(str(uplink.node), self.port.path, heartbeat_s)
+        now = self._intake.now()
+        self._record_heard(str(uplink.node), heartbeat_s, now)
         if decision.answer.is_moved:
             self._neighbours.record_moved(uplink.node)
         again = self._learn(uplink, isinstance(decision, node_state.Accepted))
         if self._slot_ms is not None:
             self._answer_as_witness(uplink, key, read_s, self._slot_ms)
             return
-        now = self._intake.now()
         unix_s, unix_ms = divmod(now.unix_ms, 1000) if now.is_synced else (0, 0)
         generation, settings = decision.answer.generation, decision.answer.settings
         ack = Ack(uplink.node, uplink.epoch, uplink.frame, unix_s, unix_ms, generation, settings, again)
@@ -226,10 +226,14 @@ class Receiver:
             return
         self._is_conflict_reported = False
         metrics.PACKETS.labels(kind="legacy").inc()
-        self._listening.record(self._old_node, self.port.path, 0)
+        self._record_heard(self._old_node, 0, self._intake.now())
         if accepted.diverged:
             log.warning("mirrored model diverged and starts again", extra={"event": "diverged", "node": self._old_node})
         self._reply(read_s)
+
+    def _record_heard(self, node: str, heartbeat_s: int | None, at: Instant) -> None:
+        is_faulty = self._intake.node_metrics.is_sensor_faulty(node)
+        self._listening.record(node, self.port.path, heartbeat_s, at.synced_unix_ms, is_faulty=is_faulty)
 
     def _reply(self, read_s: float) -> None:
         """Answer an old node with Unix seconds, which are the time and the acknowledgement in one."""

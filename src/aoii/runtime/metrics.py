@@ -459,6 +459,13 @@ REPAIR_REPORTS = _GATEWAY.counter(
     "result",
     values=("sent", "refused", "failed"),
 )
+STATUS_MESSAGES = _GATEWAY.counter(
+    "aoii_node_status_messages_total",
+    "Messages on aoii/nodes/<GATEWAY_ID>/<node> in which the gateway says what it knows of a node, by result: sent, "
+    "refused, failed.",
+    "result",
+    values=("sent", "refused", "failed"),
+)
 REPAIR_GIVEN_BACK = _GATEWAY.counter(
     "aoii_repair_given_back_total", "Kept readings that were put into the outbox again because the database lacks them."
 )

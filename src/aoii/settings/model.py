@@ -220,7 +220,7 @@ class Gateway:
         "KEEP_MB",
         "64",
         kinds.whole(0, 65536),
-        "Readings that the gateway keeps after the database has acknowledged them, MB (about 160,000 readings in 64), "
+        "Readings that the gateway keeps after the database has acknowledged them, MB (about 120,000 readings in 64), "
         "to give them back if the database loses them. The oldest make room. 0: none are kept.",
     )
     outbox_keep_until: Literal["committed", "published"] = setting(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from aoii.broker.messages import Estimate, Reading
+from aoii.broker.node_liveness import MEASURED, UNKNOWN, Vouched
 from aoii.server.rows import EdgeLogRow, NodeSummary, ReadingRow
 from aoii.web import estimate_accuracy
 from aoii.web.fleet_settings import FleetSettings
@@ -146,7 +147,14 @@ class Fleet:
         _, end_ms = node.span_ms() or (0, 0)
         return node.between(end_ms - round(span_s * 1000), end_ms)
 
-    def summary(self, name: str, span_s: float, now_ms: int, health: NodeHealth | None = None) -> Summary:
+    def summary(
+        self,
+        name: str,
+        span_s: float,
+        now_ms: int,
+        health: NodeHealth | None = None,
+        vouched: Vouched = UNKNOWN,
+    ) -> Summary:
         """Summarize the node's last `span_s` seconds of event time; the fleet must have the node.
 
         Args:
@@ -154,12 +162,16 @@ class Fleet:
             span_s: Length of the span, which ends at the node's latest point, s.
             now_ms: The nodes' wall clock, Unix ms; only for the node's present states.
             health: What a gateway reports of the node; None: nothing.
+            vouched: What the gateways say of the node.
         """
         node = self._nodes[name]
         held = node.span_ms()
+        heard = [at_ms for at_ms in (vouched.last_heard_ms, node.last_packet_ms) if at_ms is not None]
+        last_heard_ms = max(heard, default=None)
         if held is None:
-            states = node_states(node.last_packet_ms, [], health, now_ms, self.settings)
-            return Summary(name, node.gateway, states, node.last_packet_ms, health)
+            states = node_states([], health, now_ms, self.settings, vouched)
+            last_ms = node.last_packet_ms
+            return Summary(name, node.gateway, states, last_ms, health, vouched.liveness, last_heard_ms)
         end_ms = held[1]
         start_ms = max(held[0], end_ms - round(span_s * 1000) + 1)
         points = node.between(start_ms, end_ms)
@@ -170,13 +182,17 @@ class Fleet:
         return Summary(
             node=name,
             gateway=node.gateway,
-            states=node_states(node.last_packet_ms, instants if samples else [], health, now_ms, self.settings),
+            states=node_states(instants if samples else [], health, now_ms, self.settings, vouched),
             last_packet_ms=node.last_packet_ms,
             health=health,
+            liveness=vouched.liveness,
+            last_heard_ms=last_heard_ms,
             start_ms=start_ms,
             end_ms=end_ms,
             temp=latest.temp if latest else None,
             hum=latest.hum if latest else None,
+            source=None if latest is None else "measured" if isinstance(latest, Packet) else "estimated",
+            error_bound=MEASURED if isinstance(latest, Packet) else vouched.error_bound if latest else None,
             packets=len(packets),
             periodic=self.settings.instants(start_ms, end_ms),
             heartbeats=sum(packet.kind == "heartbeat" for packet in packets),

@@ -1,4 +1,4 @@
-"""The settings that all nodes share: thresholds, periods and clock speed; when a node is wrong or silent."""
+"""The settings that all nodes share: thresholds, periods and clock speed; when a node is wrong."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -39,9 +39,10 @@ class FleetSettings:
 
     @property
     def silent_after_s(self) -> float:
-        """Time without a packet after which a node counts as silent, s.
+        """Time without a packet in a past range over which a chart draws no estimate, s.
 
-        One heartbeat interval and ten minutes; for nodes without heartbeats, a day and ten minutes.
+        One heartbeat interval and ten minutes; for nodes without heartbeats, a day and ten minutes. What a node is now
+        is not judged by it but by its gateways.
         """
         return (self.heartbeat_s or PAGE_SILENCE_WITHOUT_HEARTBEAT_S) + PAGE_SILENCE_GRACE_S
 

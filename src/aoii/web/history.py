@@ -20,6 +20,7 @@ from aoii.web.points import NO_POINTS, Extremes, unix_ms
 GAP_PERIODS = 3  # a longer gap between samples is a gap in the line; as LOG_GAP_PERIODS in static/series.js
 COLUMN_COUNT = 700  # of a long range; half the pixels of a wide chart
 RANGE_LIMIT_S = 20 * 366 * 86400
+PRESENT = {"states", "liveness", "last_heard_ms", "health", "error_bound"}  # of a summary: nothing about a past range
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def _every_point(
     length_s = (span.end_ms - span.start_ms) / 1000
     if node not in fleet:
         return {"exact": True, "summary": None} | encode_points(NO_POINTS)
-    summary = encode_summary(fleet.summary(node, length_s, span.end_ms))
+    summary = encode_summary(fleet.summary(node, length_s, span.end_ms)) or {}
+    summary = {name: value for name, value in summary.items() if name not in PRESENT}
     return {"exact": True, "summary": summary} | encode_points(fleet.points(node, length_s))
 
 

@@ -1,7 +1,8 @@
 """The live view, wired: database, broker and status ports in; fleet, summaries and pipeline health out.
 
 The work hardly grows with the number of open pages: rows are read once (database_poller.py), and each page is sent what
-is new to it (stream.py). The gateway's estimates are in no table and come from the broker; QoS 0 is enough for them.
+is new to it (stream.py). The gateway's estimates, and what it says of each node, are in no table and come from the
+broker; QoS 0 is enough for them.
 While the broker or the database is away, the other goes on, and the page says what is missing.
 """
 
@@ -12,8 +13,11 @@ import time
 from collections.abc import Iterator
 
 from aoii.broker.client import Client, Message, Subscription
+from aoii.broker.known_statuses import KnownStatuses
 from aoii.broker.messages import READINGS_TOPIC, Estimate, decode_message, decode_qos
 from aoii.broker.newest_estimates import NewestEstimates
+from aoii.broker.node_liveness import Vouched
+from aoii.broker.node_status import EVERY_NODE, is_topic
 from aoii.core.errors import ProtocolError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part
@@ -59,8 +63,10 @@ class Live:
         self.now_ms = clock.unix_ms
         self.stopping = threading.Event()
         self.loop_progress_s = time.monotonic()
-        self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health)
+        self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health, self.vouched_for)
         self._newest = NewestEstimates()
+        self._statuses = KnownStatuses(clock.speed)
+        self._statuses_lock = threading.Lock()
         self._health: tuple[float, dict[str, NodeHealth]] | None = None
         self._outbox = own.outbox_path
         self._poller = DatabasePoller(self.source, self.shared, self.stopping, self._outbox)
@@ -68,7 +74,10 @@ class Live:
         self._broker = Client(
             settings.mqtt,
             f"aoii-web-{secrets.token_hex(4)}",  # random: if two pages had one name, the broker would disconnect one
-            subscriptions=[Subscription(READINGS_TOPIC, 0)],
+            subscriptions=[
+                Subscription(READINGS_TOPIC, 0),
+                Subscription(EVERY_NODE, 0, wants_kept=True, may_be_refused=True),
+            ],
             on_message=self._add_message,
             on_refusal=metrics.count_broker_refusal,
         )
@@ -115,6 +124,11 @@ class Live:
             self._health = (time.monotonic(), node_health(self._stations.reports()))
         return self._health[1]
 
+    def vouched_for(self, node: str) -> Vouched:
+        """What the gateways say of a node now; one that has not been heard for long says nothing."""
+        with self._statuses_lock:
+            return self._statuses.of(node, time.monotonic())
+
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""
         broker_away = None if self.broker_up else str(self._broker.refusal or self._broker.trouble or "")
@@ -128,7 +142,10 @@ class Live:
         return False
 
     def _add_message(self, message: Message) -> None:
-        """Add a message from the broker to the fleet; runs in the network thread and must not raise."""
+        """Add a message from the broker; runs in the network thread and must not raise."""
+        if is_topic(message.topic):
+            self._add_status(message)
+            return
         if message.is_kept:
             return  # retained by the broker: no news
         try:
@@ -140,3 +157,14 @@ class Live:
         qos = decode_qos(message.payload)
         with self.shared.lock:
             self.shared.fleet.add_message(decoded, qos)
+
+    def _add_status(self, message: Message) -> None:
+        """Add what a gateway says of a node."""
+        with self._statuses_lock, contextlib.suppress(ProtocolError):
+            self._statuses.add(
+                message.topic,
+                message.payload,
+                is_kept=message.is_kept,
+                now_s=time.monotonic(),
+                unix_ms=self.now_ms(),
+            )

@@ -1,4 +1,4 @@
-"""Node health: battery, signal and faults of each node, as the gateways report them. Pure."""
+"""Node health: battery and signal of each node, as the gateways report them. Pure."""
 
 from aoii.runtime import metrics
 from aoii.web.station_report import StationReport
@@ -11,7 +11,6 @@ NODE_METRICS = {
     "snr_db": metrics.NODE_SNR,
     "missing": metrics.NODE_MISSING,
     "low_battery": metrics.NODE_BATTERY_LOW,
-    "sensor_fault": metrics.NODE_SENSOR_FAULT,
 }
 
 
@@ -27,7 +26,6 @@ def node_health(stations: list[StationReport]) -> dict[str, NodeHealth]:
                 snr_db=values["snr_db"].get(node),
                 missing=values["missing"].get(node),
                 low_battery=bool(values["low_battery"].get(node)),
-                sensor_fault=bool(values["sensor_fault"].get(node)),
             )
             known = found.get(node)
             if known is None or (reported.rssi_dbm or -999) > (known.rssi_dbm or -999):

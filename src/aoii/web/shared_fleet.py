@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from aoii.broker.node_liveness import Vouched
 from aoii.server.rows import NodeSummary
 from aoii.web.fleet import Fleet
 from aoii.web.fleet_settings import FleetSettings
@@ -15,16 +16,17 @@ from aoii.web.summary import NodeHealth, Summary
 
 DAY_S = 86400
 SUMMARY_MAX_AGE_S = 1.0  # of a node that changed
-SUMMARY_IDLE_MAX_AGE_S = 10.0  # of a node that did not change: it may have become silent
+SUMMARY_IDLE_MAX_AGE_S = 10.0  # of a node that did not change: its log may have become old
 NODES_PER_S = 25  # summaries made in a second: of a hundred nodes every 4 s, which costs a twentieth of a core
 
 
 class _KeptSummary(NamedTuple):
-    """A summary, when it was made (monotonic seconds), and the fleet's version at that time."""
+    """A summary, when it was made (monotonic seconds), the fleet's version then, and what the gateways said."""
 
     made_s: float
     version: int
     summary: Summary
+    vouched: Vouched
 
 
 class SharedFleet:
@@ -35,6 +37,7 @@ class SharedFleet:
         expected: Nodes to list although nothing was received from them.
         now_ms: Returns the time on the nodes' wall clock, Unix ms.
         health: Returns what gateways report of nodes, by node.
+        vouched_for: Returns what the gateways say of a node.
 
     Attributes:
         lock: Must be held while `fleet` is used.
@@ -47,11 +50,13 @@ class SharedFleet:
         expected: Iterable[str],
         now_ms: Callable[[], int],
         health: Callable[[], dict[str, NodeHealth]],
+        vouched_for: Callable[[str], Vouched],
     ) -> None:
         self._settings = settings
         self._expected = tuple(expected)
         self._now_ms = now_ms
         self._health = health
+        self._vouched_for = vouched_for
         self._kept: dict[tuple[str, int], _KeptSummary] = {}
         self._days: tuple[float, list[Summary]] | None = None
         self.lock = threading.Lock()
@@ -76,7 +81,7 @@ class SharedFleet:
         If the node has changed since, the summary is at most `max_age_s` seconds old. While it is kept, it is the same
         object.
         """
-        health = self._health().get(name)
+        health, vouched = self._health().get(name), self._vouched_for(name)
         with self.lock:
             if name not in self.fleet:
                 return None
@@ -84,10 +89,11 @@ class SharedFleet:
             kept = self._kept.get((name, span_s))
             if kept is not None:
                 has_changed = self.fleet.has_changed(name, kept.version) or kept.summary.health != health
+                has_changed = has_changed or kept.vouched != vouched
                 if now_s - kept.made_s <= (max_age_s if has_changed else SUMMARY_IDLE_MAX_AGE_S):
                     return kept.summary
-            summary = self.fleet.summary(name, span_s, self._now_ms(), health)
-            self._kept[name, span_s] = _KeptSummary(now_s, self.fleet.version, summary)
+            summary = self.fleet.summary(name, span_s, self._now_ms(), health, vouched)
+            self._kept[name, span_s] = _KeptSummary(now_s, self.fleet.version, summary, vouched)
             return summary
 
     def day_summaries(self) -> list[Summary]:

@@ -5,21 +5,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from aoii.broker.node_liveness import UNKNOWN, ErrorBound, NodeLiveness, Vouched
 from aoii.core.aoii import AoiiMeter
 from aoii.web.estimate_accuracy import Instant
 from aoii.web.fleet_settings import FleetSettings
 from aoii.web.points import Packet, Sample
 
-NodeState = Literal["silent", "sensor_fault", "wrong", "no_packets", "low_battery", "reporting", "correct"]
+NodeState = Literal["dead", "sensor_fault", "wrong", "late", "unknown", "low_battery", "ok", "correct"]
 """One state of a node; several may hold at once.
 
-- `silent`: no packet for `FleetSettings.silent_after_s`.
-- `sensor_fault`: the node reports a sensor fault.
+- one of `dead`, `sensor_fault`, `late`, `unknown`, `ok`: its liveness, as its gateways judge it.
 - `wrong`: by the node's log, the estimate is wrong now.
-- `no_packets`: no packet of the node is known.
-- `low_battery`: the node reports a low battery.
-- `reporting`: packets come in time, but without a recent log it is unknown whether the estimate is correct.
 - `correct`: by the node's log, the estimate is correct now.
+- `low_battery`: the node reports a low battery.
 
 The page has the same states in static/api.js.
 """
@@ -46,7 +44,6 @@ class NodeHealth:
         snr_db: Signal-to-noise ratio, dB.
         missing: Readings that the node has numbered and the gateway has not received.
         low_battery: Whether the node reports a low battery.
-        sensor_fault: Whether the node reports a sensor fault.
     """
 
     battery_v: float | None = None
@@ -54,7 +51,6 @@ class NodeHealth:
     snr_db: float | None = None
     missing: float | None = None
     low_battery: bool = False
-    sensor_fault: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +80,16 @@ class Summary:
         node: Its name.
         gateway: The gateway that last received it; None if unknown.
         states: Its states now, the worst first.
+        liveness: Of these, what its gateways say of it.
+        last_heard_ms: When a gateway heard it last, or when its last packet was measured if that is later, Unix ms;
+            None if neither is known.
         start_ms: Start of the span, Unix ms; None when nothing is known.
         end_ms: End of the span, Unix ms; None when nothing is known.
         last_packet_ms: Event time of the last packet, in the span or before it, Unix ms; None if none is known.
         temp: Latest temperature, of a reading or an estimate, °C.
         hum: Latest humidity, of a reading or an estimate, %RH.
+        source: Which of the two they are; None if there are none.
+        error_bound: What they may be wrong by; None if nothing vouches for them.
         packets: Number of readings that arrived.
         periodic: Number of packets if one were sent every sample period.
         heartbeats: Number of packets that were heartbeats.
@@ -107,10 +108,14 @@ class Summary:
     states: list[NodeState]
     last_packet_ms: int | None
     health: NodeHealth | None
+    liveness: NodeLiveness = "unknown"
+    last_heard_ms: int | None = None
     start_ms: int | None = None
     end_ms: int | None = None
     temp: float | None = None
     hum: float | None = None
+    source: Literal["measured", "estimated"] | None = None
+    error_bound: ErrorBound | None = None
     packets: int = 0
     periodic: int = 0
     heartbeats: int = 0
@@ -124,44 +129,38 @@ class Summary:
 
 
 def node_states(
-    last_packet_ms: int | None,
     instants: Sequence[Instant],
     health: NodeHealth | None,
     now_ms: int,
     settings: FleetSettings,
+    vouched: Vouched = UNKNOWN,
 ) -> list[NodeState]:
     """The states of a node now, the worst first.
 
     Args:
-        last_packet_ms: Event time of the last packet, Unix ms; None: there was none.
         instants: The sample instants of the node's log, in order; empty without a log.
         health: What a gateway reports of the node; None: nothing.
         now_ms: The nodes' wall clock, Unix ms.
         settings: The settings that all nodes share.
+        vouched: What the gateways say of the node.
     """
-    reported = health or NodeHealth()
-    holds: dict[NodeState, bool] = {
-        _reception(last_packet_ms, instants, now_ms, settings): True,
-        "sensor_fault": reported.sensor_fault,
-        "low_battery": reported.low_battery,
-    }
-    return [state for state in NODE_STATES if holds.get(state)]
+    holds: set[NodeState] = {vouched.liveness}
+    if health is not None and health.low_battery:
+        holds.add("low_battery")
+    is_wrong = _is_wrong(instants, now_ms, settings)
+    if is_wrong is not None:
+        holds.add("wrong" if is_wrong else "correct")
+    return [state for state in NODE_STATES if state in holds]
 
 
-def _reception(
-    last_packet_ms: int | None, instants: Sequence[Instant], now_ms: int, settings: FleetSettings
-) -> NodeState:
-    """The one state that says how packets come and whether the estimate is correct; arguments as for `node_states`."""
-    if last_packet_ms is None:
-        return "no_packets"
-    if now_ms - last_packet_ms > 1000 * settings.silent_after_s:
-        return "silent"
+def _is_wrong(instants: Sequence[Instant], now_ms: int, settings: FleetSettings) -> bool | None:
+    """Whether the estimate is wrong now by the node's log; None without a recent one."""
     period_ms, real_ms = 1000 * settings.period_s, 1000 * settings.speed
     arrived_ms = now_ms - max(ARRIVAL_S * real_ms, ARRIVAL_PERIODS * period_ms)
     last = next((instant for instant in reversed(instants) if instant.at_ms <= arrived_ms), None)
     if last is None or now_ms - last.at_ms > max(FRESH_PERIODS * period_ms, FRESH_S * real_ms):
-        return "reporting"
-    return "wrong" if last.wrong else "correct"
+        return None
+    return last.wrong
 
 
 def aoii_of(instants: Iterable[Instant], basis: Literal["log", "bound"], period_s: int) -> Aoii:

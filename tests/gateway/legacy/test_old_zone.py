@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aoii.broker.messages import Estimate
+from aoii.broker.node_liveness import UNKNOWN
 from aoii.core.forecast import HOLD
 from aoii.core.frames import EVENT, Uplink
 from aoii.gateway.drivers.outbox_file import OutboxFile
@@ -102,7 +103,7 @@ def test_messages_of_old_nodes_have_their_zone_and_those_of_ours_have_the_machin
         assert ours["time_n"] == pytest.approx(seconds / 86400, abs=1e-6)
         assert old["event_unix_ms"] == ours["event_unix_ms"] == at(0).unix_ms
 
-        estimates: dict[str | None, Estimate] = {one.node: one for one in intake.estimates()}
+        estimates: dict[str | None, Estimate] = {one.node: one for one in intake.estimates(lambda _: UNKNOWN)}
         unix_ms = estimates[OLD].unix_ms or 0
         assert estimates[OLD].time_n == pytest.approx(old_time_n(unix_ms), abs=1e-9)
         text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(unix_ms // 1000 - 28_800))

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ def write(path: Path, remembered: Remembered) -> None:
         "complete": remembered.is_complete,
         "listened_ms": dict(remembered.listened_ms),
         "heard": heard,
+        "heard_unix_ms": {node: one.unix_ms for node, one in remembered.heard.items() if one.unix_ms is not None},
+        "faulty": [node for node, one in remembered.heard.items() if one.is_faulty],
     }
     new = path.with_suffix(".new")
     with new.open("w", encoding="utf-8") as file:
@@ -74,10 +76,13 @@ def _decoded(content: Any) -> Remembered:
     if content["v"] != FORMAT:
         raise ValueError(f"format {content['v']} is not {FORMAT}")
     listened_ms = {str(receiver): _whole(ms) for receiver, ms in content["listened_ms"].items()}
+    unix_ms = {str(node): _whole(ms) for node, ms in content.get("heard_unix_ms", {}).items()}
+    faulty = set(content.get("faulty", ()))
     heard = {}
     for node, (receiver, heard_ms, heartbeat_s, *silences_ms) in content["heard"].items():
         rest = tuple(map(_whole, silences_ms[-SILENCES:]))
-        heard[str(node)] = Heard(str(receiver), _whole(heard_ms), _whole(heartbeat_s), rest)
+        promised = Heard(str(receiver), _whole(heard_ms), _whole(heartbeat_s), rest)
+        heard[str(node)] = replace(promised, unix_ms=unix_ms.get(node), is_faulty=node in faulty)
     return Remembered(content["complete"] is True, listened_ms, heard)
 
 

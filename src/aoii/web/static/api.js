@@ -63,10 +63,10 @@ import { iso } from "./address.js";
  * @typedef {object} Details what else is known of a range that came with every point
  * @property {string} node
  * @property {string | null} gateway
- * @property {NodeState[]} states its states now, the worst first
  * @property {number | null} last_packet_ms
  * @property {number | null} temp
  * @property {number | null} hum
+ * @property {"measured" | "estimated" | null} source of temp and hum
  * @property {number} heartbeats
  * @property {number} qos0
  * @property {number} qos1
@@ -74,11 +74,20 @@ import { iso } from "./address.js";
  * @property {Aoii | null} aoii
  * @property {[from: number, to: number][]} wrong_spans Unix ms
  * @property {number[]} spark
+ *
+ * @typedef {object} Present what is known of a node now
+ * @property {NodeState[]} states the worst first
+ * @property {"ok" | "late" | "dead" | "sensor_fault" | "unknown"} liveness of these, what its gateways say
+ * @property {number | null} last_heard_ms
+ * @property {ErrorBound | null} error_bound what temp and hum may be wrong by; null: nothing vouches for them
  * @property {NodeHealth | null} health
  *
- * @typedef {Totals & Details} Summary
+ * @typedef {{ temperature: number, humidity: number }} ErrorBound
  *
- * @typedef {{ exact: true, points: Points, summary: Summary | null }} ExactHistory every point of a short range
+ * @typedef {Totals & Details} PastSummary
+ * @typedef {PastSummary & Present} Summary
+ *
+ * @typedef {{ exact: true, points: Points, summary: PastSummary | null }} ExactHistory every point of a short range
  * @typedef {object} ColumnHistory the extremes of a long range
  * @property {false} exact
  * @property {number} width_s of a column
@@ -176,12 +185,13 @@ export const COLUMNS = {
 
 /** The states of a node, the worst first. */
 export const NODE_STATES = /** @type {const} */ ([
-  "silent",
+  "dead",
   "sensor_fault",
   "wrong",
-  "no_packets",
+  "late",
+  "unknown",
   "low_battery",
-  "reporting",
+  "ok",
   "correct",
 ]);
 

@@ -1,5 +1,7 @@
 /* Short functions that find, make and fill elements of the document. */
 
+import { sourceOf, valuesOf } from "./summary.js";
+
 /** @type {WeakMap<Element, string>} the key of the children that an element has now, see `renewChildren` */
 const keys = new WeakMap();
 
@@ -108,6 +110,20 @@ export function showNodeStates(list, states, { name, messages }) {
     return element;
   };
   renewChildren(list, `${name} ${states}`, () => states.map(newState));
+}
+
+/**
+ * Show the latest values of a node, and beside them whether they were measured or estimated, and what they may be wrong by.
+ *
+ * @param {HTMLElement} values
+ * @param {HTMLElement} source
+ * @param {import("./api.js").Summary} summary
+ * @param {import("./language.js").Locale} locale
+ */
+export function showValues(values, source, summary, locale) {
+  setText(values, valuesOf(summary, locale));
+  setText(source, sourceOf(summary, locale));
+  source.title = summary.source === "estimated" && !summary.error_bound ? locale.messages.estimatedOnlyMore : "";
 }
 
 /**

@@ -2,9 +2,10 @@
 
 import { nodeAddress } from "./address.js";
 import { NODE_STATES } from "./api.js";
-import { $, copyOf, fillRows, make, part, setText, showNodeStates, showState } from "./dom.js";
+import { $, copyOf, fillRows, make, part, setText, showNodeStates, showState, showValues } from "./dom.js";
 import { drawSpark } from "./spark.js";
 import { countStates, isMatch, worstFirst } from "./states.js";
+import { sourceOf, valuesOf } from "./summary.js";
 import { TotalsPanel } from "./totals-panel.js";
 
 /**
@@ -156,7 +157,7 @@ export class FleetView {
     link.dataset.state = node.states[0];
     setText(part(link, ".who"), `${messages.node} ${node.node}`);
     showNodeStates(part(link, ".states"), node.states, locale);
-    setText(part(link, ".values"), this.reading(node));
+    showValues(part(link, ".values"), part(link, ".source"), node, locale);
     setText(part(link, ".age"), this.age(node));
     setText(part(link, ".count"), node.periodic ? this.packets(node) : "");
     drawSpark(part(link, "svg", SVGElement), node.spark);
@@ -172,7 +173,7 @@ export class FleetView {
         make("a", { href: nodeAddress(node.node), textContent: `${messages.node} ${node.node}` }),
         node.states.map((state) => messages.states[state]).join(", "),
         this.age(node),
-        this.reading(node),
+        [valuesOf(node, locale), sourceOf(node, locale)].filter(Boolean).join(", "),
         this.aoii(node),
         node.periodic ? this.packets(node) : "–",
         battery === null ? "–" : messages.volts(locale.hundredth(battery)),
@@ -190,15 +191,9 @@ export class FleetView {
   }
 
   /** @param {Summary} node */
-  age({ last_packet_ms: last }) {
+  age({ last_heard_ms: last }) {
     const { locale, nowMs } = this.app;
     return last === null ? locale.messages.never : locale.ago(Math.max(0, (nowMs - last) / 1000));
-  }
-
-  /** @param {Summary} node */
-  reading({ temp, hum }) {
-    const { tenth, whole } = this.app.locale;
-    return temp === null || hum === null ? "–" : `${tenth(temp)} °C · ${whole(hum)} %`;
   }
 
   /** @param {Summary} node */

@@ -13,6 +13,7 @@ import { showPresent, showSummary } from "./summary-panel.js";
 /**
  * @typedef {import("./api.js").StreamEvent} StreamEvent
  * @typedef {import("./api.js").Summary} Summary
+ * @typedef {import("./api.js").PastSummary} PastSummary
  * @typedef {import("./api.js").Totals} Totals
  * @typedef {import("./api.js").Points} Points
  * @typedef {import("./range.js").Range} Range
@@ -272,7 +273,7 @@ export class NodeView {
   /**
    * Show the summary and the legend of the range that is shown.
    *
-   * @param {Summary | Totals} summary
+   * @param {PastSummary | Totals} summary
    */
   showSummary(summary) {
     const { locale, settings } = this.app;

@@ -1,11 +1,12 @@
 /* Shows the summary of one node over the range that is shown, and its present state. */
 
-import { $, setText, showNodeStates } from "./dom.js";
+import { $, setText, showNodeStates, showValues } from "./dom.js";
 import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
 
 /**
  * @typedef {import("./language.js").Locale} Locale
  * @typedef {import("./api.js").Summary} Summary
+ * @typedef {import("./api.js").PastSummary} PastSummary
  * @typedef {import("./api.js").Totals} Totals
  */
 
@@ -13,7 +14,7 @@ import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
  * Show the packets of a range, and how accurate the estimate was.
  *
  * @param {Locale} locale
- * @param {Summary | Totals} summary only totals if the range is too long to judge every sample
+ * @param {PastSummary | Totals} summary only totals if the range is too long to judge every sample
  * @param {import("./api.js").Settings} settings
  */
 export function showSummary(locale, summary, settings) {
@@ -32,7 +33,7 @@ export function showSummary(locale, summary, settings) {
 }
 
 /**
- * Show the present state, last packet, battery and radio, whatever range is shown.
+ * Show the present state and values, when the node was heard, battery and radio, whatever range is shown.
  *
  * @param {Locale} locale
  * @param {Summary} summary
@@ -40,8 +41,9 @@ export function showSummary(locale, summary, settings) {
  */
 export function showPresent(locale, summary, nowMs) {
   const { messages } = locale;
-  const { last_packet_ms: last, states, gateway, health } = summary;
+  const { last_heard_ms: last, states, gateway, health } = summary;
   showNodeStates($("node-states"), states, locale);
+  showValues($("node-value"), $("node-source"), summary, locale);
   setText($("node-more"), gateway ? messages.receivedBy(gateway) : "");
   setText($("last"), last === null ? messages.never : locale.ago(Math.max(0, (nowMs - last) / 1000)));
   setText($("last-more"), last === null ? "" : locale.full(last));
@@ -59,7 +61,7 @@ export function showPresent(locale, summary, nowMs) {
  * What is shown of the accuracy, the AoII and the QoS: a value and a note each, by the id of their element.
  *
  * @param {Locale} locale
- * @param {Summary | Totals} summary
+ * @param {PastSummary | Totals} summary
  * @returns {Record<"accuracy" | "aoii" | "qos", [value: string, more: string]>}
  */
 function judged(locale, summary) {

@@ -28,3 +28,26 @@ export function savedPercent({ packets, periodic }) {
 export function coveredSeconds({ start_ms: start, end_ms: end }) {
   return start === null || end === null ? 0 : Math.round((end - start) / 60000) * 60;
 }
+
+/**
+ * The latest values of a node, such as "21.5 °C · 40 %"; a dash if there are none.
+ *
+ * @param {{ temp: number | null, hum: number | null }} summary
+ * @param {import("./language.js").Locale} locale
+ */
+export function valuesOf({ temp, hum }, { tenth, whole }) {
+  return temp === null || hum === null ? "–" : `${tenth(temp)} °C · ${whole(hum)} %`;
+}
+
+/**
+ * Where these values come from, and what they may be wrong by; empty if there are none.
+ *
+ * @param {Pick<import("./api.js").Summary, "source" | "error_bound">} summary
+ * @param {import("./language.js").Locale} locale
+ */
+export function sourceOf({ source, error_bound: bound }, { messages, tenth }) {
+  if (source === null) return "";
+  if (source === "measured") return messages.measuredValue;
+  if (bound === null) return messages.estimatedOnly;
+  return messages.estimatedWithin(tenth(bound.temperature), tenth(bound.humidity));
+}
