@@ -78,4 +78,3 @@ def _run(options: argparse.Namespace) -> int:
     print("Copy them to the board, with its serial port for PORT:")
     print("\n".join(f"  {command}" for command in board_files.copy_commands(options.out)))
     return 0
-
