@@ -27,6 +27,7 @@ from aoii.commands import (
     ledger,
     migrate,
     retire,
+    setup,
     stations,
 )
 from aoii.commands.arguments import file_path
@@ -45,6 +46,7 @@ PRINTING = {
     "keys",
     "ledger",
     "restore",
+    "setup",
 }  # their output may be piped into `head`
 
 
@@ -93,8 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (
         demo,
         stations,
-        health,
+        setup,
         config,
+        health,
         export,
         audit,
         ledger,
