@@ -53,7 +53,7 @@ def planned(
         wished = changes.get(station, {})
         whose = station or ALL_STATIONS[answers["language"]]
         text = texts[station] if station in texts else HEADINGS[answers["language"]].format(whose=whose)
-        direct[station] = edited(text, wished)
+        direct[station] = edited(text, _direct(station, present) | wished)
         if is_system and station is not None:
             for name in SECRET_FILES.keys() & wished.keys():
                 if value := wished[name]:
@@ -61,6 +61,15 @@ def planned(
                     wished = wished | {name: None, f"{name}_FILE": f"{SECRETS}/{station}/{SECRET_FILES[name]}"}
         files[station] = edited(text, wished)
     return Plan(direct, files, secrets)
+
+
+def _direct(station: str | None, present: Present) -> dict[str, str | None]:
+    """The secrets that are in files, in the place of the names of these: below another root the files are elsewhere."""
+    found: dict[str, str | None] = {}
+    for name, value in present.values.get(station, {}).items():
+        if BY_NAME[name].secret and value and f"{name}_FILE" in present.values[station]:
+            found |= {name: value, f"{name}_FILE": None}
+    return found
 
 
 def _wishes(answers: Mapping[str, str], present: Present, is_system: bool) -> Wishes:
