@@ -34,6 +34,7 @@ class FileChange:
         mode: Of a new file.
         owner: User and group of a new file; None: who runs this.
         is_secret: Whether the whole content is a secret, and not only values in it.
+        is_shipped: Whether a new file is as we ship it, so that its name says enough.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class FileChange:
     mode: int = 0o600
     owner: tuple[str, str] | None = None
     is_secret: bool = False
+    is_shipped: bool = False
 
     @property
     def is_change(self) -> bool:
@@ -60,6 +62,9 @@ def diff(change: FileChange) -> Iterator[str]:
         yield f"--- {change.path if change.before is not None else '/dev/null'}"
         yield f"+++ {change.path}"
         yield f"+{HIDDEN} (a secret)"
+        return
+    if change.is_shipped and change.before is None:
+        yield f"+++ {change.path} (as shipped, {len(change.after.splitlines())} lines)"
         return
     old, new = (change.before or "").splitlines(), change.after.splitlines()
     names = (str(change.path) if change.before is not None else "/dev/null", str(change.path))

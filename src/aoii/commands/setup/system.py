@@ -52,7 +52,7 @@ def unit_changes(root: Path) -> Iterator[FileChange]:
                 target = root / PLACES[folder] / source.relative_to(SHIPPED / folder)
                 text = source.read_text(encoding="utf-8").replace(PROGRAM, program())
                 before = target.read_text(encoding="utf-8") if target.exists() else None
-                yield FileChange(target, before, text, mode=0o644)
+                yield FileChange(target, before, text, mode=0o644, is_shipped=True)
 
 
 def make_user() -> None:
