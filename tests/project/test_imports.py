@@ -205,7 +205,7 @@ PLACES = (
     # the commands: may import everything, each lazily what it starts
     Place("commands/setup/questions.py", "settings.regions", standard=PURE),
     Place("commands/setup/answers.py", "commands.setup.questions settings", standard=PURE),
-    Place("commands/setup/plan.py", "commands.setup.questions settings", standard=PURE),
+    Place("commands/setup/draft.py", "commands.setup.questions settings", standard=PURE),
     Place("commands/setup/cause_texts.py", standard=PURE),
     Place("commands/setup/texts.py", "commands.findings commands.setup", standard=PURE),
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),

@@ -170,16 +170,16 @@ def _broker(group: Group) -> Iterator[Finding]:
     mqtt = group.values.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     refusals: list[str] = []
-    settled = threading.Event()
+    answered = threading.Event()
 
     def refused(kind: str) -> None:
         refusals.append(kind)
-        settled.set()
+        answered.set()
 
-    client = Client(mqtt, f"aoii-doctor-{os.getpid()}", on_state=lambda _: settled.set(), on_refusal=refused)
+    client = Client(mqtt, f"aoii-doctor-{os.getpid()}", on_state=lambda _: answered.set(), on_refusal=refused)
     client.start()
     try:
-        settled.wait(BROKER_WAIT_S)
+        answered.wait(BROKER_WAIT_S)
         if client.is_ready:
             yield Finding("broker", f"{where} answers{_login(group)}")
             if client.certificate_expires is not None:

@@ -69,7 +69,7 @@ KOREAN = {
     ),
     "database_rights": (
         "사용자에게 권한이 없거나, 그런 이름의 데이터베이스가 없습니다: {about}",
-        "권한을 주세요(deploy/mariadb/grants.sql). 테이블은 권한이 있는 사용자로 `aoii migrate`를 실행해 만듭니다",
+        "데이터베이스의 권한을 주세요(grants.sql). 테이블은 권한이 있는 사용자로 `aoii migrate`를 실행해 만듭니다",
     ),
     "database_slow": ("데이터베이스의 응답이 느립니다: {about}", "데이터베이스나 네트워크가 왜 바쁜지 확인하세요"),
     "certificate": ("인증서가 곧 만료되거나 이미 만료되었습니다: {about}", "인증서를 갱신하세요: aoii certs"),

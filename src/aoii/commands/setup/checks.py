@@ -15,6 +15,7 @@ from aoii.commands import doctor_checks, doctor_ports, doctor_reach
 from aoii.commands.doctor_installation import Group
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
+from aoii.runtime.advice import document
 from aoii.server import rights
 from aoii.settings import Settings
 
@@ -72,7 +73,7 @@ def _away(subject: str, values: Settings) -> Finding | None:
 def _judged(finding: Finding, station: str, values: Settings) -> Finding:
     """A finding of the doctor's, for a station that has not run yet."""
     if finding.cause == "database_read_only" and station in WRITERS:
-        remedy = "give the user the rights in deploy/mariadb/grants.sql"
+        remedy = f"give the user the rights in {document('deploy/mariadb/grants.sql')}"
         return replace(finding, remedy=remedy, cause="database_rights", about=values.database.user)
     if finding.cause != "database_schema":
         return finding

@@ -15,7 +15,7 @@ from aoii.commands import config_actions, doctor_ports, file_changes
 from aoii.commands.file_changes import FileChange
 from aoii.commands.setup import answers as answering
 from aoii.commands.setup import checks, dialogue, system
-from aoii.commands.setup.plan import SECRETS, Plan, planned
+from aoii.commands.setup.draft import SECRETS, Draft, drafted
 from aoii.commands.setup.questions import GENERATE, Present, stations_of
 from aoii.commands.setup.texts import Texts
 from aoii.core.errors import InputError
@@ -159,8 +159,8 @@ def _converse(
     """Test and write, until all works or the person decides otherwise."""
     while True:
         said = Texts(answers["language"])
-        plan = _plan(answers, place, present, texts)
-        stations = _loaded(plan, place, answers, said)
+        draft = _draft(answers, place, present, texts)
+        stations = _loaded(draft, place, answers, said)
         if stations is None:
             return 2
         if not options.no_test and not _test(stations, place, said):
@@ -172,7 +172,7 @@ def _converse(
             if choice == "stop":
                 print(said.said("stopped"))
                 return 1
-        changes = _changes(plan, place)
+        changes = _changes(draft, place)
         if not _show(changes, said) or options.dry_run:
             return 0
         if dialogue.choose(said, said.said("confirm"), ("yes", "no")) == "no":
@@ -191,31 +191,31 @@ def _finish(
 ) -> int:
     """Test and write without asking."""
     said = Texts(answers["language"])
-    plan = _plan(answers, place, present, texts)
-    stations = _loaded(plan, place, answers, said)
+    draft = _draft(answers, place, present, texts)
+    stations = _loaded(draft, place, answers, said)
     if stations is None:
         return 2
     if not (options.no_test or options.dry_run) and not _test(stations, place, said):
         print(said.said("untested"))
         return 1
-    changes = _changes(plan, place)
+    changes = _changes(draft, place)
     if _show(changes, said) and not options.dry_run:
         _write(changes, place, answers, said)
     return 0
 
 
-def _plan(answers: dict[str, str], place: Place, present: Present, texts: Mapping[str | None, str]) -> Plan:
+def _draft(answers: dict[str, str], place: Place, present: Present, texts: Mapping[str | None, str]) -> Draft:
     if answers.get("web.token") == GENERATE:
         answers["web.token"] = present.value("WEB_TOKEN", "web") or secrets.token_hex(TOKEN_BYTES)
-    return planned(answers, present, texts, is_system=place.is_system)
+    return drafted(answers, present, texts, is_system=place.is_system)
 
 
-def _loaded(plan: Plan, place: Place, answers: Mapping[str, str], said: Texts) -> dict[str, Settings] | None:
+def _loaded(draft: Draft, place: Place, answers: Mapping[str, str], said: Texts) -> dict[str, Settings] | None:
     """The settings of the stations of this machine; None if they would be wrong, which is printed."""
     found: dict[str, Settings] = {}
     faults: dict[str, str] = {}
     for station in stations_of(answers["role"]):
-        files = {str(place.file(one)): plan.direct[one] for one in (None, station)}
+        files = {str(place.file(one)): draft.direct[one] for one in (None, station)}
         try:
             found[station] = reader.read(files, {})
         except SettingsError as error:
@@ -237,16 +237,16 @@ def _test(stations: Mapping[str, Settings], place: Place, said: Texts) -> bool:
     return is_well
 
 
-def _changes(plan: Plan, place: Place) -> list[FileChange]:
+def _changes(draft: Draft, place: Place) -> list[FileChange]:
     """Every file that becomes another."""
     shared, private = (("root", system.USER), (system.USER, system.USER)) if _has_user(place) else (None, None)
     mode = 0o640 if place.is_system else 0o600
     found: list[FileChange] = []
-    for (station, name), content in plan.secrets.items():
+    for (station, name), content in draft.secrets.items():
         path = place.root / SECRETS.lstrip("/") / station / name
         before = path.read_text(encoding="utf-8") if path.exists() else None
         found.append(FileChange(path, before, content, 0o600, private, is_secret=True))
-    for one, text in plan.files.items():
+    for one, text in draft.files.items():
         path = place.file(one)
         found.append(FileChange(path, _text(path) if path.exists() else None, text, mode, shared))
     if place.is_system:

@@ -20,7 +20,7 @@ HEADINGS = {
 ALL_STATIONS = {"en": "all stations", "ko": "모든 스테이션"}
 
 
-class Plan(NamedTuple):
+class Draft(NamedTuple):
     """The files, by station (None: the file that all share).
 
     Attributes:
@@ -34,9 +34,9 @@ class Plan(NamedTuple):
     secrets: dict[tuple[str, str], str]
 
 
-def planned(
+def drafted(
     answers: Mapping[str, str], present: Present, texts: Mapping[str | None, str], *, is_system: bool = False
-) -> Plan:
+) -> Draft:
     """The files that the answers make of those that are there.
 
     Args:
@@ -60,7 +60,7 @@ def planned(
                     secrets[station, SECRET_FILES[name]] = f"{value}\n"
                     wished = wished | {name: None, f"{name}_FILE": f"{SECRETS}/{station}/{SECRET_FILES[name]}"}
         files[station] = edited(text, wished)
-    return Plan(direct, files, secrets)
+    return Draft(direct, files, secrets)
 
 
 def _direct(station: str | None, present: Present) -> dict[str, str | None]:
