@@ -53,7 +53,7 @@ class Check(NamedTuple):
 
 def fault(subject: str, error: AoiiError, remedy: str = "see the message") -> Finding:
     """An error as a finding, with `remedy` if the error has none of its own."""
-    cause = _database_cause(error) if isinstance(error, DatabaseAway) else ""
+    cause = _database_cause(error) if isinstance(error, DatabaseAway) else "files"
     return Finding(subject, error.problem, error.remedy or remedy, cause=cause, about=error.problem)
 
 

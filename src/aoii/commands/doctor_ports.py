@@ -16,6 +16,7 @@ from aoii.commands.findings import Finding
 DEVICES = Path("/dev")
 PORTS = ("ttyUSB*", "ttyACM*", "ttyAMA*", "ttyXRUSB*", "cu.usb*", "cu.wch*")  # Linux, and macOS
 NUMBERED = ("ttyUSB", "ttyACM", "ttyXRUSB")
+NAME_LENGTH = 100  # of a command line
 TO_OPEN = "add this user to the group dialout, and log in again"
 
 
@@ -69,13 +70,13 @@ def in_use(subject: str, port: str) -> Finding | None:
 
 
 def _user(port: str) -> str:
-    """The program that has the port open, as far as this user may see; a station of ours is none: it is to have it."""
+    """The program that has the port open, as far as this user may see; empty if none is seen."""
     device = os.path.realpath(port)
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             if str(link.readlink()) == device and link.parts[2] != str(os.getpid()):
                 words = (link.parents[1] / "cmdline").read_text(errors="replace").split("\0")
-                return f"process {link.parts[2]} ({' '.join(words).strip()})"
+                return f"process {link.parts[2]} ({' '.join(words).strip()[:NAME_LENGTH]})"
     return ""
 
 

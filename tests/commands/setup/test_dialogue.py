@@ -134,6 +134,21 @@ def test_whoever_stops_has_changed_nothing(answers: Answers) -> None:
     assert list(Path().glob(".env*")) == []
 
 
+def test_a_file_of_answers_is_what_is_proposed(answers: Answers) -> None:
+    talk = Conversation("--answers", str(answers.write()), "--no-test", "--dry-run")
+    talk.answer("[en]", with_="")
+    if os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
+        talk.answer("systemd", with_="no")
+    for _ in range(25):
+        talk.answer(with_="")
+
+    assert talk.end() == 0, talk.said
+    assert "+RADIO_REGION=KR920\n" in talk.said
+    assert talk.said.count("********\n") == 5
+    assert PASSWORD not in talk.said
+    assert list(Path().glob(".env*")) == []
+
+
 def test_a_terminal_that_is_closed_ends_it(answers: Answers) -> None:
     talk = Conversation()
     talk.answer("Language", with_="1")

@@ -1,6 +1,7 @@
 """`aoii setup --yes --answers`: what is written, that a second run changes nothing, and each fault by its cause."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from aoii import settings
 from aoii.commands import doctor_checks
-from aoii.commands.setup import checks
+from aoii.commands.setup import checks, questions, texts
 from aoii.commands.setup.cause_texts import KOREAN
 from commands.saved_machine import Run
 from commands.setup.place import PASSWORD, Answers
@@ -165,6 +166,33 @@ def test_from_a_database_server_back_to_a_file(run: Run, answers: Answers) -> No
     assert code == 0, out
     assert settings.load({}, station="server").database.host is None
     assert not [name for name, text in files().items() if "MYSQL" in text and ".bak" not in name]
+
+
+def test_its_own_errors_are_in_both_languages(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    for language in ("en_GB.UTF-8", "ko_KR.UTF-8"):
+        monkeypatch.setenv("LC_ALL", language)
+        said += [run("setup", *words)[2] for words in ((), ("--yes", "--root", "x"), ("--yes", "--answers", "none"))]
+
+    assert [bool(re.search("[가-힣]", one)) for one in said] == [False] * 3 + [True] * 3
+
+
+def test_every_text_is_in_both_languages_and_every_cause_and_question_has_one() -> None:
+    folder = Path(checks.__file__).parent
+    source = "".join(path.read_text() for path in (*folder.glob("*.py"), *folder.parent.glob("doctor_*.py")))
+    made = set(re.findall(r'cause="(\w+)"', source)) | set(re.findall(r'"((?:database|broker)_[a-z_]+)",?\n', source))
+    words = {"host_unknown", "local_only", "refused", "no_answer", "network"}
+    made |= {f"{subject}_{word}" for subject in ("broker", "database") for word in words}
+
+    assert made - {"database_schema", "database_read_only"} <= KOREAN.keys()
+    for table in (texts.QUESTIONS, texts.OPTIONS, texts.WRONG, texts.SAID):
+        for english, korean in table.values():
+            assert re.findall(r"{\w+}", english) == re.findall(r"{\w+}", korean) or "{about}" in english
+            assert english
+            assert korean
+    assert {key.split(".")[0] + "." + key.split(".")[-1] if "." in key else key for key in questions.known_keys()} <= (
+        texts.QUESTIONS.keys()
+    )
 
 
 # --- every cause, produced for real -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from aoii.commands.setup.questions import GENERATE, SECRET_WORDS, Present, Question, keys, questions
+from aoii.commands.setup.questions import GENERATE, SECRET_WORDS, Present, Question, known_keys, questions
 from aoii.settings import BY_NAME
 from aoii.settings.env_edit import writable
 from aoii.settings.kinds import KindError
@@ -60,7 +60,7 @@ def flattened(tree: Mapping[str, object], read: Callable[[str], str]) -> tuple[d
     """
     found: dict[str, str] = {}
     faults: list[Wrong] = []
-    known = keys()
+    known = known_keys()
     for key, value in _leaves(tree):
         bare = key.removesuffix(FILE)
         is_file = bare != key and bare.rpartition(".")[2] in SECRET_WORDS

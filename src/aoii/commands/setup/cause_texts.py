@@ -5,6 +5,7 @@ In English a finding has its own words, which are those of `aoii doctor`.
 
 KOREAN = {
     "disk": ("폴더에 쓸 수 없습니다: {about}", "이 사용자에게 폴더 권한을 주거나 AOII_DATA_DIR을 바꾸세요"),
+    "files": ("파일을 쓸 수 없습니다: {about}", "파일의 경로, 내용, 권한을 확인하세요"),
     "port_missing": ("{about} 포트가 없습니다", "장치를 꽂거나 포트 이름을 고치세요"),
     "port_not_serial": ("{about}은(는) 시리얼 포트가 아닙니다", "포트 이름을 고치세요"),
     "port_rights": (

@@ -64,7 +64,8 @@ class Present:
 
     def value(self, name: str, station: str | None = None) -> str:
         """The value that is in force; empty if none is set."""
-        return self.values.get(station, {}).get(name, "") or self.values.get(None, {}).get(name, "")
+        own = self.values.get(station, {})
+        return own[name] if name in own else self.values.get(None, {}).get(name, "")
 
 
 def stations_of(role: str) -> tuple[str, ...]:
@@ -171,7 +172,7 @@ def _web(answers: Mapping[str, str], present: Present) -> Iterator[Question]:
         yield Question("web.token", "secret", token, True, "WEB_TOKEN", "web")
 
 
-def keys() -> set[str]:
+def known_keys() -> set[str]:
     """The key of every question that there can be."""
     found = {"language", "role", "region", "gateway.id", "gateway.serial_port", "edgelog.port"}
     found |= {f"broker.{word}" for word in ("host", "tls", "ca", "port", "login")}

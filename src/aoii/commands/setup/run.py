@@ -16,15 +16,16 @@ from aoii.commands.file_changes import FileChange
 from aoii.commands.setup import answers as answering
 from aoii.commands.setup import checks, dialogue, system
 from aoii.commands.setup.draft import SECRETS, Draft, drafted
-from aoii.commands.setup.questions import GENERATE, Present, stations_of
+from aoii.commands.setup.questions import GENERATE, ROLES, Present, stations_of
 from aoii.commands.setup.texts import Texts
-from aoii.core.errors import InputError
+from aoii.core.errors import InputError, UnavailableError
 from aoii.settings import BY_NAME, STATIONS, Settings, env_file, kinds, reader
 from aoii.settings.faults import SettingsError
 from aoii.settings.kinds import KindError
 
 UNITS_FILE = Path("/etc/aoii/aoii.env")
 TOKEN_BYTES = 16
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ def _run(options: argparse.Namespace) -> int:
 def _place(options: argparse.Namespace) -> Place:
     root = options.root or Path("/")
     if options.root and not options.system:
-        raise InputError("--root is for --system", "give both")
+        raise InputError(Texts(_language()).said("root_alone"))
     if options.system and not options.root and not system.is_root():
-        raise InputError("only root can install user, folders and units", "run it with sudo, or leave out --system")
+        raise InputError(Texts(_language()).said("needs_root"))
+    if options.system and system.is_hidden():
+        raise InputError(Texts(_language()).said("home", path=system.program()))
     if options.system:
         return Place(options.env_file or root / UNITS_FILE.relative_to("/"), root, is_system=True)
     return Place(options.env_file or Path(settings.ENV_FILE), root, is_system=False)
@@ -109,7 +112,7 @@ def _present(place: Place, texts: Mapping[str | None, str]) -> Present:
             path = Path(values[station][f"{name}_FILE"])
             inside = place.root / path.relative_to("/") if path.is_absolute() else path
             values[station].setdefault(name, _secret_in(inside))
-    stations = [one for one in texts if one is not None]
+    stations = [one for one in texts if one in ROLES]
     return Present(values, stations, doctor_ports.present(), _language())
 
 
@@ -136,11 +139,11 @@ def _given(path: Path) -> tuple[dict[str, str], list[answering.Wrong]]:
         text = path.read_text(encoding="utf-8")
         tree = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error})", "give a file of answers") from error
+        raise InputError(Texts(_language()).said("unreadable", path=path, about=error)) from error
     except ValueError as error:  # of both forms
-        raise InputError(f"{path}: {error}", "write TOML, or JSON in a file that ends in .json") from error
+        raise InputError(Texts(_language()).said("form", path=path, about=error)) from error
     if not isinstance(tree, dict):
-        raise InputError(f"{path} holds no answers by name", "see aoii setup --help")
+        raise InputError(Texts(_language()).said("form", path=path, about=type(tree).__name__))
     return answering.flattened(tree, kinds.first_line(str))
 
 
@@ -292,7 +295,12 @@ def _write(changes: list[FileChange], place: Place, answers: Mapping[str, str], 
 
 def _write_all(changes: list[FileChange], said: Texts) -> None:
     for change in changes:
-        copy = file_changes.write(change)
+        try:
+            copy = file_changes.write(change)
+        except UnavailableError as error:
+            raise UnavailableError(said.said("unwritable", path=change.path, about=error.__cause__)) from error
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None  # each file is whole, and a second run writes the rest
         print(
             said.said("written", path=change.path) if copy is None else said.said("kept", path=change.path, copy=copy)
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aoii.commands.file_changes import FileChange
-from aoii.core.errors import InputError, UnavailableError
+from aoii.core.errors import UnavailableError
 from aoii.runtime import advice
 
 IN_WHEEL = Path(__file__).parents[2] / "systemd"
@@ -33,15 +33,13 @@ def is_there() -> bool:
 
 
 def program() -> str:
-    """The path of this program, for the units.
+    """The path of this program, for the units."""
+    return str(Path(sys.executable).with_name("aoii"))
 
-    Raises:
-        InputError: It is where no unit can read it.
-    """
-    path = Path(sys.executable).with_name("aoii")
-    if any(path.is_relative_to(home) for home in HOMES):
-        raise InputError(f"{path} is in a home directory, which units cannot read", "install aoii in /opt/aoii")
-    return str(path)
+
+def is_hidden() -> bool:
+    """Whether this program is where no unit can read it."""
+    return any(Path(program()).is_relative_to(home) for home in HOMES)
 
 
 def unit_changes(root: Path) -> Iterator[FileChange]:

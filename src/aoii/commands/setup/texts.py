@@ -151,6 +151,27 @@ SAID = {
         "터미널을 하나씩 열어 스테이션을 시작하세요: {commands}",
     ),
     "next_system": ("Start the stations: {commands}", "스테이션을 시작하세요: {commands}"),
+    "root_alone": ("--root is for --system; give both", "--root는 --system과 함께 쓰세요"),
+    "needs_root": (
+        "only root can install user, folders and units; run it with sudo, or leave out --system",
+        "사용자, 폴더, 유닛은 root만 설치할 수 있습니다. sudo로 실행하거나 --system을 빼세요",
+    ),
+    "home": (
+        "{path} is in a home directory, which units cannot read; install aoii in /opt/aoii",
+        "{path}은(는) 홈 디렉터리에 있어 유닛이 읽을 수 없습니다. aoii를 /opt/aoii에 설치하세요",
+    ),
+    "unreadable": (
+        "{path} cannot be read ({about}); give a file of answers",
+        "{path} 파일을 읽을 수 없습니다 ({about}). 답 파일을 지정하세요",
+    ),
+    "form": (
+        "{path}: {about}; write TOML, or JSON in a file that ends in .json",
+        "{path}: {about}. TOML로 쓰거나, 이름이 .json으로 끝나는 파일에 JSON으로 쓰세요",
+    ),
+    "unwritable": (
+        "{path} cannot be written ({about}); run this as the user whose file it is, or as root",
+        "{path} 파일을 쓸 수 없습니다 ({about}). 파일의 소유자나 root로 실행하세요",
+    ),
     "no_terminal": (
         "there is no terminal to ask on; give the answers with --yes --answers FILE",
         "질문할 터미널이 없습니다. --yes --answers FILE로 답을 주세요",
