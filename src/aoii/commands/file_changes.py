@@ -19,7 +19,7 @@ from aoii.settings import BY_NAME
 from aoii.settings.env_edit import name_of
 
 HIDDEN = "********"
-SOUNDS_SECRET = re.compile(r"PASS|SECRET|TOKEN|PRIVATE")  # keys of other programs in the same file
+SOUNDS_SECRET = re.compile(r"PASS|SECRET|TOKEN")  # keys of other programs in the same file
 NEW, BACKUP = ".new", ".bak"
 
 
