@@ -9,8 +9,8 @@ from aoii.commands.file_changes import FileChange
 from aoii.core.errors import UnavailableError
 
 
-def change(path: Path, after: str, **others: bool) -> FileChange:
-    return FileChange(path, path.read_text() if path.exists() else None, after, **others)
+def change(path: Path, after: str) -> FileChange:
+    return FileChange(path, path.read_text() if path.exists() else None, after)
 
 
 def test_a_link_stays_a_link_and_its_file_is_changed() -> None:

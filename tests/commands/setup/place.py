@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from commands.saved_machine import Run
+
 PASSWORD = "pa #ss$word'"  # noqa: S105 - of servers that live for a test
 
 
@@ -57,3 +59,13 @@ class Answers:
         path = Path(name)
         path.write_text(json.dumps(self.tree))
         return path
+
+
+def setup(run: Run, answers: Answers, *options: str) -> tuple[int, str, str]:
+    """Run `aoii setup` with the answers; its exit code and what it printed."""
+    return run("setup", "--yes", "--answers", answers.write(), *options)
+
+
+def files() -> dict[str, str]:
+    """The files of settings in the working directory."""
+    return {path.name: path.read_text() for path in Path().glob(".env*")}

@@ -3,6 +3,7 @@
 No message is published but an empty commit acknowledgement, and no table is made.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -135,8 +136,9 @@ def _acks(gateway: Settings, server: Settings) -> Iterator[Finding]:
         arrived.set()
 
     try:
-        reader = Client(gateway.mqtt, "aoii-setup-gateway", subscriptions=[Subscription(topic, 1)], on_message=take)
-        writer = Client(server.mqtt, "aoii-setup-server")
+        own = f"aoii-setup-{os.getpid()}"
+        reader = Client(gateway.mqtt, f"{own}-gateway", subscriptions=[Subscription(topic, 1)], on_message=take)
+        writer = Client(server.mqtt, f"{own}-server")
     except AoiiError:
         return  # of TLS files, which the tests before have named
     reader.start()
