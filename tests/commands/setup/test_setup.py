@@ -1,4 +1,4 @@
-"""`aoii setup --yes --answers`: what is written, that a second run changes nothing, and each fault by its cause."""
+"""`aoii setup --yes --answers`: what is written, what stays, and that a second run changes nothing."""
 
 import re
 import subprocess
