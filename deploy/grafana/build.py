@@ -314,6 +314,13 @@ DELIVERY = (
         ("clamp_max(aoii_disk_time_to_full_seconds, 604800)", "disk, {{station}}"),
     ),
     lines(
+        "Written a day",
+        "bytes",
+        "What each station writes to its disk, and its budget: a memory card wears out.",
+        ("aoii_written_bytes_per_day", "{{station}}, {{instance}}"),
+        ("aoii_write_budget_bytes_per_day < +Inf", "budget of {{station}}"),
+    ),
+    lines(
         "Latency",
         "s",
         "95th percentile, from the sample to the commit and from acceptance to acknowledgement.",

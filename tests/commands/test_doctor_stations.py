@@ -336,3 +336,16 @@ def test_something_else_on_the_port_is_no_station(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").touch()
 
     assert faults(tmp_path, gateway="<html>\n{{{\n").keys() == {"gateway"}
+
+
+@pytest.mark.parametrize(("budget", "is_fault"), [("5e8", True), ("1e9", False), ("+Inf", False)])
+def test_what_a_station_writes_in_a_day_is_said_and_a_fault_above_its_budget(
+    tmp_path: Path, budget: str, is_fault: bool
+) -> None:
+    writes = f"aoii_written_bytes_per_day 6e8\naoii_write_budget_bytes_per_day {budget}\n"
+    with serving(WELL["server"] + writes) as port:
+        found = examine({"AOII_DATA_DIR": str(tmp_path), "SERVER_STATUS_PORT": str(port)})
+
+    (disk,) = (one for one in found if one.subject == "disk")
+    assert disk.state.startswith("the server writes 600 MB a day")
+    assert (disk.remedy is not None) is is_fault

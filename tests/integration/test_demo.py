@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from aoii.commands import demo_settings
 from servers import MariaDB, Mosquitto, free_port, until
 
 SUMMARY_KEYS = [
@@ -54,6 +55,25 @@ class Demo:
     def page(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
             return bytes(answer.read())
+
+    def hop(self, name: str) -> str:
+        """The state of a hop on the page."""
+        hops = json.loads(self.page("/api/pipeline"))["hops"]
+        return str(next(hop["state"] for hop in hops if hop["name"] == name))
+
+    def turn(self, switch: str, is_broken: bool) -> None:
+        """Turn a switch on the page."""
+        body = json.dumps({"switch": switch, "broken": is_broken}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/switches", body, {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=20).close()  # noqa: S310 - the same
+
+    def ask(self, query: str) -> float:
+        """A number from the database; -1 if it is NULL."""
+        with contextlib.closing(sqlite3.connect(self.folder / "data" / "demo" / "aoii.db")) as rows:
+            (number,) = rows.execute(query).fetchone()
+        return -1.0 if number is None else float(number)
 
     def serves(self) -> bool:
         try:
@@ -186,6 +206,50 @@ def test_a_late_broker_and_an_unplugged_receiver_cost_nothing_and_the_summary_sa
     assert_complete(numbers)
     assert "broker was absent for the first 6 s" in output
     assert "receiver was unplugged for 4 s" in output
+
+
+AHEAD_H = (
+    "SELECT 24 * (MAX(julianday(r.event_time)) - (SELECT MAX(julianday(event_time)) FROM edge_log)) FROM readings r"
+)
+NODE_1_LAGS_MIN = """
+    SELECT 1440 * (MAX(julianday(event_time)) - MAX(CASE node WHEN '1' THEN julianday(event_time) END)) FROM edge_log
+"""
+
+
+@pytest.mark.faults
+def test_every_switch_on_the_page_breaks_its_part_and_nothing_is_missing_once_it_is_mended(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--speed", "300")
+    until(demo.serves, 60)
+    for switch, hop in (("broker", "broker"), ("database", "database"), ("receiver", "radio")):
+        until(lambda hop=hop: demo.hop(hop) == "ok", 60, f"{hop} is well")
+        demo.turn(switch, True)
+        until(lambda hop=hop: demo.hop(hop) == "down", 60, f"{hop} is down")
+        demo.turn(switch, False)
+        until(lambda hop=hop: demo.hop(hop) not in ("down", "unknown"), 60, f"{hop} is mended")
+    demo.turn("node", True)
+    until(lambda: demo.ask(NODE_1_LAGS_MIN) > 30, 60, "node 1 measures nothing")
+    demo.turn("node", False)
+    until(lambda: demo.ask(NODE_1_LAGS_MIN) < 10, 60, "node 1 measures again")
+    assert demo.ask(AHEAD_H) < 0.5
+    demo.turn("clock", True)
+    until(lambda: demo.ask(AHEAD_H) > 0.5, 60, "readings have times in the future")
+    demo.turn("database", True)  # it ends broken, and is mended before the readings are counted
+    demo.process.send_signal(signal.SIGINT)
+    output, numbers = demo.finish()
+
+    assert_complete(numbers)
+    words = " ".join(output.split())
+    for said in ("broker was stopped", "database took no rows", "receiver was unplugged", "node 1 was without power",
+                 "clock was an hour ahead"):  # fmt: skip
+        assert said in words
+
+
+def test_the_readings_of_a_demo_end_at_the_present(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--duration", "6", "--speed", "600", "--nodes", "1")
+    demo.finish()
+
+    age_s = demo.ask("SELECT (julianday('now') - MAX(julianday(event_time))) * 86400 FROM edge_log")
+    assert 0 <= age_s <= demo_settings.START_LIMIT_S * 600
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

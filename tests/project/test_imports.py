@@ -103,13 +103,14 @@ PLACES = (
         "prometheus_client",
         standard=PURE,
     ),
+    Place("runtime/daily_writes.py", "runtime.metric_snapshot runtime.metrics", "prometheus_client", standard=PURE),
     Place("web/points.py", standard=PURE),
     Place("web/fleet_settings.py", "broker.messages runtime.health_limits", standard=PURE),
     Place("web/station_report.py", "runtime.metric_snapshot", "prometheus_client", standard=PURE),
     Place("web/node_health.py", "runtime.metrics web.station_report web.summary", standard=PURE),
     Place(
         "web/pipeline_health.py",
-        "runtime.health_limits runtime.metrics runtime.times_ahead web.station_report",
+        "runtime.daily_writes runtime.health_limits runtime.metrics runtime.times_ahead web.station_report",
         "prometheus_client",
         standard=PURE,
     ),
@@ -138,7 +139,8 @@ PLACES = (
     Place("gateway/drivers/serial_port.py", "core gateway runtime.failpoints runtime.serial_line runtime.station"),
     Place(
         "gateway/drivers/*",
-        "core gateway broker.messages runtime.failpoints runtime.private_file runtime.sqlite_recovery runtime.station",
+        "core gateway broker.messages runtime.failpoints runtime.private_file runtime.sqlite_pages "
+        "runtime.sqlite_recovery runtime.station",
     ),
     Place("server/connection.py", "server.database_errors settings security.tls", "sqlalchemy"),
     Place("server/tables.py", "server settings", "sqlalchemy"),

@@ -222,6 +222,17 @@ def test_what_is_not_known_does_not_fill_or_is_far_off_is_not_shown(seconds: flo
     assert (only("gateway", gateway).ahead_s, only("gateway", gateway).state) == ({}, "ok")
 
 
+def test_a_station_that_writes_more_than_its_budget_warns() -> None:
+    writes = "aoii_written_bytes_per_day 6e8\naoii_write_budget_bytes_per_day %s\n"
+
+    free = only("gateway", answers("gateway", GATEWAY + writes % "+Inf"))
+    bound = only("gateway", answers("gateway", GATEWAY + writes % "5e8"))
+
+    assert (free.written_mb, free.state, free.notes) == (600, "ok", [])
+    assert (bound.written_mb, bound.state) == (600, "warn")
+    assert bound.notes == [("writesTooMuch", {"written": 600, "budget": 500})]
+
+
 def test_a_gateway_of_an_earlier_release_says_nothing_of_times_to_full() -> None:
     assert only("outbox", answers("gateway", GATEWAY)).ahead_s == {}
 

@@ -6,16 +6,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aoii.broker import embedded
-from aoii.commands.demo_settings import Options, Ports
+from aoii.commands.demo_settings import START_LIMIT_S, Options, Ports
 from aoii.core.errors import UnavailableError
 
-START_LIMIT_S = 30.0  # real; it takes 1 s on an idle machine
 STOP_S = 12.0  # a station stops within 10 s by contract
 LOG_TAIL_LINES = 15
+CLOCK_AHEAD_S = 3600.0
 
 
 @dataclass
@@ -44,6 +45,7 @@ class ProcessGroup:
     duration_s: float
     notes: list[str] = field(default_factory=list)
     _broker: subprocess.Popen[bytes] | None = None
+    _is_broker_held: bool = False
     _stations: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -70,7 +72,8 @@ class ProcessGroup:
             UnavailableError: A station ended; the message has the end of its log.
         """
         running_s = time.monotonic() - self.origin_s
-        if self.has_own_broker and self._broker is None and running_s >= self.options.broker_absent_s:
+        is_due = running_s >= self.options.broker_absent_s and not self._is_broker_held
+        if self.has_own_broker and self._broker is None and is_due:
             self._start_broker()
             self.notes.append(f"the broker was absent for the first {self.options.broker_absent_s:g} s")
         self._unplug(running_s)
@@ -78,6 +81,23 @@ class ProcessGroup:
             if child.poll() is not None:
                 problem = f"station {name} ended with exit code {child.returncode}"
                 raise UnavailableError(f"{problem}:\n{self._log_tail(name)}")
+
+    def hold_broker(self, is_held: bool) -> None:
+        """Stop the broker and keep it from starting, or start it again."""
+        self._is_broker_held = is_held
+        if is_held and self._broker is not None:
+            self._stop("broker", self._broker)
+            self._broker = None
+        elif not is_held and self._broker is None:
+            self._start_broker()
+
+    def restart_gateway(self, is_clock_ahead: bool) -> None:
+        """Start the gateway anew, with its clock an hour ahead or right."""
+        self._end("gateway")
+        ahead = {}
+        if is_clock_ahead:
+            ahead["CLOCK_START_UNIX_S"] = str(float(self.environment["CLOCK_START_UNIX_S"]) + CLOCK_AHEAD_S)
+        self._start_station("gateway", ahead)
 
     def end_nodes(self) -> None:
         """Stop the nodes, and make sure that there is a broker for what they have sent."""
@@ -95,15 +115,15 @@ class ProcessGroup:
             self._stop("broker", self._broker)
 
     def _start_broker(self) -> None:
-        with (self.folder / "logs" / "broker.log").open("wb") as output:
+        with (self.folder / "logs" / "broker.log").open("ab") as output:
             self._broker = embedded.start(self.ports.broker, self.folder / "run", output)
 
-    def _start_station(self, name: str) -> None:
+    def _start_station(self, name: str, more: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "aoii.cli", "--env-file", str(self.env_file)]
-        with (self.folder / "logs" / f"{name}.log").open("wb") as output:
+        with (self.folder / "logs" / f"{name}.log").open("ab") as output:
             self._stations[name] = subprocess.Popen(
                 [*command, name],
-                env=self.environment,
+                env=self.environment | dict(more or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -21,11 +21,11 @@ from aoii.commands import demo_settings, demo_view
 from aoii.commands.demo_account import Account
 from aoii.commands.demo_processes import ProcessGroup
 from aoii.commands.demo_settings import Options
+from aoii.commands.demo_switches import Switchboard
 from aoii.core.errors import InputError
 from aoii.settings import Settings, load
 from aoii.simulation import packet_traces, recordings
 
-START_ALLOWANCE_S = 3.0  # real seconds for the stations to start before the first sample
 DRAIN_S = 30.0  # real seconds without a new row after which readings count as missing
 FIRST_ROW_S = 120.0  # the same until the first row: a server on a busy machine may take a minute to start
 POLL_S = 0.25
@@ -55,9 +55,11 @@ def run(settings: Settings, options: Options, env_file: Path | None) -> int:
         group, account = _prepare(settings, options, folder, series, env_file)
         try:
             group.start()
+            board = Switchboard(folder / demo_settings.SWITCHES_FILE, group, _own_database(settings, folder))
             console.print(f"web page   {page}", highlight=False)
             console.print(f"files      {folder}", highlight=False)
-            _watch(group, account, interrupts, console)
+            _watch(group, board, account, interrupts, console)
+            board.mend()
             group.end_nodes()
             _drain(account, interrupts)
         finally:
@@ -81,7 +83,7 @@ def _prepare(
     env_file = demo_settings.shared_file(env_file, folder / "run")
     ports = demo_settings.free_ports()
     duration_s = options.duration_s or series.span_s / options.speed
-    origin_s = time.monotonic() + START_ALLOWANCE_S
+    origin_s = time.monotonic() + demo_settings.START_ALLOWANCE_S
     environment = demo_settings.station_environment(settings, options, folder, series, duration_s, origin_s, ports)
     station_settings = load(environment, env_file)
     epoch = demo_settings.provision_nodes(station_settings, options.nodes)
@@ -90,10 +92,16 @@ def _prepare(
     return group, Account(station_settings, epoch, series.interval_s)
 
 
-def _watch(group: ProcessGroup, account: Account, interrupts: list[int], console: Console) -> None:
+def _own_database(settings: Settings, folder: Path) -> Path | None:
+    """The demo's own database; None if rows go to a server."""
+    return folder / "aoii.db" if settings.database.host is None else None
+
+
+def _watch(group: ProcessGroup, board: Switchboard, account: Account, interrupts: list[int], console: Console) -> None:
     """Keep the run going and show it, until the nodes have ended or the user interrupts."""
     with demo_view.live_view(console, headless=group.options.headless) as show:
         while not interrupts:
+            board.step()
             group.step()
             report = account.report()
             if report.get("is_over", False):

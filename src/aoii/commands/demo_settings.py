@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from aoii.simulation.recordings import Series
 EPOCH_LIMIT = 1 << 16  # our own nodes have epochs below this; a node with the old firmware has one above
 # the user's settings that a demo must not use; set to empty, because one that is merely absent is read from .env
 IGNORED = ("EDGE_RECEIVER_LINK", "EDGE_LOG_LINK", "MIRROR_WEIGHTS")
+START_LIMIT_S = 30.0  # real; it takes 1 s on an idle machine
+START_ALLOWANCE_S = 3.0  # real seconds for the stations to start before the first sample
+SWITCHES_FILE = "run/switches.json"  # in the demo's folder
 PORT_RANGE = 20_000, 32_000  # below the ports of outgoing connections: from 32768 on Linux, from 49152 on macOS
 IGNORED_WITH_OWN_BROKER = ("MQTT_NAMESPACE", "MQTT_TLS_CA", "MQTT_TLS_CERT", "MQTT_TLS_KEY")  # of the user's broker
 
@@ -134,13 +138,23 @@ def station_environment(
         "EDGE_SEED": str(options.seed),
         "EDGE_RECORDING": "" if options.recording is None else str(options.recording.resolve()),
         "EDGE_DURATION_S": str(duration_s),
+        "EDGE_SWITCHES_FILE": str(folder / SWITCHES_FILE),
         "EDGE_RECORD_FILE": str(folder / "run" / "radio_record.csv"),
         "CLOCK_SPEED": str(options.speed),
-        "CLOCK_START_UNIX_S": str(series.start_unix_s),
+        "CLOCK_START_UNIX_S": str(start_unix_s(time.time(), duration_s, options.speed)),
         "CLOCK_ORIGIN_S": str(origin_s),
         **channel_settings(options.channel),
         **_broker_settings(settings, ports.broker),
     }
+
+
+def start_unix_s(now_s: float, duration_s: float, speed: float) -> int:
+    """Unix time at which the simulated clock of a run starts: so early that the run ends at the present.
+
+    So its readings lie in the last hours or days, where Grafana and the page look, and none in the future, though the
+    clock also runs while the stations start.
+    """
+    return int(now_s + duration_s - (duration_s + START_LIMIT_S) * speed)
 
 
 def shared_file(env_file: Path | None, folder: Path) -> Path:

@@ -1,9 +1,11 @@
-"""When outbox, dead letters and disk will be full, and how far back the kept readings go, as a station measures it."""
+"""What a station measures of its files: when they will be full, how far kept readings go back, what a day writes."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from aoii.commands.findings import Finding
+from aoii.runtime import advice
+from aoii.runtime.daily_writes import daily_writes
 from aoii.runtime.metric_snapshot import MetricSnapshot
 from aoii.runtime.time_to_full import DISK_SPAN_S, OUTBOX_SPAN_S
 from aoii.runtime.times_ahead import FULL, Ahead, full_soon, times_ahead
@@ -43,6 +45,20 @@ def examine(snapshot: MetricSnapshot) -> Iterator[Finding]:
         yield Finding(one.subject, state, one.remedy if name in soon else None)
     for reach_s in times_ahead(snapshot, "keptReach").values():
         yield Finding("copies", f"kept readings: at the rate of the last day there is room for {hours(reach_s)}")
+
+
+def written(station: str, snapshot: MetricSnapshot) -> Iterator[Finding]:
+    """What a station writes in a day; a fault if that is more than its budget."""
+    daily = daily_writes(snapshot)
+    if daily is None:
+        return
+    limit = "" if daily.budget_mb is None else f", and may write {daily.budget_mb:.0f} MB"
+    remedy = (
+        f"a memory card wears out: {advice.document('docs/howto/raspberry-pi.md')} says what writes less, or raise "
+        "WRITE_BUDGET_MB"
+    )
+    state = f"the {station} writes {daily.written_mb:.0f} MB a day{limit}"
+    yield Finding("disk", state, remedy if daily.is_too_much else None)
 
 
 def hours(seconds: float) -> str:

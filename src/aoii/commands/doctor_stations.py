@@ -44,6 +44,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
             yield from _files(name, answer.snapshot)
             yield from JUDGES[name](answer.snapshot, answer.unready)
             yield from doctor_buffers.examine(answer.snapshot)
+            yield from doctor_buffers.written(name, answer.snapshot)
         else:
             yield from _silent(installation, name, port)
     gateway, server = (one.snapshot if (one := answers.get(name)) else None for name in ("gateway", "server"))

@@ -28,6 +28,7 @@ from aoii.gateway.witness import SLOTS_MS
 from aoii.runtime import metrics
 from aoii.runtime.health_limits import COMMIT_ACK_DEADLINE_S
 from aoii.runtime.station import Part, PartThread, Station, run_station
+from aoii.runtime.written_bytes import WrittenBytes
 from aoii.security.node_keys import KeyRing
 from aoii.settings import Gateway as GatewaySettings
 from aoii.settings import Settings
@@ -192,4 +193,5 @@ def run(settings: Settings) -> int:
     Raises:
         AoiiError: It cannot start.
     """
-    return run_station("gateway", settings.gateway.status_port, lambda: Gateway(settings))
+    written = WrittenBytes(settings.data_dir, settings.write_budget_mb)
+    return run_station("gateway", settings.gateway.status_port, lambda: Gateway(settings), meter=written.update)

@@ -15,6 +15,7 @@ BLOCK_DEVICES = Path("/sys/dev/block")
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
 MEMORY_DISKS = ("zram", "ram")
+MEMORY_CARDS = ("mmcblk",)  # in a slot of the machine; one in a USB reader looks like any disk
 WITHOUT_BARRIER = frozenset({"nobarrier", "barrier=0", "fsync_mode=nobarrier", "volatile"})
 """Options of ext4, XFS, f2fs and overlay with which a sync does not wait until the disk has emptied its cache."""
 ELSEWHERE = frozenset({"afs", "ceph", "cifs", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4", "smb3"})
@@ -98,6 +99,11 @@ def disks(path: Path) -> frozenset[str]:
         if mount is not None and mount.source.startswith("/dev/"):  # Btrfs numbers its subvolumes, not its disk
             return _disks_of(_number(Path(mount.source).stat().st_rdev))
     return frozenset()
+
+
+def is_memory_card(path: Path) -> bool:
+    """Whether a file is on a memory card, or would be; False if that is not known."""
+    return any(disk.startswith(MEMORY_CARDS) for disk in disks(path))
 
 
 def are_on_one_disk(first: Path, second: Path) -> bool | None:

@@ -135,6 +135,7 @@ def value(metric: MetricWrapperBase, **labels: str) -> float:
     return next(float(s.value) for m in metrics for s in m.samples if not s.name.endswith("_created"))
 
 
+_WRITING = ServedBy("gateway", "server", "csv", "edgelog")
 _ANY = ServedBy("gateway", "server", "csv", "edgelog", "edge")
 BUILD = _ANY.declare(Info("aoii_build", "Version of aoii that runs here.", registry=None), "aoii_build_info", "version")
 BUILD.info({"version": __version__})
@@ -144,6 +145,15 @@ SETTINGS_USABLE = _ANY.gauge(
 )
 SETTINGS_NEED_RESTART = _ANY.gauge(
     "aoii_settings_need_restart", "1 while the files of settings say something else than what is in force."
+)
+
+WRITTEN_BYTES = _WRITING.counter("aoii_written_bytes_total", "Bytes that this station has written to its disk.")
+WRITTEN_BYTES_PER_DAY = _WRITING.gauge(
+    "aoii_written_bytes_per_day",
+    "What this station writes to its disk in a day, as in the last one; NaN in its first six hours.",
+)
+WRITE_BUDGET_BYTES = _WRITING.gauge(
+    "aoii_write_budget_bytes_per_day", "What it may write in a day (`WRITE_BUDGET_MB`); +Inf: any amount."
 )
 
 # --- towards the broker and the database ------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ def run_station(
     port: int,
     build: Callable[[], S],
     signal_actions: Mapping[signal.Signals, Callable[[S], None]] | None = None,
+    meter: Callable[[], None] | None = None,
 ) -> int:
     """Run a station until SIGTERM or SIGINT.
 
@@ -131,6 +132,7 @@ def run_station(
         port: Its status port on loopback; 0: none, or the station serves /metrics and the checks itself.
         build: Makes the station. If it hangs on a disk that does not answer, a stop abandons it.
         signal_actions: Other signals, and what to do with the station at each; ignored before it is built.
+        meter: Measures something of the process; called several times a second while the station runs.
 
     Returns:
         The exit code: 0, or 1 if a part ended by itself.
@@ -152,7 +154,7 @@ def run_station(
         try:
             with _hang_guard(SILENCE_LIMIT_S):
                 station.start()
-            return _watch(name, station, stop)
+            return _watch(name, station, stop, meter)
         finally:
             station.stop()
 
@@ -194,12 +196,14 @@ def _apply(act: Callable[[S], None], built: list[S]) -> None:
         act(station)
 
 
-def _watch(name: str, station: Station, stop: threading.Event) -> int:
+def _watch(name: str, station: Station, stop: threading.Event, meter: Callable[[], None] | None) -> int:
     """Keep systemd informed until the stop, or until a part ends by itself; return the exit code."""
     notifier = systemd.Notifier(station.liveness, station.readiness)
     log.info("%s started", name, extra={"event": "started"})
     while not stop.wait(WATCH_S):
         notifier.notify()
+        if meter is not None:
+            meter()
         if ended := station.ended():
             log.error("a thread has ended by itself", extra={"event": "thread_ended", "threads": ended})
             return 1

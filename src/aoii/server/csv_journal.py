@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aoii.runtime import metrics
+from aoii.runtime import metrics, sqlite_pages
 
 WINDOW_LIMIT = 100_000  # messages, about 8 MB; more than a broker's queue, and than a week of redeliveries
+LOG_LIMIT_BYTES = 4 * 2**20
 
 SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS seen (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY CHECK (id = 1), path TEXT NOT NULL, offset INTEGER NOT NULL, lines BLOB NOT NULL
@@ -60,6 +59,8 @@ class CsvJournal:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        sqlite_pages.rebuild(self._connection)
+        sqlite_pages.log_ahead(self._connection, LOG_LIMIT_BYTES)
         self._connection.executescript(SCHEMA)
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
+from aoii.runtime.written_bytes import WrittenBytes
 from aoii.server.database_errors import DatabaseAway
 from aoii.server.database_watch import PROBE_DELAYS, DatabaseWatch
 from aoii.server.db import Database
@@ -159,4 +160,7 @@ def run(settings: Settings) -> int:
         raise SettingsError(
             [Fault("", "EDGE_LOG_PORT", "is not set", "name the port of a node's USB log, such as /dev/ttyUSB1")]
         )
-    return run_station("edgelog", settings.server.edge_log_status_port, lambda: LogReader(settings))
+    written = WrittenBytes(settings.data_dir, settings.write_budget_mb)
+    return run_station(
+        "edgelog", settings.server.edge_log_status_port, lambda: LogReader(settings), meter=written.update
+    )

@@ -19,6 +19,7 @@ from aoii.broker.newest_estimates import NewestEstimates
 from aoii.core.errors import AoiiError
 from aoii.runtime import metrics
 from aoii.runtime.station import Part, PartThread, Station, run_station
+from aoii.runtime.written_bytes import WrittenBytes
 from aoii.server import subscription
 from aoii.server.csv_file import CsvFile
 from aoii.server.csv_journal import CsvRow
@@ -148,4 +149,5 @@ def run(settings: Settings) -> int:
         InputError: CSV_FILE has other columns, or the full format although CSV_FORMAT is older.
         UnavailableError: CSV_FILE cannot be opened, or the status port is taken.
     """
-    return run_station("csv", settings.server.csv_status_port, lambda: CsvSubscriber(settings))
+    written = WrittenBytes(settings.data_dir, settings.write_budget_mb)
+    return run_station("csv", settings.server.csv_status_port, lambda: CsvSubscriber(settings), meter=written.update)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part, Station, run_station
+from aoii.runtime.written_bytes import WrittenBytes
 from aoii.server import subscription
 from aoii.server.audit_worker import AuditWorker
 from aoii.server.db import Database
@@ -132,4 +133,5 @@ def run(settings: Settings) -> int:
     Raises:
         UnavailableError: The dead letters cannot be opened, or the status port is taken.
     """
-    return run_station("server", settings.server.status_port, lambda: Server(settings))
+    written = WrittenBytes(settings.data_dir, settings.write_budget_mb)
+    return run_station("server", settings.server.status_port, lambda: Server(settings), meter=written.update)

@@ -430,6 +430,12 @@ class Edge:
     record_file: Path | None = setting(
         "EDGE_RECORD_FILE", None, kinds.path, "File that records what the gateway sends to the nodes. Unset: none."
     )
+    switches_file: Path | None = setting(
+        "EDGE_SWITCHES_FILE",
+        None,
+        kinds.path,
+        "File of the switches by which the page of a demo breaks its parts; only `aoii demo` sets it. Unset: none.",
+    )
     status_port: int = _status_port("EDGE_STATUS_PORT", "5015", "the nodes'")
 
 
@@ -462,6 +468,14 @@ class Settings:
     """
 
     data_dir: Path = setting("AOII_DATA_DIR", DATA_DIR, _folder, "Folder for all files that a station writes.")
+    write_budget_mb: int | None = setting(
+        "WRITE_BUDGET_MB",
+        None,
+        kinds.whole(0, 10**7),
+        "What each station may write to its disk in a day, MB; more raises an alert, and nothing is written later or "
+        "left out. 0: any amount. Unset: 500 if AOII_DATA_DIR is on a memory card, else any amount.",
+        example="500",
+    )
     database: Database = group(Database, title="Database")
     mqtt: Mqtt = group(Mqtt, title="MQTT broker")
     gateway: Gateway = group(Gateway, title="Gateway")

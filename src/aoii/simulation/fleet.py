@@ -19,8 +19,10 @@ from typing import Any
 from aoii.core.errors import UnavailableError
 from aoii.edge.drivers.host import SimulatedPort
 from aoii.edge.node import Node
+from aoii.runtime import switches
 from aoii.runtime.station import Part, Station, run_station
 from aoii.runtime.station_client import StationClient
+from aoii.runtime.switches import Switch
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.settings import Settings
@@ -65,6 +67,8 @@ class Fleet(Station):
         self._log_port = SimulatedPort(edge.log_link)
         self._gateway_port = settings.gateway.status_port
         self._report_file = edge.report_file
+        self._switches_file = edge.switches_file
+        self._broken: frozenset[Switch] = frozenset()
         self._zero_ms = 0  # elapsed time of the clock at which the nodes' time begins; it moves when they are held up
         self._latest_ms = self._held_up_ms = 0
         self._end_ms = 1000 * (edge.duration_s * self._clock.speed or self._network.span_s)
@@ -182,6 +186,8 @@ class Fleet(Station):
         was_written = True
         while True:
             self._last_progress_s = time.monotonic()
+            if self._switches_file is not None:
+                self._obey(switches.read(self._switches_file).broken)
             try:
                 self._write_report()
             except OSError as error:  # a full disk, perhaps; the nodes run on
@@ -191,6 +197,20 @@ class Fleet(Station):
             else:
                 was_written = True
             await asyncio.sleep(REPORT_EVERY_S)
+
+    def _obey(self, broken: frozenset[Switch]) -> None:
+        """Do what the switches of a demo say; called in the loop."""
+        for name in broken ^ self._broken:
+            match name, name in broken:
+                case "receiver", True:
+                    self._receiver.unplug()
+                case "receiver", False:
+                    self._receiver.plug()
+                case "node", True:
+                    self._network.cut_power(1)
+                case "node", False:
+                    self._network.restore_power(1)
+        self._broken = broken
 
     def _write_report(self) -> None:
         """Replace the report in one step, so that no reader sees half of it."""

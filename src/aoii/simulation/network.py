@@ -46,6 +46,7 @@ class SimulatedNode:
         interval_s: Sampling interval, s.
         meter: Age of incorrect information at the gateway.
         timer_ms: When the node's timer goes off; None: it is not set.
+        has_power: Whether it runs; without power its samples pass, and its estimate is judged all the same.
     """
 
     number: int
@@ -54,6 +55,7 @@ class SimulatedNode:
     interval_s: float
     meter: AoiiMeter = field(default_factory=AoiiMeter)
     timer_ms: int | None = None
+    has_power: bool = True
 
 
 class Network:
@@ -123,15 +125,29 @@ class Network:
         boot_ms = (number - 1) * period_ms // len(self._keys)
         if self.radio.may_collide:
             boot_ms = random.Random(f"{self._edge.seed}/{number}").randrange(period_ms)  # noqa: S311 - a simulation
+        samples = recordings.replay_samples(series, first, boot_ms, period_ms)
+        return SimulatedNode(number, self._make_node(number), samples, series.interval_s)
+
+    def _make_node(self, number: int) -> Node:
         key = self._keys[number]
         learner = Learner(PROVISIONED.beta_t_c, PROVISIONED.beta_h_c)
         store = FlashStore(self._flash, f"node-{number}.flash")
         draw = random.Random(self._edge.seed * 1_000_003 + number).random  # noqa: S311 - a simulation, repeatable
-        node = Node(
+        return Node(
             number, key.epoch, key.key, PROVISIONED, learner, store, draw, self._timing, ANY_SENSOR, self._is_busy
         )
-        samples = recordings.replay_samples(series, first, boot_ms, period_ms)
-        return SimulatedNode(number, node, samples, series.interval_s)
+
+    def cut_power(self, number: int) -> None:
+        """Stop a node at once, as when its battery is taken out; what its flash holds is kept."""
+        for simulated in self._nodes:
+            if simulated.number == number:
+                simulated.has_power, simulated.timer_ms = False, None
+
+    def restore_power(self, number: int) -> None:
+        """Start a node anew from its flash."""
+        for simulated in self._nodes:
+            if simulated.number == number and not simulated.has_power:
+                simulated.node, simulated.has_power = self._make_node(number), True
 
     def _is_busy(self) -> bool:
         """Whether a node that listens now detects a packet."""
@@ -161,6 +177,10 @@ class Network:
         self.agenda.schedule(at_ms, lambda now_ms: self._sample(simulated, now_ms, reading_c))
 
     def _sample(self, simulated: SimulatedNode, now_ms: int, reading_c: tuple[int, int]) -> None:
+        if not simulated.has_power:
+            self.agenda.schedule(now_ms + JUDGED_AFTER_MS, lambda _: self._judge(simulated, now_ms, reading_c))
+            self._schedule_sample(simulated)
+            return
         node = simulated.node
         knows_gateway = node.is_acknowledged and node.forecast is not None
         sends = node.sample(now_ms, reading_c[0] / 100, reading_c[1] / 100)
@@ -228,7 +248,8 @@ class Network:
             self._schedule_end(simulated, self.radio.transmit(simulated.number, False, now_ms, data))
 
     def _arrive_at_node(self, simulated: SimulatedNode, data: bytes, now_ms: int) -> None:
-        self._transmit(simulated, simulated.node.receive(data, now_ms), now_ms)
+        if simulated.has_power:
+            self._transmit(simulated, simulated.node.receive(data, now_ms), now_ms)
 
 
 def _log_note(note: str) -> None:

@@ -29,6 +29,7 @@ from aoii.settings import Web as WebSettings
 from aoii.settings.faults import Fault, SettingsError
 from aoii.web import api
 from aoii.web.access import Access, SecurityHeaders
+from aoii.web.demo_switches import DemoSwitches
 from aoii.web.live import Live
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class WebPage(Station):
 def create_app(settings: Settings) -> Starlette:
     """The application; while it runs, its live view follows database, broker and stations."""
     live = Live(settings)
+    demo = DemoSwitches(settings.edge.switches_file)
 
     async def beat() -> None:
         while True:
@@ -122,7 +124,12 @@ def create_app(settings: Settings) -> Starlette:
         live.stop()
 
     app = Starlette(
-        routes=[Route("/", _page), *api.Api(live).routes(), Mount("/static", StaticFiles(directory=STATIC))],
+        routes=[
+            Route("/", _page),
+            *api.Api(live).routes(),
+            *demo.routes(),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
         middleware=[Middleware(SecurityHeaders), Middleware(Access, token=settings.web.token)],
         exception_handlers=dict.fromkeys(api.ERRORS, api.error_response),
         lifespan=lifespan,

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from prometheus_client import Counter, Gauge
 
 from aoii.runtime import health_limits, metrics
+from aoii.runtime.daily_writes import daily_writes
 from aoii.runtime.times_ahead import Ahead, full_soon, times_ahead
 from aoii.web.station_report import StationReport
 
@@ -23,7 +24,7 @@ NoteCode = Literal[
     "noPort", "unasked", "noAnswer", "neverAnswered", "notTold", "checkFails",
     "portClosed", "rejected", "repliesLate",
     "outboxFull", "outboxRefused", "outboxDamaged", "outboxGrows", "outboxOld",
-    "outboxFullSoon", "diskFullSoon", "lettersFullSoon",
+    "outboxFullSoon", "diskFullSoon", "lettersFullSoon", "writesTooMuch",
     "notConnected", "connectionLost", "publishFailed", "brokerDrops",
     "lettersFull", "inboxOverrun", "badMessages",
     "rowsRefused", "insertRetries", "rowsDeadLettered", "notReadable", "oneDisk",
@@ -51,6 +52,7 @@ class HopReport:
         track: How many readings waited here over the last minutes, oldest first.
         ahead_s: What lies ahead at the present rate, s, by name: when a buffer will be full, how far kept readings go
             back.
+        written_mb: What the station writes to its disk in a day, MB.
         notes: What a person should know, the worst first.
         stale_s: Age of the values, s, if the station no longer answers; None if it answers or never did.
     """
@@ -63,6 +65,7 @@ class HopReport:
     per_minute: float | None = None
     track: tuple[float, ...] = ()
     ahead_s: dict[Ahead, float] = field(default_factory=dict)
+    written_mb: float | None = None
     notes: list[Note] = field(default_factory=list)
     stale_s: float | None = None
 
@@ -182,7 +185,19 @@ def _station_itself(station: StationReport, view: View) -> HopReport:
         if station.age_s is None:
             notes.append(("neverAnswered", {}))
         return HopReport(station.station, station.address, "unreachable", notes=notes, stale_s=station.age_s)
-    return view(station)
+    return _with_writes(view(station), station)
+
+
+def _with_writes(report: HopReport, station: StationReport) -> HopReport:
+    """The report with what the station writes in a day, and a note if that is more than its budget."""
+    daily = daily_writes(station.now)
+    if daily is None:
+        return report
+    report = replace(report, written_mb=daily.written_mb)
+    if not daily.is_too_much:
+        return report
+    note: Note = ("writesTooMuch", {"written": daily.written_mb, "budget": daily.budget_mb})
+    return replace(report, state=max(report.state, "warn", key=STATE_RANK.__getitem__), notes=[*report.notes, note])
 
 
 def _hop_report(station: StationReport, problems: Iterable[Problem], per_minute: float | None) -> HopReport:

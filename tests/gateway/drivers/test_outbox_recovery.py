@@ -11,8 +11,8 @@ import pytest
 
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_recovery import OutboxBrokenError
-from aoii.gateway.drivers.outbox_rows import PAGE_BYTES
 from aoii.gateway.drivers.outbox_transaction import Transaction
+from aoii.runtime.sqlite_pages import PAGE_BYTES
 from gateway.drivers.outbox_files import MEGABYTE, add, counters, filled, opened, who
 from servers import until
 
@@ -102,7 +102,7 @@ def test_damage_that_no_check_finds_is_salvaged_when_a_reading_meets_it(path: Pa
 
 
 def test_of_a_file_that_lacks_its_end_what_is_there_is_salvaged(path: Path) -> None:
-    filled(path, 400)
+    filled(path, 800)
     pages = path.stat().st_size // PAGE_BYTES
     os.truncate(path, pages * 6 // 10 * PAGE_BYTES)
 
@@ -110,7 +110,7 @@ def test_of_a_file_that_lacks_its_end_what_is_there_is_salvaged(path: Path) -> N
         recovery = store.recoveries[0]
         kept = counters(store)
 
-    assert recovery.salvaged == len(kept) > 150
+    assert recovery.salvaged == len(kept) > 300
     assert kept == list(range(1, len(kept) + 1))
     assert recovery.lost >= 1
 

@@ -27,7 +27,7 @@ R = TypeVar("R")
 PRUNE_STEP = 500  # readings deleted at a time: 5 ms
 READ_STEP = 10_000  # numbers read at a time
 RETRY_S = 60.0  # between two tries to open a file that could not be opened
-FREE_PAGES = 1000  # deleted pages that the file may hold for its next rows; more go back to the disk
+FREE_PAGES = 4000  # deleted pages that the file may hold for its next rows; more go back to the disk
 
 
 class KeptUnavailableError(UnavailableError):

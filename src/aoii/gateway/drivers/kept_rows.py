@@ -16,15 +16,15 @@ from typing import NamedTuple
 from aoii.gateway.drivers import outbox_rows
 from aoii.gateway.drivers.outbox_rows import EventRow
 from aoii.gateway.numbers import merged
-from aoii.runtime import sqlite_recovery
+from aoii.runtime import sqlite_pages, sqlite_recovery
 from aoii.runtime.sqlite_recovery import Recovery
 
 FILE = "kept.db"  # beside the outbox
 VERSION = 1
-PAGE_BYTES = 4096
 NUMBER_LIMIT = 2**63 - 1  # what SQLite holds
 RANGES_LIMIT = 10_000  # in `forgotten`; about 700 kB
 MERGE_STEP = 1000  # ranges that are merged at a time when there are more
+LOG_LIMIT_BYTES = 4 * 2**20  # what a checkpoint usually leaves
 
 SCHEMA = f"""
 CREATE TABLE kept (
@@ -66,7 +66,7 @@ class Origin(NamedTuple):
 
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create the tables in an empty file."""
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    sqlite_pages.prepare(connection)
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that deleted pages can go back to the disk
     connection.executescript(f"BEGIN;{SCHEMA}COMMIT")
 
@@ -174,7 +174,7 @@ def set_origin(connection: sqlite3.Connection, new: Origin) -> None:
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Room that rows occupy in the file, without its write-ahead log."""
     pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
-    return int(pages - free) * PAGE_BYTES
+    return int(pages - free) * sqlite_pages.page_bytes(connection)
 
 
 def open_file(path: Path, is_damaged: bool) -> tuple[sqlite3.Connection, Recovery | None]:
@@ -191,9 +191,9 @@ def open_file(path: Path, is_damaged: bool) -> tuple[sqlite3.Connection, Recover
     connection.text_factory = bytes
     if sqlite_recovery.user_version(connection) == 0:
         create_tables(connection)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_size_limit = 4194304")  # 4 MiB, what a checkpoint usually leaves
+    else:
+        sqlite_pages.rebuild(connection)
+    sqlite_pages.log_ahead(connection, LOG_LIMIT_BYTES)
     if recovery is not None:
         for old in path.parent.glob(f"{path.name}.corrupt-*"):
             if not old.name.startswith(recovery.kept_as.name):

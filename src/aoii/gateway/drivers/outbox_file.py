@@ -295,7 +295,7 @@ class OutboxFile:
         """After a full disk: give it the file's deleted pages, in slices, until the reserve fits or no page is left."""
         free, before = -1, -2
         while not self._reserve.is_held and free != before:
-            connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(200)")
+            connection.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum(800)")
             free, before = connection.execute("PRAGMA freelist_count").fetchone()[0], free
             self._reserve.acquire()
         if not self._reserve.is_held:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from aoii.core.errors import UnavailableError
 from aoii.gateway.drivers import outbox_rows
-from aoii.runtime import sqlite_recovery
+from aoii.runtime import sqlite_pages, sqlite_recovery
 
+LEAST_PAGES = 64  # that the file may have, for its tables and some readings
+LOG_LIMIT_BYTES = 16 * 2**20  # what a burst may leave of the write-ahead log
 CORRUPT_COLUMNS = "id, seq, node, epoch, counter, payload, found_ms"
 
 
@@ -56,11 +58,11 @@ def open_file(path: Path, max_bytes: int, is_damaged: bool = False) -> tuple[sql
                 outbox_rows.create_tables(connection)
             case 1:
                 _add_meta_checksums(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")  # 16 MiB, which a burst may leave in the -wal file
+        sqlite_pages.rebuild(connection)
+        sqlite_pages.log_ahead(connection, LOG_LIMIT_BYTES)
         outbox_rows.file_id(connection)  # files of earlier versions have none
-        connection.execute(f"PRAGMA max_page_count = {max(max_bytes // outbox_rows.PAGE_BYTES, 16)}")
+        pages = max(max_bytes // sqlite_pages.page_bytes(connection), LEAST_PAGES)
+        connection.execute(f"PRAGMA max_page_count = {pages}")
     except (sqlite3.Error, OSError) as error:
         raise OutboxBrokenError(
             f"{path}: the outbox cannot be opened ({error})", "check the folder, its permissions and the disk"

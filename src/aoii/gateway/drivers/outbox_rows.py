@@ -10,10 +10,9 @@ import sqlite3
 import zlib
 from typing import NamedTuple
 
-from aoii.runtime import sqlite_recovery
+from aoii.runtime import sqlite_pages, sqlite_recovery
 
 VERSION = 2
-PAGE_BYTES = 4096
 OLD_EPOCH_FLOOR = 1 << 16  # epochs of our own nodes have 16 bits, so the two kinds can be told apart
 OLD_EPOCH_LIMIT = 1 << 53  # every JSON reader keeps whole numbers below this exact
 
@@ -96,7 +95,7 @@ def decode_state(row: tuple[object, ...]) -> StateRow | None:
 
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create the tables in an empty file."""
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    sqlite_pages.prepare(connection)
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that deleted pages can go back to a full disk
     connection.executescript(f"BEGIN;{SCHEMA}")
     for name, value in (("old_epoch", draw_epoch()), ("total_tx", 0)):

@@ -130,6 +130,7 @@ import { iso } from "./address.js";
  * @property {number | null} per_minute
  * @property {number[]} track how many readings waited over the last minutes, oldest first
  * @property {Partial<Record<Ahead, number>>} ahead_s seconds until a buffer is full, or that kept readings go back
+ * @property {number | null} written_mb what the station writes to its disk in a day, MB
  * @property {[code: NoteCode, values: Record<string, string | number>][]} notes
  * @property {number | null} stale_s age of the last answer; null: the station answers, or never did
  *
@@ -140,6 +141,9 @@ import { iso } from "./address.js";
  * @property {Hop[]} hops
  * @property {HopReport[]} others stations that are not hops
  * @property {{ counts: Record<string, number> | null, stale_s: number | null, dropped: number }} dead_letters
+ *
+ * @typedef {"broker" | "database" | "receiver" | "node" | "clock"} SwitchName
+ * @typedef {{ present: SwitchName[], broken: SwitchName[] }} Switches
  *
  * @typedef {object} Status of the whole system; sent once a second
  * @property {number} now_ms
@@ -263,6 +267,24 @@ export async function fetchTotals(signal) {
 export async function fetchLedger(signal) {
   try {
     const answer = await fetch("api/ledger", { signal });
+    const content = await answer.json();
+    return answer.ok ? content : content.error;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+/**
+ * The switches of a demo, and which parts they have broken; none where there is no demo, or no answer.
+ *
+ * @param {{ name: SwitchName, broken: boolean }} [turn] the switch to turn first
+ * @returns {Promise<Switches | string>} the server's reason as a text if it refuses to turn it
+ */
+export async function fetchSwitches(turn) {
+  const body = turn && JSON.stringify({ switch: turn.name, broken: turn.broken });
+  const headers = { "Content-Type": "application/json" };
+  try {
+    const answer = await fetch("api/switches", body ? { method: "POST", headers, body } : {});
     const content = await answer.json();
     return answer.ok ? content : content.error;
   } catch (error) {

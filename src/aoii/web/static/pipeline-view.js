@@ -4,6 +4,7 @@ import { $, copyOf, fillRows, make, part, renewChildren, setText, showState } fr
 import { LedgerPanel } from "./ledger-panel.js";
 import { presentReasons, verdict } from "./pipeline.js";
 import { drawSpark } from "./spark.js";
+import { SwitchPanel } from "./switch-panel.js";
 
 /**
  * @typedef {import("./api.js").Pipeline} Pipeline
@@ -21,6 +22,7 @@ export class PipelineView {
     /** @type {Pipeline | null} */
     this.pipeline = null;
     this.ledger = new LedgerPanel(app);
+    this.switches = new SwitchPanel(app);
   }
 
   title() {
@@ -29,6 +31,7 @@ export class PipelineView {
 
   /** @param {StreamEvent} event */
   showSnapshot(event) {
+    this.switches.refresh();
     this.showUpdate(event);
   }
 
@@ -53,6 +56,7 @@ export class PipelineView {
   translate() {
     if (this.pipeline) this.show(this.pipeline);
     this.ledger.show();
+    this.switches.show();
   }
 
   /** @param {Pipeline} pipeline */
@@ -118,7 +122,7 @@ export class PipelineView {
    * @param {HopReport} report
    * @returns {[name: string, value: string][]}
    */
-  counts({ waiting, oldest_s: oldest, per_minute: rate, ahead_s: ahead }) {
+  counts({ waiting, oldest_s: oldest, per_minute: rate, ahead_s: ahead, written_mb: written }) {
     const { messages, whole, tenth, duration } = this.app.locale;
     /** @type {[string, string][]} */
     const counts = [];
@@ -127,6 +131,7 @@ export class PipelineView {
     if (rate !== null) counts.push([messages.rate, tenth(rate)]);
     for (const [name, seconds] of Object.entries(ahead))
       counts.push([messages.ahead[/** @type {keyof typeof ahead} */ (name)], duration(seconds)]);
+    if (written !== null) counts.push([messages.written, `${whole(written)} MB`]);
     return counts;
   }
 
@@ -139,7 +144,13 @@ export class PipelineView {
     const { messages, whole, duration } = this.app.locale;
     const stations = /** @type {Record<string, string>} */ (messages.stations);
     /** @type {Record<string, (value: any) => string>} */
-    const write = { count: whole, seconds: duration, station: (name) => stations[name] ?? name };
+    const write = {
+      count: whole,
+      seconds: duration,
+      written: whole,
+      budget: whole,
+      station: (name) => stations[name] ?? name,
+    };
     const written = Object.entries(values).map(([name, value]) => [name, write[name]?.(value) ?? String(value)]);
     return /** @type {import("./messages/en.js").NoteValues} */ (Object.fromEntries(written));
   }

@@ -2,6 +2,7 @@
 
 /**
  * @typedef {object} NoteValues the values of all notes; each note uses some of them
+ * @property {string} budget
  * @property {string} check
  * @property {string} count
  * @property {string} outcome
@@ -11,6 +12,7 @@
  * @property {string} seconds
  * @property {string} station
  * @property {string} status
+ * @property {string} written
  */
 
 /** @type {(count: string, noun: string, plural?: string) => string} */
@@ -40,6 +42,8 @@ const notes = {
   diskFullSoon: ({ seconds }) => `Its disk is full in ${seconds} at the present rate. Make room.`,
   lettersFullSoon: ({ seconds }) =>
     `The dead letters are full in ${seconds} at the present rate. Then it accepts nothing more. Repair the database.`,
+  writesTooMuch: ({ written, budget }) =>
+    `Writes ${written} MB a day, more than the ${budget} MB of WRITE_BUDGET_MB: a memory card wears out.`,
   notConnected: ({ reason }) => (reason ? `Not connected: ${reason}` : "Not connected."),
   connectionLost: ({ count }) => `Connection lost ${many(count, "time")} ${MINUTE}.`,
   publishFailed: ({ count, result }) => `${many(count, "publish attempt")} ${result} ${MINUTE}.`,
@@ -265,6 +269,26 @@ export const en = {
     diskFull: "disk full in",
     lettersFull: "dead letters full in",
     keptReach: "kept for",
+  },
+  written: "written a day",
+  switches: "Break it",
+  switchesMore:
+    "This is a demo. Break a part, see which hops notice, and mend it: the ledger below balances again, and nothing is missing.",
+  switchWorks: "works",
+  switchBroken: "broken",
+  switchNames: {
+    broker: "broker",
+    database: "database",
+    receiver: "receiver",
+    node: "node 1",
+    clock: "gateway's clock",
+  },
+  switchHelp: {
+    broker: "The broker is stopped: readings wait in the gateway's outbox.",
+    database: "The database takes no rows: the broker and the outbox keep the readings, and the page still reads.",
+    receiver: "The receiver is unplugged: nodes get no answer, keep their readings and send again.",
+    node: "Node 1 is without power: what it had measured is in its flash, and after two heartbeats it is dead.",
+    clock: "The gateway's clock is an hour ahead: times are wrong, and order and identity are not.",
   },
   stale: (/** @type {string} */ age) => `reported ${age}`,
   others: "Other stations",

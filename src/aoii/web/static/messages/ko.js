@@ -196,6 +196,26 @@ export const ko = {
     lettersFull: "데드 레터가 찰 때까지",
     keptReach: "보관 기간",
   },
+  written: "하루 쓰기량",
+  switches: "고장 내 보기",
+  switchesMore:
+    "데모입니다. 한 부분을 고장 내고 어느 단계가 알아차리는지 본 뒤 되돌려 보세요. 아래 원장이 다시 맞고, 빠지는 측정값이 없습니다.",
+  switchWorks: "동작 중",
+  switchBroken: "고장",
+  switchNames: {
+    broker: "브로커",
+    database: "데이터베이스",
+    receiver: "수신기",
+    node: "노드 1",
+    clock: "게이트웨이 시계",
+  },
+  switchHelp: {
+    broker: "브로커를 멈춥니다. 측정값은 게이트웨이의 아웃박스에서 기다립니다.",
+    database: "데이터베이스가 행을 받지 않습니다. 브로커와 아웃박스가 측정값을 지키고, 이 페이지는 계속 읽습니다.",
+    receiver: "수신기를 뽑습니다. 노드는 응답을 받지 못해 측정값을 간직하고 다시 보냅니다.",
+    node: "노드 1의 전원을 끊습니다. 이미 측정한 값은 플래시에 남고, 하트비트를 두 번 놓치면 죽은 것으로 판정합니다.",
+    clock: "게이트웨이의 시계를 한 시간 앞으로 돌립니다. 시각은 틀리지만 순서와 식별자는 틀리지 않습니다.",
+  },
   stale: (age) => `${age} 보고`,
   others: "기타 프로그램",
   othersMore: "데이터베이스로 가는 경로에는 속하지 않습니다. 사용하지 않는 프로그램은 응답 없음으로 표시됩니다.",
@@ -262,6 +282,8 @@ export const ko = {
     diskFullSoon: ({ seconds }) => `지금 속도로는 디스크가 ${seconds} 뒤에 가득 찹니다. 공간을 확보하세요.`,
     lettersFullSoon: ({ seconds }) =>
       `지금 속도로는 데드 레터가 ${seconds} 뒤에 가득 찹니다. 그때부터 아무것도 받지 못합니다. 데이터베이스를 고치세요.`,
+    writesTooMuch: ({ written, budget }) =>
+      `하루에 ${written} MB를 씁니다. WRITE_BUDGET_MB의 ${budget} MB를 넘으며, 메모리 카드의 수명이 줄어듭니다.`,
     notConnected: ({ reason }) => (reason ? `연결되지 않음: ${reason}` : "연결되지 않았습니다."),
     connectionLost: ({ count }) => `지난 1분 동안 연결이 ${count}번 끊겼습니다.`,
     publishFailed: ({ count, result }) => `지난 1분 동안 발행 ${count}건이 실패했습니다(${result}).`,
