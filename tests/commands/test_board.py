@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aoii.commands import main
+from aoii.edge.drivers.board_radio import Air, air_fault
 from aoii.security import node_keys
+from aoii.settings.regions import REGIONS
 
 
 def test_the_command_says_what_to_type_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +35,38 @@ def test_the_key_goes_where_the_gateway_looks(tmp_path: Path, monkeypatch: pytes
     assert main.main(["board", "receiver", "--out", str(tmp_path / "other")]) == 0
 
     assert list(node_keys.read_key_file(tmp_path / "data" / "node_keys")) == [9]
+
+
+def made_with(out: Path, *words: str) -> dict[str, Any]:
+    assert main.main(["board", "receiver", "--out", str(out), *words]) == 0
+    config: dict[str, Any] = json.loads((out / "aoii.json").read_text())
+    return config
+
+
+def test_the_region_of_the_settings_decides_about_the_radio_and_an_option_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = made_with(tmp_path / "before")
+    monkeypatch.setenv("RADIO_REGION", "KR920")
+    monkeypatch.setenv("RADIO_SPREADING", "10")
+
+    korea = made_with(tmp_path / "korea")
+    europe = made_with(tmp_path / "europe", "--region", "EU868", "--power", "7")
+    deaf = made_with(tmp_path / "deaf", "--no-listen")
+
+    assert (before["air"][:2], before["air"][6], before["duty_permille"], before["listens"]) == (
+        [433_000_000, 9], 14, 10, False,
+    )  # fmt: skip
+    assert (korea["air"][:2], korea["duty_permille"], korea["listens"]) == ([922_100_000, 10], 1000, True)
+    assert (europe["air"][0], europe["air"][6], europe["duty_permille"], europe["listens"]) == (
+        868_100_000, 7, 10, False,
+    )  # fmt: skip
+    assert deaf["listens"] is False
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_radio_can_do_what_a_region_asks_for(name: str, tmp_path: Path) -> None:
+    config = made_with(tmp_path / "out", "--region", name)
+
+    assert air_fault(Air(*config["air"])) == ""
+    assert 1 <= config["duty_permille"] <= 1000

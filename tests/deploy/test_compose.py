@@ -214,4 +214,7 @@ def test_what_the_image_copies_makes_the_whole_program(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as files:
         made = {name for name in files.namelist() if name.startswith("aoii/")}
     tree = tmp_path / "build" / "src"
-    assert made == {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    systemd = tmp_path / "build" / "deploy" / "systemd"  # of which the package has what `aoii setup` installs
+    installed = {f"aoii/systemd/{path.relative_to(systemd)}" for path in systemd.glob("*.d/*") if path.is_file()}
+    installed |= {f"aoii/systemd/{path.relative_to(systemd)}" for path in systemd.glob("system/**/*") if path.is_file()}
+    assert made == {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()} | installed

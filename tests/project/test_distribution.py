@@ -63,6 +63,12 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(built: Built
     shipped = contents(built.wheel)
 
     about = f"aoii-{aoii.__version__}.dist-info/"
+    ours |= {
+        f"aoii/systemd/{path.relative_to(ROOT / 'deploy/systemd').as_posix()}"
+        for folder in ("system", "sysusers.d", "journald.conf.d")  # what `aoii setup --system` installs
+        for path in (ROOT / "deploy/systemd" / folder).rglob("*")
+        if path.is_file()
+    }
     assert {name for name in shipped if not name.startswith(about)} == {n for n in ours if "__pycache__" not in n}
     assert {f"{about}METADATA", f"{about}licenses/LICENSE", f"{about}entry_points.txt"} <= shipped.keys()
 
@@ -228,6 +234,19 @@ def test_a_board_gets_its_files(installed: Installed) -> None:
     assert done.returncode == 0, done.stderr
     assert (installed.home / "board" / "main.py").exists()
     assert (installed.home / "keys").exists()
+
+
+def test_setup_installs_the_units_with_the_program_that_runs_it(installed: Installed) -> None:
+    root = installed.home / "root"
+    (installed.home / "answers.toml").write_text('role = "server"\n')
+    words = ("setup", "--yes", "--answers", "answers.toml", "--no-test", "--system", "--root", str(root))
+
+    done = installed.run(*words)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    unit = (root / "etc/systemd/system/aoii-server.service").read_text()
+    assert f"ExecStart={installed.aoii} --env-file /etc/aoii/aoii.env server\n" in unit
+    assert (root / "etc/aoii/aoii.env.server").exists()
 
 
 def test_the_page_is_served_and_the_station_stops_when_it_is_told(installed: Installed) -> None:

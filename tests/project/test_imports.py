@@ -53,6 +53,7 @@ PLACES = (
     Place("broker/newest_estimates.py", "broker.messages", standard=PURE),
     Place("broker/repair_messages.py", "core broker.json_fields broker.messages", standard=PURE),
     Place("broker/packet_size.py", "core", standard=PURE),
+    Place("broker/probe_packets.py", standard=PURE),
     Place("broker/reconnection.py", "core runtime.health_limits", standard=PURE),
     Place("gateway/readings.py", "core broker.messages", standard=PURE),
     Place("gateway/suspicion.py", "core", standard=PURE),
@@ -141,6 +142,7 @@ PLACES = (
     Place("broker/network_loop.py", "broker.buffered_socket", "paho"),
     Place("broker/client.py", "core broker runtime.failure_log runtime.station settings security.tls", "paho"),
     Place("broker/embedded.py", "core", "iotcore"),
+    Place("broker/publish_probe.py", "core broker.probe_packets security.tls settings"),
     Place("edge/drivers/board_interfaces.py", "core edge"),  # for type checkers only
     Place("edge/drivers/board.py", "core edge", "machine micropython framebuf", standard=BOARD | WIRED),
     Place("edge/drivers/board_*.py", "core edge", standard=BOARD),
@@ -208,9 +210,17 @@ PLACES = (
     Place("settings/channel.py", "core", standard=PURE | {"pathlib"}),  # a path is named there, never opened
     Place("settings/env_file.py", "settings", standard=PURE),
     Place("settings/unknown_keys.py", "", standard=PURE),
+    Place("settings/env_edit.py", "settings.env_file", standard=PURE),
+    Place("settings/migration.py", "settings", standard=PURE),
+    Place("settings/regions.py", standard=PURE),
     Place("settings/*", "core runtime.clock runtime.numerals security.tls settings"),
     Place("broker/*", "core"),
     # the commands: may import everything, each lazily what it starts
+    Place("commands/setup/questions.py", "settings.regions", standard=PURE),
+    Place("commands/setup/answers.py", "commands.setup.questions settings", standard=PURE),
+    Place("commands/setup/draft.py", "commands.setup.questions settings", standard=PURE),
+    Place("commands/setup/cause_texts.py", standard=PURE),
+    Place("commands/setup/texts.py", "commands.findings commands.setup", standard=PURE),
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
     Place("commands/lab/*", "core lab runtime.advice settings simulation commands", "rich"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),

@@ -17,7 +17,6 @@ from aoii.commands import (
 )
 from aoii.commands.doctor_installation import Installation
 from aoii.commands.findings import Finding
-from aoii.core.errors import AoiiError
 
 
 def run(env_file: Path | None) -> int:
@@ -49,14 +48,7 @@ def examine(env_file: Path | None) -> Iterator[Finding]:
             state = f"not checked: nothing says that {' or '.join(check.stations)} runs on this machine"
             yield Finding(check.subject, state, is_checked=False)
         for group in groups:
-            try:
-                for finding in check.run(group):
-                    yield group.label(finding)
-            except AoiiError as error:
-                yield group.label(doctor_checks.fault(check.subject, error))
-            except OSError as error:
-                state = f"{error.filename or check.subject}: {error.strerror or error}"
-                yield group.label(Finding(check.subject, state, "run this as the user that runs the stations"))
+            yield from map(group.label, doctor_checks.run(check, group))
     yield from doctor_durability.examine(installation)
     yield from doctor_copies.examine(installation)
     yield from doctor_checks.shared_user(installation)

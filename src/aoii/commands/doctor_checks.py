@@ -7,8 +7,10 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +53,32 @@ class Check(NamedTuple):
 
 def fault(subject: str, error: AoiiError, remedy: str = "see the message") -> Finding:
     """An error as a finding, with `remedy` if the error has none of its own."""
-    return Finding(subject, error.problem, error.remedy or remedy)
+    cause = _database_cause(error) if isinstance(error, DatabaseAway) else "files"
+    return Finding(subject, error.problem, error.remedy or remedy, cause=cause, about=error.problem)
+
+
+def run(check: Check, group: Group) -> Iterator[Finding]:
+    """Run a check; what it raises is a finding too."""
+    try:
+        yield from check.run(group)
+    except AoiiError as error:
+        yield fault(check.subject, error)
+    except OSError as error:
+        state = f"{error.filename or check.subject}: {error.strerror or error}"
+        yield Finding(check.subject, state, "run this as the user that runs the stations", cause="disk", about=state)
+
+
+def _database_cause(error: DatabaseAway) -> str:
+    if error.reason == "refused" and not error.code:
+        return "database_tls"
+    by_reason = {"schema": "database_schema", "refused": "database_login"}
+    return _DATABASE_CAUSES.get(error.code) or by_reason.get(error.reason, "database_other")
+
+
+_DATABASE_CAUSES = {  # by the numbers of MySQL's errors
+    1049: "database_missing",
+    **dict.fromkeys((1044, 1142, 1143), "database_rights"),
+}
 
 
 def _disk(group: Group) -> Iterator[Finding]:
@@ -62,7 +89,8 @@ def _disk(group: Group) -> Iterator[Finding]:
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        yield Finding("disk", f"{folder}: {error.strerror}", "give this user the folder, or set AOII_DATA_DIR")
+        state = f"{folder}: {error.strerror}"
+        yield Finding("disk", state, "give this user the folder, or set AOII_DATA_DIR", cause="disk", about=state)
         return
     free = shutil.disk_usage(folder).free
     remedy = "make room, or set AOII_DATA_DIR to a larger disk" if free < health_limits.DISK_LOW_BYTES else None
@@ -125,7 +153,8 @@ def _certificate(name: str, expires: datetime) -> Finding:
     days = (expires - datetime.now(UTC)).days
     state = f"{name} {'expires' if days >= 0 else 'EXPIRED'} on {expires:%Y-%m-%d}"
     is_near = days < health_limits.EARLY_CERTIFICATE_DAYS
-    return Finding("certificate", state, "renew it: aoii certs, or whoever made it" if is_near else None)
+    remedy = "renew it: aoii certs, or whoever made it" if is_near else None
+    return Finding("certificate", state, remedy, cause="certificate", about=state)
 
 
 def _page(group: Group) -> Iterator[Finding]:
@@ -140,20 +169,30 @@ def _page(group: Group) -> Iterator[Finding]:
 def _broker(group: Group) -> Iterator[Finding]:
     mqtt = group.values.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
-    client = Client(mqtt, f"aoii-doctor-{os.getpid()}")
+    refusals: list[str] = []
+    answered = threading.Event()
+
+    def refused(kind: str) -> None:
+        refusals.append(kind)
+        answered.set()
+
+    client = Client(mqtt, f"aoii-doctor-{os.getpid()}", on_state=lambda _: answered.set(), on_refusal=refused)
     client.start()
     try:
-        if client.wait_ready(BROKER_WAIT_S):
+        answered.wait(BROKER_WAIT_S)
+        if client.is_ready:
             yield Finding("broker", f"{where} answers{_login(group)}")
             if client.certificate_expires is not None:
                 yield _certificate(f"the broker's certificate ({where})", client.certificate_expires)
         elif client.refusal is not None:
             remedy = "correct MQTT_USERNAME and MQTT_PASSWORD, or the broker's configuration"
-            yield fault("broker", client.refusal, remedy)
+            about = f"{where}: {client.refusal.problem}"
+            yield replace(fault("broker", client.refusal, remedy), cause=f"broker_{refusals[-1]}", about=about)
         else:
             trouble = client.trouble or AoiiError(f"no answer within {BROKER_WAIT_S:g} s")
             remedy = trouble.remedy or "start the broker, or correct MQTT_BROKER and MQTT_PORT"
-            yield Finding("broker", f"{where}: {trouble.problem}", remedy)
+            state = f"{where}: {trouble.problem}"
+            yield Finding("broker", state, remedy, cause="broker_silent", about=state)
     finally:
         client.stop()
 
@@ -214,16 +253,17 @@ def _database(group: Group) -> Iterator[Finding]:
 def _writability(database: Database) -> Finding:
     """Whether the database would accept a row, and how fast; a user who may only read, as the page's, is no fault."""
     began_s = time.monotonic()
-    state = "accepts rows"
+    state, cause = "accepts rows", ""
     try:
         database.check_writable()
     except DatabaseAway as error:
         if error.reason != "refused":
             raise
-        state = "read-only for this user"
+        state, cause = "read-only for this user", "database_read_only"
     took_s = time.monotonic() - began_s
     remedy = "find out what keeps it or the network busy; readings wait meanwhile" if took_s > SLOW_S else None
-    return Finding("database", f"{state}, answers in {1000 * took_s:.0f} ms", remedy)
+    cause, about = ("database_slow", f"{took_s:.1f} s") if remedy else (cause, "")
+    return Finding("database", f"{state}, answers in {1000 * took_s:.0f} ms", remedy, cause=cause, about=about)
 
 
 CHECKS = (

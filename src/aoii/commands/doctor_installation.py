@@ -178,8 +178,7 @@ def _remarks(found: Mapping[str, Settings], env_file: Path | None) -> Iterator[F
     """How many settings there are and where, and what the files have beside settings."""
     warnings = dict.fromkeys(warning for values in found.values() for warning in values.warnings)
     notes = dict.fromkeys(note for values in found.values() for note in values.notes)
-    shared = Path(settings.ENV_FILE) if env_file is None else env_file
-    files = [path for path in (shared, *(settings.station_file(env_file, name) for name in STATIONS)) if path.exists()]
+    files = _files(env_file)
     if not warnings:
         given = frozenset[str]().union(*(values.given for values in found.values()))
         where = f" in {', '.join(map(str, files))}" if len(files) > 1 else ""
@@ -188,9 +187,21 @@ def _remarks(found: Mapping[str, Settings], env_file: Path | None) -> Iterator[F
         yield Finding("settings", warning.problem, warning.remedy)
     for note in notes:
         yield Finding("settings", f"{note.problem} ({note.remedy})")
+    yield from files_remarks(env_file)
+
+
+def _files(env_file: Path | None) -> list[Path]:
+    """The files of settings that exist."""
+    shared = Path(settings.ENV_FILE) if env_file is None else env_file
+    return [path for path in (shared, *(settings.station_file(env_file, name) for name in STATIONS)) if path.exists()]
+
+
+def files_remarks(env_file: Path | None) -> Iterator[Finding]:
+    """A finding for each file with a secret that others may read, and for each that no station reads."""
+    files = _files(env_file)
     for path in files:
         yield from _readable_secrets(path)
-    yield from _misnamed(shared, files)
+    yield from _misnamed(Path(settings.ENV_FILE) if env_file is None else env_file, files)
 
 
 def _hidden_files(installation: Installation) -> Iterator[Finding]:

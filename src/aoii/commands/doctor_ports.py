@@ -1,9 +1,12 @@
 """What `aoii doctor` finds of serial ports: whether they are there, under which lasting name, and what else is there.
 
 Linux numbers ports in the order in which they appear, so two receivers may swap ttyUSB0 and ttyUSB1 at a restart; the
-names in /dev/serial/by-id stay. No port is opened.
+names in /dev/serial/by-id stay. Only `in_use` opens a port.
 """
 
+import contextlib
+import errno
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +16,7 @@ from aoii.commands.findings import Finding
 DEVICES = Path("/dev")
 PORTS = ("ttyUSB*", "ttyACM*", "ttyAMA*", "ttyXRUSB*", "cu.usb*", "cu.wch*")  # Linux, and macOS
 NUMBERED = ("ttyUSB", "ttyACM", "ttyXRUSB")
+NAME_LENGTH = 100  # of a command line
 TO_OPEN = "add this user to the group dialout, and log in again"
 
 
@@ -28,13 +32,52 @@ def examine(subject: str, port: str, setting: str, plug_in: str) -> Finding:
     path = Path(port)
     if not path.exists():
         return Finding(
-            subject, f"{port} does not exist{_others(path)}", f"{plug_in}, or correct {setting}{_lasting(setting)}"
+            subject,
+            f"{port} does not exist{_others(path)}",
+            f"{plug_in}, or correct {setting}{_lasting(setting)}",
+            cause="port_missing",
+            about=port,
         )
     if not path.is_char_device():
-        return Finding(subject, f"{port} is not a serial port{_others(path)}", f"correct {setting}")
+        state = f"{port} is not a serial port{_others(path)}"
+        return Finding(subject, state, f"correct {setting}", cause="port_not_serial", about=port)
     if not os.access(path, os.R_OK | os.W_OK):
-        return Finding(subject, f"{port} may not be opened by this user", TO_OPEN)
+        return Finding(subject, f"{port} may not be opened by this user", TO_OPEN, cause="port_rights", about=port)
     return Finding(subject, f"{port} is there{_identified(path, setting)}")
+
+
+def in_use(subject: str, port: str) -> Finding | None:
+    """A finding if another program has the port open. This opens it for a moment, which may restart the board."""
+    user = _user(port)
+    try:
+        descriptor = None if user else os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            return None
+        descriptor, user = None, "another program"
+    if descriptor is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            user = "another program"
+        finally:
+            os.close(descriptor)
+    if not user:
+        return None
+    return Finding(
+        subject, f"{port} is in use by {user}", "stop that program", cause="port_busy", about=f"{port}, {user}"
+    )
+
+
+def _user(port: str) -> str:
+    """The program that has the port open, as far as this user may see; empty if none is seen."""
+    device = os.path.realpath(port)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(link.readlink()) == device and link.parts[2] != str(os.getpid()):
+                words = (link.parents[1] / "cmdline").read_text(errors="replace").split("\0")
+                return f"process {link.parts[2]} ({' '.join(words).strip()[:NAME_LENGTH]})"
+    return ""
 
 
 def shared(ports: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -52,7 +95,7 @@ def shared(ports: Sequence[tuple[str, str]]) -> Iterator[Finding]:
             yield Finding("serial port", state, "give each setting a port of its own")
 
 
-def _present() -> list[str]:
+def present() -> list[str]:
     """Every serial port, by its lasting name if it has one."""
     by_device = {os.path.realpath(link): str(link) for link in sorted((DEVICES / "serial/by-id").glob("*"))}
     found = {os.path.realpath(path): str(path) for kind in PORTS for path in sorted(DEVICES.glob(kind))}
@@ -61,21 +104,21 @@ def _present() -> list[str]:
 
 def _others(path: Path) -> str:
     """Which ports are there instead of `path`."""
-    others = [one for one in _present() if os.path.realpath(one) != os.path.realpath(path)]
+    others = [one for one in present() if os.path.realpath(one) != os.path.realpath(path)]
     return f"; there are: {', '.join(others)}" if others else "; there is no serial port at all"
 
 
 def _lasting(setting: str) -> str:
-    names = [one for one in _present() if "by-id" in one]
+    names = [one for one in present() if "by-id" in one]
     return f", best with a name that stays: {setting}={names[0]}" if names else ""
 
 
 def _identified(path: Path, setting: str) -> str:
     """Which device a numbered port is now, and the name that it keeps, if there are others it could be mistaken for."""
     device = os.path.realpath(path)
-    lasting = [one for one in _present() if "by-id" in one and os.path.realpath(one) == device]
+    lasting = [one for one in present() if "by-id" in one and os.path.realpath(one) == device]
     if not path.name.startswith(NUMBERED) or not lasting:
         return ""
-    others = len(_present()) - 1
+    others = len(present()) - 1
     why = f"; with {others} more here, numbers may swap at a restart: write {setting}={lasting[0]}" if others else ""
     return f", now {Path(lasting[0]).name}{why}"

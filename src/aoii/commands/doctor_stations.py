@@ -41,6 +41,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
         port = ports[name]
         if answer is not None:
             yield _answering(name, port, answer.dead)
+            yield from _files(name, answer.snapshot)
             yield from JUDGES[name](answer.snapshot, answer.unready)
             yield from doctor_buffers.examine(answer.snapshot)
             yield from doctor_buffers.written(name, answer.snapshot)
@@ -84,6 +85,19 @@ def _answering(name: str, port: int, failed: FailedChecks) -> Finding:
         remedy = f"see its log, and restart it{_how('restart', name)}"
         return Finding(name, f"makes no progress: {', '.join(failed)}", remedy)
     return Finding(name, f"answers on port {port}")
+
+
+def _files(name: str, snapshot: MetricSnapshot) -> Iterator[Finding]:
+    """Whether the station runs with what the files say now; a station of an older version does not tell."""
+    if snapshot.total(metrics.SETTINGS_USABLE) == 0:
+        state = f"{name} keeps the settings of its start: those in the files are wrong, and it will not start again"
+        yield Finding("settings", state, "correct what `aoii config check` names")
+    elif snapshot.total(metrics.SETTINGS_NEED_RESTART):
+        remedy = f"restart it{_how('restart', name)}"
+        yield Finding("settings", f"they have changed since {name} started, which uses the old ones", remedy)
+    if snapshot.total(metrics.NODE_KEYS_USABLE) == 0:
+        remedy = "correct the file; the gateway takes it as soon as it is right"
+        yield Finding("node keys", "NODE_KEYS_FILE is wrong, and the gateway uses the keys from before", remedy)
 
 
 def _silent(installation: Installation, name: str, port: int) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from aoii.commands import (
     backup,
     board,
     certs,
+    config,
     demo,
     dlq,
     export,
@@ -26,6 +27,7 @@ from aoii.commands import (
     ledger,
     migrate,
     retire,
+    setup,
     stations,
 )
 from aoii.commands.arguments import file_path
@@ -37,12 +39,14 @@ PRINTING = {
     "backup",
     "board",
     "certs",
+    "config",
     "dlq",
     "doctor",
     "health",
     "keys",
     "ledger",
     "restore",
+    "setup",
 }  # their output may be piped into `head`
 
 
@@ -88,7 +92,23 @@ def build_parser() -> argparse.ArgumentParser:
     env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"
     parser.add_argument("--env-file", type=file_path, metavar="FILE", help=env_file)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, stations, health, export, audit, ledger, retire, dlq, backup, board, migrate, certs, keys):
+    for command in (
+        demo,
+        stations,
+        setup,
+        config,
+        health,
+        export,
+        audit,
+        ledger,
+        retire,
+        dlq,
+        backup,
+        board,
+        migrate,
+        certs,
+        keys,
+    ):
         command.add_commands(commands)
     doctor = commands.add_parser(  # here, so that other commands do not import what doctor.py imports
         "doctor",

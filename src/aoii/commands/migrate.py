@@ -12,7 +12,8 @@ def add_commands(commands: Commands) -> None:
         "migrate",
         help="create the database's tables or bring them up to date",
         description="Create the database's tables or bring them up to date. `aoii server` does this itself if its "
-        "database user may; with least privileges, run this command as another database user.",
+        "database user may; with least privileges, run this command as another database user. This changes no "
+        "settings: `aoii config migrate` brings old files of settings to today's form.",
     )
     migrate.set_defaults(run=_run)
 

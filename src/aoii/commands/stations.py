@@ -4,6 +4,7 @@ import argparse
 import importlib
 from collections.abc import Callable
 
+from aoii.commands import settings_watch
 from aoii.commands.arguments import Commands, begin_command
 from aoii.runtime import shutdown
 from aoii.settings import Settings
@@ -30,4 +31,5 @@ def _run(options: argparse.Namespace) -> int:
     shutdown.end_with_parent()
     values = begin_command(options, options.command)
     run: Callable[[Settings], int] = importlib.import_module(f"aoii.{options.module}").run
-    return run(values)
+    with settings_watch.running(options.env_file, options.command):
+        return run(values)

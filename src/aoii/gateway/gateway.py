@@ -172,6 +172,7 @@ class Gateway(Station):
     def _update_metrics(self) -> None:
         self._outbox_metrics.update()
         provisioned = [str(node) for node in self._keys.nodes()]
+        metrics.NODE_KEYS_USABLE.set(self._keys.is_usable)
         self.intake.count_periods(provisioned)
         self._update_liveness(provisioned)
         metrics.CLOCK_SYNCED.set(self.intake.now().is_synced)

@@ -139,6 +139,13 @@ _WRITING = ServedBy("gateway", "server", "csv", "edgelog")
 _ANY = ServedBy("gateway", "server", "csv", "edgelog", "edge")
 BUILD = _ANY.declare(Info("aoii_build", "Version of aoii that runs here.", registry=None), "aoii_build_info", "version")
 BUILD.info({"version": __version__})
+SETTINGS_USABLE = _ANY.gauge(
+    "aoii_settings_usable",
+    "1 while the files of settings are right; 0: the station keeps those of its start, and its next start fails.",
+)
+SETTINGS_NEED_RESTART = _ANY.gauge(
+    "aoii_settings_need_restart", "1 while the files of settings say something else than what is in force."
+)
 
 WRITTEN_BYTES = _WRITING.counter("aoii_written_bytes_total", "Bytes that this station has written to its disk.")
 WRITTEN_BYTES_PER_DAY = _WRITING.gauge(
@@ -235,6 +242,10 @@ SETTINGS_CONFLICTS = _GATEWAY.counter(
     "Signs that another gateway gives our nodes other settings: one was heard, or a node had settings of another.",
     "sign",
     values=("heard", "moved"),
+)
+NODE_KEYS_USABLE = _GATEWAY.gauge(
+    "aoii_gateway_node_keys_usable",
+    "1 while NODE_KEYS_FILE is right; 0: it has been changed to something wrong, and the gateway uses the keys before.",
 )
 GATEWAY_RANK = _GATEWAY.gauge("aoii_gateway_rank", "GATEWAY_RANK: 0 answers its nodes at once, 1 is a witness.")
 SETTINGS_CHECKSUM = _GATEWAY.gauge(

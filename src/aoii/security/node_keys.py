@@ -146,11 +146,15 @@ class KeyRing:
     Args:
         path: The file; while it does not exist no node has a key.
 
+    Attributes:
+        is_usable: Whether the file is usable as it is now; if not, the keys are older than it.
+
     Raises:
         InputError: The file exists and is not usable.
     """
 
     def __init__(self, path: Path) -> None:
+        self.is_usable = True
         self._path = path
         self._version = self._file_version()
         self._keys = read_key_file(path) if self._version is not None else {}
@@ -170,19 +174,21 @@ class KeyRing:
         if version != self._version:
             try:
                 self._keys = read_key_file(self._path) if version is not None else {}
+                self.is_usable = True
                 log.info("node keys read again", extra={"event": "keys_read", "nodes": len(self._keys)})
             except InputError as error:
+                self.is_usable = False
                 log.error("new node keys not usable, old ones stay", extra={"event": "keys_bad", "reason": str(error)})  # noqa: TRY400 - the message says it all
             # Set last: a thread that comes meanwhile reads the file too, and does not use the old keys.
             self._version = version
 
-    def _file_version(self) -> tuple[int, int, int, int] | None:
-        """Values that change when the file does; None when it does not exist."""
+    def _file_version(self) -> tuple[int, int, int] | None:
+        """Values that change when the file or who may read it does; None when it does not exist."""
         try:
             found = self._path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _parse(path: Path, text: str) -> dict[int, NodeKey]:

@@ -20,11 +20,13 @@ class DatabaseAway(UnavailableError):  # noqa: N818 - a state, named like one
         reason: `conflict` (a lock or a deadlock: retry at once), `unreachable`, `refused` (login, too many connections,
             shutting down), `full`, `read_only`, `schema` (a table or column is missing), `damaged` (the file is not a
             sound database) or `other`.
+        code: The number of MySQL's or SQLite's error; 0 without one.
     """
 
-    def __init__(self, reason: AwayReason, problem: str, remedy: str = "") -> None:
+    def __init__(self, reason: AwayReason, problem: str, remedy: str = "", code: int = 0) -> None:
         super().__init__(problem, remedy)
         self.reason = reason
+        self.code = code
 
 
 class BadRow(ProtocolError):  # noqa: N818 - the name of its reason
@@ -51,7 +53,7 @@ def translated(cause: BaseException, dialect: str, place: str) -> DatabaseAway |
     if dialect == "sqlite" and "no such" in str(cause):
         reason = "schema"  # SQLite has no code of its own for "no such table" or "no such column"
     remedy = _SQLITE_REMEDY.get(reason) if dialect == "sqlite" else _MYSQL_REMEDY.get(code)
-    return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason])
+    return DatabaseAway(reason, f"database {place}: {cause}", remedy or _REMEDY[reason], code)
 
 
 _SQLITE_REMEDY: dict[AwayReason, str] = {
@@ -60,10 +62,15 @@ _SQLITE_REMEDY: dict[AwayReason, str] = {
     "schema": "start `aoii server`, which brings the tables up to date",
     "other": "see the message, and the disk and the rights of the file",  # SQLite has no log
 }
-_MYSQL_REMEDY = dict.fromkeys(  # the login was right, and a station need not have the right to change tables
-    (1142, 1143),
-    "to create tables or bring them up to date, run `aoii migrate` as a user who may; else check the user's rights",
-)
+_MYSQL_REMEDY = {
+    1044: "give the user rights in this database, make it if there is none, or correct MYSQL_DATABASE",
+    1045: "correct MYSQL_USER and MYSQL_PASSWORD, or make this user for the machine that connects",
+    1049: "make the database (CREATE DATABASE), or correct MYSQL_DATABASE",
+    **dict.fromkeys(  # the login was right, and a station need not have the right to change tables
+        (1142, 1143),
+        "to create tables or bring them up to date, run `aoii migrate` as a user who may; else check the user's rights",
+    ),
+}
 _REMEDY: dict[AwayReason, str] = {
     "conflict": "try again; another writer held a lock",
     "unreachable": "check that it runs, and MYSQL_HOST and MYSQL_PORT",

@@ -304,3 +304,7 @@ def first_line(of: Kind[T]) -> Kind[T]:
         return of(secret)
 
     return parse
+
+
+FREE_TEXT = (str, nodes, log_sources)
+"""Kinds of names that people choose, which may contain any sign."""

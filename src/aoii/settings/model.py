@@ -18,6 +18,7 @@ from .catalogue import DATA_DIR, Group, Setting, declarations, group, in_data_di
 from .channel import COLLISIONS, DELAY_LIMIT_S, NEIGHBOURS_LIMIT, ChannelModel
 from .faults import Fault
 from .kinds import LogSource, NodeThresholds, StatusAddress
+from .regions import OLDER, REGIONS
 
 PORT = kinds.whole(1, 65535)
 MEGABYTES = kinds.whole(1, 65536)
@@ -130,12 +131,20 @@ class Gateway:
         "0: answers its nodes at once. 1: a witness, the second gateway of a field; it stores everything, and answers "
         "a node only if the first gateway does not.",
     )
+    region: str = setting(
+        "RADIO_REGION",
+        OLDER,
+        kinds.word(*REGIONS),
+        "Radio rules for the boards that `aoii board` makes files for: frequency, power, duty cycle and listen before "
+        "talk. older: 433.0 MHz as the older installation; else EU433, EU868, KR920 or US915.",
+        example="EU868",
+    )
     spreading: int = setting(
         "RADIO_SPREADING",
         "9",
         kinds.whole(7, 12),
-        "Spreading factor of nodes and receivers, as given to `aoii board`; only a witness uses it, to wait for the "
-        "first gateway's answer.",
+        "Spreading factor of the boards that `aoii board` makes files for; of the stations only a witness uses it, to "
+        "wait for the first gateway's answer.",
     )
     serial_ports: tuple[str, ...] = setting(
         "SERIAL_PORT",

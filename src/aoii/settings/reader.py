@@ -21,8 +21,6 @@ OTHER_FORM = {name: other for secret in SECRETS for name, other in (secret, secr
 """For each secret the setting that names a file for it, and the reverse."""
 STATIONS = ("gateway", "server", "csv", "edgelog", "web", "edge")
 """The stations that may have a file of their own."""
-FREE_TEXT = (str, kinds.nodes, kinds.log_sources)
-"""Kinds of names that people choose, which may contain any sign."""
 
 
 def load(
@@ -40,13 +38,28 @@ def load(
         SettingsError: One or more settings are wrong, or a file cannot be read. It lists all faults with their
             remedies.
     """
+    return read(texts(env_file, station), os.environ if environ is None else environ)
+
+
+def texts(env_file: Path | None, station: str | None) -> dict[str, str]:
+    """The text of each file that `load` would read, by its path, in the order in which they are read.
+
+    Raises:
+        SettingsError: A file cannot be read.
+    """
     files = [Path(ENV_FILE) if env_file is None else env_file]
     if station is not None:
         files.append(station_file(env_file, station))
-    given = _Given()
-    for path in files:
-        given.add_file(_read(path, must_exist=path is env_file), str(path))
-    given.add_layer(os.environ if environ is None else environ, "environment")
+    return {str(path): _read(path, must_exist=path is env_file) for path in files}
+
+
+def read(files: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """The settings in the texts of files, by their paths, and in the environment; each overrides the one before.
+
+    Raises:
+        SettingsError: One or more settings are wrong. It lists all faults with their remedies.
+    """
+    given = _given(files, environ)
     given.check_rules()
     parts = given.parts(ROOT)
     if given.bad_lines or given.faults:
@@ -54,6 +67,19 @@ def load(
         faults = sorted(given.faults, key=lambda fault: order[fault.name])
         raise SettingsError([*given.bad_lines, *faults, *given.warnings])
     return Settings(**parts, given=frozenset(given.values), warnings=tuple(given.warnings), notes=tuple(given.notes))
+
+
+def in_force(files: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The text of each setting that is set, right or wrong, and where: the path of a file, or `environment`."""
+    return dict(_given(files, environ).values)
+
+
+def _given(files: Mapping[str, str], environ: Mapping[str, str]) -> "_Given":
+    given = _Given()
+    for path, text in files.items():
+        given.add_file(text, path)
+    given.add_layer(environ, "environment")
+    return given
 
 
 def station_file(env_file: Path | None, station: str) -> Path:
@@ -95,7 +121,7 @@ class _Given:
         if (looks := form.look(line.text)) is None:
             return
         state, remedy = looks
-        if declared.secret or declared.kind in FREE_TEXT:
+        if declared.secret or declared.kind in kinds.FREE_TEXT:
             as_is = f"{state}, which is taken as part of it"
             self.notes.append(Fault(origin, declared.name, as_is, f"{remedy} if it is not"))
         else:

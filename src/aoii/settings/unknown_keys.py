@@ -11,17 +11,22 @@ IS_ANOTHERS = re.compile(
 )
 """Keys of Compose, of the images that stand beside ours, and of deploy/compose, which may be in the same file."""
 
-INSTEAD = {
+RENAMED = {
     # of the older installation
-    "EDGE_SERIAL_PORT": "use EDGE_LOG_PORT",
-    "EDGE_CSV_PATH": "use EDGE_LOG_CSV_FILE",
-    "EDGE_DB": "remove it: `aoii edgelog` stores the log in the table edge_log of MYSQL_DATABASE",
+    "EDGE_SERIAL_PORT": "EDGE_LOG_PORT",
+    "EDGE_CSV_PATH": "EDGE_LOG_CSV_FILE",
     # what others call the same
-    "MQTT_HOST": "use MQTT_BROKER",
-    "MQTT_USER": "use MQTT_USERNAME",
-    "MQTT_PASS": "use MQTT_PASSWORD",
-    "MYSQL_DB": "use MYSQL_DATABASE",
-    "MYSQL_PASS": "use MYSQL_PASSWORD",
+    "MQTT_HOST": "MQTT_BROKER",
+    "MQTT_USER": "MQTT_USERNAME",
+    "MQTT_PASS": "MQTT_PASSWORD",
+    "MYSQL_DB": "MYSQL_DATABASE",
+    "MYSQL_PASS": "MYSQL_PASSWORD",
+}
+"""Keys that `aoii config migrate` renames, and the settings that they are now."""
+REMOVED = {"EDGE_DB": "`aoii edgelog` stores the log in the table edge_log of MYSQL_DATABASE"}
+"""Keys of the older installation that nothing reads, and why."""
+INSTEAD = {old: f"use {new}" for old, new in RENAMED.items()} | {
+    old: f"remove it: {why}" for old, why in REMOVED.items()
 }
 ALIKE = 0.8  # similarity from which a key is taken for a misspelt setting: EDGE_PORT is one, SMTP_PORT is not
 NEAR = 0.6  # from which the nearest setting is named

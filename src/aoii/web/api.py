@@ -41,7 +41,7 @@ RETRY_AFTER_S = 5
 ERRORS = (InputError, UnavailableError, HTTPException)  # those that `error_response` answers
 EXPORTED = (
     metrics.BUILD, metrics.WEB_STREAMS, metrics.WEB_DATABASE_UP, metrics.WEB_BROKER_UP, metrics.WEB_REFUSALS,
-    metrics.BROKER_REFUSALS, metrics.CERTIFICATE_EXPIRY,
+    metrics.BROKER_REFUSALS, metrics.CERTIFICATE_EXPIRY, metrics.SETTINGS_USABLE, metrics.SETTINGS_NEED_RESTART,
 )  # fmt: skip
 
 
