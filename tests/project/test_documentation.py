@@ -35,6 +35,7 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/old-firmware.md": "docs/ko/이전_펌웨어_노드.md",
     "docs/howto/flash-a-node.md": "docs/ko/펌웨어_굽기.md",
     "docs/howto/setup.md": "docs/ko/설정하기.md",
+    "docs/howto/install.md": "docs/ko/설치하기.md",
     "docs/howto/secure.md": "docs/ko/안전하게_설치하기.md",
     "docs/howto/dead-letters.md": "docs/ko/데드_레터.md",
     "docs/howto/durability.md": "docs/ko/내구성.md",

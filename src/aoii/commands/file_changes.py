@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import UnavailableError
-from aoii.runtime import private_file
+from aoii.security import private_file
 from aoii.settings import BY_NAME
 from aoii.settings.env_edit import name_of
 
@@ -111,10 +111,7 @@ def _keep(path: Path) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     copies = (path.with_name(f"{path.name}{BACKUP}-{stamp}{number or ''}") for number in range(1000))
     copy = next(one for one in copies if not one.exists())
-    with private_file.create(copy) as file:
-        file.write(path.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
+    private_file.write(copy, path.read_bytes())
     return copy
 
 
