@@ -134,8 +134,8 @@ class Gateway:
         "RADIO_SPREADING",
         "9",
         kinds.whole(7, 12),
-        "Spreading factor of nodes and receivers, as given to `aoii board`; only a witness uses it, to wait for the "
-        "first gateway's answer.",
+        "Spreading factor of nodes and receivers, as given to `aoii node flash`; only a witness uses it, to wait for "
+        "the first gateway's answer.",
     )
     serial_ports: tuple[str, ...] = setting(
         "SERIAL_PORT",
@@ -186,6 +186,11 @@ class Gateway:
         "Copy of NODE_KEYS_FILE on another disk or a mounted share, which `aoii doctor` compares; or `elsewhere`, if "
         "you keep one where this machine does not see it. Unset: the doctor says that none is known.",
         example="elsewhere",
+    )
+    nodes_file: Path = in_data_dir(
+        "nodes.json",
+        "NODES_FILE",
+        "Names and places of the nodes, as `aoii node` writes them; nothing secret.",
     )
     mirror_weights: Path | None = setting(
         "MIRROR_WEIGHTS",
