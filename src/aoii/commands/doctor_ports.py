@@ -52,7 +52,7 @@ def shared(ports: Sequence[tuple[str, str]]) -> Iterator[Finding]:
             yield Finding("serial port", state, "give each setting a port of its own")
 
 
-def _present() -> list[str]:
+def present() -> list[str]:
     """Every serial port, by its lasting name if it has one."""
     by_device = {os.path.realpath(link): str(link) for link in sorted((DEVICES / "serial/by-id").glob("*"))}
     found = {os.path.realpath(path): str(path) for kind in PORTS for path in sorted(DEVICES.glob(kind))}
@@ -61,21 +61,21 @@ def _present() -> list[str]:
 
 def _others(path: Path) -> str:
     """Which ports are there instead of `path`."""
-    others = [one for one in _present() if os.path.realpath(one) != os.path.realpath(path)]
+    others = [one for one in present() if os.path.realpath(one) != os.path.realpath(path)]
     return f"; there are: {', '.join(others)}" if others else "; there is no serial port at all"
 
 
 def _lasting(setting: str) -> str:
-    names = [one for one in _present() if "by-id" in one]
+    names = [one for one in present() if "by-id" in one]
     return f", best with a name that stays: {setting}={names[0]}" if names else ""
 
 
 def _identified(path: Path, setting: str) -> str:
     """Which device a numbered port is now, and the name that it keeps, if there are others it could be mistaken for."""
     device = os.path.realpath(path)
-    lasting = [one for one in _present() if "by-id" in one and os.path.realpath(one) == device]
+    lasting = [one for one in present() if "by-id" in one and os.path.realpath(one) == device]
     if not path.name.startswith(NUMBERED) or not lasting:
         return ""
-    others = len(_present()) - 1
+    others = len(present()) - 1
     why = f"; with {others} more here, numbers may swap at a restart: write {setting}={lasting[0]}" if others else ""
     return f", now {Path(lasting[0]).name}{why}"

@@ -21,10 +21,11 @@ from aoii.commands import (
     dlq,
     export,
     health,
-    keys,
     lab,
     ledger,
     migrate,
+    node,
+    receiver,
     retire,
     stations,
 )
@@ -42,6 +43,8 @@ PRINTING = {
     "health",
     "keys",
     "ledger",
+    "node",
+    "receiver",
     "restore",
 }  # their output may be piped into `head`
 
@@ -88,7 +91,22 @@ def build_parser() -> argparse.ArgumentParser:
     env_file = "read settings from FILE instead of .env, and those of one station only from FILE.STATION"
     parser.add_argument("--env-file", type=file_path, metavar="FILE", help=env_file)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, stations, health, export, audit, ledger, retire, dlq, backup, board, migrate, certs, keys):
+    for command in (
+        demo,
+        stations,
+        health,
+        export,
+        audit,
+        ledger,
+        retire,
+        dlq,
+        backup,
+        node,
+        receiver,
+        board,
+        migrate,
+        certs,
+    ):
         command.add_commands(commands)
     doctor = commands.add_parser(  # here, so that other commands do not import what doctor.py imports
         "doctor",

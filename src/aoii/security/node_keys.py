@@ -66,7 +66,7 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
 
 
 def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
-    """Replace the file atomically, readable by its owner only.
+    """Replace the file atomically, readable by its owner only; root leaves it to the owner that it had.
 
     Comments behind `#` stay: on the line of their node, or otherwise above all nodes.
 
@@ -80,6 +80,7 @@ def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created with mode 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                _keep_owner(path, descriptor)
                 file.write("\n".join(lines) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -100,7 +101,7 @@ def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, Nod
     if not (0 <= node <= NODE_LIMIT and 0 <= epoch <= EPOCH_LIMIT):
         raise InputError(f"node {node}, epoch {epoch}: both are 0 to {NODE_LIMIT}", "choose others")
     if node in keys:
-        raise InputError(f"node {node} has a key already", f"run `aoii keys rotate {node}` for a new one")
+        raise InputError(f"node {node} has a key already", f"run `aoii node replace {node}` for a new one")
     return dict(keys) | {node: NodeKey(epoch, secrets.token_bytes(KEY_BYTES))}
 
 
@@ -114,7 +115,7 @@ def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     if current.previous is not None:
         raise InputError(
             f"node {node} may still use the key from before its last rotation",
-            f"provision it with the new one, and then run `aoii keys finish-rotation {node}`",
+            f"provision it with the new one, and then run `aoii node finish-rotation {node}`",
         )
     if current.epoch == EPOCH_LIMIT:
         raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}", "retire it and use another number")
@@ -145,7 +146,7 @@ def retire(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
 
 def _key_of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
     if node not in keys:
-        raise InputError(f"node {node} has no key", "run `aoii keys list` to see the nodes that have one")
+        raise InputError(f"node {node} has no key", "run `aoii node list` to see the nodes that have one")
     return keys[node]
 
 
@@ -221,6 +222,13 @@ def _parse(path: Path, text: str) -> dict[int, NodeKey]:
         previous = NodeKey(old, bytes.fromhex(match[5])) if match[4] else None
         keys[node] = NodeKey(epoch, bytes.fromhex(match[3]), previous)
     return keys
+
+
+def _keep_owner(path: Path, descriptor: int) -> None:
+    """Give the new file to the owner of the old one: what root writes, the gateway's user could not read."""
+    if os.geteuid() == 0 and path.exists():
+        old = path.stat()
+        os.fchown(descriptor, old.st_uid, old.st_gid)
 
 
 def _line(node: int, key: NodeKey) -> str:
