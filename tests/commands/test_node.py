@@ -82,6 +82,17 @@ def test_a_retired_number_is_given_again_only_when_asked_for_and_with_a_higher_e
     assert keys_in(data)[7].epoch == 5
 
 
+def test_a_retired_node_keeps_its_label_unless_somebody_has_given_it_a_key_by_hand(data: Path, run: Run) -> None:
+    for words in ("add 7 --name Barn", "retire Barn"):
+        run("node", *words.split())
+    code, _, error = run("node", "rename", "7", "--name", "Shed")
+    node_keys.write_key_file(data / "node_keys", {7: NodeKey(2, bytes(16))})
+
+    assert (code, "retired" in error) == (2, True)
+    assert run("node", "rename", "7", "--name", "Shed")[0] == 0
+    assert labels_in(data) == {"7": NodeLabel("Shed")}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -34,6 +34,7 @@ def test_what_is_written_is_read_again() -> None:
         ({"7": {"name": 8}}, "8"),
         ({"7": {"retired": -1}}, "retired is -1"),
         ({"7": {"flashed": True}}, "flashed is True"),
+        ({"attic/ttyUSB0": {"retired": 1}}, "no epoch"),
         ({"=7": {}}, "no node"),
         ({"7": {"name": "Shed"}, "8": {"name": "shed"}}, "node 7"),
     ],

@@ -71,9 +71,12 @@ def rename(env_file: Path | None, text: str, name: str | None, place: str | None
         node = text if "/" in text and text not in files.labels else node_labels.find(files.labels, text)
         if node.isdecimal() and node not in files.labels:
             number_of(files, node)
+        labels = files.labels
         if files.label(node).retired is not None:
-            raise InputError(f"node {node} is retired", "its label stays as it was")
-        files.save_labels(node_labels.with_label(files.labels, node, name, place))
+            if int(node) not in files.keys:
+                raise InputError(f"node {node} is retired", "its label stays as it was")
+            labels = {**labels, node: replace(files.label(node), retired=None)}  # somebody gave it a key by hand
+        files.save_labels(node_labels.with_label(labels, node, name, place))
         label = files.label(node)
         at = "" if label.place is None else f", at {label.place}"
         print(f"{titled(node, label)}{at}: its readings, old and new, stay under {node}")

@@ -82,6 +82,8 @@ def _decoded(node: str, fields: object) -> NodeLabel:
         value = fields.get(epoch)
         if value is not None and (type(value) is not int or not 0 <= value <= EPOCH_LIMIT):
             raise InputError(f"node {node}: {epoch} is {value!r}", f"use an epoch, a whole number 0 to {EPOCH_LIMIT}")
+        if value is not None and not NUMBER.fullmatch(node):
+            raise InputError(f"node {node} has no number, and so no epoch", f"take {epoch} away")
     for label in ("name", "place"):
         if fields.get(label) is not None:
             require_label(label, fields[label])
