@@ -147,7 +147,10 @@ def test_a_station_that_is_not_of_this_machine_is_not_checked_with_settings_that
 
 @pytest.mark.parametrize(
     ("ours", "unchecked"),
-    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys", "copies"})],
+    [
+        (("gateway",), {"web page", "database"}),
+        (("server", "web"), {"serial port", "weights", "node keys", "node names", "copies"}),
+    ],
 )
 def test_what_no_station_of_this_machine_needs_is_no_fault(
     mosquitto: Mosquitto, tmp_path: Path, ours: tuple[str, ...], unchecked: set[str]
