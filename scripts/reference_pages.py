@@ -90,7 +90,7 @@ def settings_page() -> str:
         f"STATION is {', '.join(STATIONS[:-1])} or {STATIONS[-1]}.",
         "The station's own file overrides the shared one, and an environment variable of the same name overrides both.",
         "A secret in one of them replaces the file that another names for it, and the reverse.",
-        "`aoii keys` and `aoii board` use the gateway's settings; `aoii migrate` and `aoii export` the server's; "
+        "`aoii node` uses the gateway's settings; `aoii migrate` and `aoii export` the server's; "
         "`aoii dlq` those of the station that has the store; and `aoii doctor` checks every station with its own.",
         "`aoii demo` reads the shared file only.",
         "",

@@ -6,7 +6,7 @@ import pytest
 
 from aoii.broker.known_statuses import KnownStatuses
 from aoii.broker.node_liveness import ErrorBound, Vouched
-from aoii.broker.node_status import NodeStatus, encode, topic_of
+from aoii.broker.node_status import Label, NodeStatus, encode, topic_of
 from aoii.core.errors import ProtocolError
 
 SAID_MS = 1_772_000_000_000
@@ -105,3 +105,15 @@ def test_what_cannot_be_read_changes_nothing_and_strangers_are_bounded(monkeypat
 
     assert known.nodes() == ["7"]
     assert known.of("7", 0).liveness == "ok"
+
+
+def test_a_name_is_that_of_the_gateway_that_has_one_and_outlives_its_silence() -> None:
+    known = KnownStatuses()
+    add(known, replace(STATUS, gateway="cellar"), now_s=10)
+    nameless = known.label("7")
+    add(known, replace(STATUS, label=Label("온실", "왼쪽 줄")))
+
+    assert nameless == (None, None)
+    assert known.label("7") == ("온실", "왼쪽 줄")
+    add(known, STATUS, now_s=20)
+    assert known.label("7") == (None, None)

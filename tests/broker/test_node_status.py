@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from aoii.broker.messages import is_node_name
 from aoii.broker.node_liveness import ErrorBound, Vouched
-from aoii.broker.node_status import NodeStatus, decode, encode, is_topic, topic_of
+from aoii.broker.node_status import Label, NodeStatus, decode, encode, is_topic, topic_of
 from aoii.core.errors import ProtocolError
 
 STATUS = NodeStatus(
-    "7", "attic", Vouched("late", 1_772_000_000_000, ErrorBound(0.5, 3.0)), 3800.5, 7200.0, 1_772_000_003_800, 300
-)
+    "7", "attic", Vouched("late", 1_772_000_000_000, ErrorBound(0.5, 3.0)), 3800.5, 7200.0, 1_772_000_003_800, 300,
+    Label("온실", "왼쪽 줄"),
+)  # fmt: skip
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=128).filter(is_node_name)
 
 
@@ -43,7 +44,7 @@ def test_a_message_has_everything_that_a_reader_needs() -> None:
     assert json.loads(encode(STATUS)) == {
         "v": 1, "node": "7", "gateway": "attic", "liveness": "late", "last_heard": 1_772_000_000_000,
         "silence_s": 3800.5, "deadline_s": 7200.0, "error_bound": {"temperature": 0.5, "humidity": 3.0},
-        "unix_ms": 1_772_000_003_800, "valid_s": 300,
+        "unix_ms": 1_772_000_003_800, "valid_s": 300, "name": "온실", "place": "왼쪽 줄",
     }  # fmt: skip
     never = NodeStatus("7", "attic", Vouched(), None, None, None, 300)
     assert decode(topic_of("attic", "7"), encode(never)) == never
@@ -57,7 +58,8 @@ def test_an_empty_message_says_that_the_node_is_gone() -> None:
     "change",
     [{"v": 2}, {"node": None}, {"node": "8"}, {"gateway": "cellar"}, {"gateway": "a/b"}, {"liveness": None},
      {"liveness": "asleep"}, {"valid_s": -1}, {"valid_s": 1.5}, {"valid_s": None}, {"unix_ms": 1_772_000_000},
-     {"last_heard": "yesterday"}, {"silence_s": "long"}, {"deadline_s": float("nan")}, {"error_bound": 3}],
+     {"last_heard": "yesterday"}, {"silence_s": "long"}, {"deadline_s": float("nan")}, {"error_bound": 3},
+     {"name": "=1"}, {"place": 7}],
 )  # fmt: skip
 def test_a_message_that_breaks_a_rule_or_is_of_somebody_else_is_rejected(change: dict[str, object]) -> None:
     payload = json.dumps(json.loads(encode(STATUS)) | change).encode()

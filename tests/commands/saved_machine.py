@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aoii.gateway.drivers import outbox_rows
+from aoii.gateway.drivers import labels_file, outbox_rows
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.drivers.outbox_transaction import Transaction
+from aoii.gateway.node_labels import NodeLabel
 from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 from aoii.server.db import open_database
@@ -46,6 +47,9 @@ for counter in range(1000, 1_000_000):
 """
 
 
+LABELS = {"7": NodeLabel("온실", "왼쪽 줄", flashed=1)}
+
+
 def acknowledge(store: OutboxFile, *numbers: int) -> None:
     """As the server does: the readings leave the outbox, and are kept."""
     store.submit(functools.partial(Transaction.delete, identities=[who(one) for one in numbers])).result()
@@ -78,6 +82,7 @@ class Machine:
 
     def fill(self) -> None:
         node_keys.write_key_file(self.keys, {7: NodeKey(1, bytes(range(16)))})
+        labels_file.write(self.data / "nodes.json", LABELS)
         with contextlib.closing(open_database(self.place, migrate=True)) as database:
             database.insert_readings([a_reading(number) for number in range(1, 41)])
             database.insert_edge_log([an_edge_log_row(), an_edge_log_row(status="ü; -- '\"\n")])

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from aoii.commands import board_files
 from aoii.core.errors import InputError
 from aoii.edge.drivers.board_radio import DEFAULT_AIR
-from aoii.security import node_keys
 from aoii.security.node_keys import NodeKey
 
 ROOT = Path(__file__).parents[2]
+KEY = NodeKey(1, bytes(range(16)))
 
 
 def mode_of(path: Path) -> int:
@@ -22,64 +23,40 @@ def mode_of(path: Path) -> int:
 
 
 def test_a_nodes_files_are_the_source_its_configuration_and_a_main(tmp_path: Path) -> None:
-    out, keys_file = tmp_path / "node-7", tmp_path / "keys"
+    out = tmp_path / "node-7"
 
-    key = board_files.make_node(board_files.Options(out), 7, keys_file)
+    board_files.write_node(board_files.Options(out), 7, KEY)
 
     config = json.loads((out / "aoii.json").read_text())
     written = {path.relative_to(out / "aoii").as_posix() for path in (out / "aoii").rglob("*.py")}
     assert written == set(board_files.FILES)
     assert not [name for name in written if name.endswith("shapes.py") or "host" in name or name.startswith("gateway")]
     assert all((out / "aoii" / name).read_bytes() == (board_files.SOURCE / name).read_bytes() for name in written)
-    assert (config["node"], config["epoch"], bytes.fromhex(config["key"])) == (7, 1, key.key)
+    assert (config["node"], config["epoch"], bytes.fromhex(config["key"])) == (7, 1, KEY.key)
     assert config["air"] == list(DEFAULT_AIR)
     assert config["pins"]["reset"] == 23
-    assert node_keys.read_key_file(keys_file) == {7: key}
 
 
-def test_keys_and_configuration_are_for_their_owner_only(tmp_path: Path) -> None:
+def test_the_configuration_is_for_its_owner_only(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        board_files.make_node(board_files.Options(tmp_path / "out"), 7, tmp_path / "keys")
+        board_files.write_node(board_files.Options(tmp_path / "out"), 7, KEY)
     finally:
         os.umask(old)
 
-    assert [mode_of(tmp_path / name) for name in ("out", "out/aoii.json", "keys")] == [0o700, 0o600, 0o600]
-
-
-def test_a_second_node_leaves_the_first_ones_key_alone(tmp_path: Path) -> None:
-    first = board_files.make_node(board_files.Options(tmp_path / "7"), 7, tmp_path / "keys")
-    second = board_files.make_node(board_files.Options(tmp_path / "8"), 8, tmp_path / "keys")
-
-    assert node_keys.read_key_file(tmp_path / "keys") == {7: first, 8: second}
-    assert first.key != second.key
-
-
-def test_a_node_that_has_a_key_gets_another_only_by_force_and_then_the_next_epoch(tmp_path: Path) -> None:
-    before = NodeKey(3, bytes(16))
-    node_keys.write_key_file(tmp_path / "keys", {7: before})
-
-    with pytest.raises(InputError, match=r"epoch 3\).*--force"):
-        board_files.make_node(board_files.Options(tmp_path / "out"), 7, tmp_path / "keys")
-    untouched = node_keys.read_key_file(tmp_path / "keys"), (tmp_path / "out").exists()
-    after = board_files.make_node(board_files.Options(tmp_path / "out", force=True), 7, tmp_path / "keys")
-
-    assert untouched == ({7: before}, False)
-    assert (after.epoch, after.previous) == (4, before)
-    assert node_keys.read_key_file(tmp_path / "keys") == {7: after}
+    assert [mode_of(tmp_path / name) for name in ("out", "out/aoii.json")] == [0o700, 0o600]
 
 
 def test_files_are_replaced_only_by_force_and_leave_nothing_old_behind(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    board_files.make_receiver(board_files.Options(out))
+    board_files.write_receiver(board_files.Options(out))
     (out / "aoii" / "core" / "old.py").touch()
 
     with pytest.raises(InputError, match="--force"):
-        board_files.make_node(board_files.Options(out), 7, tmp_path / "keys")
-    board_files.make_receiver(board_files.Options(out, force=True))
+        board_files.write_node(board_files.Options(out), 7, KEY)
+    board_files.write_receiver(board_files.Options(out, force=True))
 
     assert not (out / "aoii" / "core" / "old.py").exists()
-    assert not (tmp_path / "keys").exists()
 
 
 def test_a_folder_that_holds_something_else_is_never_touched(tmp_path: Path) -> None:
@@ -88,7 +65,7 @@ def test_a_folder_that_holds_something_else_is_never_touched(tmp_path: Path) -> 
     (out / "aoii" / "precious.py").touch()
 
     with pytest.raises(InputError, match="something else"):
-        board_files.make_receiver(board_files.Options(out, force=True))
+        board_files.write_receiver(board_files.Options(out, force=True))
 
     assert (out / "aoii" / "precious.py").exists()
 
@@ -106,9 +83,10 @@ def test_what_cannot_be_is_said_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], match: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
 
     with pytest.raises(InputError, match=match):
-        board_files.make_node(board_files.Options(tmp_path / "out", **options), 7, tmp_path / "keys")
+        board_files.write_node(board_files.Options(tmp_path / "out", **options), 7, KEY)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -120,7 +98,7 @@ def test_compiled_files_take_the_place_of_the_source(tmp_path: Path, monkeypatch
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(compiler.parent), prepend=":")
 
-    board_files.make_receiver(board_files.Options(tmp_path / "out", compiled=True))
+    board_files.write_receiver(board_files.Options(tmp_path / "out", compiled=True))
 
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*py")}
     assert "aoii/edge/drivers/board.mpy" in written

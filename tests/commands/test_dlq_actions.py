@@ -135,7 +135,7 @@ def test_a_node_that_repeats_its_numbers_is_named_with_the_cure(run: Dlq, letter
 
     named = [line for line in err.splitlines() if "flash was erased" in line]
     assert [line.partition(":")[0] for line in named] == ["node 7 has repeated 3 numbers of its epoch 1"]
-    assert "aoii board node --node 7 --out DIR --force" in named[0]
+    assert "aoii node replace 7" in named[0]
     assert "if node 7 does this again and again: its flash was erased" in shown
 
 

@@ -9,6 +9,8 @@ import pytest
 from aoii import settings
 from aoii.commands import container, doctor, doctor_checks, doctor_installation
 from aoii.commands.findings import Finding
+from aoii.gateway.drivers import labels_file
+from aoii.gateway.node_labels import NodeLabel
 from aoii.security import authority, node_keys
 from aoii.server.db import open_database
 from faults.proxy import Loop, Proxy
@@ -145,7 +147,10 @@ def test_a_station_that_is_not_of_this_machine_is_not_checked_with_settings_that
 
 @pytest.mark.parametrize(
     ("ours", "unchecked"),
-    [(("gateway",), {"web page", "database"}), (("server", "web"), {"serial port", "weights", "node keys", "copies"})],
+    [
+        (("gateway",), {"web page", "database"}),
+        (("server", "web"), {"serial port", "weights", "node keys", "node names", "copies"}),
+    ],
 )
 def test_what_no_station_of_this_machine_needs_is_no_fault(
     mosquitto: Mosquitto, tmp_path: Path, ours: tuple[str, ...], unchecked: set[str]
@@ -387,6 +392,17 @@ def test_readable_node_keys_are_found(tmp_path: Path) -> None:
     (tmp_path / "keys").chmod(0o644)
 
     assert "chmod 600" in str(examine(NODE_KEYS_FILE=str(tmp_path / "keys"), MQTT_PORT=str(free_port()))["node keys"])
+
+
+def test_names_of_nodes_are_counted_and_a_file_that_is_wrong_is_found(tmp_path: Path) -> None:
+    labels_file.write(tmp_path / "good", {"7": NodeLabel("온실"), "8": NodeLabel("Shed", retired=1)})
+    (tmp_path / "bad").write_text('{"v": 1, "nodes": {"7": {"name": "8"}}}')
+    good, bad = (
+        examine(NODES_FILE=str(tmp_path / name), MQTT_PORT=str(free_port()))["node names"] for name in ("good", "bad")
+    )
+
+    assert (good.state, good.remedy) == (f"1 in {tmp_path}/good", None)
+    assert "nobody takes" in str(bad.remedy)
 
 
 def test_node_keys_that_an_update_left_at_their_old_place_are_found(tmp_path: Path) -> None:

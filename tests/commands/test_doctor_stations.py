@@ -157,7 +157,7 @@ def test_a_node_whose_flash_was_erased_is_named_with_the_cure(tmp_path: Path) ->
     found = faults(tmp_path, gateway=WELL["gateway"] % time.time() + 'aoii_node_flash_erased{node="7"} 1\n')["node"]
 
     assert found.state == "repeats the numbers of its epoch, as after its flash was erased: 7"
-    assert "aoii board node --force" in (found.remedy or "")
+    assert "aoii node replace" in (found.remedy or "")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:
-        command = [sys.executable, "-m", "aoii.cli", "keys", "list"]
+        command = [sys.executable, "-m", "aoii.cli", "node", "list"]
         ended = subprocess.run(
             command, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
@@ -119,7 +119,7 @@ def test_the_lab_without_its_libraries_says_how_to_install_them(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "uses"),
     [
-        (["keys", "list"], ["gateway/node_keys"]),
+        (["node", "list"], ["gateway/node_keys"]),
         (["migrate"], ["server/aoii.db"]),
         (["export"], ["server/aoii.db"]),
         (["dlq", "list"], ["server/dead_letters.db", "gateway/outbox.db"]),

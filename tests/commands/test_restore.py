@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from commands.saved_machine import Machine, Run, acknowledge, outbox_of, saved, writing
+from aoii.gateway.drivers import labels_file
+from commands.saved_machine import LABELS, Machine, Run, acknowledge, outbox_of, saved, writing
 from gateway.drivers.outbox_files import add, counters, opened
 from server.samples import run_sql, sqlite_at
 
@@ -21,6 +22,14 @@ def test_the_restore_says_what_begins_empty(small: Machine, run: Run) -> None:
     assert "with the 3 readings that were not acknowledged" in out
     for word in ("sequence numbers", "estimates", "replay windows", "link state", "kept readings"):
         assert word in out.partition("begins empty")[2]
+
+
+def test_the_names_of_the_nodes_are_back(small: Machine, run: Run) -> None:
+    archive = saved(small, run)
+    small.wipe()
+    run("restore", archive)
+
+    assert labels_file.read(small.data / "nodes.json") == LABELS
 
 
 def test_the_gateway_goes_on_with_a_restored_outbox(small: Machine, run: Run) -> None:

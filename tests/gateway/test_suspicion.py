@@ -39,7 +39,7 @@ def test_a_node_whose_flash_was_erased_is_named_once_with_the_cure(
     until(lambda: counts.since("gateway_rejected") == {"replay": 8})
     assert erased() == 1
     assert len(sentences(caplog, "flash_erased")) == 1
-    assert "aoii board node" in sentences(caplog, "flash_erased")[0]
+    assert "aoii node replace" in sentences(caplog, "flash_erased")[0]
 
     node.send(103, 103)  # as soon as a frame is accepted, all is well
     assert erased() == 0

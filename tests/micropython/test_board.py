@@ -10,7 +10,7 @@ import pytest
 from aoii.commands import board_files as builder
 from aoii.core.frames import EVENT, LOW_BATTERY, Uplink, decode_uplink
 from aoii.core.learner import Learner
-from aoii.security import node_keys
+from aoii.security.node_keys import NodeKey
 from aoii.simulation import recordings
 from board import Board
 from parts import bench
@@ -149,16 +149,15 @@ def test_so_it_is_with_the_learner_on_a_recording(board: Board) -> None:
     assert (asleep[0], asleep[1]) == (awake[0], awake[1]) == (here.digest(), here.clock.now_ms())
 
 
-def test_what_aoii_board_writes_boots_and_the_gateway_accepts_its_frames(tmp_path: Path) -> None:
-    disk, keys_file = tmp_path / "disk", tmp_path / "keys"
+def test_what_is_written_for_a_board_boots_and_the_gateway_accepts_its_frames(tmp_path: Path) -> None:
+    disk, key = tmp_path / "disk", NodeKey(1, bytes(range(16)))
     there = Board(disk)
-    builder.make_node(builder.Options(disk / "node"), 7, keys_file)
+    builder.write_node(builder.Options(disk / "node"), 7, key)
     assert "run()" in (disk / "node" / "main.py").read_text()
 
     found: Any = there.run(BOOT, steps=10)
     sent, _, files, faults = found
 
-    key = node_keys.read_key_file(keys_file)[7]
     uplink = decode_uplink(bytes.fromhex(sent[0]), lambda _: key.key)
     assert isinstance(uplink, Uplink)
     assert (uplink.node, uplink.epoch, uplink.temperature_c, uplink.flags) == (7, 1, 2155, EVENT)

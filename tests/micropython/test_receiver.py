@@ -111,7 +111,7 @@ def test_the_receivers_program_carries_frames_and_old_lines_between_radio_and_ga
 ) -> None:
     disk, link = tmp_path / "disk", tmp_path / "port"
     there = Board(disk)
-    builder.make_receiver(builder.Options(disk / "receiver"))
+    builder.write_receiver(builder.Options(disk / "receiver"))
     values = configured(tmp_path / "data", mosquitto.port, "micropython-receiver", link)
 
     with pty_port(link) as far, running(values) as gateway, ThreadPoolExecutor(1) as pool:

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { countStates, isMatch, worstFirst } from "../../src/aoii/web/static/states.js";
 
 /** @type {(node: string, ...states: import("../../src/aoii/web/static/api.js").NodeState[]) => import("../../src/aoii/web/static/api.js").Summary} */
-const node = (name, ...states) => /** @type {any} */ ({ node: name, states });
+const node = (number, ...states) => /** @type {any} */ ({ node: number, name: null, place: null, states });
 
 test("the worst node comes first, then natural order", () => {
   const nodes = [node("10", "correct"), node("2", "correct"), node("3", "wrong", "low_battery"), node("roof", "dead")];
@@ -28,6 +28,13 @@ test("a node matches a part of its name, in any case", () => {
   assert.ok(isMatch(roof, " roof ", new Set()));
   assert.ok(isMatch(roof, "12", new Set()));
   assert.ok(!isMatch(roof, "13", new Set()));
+});
+
+test("a node matches a part of what people call it and of where it is", () => {
+  const barn = { ...node("7", "correct"), name: "온실", place: "Row 3" };
+
+  assert.ok(["온", "row", "7"].every((text) => isMatch(barn, text, new Set())));
+  assert.ok(!isMatch(barn, "shed", new Set()));
 });
 
 test("a node matches when any of its states is chosen", () => {

@@ -7,8 +7,10 @@ import { ko } from "../../src/aoii/web/static/messages/ko.js";
 import {
   accuracyPercent,
   coveredSeconds,
+  nameOf,
   savedPercent,
   sourceOf,
+  titleOf,
   valuesOf,
 } from "../../src/aoii/web/static/summary.js";
 
@@ -28,6 +30,14 @@ test("savings are relative to periodic sending", () => {
 test("the covered time is in whole minutes", () => {
   assert.equal(coveredSeconds({ start_ms: 4 * 86400000 + 1000, end_ms: 5 * 86400000 + 999 }), 86400);
   assert.equal(coveredSeconds({ start_ms: null, end_ms: null }), 0);
+});
+
+test("a node has its name with the number beside it, or its number", () => {
+  const named = { node: "7", name: "온실" };
+  const bare = { node: "7", name: null };
+
+  assert.deepEqual([nameOf(named), nameOf(bare)], ["온실 · 7", "7"]);
+  assert.deepEqual([titleOf(named, ko), titleOf(bare, ko)], ["온실 · 7", `${ko.node} 7`]);
 });
 
 test("values say where they come from and what they may be wrong by", () => {

@@ -129,13 +129,17 @@ def test_every_station_is_in_both_readmes() -> None:
         assert not [word for word in words if f"`aoii {word}" not in text], page.name
 
 
+REPLACED = {"aoii board", "aoii keys"}  # commands that pages about the past name
+
+
 def test_every_command_that_a_page_shows_exists() -> None:
     known = {name for name, _ in commands(main.build_parser())}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     for page in PAGES:
         shown = set(re.findall(r"(?:^|`|\.venv/bin/)(aoii [a-z]+)\b", text_of(page), re.MULTILINE))
-        assert shown <= known, page.name
+        tells_history = page.name == "CHANGELOG.md" or page.parent.name == "decisions"
+        assert shown <= known | (REPLACED if tells_history else set()), page.name
         made = set(re.findall(r"(?:^|`)make ([a-z-]+)\b", text_of(page), re.MULTILINE))
         assert made <= targets, page.name
 

@@ -60,11 +60,12 @@ PLACES = (
     Place("gateway/liveness.py", "", standard=PURE),
     Place(
         "gateway/node_statuses.py",
-        "broker.node_liveness broker.node_status gateway.liveness gateway.readings",
+        "broker.node_liveness broker.node_status gateway.liveness gateway.node_labels gateway.readings",
         standard=PURE,
     ),
     Place("gateway/numbers.py", standard=PURE),
     Place("gateway/node_state.py", "core broker.messages gateway.readings", standard=PURE),
+    Place("gateway/node_labels.py", "core broker.messages", standard=PURE),
     Place("gateway/witness.py", "core", standard=PURE),
     Place(
         "gateway/legacy/old_node.py",
@@ -223,6 +224,8 @@ PLACES = (
     Place("commands/setup/texts.py", "commands.findings commands.setup", standard=PURE),
     Place("commands/demo_*.py", "core broker commands server settings security runtime simulation", "rich"),
     Place("commands/lab/*", "core lab runtime.advice settings simulation commands", "rich"),
+    Place("commands/node_list.py", "core commands gateway runtime settings", "rich"),
+    Place("commands/node_sticker.py", "core commands gateway", "segno"),
     Place("commands/*", "core broker commands edge gateway lab runtime security server settings simulation web"),
     Place("cli.py", "commands"),
     Place("__init__.py"),

@@ -39,7 +39,7 @@ def test_every_command_explains_itself() -> None:
 def test_an_old_name_of_a_command_is_on_no_page() -> None:
     page = reference_pages.commands_page()
 
-    assert "aoii keys finish-rotation" in page
+    assert "aoii node finish-rotation" in page
     assert "aoii certs ca" in page
     assert "settle" not in page
     assert "aoii certs authority" not in page

@@ -143,7 +143,7 @@ def test_a_rotated_node_has_a_new_key_and_epoch_and_its_old_ones_beside_them(tmp
 def test_a_node_is_not_rotated_twice_before_the_first_rotation_is_finished() -> None:
     once = node_keys.rotate({7: NodeKey(1, bytes(16))}, 7)
 
-    with pytest.raises(InputError, match="aoii keys finish-rotation 7"):
+    with pytest.raises(InputError, match="aoii node finish-rotation 7"):
         node_keys.rotate(once, 7)
 
     assert node_keys.rotate(node_keys.finish_rotation(once, 7), 7)[7].epoch == 3
@@ -159,7 +159,7 @@ def test_a_new_node_gets_a_key_of_its_own_and_an_old_one_keeps_its() -> None:
 
     assert (keys[7].epoch, keys[8].epoch) == (1, 5)
     assert len({keys[7].key, keys[8].key, bytes(16)}) == 3
-    with pytest.raises(InputError, match="aoii keys rotate 7"):
+    with pytest.raises(InputError, match="aoii node replace 7"):
         node_keys.add(keys, 7)
 
 

@@ -175,7 +175,7 @@ def test_another_content_under_a_known_identity_is_a_dead_letter_and_not_swallow
     assert statuses(insertion) == ["mismatch", "stored"]
     assert [(letter.reason, letter.counter) for letter in letters.letters(9)] == [("mismatch", 1)]
     (letter,) = letters.letters(9)
-    assert "if the node's flash was erased, give it a new key and epoch (aoii board node)" in letter.detail
+    assert "if the node's flash was erased, give it a new key and epoch (aoii node replace)" in letter.detail
 
 
 def test_a_stop_ends_the_wait_and_leaves_the_rows_to_be_delivered_again(letters: DeadLetters) -> None:

@@ -151,7 +151,7 @@ def test_another_content_under_a_known_identity_goes_to_the_dead_letters(values:
     (letter,) = letters_of(values).letters(10)
     assert (letter.reason, letter.counter) == ("mismatch", 1)
     assert "flash was erased" in letter.detail  # the likely cause,
-    assert "aoii board node" in letter.detail  # and what to do
+    assert "aoii node replace" in letter.detail  # and what to do
     assert json.loads(letter.payload)["actual_t"] == 30.0
 
 

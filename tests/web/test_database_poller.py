@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aoii.broker.node_liveness import UNKNOWN
+from aoii.broker.node_status import Label
 from aoii.server.db import Database, open_database
 from aoii.web import database_poller
 from aoii.web.database_poller import DatabasePoller
@@ -24,7 +25,7 @@ class Polled:
 
     def __init__(self, load: Load) -> None:
         self.source = Source(load().database)
-        self.shared = SharedFleet(FLEET_SETTINGS, [], lambda: START_MS, dict, lambda _: UNKNOWN)
+        self.shared = SharedFleet(FLEET_SETTINGS, [], lambda: START_MS, dict, lambda _: UNKNOWN, lambda _: Label())
         self.stopping = threading.Event()
         self.outbox = Path("outbox.db")
         self.poller = DatabasePoller(self.source, self.shared, self.stopping, self.outbox)

@@ -9,7 +9,7 @@ import pytest
 from aoii.broker.client import Message
 from aoii.broker.messages import READINGS_TOPIC, Estimate, encode_estimate, encode_reading
 from aoii.broker.node_liveness import UNKNOWN, ErrorBound, Vouched
-from aoii.broker.node_status import NodeStatus, encode, topic_of
+from aoii.broker.node_status import Label, NodeStatus, encode, topic_of
 from aoii.runtime.station import liveness_of
 from aoii.server.db import Database
 from aoii.web.live import Live
@@ -63,15 +63,16 @@ def test_what_the_gateways_say_of_a_node_is_its_state_as_long_as_it_holds(
 ) -> None:
     now_s = 1000.0
     monkeypatch.setattr("aoii.web.live.time.monotonic", lambda: now_s)
-    vouched = Vouched("ok", live.now_ms() - 60_000, ErrorBound(0.5, 3.0))
-    ok = NodeStatus("3", "attic", vouched, 60, 7200, live.now_ms(), 300)
+    heard_ms = live.now_ms() - 60_000  # once: the nodes' clock runs fast here
+    vouched = Vouched("ok", heard_ms, ErrorBound(0.5, 3.0))
+    ok = NodeStatus("3", "attic", vouched, 60, 7200, live.now_ms(), 300, Label("온실", "왼쪽 줄"))
     assert live.vouched_for("3") == UNKNOWN
 
     say(live, replace(ok, unix_ms=live.now_ms() - 301_000), is_kept=True)
     assert live.vouched_for("3").liveness == "unknown"  # nobody knows whether its gateway is still there
     say(live, ok, is_kept=True)
     assert live.vouched_for("3") == vouched
-    say(live, replace(ok, gateway="cellar", vouched=Vouched("dead", live.now_ms() - 90_000)))
+    say(live, replace(ok, gateway="cellar", vouched=Vouched("dead", heard_ms - 3_600_000)))
     assert live.vouched_for("3") == vouched
     now_s += 301
     assert live.vouched_for("3").liveness == "unknown"
@@ -79,6 +80,7 @@ def test_what_the_gateways_say_of_a_node_is_its_state_as_long_as_it_holds(
 
     assert summary is not None
     assert (summary.states, summary.last_heard_ms) == (["unknown"], vouched.last_heard_ms)
+    assert (summary.name, summary.place) == ("온실", "왼쪽 줄")  # its gateway being away takes no name from it
 
 
 @pytest.mark.parametrize("payload", [b"", b"no JSON", b"{}", b"[]", bytes(range(256))])

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from aoii.broker.node_liveness import UNKNOWN, Vouched
+from aoii.broker.node_status import Label
 from aoii.runtime.clock import utc
 from aoii.server.rows import NodeSummary
 from aoii.web import shared_fleet
@@ -17,7 +18,7 @@ STORED = NodeSummary("9", "roof", 12, utc(START_MS), utc(START_MS))
 
 
 def fleet_of(*expected: str) -> SharedFleet:
-    return SharedFleet(FLEET_SETTINGS, expected, lambda: START_MS, dict, lambda _: UNKNOWN)
+    return SharedFleet(FLEET_SETTINGS, expected, lambda: START_MS, dict, lambda _: UNKNOWN, lambda _: Label())
 
 
 class Clock:
@@ -37,7 +38,10 @@ class Watched:
         self.clock = clock
         self.health: dict[str, NodeHealth] = {}
         self.vouched = UNKNOWN
-        self.shared = SharedFleet(FLEET_SETTINGS, ["8"], lambda: START_MS, lambda: self.health, lambda _: self.vouched)
+        self.label = Label()
+        self.shared = SharedFleet(
+            FLEET_SETTINGS, ["8"], lambda: START_MS, lambda: self.health, lambda _: self.vouched, lambda _: self.label
+        )
         self.estimates = itertools.count()
         self.change()
 
@@ -111,6 +115,17 @@ def test_another_health_is_a_change(watched: Watched) -> None:
 
     assert summary is not None
     assert summary.health == watched.health["7"]
+
+
+def test_another_name_is_a_change(watched: Watched) -> None:
+    watched.shared.summary("7", DAY_S)
+    watched.label = Label("온실", "왼쪽 줄")
+    watched.clock.now_s += SUMMARY_MAX_AGE_S + 0.1
+
+    summary = watched.shared.summary("7", DAY_S)
+
+    assert summary is not None
+    assert (summary.node, summary.name, summary.place) == ("7", "온실", "왼쪽 줄")
 
 
 def test_another_word_of_the_gateways_is_a_change(watched: Watched) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from aoii.broker.node_liveness import Vouched, combine
-from aoii.broker.node_status import NodeStatus, decode
+from aoii.broker.node_status import NO_LABEL, Label, NodeStatus, decode
 
 CLOCKS_APART_S = 5.0  # by which synced clocks of two machines may differ
 COMPARED_S = 60.0  # if they differ by more, one is wrong, and when a node was heard cannot be compared
@@ -62,6 +62,11 @@ class KnownStatuses:
     def of(self, node: str, now_s: float) -> Vouched:
         """What holds of a node now, by all gateways."""
         return combine(self._said_now(node, now_s))
+
+    def label(self, node: str) -> Label:
+        """Name and place of a node, from the gateway that has said them last; it keeps them while all are away."""
+        said = [known for known in self._by_node.get(node, {}).values() if known.status.label != NO_LABEL]
+        return max(said, key=lambda known: known.until_s).status.label if said else NO_LABEL
 
     def nodes(self) -> list[str]:
         """The nodes of which a gateway says something."""

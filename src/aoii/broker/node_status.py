@@ -7,6 +7,7 @@ message says that the gateway does not know the node any more. Pure.
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aoii.broker import json_fields
 from aoii.broker.messages import decode_gateway, decode_name
@@ -21,6 +22,16 @@ VALID_LIMIT_S = 86_400
 SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
+class Label(NamedTuple):
+    """What people call a node, and where it is; None if they have not said."""
+
+    name: str | None = None
+    place: str | None = None
+
+
+NO_LABEL = Label()
+
+
 @dataclass(frozen=True)
 class NodeStatus:
     """What a gateway says of a node.
@@ -33,6 +44,7 @@ class NodeStatus:
         deadline_s: The silence after which it is dead, s; None before it was heard.
         unix_ms: When this was said, Unix milliseconds; None without a synced clock.
         valid_s: For how long it holds for a reader, s: by then another message has come from a gateway that is there.
+        label: Its name and place.
     """
 
     node: str
@@ -42,6 +54,7 @@ class NodeStatus:
     deadline_s: float | None
     unix_ms: int | None
     valid_s: int
+    label: Label = NO_LABEL
 
     @property
     def liveness(self) -> NodeLiveness:
@@ -73,8 +86,10 @@ def encode(status: NodeStatus) -> bytes:
         "error_bound": encode_bound(status.vouched.error_bound),
         "unix_ms": status.unix_ms,
         "valid_s": status.valid_s,
+        "name": status.label.name,
+        "place": status.label.place,
     }
-    return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def decode(topic: str, payload: bytes) -> NodeStatus | None:
@@ -100,6 +115,7 @@ def decode(topic: str, payload: bytes) -> NodeStatus | None:
         deadline_s=_seconds(fields, "deadline_s"),
         unix_ms=json_fields.instant(fields, "unix_ms", is_synced=True),
         valid_s=json_fields.whole(fields, "valid_s", 0, VALID_LIMIT_S),
+        label=Label(decode_name(fields, "name"), decode_name(fields, "place")),
     )
 
 

@@ -61,12 +61,18 @@ def output_file(text: str) -> Path:
     return path
 
 
-def keep_old_name(commands: Commands, old: str, new: str) -> None:
+def keep_old_name(commands: Commands, old: str, new: str, among: "Commands | None" = None) -> None:
     """Let the deprecated name `old` run the command `new`, with a notice on standard error; help does not list `old`.
 
     Call this after `new` has got all its options, because `old` copies them.
+
+    Args:
+        commands: Where the old name is.
+        old: The old name.
+        new: The present one.
+        among: Where that is, if elsewhere.
     """
-    renamed = commands.choices[new]
+    renamed = (among or commands).choices[new]
     kept = commands.add_parser(old, parents=[renamed], add_help=False)
     run: Callable[[argparse.Namespace], int] = renamed.get_default("run")
 

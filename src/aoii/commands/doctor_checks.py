@@ -20,6 +20,7 @@ from aoii.commands import doctor_ports
 from aoii.commands.doctor_installation import Group, Installation
 from aoii.commands.findings import Finding
 from aoii.core.errors import AoiiError
+from aoii.gateway.drivers import labels_file
 from aoii.gateway.legacy import weights
 from aoii.runtime import health_limits
 from aoii.security import node_keys, tls
@@ -130,6 +131,14 @@ def _keys(group: Group) -> Iterator[Finding]:
             yield Finding("node keys", f"{state}: old nodes only")
     else:
         yield Finding("node keys", f"{len(node_keys.read_key_file(path))} nodes in {path}")
+
+
+def _labels(group: Group) -> Iterator[Finding]:
+    path = group.values.gateway.nodes_file
+    labels = labels_file.read(path).values()
+    if labels:
+        names = sum(label.name is not None and label.retired is None for label in labels)
+        yield Finding("node names", f"{names} in {path}")
 
 
 def certificates(installation: Installation) -> Iterator[Finding]:
@@ -278,6 +287,7 @@ CHECKS = (
     ),
     Check("weights", ("gateway",), lambda one: one.gateway.mirror_weights, _weights, is_private=True),
     Check("node keys", ("gateway",), lambda one: one.gateway.node_keys_file, _keys),
+    Check("node names", ("gateway",), lambda one: one.gateway.nodes_file, _labels),
     Check("web page", ("web",), lambda one: one.web, _page),
     Check("broker", ON_BROKER, lambda one: one.mqtt, _broker, is_private=True),
     Check("database", ON_DATABASE, lambda one: one.database, _database, is_private=True),

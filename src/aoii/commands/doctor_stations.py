@@ -176,7 +176,7 @@ def _nodes(snapshot: MetricSnapshot) -> Iterator[Finding]:
         yield Finding("node", f"{len(late)} late: {_named(late)}")
     if erased := [node for node, is_set in snapshot.by_label(metrics.NODE_FLASH_ERASED, "node").items() if is_set]:
         state = f"repeats the numbers of its epoch, as after its flash was erased: {_named(erased)}"
-        remedy = f"give it a new key: aoii board node --force; see {document('docs/runbooks/NodeFlashErased.md')}"
+        remedy = f"give it a new key: aoii node replace; see {document('docs/runbooks/NodeFlashErased.md')}"
         yield Finding("node", state, remedy)
     for metric, state in ((metrics.NODE_BATTERY_LOW, "low battery"), (metrics.NODE_SENSOR_FAULT, "sensor fault")):
         if nodes := [node for node, is_set in snapshot.by_label(metric, "node").items() if is_set]:

@@ -22,10 +22,11 @@ from aoii.commands import (
     dlq,
     export,
     health,
-    keys,
     lab,
     ledger,
     migrate,
+    node,
+    receiver,
     retire,
     setup,
     stations,
@@ -45,6 +46,8 @@ PRINTING = {
     "health",
     "keys",
     "ledger",
+    "node",
+    "receiver",
     "restore",
     "setup",
 }  # their output may be piped into `head`
@@ -104,10 +107,11 @@ def build_parser() -> argparse.ArgumentParser:
         retire,
         dlq,
         backup,
+        node,
+        receiver,
         board,
         migrate,
         certs,
-        keys,
     ):
         command.add_commands(commands)
     doctor = commands.add_parser(  # here, so that other commands do not import what doctor.py imports

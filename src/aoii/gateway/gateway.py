@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from aoii.broker.node_liveness import Vouched
-from aoii.broker.node_status import NodeStatus
+from aoii.broker.node_status import Label, NodeStatus
+from aoii.gateway.drivers.labels_file import LabelFile
 from aoii.gateway.drivers.outbox_file import OutboxFile
 from aoii.gateway.estimates import EstimatePublisher
 from aoii.gateway.findings import NodeEpoch
@@ -23,6 +24,7 @@ from aoii.gateway.legacy import old_node
 from aoii.gateway.legacy.weights import extract_weights
 from aoii.gateway.listening import Listening
 from aoii.gateway.neighbours import Neighbours
+from aoii.gateway.node_labels import UNLABELLED
 from aoii.gateway.node_statuses import status_of
 from aoii.gateway.outbox_metrics import OutboxMetrics
 from aoii.gateway.publisher import Publisher
@@ -62,6 +64,7 @@ class Gateway(Station):
         self._old_nodes = {old_node.node_name(own.gateway_id, path): path for path in own.serial_ports}
         _check_thresholds(own, self._old_nodes)
         keys = self._keys = KeyRing(own.node_keys_file)
+        self._labels = LabelFile(own.nodes_file)
         self._stopping = threading.Event()
         self._outbox_file = OutboxFile(own.outbox_path, own.outbox_max_mb << 20, keep_bytes=own.keep_mb << 20)
         self._outbox_metrics = OutboxMetrics(self._outbox_file, own.outbox_path.parent)
@@ -181,11 +184,14 @@ class Gateway(Station):
         """Judge every node once, and say it everywhere: in the metrics, on its topic, and in the estimates to come."""
         self.listening.retain(self._belongs_here)
         known, at, node_metrics = self.intake.nodes(), self.intake.now(), self.intake.node_metrics
+        labels = self._labels.labels()
         statuses: dict[str, NodeStatus] = {}
         for node in {*provisioned, *filter(self._belongs_here, known)}:
             judgement, bound = self.listening.judge(node), self.intake.error_bound(node)
             is_faulty = node_metrics.is_sensor_faulty(node)
-            status = status_of(node, self._gateway_id, judgement, bound, at, is_sensor_faulty=is_faulty)
+            said = labels.get(node, UNLABELLED)
+            label = Label(said.name, said.place)
+            status = status_of(node, self._gateway_id, judgement, bound, at, label, is_sensor_faulty=is_faulty)
             statuses[node] = status
             node_metrics.record_status(status)
         for node in self._statuses.keys() - statuses.keys():

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from aoii.broker.messages import Identity, is_wrong
 from aoii.broker.node_liveness import STATES
-from aoii.broker.node_status import NodeStatus
+from aoii.broker.node_status import Label, NodeStatus
 from aoii.core.frames import BACKFILL, LOW_BATTERY, SENSOR_FAULT, Uplink
 from aoii.gateway.readings import AcceptedReading
 from aoii.gateway.suspicion import RepeatedNumbers, sensor_fault
@@ -44,6 +44,7 @@ class NodeMetrics:
         self._restored: set[str] = set()  # nodes of an earlier run
         self._counted_s: dict[str, float] = {}  # by node: up to when its sample periods are counted
         self._liveness: dict[str, str] = {}
+        self._labels: dict[str, Label] = {}  # that are served
         self._repeated = RepeatedNumbers()
         self._erased: set[str] = set()  # nodes of which it was said that their flash was erased
         self._sensor_faults: set[str] = set()  # nodes whose last frame says so
@@ -124,7 +125,7 @@ class NodeMetrics:
             self._erased.add(node)
             log.error(
                 "node repeats the numbers of its epoch: its flash was erased, or two boards have its key; provision it "
-                "again with aoii board node",
+                "again with aoii node replace",
                 extra={"event": "flash_erased", "node": node},
             )
 
@@ -154,6 +155,11 @@ class NodeMetrics:
     def record_status(self, status: NodeStatus) -> None:
         """Record what the gateway says of a node."""
         node, state = status.node, status.liveness
+        if self._labels.get(node) != status.label:
+            self._labels[node] = status.label
+            metrics.NODE_INFO.labels(node=node).info(
+                {"name": status.label.name or "", "place": status.label.place or ""}
+            )
         if status.silence_s is not None and status.deadline_s is not None:
             metrics.NODE_SILENCE_S.labels(node=node).set(status.silence_s)
             metrics.NODE_DEADLINE_S.labels(node=node).set(status.deadline_s)
@@ -168,6 +174,7 @@ class NodeMetrics:
         self._waiting.pop(node, None)
         self._counted_s.pop(node, None)
         self._liveness.pop(node, None)
+        self._labels.pop(node, None)
         self._expected.discard(node)
         self._repeated.forget(node)
         self._erased.discard(node)

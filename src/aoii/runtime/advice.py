@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]  # of a clone; of a wheel, the folder around site-packages
 LAB_EXTRA = "lab"
+BOARDS_EXTRA = "boards"
 
 
 @cache
@@ -21,12 +22,22 @@ def document(path: str) -> str:
 
 def install_lab() -> str:
     """What installs the libraries that `aoii lab` needs."""
+    return _install(LAB_EXTRA)
+
+
+def install_boards() -> str:
+    """What installs the tools that write onto a board."""
+    return _install(BOARDS_EXTRA)
+
+
+def _install(extra: str) -> str:
+    """The command that installs what an optional part of this package needs."""
     if is_clone():
         return "`scripts/set-up test`"
     from importlib import metadata
 
     wanted = (text.partition(";") for text in metadata.requires("aoii") or ())
-    names = [f"'{name.strip()}'" for name, _, marker in wanted if f"'{LAB_EXTRA}'" in marker.replace('"', "'")]
+    names = [f"'{name.strip()}'" for name, _, marker in wanted if f"'{extra}'" in marker.replace('"', "'")]
     return f"`{sys.executable} -m pip install {' '.join(names)}`"
 
 

@@ -268,6 +268,15 @@ NODE_PERIODS = _GATEWAY.counter(
     "Sample periods (SAMPLE_PERIOD_S) since the gateway has known the node: what a periodic node would have sent.",
     "node",
 )
+NODE_INFO = _GATEWAY.declare(
+    Info(
+        "aoii_node", "Name and place of the node, as `aoii node` has set them; empty if not.", ["node"], registry=None
+    ),
+    "aoii_node_info",
+    "node",
+    "name",
+    "place",
+)
 NODE_LAST_HEARD_S = _GATEWAY.gauge(
     "aoii_node_last_heard_timestamp_seconds",
     "Unix time of the node's last frame; after a restart, of the last reading that the gateway kept.",

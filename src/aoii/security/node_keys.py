@@ -66,7 +66,7 @@ def read_key_file(path: Path) -> dict[int, NodeKey]:
 
 
 def write_key_file(path: Path, keys: Mapping[int, NodeKey]) -> None:
-    """Replace the file atomically, readable by its owner only.
+    """Replace the file atomically, readable by its owner only; root leaves it to the owner that it had.
 
     Comments behind `#` stay: on the line of their node, or otherwise above all nodes.
 
@@ -91,7 +91,7 @@ def add(keys: Mapping[int, NodeKey], node: int, epoch: int = 1) -> dict[int, Nod
     if not (0 <= node <= NODE_LIMIT and 0 <= epoch <= EPOCH_LIMIT):
         raise InputError(f"node {node}, epoch {epoch}: both are 0 to {NODE_LIMIT}", "choose others")
     if node in keys:
-        raise InputError(f"node {node} has a key already", f"run `aoii keys rotate {node}` for a new one")
+        raise InputError(f"node {node} has a key already", f"run `aoii node replace {node}` for a new one")
     return dict(keys) | {node: NodeKey(epoch, secrets.token_bytes(KEY_BYTES))}
 
 
@@ -105,7 +105,7 @@ def rotate(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
     if current.previous is not None:
         raise InputError(
             f"node {node} may still use the key from before its last rotation",
-            f"provision it with the new one, and then run `aoii keys finish-rotation {node}`",
+            f"provision it with the new one, and then run `aoii node finish-rotation {node}`",
         )
     if current.epoch == EPOCH_LIMIT:
         raise InputError(f"node {node} is at the last epoch, {EPOCH_LIMIT}", "retire it and use another number")
@@ -136,7 +136,7 @@ def retire(keys: Mapping[int, NodeKey], node: int) -> dict[int, NodeKey]:
 
 def _key_of(keys: Mapping[int, NodeKey], node: int) -> NodeKey:
     if node not in keys:
-        raise InputError(f"node {node} has no key", "run `aoii keys list` to see the nodes that have one")
+        raise InputError(f"node {node} has no key", "run `aoii node list` to see the nodes that have one")
     return keys[node]
 
 

@@ -34,7 +34,7 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put a file with mode 0600 in the place of another, at once, and have it on the disk.
+    """Put a file with mode 0600 in the place of another, at once, and have it on the disk; it keeps its owner.
 
     Raises:
         OSError: It cannot be written; what was there stays.
@@ -42,6 +42,7 @@ def replace(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         write(new, content)
+        _keep_owner(path, new)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
@@ -60,3 +61,10 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _keep_owner(path: Path, new: Path) -> None:
+    """Give a file that is to replace another to its owner: what root writes, a station's user could not read."""
+    if os.geteuid() == 0 and path.exists():
+        old = path.stat()
+        os.chown(new, old.st_uid, old.st_gid)

@@ -25,7 +25,7 @@ R = TypeVar("R")
 CONFLICT_RETRIES = 3  # after a deadlock or a lock; inserting the whole batch again at once usually succeeds
 MISMATCH = (
     "the same identity is stored with another content; if the node's flash was erased, give it a new key and epoch "
-    "(aoii board node)"
+    "(aoii node replace)"
 )
 KNOWN_AWAY = "known to be away"
 

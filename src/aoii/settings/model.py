@@ -135,16 +135,16 @@ class Gateway:
         "RADIO_REGION",
         OLDER,
         kinds.word(*REGIONS),
-        "Radio rules for the boards that `aoii board` makes files for: frequency, power, duty cycle and listen before "
-        "talk. older: 433.0 MHz as the older installation; else EU433, EU868, KR920 or US915.",
+        "Radio rules for the boards that `aoii node flash` and `aoii receiver flash` write: frequency, power, duty "
+        "cycle and listen before talk. older: 433.0 MHz as the older installation; else EU433, EU868, KR920 or US915.",
         example="EU868",
     )
     spreading: int = setting(
         "RADIO_SPREADING",
         "9",
         kinds.whole(7, 12),
-        "Spreading factor of the boards that `aoii board` makes files for; of the stations only a witness uses it, to "
-        "wait for the first gateway's answer.",
+        "Spreading factor of the boards that `aoii node flash` and `aoii receiver flash` write; of the stations only a "
+        "witness uses it, to wait for the first gateway's answer.",
     )
     serial_ports: tuple[str, ...] = setting(
         "SERIAL_PORT",
@@ -195,6 +195,11 @@ class Gateway:
         "Copy of NODE_KEYS_FILE on another disk or a mounted share, which `aoii doctor` compares; or `elsewhere`, if "
         "you keep one where this machine does not see it. Unset: the doctor says that none is known.",
         example="elsewhere",
+    )
+    nodes_file: Path = in_data_dir(
+        "nodes.json",
+        "NODES_FILE",
+        "Names and places of the nodes, as `aoii node` writes them; nothing secret.",
     )
     mirror_weights: Path | None = setting(
         "MIRROR_WEIGHTS",

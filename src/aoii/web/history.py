@@ -20,7 +20,15 @@ from aoii.web.points import NO_POINTS, Extremes, unix_ms
 GAP_PERIODS = 3  # a longer gap between samples is a gap in the line; as LOG_GAP_PERIODS in static/series.js
 COLUMN_COUNT = 700  # of a long range; half the pixels of a wide chart
 RANGE_LIMIT_S = 20 * 366 * 86400
-PRESENT = {"states", "liveness", "last_heard_ms", "health", "error_bound"}  # of a summary: nothing about a past range
+PRESENT = {
+    "states",
+    "liveness",
+    "last_heard_ms",
+    "health",
+    "error_bound",
+    "name",
+    "place",
+}  # of a summary: nothing about a past range
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from aoii.broker.known_statuses import KnownStatuses
 from aoii.broker.messages import READINGS_TOPIC, Estimate, decode_message, decode_qos
 from aoii.broker.newest_estimates import NewestEstimates
 from aoii.broker.node_liveness import Vouched
-from aoii.broker.node_status import EVERY_NODE, is_topic
+from aoii.broker.node_status import EVERY_NODE, Label, is_topic
 from aoii.core.errors import ProtocolError
 from aoii.runtime import certificate_expiry, metrics
 from aoii.runtime.station import Part
@@ -63,7 +63,9 @@ class Live:
         self.now_ms = clock.unix_ms
         self.stopping = threading.Event()
         self.loop_progress_s = time.monotonic()
-        self.shared = SharedFleet(self.settings, settings.web.nodes, self.now_ms, self.node_health, self.vouched_for)
+        self.shared = SharedFleet(
+            self.settings, settings.web.nodes, self.now_ms, self.node_health, self.vouched_for, self.label_of
+        )
         self._newest = NewestEstimates()
         self._statuses = KnownStatuses(clock.speed)
         self._statuses_lock = threading.Lock()
@@ -128,6 +130,11 @@ class Live:
         """What the gateways say of a node now; one that has not been heard for long says nothing."""
         with self._statuses_lock:
             return self._statuses.of(node, time.monotonic())
+
+    def label_of(self, node: str) -> Label:
+        """Name and place of a node, as its gateways say them."""
+        with self._statuses_lock:
+            return self._statuses.label(node)
 
     def pipeline(self) -> pipeline_health.PipelineHealth:
         """The health of every hop."""

@@ -6,9 +6,11 @@ A summary is kept for about a second, so that any number of open pages together 
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from aoii.broker.node_liveness import Vouched
+from aoii.broker.node_status import Label
 from aoii.server.rows import NodeSummary
 from aoii.web.fleet import Fleet
 from aoii.web.fleet_settings import FleetSettings
@@ -38,6 +40,7 @@ class SharedFleet:
         now_ms: Returns the time on the nodes' wall clock, Unix ms.
         health: Returns what gateways report of nodes, by node.
         vouched_for: Returns what the gateways say of a node.
+        label_of: Returns its name and place.
 
     Attributes:
         lock: Must be held while `fleet` is used.
@@ -51,12 +54,14 @@ class SharedFleet:
         now_ms: Callable[[], int],
         health: Callable[[], dict[str, NodeHealth]],
         vouched_for: Callable[[str], Vouched],
+        label_of: Callable[[str], Label],
     ) -> None:
         self._settings = settings
         self._expected = tuple(expected)
         self._now_ms = now_ms
         self._health = health
         self._vouched_for = vouched_for
+        self._label_of = label_of
         self._kept: dict[tuple[str, int], _KeptSummary] = {}
         self._days: tuple[float, list[Summary]] | None = None
         self.lock = threading.Lock()
@@ -81,7 +86,7 @@ class SharedFleet:
         If the node has changed since, the summary is at most `max_age_s` seconds old. While it is kept, it is the same
         object.
         """
-        health, vouched = self._health().get(name), self._vouched_for(name)
+        health, vouched, label = self._health().get(name), self._vouched_for(name), self._label_of(name)
         with self.lock:
             if name not in self.fleet:
                 return None
@@ -90,9 +95,11 @@ class SharedFleet:
             if kept is not None:
                 has_changed = self.fleet.has_changed(name, kept.version) or kept.summary.health != health
                 has_changed = has_changed or kept.vouched != vouched
+                has_changed = has_changed or (kept.summary.name, kept.summary.place) != label
                 if now_s - kept.made_s <= (max_age_s if has_changed else SUMMARY_IDLE_MAX_AGE_S):
                     return kept.summary
             summary = self.fleet.summary(name, span_s, self._now_ms(), health, vouched)
+            summary = replace(summary, name=label.name, place=label.place)
             self._kept[name, span_s] = _KeptSummary(now_s, self.fleet.version, summary, vouched)
             return summary
 

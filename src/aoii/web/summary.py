@@ -77,7 +77,7 @@ class Summary:
     """One node over a span of event time.
 
     Attributes:
-        node: Its name.
+        node: Its identity.
         gateway: The gateway that last received it; None if unknown.
         states: Its states now, the worst first.
         liveness: Of these, what its gateways say of it.
@@ -101,6 +101,8 @@ class Summary:
         wrong_spans: The latest spans in which the estimate was wrong, as start and end in Unix ms.
         spark: A few temperatures over the span, °C, for the small line on the node's tile.
         health: What a gateway reports of the node; None: nothing.
+        name: What people call it; None if they do not.
+        place: Where it is; None if nobody has said.
     """
 
     node: str
@@ -126,6 +128,8 @@ class Summary:
     aoii: Aoii | None = None
     wrong_spans: list[tuple[int, int]] = field(default_factory=list)
     spark: list[float] = field(default_factory=list)
+    name: str | None = None
+    place: str | None = None
 
 
 def node_states(

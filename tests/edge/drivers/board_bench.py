@@ -1,4 +1,4 @@
-"""A model of an ESP32 with the files of `aoii board` on it."""
+"""A model of an ESP32 with the files of `aoii node flash` on it."""
 
 import importlib
 import json
@@ -11,6 +11,7 @@ import pytest
 
 from aoii.commands import board_files as builder
 from aoii.edge.drivers import board_flash
+from aoii.security.node_keys import NodeKey
 from parts import esp32, models
 
 
@@ -18,12 +19,12 @@ class Bench:
     """A board with its file set, and everything that a start of it needs."""
 
     def __init__(self, folder: Path, role: str, patch: pytest.MonkeyPatch, **change: object) -> None:
-        self.keys_file = folder / "keys"
+        self.key = bytes(range(16))
         options = builder.Options(folder / "out")
         if role == "node":
-            builder.make_node(options, 7, self.keys_file)
+            builder.write_node(options, 7, NodeKey(1, self.key))
         else:
-            builder.make_receiver(options)
+            builder.write_receiver(options)
         self.config: dict[str, Any] = json.loads((folder / "out" / "aoii.json").read_text()) | change
         self.path = folder / "aoii.json"
         self.path.write_text(json.dumps(self.config))

@@ -10,7 +10,6 @@ import pytest
 from aoii.core.frames import Uplink, decode_uplink
 from aoii.core.link_timing import TIMING
 from aoii.edge.drivers.board_radio import DEFAULT_AIR
-from aoii.security import node_keys
 from aoii.server.edge_log_line import decode_line
 from edge.drivers.board_bench import Bench
 from parts import esp32, models
@@ -18,12 +17,11 @@ from parts import esp32, models
 
 def test_a_node_starts_sends_and_sleeps_until_its_next_sample(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, "node", patch)
-    key = node_keys.read_key_file(bench.keys_file)[7]
 
     for _ in range(20):
         bench.start()
 
-    frames = [decode_uplink(data, lambda _: key.key) for data in bench.sent]
+    frames = [decode_uplink(data, lambda _: bench.key) for data in bench.sent]
     assert all(isinstance(frame, Uplink) for frame in frames)
     assert len({frame.frame for frame in frames if isinstance(frame, Uplink)}) > 3
     assert bench.machine.cause == bench.machine.DEEPSLEEP_RESET

@@ -1,6 +1,6 @@
 """Wires the board: an ESP32 under MicroPython with the parts in its configuration.
 
-`main.py` only calls `run`. All pins, numbers and keys come from one JSON file, which `aoii board` writes.
+`main.py` only calls `run`. All pins, numbers and keys come from one JSON file, which `aoii node flash` writes.
 """
 
 # MicroPython's modules have functions that CPython's lack.

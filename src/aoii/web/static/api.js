@@ -81,6 +81,8 @@ import { iso } from "./address.js";
  * @property {number | null} last_heard_ms
  * @property {ErrorBound | null} error_bound what temp and hum may be wrong by; null: nothing vouches for them
  * @property {NodeHealth | null} health
+ * @property {string | null} name what people call it
+ * @property {string | null} place where it is
  *
  * @typedef {{ temperature: number, humidity: number }} ErrorBound
  *

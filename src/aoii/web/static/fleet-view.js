@@ -5,7 +5,7 @@ import { NODE_STATES } from "./api.js";
 import { $, copyOf, fillRows, make, part, setText, showNodeStates, showState, showValues } from "./dom.js";
 import { drawSpark } from "./spark.js";
 import { countStates, isMatch, worstFirst } from "./states.js";
-import { sourceOf, valuesOf } from "./summary.js";
+import { sourceOf, titleOf, valuesOf } from "./summary.js";
 import { TotalsPanel } from "./totals-panel.js";
 
 /**
@@ -155,7 +155,8 @@ export class FleetView {
     const { messages } = locale;
     const link = part(this.tile(node.node), "a");
     link.dataset.state = node.states[0];
-    setText(part(link, ".who"), `${messages.node} ${node.node}`);
+    setText(part(link, ".who"), titleOf(node, messages));
+    link.title = node.place ?? "";
     showNodeStates(part(link, ".states"), node.states, locale);
     showValues(part(link, ".values"), part(link, ".source"), node, locale);
     setText(part(link, ".age"), this.age(node));
@@ -170,7 +171,7 @@ export class FleetView {
     const rows = worstFirst(this.nodes.values()).map((node) => {
       const { battery_v: battery = null, rssi_dbm: rssi = null } = node.health ?? {};
       return [
-        make("a", { href: nodeAddress(node.node), textContent: `${messages.node} ${node.node}` }),
+        make("a", { href: nodeAddress(node.node), textContent: titleOf(node, messages) }),
         node.states.map((state) => messages.states[state]).join(", "),
         this.age(node),
         [valuesOf(node, locale), sourceOf(node, locale)].filter(Boolean).join(", "),

@@ -8,6 +8,7 @@ import { showColumns, showPackets } from "./node-tables.js";
 import { LIVE_SPANS_S } from "./range.js";
 import { RangePicker } from "./range-picker.js";
 import { indexAt, insert } from "./series.js";
+import { titleOf } from "./summary.js";
 import { showPresent, showSummary } from "./summary-panel.js";
 
 /**
@@ -77,7 +78,9 @@ export class NodeView {
   }
 
   title() {
-    return `${this.app.locale.messages.node} ${this.node ?? ""}`;
+    const { messages } = this.app.locale;
+    const summary = this.liveSummary;
+    return summary?.node === this.node ? titleOf(summary, messages) : `${messages.node} ${this.node ?? ""}`;
   }
 
   /** Whether the stream updates the range that is shown; if not, the range is history. */

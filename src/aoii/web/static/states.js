@@ -27,14 +27,15 @@ export function countStates(nodes) {
 }
 
 /**
- * Whether a node's name contains the text and one of its states is chosen. If no state is chosen, all are.
+ * Whether a node's number, name or place contains the text and one of its states is chosen. If no state is chosen, all are.
  *
  * @param {Summary} node
  * @param {string} text
  * @param {Set<string>} chosen
  */
-export function isMatch({ node, states }, text, chosen) {
-  const isNamed = node.toLowerCase().includes(text.trim().toLowerCase());
+export function isMatch({ node, name, place, states }, text, chosen) {
+  const wanted = text.trim().toLowerCase();
+  const isNamed = [node, name, place].some((one) => one?.toLowerCase().includes(wanted));
   return isNamed && (!chosen.size || states.some((state) => chosen.has(state)));
 }
 

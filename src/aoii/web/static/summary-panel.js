@@ -1,7 +1,7 @@
 /* Shows the summary of one node over the range that is shown, and its present state. */
 
 import { $, setText, showNodeStates, showValues } from "./dom.js";
-import { accuracyPercent, coveredSeconds, savedPercent } from "./summary.js";
+import { accuracyPercent, coveredSeconds, nameOf, savedPercent } from "./summary.js";
 
 /**
  * @typedef {import("./language.js").Locale} Locale
@@ -41,10 +41,12 @@ export function showSummary(locale, summary, settings) {
  */
 export function showPresent(locale, summary, nowMs) {
   const { messages } = locale;
-  const { last_heard_ms: last, states, gateway, health } = summary;
+  const { last_heard_ms: last, states, gateway, health, place } = summary;
+  setText($("node-name"), nameOf(summary));
   showNodeStates($("node-states"), states, locale);
   showValues($("node-value"), $("node-source"), summary, locale);
-  setText($("node-more"), gateway ? messages.receivedBy(gateway) : "");
+  const where = [place, gateway ? messages.receivedBy(gateway) : null];
+  setText($("node-more"), where.filter(Boolean).join(" · "));
   setText($("last"), last === null ? messages.never : locale.ago(Math.max(0, (nowMs - last) / 1000)));
   setText($("last-more"), last === null ? "" : locale.full(last));
   const { battery_v: battery = null, rssi_dbm: rssi = null, snr_db: snr = null, missing = null } = health ?? {};

@@ -30,6 +30,25 @@ export function coveredSeconds({ start_ms: start, end_ms: end }) {
 }
 
 /**
+ * What a node is called on the page: its name with its number beside it, or its number alone.
+ *
+ * @param {Pick<import("./api.js").Summary, "node" | "name">} summary
+ */
+export function nameOf({ node, name }) {
+  return name === null ? node : `${name} · ${node}`;
+}
+
+/**
+ * As `nameOf`, but a number alone gets a word.
+ *
+ * @param {Pick<import("./api.js").Summary, "node" | "name">} summary
+ * @param {{ node: string }} messages
+ */
+export function titleOf(summary, messages) {
+  return summary.name === null ? `${messages.node} ${summary.node}` : nameOf(summary);
+}
+
+/**
  * The latest values of a node, such as "21.5 °C · 40 %"; a dash if there are none.
  *
  * @param {{ temp: number | null, hum: number | null }} summary
