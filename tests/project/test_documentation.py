@@ -42,6 +42,7 @@ KOREAN = {  # an English page and its Korean twin
     "docs/howto/after-a-loss.md": "docs/ko/장비를_잃은_뒤.md",
     "docs/howto/retention.md": "docs/ko/데이터_보존.md",
     "docs/howto/web-page.md": "docs/ko/웹_페이지.md",
+    "docs/tutorial/board-in-hand.md": "docs/ko/보드를_손에_들고.md",
     "docs/tutorial/first-ten-minutes.md": "docs/ko/처음_10분.md",
 }
 # what the demo tells its children; what the fault campaign and a service manager tell a station; how wide help is
