@@ -148,12 +148,18 @@ MUTANTS = (
         ("after_outbox_commit",),
     ),
     _mutant(
-        "outbox_not_synced", "gateway/drivers/outbox_recovery.py", "PRAGMA synchronous = FULL",
-        "PRAGMA synchronous = NORMAL", "what is committed to the outbox is not on the disk",
+        "outbox_not_synced", "gateway/drivers/outbox_recovery.py",
+        "        sqlite_pages.log_ahead(connection, LOG_LIMIT_BYTES)\n",
+        "        sqlite_pages.log_ahead(connection, LOG_LIMIT_BYTES)\n"
+        '        connection.execute("PRAGMA synchronous = NORMAL")\n',
+        "what is committed to the outbox is not on the disk",
         "gateway_killed",
     ),
     _mutant(
-        "kept_not_synced", "gateway/drivers/kept_rows.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF",
+        "kept_not_synced", "gateway/drivers/kept_rows.py",
+        "    sqlite_pages.log_ahead(connection, LOG_LIMIT_BYTES)\n",
+        "    sqlite_pages.log_ahead(connection, LOG_LIMIT_BYTES)\n"
+        '    connection.execute("PRAGMA synchronous = OFF")\n',
         "what is kept is not on the disk",
         "gateway_killed",
     ),

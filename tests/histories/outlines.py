@@ -11,7 +11,7 @@ QUIET_MS = 49 * HOUR_MS // 2  # from here on nodes take no samples
 END_MS = 26 * HOUR_MS
 
 RING_SLOTS, SMALL_SLOTS = 126, 7
-FEW_BYTES = (40_960, 45_056, 53_248)  # for kept readings: from a few up to about thirty; an empty file takes 36,864
+FEW_BYTES = (13_312, 17_408, 25_600)  # for kept readings: from a few up to about thirty; an empty file takes 8,192
 REFUSED_FOR_GOOD = 0.3  # from this share on, the database takes again what it has refused
 
 ALL_DEAF = 0.7  # from this share on, no gateway hears anything

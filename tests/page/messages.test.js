@@ -35,6 +35,7 @@ function shape(messages, before = "") {
  */
 function texts(messages) {
   const values = {
+    budget: "1",
     check: "1",
     count: "1",
     outcome: "1",
@@ -43,6 +44,7 @@ function texts(messages) {
     result: "1",
     seconds: "1",
     station: "1",
+    written: "1",
   };
   return Object.entries(messages).flatMap(([key, message]) => {
     if (typeof message === "object") return texts(message);

@@ -13,8 +13,10 @@ from aoii.runtime import metrics
 from aoii.runtime.metric_snapshot import MetricSnapshot, decode_metrics
 
 SOURCE = Path(metrics.__file__).parents[1]
-TEXTS_FOR_PEOPLE = {  # no metric of ours begins like these
+TEXTS_FOR_PEOPLE = {  # no metric of ours has one of these names
     "aoii_write": "an execution option of the database",
+    "aoii_server": "a user of the database, as `aoii setup` proposes it",
+    "aoii_web": "the same, for the page",
     "aoii_session": "the page's cookie",
     "aoii_mean_s": "a column of the lab's reports",
     "aoii_p99_s": "a column of the lab's reports",

@@ -122,7 +122,7 @@ class Connection:
             self._world.broker_takes_ack(mid)
         return 0
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> SimpleNamespace:
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> SimpleNamespace:
         if self._world.connection is self:
             self._world.broker_takes_commit_ack(payload)
         return SimpleNamespace(rc=0, mid=0)
