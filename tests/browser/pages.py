@@ -5,6 +5,7 @@ Screenshots of each state are left in the test's temporary folder; look at them 
 
 import queue
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,13 @@ COUNT_PIXELS = """([id, name]) => {
 IMAGE = "(id) => document.querySelector('#' + id + ' canvas').toDataURL()"
 
 
+AXE = Path(sys.prefix) / "page" / "node_modules" / "axe-core" / "axe.min.js"  # scripts/check-page installs it
+# What axe-core finds: [impact, rule, the element] of each violation that keeps somebody from using the page.
+BARRIERS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+  .filter(({impact}) => impact === "serious" || impact === "critical")
+  .flatMap(({impact, id, nodes}) => nodes.map(({html}) => [impact, id, html]))"""
+
+
 @dataclass
 class Visit:
     """An open page, with its errors and requests."""
@@ -58,6 +66,14 @@ class Visit:
     folder: Path
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+
+    def barriers(self) -> list[list[str]]:
+        """What keeps people with a screen reader, a keyboard or weak eyes from using the page, as axe-core finds it."""
+        if not self.page.evaluate("'axe' in window"):
+            assert AXE.exists(), f"there is no {AXE}; run this first: scripts/check-page"
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found: list[list[str]] = self.page.evaluate(BARRIERS)
+        return found
 
     def pixels(self, chart: str, colour: str) -> int:
         """How much of the chart has this colour."""

@@ -106,6 +106,29 @@ def test_a_page_is_legible_and_whole_in_every_language_scheme_and_size(name: str
                 visited.shot(variant, whole=True)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_barrier_on_a_page(name: str, url: str, visit: Visitor) -> None:
+    address, sign = PAGES[name]
+    visited = visit(f"{url}{address}")
+    page = visited.page
+    expect(page.locator(sign).first).not_to_be_empty()
+    for summary in page.locator("summary:visible").all():  # the tables behind the charts are looked at too
+        summary.click()
+
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert visited.barriers() == [], scheme
+
+
+def test_axe_finds_a_barrier_when_there_is_one(url: str, visit: Visitor) -> None:
+    visited = visit(f"{url}#fleet")
+    expect(visited.page.locator(".tile")).to_have_count(7)
+
+    visited.page.locator("h1:visible").evaluate("(heading) => { heading.style.color = '#ddd'; }")
+
+    assert [rule for _, rule, _ in visited.barriers()] == ["color-contrast"]
+
+
 def test_what_is_faint_or_nameless_is_found(url: str, visit: Visitor) -> None:
     page = visit(f"{url}#fleet").page
     expect(page.locator(".tile")).to_have_count(7)

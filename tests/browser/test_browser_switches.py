@@ -29,6 +29,7 @@ def test_a_demo_has_switches_that_say_what_they_break_and_what_is_broken(tmp_pat
         page.keyboard.press("Space")
         until(lambda: switches.read(file).broken == {"broker"})
         expect(page.get_by_text("broker broken")).to_be_visible()
+        assert visited.barriers() == []
         visited.shot("broken", whole=True)
 
         page.get_by_role("button", name="한국어").click()
