@@ -182,11 +182,12 @@ class Gateway(Station):
 
     def _update_liveness(self, provisioned: Iterable[str]) -> None:
         """Judge every node once, and say it everywhere: in the metrics, on its topic, and in the estimates to come."""
-        self.listening.retain(self._belongs_here)
+        here = {*provisioned, *self._old_nodes}  # asked once: `_belongs_here` looks at the key file for each node
+        self.listening.retain(here.__contains__)
         known, at, node_metrics = self.intake.nodes(), self.intake.now(), self.intake.node_metrics
         labels = self._labels.labels()
         statuses: dict[str, NodeStatus] = {}
-        for node in {*provisioned, *filter(self._belongs_here, known)}:
+        for node in {*provisioned, *here.intersection(known)}:
             judgement, bound = self.listening.judge(node), self.intake.error_bound(node)
             is_faulty = node_metrics.is_sensor_faulty(node)
             said = labels.get(node, UNLABELLED)
