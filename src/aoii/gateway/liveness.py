@@ -171,10 +171,12 @@ class NodesLiveness:
 
     def pardon(self) -> None:
         """Give each node that is not dead its whole deadline again: what it said last may not have been stored."""
+        heard = dict(self.heard)
         for name, one in self.heard.items():
             listened_ms = self._clock(one.receiver).read(0)
             if listened_ms - one.heard_ms < one.promise.dead_ms:
-                self.heard = self.heard | {name: replace(one, heard_ms=listened_ms)}
+                heard[name] = replace(one, heard_ms=listened_ms)
+        self.heard = heard
 
     def retain(self, belongs_here: Callable[[str], bool]) -> None:
         """Forget the nodes that do not belong here any more."""
