@@ -33,15 +33,15 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     sync(path.parent)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Put a file with mode 0600 in the place of another, at once, and have it on the disk; it keeps its owner.
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Put a file in the place of another, at once, and have it on the disk; it keeps its owner.
 
     Raises:
         OSError: It cannot be written; what was there stays.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        write(new, content)
+        write(new, content, mode)
         _keep_owner(path, new)
         new.replace(path)
     except BaseException:

@@ -4,7 +4,6 @@ It holds nothing secret and everybody may read it: the gateway often runs as ano
 """
 
 import logging
-import os
 from pathlib import Path
 
 from aoii.core.errors import InputError
@@ -48,16 +47,9 @@ def write(path: Path, labels: Labels) -> None:
     Raises:
         InputError: It cannot be written; then the old one is still there.
     """
-    new = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(node_labels.encode(labels))
-            file.flush()
-            os.fsync(file.fileno())
-        new.chmod(0o644)
-        new.replace(path)
-        private_file.sync(path.parent)
+        private_file.replace(path, node_labels.encode(labels).encode(), mode=0o644)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})", "check the folder's permissions") from error
 
