@@ -12,11 +12,11 @@ from pathlib import Path
 
 from aoii.runtime import disks, metrics
 from aoii.runtime.daily_writes import MEGABYTE
+from aoii.runtime.health_limits import DAY_S
 from aoii.runtime.time_to_full import Growth
 
 COUNTERS = Path("/proc/self/io")
 CARD_BUDGET_MB = 500  # a day and station: three stations write 5 TB to a card in ten years
-DAY_S = 86_400.0
 LEAST_S = 21_600.0  # of a day: what a start writes, and an outage that is made up for, are little of six hours
 LOOK_S = 10.0
 
